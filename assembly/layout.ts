@@ -1,0 +1,356 @@
+// Every number that both sides share: offsets, sizes, ids, flags, limits. Compiled by asc and by tsc,
+// so it holds integer constants without annotations, and nothing else.
+// Multi-byte values are little-endian. Addresses are four u32 words, most significant first; IPv4 has
+// its address in word 0 and zeros behind.
+
+/** Raised with every change of this file; the host refuses a Wasm built from another. */
+export const LAYOUT_VERSION = 1;
+
+// ── Packet record ──────────────────────────────────────────────────────────────────────────────────
+// One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
+// the rest from the frame's bytes, or the reader does where the capture is text (PACKET_DECODED).
+//
+//   0       1       2       3       4       5       6       7     byte
+// ├───────┴───────┴───────┴───────┴───────┴───────┴───────┴───────┤
+// │                 timestamp, ns since 1970, u64                 │   0
+// ├───────────────────────────────┬───────────────────────────────┤
+// │  frame (address in memory)    │  capturedLength               │   8
+// ├───────────────────────────────┼───────────────┬───────────────┤
+// │  originalLength               │  linkType     │ captureIntf   │  16
+// ├───────────────────────────────┼───────────────┴───────────────┤
+// │  flags PACKET_*               │  known KNOWN_*                │  24
+// ├───────┬───────┬───────┬───────┼───────────────┬───────────────┤
+// │ family│ proto │  ttl  │  tos  │  sport        │  dport        │  32
+// ├───────┴───────┴───────┴───────┴───────────────┴───────────────┤
+// │  src, 4 words                                                 │  40
+// │  dst, 4 words                                                 │  56
+// ├───────┬───────┬───────────────┬───────────────┬───────┬───────┤
+// │ icmp  │ icmp  │  icmpId       │  tcpWindow    │ tcp   │ tcp   │  72
+// │ type  │ code  │               │               │ flags │ offset│
+// ├───────┴───────┴───────────────┼───────────────┴───────┴───────┤
+// │  tcpSeq                       │  tcpAck                       │  80
+// ├───────────────────────────────┼───────────────────────────────┤
+// │  ipLength                     │  payloadLength                │  88
+// ├───────────────────────────────┼───────────────┬───────────────┤
+// │  ipId                         │  fragOffset   │ malformed     │  96
+// ├───────────────────────────────┼───────────────┴───────────────┤
+// │  network (address)            │  transport (address)          │ 104
+// ├───────────────────────────────┼───────────────┬───────────────┤
+// │  end (address)                │  srcName      │  dstName      │ 112
+// ├───────────────────────────────┴───────────────┼───────────────┤
+// │  srcMac, 6 bytes                              │  etherType    │ 120
+// ├───────────────────────────────────────────────┼───────────────┤
+// │  dstMac, 6 bytes                              │  vlan         │ 128
+// ├───────┬───────┬───────────────┬───────────────┼───────────────┤
+// │quoted │quoted │  quotedSport  │  quotedDport  │  quotedIcmpId │ 136
+// │proto  │type   │               │               │               │
+// ├───────┴───────┴───────────────┴───────────────┴───────────────┤
+// │  quotedSrc, 4 words                                           │ 144
+// │  quotedDst, 4 words                                           │ 160
+// ├───────────────────────────────────────────────────────────────┤
+// │  number (1-based position in the capture), u64                │ 176
+// └───────────────────────────────────────────────────────────────┘ 184
+export const PACKET_TIMESTAMP = 0;
+export const PACKET_FRAME = PACKET_TIMESTAMP + 8;
+export const PACKET_CAPTURED_LENGTH = PACKET_FRAME + 4;
+export const PACKET_ORIGINAL_LENGTH = PACKET_CAPTURED_LENGTH + 4;
+export const PACKET_LINK_TYPE = PACKET_ORIGINAL_LENGTH + 4;
+/** Index into the reader's list of interfaces; CAPTURE_INTERFACE_NONE when the file names none. */
+export const PACKET_CAPTURE_INTERFACE = PACKET_LINK_TYPE + 2;
+export const PACKET_FLAGS = PACKET_CAPTURE_INTERFACE + 2;
+export const PACKET_KNOWN = PACKET_FLAGS + 4;
+/** 4, 6, or 0 when the frame holds no IP. */
+export const PACKET_FAMILY = PACKET_KNOWN + 4;
+/** IPv4 protocol field; IPv6 upper-layer protocol after the extension headers. */
+export const PACKET_PROTOCOL = PACKET_FAMILY + 1;
+export const PACKET_TTL = PACKET_PROTOCOL + 1;
+export const PACKET_TOS = PACKET_TTL + 1;
+export const PACKET_SPORT = PACKET_TOS + 1;
+export const PACKET_DPORT = PACKET_SPORT + 2;
+export const PACKET_SRC = PACKET_DPORT + 2;
+export const PACKET_DST = PACKET_SRC + 16;
+export const PACKET_ICMP_TYPE = PACKET_DST + 16;
+export const PACKET_ICMP_CODE = PACKET_ICMP_TYPE + 1;
+export const PACKET_ICMP_ID = PACKET_ICMP_CODE + 1;
+export const PACKET_TCP_WINDOW = PACKET_ICMP_ID + 2;
+export const PACKET_TCP_FLAGS = PACKET_TCP_WINDOW + 2;
+/** TCP data offset in 32-bit words, as in the header. */
+export const PACKET_TCP_OFFSET = PACKET_TCP_FLAGS + 1;
+export const PACKET_TCP_SEQ = PACKET_TCP_OFFSET + 1;
+export const PACKET_TCP_ACK = PACKET_TCP_SEQ + 4;
+/** IPv4 total length; IPv6 40 + payload length. From the header, never from the captured bytes. */
+export const PACKET_IP_LENGTH = PACKET_TCP_ACK + 4;
+/** Bytes behind the transport header, by the IP lengths. */
+export const PACKET_PAYLOAD_LENGTH = PACKET_IP_LENGTH + 4;
+/** IPv4 identification, or that of the IPv6 fragment header. */
+export const PACKET_IP_ID = PACKET_PAYLOAD_LENGTH + 4;
+/** Fragment offset in bytes. */
+export const PACKET_FRAGMENT_OFFSET = PACKET_IP_ID + 4;
+/** One of MALFORMED_*. */
+export const PACKET_MALFORMED = PACKET_FRAGMENT_OFFSET + 2;
+/** Address of the IP header; 0 when the packet has no bytes (text). */
+export const PACKET_NETWORK = PACKET_MALFORMED + 2;
+/** Address of the transport header; 0 when there are no bytes or it was not captured. */
+export const PACKET_TRANSPORT = PACKET_NETWORK + 4;
+/** Address behind the last captured byte that belongs to the IP packet. */
+export const PACKET_END = PACKET_TRANSPORT + 4;
+/** 1 + index into the reader's `names` when the source is a host name nobody resolved; else 0. */
+export const PACKET_SRC_NAME = PACKET_END + 4;
+export const PACKET_DST_NAME = PACKET_SRC_NAME + 2;
+export const PACKET_SRC_MAC = PACKET_DST_NAME + 2;
+/** EtherType behind all VLAN tags (802.3 frames: the length field). */
+export const PACKET_ETHER_TYPE = PACKET_SRC_MAC + 6;
+export const PACKET_DST_MAC = PACKET_ETHER_TYPE + 2;
+/** Outermost VLAN identifier plus one; 0 without a tag. */
+export const PACKET_VLAN = PACKET_DST_MAC + 6;
+// The header an ICMP error quotes, where KNOWN_QUOTE is set.
+export const PACKET_QUOTED_PROTOCOL = PACKET_VLAN + 2;
+export const PACKET_QUOTED_ICMP_TYPE = PACKET_QUOTED_PROTOCOL + 1;
+export const PACKET_QUOTED_SPORT = PACKET_QUOTED_ICMP_TYPE + 1;
+export const PACKET_QUOTED_DPORT = PACKET_QUOTED_SPORT + 2;
+export const PACKET_QUOTED_ICMP_ID = PACKET_QUOTED_DPORT + 2;
+export const PACKET_QUOTED_SRC = PACKET_QUOTED_ICMP_ID + 2;
+export const PACKET_QUOTED_DST = PACKET_QUOTED_SRC + 16;
+export const PACKET_NUMBER = PACKET_QUOTED_DST + 16;
+export const PACKET_SIZE = PACKET_NUMBER + 8;
+
+export const CAPTURE_INTERFACE_NONE = 0xffff;
+
+// PACKET_FLAGS
+/** The reader filled the decoded part itself; `decode` leaves the record alone. */
+export const PACKET_DECODED = 1 << 0;
+/** The timestamp is there. */
+export const PACKET_HAS_TIME = 1 << 1;
+/** The timestamp counts from midnight of an unknown day. */
+export const PACKET_TIME_OF_DAY = 1 << 2;
+/** The capture says: received by the capturing host. */
+export const PACKET_INBOUND = 1 << 3;
+/** The capture says: sent by the capturing host (after its last hook). */
+export const PACKET_OUTBOUND = 1 << 4;
+/** Promiscuous: addressed to another host; the IP stack never sees it. */
+export const PACKET_OTHER_HOST = 1 << 5;
+/** The frame holds no IP packet (ARP, LLDP, STP, ...). */
+export const PACKET_NOT_IP = 1 << 6;
+/** capturedLength < originalLength. */
+export const PACKET_TRUNCATED = 1 << 7;
+/** MF is set or the fragment offset is not zero. */
+export const PACKET_FRAGMENT = 1 << 8;
+/** The fragment offset is not zero. */
+export const PACKET_LATER_FRAGMENT = 1 << 9;
+/** The MAC addresses are there. */
+export const PACKET_HAS_MAC = 1 << 10;
+/** The link type is not supported: nothing is known about the frame. */
+export const PACKET_UNKNOWN_LINK = 1 << 11;
+/** TCP sequence numbers are relative to the first of the flow (tcpdump text). */
+export const PACKET_RELATIVE_SEQ = 1 << 12;
+
+// PACKET_KNOWN: which decoded fields hold what the packet on the wire had. A field whose bit is missing
+// was beyond the snap length, or is not spelt out by the text.
+export const KNOWN_SRC = 1 << 0;
+export const KNOWN_DST = 1 << 1;
+export const KNOWN_PROTOCOL = 1 << 2;
+/** Both ports (TCP, UDP, UDP-Lite, SCTP, DCCP). */
+export const KNOWN_PORTS = 1 << 3;
+export const KNOWN_TCP_FLAGS = 1 << 4;
+/** tcpSeq, tcpAck, tcpWindow. */
+export const KNOWN_TCP_SEQ = 1 << 5;
+/** icmpType and icmpCode. */
+export const KNOWN_ICMP = 1 << 6;
+export const KNOWN_ICMP_ID = 1 << 7;
+export const KNOWN_IP_LENGTH = 1 << 8;
+export const KNOWN_TTL = 1 << 9;
+export const KNOWN_TOS = 1 << 10;
+export const KNOWN_IP_ID = 1 << 11;
+/** The quoted header of an ICMP error, ports (or ICMP id) included. */
+export const KNOWN_QUOTE = 1 << 12;
+export const KNOWN_PAYLOAD_LENGTH = 1 << 13;
+/** Whether it is a fragment, and its offset. */
+export const KNOWN_FRAGMENT = 1 << 14;
+
+// PACKET_MALFORMED: the first thing wrong with the packet as it was on the wire.
+export const MALFORMED_NONE = 0;
+/** IPv4 or IPv6 version field, header length or total length is impossible: ip_rcv drops it. */
+export const MALFORMED_IP = 1;
+/** An IPv6 extension header runs beyond the packet. */
+export const MALFORMED_EXTENSION = 2;
+/** The transport header is longer than the packet (by the IP lengths). */
+export const MALFORMED_TRANSPORT = 3;
+/** TCP data offset below 5 or beyond the packet; UDP length below 8 or beyond the packet. */
+export const MALFORMED_LENGTH = 4;
+
+// Link types (LINKTYPE_* of the tcpdump group).
+export const LINK_NULL = 0;
+export const LINK_ETHERNET = 1;
+export const LINK_RAW = 101;
+export const LINK_LOOP = 108;
+export const LINK_LINUX_SLL = 113;
+export const LINK_IPV4 = 228;
+export const LINK_IPV6 = 229;
+export const LINK_LINUX_SLL2 = 276;
+// DLT_RAW as some systems write it.
+export const LINK_RAW_BSD = 12;
+export const LINK_RAW_OPENBSD = 14;
+
+// ── Batches and blocks ─────────────────────────────────────────────────────────────────────────────
+/** Packets in one batch. */
+export const BATCH_PACKETS = 2048;
+/** Bytes of one block of the capture; larger than any packet we accept. */
+export const BLOCK_SIZE = 1 << 21;
+/** Room for the frames that a text capture spells out in hexadecimal, for one batch. */
+export const ARENA_SIZE = 1 << 20;
+/** Longest frame accepted: libpcap's MAXIMUM_SNAPLEN. */
+export const FRAME_MAX = 262144;
+
+// ── Verdict record ─────────────────────────────────────────────────────────────────────────────────
+// One per packet of a batch, written by `replay`.
+//
+//   0       1       2       3       4       5       6       7     byte
+// ├───────┼───────┼───────┼───────┼───────┴───────┴───────┴───────┤
+// │verdict│reason │ctState│ hook  │  rule (index, RULE_NONE)      │   0
+// ├───────┼───────┼───────┴───────┼───────────────────────────────┤
+// │reject │ flags │  inInterface  │  decider (index, RULE_NONE)   │   8
+// ├───────┴───────┼───────┬───────┼───────────────────────────────┤
+// │  outInterface │ table │   -   │  undecidedRule                │  16
+// ├───────────────┴───────┴───────┼───────────────────────────────┤
+// │  srcRoute                     │  dstRoute                     │  24
+// ├───────────────────────────────┴───────────────────────────────┤
+// │  duplicateOf, u64 (packet number; 0: none)                    │  32
+// ├───────────────────────────────────────────────────────────────┤
+// │  judgedSrc, 4 words: as the filter table saw it               │  40
+// │  judgedDst, 4 words                                           │  56
+// ├───────────────┬───────────────┬───────────────────────────────┤
+// │  judgedSport  │  judgedDport  │  -                            │  72
+// └───────────────┴───────────────┴───────────────────────────────┘  80
+export const VERDICT_VERDICT = 0;
+export const VERDICT_REASON = VERDICT_VERDICT + 1;
+export const VERDICT_CT_STATE = VERDICT_REASON + 1;
+/** Where the packet's walk ended: HOOK_*. */
+export const VERDICT_HOOK = VERDICT_CT_STATE + 1;
+/** The rule whose target ended the walk; RULE_NONE when no rule did. */
+export const VERDICT_RULE = VERDICT_HOOK + 1;
+/** One of REJECT_*; REJECT_NONE when nothing is answered. */
+export const VERDICT_REJECT = VERDICT_RULE + 4;
+export const VERDICT_FLAGS = VERDICT_REJECT + 1;
+/** Index into the interface table; 0 when there is none. */
+export const VERDICT_IN_INTERFACE = VERDICT_FLAGS + 1;
+/** The last matched rule that stands for a policy (RULE_DECIDES); RULE_NONE without one. */
+export const VERDICT_DECIDER = VERDICT_IN_INTERFACE + 2;
+export const VERDICT_OUT_INTERFACE = VERDICT_DECIDER + 4;
+/** One of TABLE_*: where the walk ended. */
+export const VERDICT_TABLE = VERDICT_OUT_INTERFACE + 2;
+/** For an unknown verdict: the rule whose match lacked the fact; RULE_NONE without one. */
+export const VERDICT_UNDECIDED_RULE = VERDICT_TABLE + 2;
+/** The route table's entry for the judged source and destination; ROUTE_NONE without. */
+export const VERDICT_SRC_ROUTE = VERDICT_UNDECIDED_RULE + 4;
+export const VERDICT_DST_ROUTE = VERDICT_SRC_ROUTE + 4;
+export const VERDICT_DUPLICATE_OF = VERDICT_DST_ROUTE + 4;
+/** Addresses and ports as the filter table saw them: after DNAT, before SNAT. */
+export const VERDICT_JUDGED_SRC = VERDICT_DUPLICATE_OF + 8;
+export const VERDICT_JUDGED_DST = VERDICT_JUDGED_SRC + 16;
+export const VERDICT_JUDGED_SPORT = VERDICT_JUDGED_DST + 16;
+export const VERDICT_JUDGED_DPORT = VERDICT_JUDGED_SPORT + 2;
+export const VERDICT_SIZE = VERDICT_JUDGED_DPORT + 6;
+
+export const RULE_NONE = -1;
+export const ROUTE_NONE = -1;
+
+// VERDICT_VERDICT
+export const VERDICT_ALLOW = 1;
+export const VERDICT_DROP = 2;
+/** The filter never sees it. */
+export const VERDICT_UNFILTERED = 3;
+export const VERDICT_UNKNOWN = 4;
+
+// VERDICT_FLAGS
+/** The flow was already under way when the capture began; its conntrack entry was assumed. */
+export const VERDICT_MIDSTREAM = 1 << 0;
+/** The packet travels in the reply direction of its flow. */
+export const VERDICT_REPLY = 1 << 1;
+/** The destination was translated (a Service's backend). */
+export const VERDICT_DNAT = 1 << 2;
+/** The capture shows the packet after the last hook: it was let through when it was captured. */
+export const VERDICT_OBSERVED = 1 << 3;
+
+// VERDICT_REASON. `src/report/reason.ts` has the sentence of each.
+/** A rule with a terminating target, or the fall to a chain's policy. */
+export const REASON_RULE = 1;
+/** allow: no hook on the path has a rule that stops it, and the built-in chains' policies accept. */
+export const REASON_CHAIN_POLICY = 2;
+export const REASON_NOT_IP = 3;
+export const REASON_OTHER_HOST = 4;
+/** allow: source and destination are the same pod; the packet never leaves it. */
+export const REASON_SAME_ENDPOINT = 5;
+/** drop: the IP stack discards it before any rule (bad header). */
+export const REASON_BAD_HEADER = 6;
+/** drop: no route to the destination. */
+export const REASON_NO_ROUTE = 7;
+// unknown
+/** Neither end is an address of the cluster. */
+export const REASON_NO_ENDPOINT = 16;
+/** The source lies in the cluster's ranges, but no object has it. */
+export const REASON_MISSING_SRC = 17;
+export const REASON_MISSING_DST = 18;
+/** The source is a host name that nobody resolved. */
+export const REASON_NAME_SRC = 19;
+export const REASON_NAME_DST = 20;
+/** The source or destination address is beyond the snap length. */
+export const REASON_NO_ADDRESS = 21;
+export const REASON_NO_PROTOCOL = 22;
+export const REASON_NO_PORTS = 23;
+export const REASON_NO_TCP_FLAGS = 24;
+export const REASON_NO_ICMP = 25;
+/** A later fragment whose first fragment the capture does not show. */
+export const REASON_NO_FIRST_FRAGMENT = 26;
+export const REASON_LINK_TYPE = 27;
+/** The Service's backends would be judged differently, and the capture does not show which it was. */
+export const REASON_BACKEND = 28;
+/** More combinations of unknown facts than the walk explores. */
+export const REASON_TOO_MANY_PATHS = 29;
+/** The conntrack table is full. */
+export const REASON_CONNTRACK_FULL = 30;
+/** No tables for this address family were given. */
+export const REASON_NO_TABLES = 31;
+/** More rule visits than one packet may cost. */
+export const REASON_TOO_MANY_RULES = 32;
+
+// Hooks, in the kernel's order (NF_INET_*).
+export const HOOK_PREROUTING = 0;
+export const HOOK_INPUT = 1;
+export const HOOK_FORWARD = 2;
+export const HOOK_OUTPUT = 3;
+export const HOOK_POSTROUTING = 4;
+export const HOOK_COUNT = 5;
+
+// Tables.
+export const TABLE_RAW = 0;
+export const TABLE_MANGLE = 1;
+export const TABLE_NAT = 2;
+export const TABLE_FILTER = 3;
+export const TABLE_SECURITY = 4;
+export const TABLE_COUNT = 5;
+
+// ctstate bits, as `--ctstate` lists them (XT_CONNTRACK_STATE_*).
+export const CT_INVALID = 1 << 0;
+export const CT_ESTABLISHED = 1 << 1;
+export const CT_RELATED = 1 << 2;
+export const CT_NEW = 1 << 3;
+export const CT_SNAT = 1 << 4;
+export const CT_DNAT = 1 << 5;
+export const CT_UNTRACKED = 1 << 6;
+
+// What REJECT answers (`--reject-with`).
+export const REJECT_NONE = 0;
+export const REJECT_NET_UNREACHABLE = 1;
+export const REJECT_HOST_UNREACHABLE = 2;
+export const REJECT_PROTO_UNREACHABLE = 3;
+export const REJECT_PORT_UNREACHABLE = 4;
+export const REJECT_NET_PROHIBITED = 5;
+export const REJECT_HOST_PROHIBITED = 6;
+export const REJECT_ADMIN_PROHIBITED = 7;
+export const REJECT_TCP_RESET = 8;
+export const REJECT_IP6_NO_ROUTE = 9;
+export const REJECT_IP6_ADM_PROHIBITED = 10;
+export const REJECT_IP6_ADDR_UNREACHABLE = 11;
+export const REJECT_IP6_PORT_UNREACHABLE = 12;
+export const REJECT_IP6_POLICY_FAIL = 13;
+export const REJECT_IP6_REJECT_ROUTE = 14;

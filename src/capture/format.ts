@@ -1,0 +1,57 @@
+/**
+ * What a capture format is, and the batch that its reader fills. Readers scan bytes that already lie
+ * in the matcher's memory and write packet records beside them: no packet becomes an object.
+ */
+import type { Address } from "../net/address.ts";
+import type { OnDiagnostic } from "../errors.ts";
+import type { PacketBatch } from "./batch.ts";
+
+/** One capture format. A new one is a file with one of these and a line in `index.ts`. */
+export interface CaptureFormat {
+  readonly name: "pcap" | "pcapng" | "tcpdump";
+  /**
+   * Tells whether a capture that starts with these bytes is of this format.
+   *
+   * @param start the first bytes of the capture, 64 KiB at most, fewer only if the capture is shorter
+   */
+  detect(start: Uint8Array): boolean;
+  /** Opens a reader at the capture's first byte. */
+  open(options: ReaderOptions): CaptureReader;
+}
+
+/** What every reader is given. */
+export interface ReaderOptions {
+  /** For the places of diagnostics. */
+  readonly file: string;
+  readonly onDiagnostic: OnDiagnostic;
+  /** Finds the address of a host name in a text capture; undefined when nobody knows it. */
+  readonly resolveName?: (name: string) => Address | undefined;
+}
+
+/** An interface that the capture names. */
+export interface CaptureInterface {
+  /** Undefined when the capture gives only a number. */
+  readonly name: string | undefined;
+  readonly linkType: number;
+}
+
+/** A capture being read. Holds a few counters and, for pcapng, the sections' interfaces. */
+export interface CaptureReader {
+  /** Grows as the capture is read; PACKET_CAPTURE_INTERFACE is an index into it. */
+  readonly interfaces: readonly CaptureInterface[];
+  /** Host names that nobody resolved; PACKET_SRC_NAME is an index into it, plus one. */
+  readonly names: readonly string[];
+  /** True after damage that reading cannot go past (a diagnostic was reported). */
+  readonly damaged: boolean;
+  /**
+   * Scans bytes and appends a record for each packet, until the bytes run out or the batch is full.
+   * A record that is cut by the end of the bytes is left for the next call, which presents the
+   * unconsumed bytes again with more behind them; when `last` is set there is no more, and a cut record
+   * is damage (TRUNCATED_CAPTURE, an error with offset and packet number).
+   *
+   * @param bytes the unconsumed bytes, a view of the memory that holds the batch
+   * @param last  no bytes come after these
+   * @returns how many bytes were consumed
+   */
+  scan(bytes: Uint8Array, batch: PacketBatch, last: boolean): number;
+}

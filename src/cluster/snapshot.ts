@@ -1,0 +1,114 @@
+/**
+ * The cluster at one instant: namespaces, nodes, endpoints and Services, linked and with the defaults
+ * an API server would have applied. Built once from manifests; knows nothing of policies.
+ */
+import type { Place } from "../errors.ts";
+import type { Address, Prefix } from "../net/address.ts";
+
+/** Labels of one object. A `Map`, because label keys come from the input. */
+export type Labels = ReadonlyMap<string, string>;
+
+/** Everything that policies are judged against. */
+export interface Snapshot {
+  readonly namespaceByName: ReadonlyMap<string, Namespace>;
+  readonly nodeByName: ReadonlyMap<string, ClusterNode>;
+  /** Ordered by namespace, then name. Finished pods and host-network pods are not endpoints. */
+  readonly endpoints: readonly Endpoint[];
+  /** Host-network pods: they act as their node; kept for reports. */
+  readonly hostNetworkPods: readonly HostNetworkPod[];
+  readonly services: readonly Service[];
+  /**
+   * Ranges in which every address belongs to the cluster: nodes' pod CIDRs and what the user names.
+   * An address in one of them that no object has is missing from the snapshot, not outside.
+   */
+  readonly clusterPrefixes: readonly Prefix[];
+}
+
+export interface Namespace {
+  readonly name: string;
+  /** `kubernetes.io/metadata.name` included. */
+  readonly labels: Labels;
+  /** Undefined for a namespace that only other objects mention. */
+  readonly place: Place | undefined;
+}
+
+export interface ClusterNode {
+  readonly name: string;
+  readonly labels: Labels;
+  /** Internal, external and tunnel addresses. */
+  readonly addresses: readonly Address[];
+  readonly place: Place | undefined;
+}
+
+/** A workload endpoint: a pod's interface, or the pods that a workload's template would make. */
+export interface Endpoint {
+  readonly namespace: string;
+  /** Pod name; for a workload without pods its own name. */
+  readonly name: string;
+  /** `Pod`, or the workload's kind when it stands for pods that are not in the snapshot. */
+  readonly kind: "Pod" | "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" | "CronJob";
+  /** Owner to group by in reports: `Deployment web`; the endpoint itself when there is none. */
+  readonly workload: { readonly kind: string; readonly name: string };
+  readonly labels: Labels;
+  readonly serviceAccount: string;
+  /** One for each family; empty for a workload without pods, unless the user maps addresses to it. */
+  readonly addresses: readonly Address[];
+  /** Undefined when the manifest does not say. */
+  readonly node: string | undefined;
+  /** Named container ports, init containers included. */
+  readonly ports: readonly NamedPort[];
+  readonly place: Place;
+}
+
+export interface NamedPort {
+  readonly name: string;
+  readonly protocol: PortProtocol;
+  readonly port: number;
+}
+
+/** The protocols a NetworkPolicy and a Service can name. */
+export type PortProtocol = "TCP" | "UDP" | "SCTP";
+
+export interface HostNetworkPod {
+  readonly namespace: string;
+  readonly name: string;
+  readonly node: string | undefined;
+  readonly place: Place;
+}
+
+/** A Service with a virtual address. Headless and ExternalName Services are kept for DNS names only. */
+export interface Service {
+  readonly namespace: string;
+  readonly name: string;
+  readonly type: "ClusterIP" | "NodePort" | "LoadBalancer" | "ExternalName";
+  /** Empty when headless or ExternalName. */
+  readonly clusterAddresses: readonly Address[];
+  readonly ports: readonly ServicePort[];
+  readonly place: Place;
+}
+
+export interface ServicePort {
+  /** Undefined for the only, unnamed port. */
+  readonly name: string | undefined;
+  readonly protocol: PortProtocol;
+  readonly port: number;
+  /**
+   * Where kube-proxy would send a connection: ready endpoints (serving ones that terminate when none is
+   * ready), of both families, from EndpointSlices, else Endpoints, else the pods that the selector
+   * chooses. Ordered by address, then port. Empty: connections are refused.
+   */
+  readonly backends: readonly Backend[];
+}
+
+export interface Backend {
+  readonly address: Address;
+  readonly port: number;
+}
+
+/** The name people know an endpoint by: `namespace/name`. */
+export function endpointName(endpoint: {
+  readonly namespace: string;
+  readonly name: string;
+}): string {
+  return `${endpoint.namespace}/${endpoint.name}`;
+}

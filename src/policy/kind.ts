@@ -1,0 +1,15 @@
+/** What a policy kind is. A new one is a file with one of these and a line in `index.ts`. */
+import type { ManifestObject } from "../cluster/manifest.ts";
+import type { OnDiagnostic } from "../errors.ts";
+import type { Policy } from "./model.ts";
+
+/** One kind of policy object and how it is lowered. */
+export interface PolicyKind {
+  readonly apiVersion: string;
+  readonly kind: string;
+  /**
+   * Validates an object as the API server does, applies its defaults and lowers it. Reports every fault
+   * with its place; undefined when there was an error.
+   */
+  lower(object: ManifestObject, onDiagnostic: OnDiagnostic): Policy | undefined;
+}
