@@ -354,3 +354,65 @@ export const REJECT_IP6_ADDR_UNREACHABLE = 11;
 export const REJECT_IP6_PORT_UNREACHABLE = 12;
 export const REJECT_IP6_POLICY_FAIL = 13;
 export const REJECT_IP6_REJECT_ROUTE = 14;
+
+// ── Matches ────────────────────────────────────────────────────────────────────────────────────────
+// A match is a header and a payload, 4-byte aligned: kind u16, size u16 (header included, in bytes),
+// invert u8, three bytes of zero; then the payload drawn at each kind.
+export const MATCH_KIND = 0;
+export const MATCH_SIZE = MATCH_KIND + 2;
+export const MATCH_INVERT = MATCH_SIZE + 2;
+export const MATCH_HEADER_SIZE = MATCH_INVERT + 4;
+
+/** Payload: side u8 (SIDE_*), three zeros, value 4 words, mask 4 words. */
+export const MATCH_ADDRESS = 1;
+/** Payload: side u8 (SIDE_*: source is the in-interface), three zeros, name 16 bytes, mask 16 bytes. */
+export const MATCH_INTERFACE = 2;
+/** Payload: protocol u8, three zeros. */
+export const MATCH_PROTOCOL = 3;
+/**
+ * `-m tcp|udp|sctp --sport|--dport A:B`. Payload: sport first u16, last u16, dport first u16, last u16,
+ * invert sport u8, invert dport u8, protocol u8, zero. The header's invert is not used.
+ */
+export const MATCH_PORT = 4;
+/** Payload: side u8 (SIDE_*), count u8, two zeros, then count times first u16, last u16. */
+export const MATCH_MULTIPORT = 5;
+/** Payload: states u8 (CT_*), three zeros. */
+export const MATCH_CONNTRACK = 6;
+/** Payload: value u32, mask u32. */
+export const MATCH_MARK = 7;
+/** Payload: set u32, flags u8 (how many), side of each of up to three flags u8. */
+export const MATCH_SET = 8;
+/** Payload: type u8 (ICMP_TYPE_ANY: every type), code first u8, code last u8, family u8. */
+export const MATCH_ICMP = 9;
+/** Payload: types u16 (ADDRTYPE_*), side u8, zero. */
+export const MATCH_ADDRTYPE = 10;
+/** Payload: none; its outcome is not a function of the packet (`-m statistic --mode random`). */
+export const MATCH_RANDOM = 11;
+/** Payload: none; always true. Comments are not packed. */
+export const MATCH_COMMENT = 12;
+
+export const SIDE_SRC = 0;
+export const SIDE_DST = 1;
+/** multiport `--ports`: source or destination. */
+export const SIDE_EITHER = 2;
+
+export const ICMP_TYPE_ANY = 255;
+
+/** `--dst-type LOCAL`. */
+export const ADDRTYPE_LOCAL = 1 << 0;
+
+// ── Targets ────────────────────────────────────────────────────────────────────────────────────────
+/** Counts and continues. */
+export const TARGET_NONE = 0;
+export const TARGET_ACCEPT = 1;
+export const TARGET_DROP = 2;
+export const TARGET_RETURN = 3;
+export const TARGET_REJECT = 4;
+export const TARGET_JUMP = 5;
+export const TARGET_GOTO = 6;
+export const TARGET_MARK = 7;
+export const TARGET_DNAT = 8;
+export const TARGET_MASQUERADE = 9;
+/** End of a built-in chain: its policy, and what RETURN does there. */
+export const TARGET_POLICY_ACCEPT = 10;
+export const TARGET_POLICY_DROP = 11;

@@ -1,0 +1,172 @@
+/**
+ * Rule tables as data: what iptables-save and ipset save print and the matcher walks. Text and bytes
+ * are two views of it. Chain names are built in `names.ts`.
+ */
+import type { Match } from "../match/index.ts";
+import type { PolicyRef, Direction } from "../policy/model.ts";
+import type { Place } from "../errors.ts";
+import type { Address, Family, Prefix } from "../net/address.ts";
+
+export type Hook = "PREROUTING" | "INPUT" | "FORWARD" | "OUTPUT" | "POSTROUTING";
+export type TableName = "raw" | "mangle" | "nat" | "filter" | "security";
+
+/** All tables and sets of one address family in one network namespace. */
+export interface Ruleset {
+  readonly family: Family;
+  /** At most one of each name. */
+  readonly tables: readonly Table[];
+  readonly sets: readonly IpSet[];
+}
+
+export interface Table {
+  readonly name: TableName;
+  /** Built-in chains first, then user chains in the order they are declared. */
+  readonly chains: readonly Chain[];
+}
+
+/** A built-in chain has a policy and its name is its hook; a user chain has neither. */
+export interface Chain {
+  readonly name: string;
+  /** Undefined: a user chain, which returns at its end. */
+  readonly policy: "ACCEPT" | "DROP" | undefined;
+  readonly rules: readonly Rule[];
+}
+
+export interface Rule {
+  /** All must hold, tried in this order. None: matches every packet. */
+  readonly matches: readonly Match[];
+  /** Undefined: the rule only counts. */
+  readonly target: Target | undefined;
+  /** The policy this rule stands for; undefined for the plumbing between them. */
+  readonly origin?: RuleOrigin;
+}
+
+export type Target =
+  | { readonly kind: "ACCEPT" }
+  | { readonly kind: "DROP" }
+  | { readonly kind: "RETURN" }
+  | { readonly kind: "REJECT"; readonly with: RejectWith }
+  /** mark = (mark & ~mask) ^ value. */
+  | { readonly kind: "MARK"; readonly value: number; readonly mask: number }
+  | { readonly kind: "JUMP"; readonly chain: string }
+  | { readonly kind: "GOTO"; readonly chain: string }
+  /** New destination; the port stays when undefined. */
+  | { readonly kind: "DNAT"; readonly address: Address; readonly port: number | undefined }
+  /** Source becomes the out-interface's address; decides nothing about the packet. */
+  | { readonly kind: "MASQUERADE"; readonly randomFully: boolean };
+
+/** `--reject-with` words of iptables and ip6tables. */
+export type RejectWith =
+  | "icmp-net-unreachable"
+  | "icmp-host-unreachable"
+  | "icmp-proto-unreachable"
+  | "icmp-port-unreachable"
+  | "icmp-net-prohibited"
+  | "icmp-host-prohibited"
+  | "icmp-admin-prohibited"
+  | "tcp-reset"
+  | "icmp6-no-route"
+  | "icmp6-adm-prohibited"
+  | "icmp6-addr-unreachable"
+  | "icmp6-port-unreachable"
+  | "icmp6-policy-fail"
+  | "icmp6-reject-route";
+
+/** What a rule stands for in policy words. */
+export type RuleOrigin =
+  /** One rule of one policy; `allow` sets the accept bit, `part` only prepares for one that does. */
+  | {
+      readonly kind: "policy-rule";
+      readonly effect: "allow" | "part";
+      readonly policy: PolicyRef;
+      readonly direction: Direction;
+      /** Position in the policy's list, from 0, and the items of it that the rule is for. */
+      readonly rule: number;
+      readonly place: Place;
+      /** `namespace/name` is not known here: policy chains are shared by endpoints. */
+    }
+  /** No rule of the policies that isolate the endpoint matched. */
+  | {
+      readonly kind: "isolation";
+      readonly direction: Direction;
+      readonly endpoint: string;
+      /** At least one, in the order of their chains. */
+      readonly policies: readonly { readonly policy: PolicyRef; readonly place: Place }[];
+    }
+  /** No policy isolates the endpoint in this direction. */
+  | { readonly kind: "not-isolated"; readonly direction: Direction; readonly namespace: string }
+  /** Packet of a flow that was let through before. */
+  | { readonly kind: "established"; readonly direction: Direction; readonly endpoint: string }
+  /** conntrack has no entry for it and it cannot start one. */
+  | { readonly kind: "invalid"; readonly direction: Direction; readonly endpoint: string }
+  /** Traffic between a node and its own pods is never policed (K-10). */
+  | { readonly kind: "node-traffic" }
+  /** A Service's translation; `namespace/name:port`. */
+  | { readonly kind: "service"; readonly service: string; readonly place: Place }
+  /** A Service without backends. */
+  | { readonly kind: "service-refused"; readonly service: string; readonly place: Place };
+
+/** A named set of members. */
+export type IpSet =
+  | {
+      readonly kind: "hash:net";
+      readonly name: string;
+      readonly family: Family;
+      readonly members: readonly Prefix[];
+      readonly origin?: SetOrigin;
+    }
+  | {
+      readonly kind: "hash:ip,port";
+      readonly name: string;
+      readonly family: Family;
+      readonly members: readonly PortMember[];
+      readonly origin?: SetOrigin;
+    };
+
+/** One member of a `hash:ip,port` set. */
+export interface PortMember {
+  readonly address: Address;
+  readonly protocol: number;
+  readonly port: number;
+}
+
+/**
+ * What a set stands for. `incomplete` sets hold the addresses of the endpoints in the snapshot: whether
+ * an address that is missing from the snapshot belongs to them is not known.
+ */
+export interface SetOrigin {
+  readonly incomplete: boolean;
+  /** In policy words: `pods with role=frontend in namespaces with team=a`. */
+  readonly description: string;
+}
+
+// ── Where packets go ──────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * The routing decision and the interfaces of what is judged: one node, or the whole cluster seen as one
+ * node that has every pod (then `node` of the entries tells the real nodes apart).
+ */
+export interface Topology {
+  /** Longest prefix wins; at most one entry for a prefix. Includes the default routes. */
+  readonly routes: readonly Route[];
+}
+
+/** What an address is. */
+export interface Route {
+  readonly prefix: Prefix;
+  readonly kind:
+    /** Reached through `interface`: a pod here, a pod or node elsewhere. */
+    | "unicast"
+    /** An address of the judged node: INPUT, or OUTPUT as a source. */
+    | "local"
+    /** In the cluster's ranges, but no object has it: what it is, is not known. */
+    | "missing"
+    /** Not in the cluster. Reached through `interface`. */
+    | "outside";
+  /** Interface that packets to it leave by and packets from it arrive by; empty for `local`. */
+  readonly interface: string;
+  /** Node that has the address, where several are judged as one; undefined when unknown. */
+  readonly node: string | undefined;
+  /** `namespace/name` of the endpoint, `node NAME` for a node; undefined for ranges. */
+  readonly owner: string | undefined;
+}
