@@ -312,6 +312,8 @@ export const REASON_CONNTRACK_FULL = 30;
 export const REASON_NO_TABLES = 31;
 /** More rule visits than one packet may cost. */
 export const REASON_TOO_MANY_RULES = 32;
+/** The snapshot does not say on which node the pod runs, and traffic with its own node is special. */
+export const REASON_NO_NODE = 33;
 
 // Hooks, in the kernel's order (NF_INET_*).
 export const HOOK_PREROUTING = 0;
@@ -416,3 +418,134 @@ export const TARGET_MASQUERADE = 9;
 /** End of a built-in chain: its policy, and what RETURN does there. */
 export const TARGET_POLICY_ACCEPT = 10;
 export const TARGET_POLICY_DROP = 11;
+
+// ── Rules ──────────────────────────────────────────────────────────────────────────────────────────
+// The rules of both families in one array; a chain's rules are consecutive and end in a record of
+// their own: RETURN for a user chain, TARGET_POLICY_* for a built-in one.
+//
+//   0       1       2       3       4       5       6       7     byte
+// ├───────────────────────────────┬───────────────────────────────┤
+// │  matches (address)            │  matchesEnd (address)         │   0
+// ├───────┬───────┬───────┬───────┼───────────────────────────────┤
+// │target │ flags │reject │   -   │  targetArg                    │   8
+// ├───────┴───────┼───────┴───────┼───────────────────────────────┤
+// │  port         │  -            │  targetMask                   │  16
+// ├───────────────┴───────────────┴───────────────────────────────┤
+// │  address, 4 words: of DNAT                                    │  24
+// ├───────────────────────────────────────────────────────────────┤
+// │  packets, u64                                                 │  40
+// │  bytes, u64                                                   │  48
+// └───────────────────────────────────────────────────────────────┘  56
+export const RULE_MATCHES = 0;
+export const RULE_MATCHES_END = RULE_MATCHES + 4;
+/** One of TARGET_*. */
+export const RULE_TARGET = RULE_MATCHES_END + 4;
+/** RULE_* bits. */
+export const RULE_FLAGS = RULE_TARGET + 1;
+/** One of REJECT_*. */
+export const RULE_REJECT = RULE_FLAGS + 1;
+/** JUMP, GOTO: index of the chain's first rule. MARK: the value. */
+export const RULE_TARGET_ARG = RULE_REJECT + 2;
+/** DNAT: the new port; 0 keeps it. */
+export const RULE_PORT = RULE_TARGET_ARG + 4;
+/** MARK: the mask. */
+export const RULE_TARGET_MASK = RULE_PORT + 4;
+export const RULE_ADDRESS = RULE_TARGET_MASK + 4;
+export const RULE_PACKETS = RULE_ADDRESS + 16;
+export const RULE_BYTES = RULE_PACKETS + 8;
+export const RULE_SIZE = RULE_BYTES + 8;
+
+// RULE_FLAGS
+/** The rule stands for a policy decision: a match of it becomes the verdict's decider. */
+export const RULE_DECIDES = 1 << 0;
+
+/** Deepest chain of jumps; the kernel allows as many as there are user chains, and refuses loops. */
+export const JUMP_DEPTH_MAX = 512;
+/** Rules that one packet may visit, over all combinations of unknown facts. */
+export const RULE_VISITS_MAX = 4000000;
+/** Rules that one walk may match. */
+export const PATH_RULES_MAX = 65536;
+/** Combinations of unknown facts that are explored for one packet. */
+export const FORK_PATHS_MAX = 4096;
+/** Unknown facts that one walk may meet. */
+export const FORK_DEPTH_MAX = 4096;
+
+// ── Routes ─────────────────────────────────────────────────────────────────────────────────────────
+// kind u8 ROUTE_*, 0, interface u16, node u16 (0: unknown), 0 u16.
+export const ROUTE_KIND = 0;
+export const ROUTE_INTERFACE = 2;
+export const ROUTE_NODE = 4;
+export const ROUTE_SIZE = 8;
+export const ROUTE_UNICAST = 1;
+export const ROUTE_LOCAL = 2;
+export const ROUTE_MISSING = 3;
+export const ROUTE_OUTSIDE = 4;
+
+// ── Interfaces ─────────────────────────────────────────────────────────────────────────────────────
+/** Bytes of a name, zero-padded (IFNAMSIZ). Number 0 is no interface: the empty name. */
+export const INTERFACE_SIZE = 16;
+export const INTERFACE_MAX = 65535;
+
+// ── Set kinds ──────────────────────────────────────────────────────────────────────────────────────
+export const SET_NET = 1;
+export const SET_IP_PORT = 2;
+
+// ── Flow rows ──────────────────────────────────────────────────────────────────────────────────────
+// Packets of one tuple and its reply that got one verdict; the tuple is that of the first packet.
+//
+// ├───────────────────────────────┬───────────────────────────────┤
+// │  next (row number plus one)   │  hash                         │   0
+// ├───────────────────────────────┴───────────────────────────────┤
+// │  packets, u64                                                 │   8
+// │  bytes, u64                                                   │  16
+// ├───────────────────────────────────────────────────────────────┤
+// │  packet record of the first packet                            │  24
+// │  verdict record of the first packet                           │
+// └───────────────────────────────────────────────────────────────┘
+export const FLOW_NEXT = 0;
+export const FLOW_HASH = FLOW_NEXT + 4;
+export const FLOW_PACKETS = FLOW_HASH + 4;
+export const FLOW_BYTES = FLOW_PACKETS + 8;
+export const FLOW_PACKET = FLOW_BYTES + 8;
+export const FLOW_VERDICT = FLOW_PACKET + PACKET_SIZE;
+export const FLOW_SIZE = FLOW_VERDICT + VERDICT_SIZE;
+/** Rows in one piece of the flow list; pieces are never moved. */
+export const FLOW_CHUNK = 4096;
+/** Most flow rows; beyond it packets are counted in the totals only. */
+export const FLOW_MAX = 1 << 22;
+
+// ── Totals ─────────────────────────────────────────────────────────────────────────────────────────
+// u64 each.
+export const TOTAL_PACKETS = 0;
+export const TOTAL_BYTES = 8;
+/** Followed by the counts of VERDICT_DROP, VERDICT_UNFILTERED, VERDICT_UNKNOWN. */
+export const TOTAL_ALLOW = 16;
+export const TOTAL_FRAGMENTS = 48;
+export const TOTAL_MALFORMED = 56;
+export const TOTAL_TRUNCATED = 64;
+export const TOTAL_DUPLICATES = 72;
+export const TOTAL_MIDSTREAM = 80;
+/** Packets whose flow did not fit the list of flows. */
+export const TOTAL_FLOWS_LOST = 88;
+export const TOTAL_SIZE = 96;
+
+// ── Trace ──────────────────────────────────────────────────────────────────────────────────────────
+// kind u8 TRACE_*, hook u8, table u8, outcome u8, rule i32, failed u32 (bit per match, first 32), mark u32.
+export const TRACE_KIND = 0;
+export const TRACE_HOOK = 1;
+export const TRACE_TABLE = 2;
+export const TRACE_OUTCOME = 3;
+export const TRACE_RULE_INDEX = 4;
+export const TRACE_FAILED = 8;
+export const TRACE_MARK = 12;
+export const TRACE_CT_STATE = 16;
+export const TRACE_SIZE = 20;
+/** Steps that are recorded; a longer walk is cut. */
+export const TRACE_MAX = 65536;
+export const TRACE_ENTER = 1;
+export const TRACE_RULE = 2;
+export const TRACE_RETURN = 3;
+export const TRACE_POLICY = 4;
+export const OUTCOME_NO = 0;
+export const OUTCOME_YES = 1;
+export const OUTCOME_UNKNOWN = 2;
