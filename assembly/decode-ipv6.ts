@@ -1,0 +1,239 @@
+// IPv6 header to packet record. Leaves the extension headers' chain to decode-extension.ts and what is
+// behind it to decode-transport.ts.
+import {
+  KNOWN_DST,
+  KNOWN_FRAGMENT,
+  KNOWN_IP_ID,
+  KNOWN_IP_LENGTH,
+  KNOWN_PAYLOAD_LENGTH,
+  KNOWN_PROTOCOL,
+  KNOWN_SRC,
+  KNOWN_TOS,
+  KNOWN_TTL,
+  MALFORMED_EXTENSION,
+  MALFORMED_IP,
+  MALFORMED_NONE,
+  PACKET_FRAGMENT,
+  PACKET_LATER_FRAGMENT,
+} from "./layout";
+import {
+  CHAIN_BROKEN,
+  CHAIN_LATER_FRAGMENT,
+  CHAIN_WHOLE,
+  EXTENSION_HOP_BY_HOP,
+  chainFragment,
+  chainFragmentId,
+  chainHasFragment,
+  chainOffset,
+  chainProtocol,
+  isExtension,
+  walkChain,
+} from "./decode-extension";
+import { decodeTransport } from "./decode-transport";
+import { PROTOCOL_TCP } from "./protocol";
+import { Packet } from "./records";
+
+// IPv6 header (RFC 8200, section 3).
+const VERSION_CLASS_FLOW: u32 = 0;
+const PAYLOAD_LENGTH: u32 = 4;
+const NEXT_HEADER: u32 = 6;
+const HOP_LIMIT: u32 = 7;
+const SRC: u32 = 8;
+const DST: u32 = 24;
+const SIZE: u32 = 40;
+
+// Hop-by-hop options header (RFC 8200, section 4.3) and its jumbo payload option (RFC 2675, section 2).
+const OPTIONS_LENGTH: u32 = 1;
+const OPTIONS_SIZE: u32 = 8;
+const OPTIONS_FIRST: u32 = 2;
+const OPTION_PAD1: u32 = 0;
+const OPTION_JUMBO: u32 = 0xc2;
+const OPTION_JUMBO_LENGTH: u32 = 4;
+const PAYLOAD_MAX: u32 = 65535;
+
+// `jumboLength` instead of a length; lengths are above PAYLOAD_MAX.
+const JUMBO_NONE: u32 = 0;
+const JUMBO_CUT: u32 = 1;
+const JUMBO_BAD: u32 = 2;
+
+const KNOWN_HEADER: u32 = KNOWN_SRC | KNOWN_DST | KNOWN_TTL | KNOWN_TOS;
+
+/**
+ * Decodes an IPv6 packet and what it carries.
+ *
+ * Source: RFC 8200, RFC 2675; Linux, ip6_rcv_core() and ipv6_find_hdr(), which is what ip6tables `-p` sees.
+ *
+ * @param at       address of the header
+ * @param captured bytes there
+ * @param wire     bytes that were there on the wire, link-layer padding included
+ */
+export function decodeIpv6(packet: Packet, at: usize, captured: u32, wire: u32): void {
+  packet.family = 6;
+  packet.network = <u32>at;
+  packet.end = <u32>at + captured;
+  if (captured < SIZE) return decodeStart(packet, at, captured, wire);
+  const first = bswap<u32>(load<u32>(at, VERSION_CLASS_FLOW));
+  if (first >> 28 != 6) {
+    packet.malformed = <u16>MALFORMED_IP;
+    return;
+  }
+  packet.tos = <u8>(first >> 20);
+  packet.ttl = load<u8>(at, HOP_LIMIT);
+  packet.src0 = bswap<u32>(load<u32>(at, SRC));
+  packet.src1 = bswap<u32>(load<u32>(at, SRC + 4));
+  packet.src2 = bswap<u32>(load<u32>(at, SRC + 8));
+  packet.src3 = bswap<u32>(load<u32>(at, SRC + 12));
+  packet.dst0 = bswap<u32>(load<u32>(at, DST));
+  packet.dst1 = bswap<u32>(load<u32>(at, DST + 4));
+  packet.dst2 = bswap<u32>(load<u32>(at, DST + 8));
+  packet.dst3 = bswap<u32>(load<u32>(at, DST + 12));
+  packet.known = KNOWN_HEADER;
+
+  const next = load<u8>(at, NEXT_HEADER);
+  const payload = <u32>bswap<u16>(load<u16>(at, PAYLOAD_LENGTH));
+  // What the header says, and where the packet ends for the stack.
+  let length = SIZE + payload;
+  let bound = length;
+  let lengthKnown = true;
+  if (payload == 0 && next == EXTENSION_HOP_BY_HOP) {
+    const jumbo = jumboLength(at + SIZE, captured - SIZE, wire - SIZE);
+    if (jumbo > PAYLOAD_MAX) {
+      length = SIZE + jumbo;
+      bound = length;
+    } else {
+      // Without the option ip6_rcv_core() does not trim the packet.
+      bound = wire;
+      if (jumbo == JUMBO_CUT) lengthKnown = false;
+      if (jumbo == JUMBO_BAD) {
+        lengthKnown = false;
+        packet.malformed = <u16>MALFORMED_IP;
+      }
+    }
+  } else if (payload == 0 && <u32>next == PROTOCOL_TCP && wire > SIZE + PAYLOAD_MAX) {
+    // BIG TCP as newer kernels show it: no jumbo option (ipv6_payload_len()).
+    length = wire;
+    bound = wire;
+  }
+  if (lengthKnown) {
+    packet.ipLength = length;
+    packet.known |= KNOWN_IP_LENGTH;
+  }
+  // Dropped by ip6_rcv_core() (InTruncatedPkts), yet worth decoding for the report.
+  if (bound > wire) packet.malformed = <u16>MALFORMED_IP;
+  if (captured > bound) captured = bound;
+  packet.end = <u32>at + captured;
+
+  if (!isExtension(<u32>next)) {
+    packet.protocol = next;
+    packet.known |= KNOWN_PROTOCOL | KNOWN_FRAGMENT;
+    return decodeTransport(packet, at + SIZE, captured - SIZE, bound - SIZE);
+  }
+  decodeChain(packet, <u32>next, at + SIZE, captured - SIZE, bound - SIZE);
+}
+
+/** Decodes a chain of extension headers and what is behind it. */
+function decodeChain(packet: Packet, next: u32, at: usize, captured: u32, wire: u32): void {
+  const outcome = walkChain(next, at, captured, wire);
+  if (chainHasFragment) {
+    packet.ipId = chainFragmentId;
+    packet.fragmentOffset = <u16>(chainFragment & 0xfff8);
+    packet.known |= KNOWN_IP_ID | KNOWN_FRAGMENT;
+    // RFC 8200, section 4.5: a first fragment with nothing behind it (RFC 6946) is no fragment.
+    if ((chainFragment & 0xfff9) != 0) packet.flags |= PACKET_FRAGMENT;
+    if ((chainFragment & 0xfff8) != 0) packet.flags |= PACKET_LATER_FRAGMENT;
+  }
+  if (outcome == CHAIN_BROKEN) {
+    // ipv6_parse_hopopts() fails before any hook; other headers are first missed by ip6tables.
+    const early = chainOffset == 0 && next == EXTENSION_HOP_BY_HOP;
+    if (packet.malformed == MALFORMED_NONE) {
+      packet.malformed = <u16>(early ? MALFORMED_IP : MALFORMED_EXTENSION);
+    }
+  }
+  // ipv6_find_hdr() has no answer for a later fragment that goes on with an extension header.
+  if (!isExtension(chainProtocol)) {
+    packet.protocol = <u8>chainProtocol;
+    packet.known |= KNOWN_PROTOCOL;
+  }
+  if (outcome == CHAIN_LATER_FRAGMENT) {
+    packet.payloadLength = wire - chainOffset;
+    packet.known |= KNOWN_PAYLOAD_LENGTH;
+  }
+  if (outcome != CHAIN_WHOLE) return;
+  packet.known |= KNOWN_FRAGMENT;
+  // A jumbo length that was not captured: nothing is known of the lengths, and nothing is left to read.
+  if ((packet.known & KNOWN_IP_LENGTH) == 0) return;
+  const behind: u32 = captured > chainOffset ? captured - chainOffset : 0;
+  decodeTransport(packet, at + chainOffset, behind, wire - chainOffset);
+}
+
+/** Decodes what there is of a header that the snap length cut. */
+function decodeStart(packet: Packet, at: usize, captured: u32, wire: u32): void {
+  if (wire < SIZE) {
+    packet.malformed = <u16>MALFORMED_IP;
+    return;
+  }
+  if (captured < 1) return;
+  const version = <u32>load<u8>(at, VERSION_CLASS_FLOW);
+  if (version >> 4 != 6) {
+    packet.malformed = <u16>MALFORMED_IP;
+    return;
+  }
+  if (captured < 2) return;
+  packet.tos = <u8>(bswap<u16>(load<u16>(at, VERSION_CLASS_FLOW)) >> 4);
+  packet.known |= KNOWN_TOS;
+  if (captured < NEXT_HEADER + 1) return;
+  const next = <u32>load<u8>(at, NEXT_HEADER);
+  const payload = <u32>bswap<u16>(load<u16>(at, PAYLOAD_LENGTH));
+  // A length of 0 may have another meaning, as above.
+  if (payload != 0) {
+    packet.ipLength = SIZE + payload;
+    packet.known |= KNOWN_IP_LENGTH;
+    if (SIZE + payload > wire) packet.malformed = <u16>MALFORMED_IP;
+  }
+  if (!isExtension(next)) {
+    packet.protocol = <u8>next;
+    packet.known |= KNOWN_PROTOCOL | KNOWN_FRAGMENT;
+  }
+  if (captured < HOP_LIMIT + 1) return;
+  packet.ttl = load<u8>(at, HOP_LIMIT);
+  packet.known |= KNOWN_TTL;
+  if (captured < SRC + 16) return;
+  packet.src0 = bswap<u32>(load<u32>(at, SRC));
+  packet.src1 = bswap<u32>(load<u32>(at, SRC + 4));
+  packet.src2 = bswap<u32>(load<u32>(at, SRC + 8));
+  packet.src3 = bswap<u32>(load<u32>(at, SRC + 12));
+  packet.known |= KNOWN_SRC;
+}
+
+/**
+ * Finds the payload length in a hop-by-hop options header, or one of JUMBO_*.
+ *
+ * Source: RFC 2675, section 3; Linux, ip6_parse_tlv() and ipv6_hop_jumbo().
+ */
+function jumboLength(at: usize, captured: u32, wire: u32): u32 {
+  if (wire < OPTIONS_SIZE) return JUMBO_BAD;
+  if (captured < OPTIONS_SIZE) return JUMBO_CUT;
+  const size = (<u32>load<u8>(at, OPTIONS_LENGTH) + 1) << 3;
+  if (wire < size) return JUMBO_BAD;
+  if (captured < size) return JUMBO_CUT;
+  let offset = OPTIONS_FIRST;
+  while (offset < size) {
+    const type = <u32>load<u8>(at + offset);
+    if (type == OPTION_PAD1) {
+      offset++;
+      continue;
+    }
+    if (size - offset < 2) return JUMBO_BAD;
+    const optionLength = <u32>load<u8>(at + offset + 1);
+    if (size - offset - 2 < optionLength) return JUMBO_BAD;
+    if (type == OPTION_JUMBO) {
+      // > alignment requirement: 4n + 2.
+      if (optionLength != OPTION_JUMBO_LENGTH || (offset & 3) != 2) return JUMBO_BAD;
+      const jumbo = bswap<u32>(load<u32>(at + offset + 2));
+      // > The Jumbo Payload Length must be greater than 65,535.
+      return jumbo > PAYLOAD_MAX && jumbo <= wire ? jumbo : JUMBO_BAD;
+    }
+    offset += 2 + optionLength;
+  }
+  return JUMBO_NONE;
+}
