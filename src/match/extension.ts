@@ -25,3 +25,8 @@ export interface MatchExtension<M> {
 export interface Invertible {
   readonly invert: boolean;
 }
+
+/** The `! ` in front of a negated option. */
+export function bang(match: Invertible): "! " | "" {
+  return match.invert ? "! " : "";
+}

@@ -1,15 +1,29 @@
 /** The registry of match extensions, and the union of what they match. */
+import type { Family } from "../net/address.ts";
+import { addressMatch } from "./address.ts";
 import type { AddressMatch } from "./address.ts";
+import { addrtypeMatch } from "./addrtype.ts";
 import type { AddrtypeMatch } from "./addrtype.ts";
+import { commentMatch } from "./comment.ts";
 import type { CommentMatch } from "./comment.ts";
+import { conntrackMatch } from "./conntrack.ts";
 import type { ConntrackMatch } from "./conntrack.ts";
+import type { MatchExtension } from "./extension.ts";
+import { icmpMatch } from "./icmp.ts";
 import type { IcmpMatch } from "./icmp.ts";
+import { interfaceMatch } from "./interface.ts";
 import type { InterfaceMatch } from "./interface.ts";
+import { markMatch } from "./mark.ts";
 import type { MarkMatch } from "./mark.ts";
+import { multiportMatch } from "./multiport.ts";
 import type { MultiportMatch } from "./multiport.ts";
+import { portMatch } from "./port.ts";
 import type { PortMatch } from "./port.ts";
+import { protocolMatch } from "./protocol.ts";
 import type { ProtocolMatch } from "./protocol.ts";
+import { randomMatch } from "./random.ts";
 import type { RandomMatch } from "./random.ts";
+import { setMatch } from "./set.ts";
 import type { SetMatch } from "./set.ts";
 
 /** One condition of a rule. */
@@ -26,3 +40,59 @@ export type Match =
   | ProtocolMatch
   | RandomMatch
   | SetMatch;
+
+/** The one registry. Leaving a kind of `Match` out is a compile error. */
+export const MATCHES: {
+  readonly [K in Match["kind"]]: MatchExtension<Extract<Match, { kind: K }>>;
+} = {
+  address: addressMatch,
+  addrtype: addrtypeMatch,
+  comment: commentMatch,
+  conntrack: conntrackMatch,
+  icmp: icmpMatch,
+  interface: interfaceMatch,
+  mark: markMatch,
+  multiport: multiportMatch,
+  port: portMatch,
+  protocol: protocolMatch,
+  random: randomMatch,
+  set: setMatch,
+};
+
+/** The extension of a match. */
+export function matchExtension(match: Match): MatchExtension<Match> {
+  // The registry's type pairs each kind with its extension; TypeScript cannot follow the pairing here.
+  return MATCHES[match.kind] as MatchExtension<Match>;
+}
+
+/** The words iptables-save prints for one match; empty where it prints none. */
+export function renderMatch(match: Match, family: Family): string {
+  return matchExtension(match).render(match, family);
+}
+
+/**
+ * The words of all of a rule's matches, in the order iptables-save prints them: the conditions that
+ * every rule has room for, then the extensions in the rule's own order.
+ */
+export function renderMatches(matches: readonly Match[], family: Family): string {
+  return orderMatches(matches)
+    .map((match) => renderMatch(match, family))
+    .filter((words) => words !== "")
+    .join(" ");
+}
+
+/** Puts addresses, interfaces and protocol first, as the kernel tests them (ip_packet_match). */
+export function orderMatches(matches: readonly Match[]): Match[] {
+  return matches
+    .map((match, index) => ({ match, index, rank: baseRank(match) }))
+    .sort((one, other) => one.rank - other.rank || one.index - other.index)
+    .map(({ match }) => match);
+}
+
+const EXTENSION_RANK = 5;
+
+function baseRank(match: Match): number {
+  if (match.kind === "address") return match.side === "src" ? 0 : 1;
+  if (match.kind === "interface") return match.side === "in" ? 2 : 3;
+  return match.kind === "protocol" ? 4 : EXTENSION_RANK;
+}

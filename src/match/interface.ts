@@ -1,5 +1,7 @@
 /** `-i` and `-o`: the interface's name, or its beginning. */
-import type { Invertible } from "./extension.ts";
+import { MATCH_INTERFACE, SIDE_DST, SIDE_SRC } from "../../assembly/layout.ts";
+import { bang } from "./extension.ts";
+import type { Invertible, MatchExtension } from "./extension.ts";
 
 export interface InterfaceMatch extends Invertible {
   readonly kind: "interface";
@@ -9,3 +11,28 @@ export interface InterfaceMatch extends Invertible {
   /** The name is a beginning (`cali+`). */
   readonly wildcard: boolean;
 }
+
+/** IFNAMSIZ, the NUL included. */
+const NAME_BYTES = 16;
+
+/** `[!] -i|-o NAME[+]`; a lone `+` that is not negated says nothing and prints nothing. */
+export const interfaceMatch: MatchExtension<InterfaceMatch> = {
+  kind: "interface",
+  id: MATCH_INTERFACE,
+  render(match) {
+    if (match.name === "" && match.wildcard && !match.invert) return "";
+    const option = match.side === "in" ? "-i" : "-o";
+    return `${bang(match)}${option} ${match.name}${match.wildcard ? "+" : ""}`;
+  },
+  /** The mask covers the NUL of a whole name, and not that of a beginning (xtables_parse_interface). */
+  pack(match, writer) {
+    const name = new TextEncoder().encode(match.name);
+    if (name.length >= NAME_BYTES) throw new Error(`bug: interface name too long: ${match.name}`);
+    writer.u8(match.side === "in" ? SIDE_SRC : SIDE_DST);
+    writer.u8(0);
+    writer.u16(0);
+    const masked = match.wildcard ? name.length : name.length + 1;
+    for (let at = 0; at < NAME_BYTES; at++) writer.u8(name[at] ?? 0);
+    for (let at = 0; at < NAME_BYTES; at++) writer.u8(at < masked ? 0xff : 0);
+  },
+};
