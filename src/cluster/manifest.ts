@@ -1,8 +1,21 @@
 /**
- * YAML and JSON text to objects with places. Every `List` and every document is unrolled; kinds that we
- * do not read are listed, never skipped silently.
+ * Manifest files to Kubernetes objects with places. Every `List` and every document is unrolled, the
+ * namespace default is applied, duplicates are refused; what an object means is for others to read.
  */
 import type { OnDiagnostic, Place } from "../errors.ts";
+import { formatPlace } from "../errors.ts";
+import {
+  fieldOf,
+  isRecord,
+  readText,
+  readTextMap,
+  recordOf,
+  reportField,
+  rootField,
+  suggestionFor,
+} from "./fields.ts";
+import { apiGroup, isNamespaced, kindRole } from "./kinds.ts";
+import { parseYaml, type FieldPath, type PlacedValue } from "./yaml.ts";
 
 /** One Kubernetes object as written, with the place of everything in it. */
 export interface ManifestObject {
@@ -17,10 +30,11 @@ export interface ManifestObject {
    * The place of a field, by its path; the nearest enclosing field when the path does not exist.
    * With `"key"` the place of the field's name instead of its value.
    */
-  placeOf(path: readonly (string | number)[], part?: "key"): Place;
+  placeOf(path: FieldPath, part?: "key"): Place;
 }
 
 export interface ObjectMetadata {
+  /** Empty when the object has none, which only kinds that nobody reads may. */
   readonly name: string;
   /** `default` when a namespaced kind has none; empty for cluster-wide kinds. */
   readonly namespace: string;
@@ -33,10 +47,183 @@ export interface ManifestText {
   readonly text: string;
 }
 
-/** Parses manifest files to objects, in the order written. */
+/**
+ * Parses manifest files to objects, in the order written. An object with a fault in what identifies it
+ * is reported and left out, as is the second of two with the same kind, namespace and name; the others
+ * stand. Reports what `parseYaml` does, and EMPTY_FILE, FOREIGN_KIND (for documents that are no
+ * objects), MISSING_FIELD, BAD_VALUE and DUPLICATE_OBJECT.
+ */
 export function parseManifests(
   texts: readonly ManifestText[],
   onDiagnostic: OnDiagnostic,
 ): ManifestObject[] {
-  throw new Error(`bug: not written yet ${texts.length} ${typeof onDiagnostic}`);
+  const objects: ManifestObject[] = [];
+  const firstByIdentity = new Map<string, ManifestObject>();
+  const accept = (object: ManifestObject): void => {
+    if (kindRole(object.apiVersion, object.kind) !== "foreign") {
+      const identity = identityOf(object);
+      const first = firstByIdentity.get(identity);
+      if (first !== undefined) {
+        onDiagnostic(duplicateOf(object, first));
+        return;
+      }
+      firstByIdentity.set(identity, object);
+    }
+    objects.push(object);
+  };
+  for (const text of texts) {
+    let damaged = false;
+    const documents = parseYaml(text, (diagnostic) => {
+      damaged = true;
+      onDiagnostic(diagnostic);
+    });
+    if (documents.length === 0 && !damaged) {
+      onDiagnostic({
+        severity: "warning",
+        code: "EMPTY_FILE",
+        message: "the file has no objects",
+        place: { file: text.file },
+      });
+    }
+    for (const document of documents) unroll(document, undefined, { accept, onDiagnostic });
+  }
+  return objects;
+}
+
+interface Sink {
+  readonly accept: (object: ManifestObject) => void;
+  readonly onDiagnostic: OnDiagnostic;
+}
+
+/** What a typed list says of items that do not say it themselves. */
+interface ItemKind {
+  readonly apiVersion: string;
+  readonly kind: string;
+}
+
+/** Hands on the object, or the objects of a list, and the objects of lists in it. */
+function unroll(placed: PlacedValue, itemKind: ItemKind | undefined, sink: Sink): void {
+  const { value } = placed;
+  const place = placed.placeOf([]);
+  const { onDiagnostic } = sink;
+  if (!isRecord(value)) {
+    onDiagnostic({
+      severity: "error",
+      code: "BAD_YAML",
+      message: "a document must be a Kubernetes object: a map with apiVersion and kind",
+      place,
+    });
+    return;
+  }
+  const { items } = value;
+  const kind = value["kind"] ?? itemKind?.kind;
+  const apiVersion = value["apiVersion"] ?? itemKind?.apiVersion;
+  if (Array.isArray(items) && (kind === undefined || `${String(kind)}`.endsWith("List"))) {
+    if (kind === undefined) reportMissing(placed, value, "kind", onDiagnostic);
+    const inner =
+      typeof kind === "string" && kind !== "List" && typeof apiVersion === "string"
+        ? { apiVersion, kind: kind.slice(0, -"List".length) }
+        : undefined;
+    for (const index of items.keys()) unroll(placed.at(["items", index]), inner, sink);
+    return;
+  }
+  // `kubectl get -o yaml` prints a list without items so; there is nothing in it.
+  if (kind === "List") return;
+  if (kind === undefined && apiVersion === undefined && !isRecord(value["metadata"])) {
+    onDiagnostic({
+      severity: "warning",
+      code: "FOREIGN_KIND",
+      message: "not a Kubernetes object (it has neither apiVersion nor kind): not read",
+      place,
+    });
+    return;
+  }
+  if (typeof kind !== "string" || kind === "") {
+    reportMissing(placed, value, "kind", onDiagnostic);
+    return;
+  }
+  if (typeof apiVersion !== "string" || apiVersion === "") {
+    reportMissing(placed, value, "apiVersion", onDiagnostic);
+    return;
+  }
+  const object = identify({ placed, place, apiVersion, kind }, onDiagnostic);
+  if (object !== undefined) sink.accept(object);
+}
+
+function reportMissing(
+  placed: PlacedValue,
+  value: Record<string, unknown>,
+  key: "kind" | "apiVersion",
+  onDiagnostic: OnDiagnostic,
+): void {
+  const present = value[key] !== undefined && value[key] !== null;
+  const near = Object.keys(value).find((other) => suggestionFor(other, [key]) !== undefined);
+  onDiagnostic({
+    severity: "error",
+    code: present ? "BAD_VALUE" : "MISSING_FIELD",
+    message: present ? `${key} must be a string that is not empty` : `the object has no ${key}`,
+    place: near === undefined ? placed.placeOf([key]) : placed.placeOf([near], "key"),
+    ...(near === undefined || near === key ? {} : { suggestion: `did you mean "${key}"?` }),
+  });
+}
+
+/** Reads the metadata that every object has; undefined when it cannot be identified. */
+function identify(
+  {
+    placed,
+    place,
+    apiVersion,
+    kind,
+  }: {
+    placed: PlacedValue;
+    place: Place;
+    apiVersion: string;
+    kind: string;
+  },
+  onDiagnostic: OnDiagnostic,
+): ManifestObject | undefined {
+  const bare = {
+    apiVersion,
+    kind,
+    value: placed.value,
+    place,
+    placeOf: (path: FieldPath, part?: "key") => placed.placeOf(path, part),
+    metadata: { name: "", namespace: "", labels: new Map<string, string>() },
+  };
+  const foreign = kindRole(apiVersion, kind) === "foreign";
+  let fine = true;
+  const onFault: OnDiagnostic = (diagnostic) => {
+    fine = false;
+    // What nobody reads may be as odd as it likes.
+    if (!foreign) onDiagnostic(diagnostic);
+  };
+  const metadata = recordOf(rootField(bare, onFault), "metadata");
+  const name = readText(fieldOf(metadata, "name")) ?? "";
+  const namespace = readText(fieldOf(metadata, "namespace")) ?? "";
+  const labels = readTextMap(fieldOf(metadata, "labels"));
+  if (name === "" && fine) {
+    reportField(fieldOf(metadata, "name"), {
+      code: "MISSING_FIELD",
+      message: "the object has no name",
+    });
+  }
+  if (!fine && !foreign) return undefined;
+  const home = namespace === "" ? "default" : namespace;
+  return { ...bare, metadata: { name, namespace: isNamespaced(kind) ? home : "", labels } };
+}
+
+/** Kind, namespace and name; versions of one API are the same object. */
+function identityOf({ apiVersion, kind, metadata }: ManifestObject): string {
+  return JSON.stringify([apiGroup(apiVersion), kind, metadata.namespace, metadata.name]);
+}
+
+function duplicateOf(object: ManifestObject, first: ManifestObject): Parameters<OnDiagnostic>[0] {
+  const { namespace, name } = object.metadata;
+  const full = namespace === "" ? name : `${namespace}/${name}`;
+  return {
+    severity: "error",
+    code: "DUPLICATE_OBJECT",
+    message: `${object.kind} ${full} is already at ${formatPlace(first.place)}`,
+    place: object.placeOf(["metadata", "name"]),
+  };
 }

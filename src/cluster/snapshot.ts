@@ -46,7 +46,8 @@ export interface Endpoint {
   /** Pod name; for a workload without pods its own name. */
   readonly name: string;
   /** `Pod`, or the workload's kind when it stands for pods that are not in the snapshot. */
-  readonly kind: "Pod" | "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" | "CronJob";
+  readonly kind:
+    "Pod" | "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" | "CronJob";
   /** Owner to group by in reports: `Deployment web`; the endpoint itself when there is none. */
   readonly workload: { readonly kind: string; readonly name: string };
   readonly labels: Labels;

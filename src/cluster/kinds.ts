@@ -1,0 +1,90 @@
+/**
+ * Which kinds of object there are for us: the ones that make the cluster, the ones that are policies
+ * in whatever API, and the rest, which has no say in a verdict. Says nothing of how they are read.
+ */
+
+/** Kinds whose objects `buildSnapshot` reads, with their API group. */
+const GROUP_BY_CLUSTER_KIND: ReadonlyMap<string, string> = new Map([
+  ["Pod", ""],
+  ["Namespace", ""],
+  ["Node", ""],
+  ["Service", ""],
+  ["Endpoints", ""],
+  ["EndpointSlice", "discovery.k8s.io"],
+  ["Deployment", "apps"],
+  ["StatefulSet", "apps"],
+  ["DaemonSet", "apps"],
+  ["ReplicaSet", "apps"],
+  ["Job", "batch"],
+  ["CronJob", "batch"],
+]);
+
+const POLICY_KINDS_OF_CALICO = new Set([
+  "NetworkPolicy",
+  "GlobalNetworkPolicy",
+  "HostEndpoint",
+  "Profile",
+  "Tier",
+]);
+
+/** Groups all of whose kinds take part in a policy decision. */
+const POLICY_GROUPS = new Set(["policy.networking.k8s.io"]);
+
+/** Cluster-wide kinds among those we know by name; everything else is taken as namespaced. */
+const CLUSTER_WIDE_KINDS = new Set([
+  "Namespace",
+  "Node",
+  "GlobalNetworkPolicy",
+  "GlobalNetworkSet",
+  "HostEndpoint",
+  "Profile",
+  "Tier",
+  "AdminNetworkPolicy",
+  "BaselineAdminNetworkPolicy",
+  "ClusterNetworkPolicy",
+  "CiliumClusterwideNetworkPolicy",
+  "PersistentVolume",
+  "StorageClass",
+  "IngressClass",
+  "ClusterRole",
+  "ClusterRoleBinding",
+  "CustomResourceDefinition",
+  "PriorityClass",
+  "IPPool",
+]);
+
+/** What an object is to us. */
+export type KindRole = "cluster" | "policy" | "foreign";
+
+/** Tells what objects of a kind are to us, by its API group and name; versions do not matter. */
+export function kindRole(apiVersion: string, kind: string): KindRole {
+  const group = apiGroup(apiVersion);
+  const known = GROUP_BY_CLUSTER_KIND.get(kind);
+  // Workloads were in `extensions` before they moved to `apps`.
+  if (known === group || (known === "apps" && group === "extensions")) return "cluster";
+  if (POLICY_GROUPS.has(group)) return "policy";
+  if (group === "projectcalico.org" || group === "crd.projectcalico.org") {
+    return POLICY_KINDS_OF_CALICO.has(kind) ? "policy" : "foreign";
+  }
+  // Cilium, Antrea, OVN and others name theirs so; a wrong apiVersion of the standard kind lands here too.
+  return /NetworkPolicy$|NetworkPolicies$|^EgressFirewall$/.test(kind) ? "policy" : "foreign";
+}
+
+/** The kinds of an API group that are read, for suggestions. */
+export function kindsOfGroup(apiVersion: string): string[] {
+  const group = apiGroup(apiVersion);
+  const kinds = [...GROUP_BY_CLUSTER_KIND].filter(([, home]) => home === group);
+  const names = kinds.map(([kind]) => kind);
+  return group === "networking.k8s.io" ? [...names, "NetworkPolicy"] : names;
+}
+
+/** Tells whether objects of this kind live in a namespace. */
+export function isNamespaced(kind: string): boolean {
+  return !CLUSTER_WIDE_KINDS.has(kind);
+}
+
+/** `apps` of `apps/v1`; empty for the core group's `v1`. */
+export function apiGroup(apiVersion: string): string {
+  const slash = apiVersion.indexOf("/");
+  return slash < 0 ? "" : apiVersion.slice(0, slash);
+}

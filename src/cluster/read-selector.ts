@@ -1,0 +1,109 @@
+/**
+ * Label selectors as objects write them, with every check the API server makes on them.
+ * Source: apimachinery pkg/apis/meta/v1/validation ValidateLabelSelector, pkg/util/validation.
+ */
+import { checkKnownFields, entriesOf, fieldOf, itemsOf, readText, reportField } from "./fields.ts";
+import type { Field } from "./fields.ts";
+import type { LabelSelector, Requirement } from "./selector.ts";
+
+const OPERATORS = ["In", "NotIn", "Exists", "DoesNotExist"] as const;
+
+/**
+ * Reads a label selector. Empty selects everything; absent is read as empty, so a caller for whom
+ * absence means something else asks first. Reports UNKNOWN_FIELD, BAD_VALUE and BAD_SELECTOR; what it
+ * returns then is not to be used.
+ */
+export function readLabelSelector(field: Field): LabelSelector {
+  checkKnownFields(field, ["matchLabels", "matchExpressions"]);
+  const requirements: Requirement[] = [];
+  for (const [key, value] of entriesOf(fieldOf(field, "matchLabels"))) {
+    const text = value.value === undefined ? "" : readText(value);
+    checkKey(value, key);
+    if (text === undefined) continue;
+    checkValue(value, text);
+    requirements.push({ key, operator: "In", values: [text] });
+  }
+  for (const item of itemsOf(fieldOf(field, "matchExpressions"))) {
+    const requirement = readRequirement(item);
+    if (requirement !== undefined) requirements.push(requirement);
+  }
+  return { requirements };
+}
+
+function readRequirement(field: Field): Requirement | undefined {
+  checkKnownFields(field, ["key", "operator", "values"]);
+  const keyField = fieldOf(field, "key");
+  const key = readText(keyField) ?? "";
+  checkKey(keyField, key);
+  const valuesField = fieldOf(field, "values");
+  const values: string[] = [];
+  for (const item of itemsOf(valuesField)) {
+    const text = item.value === undefined ? "" : readText(item);
+    if (text === undefined) continue;
+    checkValue(item, text);
+    values.push(text);
+  }
+  const operatorField = fieldOf(field, "operator");
+  const written = readText(operatorField);
+  const operator = OPERATORS.find((known) => known === written);
+  if (operator === undefined) {
+    if (operatorField.value === undefined || written !== undefined) {
+      const what = written === undefined ? "is required" : `"${written}" is no operator`;
+      reportSelector(operatorField, `${what}: one of ${OPERATORS.join(", ")}`);
+    }
+    return undefined;
+  }
+  const wantsValues = operator === "In" || operator === "NotIn";
+  if (wantsValues && itemsOf(valuesField).length === 0) {
+    reportSelector(valuesField, `operator ${operator} needs at least one value`);
+  }
+  if (!wantsValues && values.length > 0) {
+    reportSelector(valuesField, `operator ${operator} takes no values`);
+  }
+  return { key, operator, values };
+}
+
+function checkKey(field: Field, key: string): void {
+  const fault = labelKeyFault(key);
+  if (fault !== undefined) reportSelector(field, fault);
+}
+
+function checkValue(field: Field, value: string): void {
+  if (value === "" || (value.length <= 63 && NAME_PART.test(value))) return;
+  reportSelector(
+    field,
+    `"${value}" is no label value: at most 63 letters, digits, "-", "_" and ".", a letter or digit at both ends`,
+  );
+}
+
+const NAME_PART = /^([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$/;
+const DNS_SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+
+/** Says what is wrong with a label key; undefined when nothing is. Source: IsQualifiedName. */
+export function labelKeyFault(key: string): string | undefined {
+  const parts = key.split("/");
+  const name = parts.at(-1) ?? "";
+  const prefix = parts.length > 1 ? parts[0] : undefined;
+  const fine =
+    parts.length <= 2 &&
+    name.length <= 63 &&
+    NAME_PART.test(name) &&
+    (prefix === undefined || isDnsSubdomain(prefix));
+  return fine
+    ? undefined
+    : `"${key}" is no label key: an optional DNS name and "/", then at most 63 letters, digits, "-", "_" and "."`;
+}
+
+/** Tells whether text can be the name of most objects. Source: IsDNS1123Subdomain. */
+export function isDnsSubdomain(text: string): boolean {
+  return text.length <= 253 && DNS_SUBDOMAIN.test(text);
+}
+
+/** Tells whether text can be a namespace's name. Source: IsDNS1123Label. */
+export function isDnsLabel(text: string): boolean {
+  return text.length <= 63 && /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(text);
+}
+
+function reportSelector(field: Field, message: string): void {
+  reportField(field, { code: "BAD_SELECTOR", message });
+}

@@ -1,0 +1,299 @@
+/**
+ * YAML and JSON text to plain data with places. Reads what kubectl would send to an API server: the
+ * YAML 1.2 core schema, and the YAML 1.1 booleans and octals that kubectl's reader still resolves.
+ * Refuses what could mislead or exhaust: duplicate keys, merge keys, tags, alias bombs, deep nesting.
+ * Knows nothing of Kubernetes objects.
+ */
+import {
+  Composer,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  Parser,
+  type CST,
+  type Document,
+  type Scalar,
+  type YAMLError,
+} from "yaml";
+
+import type { DiagnosticCode, OnDiagnostic, Place } from "../errors.ts";
+import type { ManifestText } from "./manifest.ts";
+
+/** The steps from a value to a value inside it: keys and list positions. */
+export type FieldPath = readonly (string | number)[];
+
+/** One document's value with the place of everything in it. */
+export interface PlacedValue {
+  /** Plain data; maps are null-prototype records. */
+  readonly value: unknown;
+  /** As `ManifestObject.placeOf`. */
+  placeOf(path: FieldPath, part?: "key"): Place;
+  /** The same for a value inside this one. */
+  at(path: FieldPath): PlacedValue;
+}
+
+/** Deepest nesting that is read; Kubernetes objects stay under 30. */
+const MAX_DEPTH = 100;
+/** Most values that aliases may stand for in one document. */
+const MAX_ALIASED_VALUES = 10_000;
+
+/**
+ * Parses the documents of one file, empty ones left out. A document with an error is reported and left
+ * out; the others stand. Reports BAD_YAML, DUPLICATE_KEY, UNSUPPORTED_FEATURE and LIMIT_EXCEEDED.
+ */
+export function parseYaml({ file, text }: ManifestText, onDiagnostic: OnDiagnostic): PlacedValue[] {
+  const lines = new LineCounter();
+  // The library sets a byte order mark aside before it counts.
+  const shift = text.startsWith("\ufeff") ? 1 : 0;
+  const placeAt = (offset: number): Place => {
+    const { line, col } = lines.linePos(Math.max(0, offset));
+    return { file, line, column: col - (line === 1 && offset >= shift ? shift : 0) };
+  };
+  const values: PlacedValue[] = [];
+  const accept = (documents: Iterable<Document.Parsed>): void => {
+    for (const document of documents) {
+      const converter = new Converter(placeAt, onDiagnostic);
+      const value = converter.convertDocument(document, text);
+      if (value !== undefined) values.push(value);
+    }
+  };
+  const composer = new Composer({
+    version: "1.2",
+    schema: "core",
+    merge: false,
+    uniqueKeys: false,
+    prettyErrors: false,
+  });
+  for (const token of new Parser(lines.addNewLine).parse(text)) {
+    const tooDeep = token.type === "document" ? deepToken(token) : undefined;
+    if (tooDeep === undefined) {
+      accept(composer.next(token));
+      continue;
+    }
+    onDiagnostic({
+      severity: "error",
+      code: "LIMIT_EXCEEDED",
+      message: `values are nested more than ${MAX_DEPTH} deep`,
+      place: placeAt(tooDeep),
+    });
+  }
+  accept(composer.end());
+  return values;
+}
+
+/** Finds a token nested too deep, before anything recurses into it; its offset. */
+function deepToken(document: CST.Document): number | undefined {
+  const pending: { token: CST.Token; depth: number }[] = [];
+  if (document.value) pending.push({ token: document.value, depth: 0 });
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    const { token, depth } = next;
+    if (!("items" in token)) continue;
+    if (depth >= MAX_DEPTH) return token.offset;
+    for (const { key, value } of token.items) {
+      if (key) pending.push({ token: key, depth: depth + 1 });
+      if (value) pending.push({ token: value, depth: depth + 1 });
+    }
+  }
+  return undefined;
+}
+
+/** Converts one document's nodes to plain data, and remembers what its aliases stand for. */
+class Converter {
+  private readonly placeAt: (offset: number) => Place;
+  private readonly onDiagnostic: OnDiagnostic;
+  private readonly nodeByAnchor = new Map<string, unknown>();
+  private readonly nodeByAlias = new Map<unknown, unknown>();
+  private aliasedValues = 0;
+  /** The outermost alias being replaced. */
+  private openAlias: unknown;
+  private failed = false;
+
+  constructor(placeAt: (offset: number) => Place, onDiagnostic: OnDiagnostic) {
+    this.placeAt = placeAt;
+    this.onDiagnostic = onDiagnostic;
+  }
+
+  convertDocument(document: Document.Parsed, text: string): PlacedValue | undefined {
+    const [error] = [...document.errors, ...document.warnings];
+    if (error !== undefined) {
+      this.reportSyntax(error, document, text);
+      return undefined;
+    }
+    const value = this.convert(document.contents, 0);
+    if (this.failed || value === null) return undefined;
+    return this.placed(document.contents, value);
+  }
+
+  private placed(node: unknown, value: unknown): PlacedValue {
+    return {
+      value,
+      placeOf: (path, part) => this.placeAt(this.offsetOf(node, path, part)),
+      at: (path) => {
+        let inner = value;
+        for (const step of path) inner = isRecordOrList(inner) ? inner[step] : undefined;
+        return this.placed(
+          path.reduce((outer, step) => this.child(outer, step), node),
+          inner,
+        );
+      },
+    };
+  }
+
+  private convert(node: unknown, depth: number): unknown {
+    if (depth > MAX_DEPTH) {
+      return this.fail(node, "LIMIT_EXCEEDED", `values are nested more than ${MAX_DEPTH} deep`);
+    }
+    if (this.openAlias !== undefined && ++this.aliasedValues > MAX_ALIASED_VALUES) {
+      const sentence = `too many aliases: they stand for more than ${MAX_ALIASED_VALUES} values`;
+      return this.failed ? null : this.fail(this.openAlias, "LIMIT_EXCEEDED", sentence);
+    }
+    if (isAlias(node)) {
+      const target = this.nodeByAnchor.get(node.source);
+      if (target === undefined) {
+        return this.fail(node, "BAD_YAML", `alias *${node.source} has no anchor before it`);
+      }
+      this.nodeByAlias.set(node, target);
+      const outer = this.openAlias;
+      this.openAlias = outer ?? node;
+      const value = this.convert(target, depth);
+      this.openAlias = outer;
+      return value;
+    }
+    const value = this.convertContent(node, depth);
+    // Known only from here on, so that an anchor cannot hold an alias of itself.
+    if ((isScalar(node) || isMap(node) || isSeq(node)) && node.anchor !== undefined) {
+      this.nodeByAnchor.set(node.anchor, node);
+    }
+    return value;
+  }
+
+  private convertContent(node: unknown, depth: number): unknown {
+    if (isScalar(node)) {
+      const value = scalarValue(node);
+      if (typeof value !== "object" || value === null) return value;
+      return this.fail(node, "BAD_YAML", `tag ${node.tag ?? "!"} is not read`);
+    }
+    if (isSeq(node)) return node.items.map((item) => this.convert(item, depth + 1));
+    if (!isMap(node)) return null;
+    const record = newRecord();
+    const keyNodes = new Map<string, unknown>();
+    for (const { key: keyNode, value } of node.items) {
+      const key = isAlias(keyNode) ? this.convert(keyNode, depth + 1) : keyOf(keyNode);
+      if (typeof key !== "string") {
+        const braces = isMap(keyNode) ? `: ${TEMPLATE_SENTENCE}` : "";
+        this.fail(keyNode, "BAD_YAML", `a key must be a string${braces}`);
+        continue;
+      }
+      if (key === "<<" && isScalar(keyNode) && keyNode.type === "PLAIN") {
+        this.fail(
+          keyNode,
+          "UNSUPPORTED_FEATURE",
+          "merge keys (<<) are not read: write the fields out",
+        );
+        continue;
+      }
+      const earlier = keyNodes.get(key);
+      if (earlier !== undefined) {
+        const { line } = this.placeAt(offsetOfNode(earlier));
+        this.fail(keyNode, "DUPLICATE_KEY", `key "${key}" is already on line ${line}`);
+        continue;
+      }
+      keyNodes.set(key, keyNode);
+      record[key] = this.convert(value, depth + 1);
+    }
+    return record;
+  }
+
+  private fail(node: unknown, code: DiagnosticCode, message: string): null {
+    this.failed = true;
+    const place = this.placeAt(offsetOfNode(node));
+    this.onDiagnostic({ severity: "error", code, message, place });
+    return null;
+  }
+
+  private reportSyntax(error: YAMLError, document: Document.Parsed, text: string): void {
+    const [start, , end] = document.range;
+    const source = text.slice(start, Math.max(end, error.pos[1]));
+    // Braces behind a quote or a # are text; others are a template that nobody rendered.
+    const braces = /^[^'"#\n]*?\{\{/m.exec(source);
+    const template = braces !== null;
+    const offset = template ? start + braces.index + braces[0].length - 2 : error.pos[0];
+    const sentence = error.message.charAt(0).toLowerCase() + error.message.slice(1);
+    this.onDiagnostic({
+      severity: "error",
+      code: "BAD_YAML",
+      message: template ? TEMPLATE_SENTENCE : sentence.replace(/\.$/, ""),
+      place: this.placeAt(offset),
+    });
+  }
+
+  private child(node: unknown, step: string | number): unknown {
+    const target = isAlias(node) ? this.nodeByAlias.get(node) : node;
+    if (isSeq(target)) return typeof step === "number" ? target.items[step] : undefined;
+    return this.pairOf(target, step)?.value;
+  }
+
+  private pairOf(
+    node: unknown,
+    key: string | number,
+  ): { key: unknown; value: unknown } | undefined {
+    const target = isAlias(node) ? this.nodeByAlias.get(node) : node;
+    if (!isMap(target)) return undefined;
+    return target.items.find((pair) => keyOf(this.nodeByAlias.get(pair.key) ?? pair.key) === key);
+  }
+
+  private offsetOf(root: unknown, path: FieldPath, part: "key" | undefined): number {
+    let node = root;
+    for (const [index, step] of path.entries()) {
+      if (part === "key" && index === path.length - 1) {
+        const pair = this.pairOf(node, step);
+        if (pair !== undefined) return offsetOfNode(pair.key);
+      }
+      const child = this.child(node, step);
+      if (child === undefined || child === null) break;
+      node = child;
+    }
+    return offsetOfNode(node);
+  }
+}
+
+const TEMPLATE_SENTENCE =
+  "{{ is a template's brace: render the template first (helm template, envsubst or the like)";
+
+/** Makes a map that has no keys but the input's own; `__proto__` is one like any other. */
+function newRecord(): Record<string, unknown> {
+  const record: Record<string, unknown> = Object.create(null);
+  return record;
+}
+
+function isRecordOrList(value: unknown): value is Record<string | number, unknown> {
+  return typeof value === "object" && value !== null;
+}
+
+function offsetOfNode(node: unknown): number {
+  return isScalar(node) || isMap(node) || isSeq(node) || isAlias(node) ? (node.range?.[0] ?? 0) : 0;
+}
+
+/** A key as JSON has it: kubectl turns numbers and booleans into text. */
+function keyOf(node: unknown): string | undefined {
+  if (!isScalar(node)) return undefined;
+  const { value } = node;
+  if (typeof value === "string") return value;
+  return typeof value === "number" || typeof value === "boolean" ? `${value}` : undefined;
+}
+
+/**
+ * A scalar as kubectl reads it. A plain `on` is a boolean, `010` is eight and `1_000` a thousand.
+ * Source: sigs.k8s.io/yaml, resolve.go of its goyaml.v2.
+ */
+function scalarValue(scalar: Scalar): unknown {
+  const { value, source } = scalar;
+  if (scalar.type !== "PLAIN" || source === undefined) return value;
+  if (/^(yes|Yes|YES|on|On|ON)$/.test(source)) return true;
+  if (/^(no|No|NO|off|Off|OFF)$/.test(source)) return false;
+  if (!/^[-+]?\d[\d_]*$/.test(source)) return value;
+  const digits = source.replaceAll("_", "");
+  return /^[-+]?0[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : Number(digits);
+}

@@ -1,0 +1,55 @@
+/**
+ * The registry of policy kinds, and the way from objects to policies. A policy of a kind that is not
+ * here is an error: a verdict without it would be wrong.
+ */
+import { kindRole } from "../cluster/kinds.ts";
+import type { ManifestObject } from "../cluster/manifest.ts";
+import type { OnDiagnostic } from "../errors.ts";
+import type { PolicyKind } from "./kind.ts";
+import type { Policy } from "./model.ts";
+import { networkPolicy } from "./network-policy.ts";
+
+/** Every policy kind that is judged. */
+export const POLICY_KINDS: readonly PolicyKind[] = [networkPolicy];
+
+/**
+ * Lowers every policy among the objects, ordered by namespace, then name. Policies with an error are
+ * reported and left out. Reports UNSUPPORTED_KIND and whatever the kinds report.
+ */
+export function lowerPolicies(
+  objects: readonly ManifestObject[],
+  onDiagnostic: OnDiagnostic,
+): Policy[] {
+  const policies: Policy[] = [];
+  for (const object of objects) {
+    const { apiVersion, kind } = object;
+    const policyKind = POLICY_KINDS.find(
+      (known) => known.kind === kind && known.apiVersion === apiVersion,
+    );
+    if (policyKind !== undefined) {
+      const policy = policyKind.lower(object, onDiagnostic);
+      if (policy !== undefined) policies.push(policy);
+    } else if (kindRole(apiVersion, kind) === "policy") {
+      const supported = POLICY_KINDS.find((known) => known.kind === kind);
+      onDiagnostic({
+        severity: "error",
+        code: "UNSUPPORTED_KIND",
+        message: `${kind} of ${apiVersion} is a policy that is not judged: no verdict would be right without it`,
+        place: object.placeOf(["kind"]),
+        ...(supported === undefined
+          ? {}
+          : { suggestion: `did you mean apiVersion ${supported.apiVersion}?` }),
+      });
+    }
+  }
+  return policies.sort(
+    (one, other) =>
+      compareText(one.ref.namespace, other.ref.namespace) ||
+      compareText(one.ref.name, other.ref.name),
+  );
+}
+
+/** Orders by code unit, the same on every machine. */
+function compareText(one: string, other: string): number {
+  return one < other ? -1 : one > other ? 1 : 0;
+}

@@ -1,0 +1,145 @@
+/**
+ * The innermost items of a NetworkPolicy: one port and one IP block, each with the checks of
+ * kubernetes pkg/apis/networking/validation (ValidateNetworkPolicyPort, ValidateIPBlock).
+ */
+import {
+  checkKnownFields,
+  fieldOf,
+  itemsOf,
+  placeOfField,
+  readInteger,
+  readText,
+  reportField,
+  suggestionFor,
+  type Field,
+} from "../cluster/fields.ts";
+import type { PortProtocol } from "../cluster/snapshot.ts";
+import type { Place } from "../errors.ts";
+import { formatPrefix, parsePrefix, prefixContains, type Prefix } from "../net/address.ts";
+import type { PolicyPeer, PolicyPort } from "./model.ts";
+
+const PROTOCOLS = ["TCP", "UDP", "SCTP"] as const;
+
+/** Reads one item of `ports`; undefined when it was reported. Empty: every TCP port. */
+export function readPolicyPort(field: Field): PolicyPort | undefined {
+  checkKnownFields(field, ["protocol", "port", "endPort"]);
+  const protocol = readProtocol(fieldOf(field, "protocol"));
+  const place = placeOfField(field);
+  const portField = fieldOf(field, "port");
+  const endField = fieldOf(field, "endPort");
+  const { value } = portField;
+  if (value === undefined) {
+    if (endField.value !== undefined) {
+      reportPort(endField, "may not be specified when `port` is not specified");
+    }
+    // > If this field is not provided, this matches all port names and numbers.
+    return protocol && { kind: "range", protocol, first: 0, last: 65535, place };
+  }
+  if (typeof value === "string") {
+    if (endField.value !== undefined) {
+      reportPort(endField, "may not be specified when `port` is non-numeric");
+    }
+    const fault = portNameFault(value);
+    if (fault !== undefined) reportPort(portField, fault);
+    return protocol && { kind: "named", protocol, name: value, place };
+  }
+  if (typeof value !== "number" || !Number.isInteger(value)) {
+    reportPort(portField, "must be a whole number or a port name");
+    return undefined;
+  }
+  if (!isPort(value)) reportPort(portField, `${value} is no port: 1 to 65535`);
+  const end = readInteger(endField);
+  if (end !== undefined && !isPort(end)) {
+    reportPort(endField, `${end} is no port: 1 to 65535`);
+  } else if (end !== undefined && end < value) {
+    reportField(endField, {
+      code: "BAD_PORT_RANGE",
+      message: `port range ${value}-${end}: end is below start`,
+    });
+  }
+  return protocol && { kind: "range", protocol, first: value, last: end ?? value, place };
+}
+
+function readProtocol(field: Field): PortProtocol | undefined {
+  // > If not specified, this field defaults to TCP.
+  if (field.value === undefined) return "TCP";
+  const written = readText(field);
+  const protocol = PROTOCOLS.find((known) => known === written);
+  if (protocol === undefined && written !== undefined) {
+    reportField(field, {
+      code: "BAD_VALUE",
+      message: `"${written}" is no protocol: TCP, UDP or SCTP`,
+      suggestion: suggestionFor(written, PROTOCOLS),
+    });
+  }
+  return protocol;
+}
+
+/** Says what is wrong with a port name. Source: apimachinery validation.IsValidPortName. */
+function portNameFault(name: string): string | undefined {
+  if (/^\d+$/.test(name)) {
+    return `"${name}" in quotes is a port name, and a name needs a letter: write ${name}`;
+  }
+  const fine = /^[-a-z0-9]{1,15}$/.test(name) && /[a-z]/.test(name) && !/^-|--|-$/.test(name);
+  return fine
+    ? undefined
+    : `"${name}" is no port name: at most 15 lower-case letters, digits and single "-", one letter at least`;
+}
+
+/** Reads an `ipBlock`; undefined when it was reported. */
+export function readPolicyBlock(field: Field, place: Place): PolicyPeer | undefined {
+  checkKnownFields(field, ["cidr", "except"]);
+  const cidr = fieldOf(field, "cidr");
+  if (cidr.value === undefined) {
+    reportField(cidr, { code: "MISSING_FIELD", message: "is required" });
+  }
+  const prefix = readPrefix(cidr);
+  const except: Prefix[] = [];
+  for (const item of itemsOf(fieldOf(field, "except"))) {
+    const inner = readPrefix(item);
+    if (inner === undefined) {
+      if (item.value === undefined) reportField(item, { code: "BAD_PREFIX", message: "is empty" });
+      continue;
+    }
+    except.push(inner);
+    // > Except values will be rejected if they are outside the cidr range.
+    const inside =
+      prefix === undefined || (prefixContains(prefix, inner.address) && inner.bits > prefix.bits);
+    if (!inside) {
+      reportField(item, {
+        code: "BAD_PREFIX",
+        message: `${formatPrefix(inner)} is not a strict subset of ${formatPrefix(prefix)}`,
+      });
+    }
+  }
+  return prefix && { kind: "block", prefix, except, place };
+}
+
+function readPrefix(field: Field): Prefix | undefined {
+  const text = readText(field);
+  if (text === undefined) return undefined;
+  const parsed = parsePrefix(text);
+  if (parsed === undefined) {
+    reportField(field, {
+      code: "BAD_PREFIX",
+      message: `"${text}" is no prefix: ADDRESS/BITS, without leading zeros`,
+    });
+    return undefined;
+  }
+  if (parsed.hostBits) {
+    reportField(field, {
+      severity: "warning",
+      code: "BAD_PREFIX",
+      message: `${text} has bits behind the prefix: read as ${formatPrefix(parsed.prefix)}`,
+    });
+  }
+  return parsed.prefix;
+}
+
+function isPort(value: number): boolean {
+  return value >= 1 && value <= 65535;
+}
+
+function reportPort(field: Field, message: string): void {
+  reportField(field, { code: "BAD_PORT", message });
+}

@@ -1,0 +1,204 @@
+/**
+ * networking.k8s.io/v1 NetworkPolicy: checked as the API server checks it, defaults applied, lowered to
+ * the common form. Ports and IP blocks are next door.
+ * Sources: kubernetes pkg/apis/networking/v1/defaults.go, pkg/apis/networking/validation/validation.go,
+ * and the field comments of the API (staging/src/k8s.io/api/networking/v1/types.go).
+ */
+import {
+  checkKnownFields,
+  fieldOf,
+  itemsOf,
+  placeOfField,
+  readText,
+  recordOf,
+  reportField,
+  rootField,
+  suggestionFor,
+  type Field,
+} from "../cluster/fields.ts";
+import type { ManifestObject } from "../cluster/manifest.ts";
+import { isDnsLabel, isDnsSubdomain, readLabelSelector } from "../cluster/read-selector.ts";
+import type { OnDiagnostic, Place } from "../errors.ts";
+import type { PolicyKind } from "./kind.ts";
+import type { Direction, Policy, PolicyPeer, PolicyRule } from "./model.ts";
+import { readPolicyBlock, readPolicyPort } from "./network-policy-items.ts";
+
+/** The one policy kind of the Kubernetes core. */
+export const networkPolicy: PolicyKind = {
+  apiVersion: "networking.k8s.io/v1",
+  kind: "NetworkPolicy",
+  lower: lowerNetworkPolicy,
+};
+
+const METADATA_FIELDS = [
+  "annotations",
+  "clusterName",
+  "creationTimestamp",
+  "deletionGracePeriodSeconds",
+  "deletionTimestamp",
+  "finalizers",
+  "generateName",
+  "generation",
+  "labels",
+  "managedFields",
+  "name",
+  "namespace",
+  "ownerReferences",
+  "resourceVersion",
+  "selfLink",
+  "uid",
+];
+
+/**
+ * The object and the common form differ in three ways: absence and emptiness mean different things from
+ * field to field, the directions are named by `policyTypes` or by what is there, and a rule's peers are
+ * `from` or `to`. The result holds one rule list for each direction that applies, in manifest order.
+ */
+function lowerNetworkPolicy(
+  object: ManifestObject,
+  onDiagnostic: OnDiagnostic,
+): Policy | undefined {
+  let fine = true;
+  const root = rootField(object, (diagnostic) => {
+    if (diagnostic.severity === "error") fine = false;
+    onDiagnostic(diagnostic);
+  });
+  // `status` was in the API from 1.24 to 1.27.
+  checkKnownFields(root, ["apiVersion", "kind", "metadata", "spec", "status"]);
+  checkNames(root);
+  const spec = recordOf(root, "spec");
+  checkKnownFields(spec, ["podSelector", "policyTypes", "ingress", "egress"]);
+  const selector = fieldOf(spec, "podSelector");
+  if (selector.value === undefined) {
+    reportField(selector, {
+      severity: "warning",
+      code: "MISSING_FIELD",
+      message: `absent, which selects every pod of namespace ${object.metadata.namespace}: write {} to say so`,
+    });
+  }
+  const podSelector = readLabelSelector(selector);
+  const ingress = readRules(fieldOf(spec, "ingress"), "from");
+  const egress = readRules(fieldOf(spec, "egress"), "to");
+  const places = readPolicyTypes(spec, egress.length > 0);
+  if (!fine) return undefined;
+  const { namespace, name } = object.metadata;
+  return {
+    ref: { kind: "NetworkPolicy", namespace, name, place: object.placeOf(["metadata", "name"]) },
+    podSelector,
+    // > If a policy type is not listed, its rules are ignored.
+    ingress: places.ingress === undefined ? undefined : ingress,
+    egress: places.egress === undefined ? undefined : egress,
+    ingressPlace: places.ingress ?? placeOfField(spec),
+    egressPlace: places.egress ?? placeOfField(spec),
+  };
+}
+
+function checkNames(root: Field): void {
+  const metadata = fieldOf(root, "metadata");
+  checkKnownFields(metadata, METADATA_FIELDS);
+  const { name, namespace } = root.object.metadata;
+  if (!isDnsSubdomain(name)) {
+    reportField(fieldOf(metadata, "name"), {
+      code: "BAD_VALUE",
+      message: `"${name}" is no object name: lower-case letters, digits, "-" and ".", at most 253`,
+    });
+  }
+  if (!isDnsLabel(namespace)) {
+    reportField(fieldOf(metadata, "namespace"), {
+      code: "BAD_VALUE",
+      message: `"${namespace}" is no namespace name: lower-case letters, digits and "-", at most 63`,
+    });
+  }
+}
+
+/**
+ * Finds the directions that the policy applies to, and the place that says so.
+ *
+ * > If no policyTypes are specified on a NetworkPolicy then by default Ingress will always be set and
+ * > Egress will be set if the NetworkPolicy has any egress rules.
+ */
+function readPolicyTypes(
+  spec: Field,
+  hasEgressRules: boolean,
+): { readonly [D in Direction]: Place | undefined } {
+  const field = fieldOf(spec, "policyTypes");
+  const items = itemsOf(field);
+  // Empty is as absent: `egress: []` without policyTypes isolates nothing.
+  if (items.length === 0) {
+    const egress = fieldOf(spec, "egress");
+    const egressPlace = egress.object.placeOf(egress.path, "key");
+    return { ingress: placeOfField(spec), egress: hasEgressRules ? egressPlace : undefined };
+  }
+  if (items.length > 2) {
+    reportField(field, { code: "BAD_VALUE", message: "may not specify more than two policyTypes" });
+  }
+  let ingress: Place | undefined;
+  let egress: Place | undefined;
+  for (const item of items) {
+    const type = readText(item);
+    if (type === "Ingress") ingress ??= placeOfField(item);
+    else if (type === "Egress") egress ??= placeOfField(item);
+    else if (type !== undefined || item.value === undefined) {
+      const suggestion =
+        type === undefined ? undefined : suggestionFor(type, ["Ingress", "Egress"]);
+      reportField(item, {
+        code: "BAD_VALUE",
+        message: `"${type ?? ""}" is no policy type: Ingress or Egress`,
+        suggestion,
+      });
+    }
+  }
+  return { ingress, egress };
+}
+
+/** Reads the rules of one direction. Absent and empty: no rules, which isolates if the type applies. */
+function readRules(field: Field, peersKey: "from" | "to"): PolicyRule[] {
+  return itemsOf(field).map((item, index) => readRule(item, { index, peersKey }));
+}
+
+function readRule(
+  field: Field,
+  { index, peersKey }: { index: number; peersKey: "from" | "to" },
+): PolicyRule {
+  const otherKey = peersKey === "from" ? "to" : "from";
+  checkKnownFields(field, ["ports", peersKey], { written: otherKey, meant: peersKey });
+  const peers = itemsOf(fieldOf(field, peersKey)).map(readPeer);
+  const ports = itemsOf(fieldOf(field, "ports")).map(readPolicyPort);
+  return {
+    index,
+    // > If this field is empty or missing, this rule matches all sources.
+    peers: peers.length === 0 ? undefined : peers.filter((peer) => peer !== undefined),
+    // > If this field is empty or missing, this rule matches all ports.
+    ports: ports.length === 0 ? undefined : ports.filter((port) => port !== undefined),
+    place: placeOfField(field),
+  };
+}
+
+/** Reads one peer; undefined when it was reported. Absent selectors differ from empty ones. */
+function readPeer(field: Field): PolicyPeer | undefined {
+  checkKnownFields(field, ["podSelector", "namespaceSelector", "ipBlock"]);
+  const podSelector = fieldOf(field, "podSelector");
+  const namespaceSelector = fieldOf(field, "namespaceSelector");
+  const block = fieldOf(field, "ipBlock");
+  const selects = podSelector.value !== undefined || namespaceSelector.value !== undefined;
+  const pods: PolicyPeer = {
+    kind: "pods",
+    namespaceSelector:
+      namespaceSelector.value === undefined ? undefined : readLabelSelector(namespaceSelector),
+    podSelector: podSelector.value === undefined ? undefined : readLabelSelector(podSelector),
+    place: placeOfField(field),
+  };
+  if (block.value === undefined) {
+    if (selects) return pods;
+    const message = "must specify a peer: podSelector, namespaceSelector or ipBlock";
+    reportField(field, { code: "BAD_PEER", message });
+    return undefined;
+  }
+  if (selects) {
+    reportField(block, {
+      code: "BAD_PEER",
+      message: "may not specify both ipBlock and another peer",
+    });
+  }
+  return readPolicyBlock(block, placeOfField(field));
+}
