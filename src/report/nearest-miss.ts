@@ -1,0 +1,219 @@
+/**
+ * For a drop by isolation: the rule that came closest to allowing the flow, and what it lacked, in
+ * words. Reads policies and labels only; it explains a verdict and never decides one.
+ */
+import { formatRequirement, requirementHolds } from "../cluster/selector.ts";
+import type { LabelSelector } from "../cluster/selector.ts";
+import { endpointName } from "../cluster/snapshot.ts";
+import type { Endpoint, Labels, Snapshot } from "../cluster/snapshot.ts";
+import type { Judgement, Tuple } from "../engine/verdict.ts";
+import type { Place } from "../errors.ts";
+import { formatAddress, formatPrefix, prefixContains } from "../net/address.ts";
+import type { Address } from "../net/address.ts";
+import { protocolName } from "../net/protocol.ts";
+import type {
+  Direction,
+  Policy,
+  PolicyPeer,
+  PolicyPort,
+  PolicyRef,
+  PolicyRule,
+} from "../policy/model.ts";
+import { decidingOrigin } from "./reason.ts";
+import type { FindEndpoint } from "./workload.ts";
+
+/** The rule with the fewest unmet conditions. */
+export interface NearestMiss {
+  readonly policy: PolicyRef;
+  readonly direction: Direction;
+  readonly rule: number;
+  readonly place: Place;
+  /** `port 8443/TCP matches; peer needs app=web, has app=checkout`. */
+  readonly sentence: string;
+}
+
+/** What a nearest miss is looked for in. */
+export interface PolicyContext {
+  readonly snapshot: Snapshot;
+  readonly policies: readonly Policy[];
+  readonly find: FindEndpoint;
+}
+
+/** One end of the flow, as rules see it. */
+interface Facts {
+  readonly snapshot: Snapshot;
+  readonly policyNamespace: string;
+  /** The peer: the endpoint that has the address, if one does. */
+  readonly peer: Endpoint | undefined;
+  readonly peerAddress: Address | undefined;
+  /** The end whose port the rule names: its named ports are looked up here. */
+  readonly destination: Endpoint | undefined;
+  readonly protocol: string;
+  readonly port: number | undefined;
+}
+
+/** How far a condition is from holding; 0 holds. */
+interface Outcome {
+  readonly unmet: number;
+  readonly words: string;
+}
+
+/**
+ * Finds the rule that came closest, among those of the policies that isolate the endpoint.
+ *
+ * @returns undefined when no isolation dropped it, or those policies have no rule in its direction
+ */
+export function findNearestMiss(
+  judged: Tuple & Judgement,
+  context: PolicyContext,
+): NearestMiss | undefined {
+  const origin = decidingOrigin(judged);
+  if (judged.verdict !== "drop" || origin?.kind !== "isolation") return undefined;
+  const { direction } = origin;
+  const isolating = new Set(
+    origin.policies.map(({ policy }) => `${policy.namespace}/${policy.name}`),
+  );
+  let nearest: { readonly miss: NearestMiss; readonly unmet: number } | undefined;
+  for (const policy of context.policies) {
+    if (!isolating.has(`${policy.ref.namespace}/${policy.ref.name}`)) continue;
+    const facts = factsOf(judged, direction, policy, context);
+    for (const rule of policy[direction] ?? []) {
+      const { unmet, words } = ruleOutcome(rule, facts);
+      if (nearest !== undefined && nearest.unmet <= unmet) continue;
+      const { ref } = policy;
+      const miss = { policy: ref, direction, rule: rule.index, place: rule.place, sentence: words };
+      nearest = { miss, unmet };
+    }
+  }
+  return nearest?.miss;
+}
+
+function factsOf(
+  judged: Tuple & Judgement,
+  direction: Direction,
+  policy: Policy,
+  context: PolicyContext,
+): Facts {
+  const endpointOf = (owner: string | undefined): Endpoint | undefined =>
+    owner === undefined ? undefined : context.find(owner);
+  const source = endpointOf(judged.sourceRoute?.owner);
+  const destination = endpointOf(judged.destinationRoute?.owner);
+  const ingress = direction === "ingress";
+  return {
+    snapshot: context.snapshot,
+    policyNamespace: policy.ref.namespace,
+    peer: ingress ? source : destination,
+    peerAddress: ingress ? judged.source : (judged.translated?.address ?? judged.destination),
+    destination,
+    protocol: judged.protocol === undefined ? "?" : protocolName(judged.protocol).toUpperCase(),
+    port: judged.translated?.port ?? judged.destinationPort,
+  };
+}
+
+function ruleOutcome(rule: PolicyRule, facts: Facts): Outcome {
+  const port = bestOf(rule.ports?.map((each) => portOutcome(each, facts)));
+  const peer = bestOf(rule.peers?.map((each) => peerOutcome(each, facts)));
+  const flowPort = facts.port === undefined ? facts.protocol : `${facts.port}/${facts.protocol}`;
+  const words: string[] = [];
+  // No ports: any port. No peers: any peer. Neither can be what is unmet.
+  if (port?.unmet === 0) words.push(`port ${flowPort} matches`);
+  if (peer?.unmet === 0) words.push("peer matches");
+  if (port !== undefined && port.unmet > 0) words.push(`port needs ${port.words}, has ${flowPort}`);
+  if (peer !== undefined && peer.unmet > 0) words.push(`peer needs ${peer.words}`);
+  return { unmet: (port?.unmet ?? 0) + (peer?.unmet ?? 0), words: words.join("; ") };
+}
+
+function portOutcome(port: PolicyPort, facts: Facts): Outcome {
+  const protocolUnmet = port.protocol === facts.protocol ? 0 : 1;
+  if (port.kind === "named") {
+    const holds = facts.destination?.ports.some(
+      (each) =>
+        each.name === port.name && each.protocol === port.protocol && each.port === facts.port,
+    );
+    const unmet = holds === true ? 0 : 1 + protocolUnmet;
+    return { unmet, words: `the port named ${port.name} (${port.protocol})` };
+  }
+  const inRange = facts.port !== undefined && port.first <= facts.port && facts.port <= port.last;
+  return {
+    unmet: protocolUnmet + (inRange ? 0 : 1),
+    words: rangeText(port.first, port.last, port.protocol),
+  };
+}
+
+function rangeText(first: number, last: number, protocol: string): string {
+  if (first === 0 && last === 65535) return `any ${protocol} port`;
+  return first === last ? `${first}/${protocol}` : `${first}-${last}/${protocol}`;
+}
+
+function peerOutcome(peer: PolicyPeer, facts: Facts): Outcome {
+  return peer.kind === "block" ? blockOutcome(peer, facts) : podsOutcome(peer, facts);
+}
+
+function blockOutcome(peer: PolicyPeer & { readonly kind: "block" }, facts: Facts): Outcome {
+  const address = facts.peerAddress;
+  const block = formatPrefix(peer.prefix);
+  if (address === undefined)
+    return { unmet: 1, words: `an address in ${block}, has an unknown one` };
+  if (!prefixContains(peer.prefix, address)) {
+    // An address that is nowhere near is further off than a label that differs.
+    return { unmet: 2, words: `an address in ${block}, has ${formatAddress(address)}` };
+  }
+  const hole = peer.except.find((except) => prefixContains(except, address));
+  if (hole === undefined) return { unmet: 0, words: "" };
+  return {
+    unmet: 1,
+    words: `an address in ${block} except ${formatPrefix(hole)}, has ${formatAddress(address)}`,
+  };
+}
+
+function podsOutcome(peer: PolicyPeer & { readonly kind: "pods" }, facts: Facts): Outcome {
+  const pod = facts.peer;
+  if (pod === undefined) {
+    const has =
+      facts.peerAddress === undefined ? "an unknown address" : formatAddress(facts.peerAddress);
+    return { unmet: 3, words: `a pod, is ${has}` };
+  }
+  const parts: Outcome[] = [];
+  if (peer.namespaceSelector === undefined) {
+    // "podSelector alone: the pods in the policy's own namespace."
+    const same = pod.namespace === facts.policyNamespace;
+    const words = `namespace ${facts.policyNamespace}, is ${endpointName(pod)}`;
+    if (!same) parts.push({ unmet: 1, words });
+  } else {
+    const labels =
+      facts.snapshot.namespaceByName.get(pod.namespace)?.labels ?? new Map<string, string>();
+    const outcome = selectorOutcome(peer.namespaceSelector, labels);
+    if (outcome.unmet > 0) {
+      parts.push({ ...outcome, words: `a namespace with ${outcome.words} (${pod.namespace})` });
+    }
+  }
+  if (peer.podSelector !== undefined) {
+    const outcome = selectorOutcome(peer.podSelector, pod.labels);
+    if (outcome.unmet > 0) parts.push(outcome);
+  }
+  return {
+    unmet: parts.reduce((sum, part) => sum + part.unmet, 0),
+    words: parts.map((part) => part.words).join(" and "),
+  };
+}
+
+/** `app=web, has app=checkout`: the requirements that do not hold, and what the labels say instead. */
+function selectorOutcome(selector: LabelSelector, labels: Labels): Outcome {
+  const unmet = selector.requirements.filter(
+    (requirement) => !requirementHolds(requirement, labels),
+  );
+  const needs = unmet.map(formatRequirement).join(",");
+  const has = [...new Set(unmet.map(({ key }) => key))].map((key) => {
+    const value = labels.get(key);
+    return value === undefined ? `no ${key}` : `${key}=${value}`;
+  });
+  return { unmet: unmet.length, words: `${needs}, has ${has.join(",")}` };
+}
+
+function bestOf(outcomes: readonly Outcome[] | undefined): Outcome | undefined {
+  if (outcomes === undefined) return undefined;
+  return outcomes.reduce<Outcome | undefined>(
+    (best, each) => (best === undefined || each.unmet < best.unmet ? each : best),
+    undefined,
+  );
+}

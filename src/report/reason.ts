@@ -1,0 +1,185 @@
+/**
+ * The sentence that says why a verdict is what it is, and the policy it points to. Sentences hold
+ * names from the input as they are: whoever prints them escapes them.
+ */
+import { formatAddress } from "../net/address.ts";
+import type { Address } from "../net/address.ts";
+import type { Place } from "../errors.ts";
+import type { Judgement, RuleRef, Tuple } from "../engine/verdict.ts";
+import type { Direction, PolicyRef } from "../policy/model.ts";
+import type { RuleOrigin } from "../tables/model.ts";
+
+/** What a sentence is about: a packet or a flow, and its verdict. */
+export type Judged = Tuple & Judgement & { readonly reply?: boolean };
+
+/** The policy a verdict points to. */
+export interface PolicyPoint {
+  readonly policy: PolicyRef;
+  readonly direction: Direction;
+  /** Position in the policy's list; undefined for an isolation, which no single rule stands for. */
+  readonly rule: number | undefined;
+  readonly place: Place;
+}
+
+/** Where the facts of a packet come from: missing ones were cut off, or are not spelt out. */
+export type CaptureNature = "frames" | "text";
+
+/**
+ * The rule a verdict is attributed to: for `allow` the last one that stands for a policy, for `drop`
+ * the one that stopped the packet, for `unknown` the one whose match lacked the fact.
+ */
+export function decidingRule(judgement: Judgement): RuleRef | undefined {
+  switch (judgement.verdict) {
+    case "allow":
+      return judgement.decider ?? judgement.rule;
+    case "drop":
+      return judgement.rule ?? judgement.decider;
+    case "unknown":
+      return judgement.undecidedRule;
+    case "unfiltered":
+      return undefined;
+  }
+}
+
+/** What the verdict's rule stands for, in policy words. */
+export function decidingOrigin(judgement: Judgement): RuleOrigin | undefined {
+  const origin = decidingRule(judgement)?.rule?.origin;
+  if (origin !== undefined || judgement.verdict === "unknown") return origin;
+  return judgement.decider?.rule?.origin;
+}
+
+/** The policy that a verdict points to; undefined when no policy had a part in it. */
+export function policyPoint(judgement: Judgement): PolicyPoint | undefined {
+  const origin = decidingOrigin(judgement);
+  return origin === undefined ? undefined : policyPointOf(origin);
+}
+
+/** The policy that a rule stands for; for an isolation the first of those that isolate. */
+export function policyPointOf(origin: RuleOrigin): PolicyPoint | undefined {
+  switch (origin.kind) {
+    case "policy-rule": {
+      const { policy, direction, rule, place } = origin;
+      return { policy, direction, rule, place };
+    }
+    case "isolation": {
+      const first = origin.policies[0];
+      if (first === undefined) return undefined;
+      return { ...first, direction: origin.direction, rule: undefined };
+    }
+    case "not-isolated":
+    case "established":
+    case "invalid":
+    case "node-traffic":
+    case "service":
+    case "service-refused":
+      return undefined;
+  }
+}
+
+/** Says in one sentence part why the verdict is what it is. */
+export function explainReason(judged: Judged, nature: CaptureNature = "frames"): string {
+  const missing = (what: string): string =>
+    nature === "frames" ? `${what} beyond the snap length` : `${what} not in the capture's text`;
+  switch (judged.reason) {
+    case "rule":
+      return explainRule(judged);
+    case "chain-policy":
+      return "no rule stops it";
+    case "not-ip":
+      return "not an IP packet";
+    case "other-host":
+      return "addressed to another host: the IP stack never sees it";
+    case "same-endpoint":
+      return `${judged.destinationRoute?.owner ?? "the pod"} talks to itself: the packet never leaves it`;
+    case "bad-header":
+      return "the IP header is malformed: Linux discards the packet before any rule";
+    case "no-route":
+      return `no route to ${destinationText(judged)}`;
+    case "no-endpoint":
+      return `neither ${addressText(judged.source)} nor ${destinationText(judged)} is an address of the cluster`;
+    case "missing-source":
+      return `no pod has address ${addressText(judged.source)}`;
+    case "missing-destination":
+      return `no pod has address ${destinationText(judged)}`;
+    case "unresolved-source":
+      return `nobody knows the address of host name ${judged.sourceName ?? "of the source"}`;
+    case "unresolved-destination":
+      return `nobody knows the address of host name ${judged.destinationName ?? "of the destination"}`;
+    case "no-address":
+      return missing("addresses are");
+    case "no-protocol":
+      return missing("protocol is");
+    case "no-ports":
+      return missing("ports are");
+    case "no-tcp-flags":
+      return missing("TCP flags are");
+    case "no-icmp":
+      return missing("ICMP type and code are");
+    case "no-first-fragment":
+      return "a later fragment whose first fragment is not in the capture: its ports are not known";
+    case "link-type":
+      return "the link type of its interface is not supported";
+    case "backend":
+      return `the backends of Service address ${addressText(judged.destination)} are judged differently, and the capture does not show which one it was`;
+    case "too-many-paths":
+      return "too many facts are missing to try every combination";
+    case "conntrack-full":
+      return "the conntrack table is full";
+    case "no-tables":
+      return `no tables for IPv${judged.family ?? "4 or IPv6"} were given`;
+    case "too-many-rules":
+      return "the walk visits more rules than one packet may cost";
+  }
+}
+
+/** Says what a rule with an origin does to a packet that it matches. */
+export function explainOrigin(origin: RuleOrigin, reply: boolean): string {
+  switch (origin.kind) {
+    case "policy-rule":
+      return `${nameOf(origin.policy)} ${origin.direction}[${origin.rule}] allows it`;
+    case "isolation":
+      return explainIsolation(origin);
+    case "not-isolated":
+      return `no policy isolates it: ${origin.direction} of this endpoint is open`;
+    case "established":
+      return reply
+        ? "established: reply of an allowed flow"
+        : "established: belongs to an allowed flow";
+    case "invalid":
+      return "invalid: conntrack knows no flow of it, and it cannot start one";
+    case "node-traffic":
+      return "traffic between a node and its own pods is never policed";
+    case "service":
+      return `Service ${origin.service} chooses the backend`;
+    case "service-refused":
+      return `Service ${origin.service} has no ready endpoint`;
+  }
+}
+
+function explainRule(judged: Judged): string {
+  const origin = decidingOrigin(judged);
+  if (origin !== undefined) return explainOrigin(origin, judged.reply === true);
+  const rule = decidingRule(judged);
+  if (rule === undefined) return "no rule stops it";
+  if (rule.rule === undefined) return `chain policy of ${rule.chain} in table ${rule.table}`;
+  return `rule ${rule.number} of chain ${rule.chain} in table ${rule.table}`;
+}
+
+function explainIsolation(origin: RuleOrigin & { readonly kind: "isolation" }): string {
+  const sentence = `no ${origin.direction} rule of the policies selecting ${origin.endpoint} matches`;
+  // One policy is named beside the sentence, by whoever prints it; several need their names here.
+  if (origin.policies.length < 2) return sentence;
+  return `${sentence} (${origin.policies.map((each) => nameOf(each.policy)).join(", ")})`;
+}
+
+function nameOf(policy: PolicyRef): string {
+  return `${policy.namespace}/${policy.name}`;
+}
+
+function destinationText(judged: Judged): string {
+  return addressText(judged.translated?.address ?? judged.destination);
+}
+
+function addressText(address: Address | undefined): string {
+  return address === undefined ? "an unknown address" : formatAddress(address);
+}

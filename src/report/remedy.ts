@@ -1,0 +1,52 @@
+/** How a user supplies the fact that an undecided verdict lacks. */
+import { formatAddress } from "../net/address.ts";
+import type { FlowVerdict } from "../engine/verdict.ts";
+import type { CaptureNature } from "./reason.ts";
+
+/** Says what to do about a missing fact; undefined when there is nothing to do. */
+export function remedyFor(flow: FlowVerdict, nature: CaptureNature): string | undefined {
+  switch (flow.reason) {
+    case "missing-source":
+    case "missing-destination": {
+      const address = flow.reason === "missing-source" ? flow.source : flow.translated?.address;
+      const text = addressText(address ?? flow.destination);
+      return `take the manifests at the time of the capture, or name the pod: --endpoint ${text}=NAMESPACE/NAME`;
+    }
+    case "no-endpoint":
+      return `add the manifests of its pods (-f), or name one: --endpoint ${addressText(flow.source)}=NAMESPACE/NAME`;
+    case "unresolved-source":
+    case "unresolved-destination":
+      return 'give --hosts FILE with lines "ADDRESS NAME", or capture with tcpdump -n';
+    case "no-address":
+    case "no-protocol":
+    case "no-ports":
+    case "no-tcp-flags":
+    case "no-icmp":
+      return nature === "frames"
+        ? "capture whole packets: tcpdump -s 0"
+        : "capture bytes instead of text: tcpdump -w FILE";
+    case "no-first-fragment":
+      return "start the capture before the datagram";
+    case "link-type":
+      return "capture on an Ethernet, raw IP or the any interface";
+    case "backend":
+      return "capture where the packet has its backend's address: on the pods' interfaces, or -i any";
+    case "conntrack-full":
+      return "give the flow table more room: --conntrack-max N";
+    case "no-tables":
+    case "rule":
+    case "chain-policy":
+    case "not-ip":
+    case "other-host":
+    case "same-endpoint":
+    case "bad-header":
+    case "no-route":
+    case "too-many-paths":
+    case "too-many-rules":
+      return undefined;
+  }
+}
+
+function addressText(address: FlowVerdict["source"]): string {
+  return address === undefined ? "ADDRESS" : formatAddress(address);
+}

@@ -1,0 +1,194 @@
+/**
+ * A replay as text for people: one sentence, the counts, then drops and undecided flows gathered into
+ * what one acts on. Rows start at the first column, what explains a row is indented below it.
+ */
+import { formatPlace } from "../errors.ts";
+import { formatPolicyRef } from "../policy/model.ts";
+import { groupDrops, groupUnknowns } from "./grouping.ts";
+import type { DropGroup, UnknownGroup } from "./grouping.ts";
+import type { ReplayReport } from "./json.ts";
+import { PLAIN, countText, layoutColumns, wrapText } from "./layout.ts";
+import type { Column, Palette } from "./layout.ts";
+import { findNearestMiss } from "./nearest-miss.ts";
+import type { NearestMiss, PolicyContext } from "./nearest-miss.ts";
+import { remedyFor } from "./remedy.ts";
+
+/** What the text needs beside the counts. */
+export interface TextContext extends PolicyContext {
+  readonly midstream: "cold" | "assume-established";
+}
+
+/** Most groups that are printed; JSON has them all. */
+const GROUPS_MAX = 40;
+/** Most sentences of one missing fact. */
+const SENTENCES_MAX = 4;
+
+const DROP_COLUMNS: readonly Column[] = [
+  { heading: "DROPPED FROM", align: "left" },
+  { heading: "TO", align: "left" },
+  { heading: "PORT", align: "left" },
+  { heading: "FLOWS", align: "right" },
+  { heading: "PACKETS", align: "right" },
+];
+const UNKNOWN_COLUMNS: readonly Column[] = [
+  { heading: "UNKNOWN FLOWS", align: "right" },
+  { heading: "PACKETS", align: "right" },
+  { heading: "MISSING FACT", align: "left" },
+];
+const NOTE_COLUMNS: readonly Column[] = [
+  { heading: "COUNT", align: "right" },
+  { heading: "NOTE", align: "left" },
+];
+
+/** Formats a replay for people; ends in a line end. */
+export function replayText(
+  report: ReplayReport,
+  context: TextContext,
+  palette: Palette = PLAIN,
+): string {
+  const drops = groupDrops(report.flows, context.find, report.nature);
+  const unknowns = groupUnknowns(report.flows, report.nature);
+  const blocks = [
+    [...headline(report, drops, palette), ...wrapText(summary(report), 0)],
+    dropLines(drops, context, palette),
+    unknownLines(unknowns, report, palette),
+    noteLines(report, context, palette),
+  ];
+  return `${blocks
+    .filter((lines) => lines.length > 0)
+    .map((lines) => lines.join("\n"))
+    .join("\n\n")}\n`;
+}
+
+/** Formats the line of a nearest miss. */
+export function nearestText(nearest: NearestMiss): string {
+  const { policy, direction, rule, sentence, place } = nearest;
+  const name = `${policy.namespace}/${policy.name} ${direction}[${rule}]`;
+  return `nearest: ${name} ${sentence}  ${formatPlace(lineOf(place))}`;
+}
+
+/** A place without its column, which no report needs. */
+export function lineOf<P extends { file: string; line?: number }>(
+  place: P,
+): { file: string; line?: number } {
+  return place.line === undefined ? { file: place.file } : { file: place.file, line: place.line };
+}
+
+function headline(report: ReplayReport, drops: readonly DropGroup[], palette: Palette): string[] {
+  const { verdicts, packets } = report.totals;
+  const lines: string[] = [];
+  if (report.partial === "interrupted") {
+    lines.push(palette.yellow(`Interrupted: this is the report up to packet ${packets}.`));
+  }
+  if (report.partial === "damaged") {
+    lines.push(palette.yellow("Partial: a capture is damaged; this is what could be read of it."));
+  }
+  const [first] = drops;
+  if (packets === 0) lines.push("The capture holds no packets.");
+  else if (first !== undefined) {
+    const others = drops.length - 1;
+    const more = others === 0 ? "" : `, and ${countText(others, "other")} like it`;
+    const pair = `${first.from} -> ${first.to} ${first.port}`;
+    lines.push(...wrapText(`Dropped: ${pair}${more}.`, 0).map(palette.red));
+  } else if (verdicts.unknown > 0) {
+    lines.push(palette.yellow("Nothing is dropped, but not everything can be decided."));
+  } else if (verdicts.allow === 0) {
+    lines.push("The filter sees none of these packets.");
+  } else {
+    lines.push(palette.green("Everything that the filter sees is allowed."));
+  }
+  return lines;
+}
+
+function summary(report: ReplayReport): string {
+  const { verdicts, packets } = report.totals;
+  const counts = (["allow", "drop", "unfiltered", "unknown"] as const)
+    .filter((verdict) => verdicts[verdict] > 0)
+    .map((verdict) => `${verdicts[verdict]} ${verdict}`);
+  const total = `${countText(packets, "packet")}, ${countText(report.flows.length, "flow")}`;
+  return counts.length === 0 ? total : `${total}: ${counts.join(", ")}`;
+}
+
+function dropLines(groups: readonly DropGroup[], context: TextContext, palette: Palette): string[] {
+  if (groups.length === 0) return [];
+  const shown = groups.slice(0, GROUPS_MAX);
+  const rows = shown.map(({ from, to, port, flows, packets }) => [
+    from,
+    to,
+    port,
+    `${flows}`,
+    `${packets}`,
+  ]);
+  const [heading = "", ...lines] = layoutColumns(DROP_COLUMNS, rows);
+  const details = shown.map((group) => dropDetails(group, context));
+  return [
+    palette.bold(heading),
+    ...lines.flatMap((line, index) => [line, ...(details[index] ?? []).map(palette.dim)]),
+    ...moreLines(groups.length - shown.length),
+  ];
+}
+
+function dropDetails(group: DropGroup, context: TextContext): string[] {
+  const { point, reason, otherEndpoints, first } = group;
+  const others =
+    otherEndpoints === 0 ? "" : ` (and ${countText(otherEndpoints, "other pair")} of endpoints)`;
+  const lines = wrapText(`${reason}${others}`, 2);
+  if (point === undefined) return lines;
+  const place = formatPlace(lineOf(point.place));
+  const rule = point.rule === undefined ? point.direction : `${point.direction}[${point.rule}]`;
+  lines.push(...wrapText(`${formatPolicyRef(point.policy)} ${rule}  ${place}`, 2));
+  const nearest = findNearestMiss(first, context);
+  if (nearest !== undefined) lines.push(...wrapText(nearestText(nearest), 2));
+  else if (point.rule === undefined) lines.push(`  nearest: none, there is no ${rule} rule at all`);
+  return lines;
+}
+
+function unknownLines(
+  groups: readonly UnknownGroup[],
+  report: ReplayReport,
+  palette: Palette,
+): string[] {
+  if (groups.length === 0) return [];
+  const [heading = "", ...lines] = layoutColumns(
+    UNKNOWN_COLUMNS,
+    groups.map((group) => [`${group.flows}`, `${group.packets}`, group.sentences[0] ?? ""]),
+  );
+  const details = groups.map(({ sentences, first }) => {
+    const shown = sentences.slice(1, SENTENCES_MAX).flatMap((sentence) => wrapText(sentence, 2));
+    const rest = sentences.length - SENTENCES_MAX;
+    const more = rest > 0 ? [`  and ${rest} more like these`] : [];
+    const remedy = remedyFor(first, report.nature);
+    return [...shown, ...more, ...(remedy === undefined ? [] : wrapText(`-> ${remedy}`, 2))];
+  });
+  return [
+    palette.bold(heading),
+    ...lines.flatMap((line, index) => [line, ...(details[index] ?? []).map(palette.dim)]),
+  ];
+}
+
+function noteLines(report: ReplayReport, context: TextContext, palette: Palette): string[] {
+  const { totals } = report;
+  const midstream =
+    context.midstream === "cold"
+      ? "midstream: first seen after their opening packet, judged as new (--midstream cold)"
+      : "midstream: under way when the capture began, taken as allowed before (--midstream cold: not)";
+  const notes: readonly (readonly [number, string])[] = [
+    [totals.verdicts.unfiltered, "unfiltered: not IP, or addressed to another host"],
+    [totals.midstream, midstream],
+    [totals.fragments, "fragments: judged by the ports of their first fragment"],
+    [totals.malformed, "malformed: judged as Linux does with such headers"],
+    [totals.truncated, "cut by the snap length: judged by what was captured"],
+    [
+      totals.duplicates,
+      "duplicates: seen again on another interface, verdict of their first sight",
+    ],
+  ];
+  const rows = notes.filter(([count]) => count > 0).map(([count, note]) => [`${count}`, note]);
+  if (rows.length === 0) return [];
+  const [heading = "", ...lines] = layoutColumns(NOTE_COLUMNS, rows);
+  return [palette.bold(heading), ...lines];
+}
+
+function moreLines(more: number): string[] {
+  return more <= 0 ? [] : [`and ${countText(more, "more group")}: see -o json`];
+}
