@@ -37,6 +37,7 @@ export class PacketBatch {
     this.#records = records;
     this.#arena = arena;
     this.#view = new DataView(buffer());
+    this.#zero(this.capacity);
   }
 
   /** The memory that holds the batch. */
@@ -52,6 +53,7 @@ export class PacketBatch {
 
   /** Empties the batch; the packet number goes on. */
   clear(): void {
+    this.#zero(this.count);
     this.count = 0;
     this.#arenaUsed = 0;
   }
@@ -63,13 +65,18 @@ export class PacketBatch {
 
   /** Appends a zeroed record and returns its address. The batch must not be full. */
   append(): number {
-    const at = this.recordAt(this.count);
-    const view = this.view;
-    new Uint8Array(view.buffer, at, layout.PACKET_SIZE).fill(0);
+    return this.appendIn(this.view);
+  }
+
+  /** As `append`, for a loop that took `view` from this batch once and cannot grow the memory. */
+  appendIn(view: DataView): number {
+    // Records behind `count` are zero: `clear` wipes a whole batch at once, which is cheaper.
+    const at = this.#records + this.count * layout.PACKET_SIZE;
     this.count += 1;
-    this.packetNumber += 1;
+    const number = (this.packetNumber += 1);
     view.setUint16(at + layout.PACKET_CAPTURE_INTERFACE, layout.CAPTURE_INTERFACE_NONE, true);
-    view.setBigUint64(at + layout.PACKET_NUMBER, BigInt(this.packetNumber), true);
+    view.setUint32(at + layout.PACKET_NUMBER, number, true);
+    view.setUint32(at + layout.PACKET_NUMBER + 4, Math.floor(number / 0x100000000), true);
     return at;
   }
 
@@ -100,6 +107,10 @@ export class PacketBatch {
   setAddress(at: number, offset: number, address: Address): void {
     const view = this.view;
     address.words.forEach((word, index) => view.setUint32(at + offset + 4 * index, word, true));
+  }
+
+  #zero(records: number): void {
+    new Uint8Array(this.view.buffer, this.#records, records * layout.PACKET_SIZE).fill(0);
   }
 }
 

@@ -1,0 +1,190 @@
+/**
+ * Reads pcap files: micro- and nanosecond timestamps, both byte orders, and the variant with the
+ * longer record header that old patched libpcaps wrote. Frames stay where they are; a record each
+ * points at them. Damage ends the capture, what came before it is kept.
+ */
+import * as layout from "../../assembly/layout.ts";
+import type { PacketBatch } from "./batch.ts";
+import type { CaptureFormat, CaptureReader, ReaderOptions } from "./format.ts";
+import { CaptureLog } from "./log.ts";
+import { secondsToTime } from "./timestamp.ts";
+
+/**
+ * Capture files of libpcap and tcpdump.
+ *
+ * Source: draft-ietf-opsawg-pcap (PCAP Capture File Format).
+ */
+export const PCAP: CaptureFormat = {
+  name: "pcap",
+  detect: (start) => start.length >= 4 && variantOf(start) !== undefined,
+  open: (options) => new PcapReader(options),
+};
+
+const FILE_HEADER_SIZE = 24;
+const HEADER_VERSION_MAJOR = 4;
+const HEADER_VERSION_MINOR = 6;
+const HEADER_SNAP_LENGTH = 16;
+const HEADER_LINK_TYPE = 20;
+
+const RECORD_FRACTION = 4;
+const RECORD_CAPTURED_LENGTH = 8;
+const RECORD_ORIGINAL_LENGTH = 12;
+
+/** What the magic number says of the file. */
+interface Variant {
+  readonly littleEndian: boolean;
+  /** Nanoseconds in one unit of the timestamps' fraction. */
+  readonly unit: number;
+  readonly recordHeaderSize: number;
+}
+
+const MAGIC_MICROSECONDS = 0xa1b2c3d4;
+const MAGIC_NANOSECONDS = 0xa1b23c4d;
+/** Record headers carry interface, protocol and packet type behind the lengths (patched libpcap 0.4). */
+const MAGIC_PATCHED = 0xa1b2cd34;
+
+function variantOf(start: Uint8Array): Variant | undefined {
+  const view = new DataView(start.buffer, start.byteOffset, start.byteLength);
+  for (const littleEndian of [true, false]) {
+    switch (view.getUint32(0, littleEndian)) {
+      case MAGIC_MICROSECONDS:
+        return { littleEndian, unit: 1000, recordHeaderSize: 16 };
+      case MAGIC_NANOSECONDS:
+        return { littleEndian, unit: 1, recordHeaderSize: 16 };
+      case MAGIC_PATCHED:
+        return { littleEndian, unit: 1000, recordHeaderSize: 24 };
+    }
+  }
+  return undefined;
+}
+
+class PcapReader implements CaptureReader {
+  // The file names no interface.
+  readonly interfaces = [];
+  readonly names = [];
+  readonly #log: CaptureLog;
+  #variant: Variant | undefined;
+  #linkType = 0;
+  #snapLength = 0;
+
+  constructor(options: ReaderOptions) {
+    this.#log = new CaptureLog(options);
+  }
+
+  get damaged(): boolean {
+    return this.#log.damaged;
+  }
+
+  scan(bytes: Uint8Array, batch: PacketBatch, last: boolean): number {
+    if (this.damaged) return bytes.length;
+    this.#log.begin(batch);
+    let position = 0;
+    if (this.#variant === undefined) position = this.#readHeader(bytes, last);
+    if (this.#variant !== undefined && !this.damaged) {
+      position = this.#scanRecords(this.#variant, bytes, position, batch);
+      const left = bytes.length - position;
+      if (last && left > 0 && !batch.full && !this.damaged)
+        this.#reportCut(this.#variant, bytes.subarray(position), position);
+    }
+    this.#log.end(position);
+    return position;
+  }
+
+  #readHeader(bytes: Uint8Array, last: boolean): number {
+    const log = this.#log;
+    if (bytes.length < FILE_HEADER_SIZE) {
+      const message = `the file header is cut: wanted ${FILE_HEADER_SIZE} bytes, got ${bytes.length}`;
+      if (last) log.stop("TRUNCATED_CAPTURE", message, 0);
+      return 0;
+    }
+    const variant = variantOf(bytes);
+    if (variant === undefined) {
+      log.stop("NOT_A_CAPTURE", "the first four bytes are no magic number of pcap", 0);
+      return 0;
+    }
+    const view = new DataView(bytes.buffer, bytes.byteOffset, FILE_HEADER_SIZE);
+    const major = view.getUint16(HEADER_VERSION_MAJOR, variant.littleEndian);
+    const minor = view.getUint16(HEADER_VERSION_MINOR, variant.littleEndian);
+    if (major !== 2 || minor !== 4) {
+      const message = `pcap version ${major}.${minor} is not supported, only 2.4`;
+      log.stop("BAD_CAPTURE_BLOCK", message, HEADER_VERSION_MAJOR);
+      return 0;
+    }
+    // > Frame Cyclic Sequence (FCS) present (4 bits), reserved (12 bits, "MUST be set to 0"), LinkType (16 bits)
+    // The FCS length is of no use here: IP's own length says where a packet ends.
+    const linkField = view.getUint32(HEADER_LINK_TYPE, variant.littleEndian);
+    if ((linkField & 0x03ff0000) !== 0) {
+      const message = `reserved bits of the link type 0x${linkField.toString(16)} are set`;
+      log.stop("BAD_CAPTURE_BLOCK", message, HEADER_LINK_TYPE);
+      return 0;
+    }
+    this.#linkType = linkField & 0xffff;
+    // 0, -1 and the like are written by some programs and mean "no limit".
+    this.#snapLength = view.getUint32(HEADER_SNAP_LENGTH, variant.littleEndian);
+    if (this.#snapLength === 0) this.#snapLength = 0xffffffff;
+    this.#variant = variant;
+    log.checkLinkType(this.#linkType, HEADER_LINK_TYPE);
+    return FILE_HEADER_SIZE;
+  }
+
+  /** The hot loop: reads and writes through one view, as nothing in it can grow the memory. */
+  #scanRecords(variant: Variant, bytes: Uint8Array, start: number, batch: PacketBatch): number {
+    const { littleEndian, unit, recordHeaderSize } = variant;
+    const log = this.#log;
+    const view = batch.view;
+    const linkType = this.#linkType;
+    const snapLength = this.#snapLength;
+    const base = bytes.byteOffset;
+    const end = base + bytes.length;
+    let at = base + start;
+    while (!batch.full && end - at >= recordHeaderSize) {
+      const captured = view.getUint32(at + RECORD_CAPTURED_LENGTH, littleEndian);
+      let original = view.getUint32(at + RECORD_ORIGINAL_LENGTH, littleEndian);
+      if (captured > layout.FRAME_MAX) {
+        const message = `captured length ${captured} is more than ${layout.FRAME_MAX}`;
+        log.stop("BAD_CAPTURE_BLOCK", message, at - base);
+        break;
+      }
+      const frame = at + recordHeaderSize;
+      if (captured > end - frame) break;
+      if (captured > original) {
+        log.oddLength(captured, original, at - base);
+        original = captured;
+      }
+      if (captured > snapLength) this.#reportSnapLength(captured, at - base);
+
+      const seconds = view.getUint32(at, littleEndian);
+      const nanoseconds = view.getUint32(at + RECORD_FRACTION, littleEndian) * unit;
+      if (nanoseconds >= 1e9)
+        log.oddTime("has a fraction of a second or more, which is carried over", at - base);
+      log.checkTime(seconds * 1e9 + nanoseconds, at - base);
+
+      const record = batch.appendIn(view);
+      secondsToTime(view, record + layout.PACKET_TIMESTAMP, seconds, nanoseconds);
+      view.setUint32(record + layout.PACKET_FRAME, frame, true);
+      view.setUint32(record + layout.PACKET_CAPTURED_LENGTH, captured, true);
+      view.setUint32(record + layout.PACKET_ORIGINAL_LENGTH, original, true);
+      view.setUint16(record + layout.PACKET_LINK_TYPE, linkType, true);
+      view.setUint32(record + layout.PACKET_FLAGS, layout.PACKET_HAS_TIME, true);
+      at = frame + captured;
+    }
+    return at - base;
+  }
+
+  #reportSnapLength(captured: number, position: number): void {
+    const message = `captured length ${captured} is more than the file's snap length ${this.#snapLength}`;
+    this.#log.once("snap length", { severity: "warning", code: "ODD_LENGTH", message }, position);
+  }
+
+  #reportCut(variant: Variant, rest: Uint8Array, position: number): void {
+    const { littleEndian, recordHeaderSize } = variant;
+    const view = new DataView(rest.buffer, rest.byteOffset, rest.length);
+    const inHeader = rest.length < recordHeaderSize;
+    const wanted = inHeader
+      ? recordHeaderSize
+      : recordHeaderSize + view.getUint32(RECORD_CAPTURED_LENGTH, littleEndian);
+    const part = inHeader ? "record header" : "record";
+    const message = `the capture ends inside a ${part}: wanted ${wanted} bytes, got ${rest.length}`;
+    this.#log.stop("TRUNCATED_CAPTURE", message, position);
+  }
+}

@@ -1,0 +1,169 @@
+/**
+ * Drives a reader over a capture that comes in pieces: bytes are read straight into one block of the
+ * matcher's memory, scanned where they lie, and handed out a batch at a time. What is there is handed
+ * out at once, so that a live capture is judged while it runs. Memory does not grow with the capture.
+ */
+import type { OnDiagnostic } from "../errors.ts";
+import type { Address } from "../net/address.ts";
+import type { PacketBatch } from "./batch.ts";
+import type { CaptureFormat, CaptureReader } from "./format.ts";
+import { DETECT_SIZE, detectFormat } from "./index.ts";
+
+/** Where the bytes of a capture come from. */
+export interface ByteSource {
+  /** File name as the user gave it; `-` is standard input. */
+  readonly file: string;
+  /** True once something went wrong that the source itself has reported; what came before stands. */
+  readonly failed: boolean;
+  /** Fills `into` from its start with what is there, at least one byte; 0 at the end. */
+  read(into: Uint8Array): number | Promise<number>;
+}
+
+/** A region of the matcher's memory for the bytes of one capture. */
+export interface Block {
+  /** Gives the memory as it is now; growing the memory replaces it. */
+  readonly memory: () => ArrayBufferLike;
+  readonly address: number;
+  /** In bytes; `BLOCK_SIZE` of the layout, or less in tests. */
+  readonly size: number;
+}
+
+/** What a stream is made of. */
+export interface StreamOptions {
+  readonly source: ByteSource;
+  readonly block: Block;
+  readonly onDiagnostic: OnDiagnostic;
+  /** Finds the address of a host name in a text capture; undefined when nobody knows it. */
+  readonly resolveName?: (name: string) => Address | undefined;
+}
+
+/**
+ * Opens a capture: reads until a format claims it. Undefined when there is nothing to read, which was
+ * reported as EMPTY_FILE or NOT_A_CAPTURE, or by the source.
+ */
+export async function openCapture(options: StreamOptions): Promise<CaptureStream | undefined> {
+  const { source, block, onDiagnostic } = options;
+  const input = new BlockInput(source, block);
+  const enough = Math.min(DETECT_SIZE, block.size);
+  let format: CaptureFormat | undefined;
+  // A live capture may send a few bytes and fall silent: each piece is shown to the formats.
+  while (format === undefined && !input.ended && input.length < enough) {
+    await input.fill();
+    format = detectFormat(input.bytes.subarray(0, enough));
+  }
+  if (format !== undefined) return new CaptureStream(options, input, format);
+
+  const place = { file: source.file };
+  if (input.length > 0) {
+    const start = [...input.bytes.subarray(0, 4)]
+      .map((byte) => byte.toString(16).padStart(2, "0"))
+      .join(" ");
+    const message = `not a capture: it starts with ${start}, expected pcap, pcapng or tcpdump's text`;
+    onDiagnostic({ severity: "error", code: "NOT_A_CAPTURE", message, place });
+  } else if (!source.failed) {
+    onDiagnostic({ severity: "error", code: "EMPTY_FILE", message: "the capture is empty", place });
+  }
+  return undefined;
+}
+
+/** A capture being read, a batch at a time. Made by `openCapture`. */
+export class CaptureStream {
+  readonly format: CaptureFormat;
+  readonly reader: CaptureReader;
+  readonly #input: BlockInput;
+  readonly #options: StreamOptions;
+
+  constructor(options: StreamOptions, input: BlockInput, format: CaptureFormat) {
+    this.#options = options;
+    this.#input = input;
+    this.format = format;
+    const { onDiagnostic, resolveName } = options;
+    this.reader = format.open({
+      file: options.source.file,
+      onDiagnostic,
+      ...(resolveName === undefined ? {} : { resolveName }),
+    });
+  }
+
+  /**
+   * Empties the batch and fills it with the packets that are there; false, with an empty batch, at the
+   * end. The frames of the batch before are overwritten.
+   */
+  async fill(batch: PacketBatch): Promise<boolean> {
+    const input = this.#input;
+    batch.clear();
+    while (!this.reader.damaged) {
+      const ended = input.ended;
+      const consumed = this.reader.scan(input.bytes, batch, ended);
+      input.consume(consumed);
+      if (batch.count > 0) return true;
+      if (ended) return false;
+      if (consumed === 0 && input.full) {
+        this.#reportTooLong();
+        return false;
+      }
+      await input.fill();
+    }
+    return false;
+  }
+
+  #reportTooLong(): void {
+    const { source, block, onDiagnostic } = this.#options;
+    const message = `one record of the capture is longer than ${block.size} bytes`;
+    const place = { file: source.file, offset: this.#input.offset };
+    onDiagnostic({ severity: "error", code: "LIMIT_EXCEEDED", message, place });
+  }
+}
+
+/** The bytes that were read and not yet consumed, in the block. */
+class BlockInput {
+  ended = false;
+  /** Offset in the capture of the first of `bytes`. */
+  offset = 0;
+  readonly #source: ByteSource;
+  readonly #block: Block;
+  #start = 0;
+  #end = 0;
+
+  constructor(source: ByteSource, block: Block) {
+    this.#source = source;
+    this.#block = block;
+  }
+
+  get length(): number {
+    return this.#end - this.#start;
+  }
+
+  get full(): boolean {
+    return this.length === this.#block.size;
+  }
+
+  /** A view of the memory as it is now. */
+  get bytes(): Uint8Array {
+    return this.#view(this.#start, this.#end);
+  }
+
+  consume(count: number): void {
+    if (count > this.length) throw new Error("bug: a reader consumed more than it was given");
+    this.#start += count;
+    this.offset += count;
+  }
+
+  /** Moves what is left to the front of the block and reads behind it. There must be room. */
+  async fill(): Promise<void> {
+    if (this.#start > 0) {
+      this.#view(0, this.#end).copyWithin(0, this.#start);
+      this.#end -= this.#start;
+      this.#start = 0;
+    }
+    const read = this.#source.read(this.#view(this.#end, this.#block.size));
+    const count = typeof read === "number" ? read : await read;
+    this.#end += count;
+    if (count === 0) this.ended = true;
+  }
+
+  #view(from: number, to: number): Uint8Array {
+    const { memory, address } = this.#block;
+    return new Uint8Array(memory(), address + from, to - from);
+  }
+}
