@@ -96,9 +96,11 @@ export interface ServicePort {
   /**
    * Where kube-proxy would send a connection: ready endpoints (serving ones that terminate when none is
    * ready), of both families, from EndpointSlices, else Endpoints, else the pods that the selector
-   * chooses. Ordered by address, then port. Empty: connections are refused.
+   * chooses. Ordered by address, then port. Empty: connections are refused, unless `missing` is set.
    */
   readonly backends: readonly Backend[];
+  /** The fact without which the backends cannot be told; the verdict is then `unknown`. */
+  readonly missing?: string;
 }
 
 export interface Backend {

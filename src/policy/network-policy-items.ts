@@ -10,15 +10,12 @@ import {
   readInteger,
   readText,
   reportField,
-  suggestionFor,
   type Field,
 } from "../cluster/fields.ts";
-import type { PortProtocol } from "../cluster/snapshot.ts";
+import { isPort, readProtocol } from "../cluster/read-network.ts";
 import type { Place } from "../errors.ts";
 import { formatPrefix, parsePrefix, prefixContains, type Prefix } from "../net/address.ts";
 import type { PolicyPeer, PolicyPort } from "./model.ts";
-
-const PROTOCOLS = ["TCP", "UDP", "SCTP"] as const;
 
 /** Reads one item of `ports`; undefined when it was reported. Empty: every TCP port. */
 export function readPolicyPort(field: Field): PolicyPort | undefined {
@@ -58,21 +55,6 @@ export function readPolicyPort(field: Field): PolicyPort | undefined {
     });
   }
   return protocol && { kind: "range", protocol, first: value, last: end ?? value, place };
-}
-
-function readProtocol(field: Field): PortProtocol | undefined {
-  // > If not specified, this field defaults to TCP.
-  if (field.value === undefined) return "TCP";
-  const written = readText(field);
-  const protocol = PROTOCOLS.find((known) => known === written);
-  if (protocol === undefined && written !== undefined) {
-    reportField(field, {
-      code: "BAD_VALUE",
-      message: `"${written}" is no protocol: TCP, UDP or SCTP`,
-      suggestion: suggestionFor(written, PROTOCOLS),
-    });
-  }
-  return protocol;
 }
 
 /** Says what is wrong with a port name. Source: apimachinery validation.IsValidPortName. */
@@ -134,10 +116,6 @@ function readPrefix(field: Field): Prefix | undefined {
     });
   }
   return parsed.prefix;
-}
-
-function isPort(value: number): boolean {
-  return value >= 1 && value <= 65535;
 }
 
 function reportPort(field: Field, message: string): void {

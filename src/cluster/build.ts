@@ -1,0 +1,227 @@
+/**
+ * Objects to the snapshot: reads every kind that makes a cluster, links what belongs together, and
+ * reports what contradicts itself or is not read. Policies are left to the policy layer.
+ */
+import type { OnDiagnostic, Place } from "../errors.ts";
+import { formatPlace } from "../errors.ts";
+import {
+  formatAddress,
+  formatPrefix,
+  sameAddress,
+  type Address,
+  type Prefix,
+} from "../net/address.ts";
+import { suggestionFor } from "./fields.ts";
+import { kindRole, kindsOfGroup } from "./kinds.ts";
+import type { ManifestObject } from "./manifest.ts";
+import { mentionedNamespace, readNamespace, readNode } from "./nodes.ts";
+import { readPods, type Pod } from "./pods.ts";
+import { readServices } from "./services.ts";
+import { endpointName, type Namespace, type Snapshot } from "./snapshot.ts";
+
+/** What a snapshot holds beside the objects. */
+export interface SnapshotOptions {
+  /** Ranges in which every address belongs to the cluster. */
+  readonly clusterPrefixes: readonly Prefix[];
+  /** Addresses that the user gives to pods or workloads, which are named `namespace/name`. */
+  readonly endpoints: readonly { readonly address: Address; readonly name: string }[];
+}
+
+/**
+ * Builds the snapshot. The order of the objects does not matter. Reports FOREIGN_KIND,
+ * UNSUPPORTED_KIND (for a kind that is nearly one we know), ADDRESS_CONFLICT and what the fields report.
+ */
+export function buildSnapshot(
+  objects: readonly ManifestObject[],
+  options: SnapshotOptions,
+  onDiagnostic: OnDiagnostic,
+): Snapshot {
+  reportForeign(objects, onDiagnostic);
+  const own = objects
+    .filter(({ apiVersion, kind }) => kindRole(apiVersion, kind) === "cluster")
+    .sort(
+      (one, other) =>
+        compareText(one.metadata.namespace, other.metadata.namespace) ||
+        compareText(one.metadata.name, other.metadata.name) ||
+        compareText(one.kind, other.kind),
+    );
+  const nodes = own
+    .filter(({ kind }) => kind === "Node")
+    .map((object) => readNode(object, onDiagnostic));
+  const pods = settleAddresses(giveAddresses(readPods(own, onDiagnostic), options, onDiagnostic));
+  const services = readServices(own, pods, onDiagnostic);
+  const endpoints = pods
+    .filter((pod) => !pod.hostNetwork)
+    .map(({ endpoint }) => endpoint)
+    // Pods come before workloads of the same name, whatever they are called.
+    .sort(
+      (one, other) =>
+        compareText(one.namespace, other.namespace) || compareText(one.name, other.name),
+    );
+  const snapshot: Snapshot = {
+    namespaceByName: namespacesOf(objects),
+    nodeByName: new Map(nodes.map(({ node }) => [node.name, node])),
+    endpoints,
+    hostNetworkPods: pods
+      .filter((pod) => pod.hostNetwork)
+      .map(({ endpoint: { namespace, name, node, place } }) => ({ namespace, name, node, place })),
+    services,
+    clusterPrefixes: uniquePrefixes([
+      ...options.clusterPrefixes,
+      ...nodes.flatMap(({ podPrefixes }) => podPrefixes),
+    ]),
+  };
+  reportConflicts(snapshot, onDiagnostic);
+  return snapshot;
+}
+
+/** Namespaces that have an object, and those that only other objects mention. */
+function namespacesOf(objects: readonly ManifestObject[]): Map<string, Namespace> {
+  const namespaces = new Map<string, Namespace>();
+  for (const object of objects) {
+    const role = kindRole(object.apiVersion, object.kind);
+    if (role === "foreign") continue;
+    const { namespace, name } = object.metadata;
+    if (role === "cluster" && object.kind === "Namespace") {
+      namespaces.set(name, readNamespace(object));
+    } else if (namespace !== "" && !namespaces.has(namespace)) {
+      namespaces.set(namespace, mentionedNamespace(namespace));
+    }
+  }
+  return new Map([...namespaces].sort(([one], [other]) => compareText(one, other)));
+}
+
+/** Adds the addresses that the user gives to pods and workloads. */
+function giveAddresses(
+  pods: readonly Pod[],
+  options: SnapshotOptions,
+  onDiagnostic: OnDiagnostic,
+): Pod[] {
+  const given = new Map<Pod, Address[]>();
+  for (const { address, name } of options.endpoints) {
+    const pod = namedPod(pods, name);
+    if (pod !== undefined) {
+      given.set(pod, [...(given.get(pod) ?? []), address]);
+      continue;
+    }
+    const suggestion = suggestionFor(
+      name,
+      pods.map(({ endpoint }) => endpointName(endpoint)),
+    );
+    onDiagnostic({
+      severity: "error",
+      code: "BAD_VALUE",
+      message: `address ${formatAddress(address)} is given to ${name}: there is not exactly one pod or workload of that name`,
+      ...(suggestion === undefined ? {} : { suggestion }),
+    });
+  }
+  return pods.map((pod) => {
+    const known = pod.endpoint.addresses;
+    const added = (given.get(pod) ?? []).filter(
+      (address) => !known.some((other) => sameAddress(other, address)),
+    );
+    if (added.length === 0) return pod;
+    return { ...pod, endpoint: { ...pod.endpoint, addresses: [...known, ...added] } };
+  });
+}
+
+/** Finds a pod by name, else a workload without pods, else the only pod of a workload. */
+function namedPod(pods: readonly Pod[], name: string): Pod | undefined {
+  const named = pods.filter(({ endpoint }) => endpointName(endpoint) === name);
+  const exact = named.find(({ endpoint }) => endpoint.kind === "Pod") ?? named[0];
+  if (exact !== undefined) return exact;
+  const members = pods.filter(
+    ({ endpoint: { namespace, workload } }) => `${namespace}/${workload.name}` === name,
+  );
+  return members.length === 1 ? members[0] : undefined;
+}
+
+/** Takes an address from a pod that terminates when another pod has it already. */
+function settleAddresses(pods: readonly Pod[]): Pod[] {
+  const living = new Set(
+    pods
+      .filter((pod) => !pod.terminating)
+      .flatMap(({ endpoint }) => endpoint.addresses.map(formatAddress)),
+  );
+  return pods.map((pod) => {
+    if (!pod.terminating) return pod;
+    const addresses = pod.endpoint.addresses.filter((one) => !living.has(formatAddress(one)));
+    return { ...pod, endpoint: { ...pod.endpoint, addresses } };
+  });
+}
+
+/** Reports every address that two things claim. */
+function reportConflicts(snapshot: Snapshot, onDiagnostic: OnDiagnostic): void {
+  const holders = new Map<string, { readonly who: string; readonly place: Place | undefined }>();
+  const claim = (who: string, address: Address, place: Place | undefined): void => {
+    const text = formatAddress(address);
+    const holder = holders.get(text);
+    if (holder === undefined) {
+      holders.set(text, { who, place });
+      return;
+    }
+    if (holder.who === who) return;
+    const where = holder.place === undefined ? "" : ` at ${formatPlace(holder.place)}`;
+    onDiagnostic({
+      severity: "error",
+      code: "ADDRESS_CONFLICT",
+      message: `${who} has address ${text}, which ${holder.who}${where} has too`,
+      ...(place === undefined ? {} : { place }),
+    });
+  };
+  for (const { name, addresses, place } of snapshot.nodeByName.values()) {
+    for (const address of addresses) claim(`Node ${name}`, address, place);
+  }
+  for (const endpoint of snapshot.endpoints) {
+    const who = `${endpoint.kind} ${endpointName(endpoint)}`;
+    for (const address of endpoint.addresses) claim(who, address, endpoint.place);
+  }
+  for (const service of snapshot.services) {
+    const who = `Service ${endpointName(service)}`;
+    for (const address of service.clusterAddresses) claim(who, address, service.place);
+  }
+}
+
+/** Lists the kinds that are not read, each once; a kind that is nearly a known one is an error. */
+function reportForeign(objects: readonly ManifestObject[], onDiagnostic: OnDiagnostic): void {
+  const foreign = new Map<string, { readonly first: ManifestObject; count: number }>();
+  for (const object of objects) {
+    const { apiVersion, kind } = object;
+    if (kindRole(apiVersion, kind) !== "foreign") continue;
+    const suggestion = suggestionFor(kind, kindsOfGroup(apiVersion));
+    if (suggestion !== undefined && !KINDS_NEAR_OURS.has(kind)) {
+      onDiagnostic({
+        severity: "error",
+        code: "UNSUPPORTED_KIND",
+        message: `there is no kind ${kind} in ${apiVersion}`,
+        place: object.placeOf(["kind"]),
+        suggestion,
+      });
+      continue;
+    }
+    const entry = foreign.get(`${apiVersion} ${kind}`);
+    if (entry === undefined) foreign.set(`${apiVersion} ${kind}`, { first: object, count: 1 });
+    else entry.count++;
+  }
+  for (const { first, count } of foreign.values()) {
+    const objectsOf = count === 1 ? "1 object" : `${count} objects`;
+    onDiagnostic({
+      severity: "warning",
+      code: "FOREIGN_KIND",
+      message: `${objectsOf} of kind ${first.kind} (${first.apiVersion}) not read`,
+      place: first.place,
+    });
+  }
+}
+
+/** Kinds that exist beside ours with names like ours. */
+const KINDS_NEAR_OURS = new Set(["ServiceAccount", "PodTemplate"]);
+
+function uniquePrefixes(prefixes: readonly Prefix[]): Prefix[] {
+  return [...new Map(prefixes.map((prefix) => [formatPrefix(prefix), prefix])).values()];
+}
+
+/** Orders by code unit, the same on every machine. */
+function compareText(one: string, other: string): number {
+  return one < other ? -1 : one > other ? 1 : 0;
+}

@@ -1,0 +1,62 @@
+/** Nodes and namespaces, read from their objects and from what other objects mention. */
+import type { OnDiagnostic } from "../errors.ts";
+import type { Address, Prefix } from "../net/address.ts";
+import { fieldOf, itemsOf, readText, recordOf, rootField } from "./fields.ts";
+import type { ManifestObject } from "./manifest.ts";
+import { readAddress, readPrefix } from "./read-network.ts";
+import type { ClusterNode, Namespace } from "./snapshot.ts";
+
+/** The label that the API server gives every namespace, its value the name. */
+export const NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name";
+
+/** Annotations in which Calico keeps the addresses of a node's tunnel devices. */
+const TUNNEL_ANNOTATIONS = [
+  "projectcalico.org/IPv4IPIPTunnelAddr",
+  "projectcalico.org/IPv4VXLANTunnelAddr",
+  "projectcalico.org/IPv6VXLANTunnelAddr",
+  "projectcalico.org/IPv4WireguardInterfaceAddr",
+  "projectcalico.org/IPv6WireguardInterfaceAddr",
+];
+
+/** A node and the ranges that its pods get their addresses from. */
+export interface NodeWithRanges {
+  readonly node: ClusterNode;
+  readonly podPrefixes: readonly Prefix[];
+}
+
+/** Reads a Node. */
+export function readNode(object: ManifestObject, onDiagnostic: OnDiagnostic): NodeWithRanges {
+  const root = rootField(object, onDiagnostic);
+  const annotations = recordOf(fieldOf(root, "metadata"), "annotations");
+  const fields = [
+    ...itemsOf(fieldOf(recordOf(root, "status"), "addresses"))
+      .filter((item) => /IP$/.test(readText(fieldOf(item, "type")) ?? ""))
+      .map((item) => fieldOf(item, "address")),
+    ...TUNNEL_ANNOTATIONS.map((key) => fieldOf(annotations, key)),
+  ];
+  const spec = recordOf(root, "spec");
+  const ranges = itemsOf(fieldOf(spec, "podCIDRs"));
+  const { name, labels } = object.metadata;
+  return {
+    node: {
+      name,
+      labels,
+      addresses: fields.map(readAddress).filter((address): address is Address => !!address),
+      place: object.place,
+    },
+    podPrefixes: (ranges.length > 0 ? ranges : [fieldOf(spec, "podCIDR")])
+      .map(readPrefix)
+      .filter((prefix) => prefix !== undefined),
+  };
+}
+
+/** Makes the namespace of a Namespace object. */
+export function readNamespace({ metadata, place }: ManifestObject): Namespace {
+  const { name } = metadata;
+  return { name, labels: new Map([...metadata.labels, [NAMESPACE_NAME_LABEL, name]]), place };
+}
+
+/** Makes a namespace of which only the name is known. */
+export function mentionedNamespace(name: string): Namespace {
+  return { name, labels: new Map([[NAMESPACE_NAME_LABEL, name]]), place: undefined };
+}

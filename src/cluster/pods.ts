@@ -1,0 +1,232 @@
+/**
+ * Pods, and the pods that workloads' templates would make: read, put under their top owner, and ordered.
+ * Which of them are endpoints is decided in `build.ts`.
+ */
+import type { OnDiagnostic } from "../errors.ts";
+import { sameAddress, type Address } from "../net/address.ts";
+import {
+  fieldOf,
+  itemsOf,
+  readBoolean,
+  readInteger,
+  readText,
+  readTextMap,
+  recordOf,
+  rootField,
+  type Field,
+} from "./fields.ts";
+import type { ManifestObject } from "./manifest.ts";
+import { readAddress, readPort, readProtocol } from "./read-network.ts";
+import type { Endpoint, NamedPort } from "./snapshot.ts";
+
+/** A pod, or what stands for the pods of a workload that has none. */
+export interface Pod {
+  readonly endpoint: Endpoint;
+  /** Shares its node's addresses: no endpoint of its own. */
+  readonly hostNetwork: boolean;
+  /** False only when the status says so; a manifest without a status is taken to run. */
+  readonly ready: boolean;
+  /** Marked for deletion; it keeps its address until it is gone. */
+  readonly terminating: boolean;
+}
+
+interface Owner {
+  readonly kind: string;
+  readonly name: string;
+}
+
+/** Reads the pods that have not finished, then the workloads that no pod belongs to. */
+export function readPods(objects: readonly ManifestObject[], onDiagnostic: OnDiagnostic): Pod[] {
+  const workloads = new Map<string, ManifestObject>();
+  for (const object of objects) {
+    if (templatePath(object) !== undefined)
+      workloads.set(keyOf(object.metadata.namespace, asOwner(object)), object);
+  }
+  const owned = new Set<string>();
+  const pods: Pod[] = [];
+  for (const object of objects) {
+    if (object.kind !== "Pod") continue;
+    const root = rootField(object, onDiagnostic);
+    const chain = ownersOf(object, { workloads, onDiagnostic });
+    for (const owner of chain) owned.add(keyOf(object.metadata.namespace, owner));
+    const pod = readPod(root, chain.at(-1) ?? asOwner(object));
+    if (pod !== undefined) pods.push(pod);
+  }
+  for (const object of workloads.values()) {
+    const root = rootField(object, onDiagnostic);
+    const chain = ownersOf(object, { workloads, onDiagnostic });
+    // The owner stands for the pods of what it owns.
+    const stoodFor = chain.some((owner) => workloads.has(keyOf(object.metadata.namespace, owner)));
+    if (stoodFor || owned.has(keyOf(object.metadata.namespace, asOwner(object))) || isOver(root))
+      continue;
+    const pod = readTemplate(root, chain.at(-1) ?? asOwner(object));
+    if (pod !== undefined) pods.push(pod);
+  }
+  return pods;
+}
+
+/** Reads a pod; undefined when it has finished: its address is no longer its own. */
+function readPod(root: Field, workload: Owner): Pod | undefined {
+  const status = recordOf(root, "status");
+  const phase = readText(fieldOf(status, "phase"));
+  if (phase === "Succeeded" || phase === "Failed") return undefined;
+  const addresses = podAddresses(status);
+  const hostAddress = readAddress(fieldOf(status, "hostIP"));
+  const spec = recordOf(root, "spec");
+  const onHost =
+    hostAddress !== undefined && addresses.some((one) => sameAddress(one, hostAddress));
+  const { namespace, name, labels } = root.object.metadata;
+  return {
+    endpoint: {
+      namespace,
+      name,
+      kind: "Pod",
+      workload,
+      labels,
+      addresses,
+      ...readPodSpec(spec),
+      place: root.object.place,
+    },
+    hostNetwork: (readBoolean(fieldOf(spec, "hostNetwork")) ?? false) || onHost,
+    ready: isReady(status, phase),
+    terminating: fieldOf(fieldOf(root, "metadata"), "deletionTimestamp").value !== undefined,
+  };
+}
+
+function readTemplate(root: Field, workload: Owner): Pod | undefined {
+  const kind = templateKind(root.object.kind);
+  const path = templatePath(root.object);
+  if (kind === undefined || path === undefined) return undefined;
+  const template = path.reduce(recordOf, root);
+  const spec = recordOf(template, "spec");
+  const { namespace, name } = root.object.metadata;
+  return {
+    endpoint: {
+      namespace,
+      name,
+      kind,
+      workload,
+      labels: readTextMap(fieldOf(recordOf(template, "metadata"), "labels")),
+      addresses: [],
+      ...readPodSpec(spec),
+      place: root.object.place,
+    },
+    hostNetwork: readBoolean(fieldOf(spec, "hostNetwork")) ?? false,
+    ready: true,
+    terminating: false,
+  };
+}
+
+function readPodSpec(spec: Field): Pick<Endpoint, "serviceAccount" | "node" | "ports"> {
+  const named = readText(fieldOf(spec, "serviceAccountName"));
+  const account = named ?? readText(fieldOf(spec, "serviceAccount"));
+  const node = readText(fieldOf(spec, "nodeName"));
+  const containers = [
+    ...itemsOf(fieldOf(spec, "containers")),
+    ...itemsOf(fieldOf(spec, "initContainers")),
+  ];
+  return {
+    serviceAccount: account === undefined || account === "" ? "default" : account,
+    node: node === "" ? undefined : node,
+    ports: containers.flatMap((container) =>
+      itemsOf(fieldOf(container, "ports")).flatMap(readNamed),
+    ),
+  };
+}
+
+/** Reads a container port; checked even when it has no name and so nobody can mean it. */
+function readNamed(field: Field): NamedPort[] {
+  const port = readPort(fieldOf(field, "containerPort"));
+  const protocol = readProtocol(fieldOf(field, "protocol"));
+  const name = readText(fieldOf(field, "name"));
+  const whole = port !== undefined && protocol !== undefined && name !== undefined && name !== "";
+  return whole ? [{ name, protocol, port }] : [];
+}
+
+/** > podIPs holds the IP addresses allocated to the pod. If specified, the 0th entry must match podIP. */
+function podAddresses(status: Field): Address[] {
+  const items = itemsOf(fieldOf(status, "podIPs")).map((item) => fieldOf(item, "ip"));
+  const fields = items.length > 0 ? items : [fieldOf(status, "podIP")];
+  return fields.map(readAddress).filter((address) => address !== undefined);
+}
+
+function isReady(status: Field, phase: string | undefined): boolean {
+  const conditions = itemsOf(fieldOf(status, "conditions"));
+  const ready = conditions.find((item) => fieldOf(item, "type").value === "Ready");
+  if (ready !== undefined) return fieldOf(ready, "status").value === "True";
+  return phase === undefined || phase === "Running";
+}
+
+/**
+ * The owners of an object, the nearest first, up to the workload that people know. A ReplicaSet that is
+ * not in the snapshot leads to its Deployment only if the pod's own label proves the name.
+ */
+function ownersOf(
+  object: ManifestObject,
+  context: {
+    readonly workloads: ReadonlyMap<string, ManifestObject>;
+    readonly onDiagnostic: OnDiagnostic;
+  },
+): Owner[] {
+  const owner = controllerOf(rootField(object, context.onDiagnostic));
+  // A static pod's mirror is owned by its node, which is no workload.
+  if (owner === undefined || owner.kind === "Node") return [];
+  if (owner.kind !== "ReplicaSet" && owner.kind !== "Job") return [owner];
+  const found = context.workloads.get(keyOf(object.metadata.namespace, owner));
+  // A Job cannot own a Job, nor a ReplicaSet a ReplicaSet; input that says so ends here.
+  if (found !== undefined && found.kind !== object.kind)
+    return [owner, ...ownersOf(found, context)];
+  const hash = object.metadata.labels.get("pod-template-hash");
+  if (owner.kind === "ReplicaSet" && hash !== undefined && owner.name.endsWith(`-${hash}`)) {
+    return [owner, { kind: "Deployment", name: owner.name.slice(0, -hash.length - 1) }];
+  }
+  return [owner];
+}
+
+/** The owner that controls an object; the first one when none says so. */
+function controllerOf(root: Field): Owner | undefined {
+  const references = itemsOf(fieldOf(fieldOf(root, "metadata"), "ownerReferences"));
+  const reference =
+    references.find((item) => fieldOf(item, "controller").value === true) ?? references[0];
+  if (reference === undefined) return undefined;
+  const kind = readText(fieldOf(reference, "kind"));
+  const name = readText(fieldOf(reference, "name"));
+  return kind === undefined || name === undefined ? undefined : { kind, name };
+}
+
+/** Tells whether a workload will make no pods: a finished Job, an old revision of a Deployment. */
+function isOver(root: Field): boolean {
+  if (root.object.kind === "ReplicaSet") {
+    return readInteger(fieldOf(recordOf(root, "spec"), "replicas")) === 0;
+  }
+  return fieldOf(recordOf(root, "status"), "completionTime").value !== undefined;
+}
+
+function templatePath(object: ManifestObject): readonly string[] | undefined {
+  if (templateKind(object.kind) === undefined) return undefined;
+  return object.kind === "CronJob"
+    ? ["spec", "jobTemplate", "spec", "template"]
+    : ["spec", "template"];
+}
+
+function templateKind(kind: string): Exclude<Endpoint["kind"], "Pod"> | undefined {
+  switch (kind) {
+    case "Deployment":
+    case "StatefulSet":
+    case "DaemonSet":
+    case "ReplicaSet":
+    case "Job":
+    case "CronJob":
+      return kind;
+    default:
+      return undefined;
+  }
+}
+
+function keyOf(namespace: string, { kind, name }: Owner): string {
+  return JSON.stringify([namespace, kind, name]);
+}
+
+function asOwner({ kind, metadata }: ManifestObject): Owner {
+  return { kind, name: metadata.name };
+}

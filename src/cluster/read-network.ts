@@ -1,0 +1,60 @@
+/** Addresses, ports and protocols as objects write them, read from fields. */
+import { parseAddress, parsePrefix, type Address, type Prefix } from "../net/address.ts";
+import { readInteger, readText, reportField, suggestionFor, type Field } from "./fields.ts";
+import type { PortProtocol } from "./snapshot.ts";
+
+const PROTOCOLS = ["TCP", "UDP", "SCTP"] as const;
+
+/** Reads an address; absent and empty are both absent. Reports BAD_ADDRESS. */
+export function readAddress(field: Field): Address | undefined {
+  const text = readText(field);
+  if (text === undefined || text === "") return undefined;
+  const address = parseAddress(text);
+  if (address === undefined) {
+    reportField(field, { code: "BAD_ADDRESS", message: `"${text}" is no IPv4 or IPv6 address` });
+  }
+  return address;
+}
+
+/** Reads a prefix, host bits masked; absent and empty are both absent. Reports BAD_PREFIX. */
+export function readPrefix(field: Field): Prefix | undefined {
+  const text = readText(field);
+  if (text === undefined || text === "") return undefined;
+  const parsed = parsePrefix(text);
+  if (parsed === undefined) {
+    reportField(field, { code: "BAD_PREFIX", message: `"${text}" is no prefix: ADDRESS/BITS` });
+  }
+  return parsed?.prefix;
+}
+
+/** Reads a port number. Reports BAD_PORT when it is not 1 to 65535. */
+export function readPort(field: Field): number | undefined {
+  const port = readInteger(field);
+  if (port === undefined || isPort(port)) return port;
+  reportField(field, { code: "BAD_PORT", message: `${port} is no port: 1 to 65535` });
+  return undefined;
+}
+
+/** Tells whether a number can be a port. */
+export function isPort(value: number): boolean {
+  return Number.isInteger(value) && value >= 1 && value <= 65535;
+}
+
+/**
+ * Reads a protocol; TCP when absent, undefined when it was reported as BAD_VALUE.
+ *
+ * > If not specified, this field defaults to TCP.
+ */
+export function readProtocol(field: Field): PortProtocol | undefined {
+  if (field.value === undefined) return "TCP";
+  const written = readText(field);
+  const protocol = PROTOCOLS.find((known) => known === written);
+  if (protocol === undefined && written !== undefined) {
+    reportField(field, {
+      code: "BAD_VALUE",
+      message: `"${written}" is no protocol: TCP, UDP or SCTP`,
+      suggestion: suggestionFor(written, PROTOCOLS),
+    });
+  }
+  return protocol;
+}
