@@ -21,7 +21,7 @@ export const commentMatch: MatchExtension<CommentMatch> = {
  * Source: Felix's iptables renderer, which replaces everything outside this set.
  */
 export function makeComment(text: string): CommentMatch {
-  const safe = text.replace(/[^A-Za-z0-9_ @%+=:,./>-]/gu, "_");
+  const safe = text.replace(/[^A-Za-z0-9_ @%+=:,./>[\]-]/gu, "_");
   return { kind: "comment", text: safe.slice(0, LONGEST_COMMENT) };
 }
 

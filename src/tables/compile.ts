@@ -1,11 +1,24 @@
 /**
- * Policies and a snapshot to rule tables in Calico's shape. The only place where an allowing policy
- * becomes ACCEPT and an isolation becomes DROP.
+ * Policies and a snapshot to rule tables in Calico's shape. Allowing policies become the accept bit in
+ * `policy-chain.ts`, isolations become DROP in `endpoint-chain.ts`; this puts the chains together.
  */
-import type { Snapshot } from "../cluster/snapshot.ts";
+import { endpointName } from "../cluster/snapshot.ts";
+import type { Endpoint, Snapshot } from "../cluster/snapshot.ts";
 import type { OnDiagnostic } from "../errors.ts";
-import type { Policy } from "../policy/model.ts";
-import type { Ruleset, Topology } from "./model.ts";
+import type { Family } from "../net/address.ts";
+import type { Direction, Policy } from "../policy/model.ts";
+import { policySelects } from "../policy/selects.ts";
+import { compileDispatch, compileForwardEnd, compileHookChains } from "./dispatch.ts";
+import { compileEndpointChain, compileProfileChain } from "./endpoint-chain.ts";
+import { assignInterfaces } from "./endpoint-interface.ts";
+import type { InterfaceByEndpoint } from "./endpoint-interface.ts";
+import type { Chain, Rule, Ruleset, Table, Topology } from "./model.ts";
+import { CHAIN_FORWARD, CHAIN_INPUT, CHAIN_OUTPUT } from "./names.ts";
+import { compilePolicyChain } from "./policy-chain.ts";
+import { jump, makeRule } from "./rule.ts";
+import { compileServiceJumps, compileServices } from "./services.ts";
+import { SetCollector } from "./sets.ts";
+import { compileTopology } from "./topology.ts";
 
 /** What a snapshot and its policies compile to. */
 export interface CompiledCluster {
@@ -16,7 +29,8 @@ export interface CompiledCluster {
 
 /**
  * Compiles for one node (`node` given: only its endpoints have chains), or for the whole cluster seen as
- * one node that has every endpoint.
+ * one node that has every endpoint. The order of the input does not matter. Reports BAD_VALUE for a node
+ * that nothing names, and MISSING_FIELD for pods of which it is not known whether they are on the node.
  */
 export function compileCluster(
   snapshot: Snapshot,
@@ -24,7 +38,156 @@ export function compileCluster(
   options: { readonly node: string | undefined },
   onDiagnostic: OnDiagnostic,
 ): CompiledCluster {
-  throw new Error(
-    `bug: not written yet ${snapshot.endpoints.length} ${policies.length} ${options.node} ${typeof onDiagnostic}`,
+  const { node } = options;
+  if (node !== undefined) checkNode(snapshot, node, onDiagnostic);
+  const interfaces = assignInterfaces(snapshot.endpoints);
+  const local = snapshot.endpoints
+    .filter((endpoint) => node === undefined || endpoint.node === node)
+    .map((endpoint) => ({ endpoint, interfaceName: interfaceOf(interfaces, endpoint) }));
+  const isolations = DIRECTIONS.flatMap((direction) => isolationsOf(local, policies, direction));
+  const compileFamily = (family: Family): Ruleset => {
+    const sets = new SetCollector(snapshot, family);
+    const services = compileServices(snapshot, family);
+    const filter = filterTable([
+      ...compileHookChains(family),
+      ...DIRECTIONS.flatMap((direction) =>
+        compileDispatch(
+          direction,
+          local.map(({ interfaceName }) => interfaceName),
+        ),
+      ),
+      ...isolations.map(compileEndpointChain),
+      ...profileChains(local),
+      ...policyChains(isolations, (policy, direction) =>
+        compilePolicyChain(policy, direction, { family, sets }),
+      ),
+      ...services.filterChains,
+    ]);
+    return { family, tables: [services.nat, filter], sets: sets.sets() };
+  };
+  return {
+    rulesets: [compileFamily(4), compileFamily(6)],
+    topology: compileTopology(snapshot, interfaces, node),
+  };
+}
+
+const DIRECTIONS: readonly Direction[] = ["ingress", "egress"];
+
+interface LocalEndpoint {
+  readonly endpoint: Endpoint;
+  readonly interfaceName: string;
+}
+
+interface Isolation extends LocalEndpoint {
+  readonly direction: Direction;
+  readonly policies: readonly Policy[];
+}
+
+/** The policies that isolate each endpoint: of its namespace, with this direction, selecting it. */
+function isolationsOf(
+  local: readonly LocalEndpoint[],
+  policies: readonly Policy[],
+  direction: Direction,
+): Isolation[] {
+  const byNamespace = new Map<string, Policy[]>();
+  for (const policy of policies.toSorted(comparePolicies)) {
+    if (policy[direction] === undefined) continue;
+    const { namespace } = policy.ref;
+    const others = byNamespace.get(namespace);
+    if (others === undefined) byNamespace.set(namespace, [policy]);
+    else others.push(policy);
+  }
+  return local.map(({ endpoint, interfaceName }) => ({
+    endpoint,
+    interfaceName,
+    direction,
+    policies: (byNamespace.get(endpoint.namespace) ?? []).filter((policy) =>
+      policySelects(policy, endpoint),
+    ),
+  }));
+}
+
+/** Calico gives all Kubernetes policies the same order, and sorts equal ones by name. */
+function comparePolicies(one: Policy, other: Policy): number {
+  return compareText(one.ref.name, other.ref.name);
+}
+
+/** One chain for each policy that isolates an endpoint here, in each direction it does so. */
+function policyChains(
+  isolations: readonly Isolation[],
+  compile: (policy: Policy, direction: Direction) => Chain,
+): Chain[] {
+  return DIRECTIONS.flatMap((direction) => {
+    const used = isolations.filter((isolation) => isolation.direction === direction);
+    const unique = new Set(used.flatMap((isolation) => isolation.policies));
+    return [...unique].map((policy) => compile(policy, direction));
+  });
+}
+
+function profileChains(local: readonly LocalEndpoint[]): Chain[] {
+  const namespaces = [...new Set(local.map(({ endpoint }) => endpoint.namespace))];
+  return namespaces.flatMap((namespace) =>
+    DIRECTIONS.map((direction) => compileProfileChain(direction, namespace)),
   );
+}
+
+/** Calico's jumps come first, kube-proxy's behind them, and Calico's acceptance last. */
+function filterTable(userChains: readonly Chain[]): Table {
+  return {
+    name: "filter",
+    chains: [
+      builtinChain("INPUT", [jumpTo(CHAIN_INPUT)]),
+      builtinChain("FORWARD", [
+        jumpTo(CHAIN_FORWARD),
+        ...compileServiceJumps("FORWARD"),
+        ...compileForwardEnd(),
+      ]),
+      builtinChain("OUTPUT", [jumpTo(CHAIN_OUTPUT), ...compileServiceJumps("OUTPUT")]),
+      // iptables keeps user chains sorted by name.
+      ...userChains.toSorted((one, other) => compareText(one.name, other.name)),
+    ],
+  };
+}
+
+function builtinChain(name: string, rules: readonly Rule[]): Chain {
+  return { name, policy: "ACCEPT", rules };
+}
+
+function jumpTo(chain: string): Rule {
+  return makeRule({ target: jump(chain) });
+}
+
+function checkNode(snapshot: Snapshot, node: string, onDiagnostic: OnDiagnostic): void {
+  const named = new Set(snapshot.nodeByName.keys());
+  for (const endpoint of snapshot.endpoints) {
+    if (endpoint.node !== undefined) named.add(endpoint.node);
+  }
+  if (!named.has(node)) {
+    const known = [...named].toSorted().slice(0, 10).join(", ");
+    onDiagnostic({
+      severity: "error",
+      code: "BAD_VALUE",
+      message: `no node is named "${node}": expected one of ${known === "" ? "none" : known}`,
+    });
+  }
+  // Workloads without pods are on no node; of a pod without a node it is not known.
+  for (const endpoint of snapshot.endpoints) {
+    if (endpoint.kind !== "Pod" || endpoint.node !== undefined) continue;
+    onDiagnostic({
+      severity: "warning",
+      code: "MISSING_FIELD",
+      message: `pod ${endpointName(endpoint)} has no nodeName: it is taken to be on another node than ${node}`,
+      place: endpoint.place,
+    });
+  }
+}
+
+function interfaceOf(interfaces: InterfaceByEndpoint, endpoint: Endpoint): string {
+  const name = interfaces.get(endpoint);
+  if (name === undefined) throw new Error(`bug: ${endpointName(endpoint)} has no interface`);
+  return name;
+}
+
+function compareText(one: string, other: string): number {
+  return one < other ? -1 : one > other ? 1 : 0;
 }

@@ -1,0 +1,85 @@
+/**
+ * The Calico selector that a Kubernetes peer becomes, as canonical text: real set names are hashes of
+ * it. Only text; who matches is decided by `peerMatchesEndpoint`.
+ * Source: libcalico-go conversion k8sSelectorToCalico, updateprocessors getEndpointSelector,
+ * selector/parser ast.go.
+ */
+import type { LabelSelector, Requirement } from "../cluster/selector.ts";
+import type { PolicyPeer } from "../policy/model.ts";
+
+/** The selector of every endpoint. */
+export const SELECT_ALL = "all()";
+
+/**
+ * Writes the canonical selector of a `pods` peer of a policy in `namespace`.
+ *
+ * One difference cannot be seen in the lowered selector: `In` with a single value is taken for an item
+ * of `matchLabels`, which Calico writes `==`; from `matchExpressions` it would be `in {..}`. The set
+ * then has another name than on a real node, and the same members.
+ */
+export function peerSelectorText(
+  peer: Extract<PolicyPeer, { kind: "pods" }>,
+  namespace: string,
+): string {
+  const inNamespace =
+    peer.namespaceSelector === undefined
+      ? [equals("projectcalico.org/namespace", namespace)]
+      : namespaceTerms(peer.namespaceSelector);
+  const pods = [
+    equals("projectcalico.org/orchestrator", "k8s"),
+    // No pod selector, or an empty one: every pod.
+    ...selectorTerms(peer.podSelector ?? { requirements: [] }, ""),
+  ];
+  return conjunction([conjunction(inNamespace), conjunction(pods)]);
+}
+
+function namespaceTerms(selector: LabelSelector): string[] {
+  // Empty: every namespace, which is every endpoint that has one.
+  if (selector.requirements.length === 0) return ["has(projectcalico.org/namespace)"];
+  return selectorTerms(selector, "pcns.");
+}
+
+/** The items of `matchLabels` come first, by key; expressions keep their order. */
+function selectorTerms(selector: LabelSelector, prefix: string): string[] {
+  const isLabel = (requirement: Requirement): boolean =>
+    requirement.operator === "In" && requirement.values.length === 1;
+  const { requirements } = selector;
+  const firstExpression = requirements.findIndex((requirement) => !isLabel(requirement));
+  const split = firstExpression < 0 ? requirements.length : firstExpression;
+  const labels = requirements
+    .slice(0, split)
+    .toSorted((one, other) => (one.key < other.key ? -1 : one.key > other.key ? 1 : 0));
+  return [...labels, ...requirements.slice(split)].map((requirement) => term(requirement, prefix));
+}
+
+function term(requirement: Requirement, prefix: string): string {
+  const key = prefix + requirement.key;
+  const { operator, values } = requirement;
+  switch (operator) {
+    case "In":
+      return values.length === 1 ? equals(key, values[0] ?? "") : `${key} in ${set(values)}`;
+    case "NotIn":
+      return `${key} not in ${set(values)}`;
+    case "Exists":
+      return `has(${key})`;
+    case "DoesNotExist":
+      return `!has(${key})`;
+  }
+}
+
+function equals(key: string, value: string): string {
+  return `${key} == ${quote(value)}`;
+}
+
+function set(values: readonly string[]): string {
+  return `{${[...new Set(values)].toSorted().map(quote).join(", ")}}`;
+}
+
+function quote(text: string): string {
+  return text.includes('"') ? `'${text}'` : `"${text}"`;
+}
+
+function conjunction(terms: readonly string[]): string {
+  const [only] = terms;
+  return terms.length === 1 && only !== undefined ? only : `(${terms.join(" && ")})`;
+}

@@ -1,0 +1,192 @@
+/**
+ * Every chain, set and interface name, in one block, as Felix (Calico 3.32 and later) and kube-proxy
+ * build them, so that compiled tables read like a real node's and can be compared with one.
+ * Source: libcalico-go hash.GetLengthLimitedID and hash.MakeUniqueID; kube-proxy portProtoHash.
+ */
+import { sha1 } from "@noble/hashes/legacy.js";
+import { sha224, sha256 } from "@noble/hashes/sha2.js";
+import { utf8ToBytes } from "@noble/hashes/utils.js";
+import type { PortProtocol } from "../cluster/snapshot.ts";
+import type { Address, Family } from "../net/address.ts";
+import { formatAddress } from "../net/address.ts";
+import type { Direction, PolicyRef } from "../policy/model.ts";
+
+/** What every workload interface begins with; `-i cali+` tells pods from the rest. */
+export const WORKLOAD_INTERFACE_PREFIX = "cali";
+/** The interface of everything that is not a local pod. */
+export const NODE_INTERFACE = "eth0";
+
+// Static chains: one for each built-in chain that Calico hooks, named for it.
+export const CHAIN_INPUT = "cali-INPUT";
+export const CHAIN_FORWARD = "cali-FORWARD";
+export const CHAIN_OUTPUT = "cali-OUTPUT";
+/** Pod to its own node: the pod's egress policy, then the node's own word. */
+export const CHAIN_WORKLOAD_TO_HOST = "cali-wl-to-host";
+// Dispatch: by interface name to the endpoint's chain.
+export const CHAIN_DISPATCH: Readonly<Record<Direction, string>> = {
+  egress: "cali-from-wl-dispatch",
+  ingress: "cali-to-wl-dispatch",
+};
+// "From workload" is the pod's egress, "to workload" its ingress.
+const ENDPOINT_PREFIX: Readonly<Record<Direction, string>> = {
+  egress: "cali-fw-",
+  ingress: "cali-tw-",
+};
+// Policy inbound and outbound: short, because the policy's own name follows.
+const POLICY_PREFIX: Readonly<Record<Direction, string>> = {
+  egress: "cali-po-",
+  ingress: "cali-pi-",
+};
+// Profile inbound and outbound: what applies where no policy does.
+const PROFILE_PREFIX: Readonly<Record<Direction, string>> = {
+  egress: "cali-pro-",
+  ingress: "cali-pri-",
+};
+
+export const CHAIN_KUBE_SERVICES = "KUBE-SERVICES";
+export const CHAIN_KUBE_FORWARD = "KUBE-FORWARD";
+export const CHAIN_KUBE_POSTROUTING = "KUBE-POSTROUTING";
+export const CHAIN_KUBE_MARK_MASQ = "KUBE-MARK-MASQ";
+
+/** XT_EXTENSION_MAXNAMELEN is 29, the NUL included. */
+const LONGEST_CHAIN_NAME = 28;
+/** IPSET_MAXNAMELEN is 32, the NUL included. */
+const LONGEST_SET_NAME = 31;
+
+/** The chain of an endpoint's interface in one direction. */
+export function endpointChainName(direction: Direction, interfaceName: string): string {
+  return limitedName(ENDPOINT_PREFIX[direction], interfaceName);
+}
+
+/** The chain of a policy's rules in one direction. */
+export function policyChainName(direction: Direction, policy: PolicyRef): string {
+  return limitedName(POLICY_PREFIX[direction], `knp/${policy.namespace}/${policy.name}`);
+}
+
+/** The name of the profile that Calico derives from a namespace. */
+export function namespaceProfileName(namespace: string): string {
+  return `kns.${namespace}`;
+}
+
+/** The chain of a namespace's profile in one direction. */
+export function profileChainName(direction: Direction, namespace: string): string {
+  return limitedName(PROFILE_PREFIX[direction], namespaceProfileName(namespace));
+}
+
+/**
+ * The name of the set of a `hash:net` selector.
+ *
+ * @param selector the canonical Calico selector text
+ */
+export function selectorSetName(family: Family, selector: string): string {
+  return setName(family, selectorId(selector));
+}
+
+/** The name of the `hash:ip,port` set of a named port of the endpoints that a selector chooses. */
+export function namedPortSetName(
+  family: Family,
+  port: { readonly selector: string; readonly protocol: PortProtocol; readonly name: string },
+): string {
+  const content = `${selectorId(port.selector)},${port.protocol.toLowerCase()},${port.name}`;
+  return setName(family, uniqueId("n", content));
+}
+
+/** The identity Calico gives to a selector: `s:` and a hash. */
+export function selectorId(selector: string): string {
+  return uniqueId("s", selector);
+}
+
+/** The node's end of a pod's veth pair. Source: libcalico-go conversion VethNameForWorkload. */
+export function vethName(namespace: string, name: string): string {
+  const digest = sha1(utf8ToBytes(`${namespace}.${name}`));
+  const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return `${WORKLOAD_INTERFACE_PREFIX}${hex.slice(0, 11)}`;
+}
+
+/** One port of a Service, as kube-proxy names it: `namespace/name:port`, without colon when unnamed. */
+export function servicePortName(service: {
+  readonly namespace: string;
+  readonly name: string;
+  readonly port: string | undefined;
+}): string {
+  const port = service.port === undefined ? "" : `:${service.port}`;
+  return `${service.namespace}/${service.name}${port}`;
+}
+
+/** The chain that spreads a Service port over its backends. */
+export function serviceChainName(portName: string, protocol: PortProtocol): string {
+  return `KUBE-SVC-${portProtocolHash(portName, protocol, "")}`;
+}
+
+/** The chain that translates to one backend. */
+export function backendChainName(
+  portName: string,
+  protocol: PortProtocol,
+  backend: { readonly address: Address; readonly port: number },
+): string {
+  return `KUBE-SEP-${portProtocolHash(portName, protocol, formatSocket(backend))}`;
+}
+
+/** `ADDRESS:PORT`, the IPv6 address in brackets. */
+export function formatSocket(socket: { readonly address: Address; readonly port: number }): string {
+  const address = formatAddress(socket.address);
+  return socket.address.family === 4 ? `${address}:${socket.port}` : `[${address}]:${socket.port}`;
+}
+
+/**
+ * A name that is too long is cut to a hash. So is one with characters that no Kubernetes name has: it
+ * comes from a file that no API server has seen, and must not break out of its place in the text.
+ */
+function limitedName(prefix: string, suffix: string): string {
+  const name = prefix + suffix;
+  const fits =
+    name.length < LONGEST_CHAIN_NAME ||
+    // A name of full length that looks like a hash might be one.
+    (name.length === LONGEST_CHAIN_NAME && !suffix.startsWith("_"));
+  if (fits && /^[A-Za-z0-9._/-]*$/.test(suffix)) return name;
+  const hash = base64Url(sha256(utf8ToBytes(suffix)));
+  return `${prefix}_${hash.slice(0, LONGEST_CHAIN_NAME - 1 - prefix.length)}`;
+}
+
+function setName(family: Family, id: string): string {
+  return `cali${family}0${id}`.slice(0, LONGEST_SET_NAME);
+}
+
+function uniqueId(prefix: string, content: string): string {
+  return `${prefix}:${base64Url(sha224(utf8ToBytes(`${prefix}:${content}`)))}`;
+}
+
+function portProtocolHash(portName: string, protocol: PortProtocol, backend: string): string {
+  const digest = sha256(utf8ToBytes(portName + protocol.toLowerCase() + backend));
+  return base32(digest).slice(0, 16);
+}
+
+const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+/** RFC 4648 section 5, without padding. */
+function base64Url(bytes: Uint8Array): string {
+  return encodeBits(bytes, 6, `${LETTERS}${LETTERS.toLowerCase()}0123456789-_`);
+}
+
+/** RFC 4648 section 6, without padding. */
+function base32(bytes: Uint8Array): string {
+  return encodeBits(bytes, 5, `${LETTERS}234567`);
+}
+
+/** Writes `width` bits at a time, the first bit first, each as a character of the alphabet. */
+function encodeBits(bytes: Uint8Array, width: number, alphabet: string): string {
+  let text = "";
+  let pending = 0;
+  let bits = 0;
+  for (const byte of bytes) {
+    pending = (pending << 8) | byte;
+    bits += 8;
+    while (bits >= width) {
+      bits -= width;
+      text += alphabet.charAt((pending >>> bits) & ((1 << width) - 1));
+    }
+    pending &= (1 << bits) - 1;
+  }
+  if (bits > 0) text += alphabet.charAt((pending << (width - bits)) & ((1 << width) - 1));
+  return text;
+}

@@ -1,0 +1,94 @@
+/**
+ * Rules in short form, and the mark bits they talk to each other with. Nothing here knows of policies.
+ * Source of the bits: Felix, Calico 3.30 and later, mask 0xffff0000, taken from the lowest.
+ */
+import { makeComment } from "../match/comment.ts";
+import { orderMatches } from "../match/index.ts";
+import type { Match } from "../match/index.ts";
+import type { Rule, RuleOrigin, Target } from "./model.ts";
+
+/** A policy or profile has let the packet through. */
+export const MARK_ACCEPT = 0x10000;
+/** A policy passes the packet to the next tier. Kubernetes policies never do. */
+export const MARK_PASS = 0x20000;
+/** All match blocks of the policy rule hold so far. */
+export const MARK_SCRATCH0 = 0x80000;
+/** The present match block holds. */
+export const MARK_SCRATCH1 = 0x100000;
+/** The bits Felix clears before policy; the drop bit 0x40000 is not among them. */
+export const MARK_ALL = MARK_ACCEPT | MARK_PASS | MARK_SCRATCH0 | MARK_SCRATCH1;
+/** kube-proxy: the packet's source is to be masqueraded; outside Calico's mask. */
+export const MARK_MASQUERADE = 0x4000;
+
+export interface RuleParts {
+  /** In any order; the rule has them in the kernel's. */
+  readonly matches?: readonly Match[];
+  /** Printed before the other extensions. */
+  readonly comment?: string;
+  readonly target?: Target;
+  readonly origin?: RuleOrigin;
+}
+
+/** Makes a rule with its matches in the order in which the kernel tries and iptables-save prints them. */
+export function makeRule(parts: RuleParts): Rule {
+  const comments = parts.comment === undefined ? [] : [makeComment(parts.comment)];
+  return {
+    matches: orderMatches([...comments, ...(parts.matches ?? [])]),
+    target: parts.target,
+    ...(parts.origin === undefined ? {} : { origin: parts.origin }),
+  };
+}
+
+export const ACCEPT: Target = { kind: "ACCEPT" };
+export const DROP: Target = { kind: "DROP" };
+export const RETURN: Target = { kind: "RETURN" };
+
+/** Goes on in a chain and comes back. */
+export function jump(chain: string): Target {
+  return { kind: "JUMP", chain };
+}
+
+/** Goes on in a chain and comes back to the caller's caller. */
+export function goTo(chain: string): Target {
+  return { kind: "GOTO", chain };
+}
+
+/** Sets mark bits. */
+export function setBits(bits: number): Target {
+  return { kind: "MARK", value: bits, mask: bits };
+}
+
+/** Clears mark bits. */
+export function clearBits(bits: number): Target {
+  return { kind: "MARK", value: 0, mask: bits };
+}
+
+/** All of these bits are set. */
+export function bitsSet(bits: number): Match {
+  return { kind: "mark", value: bits, mask: bits, invert: false };
+}
+
+/** None of these bits is set. */
+export function bitsClear(bits: number): Match {
+  return { kind: "mark", value: 0, mask: bits, invert: false };
+}
+
+/** `-p`. */
+export function protocolIs(protocol: number): Match {
+  return { kind: "protocol", protocol, invert: false };
+}
+
+/** `-i` or `-o` of one interface. */
+export function interfaceIs(side: "in" | "out", name: string): Match {
+  return { kind: "interface", side, name, wildcard: false, invert: false };
+}
+
+/** `-i` or `-o` of every interface whose name begins so. */
+export function interfaceBegins(side: "in" | "out", name: string): Match {
+  return { kind: "interface", side, name, wildcard: true, invert: false };
+}
+
+/** `--ctstate`. */
+export function stateIs(...states: Extract<Match, { kind: "conntrack" }>["states"]): Match {
+  return { kind: "conntrack", states, invert: false };
+}

@@ -1,0 +1,139 @@
+/**
+ * What every address is, and which interface packets to it leave by. Also says what is not known: an
+ * address of the cluster's ranges that no object has is missing from the snapshot, not outside.
+ */
+import { endpointName } from "../cluster/snapshot.ts";
+import type { Snapshot } from "../cluster/snapshot.ts";
+import { formatPrefix, hostPrefix, parsePrefix, prefixContains, prefixOf } from "../net/address.ts";
+import type { Family, Prefix } from "../net/address.ts";
+import type { InterfaceByEndpoint } from "./endpoint-interface.ts";
+import type { Route, Topology } from "./model.ts";
+import { NODE_INTERFACE } from "./names.ts";
+import { compareAddresses } from "./sets.ts";
+
+/** Bits of the range taken to be the cluster's around an address of it, where no object names ranges. */
+const INFERRED_BITS: Readonly<Record<Family, number>> = { 4: 16, 6: 64 };
+
+/**
+ * Compiles the routes: one for each address of an endpoint, node and Service, the cluster's ranges, the
+ * node's own loopback, and the way out.
+ *
+ * @param node undefined: all nodes judged as one; then every node's address is `local`, with the node
+ *   that has it, and the interface by which the others reach it
+ */
+export function compileTopology(
+  snapshot: Snapshot,
+  interfaces: InterfaceByEndpoint,
+  node: string | undefined,
+): Topology {
+  const routes = new RouteList();
+  for (const endpoint of snapshot.endpoints) {
+    const here = node === undefined || endpoint.node === node;
+    for (const address of endpoint.addresses) {
+      routes.add({
+        prefix: hostPrefix(address),
+        kind: "unicast",
+        interface: here ? interfaceOf(interfaces, endpoint) : NODE_INTERFACE,
+        node: endpoint.node,
+        owner: endpointName(endpoint),
+      });
+    }
+  }
+  for (const { name, addresses } of snapshot.nodeByName.values()) {
+    const own = node === name;
+    for (const address of addresses) {
+      routes.add({
+        prefix: hostPrefix(address),
+        kind: own || node === undefined ? "local" : "unicast",
+        interface: own ? "" : NODE_INTERFACE,
+        node: name,
+        owner: `node ${name}`,
+      });
+    }
+  }
+  for (const service of snapshot.services) {
+    for (const address of service.clusterAddresses) {
+      // Translated before it is routed; without backends it is forwarded, and refused.
+      routes.add({
+        prefix: hostPrefix(address),
+        kind: "unicast",
+        interface: NODE_INTERFACE,
+        node: undefined,
+        owner: `service ${endpointName(service)}`,
+      });
+    }
+  }
+  for (const prefix of clusterRanges(snapshot)) {
+    routes.add({
+      prefix,
+      kind: "missing",
+      interface: NODE_INTERFACE,
+      node: undefined,
+      owner: undefined,
+    });
+  }
+  for (const text of ["127.0.0.0/8", "::1/128"]) {
+    routes.add({ prefix: range(text), kind: "local", interface: "", node, owner: undefined });
+  }
+  for (const text of ["0.0.0.0/0", "::/0"]) {
+    routes.add({
+      prefix: range(text),
+      kind: "outside",
+      interface: NODE_INTERFACE,
+      node: undefined,
+      owner: undefined,
+    });
+  }
+  return { routes: routes.sorted() };
+}
+
+/**
+ * The ranges that nodes and the user name, and around every ClusterIP and every pod outside of those
+ * the range such addresses are commonly given from.
+ */
+function clusterRanges(snapshot: Snapshot): Prefix[] {
+  const known = snapshot.clusterPrefixes;
+  const addresses = [
+    ...snapshot.endpoints.flatMap((endpoint) => endpoint.addresses),
+    ...snapshot.services.flatMap((service) => service.clusterAddresses),
+  ];
+  const inferred = addresses
+    .filter((address) => !known.some((prefix) => prefixContains(prefix, address)))
+    .map((address) => prefixOf(address, INFERRED_BITS[address.family]));
+  return [...known, ...inferred];
+}
+
+/** Routes by prefix; the first for a prefix stays. */
+class RouteList {
+  readonly #routeByPrefix = new Map<string, Route>();
+
+  add(route: Route): void {
+    const key = formatPrefix(route.prefix);
+    if (!this.#routeByPrefix.has(key)) this.#routeByPrefix.set(key, route);
+  }
+
+  /** IPv4 first, by address, the shorter prefix first. */
+  sorted(): Route[] {
+    return [...this.#routeByPrefix.values()].sort(
+      ({ prefix: one }, { prefix: other }) =>
+        one.address.family - other.address.family ||
+        compareAddresses(one.address, other.address) ||
+        one.bits - other.bits,
+    );
+  }
+}
+
+function interfaceOf(
+  interfaces: InterfaceByEndpoint,
+  endpoint: Snapshot["endpoints"][number],
+): string {
+  const name = interfaces.get(endpoint);
+  if (name === undefined) throw new Error(`bug: ${endpointName(endpoint)} has no interface`);
+  return name;
+}
+
+function range(text: string): Prefix {
+  const parsed = parsePrefix(text);
+  if (parsed === undefined) throw new Error(`bug: ${text} is no prefix`);
+  return parsed.prefix;
+}
