@@ -4,9 +4,10 @@
 import type { CaptureFormat } from "./format.ts";
 import { PCAP } from "./pcap.ts";
 import { PCAPNG } from "./pcapng.ts";
+import { TCPDUMP } from "./tcpdump.ts";
 
 /** The one list of capture formats. At most one of them claims a given start. */
-export const CAPTURE_FORMATS: readonly CaptureFormat[] = [PCAP, PCAPNG];
+export const CAPTURE_FORMATS: readonly CaptureFormat[] = [PCAP, PCAPNG, TCPDUMP];
 
 /** How many bytes of a capture a format may want to see before it can say yes. */
 export const DETECT_SIZE = 65536;

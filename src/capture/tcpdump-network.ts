@@ -1,0 +1,228 @@
+/**
+ * The network layer of a record: the IP header that `-v` spells out in parentheses, the two ends, and
+ * IPv6 extension headers. Hands what follows to the transport part.
+ */
+import type { Family } from "../net/address.ts";
+import { parseEndpoint, splitName, type Endpoint } from "./tcpdump-endpoint.ts";
+import { skipBlanks } from "./tcpdump-line.ts";
+import type { TextPacket } from "./tcpdump-packet.ts";
+import { portOf } from "./tcpdump-service.ts";
+import { isIcmpError } from "./tcpdump-icmp.ts";
+import { parseTransport, protocolOf } from "./tcpdump-transport.ts";
+import { matchAt, numberIn, type Words } from "./tcpdump-words.ts";
+
+/** `more`: the text ends before the ends of the packet are named; `bad`: it never will. */
+export type Outcome = "done" | "more" | "bad";
+
+/** Parses from where the network layer starts. On "more" and "bad" the packet is half filled. */
+export function parseNetwork(
+  text: string,
+  from: number,
+  family: Family,
+  packet: TextPacket,
+): Outcome {
+  packet.family = family;
+  let at = skipNotes(text, skipBlanks(text, from), packet);
+  let first: number | undefined;
+  if (text[at] === "(") {
+    const end = closingParenthesis(text, at);
+    if (end === undefined) return "more";
+    const header = text.slice(at + 1, end);
+    first = family === 4 ? parseIpv4Header(header, packet) : parseIpv6Header(header, packet);
+    at = skipNotes(text, skipBlanks(text, end + 1), packet);
+  }
+  if (at >= text.length) return packet.malformed === true ? "done" : "more";
+  // > [|ip]: cut by the snap length before the addresses.
+  if (text.startsWith("[|", at)) return "done";
+  return parseEnds(text, at, first, packet);
+}
+
+/** Steps over `[total length 40 > length 20] (invalid) ` and the like. */
+function skipNotes(text: string, from: number, packet: TextPacket): number {
+  let at = from;
+  while (text[at] === "[" && text[at + 1] !== "|") {
+    const end = text.indexOf("]", at);
+    if (end < 0) return text.length;
+    at = skipBlanks(text, end + 1);
+    if (text.startsWith("(invalid)", at)) {
+      packet.malformed = true;
+      at = skipBlanks(text, at + "(invalid)".length);
+    }
+  }
+  return at;
+}
+
+function closingParenthesis(text: string, open: number): number | undefined {
+  let depth = 0;
+  for (let at = open; at < text.length; at += 1) {
+    if (text[at] === "(") depth += 1;
+    else if (text[at] === ")") depth -= 1;
+    if (depth === 0) return at;
+  }
+  return undefined;
+}
+
+/** Returns the protocol number, if the header says it. */
+function parseIpv4Header(header: string, packet: TextPacket): number | undefined {
+  packet.tos = numberIn(header, /^tos 0x([0-9a-f]{1,2})/i, 16);
+  // > if (ip_ttl >= 1) ", ttl %u": a header without it has 0.
+  packet.ttl = numberIn(header, /\bttl (\d{1,3})/) ?? (packet.tos === undefined ? undefined : 0);
+  packet.ipId = numberIn(header, /\bid (\d{1,5})/);
+  packet.ipLength = numberIn(header, /\blen(?:gth)?:? (\d{1,5})/);
+  packet.protocol = numberIn(header, /\bproto:? [^,(]{0,40}\((\d{1,3})\)/);
+  packet.fragmentOffset = numberIn(header, /\boffset (\d{1,5})/);
+  const flags = /\bflags \[([^\]]{0,30})\]/.exec(header)?.[1];
+  if (flags !== undefined) packet.moreFragments = flags.includes("+");
+  return packet.protocol;
+}
+
+/** Returns the first next header, if the header says it. */
+function parseIpv6Header(header: string, packet: TextPacket): number | undefined {
+  packet.tos = numberIn(header, /\bclass 0x([0-9a-f]{1,2})/i, 16) ?? 0;
+  packet.ttl = numberIn(header, /\bhlim (\d{1,3})/);
+  const payload = numberIn(header, /\bpayload length:? (\d{1,5})/);
+  // > payload length 0: a jumbogram, or BIG TCP.
+  if (payload !== undefined && payload > 0) packet.ipLength = 40 + payload;
+  return numberIn(header, /\bnext-header [^,(]{0,40}(?:\([^)\d]*\) )?\((\d{1,3})\)/);
+}
+
+function parseEnds(
+  text: string,
+  from: number,
+  first: number | undefined,
+  packet: TextPacket,
+): Outcome {
+  const srcEnd = text.indexOf(" ", from);
+  if (srcEnd < 0) return "more";
+  const arrow = skipBlanks(text, srcEnd);
+  if (text[arrow] !== ">") return arrow >= text.length ? "more" : "bad";
+  const dstStart = skipBlanks(text, arrow + 1);
+  if (dstStart >= text.length) return "more";
+  const blank = text.indexOf(" ", dstStart);
+  const dstEnd = blank < 0 ? text.length : blank;
+  // The colon ends the destination; without one the line was cut or wrapped in it.
+  if (text[dstEnd - 1] !== ":") return "more";
+  const src = parseEndpoint(text.slice(from, srcEnd));
+  const dst = parseEndpoint(text.slice(dstStart, dstEnd - 1));
+  if (src === undefined || dst === undefined) return "bad";
+  if (!sameFamily(src, dst, packet)) return "bad";
+  const words = wordsOf(text, dstEnd, packet, first);
+  settleEnds(src, dst, words, packet);
+  parseTransport(words, packet);
+  if (isIcmpError(packet)) parseQuote(words, packet);
+  return "done";
+}
+
+/** The header that an ICMP error quotes follows with `-v`: `IP (tos ...) SRC > DST: ...`. */
+function parseQuote(words: Words, packet: TextPacket): void {
+  const start = /\bIP(6?) (?=\()/g;
+  start.lastIndex = words.at;
+  const found = start.exec(words.text);
+  if (found === null) return;
+  const quote: TextPacket = {};
+  const family = found[1] === "6" ? 6 : 4;
+  const from = found.index + found[0].length;
+  if (parseNetwork(words.text, from, family, quote) === "done") packet.quote = quote;
+}
+
+function sameFamily(src: Endpoint, dst: Endpoint, packet: TextPacket): boolean {
+  return [src, dst].every(({ host }) => typeof host === "string" || host.family === packet.family);
+}
+
+/** The IPv6 extension headers of which tcpdump prints a word before the next. */
+const EXTENSIONS: ReadonlySet<number> = new Set([0, 43, 44, 51, 60]);
+
+/** Steps over IPv6 extension headers and settles the protocol as far as the header tells it. */
+function wordsOf(text: string, from: number, packet: TextPacket, first: number | undefined): Words {
+  let at = skipBlanks(text, from);
+  if (packet.family === 4) return { text, at, chained: false };
+  let chained = false;
+  while (true) {
+    const end = skipExtension(text, at, packet);
+    if (end === undefined) break;
+    chained = true;
+    at = end;
+  }
+  if (first !== undefined && !EXTENSIONS.has(first)) packet.protocol = first;
+  // Without an extension header a first fragment would have been printed as one.
+  if (packet.fragmentOffset === undefined && (chained || first !== undefined)) {
+    packet.fragmentOffset = 0;
+    packet.moreFragments = false;
+  }
+  return { text, at, chained };
+}
+
+const FRAGMENT = /frag \((?:0x[0-9a-f]{1,8}:)?(\d{1,5})\|(\d{1,5})\) ?/y;
+const EXTENSION = /(?:HBH|DSTOPT|RT\d|AH)(?=[ (])/y;
+
+/** Returns where the text goes on behind one extension header; undefined when there is none. */
+function skipExtension(text: string, at: number, packet: TextPacket): number | undefined {
+  const fragment = matchAt(FRAGMENT, text, at);
+  if (fragment !== undefined) {
+    packet.fragmentOffset = Number(fragment[1]);
+    // tcpdump does not print the M flag, so at offset 0 it may be a whole packet (RFC 6946).
+    if (packet.fragmentOffset > 0) packet.laterFragment = true;
+    return skipBlanks(text, at + fragment[0].length);
+  }
+  const name = matchAt(EXTENSION, text, at);
+  if (name === undefined) return undefined;
+  let end = at + name[0].length;
+  while (true) {
+    const next = skipBlanks(text, end);
+    if (text[next] !== "(" || (name[0] === "AH" && end > at + 2)) break;
+    const close = closingParenthesis(text, next);
+    if (close === undefined) return text.length;
+    end = close + 1;
+  }
+  if (text[end] === ":") end += 1;
+  return skipBlanks(text, end);
+}
+
+/** Transport protocols whose ports tcpdump glues to the ends. */
+const WITH_PORTS: ReadonlySet<number> = new Set([6, 17, 33, 132]);
+
+/** Decides what is host and what is port, and fills both. */
+function settleEnds(src: Endpoint, dst: Endpoint, words: Words, packet: TextPacket): void {
+  const ported = src.port !== undefined || dst.port !== undefined;
+  packet.protocol ??= protocolOf(words, ported);
+  let ends: [Endpoint, Endpoint] = [src, dst];
+  const split = ported || (!words.chained && hasPorts(words, packet));
+  if (split) {
+    const [left, right] = [splitName(src), splitName(dst)];
+    if (left !== undefined && right !== undefined) {
+      ends = [left, right];
+      setPorts(left.port ?? "", right.port ?? "", packet);
+    }
+  } else if (packet.protocol === undefined && (!src.certain || !dst.certain)) {
+    // A name that may or may not end in a port is not known.
+    if (src.certain) packet.src = src.host;
+    if (dst.certain) packet.dst = dst.host;
+    return;
+  }
+  packet.src = ends[0].host;
+  packet.dst = ends[1].host;
+  const chained = words.chained
+    ? /^(\S{1,40}) > (\S{1,40}): /.exec(words.text.slice(words.at, words.at + 90))
+    : null;
+  if (chained === null) return;
+  const [all, sport = "", dport = ""] = chained;
+  words.at += all.length;
+  setPorts(sport, dport, packet);
+  packet.protocol ??= protocolOf(words, true);
+}
+
+function hasPorts(words: Words, packet: TextPacket): boolean {
+  if (packet.protocol === undefined || !WITH_PORTS.has(packet.protocol)) return false;
+  if ((packet.fragmentOffset ?? 0) > 0 || packet.laterFragment === true) return false;
+  // Cut before the ports: the ends stand alone.
+  return !/^\[\|(?:tcp|udp|sctp|dccp)/.test(words.text.slice(words.at, words.at + 8));
+}
+
+function setPorts(sport: string, dport: string, packet: TextPacket): void {
+  packet.sport = portOf(sport);
+  packet.dport = portOf(dport);
+  for (const label of [sport, dport]) {
+    // Numbers that are no port stand for RPC transactions; they name no service.
+    if (portOf(label) === undefined && !/^(?:0x|\d)/.test(label)) packet.unknownService = label;
+  }
+}
