@@ -149,6 +149,8 @@ export interface SetOrigin {
 export interface Topology {
   /** Longest prefix wins; at most one entry for a prefix. Includes the default routes. */
   readonly routes: readonly Route[];
+  /** Several nodes are judged as one: traffic between two of them is forwarded, not local. */
+  readonly wholeCluster: boolean;
 }
 
 /** What an address is. */
