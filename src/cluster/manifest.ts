@@ -106,6 +106,10 @@ function unroll(placed: PlacedValue, itemKind: ItemKind | undefined, sink: Sink)
   const { value } = placed;
   const place = placed.placeOf([]);
   const { onDiagnostic } = sink;
+  if (Array.isArray(value)) {
+    reportForeign("a list", place, onDiagnostic);
+    return;
+  }
   if (!isRecord(value)) {
     onDiagnostic({
       severity: "error",
@@ -130,12 +134,7 @@ function unroll(placed: PlacedValue, itemKind: ItemKind | undefined, sink: Sink)
   // `kubectl get -o yaml` prints a list without items so; there is nothing in it.
   if (kind === "List") return;
   if (kind === undefined && apiVersion === undefined && !isRecord(value["metadata"])) {
-    onDiagnostic({
-      severity: "warning",
-      code: "FOREIGN_KIND",
-      message: "not a Kubernetes object (it has neither apiVersion nor kind): not read",
-      place,
-    });
+    reportForeign("a map with neither apiVersion nor kind", place, onDiagnostic);
     return;
   }
   if (typeof kind !== "string" || kind === "") {
@@ -148,6 +147,11 @@ function unroll(placed: PlacedValue, itemKind: ItemKind | undefined, sink: Sink)
   }
   const object = identify({ placed, place, apiVersion, kind }, onDiagnostic);
   if (object !== undefined) sink.accept(object);
+}
+
+function reportForeign(what: string, place: Place, onDiagnostic: OnDiagnostic): void {
+  const message = `not a Kubernetes object but ${what}: not read`;
+  onDiagnostic({ severity: "warning", code: "FOREIGN_KIND", message, place });
 }
 
 function reportMissing(

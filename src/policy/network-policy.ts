@@ -93,18 +93,21 @@ function lowerNetworkPolicy(
   };
 }
 
+/** An API server refuses such names; here they change no verdict, so they are warnings. */
 function checkNames(root: Field): void {
   const metadata = fieldOf(root, "metadata");
   checkKnownFields(metadata, METADATA_FIELDS);
   const { name, namespace } = root.object.metadata;
   if (!isDnsSubdomain(name)) {
     reportField(fieldOf(metadata, "name"), {
+      severity: "warning",
       code: "BAD_VALUE",
       message: `"${name}" is no object name: lower-case letters, digits, "-" and ".", at most 253`,
     });
   }
   if (!isDnsLabel(namespace)) {
     reportField(fieldOf(metadata, "namespace"), {
+      severity: "warning",
       code: "BAD_VALUE",
       message: `"${namespace}" is no namespace name: lower-case letters, digits and "-", at most 63`,
     });
