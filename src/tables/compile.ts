@@ -30,7 +30,8 @@ export interface CompiledCluster {
 /**
  * Compiles for one node (`node` given: only its endpoints have chains), or for the whole cluster seen as
  * one node that has every endpoint. The order of the input does not matter. Reports BAD_VALUE for a node
- * that nothing names, and MISSING_FIELD for pods of which it is not known whether they are on the node.
+ * that nothing names, MISSING_FIELD for pods of which it is not known whether they are on the node, and
+ * UNSUPPORTED_FEATURE for Services that are reached by more than their ClusterIP.
  */
 export function compileCluster(
   snapshot: Snapshot,
@@ -40,6 +41,7 @@ export function compileCluster(
 ): CompiledCluster {
   const { node } = options;
   if (node !== undefined) checkNode(snapshot, node, onDiagnostic);
+  reportExternalServices(snapshot, onDiagnostic);
   const interfaces = assignInterfaces(snapshot.endpoints);
   const local = snapshot.endpoints
     .filter((endpoint) => node === undefined || endpoint.node === node)
@@ -107,9 +109,11 @@ function isolationsOf(
   }));
 }
 
-/** Calico gives all Kubernetes policies the same order, and sorts equal ones by name. */
+/** Calico gives all Kubernetes policies the same order, and sorts equal ones by name, then namespace. */
 function comparePolicies(one: Policy, other: Policy): number {
-  return compareText(one.ref.name, other.ref.name);
+  return (
+    compareText(one.ref.name, other.ref.name) || compareText(one.ref.namespace, other.ref.namespace)
+  );
 }
 
 /** One chain for each policy that isolates an endpoint here, in each direction it does so. */
@@ -120,7 +124,7 @@ function policyChains(
   return DIRECTIONS.flatMap((direction) => {
     const used = isolations.filter((isolation) => isolation.direction === direction);
     const unique = new Set(used.flatMap((isolation) => isolation.policies));
-    return [...unique].map((policy) => compile(policy, direction));
+    return [...unique].toSorted(comparePolicies).map((policy) => compile(policy, direction));
   });
 }
 
@@ -178,6 +182,19 @@ function checkNode(snapshot: Snapshot, node: string, onDiagnostic: OnDiagnostic)
       code: "MISSING_FIELD",
       message: `pod ${endpointName(endpoint)} has no nodeName: it is taken to be on another node than ${node}`,
       place: endpoint.place,
+    });
+  }
+}
+
+/** What comes to a node port is translated on a real node, and so judged by the backend's policies. */
+function reportExternalServices(snapshot: Snapshot, onDiagnostic: OnDiagnostic): void {
+  for (const service of snapshot.services) {
+    if (service.type !== "NodePort" && service.type !== "LoadBalancer") continue;
+    onDiagnostic({
+      severity: "warning",
+      code: "UNSUPPORTED_FEATURE",
+      message: `Service ${endpointName(service)} is of type ${service.type}: only its ClusterIP is translated, so traffic to its node ports and external addresses is judged as if it ended there`,
+      place: service.place,
     });
   }
 }

@@ -47,7 +47,7 @@ export interface ServiceTables {
 /** Compiles every Service's cluster addresses of one family. */
 export function compileServices(snapshot: Snapshot, family: Family): ServiceTables {
   const ports = snapshot.services.flatMap((service) => servicePorts(service, family));
-  ports.sort((one, other) => (one.portName < other.portName ? -1 : 1));
+  ports.sort(comparePorts);
   const served = ports.filter((port) => port.backends.length > 0);
   const chains = [
     userChain(CHAIN_KUBE_SERVICES, served.flatMap(toService)),
@@ -236,6 +236,13 @@ function postroutingRules(): Rule[] {
       target: { kind: "MASQUERADE", randomFully: true },
     }),
   ];
+}
+
+/** kube-proxy goes through a map; by name, the text is the same every time. */
+function comparePorts(one: FamilyServicePort, other: FamilyServicePort): number {
+  if (one.portName !== other.portName) return one.portName < other.portName ? -1 : 1;
+  if (one.port.port !== other.port.port) return one.port.port - other.port.port;
+  return one.port.protocol < other.port.protocol ? -1 : 1;
 }
 
 /** A Service that lists a port twice would give the same chain twice: same name, same rules. */
