@@ -458,6 +458,8 @@ export const RULE_SIZE = RULE_BYTES + 8;
 // RULE_FLAGS
 /** The rule stands for a policy decision: a match of it becomes the verdict's decider. */
 export const RULE_DECIDES = 1 << 0;
+/** The end of a chain, not a rule: it is walked, but neither counted nor numbered. */
+export const RULE_IS_END = 1 << 1;
 
 /** Deepest chain of jumps; the kernel allows as many as there are user chains, and refuses loops. */
 export const JUMP_DEPTH_MAX = 512;

@@ -1,0 +1,308 @@
+// The table of conntrack entries: each entry hangs in hash chains under every tuple by which its packets
+// can be met. Besides the kernel's two tuples these are the sights of a translated flow after its last
+// hook, because a capture shows packets there too (semantics.md N-8).
+import { mix } from "./set";
+
+/** One tracked connection. Times are nanoseconds of packet time. */
+@unmanaged
+export class Entry {
+  /** Node numbers plus one of the next in each chain; one for each of NODE_*. */
+  next0: u32;
+  next1: u32;
+  next2: u32;
+  next3: u32;
+  next4: u32;
+  next5: u32;
+  /** Original tuple. ICMP: sport is the id, dport is type << 8 | code. */
+  src0: u32;
+  src1: u32;
+  src2: u32;
+  src3: u32;
+  dst0: u32;
+  dst1: u32;
+  dst2: u32;
+  dst3: u32;
+  /** Destination after DNAT; the original's without. */
+  to0: u32;
+  to1: u32;
+  to2: u32;
+  to3: u32;
+  sport: u16;
+  dport: u16;
+  toPort: u16;
+  /** ENTRY_* bits. */
+  flags: u16;
+  family: u8;
+  protocol: u8;
+  tcpState: u8;
+  lastClass: u8;
+  lastDirection: u8;
+  /** REASON_* of an undecided entry, and the rule whose match lacked the fact. */
+  reason: u8;
+  /** Bit per kind of node that is linked. */
+  linked: u8;
+  unused: u8;
+  undecidedRule: i32;
+  started: u64;
+  deadline: u64;
+}
+
+/** As created: what the first packet had. */
+export const NODE_ORIGINAL: u32 = 0;
+/** What answers have when they arrive. */
+export const NODE_REPLY: u32 = 1;
+/** The original direction after DNAT. */
+export const NODE_ORIGINAL_SEEN: u32 = 2;
+/** Answers after the translation was undone. */
+export const NODE_REPLY_SEEN: u32 = 3;
+/** The client's side only: the backend was chosen at random and is not known yet. */
+export const NODE_CLIENT: u32 = 4;
+/** The backend's side only: the source was replaced by an address and port that are not known. */
+export const NODE_BACKEND: u32 = 5;
+const NODE_KINDS: u32 = 6;
+
+export const ENTRY_SEEN_REPLY: u16 = 1 << 0;
+/** A close was begun by a FIN. */
+export const ENTRY_CLOSING: u16 = 1 << 1;
+export const ENTRY_MIDSTREAM: u16 = 1 << 2;
+export const ENTRY_DNAT: u16 = 1 << 3;
+/** The backend is one of several that are judged alike; which one, is not known. */
+export const ENTRY_GUESSED: u16 = 1 << 4;
+export const ENTRY_MASQUERADED: u16 = 1 << 5;
+/** The flow's first packet got no verdict, so no packet of it does. */
+export const ENTRY_UNDECIDED: u16 = 1 << 6;
+
+/** A tuple to look for. */
+@unmanaged
+export class Key {
+  src0: u32;
+  src1: u32;
+  src2: u32;
+  src3: u32;
+  dst0: u32;
+  dst1: u32;
+  dst2: u32;
+  dst3: u32;
+  sport: u16;
+  dport: u16;
+  family: u8;
+  protocol: u8;
+  unused: u16;
+}
+
+/** The tuple of the last look-up. */
+export const key: Key = changetype<Key>(memory.data(offsetof<Key>()));
+// A tuple computed from an entry.
+const other: Key = changetype<Key>(memory.data(offsetof<Key>()));
+const KEY_SIZE: usize = offsetof<Key>();
+
+const PIECE: u32 = 4096;
+// u32[PIECES_MAX]: addresses of pieces of PIECE entries; pieces are never moved.
+const PIECES_MAX: u32 = 16384;
+let pieces: usize = 0;
+let pieceCount: u32 = 0;
+// Entries that were removed, as a list through next0; numbers plus one.
+let free: u32 = 0;
+let used: u32 = 0;
+let count: u32 = 0;
+let buckets: usize = 0;
+let bucketMask: u32 = 0;
+
+/** Prepares an empty table. */
+export function setUpFlowTable(): void {
+  pieces = heap.alloc((<usize>PIECES_MAX) << 2);
+  bucketMask = (1 << 14) - 1;
+  buckets = heap.alloc((<usize>bucketMask + 1) << 2);
+  memory.fill(buckets, 0, (<usize>bucketMask + 1) << 2);
+}
+
+export function entryCount(): u32 {
+  return count;
+}
+
+/** Entry numbers are below this. */
+export function entryLimit(): u32 {
+  return used;
+}
+
+export function entryAt(number: u32): Entry {
+  const piece: usize = load<u32>(pieces + ((<usize>(number / PIECE)) << 2));
+  return changetype<Entry>(piece + <usize>(number % PIECE) * offsetof<Entry>());
+}
+
+/** Tells whether the entry is in the table (removed entries keep their place for reuse). */
+export function entryLinked(entry: Entry): bool {
+  return entry.linked != 0;
+}
+
+/** Makes an entry from `key` and links its two tuples. */
+export function addEntry(): u32 {
+  let number: u32;
+  if (free != 0) {
+    number = free - 1;
+    free = entryAt(number).next0;
+  } else {
+    number = used;
+    if (number % PIECE == 0) {
+      store<u32>(pieces + ((<usize>pieceCount) << 2), <u32>heap.alloc(PIECE * offsetof<Entry>()));
+      pieceCount++;
+    }
+    used++;
+  }
+  const entry = entryAt(number);
+  memory.fill(changetype<usize>(entry), 0, offsetof<Entry>());
+  memory.copy(changetype<usize>(entry) + offsetof<Entry>("src0"), changetype<usize>(key), 32);
+  memory.copy(changetype<usize>(entry) + offsetof<Entry>("to0"), changetype<usize>(key) + 16, 16);
+  entry.sport = key.sport;
+  entry.dport = key.dport;
+  entry.toPort = key.dport;
+  entry.family = key.family;
+  entry.protocol = key.protocol;
+  count++;
+  if (count > bucketMask) growBuckets();
+  return number;
+}
+
+/** Hangs an entry under one of its tuples. */
+export function linkNode(number: u32, kind: u32): void {
+  const entry = entryAt(number);
+  tupleOf(entry, kind);
+  const bucket = bucketOf(other);
+  setNext(entry, kind, load<u32>(bucket));
+  store<u32>(bucket, number * NODE_KINDS + kind + 1);
+  entry.linked |= (<u8>1) << (<u8>kind);
+}
+
+/** Takes an entry out of one chain. */
+export function unlinkNode(number: u32, kind: u32): void {
+  const entry = entryAt(number);
+  if (((<u32>entry.linked) & (1 << kind)) == 0) return;
+  tupleOf(entry, kind);
+  const node = number * NODE_KINDS + kind + 1;
+  let at = bucketOf(other);
+  while (load<u32>(at) != node) at = nextAt(load<u32>(at) - 1);
+  store<u32>(at, load<u32>(nextAt(node - 1)));
+  entry.linked ^= (<u8>1) << (<u8>kind);
+}
+
+/** Removes an entry. */
+export function removeEntry(number: u32): void {
+  for (let kind: u32 = 0; kind < NODE_KINDS; kind++) unlinkNode(number, kind);
+  entryAt(number).next0 = free;
+  free = number + 1;
+  count--;
+}
+
+/** Looks `key` up among the kinds of the mask. @returns node number, or -1. The least kind wins. */
+export function findNode(kinds: u32): i64 {
+  let found: i64 = -1;
+  let foundKind: u32 = NODE_KINDS;
+  let node = load<u32>(bucketOf(key));
+  while (node != 0) {
+    const kind = (node - 1) % NODE_KINDS;
+    if (kind < foundKind && ((1 << kind) & kinds) != 0) {
+      tupleOf(entryAt((node - 1) / NODE_KINDS), kind);
+      if (memory.compare(changetype<usize>(other), changetype<usize>(key), KEY_SIZE) == 0) {
+        found = node - 1;
+        foundKind = kind;
+      }
+    }
+    node = load<u32>(nextAt(node - 1));
+  }
+  return found;
+}
+
+export function nodeEntry(node: i64): u32 {
+  return <u32>node / NODE_KINDS;
+}
+
+export function nodeKind(node: i64): u32 {
+  return <u32>node % NODE_KINDS;
+}
+
+// Writes the tuple by which an entry hangs in a kind's chain to `other`.
+function tupleOf(entry: Entry, kind: u32): void {
+  const at = changetype<usize>(other);
+  const src = changetype<usize>(entry) + offsetof<Entry>("src0");
+  const dst = src + 16;
+  const to = dst + 16;
+  const icmp = entry.protocol == 1 || entry.protocol == 58;
+  other.family = entry.family;
+  other.protocol = entry.protocol;
+  other.unused = 0;
+  switch (<i32>kind) {
+    case NODE_ORIGINAL:
+    case NODE_ORIGINAL_SEEN:
+      memory.copy(at, src, 16);
+      memory.copy(at + 16, kind == NODE_ORIGINAL ? dst : to, 16);
+      other.sport = entry.sport;
+      other.dport = kind == NODE_ORIGINAL || icmp ? entry.dport : entry.toPort;
+      break;
+    case NODE_REPLY:
+    case NODE_REPLY_SEEN:
+      memory.copy(at, kind == NODE_REPLY ? to : dst, 16);
+      memory.copy(at + 16, src, 16);
+      other.sport = icmp ? entry.sport : kind == NODE_REPLY ? entry.toPort : entry.dport;
+      other.dport = icmp ? inverseIcmp(entry.protocol, entry.dport) : entry.sport;
+      break;
+    case NODE_CLIENT:
+    case NODE_BACKEND:
+      memory.copy(at, kind == NODE_CLIENT ? src : to, 16);
+      memory.fill(at + 16, 0, 16);
+      other.sport = kind == NODE_CLIENT ? entry.sport : entry.toPort;
+      other.dport = 0;
+      break;
+    default:
+      unreachable();
+  }
+}
+
+/** Type and code that answer a query's; the same where there is none. */
+export function inverseIcmp(protocol: u32, typeCode: u16): u16 {
+  const type: u32 = typeCode >> 8;
+  const code = typeCode & 0xff;
+  if (protocol == 1) {
+    if (type == 8) return code;
+    if (type == 0) return 0x800 | code;
+    if (type == 13 || type == 15 || type == 17) return (<u16>((type + 1) << 8)) | code;
+    if (type == 14 || type == 16 || type == 18) return (<u16>((type - 1) << 8)) | code;
+  } else {
+    if (type == 128 || type == 139) return (<u16>((type + 1) << 8)) | code;
+    if (type == 129 || type == 140) return (<u16>((type - 1) << 8)) | code;
+  }
+  return typeCode;
+}
+
+function bucketOf(tuple: Key): usize {
+  let hash = mix(tuple.src0, (<u32>tuple.sport) | ((<u32>tuple.protocol) << 16));
+  hash = mix(hash, tuple.dst0);
+  hash = mix(hash, tuple.dport);
+  if (tuple.family == 6) {
+    hash = mix(hash, tuple.src1 ^ tuple.dst2);
+    hash = mix(hash, tuple.src2 ^ tuple.dst1);
+    hash = mix(hash, tuple.src3);
+    hash = mix(hash, tuple.dst3);
+  }
+  return buckets + ((<usize>(hash & bucketMask)) << 2);
+}
+
+function nextAt(node: u32): usize {
+  return changetype<usize>(entryAt(node / NODE_KINDS)) + ((<usize>(node % NODE_KINDS)) << 2);
+}
+
+function setNext(entry: Entry, kind: u32, node: u32): void {
+  store<u32>(changetype<usize>(entry) + ((<usize>kind) << 2), node);
+}
+
+// Four times the buckets, and every entry hung up anew. The old buckets stay allocated: nothing is freed.
+function growBuckets(): void {
+  bucketMask = ((bucketMask + 1) << 2) - 1;
+  buckets = heap.alloc((<usize>bucketMask + 1) << 2);
+  memory.fill(buckets, 0, (<usize>bucketMask + 1) << 2);
+  for (let number: u32 = 0; number < used; number++) {
+    const linked: u32 = entryAt(number).linked;
+    for (let kind: u32 = 0; kind < NODE_KINDS; kind++) {
+      if ((linked & (1 << kind)) != 0) linkNode(number, kind);
+    }
+  }
+}

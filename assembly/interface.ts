@@ -1,0 +1,43 @@
+// The interfaces by number: their names, zero-padded as the kernel compares them.
+import { INTERFACE_SIZE } from "./layout";
+
+// Addresses of pieces of INTERFACES_IN_PIECE names; pieces are never moved.
+const INTERFACES_IN_PIECE: u32 = 1024;
+const PIECES: usize = memory.data(64 * 4);
+
+// Number 0 is no interface: the empty name.
+let interfaceCount: u32 = 0;
+
+/** Adds an interface and returns the address of its name, to be filled by the caller. */
+export function addInterface(): usize {
+  if (interfaceCount % INTERFACES_IN_PIECE == 0) {
+    const size = <usize>(INTERFACES_IN_PIECE * INTERFACE_SIZE);
+    const piece = heap.alloc(size);
+    memory.fill(piece, 0, size);
+    store<u32>(PIECES + <usize>((interfaceCount / INTERFACES_IN_PIECE) << 2), <u32>piece);
+  }
+  interfaceCount++;
+  return interfaceName(interfaceCount - 1);
+}
+
+/** Address of an interface's 16-byte name. */
+export function interfaceName(number: u32): usize {
+  const piece: usize = load<u32>(PIECES + <usize>((number / INTERFACES_IN_PIECE) << 2));
+  return piece + <usize>((number % INTERFACES_IN_PIECE) * INTERFACE_SIZE);
+}
+
+// u16[CAPTURE_INTERFACES_MAX]: interface numbers by PACKET_CAPTURE_INTERFACE; 0 when not known.
+const CAPTURE_INTERFACES_MAX: u32 = 4096;
+const CAPTURED: usize = memory.data(4096 * 2);
+
+/** Says which interface the capture means by a number of its own. */
+export function setCaptureInterface(captured: u32, number: u32): void {
+  if (captured < CAPTURE_INTERFACES_MAX)
+    store<u16>(CAPTURED + ((<usize>captured) << 1), <u16>number);
+}
+
+/** Interface by PACKET_CAPTURE_INTERFACE; 0 when the tables do not know it. */
+export function captureInterfaceNumber(captured: u32): u32 {
+  if (captured >= CAPTURE_INTERFACES_MAX) return 0;
+  return load<u16>(CAPTURED + ((<usize>captured) << 1));
+}

@@ -1,0 +1,268 @@
+// The verdict on one packet: what needs no rules, then conntrack, then the hooks in as many tries as
+// missing facts demand. Only here do counters, entries and rows change, once the verdict is settled.
+import {
+  confirm,
+  DIRECTION_REPLY,
+  ENTRY_NONE,
+  entryOfPacket,
+  leaveUndecided,
+  track,
+  tracking,
+} from "./conntrack";
+import { ENTRY_GUESSED, ENTRY_UNDECIDED, entryAt } from "./flow-table";
+import { countFlow, flowSeen } from "./flow-rows";
+import {
+  askedFor,
+  flippedReason,
+  flippedRule,
+  forksOverflowed,
+  nextFork,
+  startForks,
+} from "./fork";
+import { recallFirst, rememberFirst } from "./fragments";
+import { Attempt, attempt, tryHooks } from "./hooks";
+import {
+  KNOWN_DST,
+  KNOWN_PORTS,
+  KNOWN_PROTOCOL,
+  KNOWN_SRC,
+  MALFORMED_IP,
+  MALFORMED_NONE,
+  PACKET_FRAGMENT,
+  PACKET_LATER_FRAGMENT,
+  PACKET_NOT_IP,
+  PACKET_OTHER_HOST,
+  PACKET_OUTBOUND,
+  PACKET_SRC,
+  PACKET_TRUNCATED,
+  PACKET_UNKNOWN_LINK,
+  REASON_BACKEND,
+  REASON_BAD_HEADER,
+  REASON_CONNTRACK_FULL,
+  REASON_LINK_TYPE,
+  REASON_NAME_DST,
+  REASON_NAME_SRC,
+  REASON_NO_ADDRESS,
+  REASON_NO_FIRST_FRAGMENT,
+  REASON_NO_PORTS,
+  REASON_NO_PROTOCOL,
+  REASON_NO_TABLES,
+  REASON_NOT_IP,
+  REASON_OTHER_HOST,
+  REASON_SAME_ENDPOINT,
+  REASON_TOO_MANY_PATHS,
+  ROUTE_LOCAL,
+  ROUTE_UNICAST,
+  RULE_NONE,
+  TOTAL_ALLOW,
+  TOTAL_BYTES,
+  TOTAL_DUPLICATES,
+  TOTAL_FLOWS_LOST,
+  TOTAL_FRAGMENTS,
+  TOTAL_MALFORMED,
+  TOTAL_MIDSTREAM,
+  TOTAL_PACKETS,
+  TOTAL_SIZE,
+  TOTAL_TRUNCATED,
+  VERDICT_ALLOW,
+  VERDICT_DNAT,
+  VERDICT_DROP,
+  VERDICT_JUDGED_SRC,
+  VERDICT_MIDSTREAM,
+  VERDICT_OBSERVED,
+  VERDICT_REPLY,
+  VERDICT_UNFILTERED,
+  VERDICT_UNKNOWN,
+} from "./layout";
+import { hasPorts } from "./match";
+import { Packet } from "./records";
+import { routeKind, routeOf } from "./route";
+import { familyLoaded } from "./rule";
+import { recallSight, rememberSight, severalSights } from "./sights";
+import { pauseTrace } from "./trace";
+import { countPath, keepPath, restorePath, startVisits } from "./traverse";
+import { clearVerdict, Verdict } from "./verdict";
+import { Walk, walk } from "./walk";
+
+/** Address of the totals, u64 each. */
+export const totals: usize = memory.data(TOTAL_SIZE);
+const firstWalk: Walk = changetype<Walk>(memory.data(offsetof<Walk>()));
+const firstAttempt: Attempt = changetype<Attempt>(memory.data(offsetof<Attempt>()));
+
+/** Decides one decoded packet and counts it. */
+export function judge(packet: Packet, verdict: Verdict): void {
+  clearVerdict(verdict);
+  decide(packet, verdict);
+  count(packet, verdict);
+}
+
+function decide(packet: Packet, verdict: Verdict): void {
+  const flags = packet.flags;
+  if ((flags & PACKET_NOT_IP) != 0) return say(verdict, VERDICT_UNFILTERED, REASON_NOT_IP);
+  if ((flags & PACKET_UNKNOWN_LINK) != 0) return say(verdict, VERDICT_UNKNOWN, REASON_LINK_TYPE);
+  if ((flags & PACKET_OTHER_HOST) != 0) return say(verdict, VERDICT_UNFILTERED, REASON_OTHER_HOST);
+  // > ip_rcv() discards a packet with a bad header before any hook.
+  if (packet.malformed == MALFORMED_IP) return say(verdict, VERDICT_DROP, REASON_BAD_HEADER);
+  describeEnds(packet, verdict);
+  const missing = missingField(packet);
+  if (missing != 0) return say(verdict, VERDICT_UNKNOWN, missing);
+  if (!familyLoaded(packet.family)) return say(verdict, VERDICT_UNKNOWN, REASON_NO_TABLES);
+  if (isOwnAddress(packet, verdict)) return say(verdict, VERDICT_ALLOW, REASON_SAME_ENDPOINT);
+  if ((flags & PACKET_LATER_FRAGMENT) != 0) {
+    if (recallFirst(packet, verdict)) return;
+    return say(verdict, VERDICT_UNKNOWN, REASON_NO_FIRST_FRAGMENT);
+  }
+  const portsNeeded = hasPorts(packet.protocol) && packet.malformed == MALFORMED_NONE;
+  if (portsNeeded && (packet.known & KNOWN_PORTS) == 0) {
+    return say(verdict, VERDICT_UNKNOWN, REASON_NO_PORTS);
+  }
+  const several = severalSights(packet);
+  if (several && recallSight(packet, entryOfPacket(packet), verdict)) return;
+  track(packet, flowSeen(packet));
+  decideTracked(packet, verdict);
+  if ((flags & PACKET_FRAGMENT) != 0) rememberFirst(packet, verdict);
+  rememberSight(packet, verdict, tracking.entry);
+}
+
+function decideTracked(packet: Packet, verdict: Verdict): void {
+  verdict.ctState = <u8>tracking.state;
+  if (tracking.direction == DIRECTION_REPLY) addFlag(verdict, VERDICT_REPLY);
+  if (tracking.midstream) addFlag(verdict, VERDICT_MIDSTREAM);
+  if (tracking.seenAfter || (packet.flags & PACKET_OUTBOUND) != 0)
+    addFlag(verdict, VERDICT_OBSERVED);
+  if (tracking.entry != ENTRY_NONE) {
+    const entry = entryAt(tracking.entry);
+    if ((entry.flags & ENTRY_UNDECIDED) != 0) {
+      verdict.undecidedRule = entry.undecidedRule;
+      return say(verdict, VERDICT_UNKNOWN, entry.reason);
+    }
+  }
+  settle(packet, verdict);
+}
+
+// Tries every combination of missing facts; the verdict stands when all agree.
+function settle(packet: Packet, verdict: Verdict): void {
+  startForks();
+  startVisits();
+  tryHooks(packet);
+  let reason = attempt.reason;
+  let undecidedRule = RULE_NONE;
+  let unknown = attempt.verdict == VERDICT_UNKNOWN;
+  let guessed = walk.translated && askedFor(REASON_BACKEND);
+  if (!unknown && nextFork()) {
+    memory.copy(changetype<usize>(firstWalk), changetype<usize>(walk), offsetof<Walk>());
+    memory.copy(changetype<usize>(firstAttempt), changetype<usize>(attempt), offsetof<Attempt>());
+    keepPath();
+    pauseTrace();
+    do {
+      tryHooks(packet);
+      if (askedFor(REASON_BACKEND)) guessed = true;
+      if (attempt.verdict != firstAttempt.verdict) {
+        unknown = true;
+        reason = attempt.verdict == VERDICT_UNKNOWN ? attempt.reason : flippedReason();
+        undecidedRule = flippedRule();
+      }
+    } while (!unknown && nextFork());
+    memory.copy(changetype<usize>(walk), changetype<usize>(firstWalk), offsetof<Walk>());
+    memory.copy(changetype<usize>(attempt), changetype<usize>(firstAttempt), offsetof<Attempt>());
+    restorePath();
+  }
+  if (!unknown && forksOverflowed()) {
+    unknown = true;
+    reason = REASON_TOO_MANY_PATHS;
+  }
+  if (unknown) {
+    verdict.undecidedRule = undecidedRule;
+    say(verdict, VERDICT_UNKNOWN, reason);
+    if (tracking.fresh) leaveUndecided(packet, walk, reason, undecidedRule);
+    return;
+  }
+  if (attempt.verdict == VERDICT_ALLOW && !confirm(packet, walk, guessed)) {
+    return say(verdict, VERDICT_UNKNOWN, REASON_CONNTRACK_FULL);
+  }
+  countPath(packet.ipLength);
+  if (tracking.entry != ENTRY_NONE && !tracking.fresh) {
+    guessed = (entryAt(tracking.entry).flags & ENTRY_GUESSED) != 0;
+  }
+  describe(packet, verdict, guessed);
+}
+
+// Writes what the tries agreed on.
+function describe(packet: Packet, verdict: Verdict, guessed: bool): void {
+  say(verdict, attempt.verdict, attempt.reason);
+  verdict.hook = <u8>attempt.hook;
+  verdict.table = <u8>attempt.table;
+  verdict.rule = walk.rule;
+  verdict.decider = walk.decider;
+  verdict.reject = <u8>walk.reject;
+  verdict.ctState = <u8>walk.ctState;
+  verdict.inInterface = <u16>attempt.inInterface;
+  verdict.srcRoute = attempt.srcRoute;
+  // Which backend it was, nobody knows: the destination stays the Service, and the way out is open.
+  if (guessed) return;
+  verdict.dstRoute = attempt.dstRoute;
+  if (attempt.verdict == VERDICT_ALLOW) verdict.outInterface = <u16>attempt.outInterface;
+  if (!walk.translated) return;
+  addFlag(verdict, VERDICT_DNAT);
+  memory.copy(
+    changetype<usize>(verdict) + VERDICT_JUDGED_SRC,
+    changetype<usize>(walk) + offsetof<Walk>("src0"),
+    32,
+  );
+  verdict.judgedSport = <u16>walk.sport;
+  verdict.judgedDport = <u16>walk.dport;
+}
+
+// What the ends are, for packets that no table is asked about.
+function describeEnds(packet: Packet, verdict: Verdict): void {
+  const family: u32 = packet.family;
+  if ((packet.known & KNOWN_SRC) != 0)
+    verdict.srcRoute = routeOf(family, packet.src0, packet.src1, packet.src2, packet.src3);
+  if ((packet.known & KNOWN_DST) != 0)
+    verdict.dstRoute = routeOf(family, packet.dst0, packet.dst1, packet.dst2, packet.dst3);
+}
+
+// REASON_* of the field without which nothing can be said; 0 when all are there.
+function missingField(packet: Packet): u32 {
+  if ((packet.known & KNOWN_SRC) == 0)
+    return packet.srcName != 0 ? REASON_NAME_SRC : REASON_NO_ADDRESS;
+  if ((packet.known & KNOWN_DST) == 0)
+    return packet.dstName != 0 ? REASON_NAME_DST : REASON_NO_ADDRESS;
+  return (packet.known & KNOWN_PROTOCOL) == 0 ? REASON_NO_PROTOCOL : 0;
+}
+
+// > A pod cannot block access to itself: what it sends to its own address never leaves it.
+function isOwnAddress(packet: Packet, verdict: Verdict): bool {
+  const src = changetype<usize>(packet) + PACKET_SRC;
+  if (memory.compare(src, src + 16, 16) != 0) return false;
+  const kind = routeKind(verdict.srcRoute);
+  return kind == ROUTE_UNICAST || kind == ROUTE_LOCAL;
+}
+
+function say(verdict: Verdict, word: u32, reason: u32): void {
+  verdict.verdict = <u8>word;
+  verdict.reason = <u8>reason;
+}
+
+function addFlag(verdict: Verdict, flag: u32): void {
+  verdict.flags |= <u8>flag;
+}
+
+function count(packet: Packet, verdict: Verdict): void {
+  add(TOTAL_PACKETS, 1);
+  add(TOTAL_BYTES, packet.originalLength);
+  add(TOTAL_ALLOW + 8 * (<usize>verdict.verdict - 1), 1);
+  if ((packet.flags & PACKET_FRAGMENT) != 0) add(TOTAL_FRAGMENTS, 1);
+  if (packet.malformed != MALFORMED_NONE) add(TOTAL_MALFORMED, 1);
+  if ((packet.flags & PACKET_TRUNCATED) != 0) add(TOTAL_TRUNCATED, 1);
+  if ((verdict.flags & VERDICT_MIDSTREAM) != 0) add(TOTAL_MIDSTREAM, 1);
+  if (verdict.duplicateOf != 0) {
+    add(TOTAL_DUPLICATES, 1);
+    return;
+  }
+  if (packet.family != 0 && !countFlow(packet, verdict)) add(TOTAL_FLOWS_LOST, 1);
+}
+
+function add(offset: usize, value: u64): void {
+  store<u64>(totals + offset, load<u64>(totals + offset) + value);
+}

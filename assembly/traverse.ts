@@ -1,0 +1,193 @@
+// Walks one table from a hook's entry: jump, goto, return, chain policy. Reads rules and the walk's
+// record; what it would count is kept as a path until the verdict is settled.
+// Source: Linux, net/ipv4/netfilter/ip_tables.c, ipt_do_table().
+import { askedCount, peek } from "./fork";
+import {
+  JUMP_DEPTH_MAX,
+  PATH_RULES_MAX,
+  RULE_DECIDES,
+  RULE_VISITS_MAX,
+  TARGET_ACCEPT,
+  TARGET_DNAT,
+  TARGET_DROP,
+  TARGET_GOTO,
+  TARGET_JUMP,
+  TARGET_MARK,
+  TARGET_MASQUERADE,
+  TARGET_NONE,
+  TARGET_POLICY_ACCEPT,
+  TARGET_POLICY_DROP,
+  TARGET_REJECT,
+  TARGET_RETURN,
+  RULE_IS_END,
+  MATCH_SIZE,
+} from "./layout";
+import { matches } from "./match";
+import { Rule, ruleAt } from "./rule";
+import { traceRule, tracing } from "./trace";
+import { walk } from "./walk";
+
+/** The table lets the packet go on to the next one. */
+export const TABLE_PASS: u32 = 0;
+export const TABLE_DROPS: u32 = 1;
+/** The packet costs more rule visits than one packet may. */
+export const TABLE_GIVES_UP: u32 = 2;
+
+// u32[JUMP_DEPTH_MAX]: where each jump returns to.
+const jumpStack: usize = memory.data(JUMP_DEPTH_MAX * 4);
+// u32[PATH_RULES_MAX]: the rules that matched in this try.
+const path: usize = memory.data(PATH_RULES_MAX * 4);
+
+const keptPath: usize = memory.data(PATH_RULES_MAX * 4);
+
+let pathLength: u32 = 0;
+let keptLength: u32 = 0;
+let visits: u32 = 0;
+
+/** Allows a packet its rule visits. */
+export function startVisits(): void {
+  visits = 0;
+}
+
+/** Forgets the path of the last try. */
+export function startPath(): void {
+  pathLength = 0;
+}
+
+/** Keeps the path of the first try while others are made; `restorePath` brings it back. */
+export function keepPath(): void {
+  memory.copy(keptPath, path, (<usize>pathLength) << 2);
+  keptLength = pathLength;
+}
+
+export function restorePath(): void {
+  memory.copy(path, keptPath, (<usize>keptLength) << 2);
+  pathLength = keptLength;
+}
+
+/** Counts the packet at every rule of the path. */
+export function countPath(bytes: u32): void {
+  for (let index: u32 = 0; index < pathLength; index++) {
+    const rule = ruleAt(load<u32>(path + ((<usize>index) << 2)));
+    rule.packets++;
+    rule.bytes += bytes;
+  }
+}
+
+/**
+ * Walks one table for the packet under way.
+ *
+ * Every chain ends in a record that returns or holds the chain's policy, so the walk never runs off.
+ *
+ * @param entry     index of the built-in chain's first rule
+ * @param underflow index of the built-in chain's policy
+ * @returns one of TABLE_*
+ */
+export function traverse(entry: u32, underflow: u32): u32 {
+  let index = entry;
+  let depth: u32 = 0;
+  while (true) {
+    visits++;
+    if (visits > <u32>RULE_VISITS_MAX) return TABLE_GIVES_UP;
+    const rule = ruleAt(index);
+    if (!(tracing() ? matchesTraced(rule, index) : matchesAll(rule, index))) {
+      index++;
+      continue;
+    }
+    if ((rule.flags & RULE_IS_END) == 0) {
+      if (pathLength == PATH_RULES_MAX) return TABLE_GIVES_UP;
+      store<u32>(path + ((<usize>pathLength) << 2), index);
+      pathLength++;
+      if ((rule.flags & RULE_DECIDES) != 0) walk.decider = index;
+    }
+    switch (<i32>rule.target) {
+      case TARGET_NONE:
+        index++;
+        break;
+      case TARGET_MARK:
+        walk.mark = (walk.mark & ~rule.targetMask) ^ rule.targetArg;
+        index++;
+        break;
+      case TARGET_ACCEPT:
+      case TARGET_POLICY_ACCEPT:
+        walk.rule = index;
+        return TABLE_PASS;
+      case TARGET_DROP:
+      case TARGET_POLICY_DROP:
+        walk.rule = index;
+        return TABLE_DROPS;
+      case TARGET_REJECT:
+        walk.rule = index;
+        walk.reject = rule.reject;
+        return TABLE_DROPS;
+      case TARGET_JUMP:
+        // Rulesets with loops are refused when packed; a full stack drops, as in Linux.
+        if (depth == JUMP_DEPTH_MAX) return TABLE_DROPS;
+        store<u32>(jumpStack + ((<usize>depth) << 2), index + 1);
+        depth++;
+        index = rule.targetArg;
+        break;
+      case TARGET_GOTO:
+        index = rule.targetArg;
+        break;
+      case TARGET_RETURN:
+        // In a built-in chain, and behind a goto from one: the chain's policy.
+        if (depth == 0) {
+          index = underflow;
+          break;
+        }
+        depth--;
+        index = load<u32>(jumpStack + ((<usize>depth) << 2));
+        break;
+      case TARGET_DNAT:
+        translate(rule);
+        walk.rule = index;
+        return TABLE_PASS;
+      case TARGET_MASQUERADE:
+        walk.masqueraded = true;
+        walk.rule = index;
+        return TABLE_PASS;
+      default:
+        unreachable();
+    }
+  }
+}
+
+function matchesAll(rule: Rule, index: u32): bool {
+  let match: usize = rule.matches;
+  const end: usize = rule.matchesEnd;
+  while (match < end) {
+    if (!matches(match, index)) return false;
+    match += load<u16>(match, MATCH_SIZE);
+  }
+  return true;
+}
+
+// As `matchesAll`, and records which matches fail. Those behind the first failure are looked at only to
+// tell people: they may not raise questions.
+function matchesTraced(rule: Rule, index: u32): bool {
+  const askedBefore = askedCount();
+  let failed: u32 = 0;
+  let match: usize = rule.matches;
+  const end: usize = rule.matchesEnd;
+  for (let bit: u32 = 1; match < end; bit <<= 1) {
+    if (!matches(match, index)) {
+      failed |= bit;
+      peek(true);
+    }
+    match += load<u16>(match, MATCH_SIZE);
+  }
+  peek(false);
+  const unknown = askedCount() != askedBefore;
+  traceRule(rule, index, failed, unknown);
+  return failed == 0;
+}
+
+function translate(rule: Rule): void {
+  walk.dst0 = rule.address0;
+  walk.dst1 = rule.address1;
+  walk.dst2 = rule.address2;
+  walk.dst3 = rule.address3;
+  if (rule.port != 0) walk.dport = rule.port;
+  walk.translated = true;
+}
