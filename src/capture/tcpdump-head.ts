@@ -3,7 +3,7 @@
  * IP begins. Everything before the addresses is read here and nowhere else.
  */
 import { isCertain, scanLink, type LinkKind } from "./tcpdump-link.ts";
-import { skipBlanks } from "./tcpdump-line.ts";
+import { indentOf, skipBlanks } from "./tcpdump-line.ts";
 import type { TextPacket } from "./tcpdump-packet.ts";
 import { matchAt } from "./tcpdump-words.ts";
 
@@ -30,6 +30,8 @@ export interface Head {
   readonly link: LinkKind;
   /** A packet number (`-#`) is in front. */
   readonly numbered: boolean;
+  /** How far the record is indented; the blanks that `-#` fills the number up with do not count. */
+  readonly indent: number;
   /** Where the network layer starts in the text. */
   readonly rest: number;
 }
@@ -44,21 +46,26 @@ export function parseHead(text: string, packet: TextPacket): Head | undefined {
   // Quick way out for the many lines that start none.
   if (Number.isNaN(first)) return undefined;
   const plain = headAt(text, start, start, packet);
-  if (plain !== undefined) return plain;
+  if (plain !== undefined) return { ...plain, indent: indentOf(text) };
   const behindNumber = skipNumber(text, start);
   if (behindNumber !== undefined) {
     const at = skipBlanks(text, behindNumber);
     const numbered = headAt(text, at, behindNumber + 2, packet);
-    if (numbered !== undefined) return { ...numbered, numbered: true };
+    if (numbered !== undefined) {
+      // > "%5u  "
+      const indent = Math.max(0, indentOf(text) + behindNumber - start - 5);
+      return { ...numbered, numbered: true, indent };
+    }
   }
   return prefixedHead(text, start, packet);
 }
 
-const bare = { interfaceName: undefined, direction: undefined, numbered: false };
+const bare = { interfaceName: undefined, direction: undefined, numbered: false, indent: 0 };
 
 /** `from` is where the blanks before the time are counted from. */
 function headAt(text: string, at: number, from: number, packet: TextPacket): Head | undefined {
-  const stamp = scanTime(text, at, from === at ? at : at - from);
+  const time = at + (matchAt(LENGTHS, text, at)?.[0].length ?? 0);
+  const stamp = scanTime(text, time, from === at ? at : at - from);
   const behind = skipBlanks(text, stamp?.end ?? at);
   const direct = scanLink(text, behind, packet);
   if (direct !== undefined && (stamp !== undefined || isCertain(text, direct, behind)))
@@ -108,6 +115,8 @@ interface Stamp {
   readonly end: number;
 }
 
+/** `--lengths` of newer versions. */
+const LENGTHS = /caplen \d{1,6} len \d{1,6} /y;
 const DATE = /(\d{4})-(\d\d)-(\d\d) /y;
 const CLOCK = /(\d{1,2}):(\d\d):(\d\d)\.(\d{6}|\d{9}) /y;
 const ODD_CLOCK = /(\d{1,2}):(\d\d):(\d\d)\.(\d{7,10}) \(invalid [nu]s\) /y;

@@ -104,7 +104,10 @@ function ipSizeAt(dump: HexDump, at: number, packet: TextPacket): number | undef
       return undefined;
     return word(bytes, at + 2);
   }
-  if (version !== 6 || length < at + 40 + transportSize(bytes[at + 6] ?? 0)) return undefined;
+  // Nothing else tells an IPv6 header from other bytes.
+  if (version !== 6 || typeof packet.src !== "object" || typeof packet.dst !== "object")
+    return undefined;
+  if (length < at + 40 + transportSize(bytes[at + 6] ?? 0)) return undefined;
   if (!agrees(dump, at + 8, at + 24, 16, packet)) return undefined;
   return 40 + word(bytes, at + 4);
 }

@@ -46,7 +46,7 @@ const IN_FRONT =
 
 /** What tcpdump prints for frames that hold no IP, at the start of a record. */
 const OTHER =
-  /(?:(?:R?ARP|LLDP|CDPv\d|LACPv\d|MarkerV\d|OAM|STP|IS-IS|ES-IS|EAP|EAPOL|AoE|AARP|aarp|et1 AT|AT|PPPoE|PPPoED|LLC|LLDP|MPLS|NSH|Loopback|UDLDv\d|VTPv\d|DTPv\d|PTPv\d|SLARP|TIPC|CFMv\d|CALM|HomePlug|PAgP|802\.1|MACsec|Realtek|DEC|endnode-hello|lev-[12]-routing|rt-hello|IPX|NetBEUI|MS NLB|SNAP|GeoNetworking|IPCP|LCP|PAP|CHAP|VIRTIO)(?=[ ,]|$))/y;
+  /(?:(?:R?ARP|LLDP|CDPv\d|LACPv\d|MarkerV\d|OAM|STP|IS-IS|ES-IS|EAP|EAPOL|AoE|AARP|aarp|et1 AT|AT|PPPoE|PPPoED|LLC|LLDP|MPLS|NSH|Loopback|UDLDv\d|VTPv\d|DTPv\d|PTPv\d|SLARP|TIPC|CFMv\d|CALM|HomePlug|PAgP|802\.1|MACsec|Realtek|DEC|endnode-hello|lev-[12]-routing|rt-hello|IPX|NetBEUI|MS NLB|SNAP|GeoNetworking|IPCP|LCP|PAP|CHAP|VIRTIO|\d{1,2}\.\d{1,4} > \d{1,2}\.\d{1,4} \d+|UI [0-9a-f]{2}! (?:Pad! )?(?:IS-IS|ES-IS))(?=[ ,]|$))/y;
 
 /** Those whose words no prose has: good for the start of a record without a time. */
 const CERTAIN =

@@ -38,7 +38,7 @@ export class NameTable {
   /** An address of the other family is not the one that the packet had. */
   #resolveHost(host: Host | undefined, family: Family | undefined): Address | undefined {
     if (typeof host !== "string") return host;
-    const address = this.#options.resolveName?.(host);
+    const address = this.#options.resolveName?.(host, family);
     return address?.family === family ? address : undefined;
   }
 

@@ -23,6 +23,8 @@ export function parseNetwork(
 ): Outcome {
   packet.family = family;
   let at = skipNotes(text, skipBlanks(text, from), packet);
+  // > (invalid): tcpdump gives up on a header whose version or length is impossible.
+  if (at >= text.length) return packet.malformed === true ? "done" : "more";
   let first: number | undefined;
   if (text[at] === "(") {
     const end = closingParenthesis(text, at);
@@ -31,7 +33,7 @@ export function parseNetwork(
     first = family === 4 ? parseIpv4Header(header, packet) : parseIpv6Header(header, packet);
     at = skipNotes(text, skipBlanks(text, end + 1), packet);
   }
-  if (at >= text.length) return packet.malformed === true ? "done" : "more";
+  if (at >= text.length) return "more";
   // > [|ip]: cut by the snap length before the addresses.
   if (text.startsWith("[|", at)) return "done";
   return parseEnds(text, at, first, packet);
@@ -144,15 +146,15 @@ function wordsOf(text: string, from: number, packet: TextPacket, first: number |
     at = end;
   }
   if (first !== undefined && !EXTENSIONS.has(first)) packet.protocol = first;
-  // Without an extension header a first fragment would have been printed as one.
-  if (packet.fragmentOffset === undefined && (chained || first !== undefined)) {
+  // Any extension header would have been printed, a fragment header included.
+  if (packet.fragmentOffset === undefined) {
     packet.fragmentOffset = 0;
     packet.moreFragments = false;
   }
   return { text, at, chained };
 }
 
-const FRAGMENT = /frag \((?:0x[0-9a-f]{1,8}:)?(\d{1,5})\|(\d{1,5})\) ?/y;
+const FRAGMENT = /frag (?=\((?:0x[0-9a-f]{1,8}:)?(\d{1,5})\|)/y;
 const EXTENSION = /(?:HBH|DSTOPT|RT\d|AH)(?=[ (])/y;
 
 /** Returns where the text goes on behind one extension header; undefined when there is none. */
@@ -162,7 +164,8 @@ function skipExtension(text: string, at: number, packet: TextPacket): number | u
     packet.fragmentOffset = Number(fragment[1]);
     // tcpdump does not print the M flag, so at offset 0 it may be a whole packet (RFC 6946).
     if (packet.fragmentOffset > 0) packet.laterFragment = true;
-    return skipBlanks(text, at + fragment[0].length);
+    const close = closingParenthesis(text, at + fragment[0].length);
+    return close === undefined ? text.length : skipBlanks(text, close + 1);
   }
   const name = matchAt(EXTENSION, text, at);
   if (name === undefined) return undefined;
@@ -175,7 +178,7 @@ function skipExtension(text: string, at: number, packet: TextPacket): number | u
     end = close + 1;
   }
   if (text[end] === ":") end += 1;
-  return skipBlanks(text, end);
+  return skipNotes(text, skipBlanks(text, end), packet);
 }
 
 /** Transport protocols whose ports tcpdump glues to the ends. */
@@ -184,7 +187,7 @@ const WITH_PORTS: ReadonlySet<number> = new Set([6, 17, 33, 132]);
 /** Decides what is host and what is port, and fills both. */
 function settleEnds(src: Endpoint, dst: Endpoint, words: Words, packet: TextPacket): void {
   const ported = src.port !== undefined || dst.port !== undefined;
-  packet.protocol ??= protocolOf(words, ported);
+  packet.protocol ??= protocolOf(words, packet.family, ported);
   let ends: [Endpoint, Endpoint] = [src, dst];
   const split = ported || (!words.chained && hasPorts(words, packet));
   if (split) {
@@ -208,7 +211,7 @@ function settleEnds(src: Endpoint, dst: Endpoint, words: Words, packet: TextPack
   const [all, sport = "", dport = ""] = chained;
   words.at += all.length;
   setPorts(sport, dport, packet);
-  packet.protocol ??= protocolOf(words, true);
+  packet.protocol ??= protocolOf(words, packet.family, true);
 }
 
 function hasPorts(words: Words, packet: TextPacket): boolean {

@@ -61,7 +61,7 @@ export function addLine(record: TextRecord, line: Line): boolean {
   const nested = record.tunnel && isNestedHead(text);
   record.tunnel = isTunnel(text);
   if (nested) return true;
-  const indented = indentOf(text) > indentOf(record.first.text);
+  const indented = indentOf(text) > record.head.indent;
   if (record.outcome === "more") {
     return join(record, line) || indented;
   }
@@ -84,7 +84,7 @@ function startsAnother(record: TextRecord, line: Line): boolean {
     return outer !== undefined && inner !== undefined && inner >= outer;
   }
   // Quoted headers and inner packets are indented.
-  return indentOf(line.text) <= indentOf(record.first.text);
+  return indentOf(line.text) <= record.head.indent;
 }
 
 function isNestedHead(text: string): boolean {

@@ -2,6 +2,7 @@
  * What a record says behind its two ends: the transport protocol, as far as the words prove it, and the
  * fields of TCP. tcpdump names TCP only by `Flags [`, so UDP has to be told by its payload's words.
  */
+import type { Family } from "../net/address.ts";
 import { parseIcmp } from "./tcpdump-icmp.ts";
 import type { TextPacket } from "./tcpdump-packet.ts";
 import { matchWords, numberIn, type Words } from "./tcpdump-words.ts";
@@ -14,16 +15,15 @@ const DNS =
   /(?:\d{1,5}[-+*%|$]*(?: (?:\[[^\]]{1,40}\]|[A-Z][A-Za-z0-9]{1,20}[-+*%|$]*|q:|updateM?A?D?|notify|stat|inv_q|op\d+)[-+*%|$]*){0,4} (?:\d+\/\d+\/\d+|[A-Za-z0-9-]{1,20}\??(?: \([A-Z]+\))?\? )|domain \[length)/y;
 /** First words of what tcpdump decodes in UDP and nowhere else without `Flags [`. */
 const UDP_PAYLOAD =
-  /(?:NTPv\d|BOOTP\/DHCP|dhcp6|SNMP|\{ ?SNMPv|C="|GetRequest|GetNextRequest|TFTP, length|BFDv\d|BFD,|LISP-|LMPv\d|LSP-PING|LDP, |RIPv\d|RIPng|ripng|HSRPv\d|VXLAN|OTV,|Geneve|GTP|l2tp:|RADIUS|sFlow|OLSRv\d|babel|hncp|AHCP|SIP|SYSLOG|NBT UDP|NetBIOS|isakmp|NONESP-encap|UDP-encap|isakmp-nat-keep-alive|auto-rp|aodv|lwres|kerberos|rx |TSP_|\(tsp_type|MPLS \(|BCM-LI|LWAPP|CAPWAP|PTPv\d|SOMEIP|zephyr|ZMTP|zmtp|NetFlow|RTP|rtp|rtcp|rtsp|quic|udp\/|sr |rr |wb-|vat|cnfp|Teredo|ESP\(spi|LANE|PGM|OpenVPN|MSDPv?|XDMCP|CUPS|NSH|ISO-TSAP|coap|DTLS)/y;
+  /(?:NTPv\d|BOOTP\/DHCP|dhcp6|SNMP|\{ ?SNMPv|C="|GetRequest|GetNextRequest|TFTP, length|BFDv\d|BFD,|LISP-|LMPv\d|LSP-PING|LDP, |RIPv\d|RIPng|ripng|HSRPv\d|VXLAN|OTV,|Geneve|GTP|l2tp:|RADIUS|sFlow|OLSRv\d|babel|hncp|AHCP|SIP|SYSLOG|NBT UDP|NetBIOS|isakmp|NONESP-encap|UDP-encap|isakmp-nat-keep-alive|auto-rp|aodv|lwres|kerberos|rx |TSP_|\(tsp_type|MPLS \(|BCM-LI|LWAPP|CAPWAP|PTPv\d|SOMEIP|zephyr|ZMTP|zmtp|NetFlow|RTP|rtp|rtcp|rtsp|quic|udp\/|sr |rr |wb-|vat|cnfp|Teredo|ESP\(spi|LANE|PGM|OpenVPN|MSDPv?|XDMCP|CUPS|NSH|ISO-TSAP|coap|DTLS|\[!|\[\|(?:snmp|isakmp|domain|ntp|bootp|dhcp6|rip|tftp|radius|kerberos|l2tp|bfd|lisp|hsrp|vxlan|otv|sflow|ptp|lwres|babel|aodv|olsr|rx|zephyr|ldp|lspping|lmp|cnfp|nfs|syslog|sip|geneve|gtp|mpls|lwapp))/y;
 const NFS =
   /(?:\d{1,9} (?:null|getattr|setattr|root|lookup|readlink|read|writecache|write|create|remove|rename|link|symlink|mkdir|rmdir|readdir|readdirplus|fsstat|fsinfo|statfs|access|mknod|pathconf|commit|proc)\b|reply (?:ok|ERR|Unknown))/y;
 
 /** First words by protocol, for packets without ports. */
 const NAMES: readonly (readonly [words: RegExp, protocol: number])[] = [
-  [/ICMP6\b/y, 58],
-  [/ICMP\b/y, 1],
+  [/(?:\[[^\]]{1,80}\] ?)?ICMP6\b/y, 58],
+  [/(?:\[[^\]]{1,80}\] ?)?ICMP\b/y, 1],
   [/igmp\b/y, 2],
-  [/IP6? /y, 4],
   [/GREv\d|gre-proto-|gre \[/y, 47],
   [/ESP\(spi/y, 50],
   [/AH\(/y, 51],
@@ -35,13 +35,17 @@ const NAMES: readonly (readonly [words: RegExp, protocol: number])[] = [
   [/EIGRP\b/y, 88],
   [/egp: /y, 8],
   [/igrp: /y, 9],
-  [/mobility: /y, 135],
+  [/no next header/y, 59],
   [/sctp/y, 132],
   [/DCCP /y, 33],
 ];
 
 /** The protocol that the words prove; undefined when they leave a choice. */
-export function protocolOf(words: Words, ported: boolean): number | undefined {
+export function protocolOf(
+  words: Words,
+  family: Family | undefined,
+  ported: boolean,
+): number | undefined {
   if (starts(TCP, words)) return 6;
   if (starts(/sctp[ [(]/y, words)) return 132;
   if (starts(/DCCP[ (]/y, words)) return 33;
@@ -55,7 +59,9 @@ export function protocolOf(words: Words, ported: boolean): number | undefined {
   if (ported) return undefined;
   const raw = matchWords(/ip-proto-(\d{1,3})\b/y, words)?.[1];
   if (raw !== undefined) return Number(raw);
-  if (starts(/IP6 /y, words)) return 41;
+  // Behind IPv6 an Ethernet frame (143) is printed alike, so there the words prove nothing.
+  const inner = family === 4 ? matchWords(/IP(6?) /y, words)?.[1] : undefined;
+  if (inner !== undefined) return inner === "6" ? 41 : 4;
   if (starts(/[\d.]+ > [\d.]+: PGM/y, words)) return 113;
   // The name of the protocol alone: a later fragment, printed without -n.
   const alone = matchWords(/(tcp|udp|icmp|sctp|dccp)(?=\s*$)/y, words)?.[1];

@@ -124,12 +124,10 @@ class TcpdumpReader implements CaptureReader {
     while (next - start < RECORD_MAX && !this.#skipping) {
       const found = this.#lineAt(bytes, next, last);
       if (found === undefined) return last ? { record, next, lines } : undefined;
-      if (this.#skipping) {
-        // The overlong line is passed over by the main loop.
+      if (!addLine(record, found.line)) {
         this.#skipping = false;
         break;
       }
-      if (!addLine(record, found.line)) break;
       next = found.next;
       lines += 1;
     }
@@ -140,7 +138,9 @@ class TcpdumpReader implements CaptureReader {
   #append(record: TextRecord, batch: PacketBatch): boolean {
     const { head, packet, outcome } = record;
     const readable = outcome === "done" && head.link !== "unreadable";
-    const frame = packet.notIp === true ? undefined : frameOf(record.dump, packet);
+    // tcpdump dumps what it does not know, with its link header cut off: such bytes are no packet.
+    const isIp = head.link === "ipv4" || head.link === "ipv6";
+    const frame = isIp ? frameOf(record.dump, packet) : undefined;
     if (frame === undefined && !readable) {
       this.#log.unreadableLine(record.first, this.#number, head.rest, reasonOf(record));
       return true;
