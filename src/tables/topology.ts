@@ -19,7 +19,7 @@ const INFERRED_BITS: Readonly<Record<Family, number>> = { 4: 16, 6: 64 };
  * node's own loopback, and the way out.
  *
  * @param node undefined: all nodes judged as one; then every node's address is `local`, with the node
- *   that has it, and the interface by which the others reach it
+ *   that has it
  */
 export function compileTopology(
   snapshot: Snapshot,
@@ -40,12 +40,12 @@ export function compileTopology(
     }
   }
   for (const { name, addresses } of snapshot.nodeByName.values()) {
-    const own = node === name;
+    const local = node === undefined || node === name;
     for (const address of addresses) {
       routes.add({
         prefix: hostPrefix(address),
-        kind: own || node === undefined ? "local" : "unicast",
-        interface: own ? "" : NODE_INTERFACE,
+        kind: local ? "local" : "unicast",
+        interface: local ? "" : NODE_INTERFACE,
         node: name,
         owner: `node ${name}`,
       });
@@ -84,7 +84,7 @@ export function compileTopology(
       owner: undefined,
     });
   }
-  return { routes: routes.sorted() };
+  return { routes: routes.sorted(), wholeCluster: node === undefined };
 }
 
 /**
