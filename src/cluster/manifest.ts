@@ -161,13 +161,15 @@ function reportMissing(
   onDiagnostic: OnDiagnostic,
 ): void {
   const present = value[key] !== undefined && value[key] !== null;
-  const near = Object.keys(value).find((other) => suggestionFor(other, [key]) !== undefined);
+  const near = present
+    ? undefined
+    : Object.keys(value).find((other) => suggestionFor(other, [key]) !== undefined);
   onDiagnostic({
     severity: "error",
     code: present ? "BAD_VALUE" : "MISSING_FIELD",
     message: present ? `${key} must be a string that is not empty` : `the object has no ${key}`,
     place: near === undefined ? placed.placeOf([key]) : placed.placeOf([near], "key"),
-    ...(near === undefined || near === key ? {} : { suggestion: `did you mean "${key}"?` }),
+    ...(near === undefined ? {} : { suggestion: `did you mean "${key}"?` }),
   });
 }
 

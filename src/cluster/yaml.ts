@@ -182,8 +182,9 @@ class Converter {
     for (const { key: keyNode, value } of node.items) {
       const key = isAlias(keyNode) ? this.convert(keyNode, depth + 1) : keyOf(keyNode);
       if (typeof key !== "string") {
-        const braces = isMap(keyNode) ? `: ${TEMPLATE_SENTENCE}` : "";
-        this.fail(keyNode, "BAD_YAML", `a key must be a string${braces}`);
+        const braces = isMap(keyNode) && keyNode.flow === true && node.flow === true;
+        const sentence = braces ? TEMPLATE_SENTENCE : "a key must be a string";
+        this.fail(braces ? node : keyNode, "BAD_YAML", sentence);
         continue;
       }
       if (key === "<<" && isScalar(keyNode) && keyNode.type === "PLAIN") {

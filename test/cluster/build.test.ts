@@ -1,0 +1,361 @@
+import { describe, expect, it } from "vitest";
+
+import { buildSnapshot } from "../../src/cluster/build.ts";
+import { endpointName } from "../../src/cluster/snapshot.ts";
+import { formatPrefix, parsePrefix } from "../../src/net/address.ts";
+import { address, load, texts, type Loaded } from "./load.ts";
+
+function pod(name: string, rest = "", metadata = ""): string {
+  return `{apiVersion: v1, kind: Pod, metadata: {name: ${name}, ${metadata}}, ${rest}}`;
+}
+
+function documents(...texts: string[]): string {
+  return texts.join("\n---\n");
+}
+
+const shown = ({ snapshot }: Loaded): string[] =>
+  snapshot.endpoints.map(
+    (one) =>
+      `${one.kind} ${endpointName(one)} of ${one.workload.kind} ${one.workload.name}: ${texts(one.addresses).join(" ")}`,
+  );
+
+describe("buildSnapshot, pods", () => {
+  it("reads what policies and routes need", () => {
+    const { snapshot, said } = load(`
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop, labels: {app: web}}
+spec:
+  nodeName: n1
+  serviceAccountName: runner
+  containers:
+  - ports: [{containerPort: 80, name: http}, {containerPort: 53, protocol: UDP, name: dns}, {containerPort: 9}]
+  initContainers:
+  - ports: [{containerPort: 81, name: setup}]
+status: {phase: Running, podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}, {ip: "fd00::1"}], hostIP: 192.0.2.1}
+`);
+    expect(said).toEqual([]);
+    const [endpoint] = snapshot.endpoints;
+    expect(endpoint).toMatchObject({
+      namespace: "shop",
+      name: "web",
+      kind: "Pod",
+      workload: { kind: "Pod", name: "web" },
+      serviceAccount: "runner",
+      node: "n1",
+      ports: [
+        { name: "http", protocol: "TCP", port: 80 },
+        { name: "dns", protocol: "UDP", port: 53 },
+        { name: "setup", protocol: "TCP", port: 81 },
+      ],
+      place: { file: "a.yaml", line: 2, column: 1 },
+    });
+    expect(texts(endpoint!.addresses)).toEqual(["10.0.0.1", "fd00::1"]);
+  });
+
+  it("leaves finished pods out and puts host-network pods aside", () => {
+    const loaded = load(
+      documents(
+        pod("done", "status: {phase: Succeeded, podIP: 10.0.0.1}"),
+        pod("failed", "status: {phase: Failed, podIP: 10.0.0.1}"),
+        pod("proxy", "spec: {hostNetwork: true, nodeName: n1}, status: {podIP: 192.0.2.1}"),
+        pod("stripped", "status: {podIP: 192.0.2.1, hostIP: 192.0.2.1}"),
+        pod("pending", "status: {phase: Pending}"),
+        pod("bare"),
+      ),
+    );
+    expect(shown(loaded)).toEqual([
+      "Pod default/bare of Pod bare: ",
+      "Pod default/pending of Pod pending: ",
+    ]);
+    expect(loaded.snapshot.hostNetworkPods.map(({ name, node }) => [name, node])).toEqual([
+      ["proxy", "n1"],
+      ["stripped", undefined],
+    ]);
+    expect(loaded.said).toEqual([]);
+  });
+
+  it("lets a terminating pod keep its address until another has it", () => {
+    const going = "deletionTimestamp: '2026-01-01T00:00:00Z'";
+    expect(shown(load(pod("old", "status: {podIP: 10.0.0.1}", going)))).toEqual([
+      "Pod default/old of Pod old: 10.0.0.1",
+    ]);
+    const both = documents(
+      pod("old", "status: {podIP: 10.0.0.1}", going),
+      pod("new", "status: {podIP: 10.0.0.1}"),
+    );
+    expect(load(both).said).toEqual([]);
+    expect(shown(load(both))).toEqual([
+      "Pod default/new of Pod new: 10.0.0.1",
+      "Pod default/old of Pod old: ",
+    ]);
+  });
+
+  it.each([
+    [
+      "containers: [{ports: [{containerPort: []}]}]",
+      "spec.containers[0].ports[0].containerPort: must be a whole number, not a list [BAD_VALUE]",
+    ],
+    [
+      "containers: [{ports: [{containerPort: 0}]}]",
+      "spec.containers[0].ports[0].containerPort: 0 is no port: 1 to 65535 [BAD_PORT]",
+    ],
+    [
+      "containers: [{ports: [{containerPort: 1, protocol: tcp}]}]",
+      'spec.containers[0].ports[0].protocol: "tcp" is no protocol: TCP, UDP or SCTP (did you mean "TCP"?) [BAD_VALUE]',
+    ],
+    ["containers: {}", "spec.containers: must be a list, not a map [BAD_VALUE]"],
+    ["hostNetwork: maybe", 'spec.hostNetwork: must be true or false, not "maybe" [BAD_VALUE]'],
+  ])("says what is wrong with spec {%s}", (spec, sentence) => {
+    const { said } = load(pod("a", `spec: {${spec}}`));
+    expect(said).toHaveLength(1);
+    expect(said[0]).toMatch(/^a\.yaml:1:\d+: error: /);
+    expect(said[0]).toContain(sentence);
+  });
+
+  it("refuses an address that is none", () => {
+    expect(load(pod("a", "status: {podIP: 10.0.0.256}")).said[0]).toContain(
+      'status.podIP: "10.0.0.256" is no IPv4 or IPv6 address [BAD_ADDRESS]',
+    );
+  });
+});
+
+describe("buildSnapshot, workloads", () => {
+  const template = "template: {metadata: {labels: {app: x}}, spec: {serviceAccountName: sa}}";
+  const workload = (kind: string, name: string, spec = template, metadata = ""): string => {
+    const api = kind === "Job" || kind === "CronJob" ? "batch/v1" : "apps/v1";
+    return `{apiVersion: ${api}, kind: ${kind}, metadata: {name: ${name}, ${metadata}}, spec: {${spec}}}`;
+  };
+  const ownedBy = (kind: string, name: string): string =>
+    `ownerReferences: [{kind: ${kind}, name: ${name}, controller: true}]`;
+
+  it.each(["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job"])(
+    "stands a %s without pods for the pods it would make",
+    (kind) => {
+      const { snapshot, said } = load(workload(kind, "x"));
+      expect(said).toEqual([]);
+      expect(snapshot.endpoints).toHaveLength(1);
+      expect(snapshot.endpoints[0]).toMatchObject({
+        kind,
+        workload: { kind, name: "x" },
+        serviceAccount: "sa",
+        addresses: [],
+      });
+      expect([...snapshot.endpoints[0]!.labels]).toEqual([["app", "x"]]);
+    },
+  );
+
+  it("finds the template of a CronJob two levels down", () => {
+    const { snapshot } = load(workload("CronJob", "x", `jobTemplate: {spec: {${template}}}`));
+    expect([...snapshot.endpoints[0]!.labels]).toEqual([["app", "x"]]);
+  });
+
+  it.each([
+    [
+      "Pod of Deployment by ReplicaSet",
+      [
+        workload("Deployment", "web"),
+        workload("ReplicaSet", "web-5d4", template, ownedBy("Deployment", "web")),
+        pod("web-5d4-abc", "", ownedBy("ReplicaSet", "web-5d4")),
+      ],
+      ["Pod default/web-5d4-abc of Deployment web: "],
+    ],
+    [
+      "absent ReplicaSet, proved by the hash label",
+      [
+        workload("Deployment", "web"),
+        pod("p", "", `${ownedBy("ReplicaSet", "web-5d4")}, labels: {pod-template-hash: 5d4}`),
+      ],
+      ["Pod default/p of Deployment web: "],
+    ],
+    [
+      "absent ReplicaSet, not proved",
+      [pod("p", "", ownedBy("ReplicaSet", "web-5d4"))],
+      ["Pod default/p of ReplicaSet web-5d4: "],
+    ],
+    [
+      "Pod of CronJob by Job",
+      [
+        workload("CronJob", "c"),
+        workload("Job", "c-1", template, ownedBy("CronJob", "c")),
+        pod("p", "", ownedBy("Job", "c-1")),
+      ],
+      ["Pod default/p of CronJob c: "],
+    ],
+    [
+      "ReplicaSet of a Deployment, no pod",
+      [
+        workload("Deployment", "web"),
+        workload("ReplicaSet", "web-5d4", template, ownedBy("Deployment", "web")),
+      ],
+      ["Deployment default/web of Deployment web: "],
+    ],
+    [
+      "ReplicaSet of an absent Deployment",
+      [workload("ReplicaSet", "web-5d4", template, ownedBy("Deployment", "web"))],
+      ["ReplicaSet default/web-5d4 of Deployment web: "],
+    ],
+    ["old revision", [workload("ReplicaSet", "web-1", `replicas: 0, ${template}`)], []],
+    [
+      "mirror of a static pod",
+      [pod("etcd", "", ownedBy("Node", "n1"))],
+      ["Pod default/etcd of Pod etcd: "],
+    ],
+    [
+      "owner of another API",
+      [pod("p", "", ownedBy("Rollout", "r"))],
+      ["Pod default/p of Rollout r: "],
+    ],
+    [
+      "finished pod of a Job",
+      [workload("Job", "j"), pod("p", "status: {phase: Succeeded}", ownedBy("Job", "j"))],
+      [],
+    ],
+    [
+      "ReplicaSet that owns itself",
+      [workload("ReplicaSet", "r", template, ownedBy("ReplicaSet", "r"))],
+      [],
+    ],
+  ])("groups pods under their top owner: %s", (_, objects, expected) => {
+    const loaded = load(documents(...objects));
+    expect(loaded.said).toEqual([]);
+    expect(shown(loaded)).toEqual(expected);
+    expect(shown(load(documents(...objects.toReversed())))).toEqual(expected);
+  });
+
+  it("gives the user's addresses to pods, workloads, and the only pod of a workload", () => {
+    const text = documents(
+      pod("a"),
+      workload("Deployment", "web"),
+      pod("db-0", "status: {podIP: 10.0.0.9}", ownedBy("StatefulSet", "db")),
+    );
+    const endpoints = [
+      { address: address("10.0.0.1"), name: "default/a" },
+      { address: address("10.0.0.2"), name: "default/web" },
+      { address: address("10.0.0.3"), name: "default/web" },
+      { address: address("fd00::9"), name: "default/db" },
+      { address: address("10.0.0.9"), name: "default/db-0" },
+    ];
+    const loaded = load(text, { endpoints });
+    expect(loaded.said).toEqual([]);
+    expect(shown(loaded)).toEqual([
+      "Pod default/a of Pod a: 10.0.0.1",
+      "Pod default/db-0 of StatefulSet db: 10.0.0.9 fd00::9",
+      "Deployment default/web of Deployment web: 10.0.0.2 10.0.0.3",
+    ]);
+    expect(
+      load(text, { endpoints: [{ address: address("10.0.0.1"), name: "default/wep" }] }).said,
+    ).toEqual([
+      'error: address 10.0.0.1 is given to default/wep: there is not exactly one pod or workload of that name (did you mean "default/web"?) [BAD_VALUE]',
+    ]);
+  });
+});
+
+describe("buildSnapshot, namespaces and nodes", () => {
+  it("labels every namespace with its name, and knows those that are only mentioned", () => {
+    const { snapshot } = load(
+      documents(
+        "{apiVersion: v1, kind: Namespace, metadata: {name: a, labels: {team: x}}}",
+        pod("p", "", "namespace: b"),
+        "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: n}, spec: {podSelector: {}}}",
+        "{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: hidden}}",
+      ),
+    );
+    const seen = [...snapshot.namespaceByName.values()];
+    expect(seen.map(({ name, labels, place }) => [name, [...labels], place?.line])).toEqual([
+      [
+        "a",
+        [
+          ["team", "x"],
+          ["kubernetes.io/metadata.name", "a"],
+        ],
+        1,
+      ],
+      ["b", [["kubernetes.io/metadata.name", "b"]], undefined],
+      ["default", [["kubernetes.io/metadata.name", "default"]], undefined],
+    ]);
+  });
+
+  it("reads a node's addresses, tunnel addresses and pod ranges", () => {
+    const { snapshot, said } = load(
+      `
+apiVersion: v1
+kind: Node
+metadata:
+  name: n1
+  labels: {zone: z}
+  annotations:
+    projectcalico.org/IPv4IPIPTunnelAddr: 10.65.0.1
+    projectcalico.org/IPv6VXLANTunnelAddr: "fd00:65::1"
+spec: {podCIDR: 10.65.0.0/24, podCIDRs: [10.65.0.0/24, "fd00:65::/64"]}
+status:
+  addresses: [{type: InternalIP, address: 192.0.2.1}, {type: Hostname, address: n1}, {type: ExternalIP, address: 198.51.100.1}]
+`,
+      {
+        clusterPrefixes: [parsePrefix("10.96.0.0/12")!.prefix, parsePrefix("10.65.0.0/24")!.prefix],
+      },
+    );
+    expect(said).toEqual([]);
+    const node = snapshot.nodeByName.get("n1");
+    expect(texts(node!.addresses)).toEqual([
+      "192.0.2.1",
+      "198.51.100.1",
+      "10.65.0.1",
+      "fd00:65::1",
+    ]);
+    expect(snapshot.clusterPrefixes.map(formatPrefix)).toEqual([
+      "10.96.0.0/12",
+      "10.65.0.0/24",
+      "fd00:65::/64",
+    ]);
+  });
+});
+
+describe("buildSnapshot, contradictions", () => {
+  it("names both holders of an address", () => {
+    const text = documents(
+      pod("a", "status: {podIP: 10.0.0.1}"),
+      pod("b", "status: {podIPs: [{ip: 10.0.0.2}, {ip: 10.0.0.1}]}"),
+      "{apiVersion: v1, kind: Service, metadata: {name: s}, spec: {clusterIP: 10.0.0.2}}",
+    );
+    expect(load(text).said).toEqual([
+      "a.yaml:3:1: error: Pod default/b has address 10.0.0.1, which Pod default/a at a.yaml:1:1 has too [ADDRESS_CONFLICT]",
+      "a.yaml:5:1: error: Service default/s has address 10.0.0.2, which Pod default/b at a.yaml:3:1 has too [ADDRESS_CONFLICT]",
+    ]);
+  });
+
+  it("lists the kinds that are not read once each, and refuses near misses of known ones", () => {
+    const of = (apiVersion: string, kind: string, name: string): string =>
+      `{apiVersion: ${apiVersion}, kind: ${kind}, metadata: {name: ${name}}}`;
+    const text = documents(
+      of("v1", "ConfigMap", "a"),
+      of("apps/v1", "Deploymnet", "a"),
+      of("v1", "ConfigMap", "b"),
+      of("v1", "ServiceAccount", "a"),
+      of("networking.k8s.io/v1", "NetworkPolcy", "a"),
+    );
+    expect(load(text).said).toEqual([
+      'a.yaml:3:29: error: there is no kind Deploymnet in apps/v1 (did you mean "Deployment"?) [UNSUPPORTED_KIND]',
+      'a.yaml:9:42: error: there is no kind NetworkPolcy in networking.k8s.io/v1 (did you mean "NetworkPolicy"?) [UNSUPPORTED_KIND]',
+      "a.yaml:1:1: warning: 2 objects of kind ConfigMap (v1) not read [FOREIGN_KIND]",
+      "a.yaml:7:1: warning: 1 object of kind ServiceAccount (v1) not read [FOREIGN_KIND]",
+    ]);
+  });
+
+  it("is the same whatever the order of the objects", () => {
+    const objects = [
+      pod("b", "status: {podIP: 10.0.0.2}"),
+      pod("a", "status: {podIP: 10.0.0.1}", "namespace: z"),
+      pod("c", "status: {podIP: 10.0.0.3}", "namespace: a"),
+    ];
+    const { objects: parsed } = load(documents(...objects));
+    const build = (list: typeof parsed): unknown =>
+      buildSnapshot(list, { clusterPrefixes: [], endpoints: [] }, () => undefined);
+    expect(build(parsed.toReversed())).toEqual(build(parsed));
+    expect(shown(load(documents(...objects)))).toEqual([
+      "Pod a/c of Pod c: 10.0.0.3",
+      "Pod default/b of Pod b: 10.0.0.2",
+      "Pod z/a of Pod a: 10.0.0.1",
+    ]);
+  });
+});

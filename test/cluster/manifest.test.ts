@@ -1,0 +1,116 @@
+import { describe, expect, it } from "vitest";
+
+import { load } from "./load.ts";
+
+const identities = (text: string): string[] =>
+  load(text).objects.map(
+    ({ kind, metadata: { namespace, name } }) => `${kind} ${namespace}/${name}`,
+  );
+
+describe("parseManifests", () => {
+  it("unrolls documents, Lists, typed lists and lists in lists", () => {
+    const text = `
+apiVersion: v1
+kind: List
+items:
+- {apiVersion: v1, kind: Pod, metadata: {name: a}}
+- apiVersion: v1
+  kind: PodList
+  items:
+  - metadata: {name: b, namespace: x}
+---
+apiVersion: v1
+kind: NamespaceList
+items:
+- {apiVersion: v1, kind: Namespace, metadata: {name: x}}
+---
+{apiVersion: v1, kind: List, items: []}
+---
+{apiVersion: v1, kind: List, items: null}
+`;
+    expect(identities(text)).toEqual(["Pod default/a", "Pod x/b", "Namespace /x"]);
+    expect(load(text).said).toEqual([]);
+  });
+
+  it("reads JSON, and knows the places in it", () => {
+    const text =
+      '{"apiVersion": "v1", "kind": "PodList",\n "items": [\n  {"metadata": {"name": "a"}}]}';
+    const [pod] = load(text).objects;
+    expect(pod?.kind).toBe("Pod");
+    expect(pod?.placeOf(["metadata", "name"])).toEqual({ file: "a.yaml", line: 3, column: 25 });
+  });
+
+  it("takes a kind that ends in List but has no items as an object", () => {
+    expect(identities("apiVersion: x.io/v1\nkind: AllowList\nmetadata: {name: a}\n")).toEqual([
+      "AllowList default/a",
+    ]);
+  });
+
+  it("keeps labels whatever their keys", () => {
+    const labels = "{__proto__: a, constructor: b, toString: c, d: null}";
+    const { objects } = load(`{apiVersion: v1, kind: Pod, metadata: {name: a, labels: ${labels}}}`);
+    expect([...objects[0]!.metadata.labels]).toEqual([
+      ["__proto__", "a"],
+      ["constructor", "b"],
+      ["toString", "c"],
+      ["d", ""],
+    ]);
+  });
+
+  const pod = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n";
+  it.each([
+    ["", "a.yaml: warning: the file has no objects [EMPTY_FILE]"],
+    ["- a\n", "a.yaml:1:1: warning: not a Kubernetes object but a list: not read [FOREIGN_KIND]"],
+    [
+      "replicas: 3\n",
+      "a.yaml:1:1: warning: not a Kubernetes object but a map with neither apiVersion nor kind: not read [FOREIGN_KIND]",
+    ],
+    [
+      "hello\n",
+      "a.yaml:1:1: error: a document must be a Kubernetes object: a map with apiVersion and kind [BAD_YAML]",
+    ],
+    [
+      "apiVersion: v1\nkindt: PodList\nitems: []\n",
+      'a.yaml:2:1: error: the object has no kind (did you mean "kind"?) [MISSING_FIELD]',
+    ],
+    [
+      "kind: Pod\nmetadata: {name: a}\n",
+      "a.yaml:1:1: error: the object has no apiVersion [MISSING_FIELD]",
+    ],
+    [
+      "apiVersion: v1\nkind: 3\n",
+      "a.yaml:2:7: error: kind must be a string that is not empty [BAD_VALUE]",
+    ],
+    [
+      "apiVersion: v1\nkind: Pod\nmetadata: {}\n",
+      "a.yaml:3:11: error: metadata.name: the object has no name [MISSING_FIELD]",
+    ],
+    [
+      `${pod}  labels:\n    version: 1.0\n`,
+      "a.yaml:6:14: error: metadata.labels.version: must be a string, not the number 1: put it in quotes [BAD_VALUE]",
+    ],
+    [
+      `${pod}  namespace: on\n`,
+      "a.yaml:5:14: error: metadata.namespace: must be a string, not the boolean true: put it in quotes [BAD_VALUE]",
+    ],
+    [
+      `${pod}---\n${pod}  namespace: default\n`,
+      "a.yaml:9:9: error: Pod default/a is already at a.yaml:1:1 [DUPLICATE_OBJECT]",
+    ],
+  ])("says of %j what is wrong", (text, sentence) => {
+    expect(load(text).said).toEqual([sentence]);
+  });
+
+  it("finds duplicates across files", () => {
+    expect(load({ "a.yaml": pod, "b.yaml": pod }).said).toEqual([
+      "b.yaml:4:9: error: Pod default/a is already at a.yaml:1:1 [DUPLICATE_OBJECT]",
+    ]);
+  });
+
+  it("does not mind how kinds look that nobody reads", () => {
+    const secret = "apiVersion: v1\nkind: Secret\nmetadata: {labels: {a: 1}}\n";
+    expect(load(`${secret}---\n${secret}`).said).toEqual([
+      "a.yaml:1:1: warning: 2 objects of kind Secret (v1) not read [FOREIGN_KIND]",
+    ]);
+  });
+});

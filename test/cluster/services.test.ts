@@ -1,0 +1,224 @@
+import { describe, expect, it } from "vitest";
+
+import { formatAddress } from "../../src/net/address.ts";
+import { load, texts } from "./load.ts";
+
+const service = (spec: string, name = "web"): string =>
+  `{apiVersion: v1, kind: Service, metadata: {name: ${name}}, spec: {${spec}}}`;
+const slice = (name: string, body: string): string =>
+  `{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: ${name}, labels: {kubernetes.io/service-name: web}}, ${body}}`;
+const pod = (name: string, address: string, rest = ""): string =>
+  `{apiVersion: v1, kind: Pod, metadata: {name: ${name}, labels: {app: web}}, spec: {containers: [{ports: [{name: http, containerPort: 8080}]}]}, status: {podIP: "${address}", ${rest}}}`;
+
+/** The first port's backends, or the missing fact. */
+function backends(...objects: string[]): string {
+  const { snapshot, said } = load(objects.join("\n---\n"));
+  expect(said).toEqual([]);
+  const [port] = snapshot.services[0]!.ports;
+  if (port!.missing !== undefined) {
+    expect(port!.backends).toEqual([]);
+    return port!.missing;
+  }
+  return port!.backends.map(({ address, port }) => `${formatAddress(address)}>${port}`).join(" ");
+}
+
+describe("readServices", () => {
+  it("reads virtual addresses, types and ports with their defaults", () => {
+    const { snapshot } = load(
+      [
+        service(
+          'clusterIP: 10.96.0.1, clusterIPs: [10.96.0.1, "fd00::1"], ports: [{port: 80, name: http}, {port: 53, protocol: UDP, name: dns}]',
+          "a",
+        ),
+        service("clusterIP: 10.96.0.2, type: NodePort, ports: [{port: 80}]", "b"),
+        service("clusterIP: None", "c"),
+        service("type: ExternalName, externalName: x.example", "d"),
+        service("ports: [{port: 80}]", "e"),
+      ].join("\n---\n"),
+    );
+    expect(
+      snapshot.services.map(({ name, type, clusterAddresses, ports }) => [
+        name,
+        type,
+        texts(clusterAddresses).join(),
+        ports.map(({ name, protocol, port }) => `${name} ${protocol} ${port}`).join(),
+      ]),
+    ).toEqual([
+      ["a", "ClusterIP", "10.96.0.1,fd00::1", "http TCP 80,dns UDP 53"],
+      ["b", "NodePort", "10.96.0.2", "undefined TCP 80"],
+      ["c", "ClusterIP", "", ""],
+      ["d", "ExternalName", "", ""],
+      ["e", "ClusterIP", "", "undefined TCP 80"],
+    ]);
+  });
+
+  const plain = service(
+    "clusterIP: 10.96.0.1, selector: {app: web}, ports: [{port: 80, targetPort: http}]",
+  );
+  const ports = "addressType: IPv4, ports: [{port: 8080}]";
+
+  it.each([
+    [
+      "ready by default",
+      "{addresses: [10.0.0.2]}, {addresses: [10.0.0.1]}",
+      "10.0.0.1>8080 10.0.0.2>8080",
+    ],
+    [
+      "not ready ones left out",
+      "{addresses: [10.0.0.1], conditions: {ready: false}}, {addresses: [10.0.0.2]}",
+      "10.0.0.2>8080",
+    ],
+    [
+      "terminating ones only if none is ready",
+      "{addresses: [10.0.0.1], conditions: {ready: false, serving: true, terminating: true}}, {addresses: [10.0.0.2], conditions: {ready: false, serving: false}}",
+      "10.0.0.1>8080",
+    ],
+    [
+      "terminating ones not beside a ready one",
+      "{addresses: [10.0.0.1], conditions: {ready: false, serving: true, terminating: true}}, {addresses: [10.0.0.2], conditions: {ready: true}}",
+      "10.0.0.2>8080",
+    ],
+    [
+      "none usable: refused, and that is known",
+      "{addresses: [10.0.0.1], conditions: {ready: false}}",
+      "",
+    ],
+    ["no endpoints: refused, and that is known", "", ""],
+  ])("takes EndpointSlices first: %s (KP-5)", (_, endpoints, expected) => {
+    expect(
+      backends(plain, slice("s", `${ports}, endpoints: [${endpoints}]`), pod("p", "10.0.0.9")),
+    ).toBe(expected);
+  });
+
+  it("joins slices, chooses within each family, and drops names and doubles", () => {
+    const dying = "conditions: {ready: false, serving: true, terminating: true}";
+    expect(
+      backends(
+        plain,
+        slice(
+          "a",
+          `${ports}, endpoints: [{addresses: [10.0.0.1]}, {addresses: [10.0.0.2], ${dying}}]`,
+        ),
+        slice("b", `${ports}, endpoints: [{addresses: [10.0.0.1]}, {addresses: [9.0.0.1]}]`),
+        slice(
+          "c",
+          `addressType: IPv6, ports: [{port: 8080}], endpoints: [{addresses: ["fd00::2"], ${dying}}]`,
+        ),
+        slice(
+          "d",
+          "addressType: FQDN, ports: [{port: 8080}], endpoints: [{addresses: [x.example]}]",
+        ),
+      ),
+    ).toBe("9.0.0.1>8080 10.0.0.1>8080 fd00::2>8080");
+  });
+
+  it("matches ports by name and protocol", () => {
+    const named = service(
+      "ports: [{port: 53, name: dns, protocol: UDP}, {port: 53, name: dns-tcp}]",
+    );
+    const body =
+      "ports: [{port: 5353, name: dns, protocol: UDP}, {port: 5354, name: dns-tcp}], endpoints: [{addresses: [10.0.0.1]}]";
+    const { snapshot } = load(`${named}\n---\n${slice("s", body)}`);
+    expect(
+      snapshot.services[0]!.ports.map(({ backends }) => backends.map(({ port }) => port)),
+    ).toEqual([[5353], [5354]]);
+  });
+
+  it("takes Endpoints when there is no slice, without the addresses that are not ready", () => {
+    const object =
+      "{apiVersion: v1, kind: Endpoints, metadata: {name: web}, subsets: [{ports: [{port: 8080}], addresses: [{ip: 10.0.0.1}], notReadyAddresses: [{ip: 10.0.0.2}]}]}";
+    expect(backends(plain, object, pod("p", "10.0.0.9"))).toBe("10.0.0.1>8080");
+    const empty = slice("s", `${ports}, endpoints: null`);
+    expect(backends(plain, object, empty)).toBe("");
+  });
+
+  const notReady = "conditions: [{type: Ready, status: 'False'}]";
+  it.each([
+    [
+      "a named port",
+      plain,
+      [pod("a", "10.0.0.2"), pod("b", "10.0.0.1")],
+      "10.0.0.1>8080 10.0.0.2>8080",
+    ],
+    [
+      "a number",
+      service("selector: {app: web}, ports: [{port: 80, targetPort: 81}]"),
+      [pod("a", "10.0.0.1")],
+      "10.0.0.1>81",
+    ],
+    [
+      "the port itself",
+      service("selector: {app: web}, ports: [{port: 80}]"),
+      [pod("a", "10.0.0.1")],
+      "10.0.0.1>80",
+    ],
+    [
+      "a name that no pod has",
+      service("selector: {app: web}, ports: [{port: 80, targetPort: nope}]"),
+      [pod("a", "10.0.0.1")],
+      "",
+    ],
+    [
+      "pods that are not ready",
+      plain,
+      [pod("a", "10.0.0.1", notReady), pod("b", "fd00::2")],
+      "fd00::2>8080",
+    ],
+    [
+      "not ready but published",
+      service("publishNotReadyAddresses: true, selector: {app: web}, ports: [{port: 80}]"),
+      [pod("a", "10.0.0.1", notReady)],
+      "10.0.0.1>80",
+    ],
+    [
+      "finished pods",
+      plain,
+      [pod("a", "10.0.0.1", "phase: Succeeded"), pod("b", "10.0.0.2")],
+      "10.0.0.2>8080",
+    ],
+    ["nobody", plain, [], "it has no EndpointSlice, and its selector chooses no pod"],
+    [
+      "no selector",
+      service("ports: [{port: 80}]"),
+      [pod("a", "10.0.0.1")],
+      "it has no EndpointSlice, and its selector chooses no pod",
+    ],
+    [
+      "a pod without address",
+      plain,
+      [pod("a", "10.0.0.1"), pod("b", "")],
+      "it has no EndpointSlice, and Pod b has no address",
+    ],
+    [
+      "a pod that waits for its address",
+      plain,
+      [pod("a", "10.0.0.1"), pod("b", "", "phase: Pending")],
+      "10.0.0.1>8080",
+    ],
+    [
+      "local traffic only",
+      service("internalTrafficPolicy: Local, selector: {app: web}, ports: [{port: 80}]"),
+      [pod("a", "10.0.0.1")],
+      "internalTrafficPolicy is Local, and which backends a client's node has is not modelled",
+    ],
+  ])("falls back on the selector: %s", (_, object, pods, expected) => {
+    expect(backends(object, ...pods)).toBe(expected);
+  });
+
+  it.each([
+    [
+      "type: Clusterip",
+      'spec.type: "Clusterip" is no Service type: one of ClusterIP, NodePort, LoadBalancer, ExternalName (did you mean "ClusterIP"?) [BAD_VALUE]',
+    ],
+    [
+      "clusterIP: 10.96.0.300",
+      'spec.clusterIP: "10.96.0.300" is no IPv4 or IPv6 address [BAD_ADDRESS]',
+    ],
+    ["ports: [{name: x}]", "spec.ports[0].port: is required [MISSING_FIELD]"],
+    ["ports: [{port: 70000}]", "spec.ports[0].port: 70000 is no port: 1 to 65535 [BAD_PORT]"],
+  ])("says what is wrong with {%s}", (spec, sentence) => {
+    const { said } = load(service(spec));
+    expect(said).toHaveLength(1);
+    expect(said[0]).toContain(sentence);
+  });
+});
