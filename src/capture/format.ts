@@ -2,7 +2,7 @@
  * What a capture format is, and the batch that its reader fills. Readers scan bytes that already lie
  * in the matcher's memory and write packet records beside them: no packet becomes an object.
  */
-import type { Address } from "../net/address.ts";
+import type { Address, Family } from "../net/address.ts";
 import type { OnDiagnostic } from "../errors.ts";
 import type { PacketBatch } from "./batch.ts";
 
@@ -25,7 +25,7 @@ export interface ReaderOptions {
   readonly file: string;
   readonly onDiagnostic: OnDiagnostic;
   /** Finds the address of a host name in a text capture; undefined when nobody knows it. */
-  readonly resolveName?: (name: string) => Address | undefined;
+  readonly resolveName?: (name: string, family?: Family) => Address | undefined;
 }
 
 /** An interface that the capture names. */

@@ -2,15 +2,9 @@
  * Flows and totals gathered from single verdicts, for when only some packets are reported: the matcher's
  * own counts are of every packet.
  */
+import type { Oddities } from "../capture/record.ts";
 import { formatAddress } from "../net/address.ts";
 import type { FlowVerdict, PacketVerdict, RuleRef, Totals, Tuple } from "../engine/verdict.ts";
-
-/** What the packet record says beside the verdict. */
-export interface Oddities {
-  readonly fragment: boolean;
-  readonly malformed: boolean;
-  readonly truncated: boolean;
-}
 
 /** A flow being counted. */
 interface Counted {
@@ -31,6 +25,7 @@ export class FlowCollector {
     truncated: 0,
     duplicates: 0,
     midstream: 0,
+    flowsLost: 0,
   };
 
   /** Counts one packet. */

@@ -47,6 +47,7 @@ export function packetJson(packet: PacketVerdict, nature: CaptureNature): Json {
     outInterface: outInterfaceJson(packet),
     ...attributionJson(packet, nature),
     midstream: packet.midstream ? true : undefined,
+    observed: packet.observed ? true : undefined,
     duplicateOf: packet.duplicateOf,
     bytes: packet.bytes,
   };
@@ -69,6 +70,7 @@ export function replayJson(report: ReplayReport): Json {
     truncated: totals.truncated,
     duplicates: totals.duplicates,
     midstream: totals.midstream,
+    flowsLost: totals.flowsLost > 0 ? totals.flowsLost : undefined,
     partial: report.partial,
     flows: report.flows.map((flow) => flowJson(flow, report.nature)),
     rules: report.rules.map((rule) => ({

@@ -12,6 +12,12 @@ import type { RuleOrigin } from "../tables/model.ts";
 /** What a sentence is about: a packet or a flow, and its verdict. */
 export type Judged = Tuple & Judgement & { readonly reply?: boolean };
 
+const MISSING: Readonly<Record<CaptureNature, string>> = {
+  frames: "beyond the snap length",
+  text: "not in the capture's text",
+  question: "not given, and the policies depend on it: say --port PORT/PROTOCOL",
+};
+
 /** The policy a verdict points to. */
 export interface PolicyPoint {
   readonly policy: PolicyRef;
@@ -21,8 +27,8 @@ export interface PolicyPoint {
   readonly place: Place;
 }
 
-/** Where the facts of a packet come from: missing ones were cut off, or are not spelt out. */
-export type CaptureNature = "frames" | "text";
+/** Where the facts of a packet come from: missing ones were cut off, not spelt out, or not asked. */
+export type CaptureNature = "frames" | "text" | "question";
 
 /**
  * The rule a verdict is attributed to: for `allow` the last one that stands for a policy, for `drop`
@@ -78,8 +84,7 @@ export function policyPointOf(origin: RuleOrigin): PolicyPoint | undefined {
 
 /** Says in one sentence part why the verdict is what it is. */
 export function explainReason(judged: Judged, nature: CaptureNature = "frames"): string {
-  const missing = (what: string): string =>
-    nature === "frames" ? `${what} beyond the snap length` : `${what} not in the capture's text`;
+  const missing = (what: string): string => `${what} ${MISSING[nature]}`;
   switch (judged.reason) {
     case "rule":
       return explainRule(judged);
@@ -129,6 +134,8 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
       return `no tables for IPv${judged.family ?? "4 or IPv6"} were given`;
     case "too-many-rules":
       return "the walk visits more rules than one packet may cost";
+    case "no-node":
+      return `the manifests do not say on which node ${podWithoutNode(judged)} runs, and traffic with its own node is not policed`;
   }
 }
 
@@ -162,7 +169,9 @@ function explainRule(judged: Judged): string {
   const rule = decidingRule(judged);
   if (rule === undefined) return "no rule stops it";
   if (rule.rule === undefined) return `chain policy of ${rule.chain} in table ${rule.table}`;
-  return `rule ${rule.number} of chain ${rule.chain} in table ${rule.table}`;
+  const comment = rule.rule.matches.find((match) => match.kind === "comment");
+  const says = comment === undefined ? "" : `: ${comment.text}`;
+  return `rule ${rule.number} of chain ${rule.chain} in table ${rule.table}${says}`;
 }
 
 function explainIsolation(origin: RuleOrigin & { readonly kind: "isolation" }): string {
@@ -174,6 +183,12 @@ function explainIsolation(origin: RuleOrigin & { readonly kind: "isolation" }): 
 
 function nameOf(policy: PolicyRef): string {
   return `${policy.namespace}/${policy.name}`;
+}
+
+function podWithoutNode(judged: Judged): string {
+  const routes = [judged.sourceRoute, judged.destinationRoute];
+  const pod = routes.find((route) => route?.owner !== undefined && route.node === undefined);
+  return pod?.owner ?? "the pod";
 }
 
 function destinationText(judged: Judged): string {

@@ -172,7 +172,12 @@ function noteLines(report: ReplayReport, context: TextContext, palette: Palette)
     context.midstream === "cold"
       ? "midstream: first seen after their opening packet, judged as new (--midstream cold)"
       : "midstream: under way when the capture began, taken as allowed before (--midstream cold: not)";
+  // A drop where the capture shows the packet behind the filter: never hidden (semantics.md C-2).
+  const contradictions = report.flows
+    .filter((flow) => flow.verdict === "drop" && flow.observed)
+    .reduce((sum, flow) => sum + flow.packets, 0);
   const notes: readonly (readonly [number, string])[] = [
+    [contradictions, "contradictions: dropped here, but let through when they were captured"],
     [totals.verdicts.unfiltered, "unfiltered: not IP, or addressed to another host"],
     [totals.midstream, midstream],
     [totals.fragments, "fragments: judged by the ports of their first fragment"],

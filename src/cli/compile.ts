@@ -1,0 +1,88 @@
+/** The `compile` command: manifests in, the tables of a node out. */
+import { escapeControls } from "../errors.ts";
+import type { Json } from "../report/json.ts";
+import { policyJson, stringifyJson } from "../report/json.ts";
+import { policyPointOf } from "../report/reason.ts";
+import { ruleText } from "../report/trace.ts";
+import type { CompiledCluster } from "../tables/compile.ts";
+import { renderIpsets } from "../tables/ipset.ts";
+import { renderIptables } from "../tables/iptables.ts";
+import type { Ruleset, Table } from "../tables/model.ts";
+import { DiagnosticLog } from "./diagnostics.ts";
+import { EXIT_DONE } from "./failure.ts";
+import { loadCluster } from "./manifests.ts";
+import type { ClusterOptions } from "./options.ts";
+import { openSink } from "./output.ts";
+import type { Output } from "./output.ts";
+
+/** The formats of `compile -o`. */
+export type CompileFormat = "iptables-save" | "ip6tables-save" | "ipset-save" | "json";
+
+/** Options of `compile`. */
+export interface CompileOptions extends ClusterOptions {
+  readonly output?: readonly Output<CompileFormat>[];
+}
+
+/** Runs `compile` and gives its exit code. */
+export async function compile(options: CompileOptions): Promise<number> {
+  const log = new DiagnosticLog((text) => process.stderr.write(text));
+  const { compiled } = loadCluster(options, log);
+  const outputs = options.output ?? [{ format: "iptables-save", file: undefined }];
+  for (const { format, file } of outputs) {
+    const sink = openSink(file, options.filename);
+    await sink.write(formatTables(format, compiled));
+    await sink.finish();
+  }
+  return EXIT_DONE;
+}
+
+function formatTables(format: CompileFormat, compiled: CompiledCluster): string {
+  const [four, six] = compiled.rulesets;
+  switch (format) {
+    case "iptables-save":
+      return inert(renderIptables(four));
+    case "ip6tables-save":
+      return inert(renderIptables(six));
+    case "ipset-save":
+      return inert(renderIpsets([four, six]));
+    case "json":
+      return `${stringifyJson({ rulesets: compiled.rulesets.map(rulesetJson) }, 1)}\n`;
+  }
+}
+
+/** Chain and set names are derived and comments cleaned; this holds should one of them ever not be. */
+function inert(text: string): string {
+  return text.split("\n").map(escapeControls).join("\n");
+}
+
+function rulesetJson(ruleset: Ruleset): Json {
+  return {
+    family: ruleset.family,
+    tables: ruleset.tables.map((table) => tableJson(ruleset, table)),
+    sets: ruleset.sets.map((set) => ({
+      name: set.name,
+      kind: set.kind,
+      members: set.members.length,
+      description: set.origin?.description,
+    })),
+  };
+}
+
+function tableJson({ family }: Ruleset, table: Table): Json {
+  return {
+    name: table.name,
+    chains: table.chains.map((chain) => ({
+      name: chain.name,
+      policy: chain.policy,
+      rules: chain.rules.map((rule, index) => {
+        const point = rule.origin === undefined ? undefined : policyPointOf(rule.origin);
+        const ref = { family, table: table.name, chain: chain.name, number: index + 1, rule };
+        return {
+          number: ref.number,
+          rule: ruleText(ref),
+          policy: point === undefined ? undefined : policyJson(point),
+        };
+      }),
+    })),
+  };
+}

@@ -1,0 +1,129 @@
+/** The `explain` command: one packet, synthesised or of a capture, and its way through the tables. */
+import { appendOpening } from "../capture/opening.ts";
+import type { Matcher } from "../engine/matcher.ts";
+import type { PacketVerdict } from "../engine/verdict.ts";
+import type { CaptureNature } from "../report/reason.ts";
+import { explainPacket, explanationJson } from "../report/trace.ts";
+import { explanationText } from "../report/trace-text.ts";
+import { endpointFinder } from "../report/workload.ts";
+import { paletteFor } from "./color.ts";
+import { DiagnosticLog } from "./diagnostics.ts";
+import { findEnd, pairEnds, parsePort, standInAddresses } from "./explain-ends.ts";
+import { EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, Failure } from "./failure.ts";
+import { makeResolver } from "./hosts.ts";
+import { Interruption } from "./interruption.ts";
+import { loadCluster } from "./manifests.ts";
+import type { Cluster } from "./manifests.ts";
+import { loadClusterMatcher } from "./matcher.ts";
+import type { CaptureOptions, ClusterOptions } from "./options.ts";
+import { openSink } from "./output.ts";
+import type { Output } from "./output.ts";
+import { replayTraffic } from "./traffic.ts";
+
+/** Options of `explain`. */
+export interface ExplainOptions extends ClusterOptions, CaptureOptions {
+  readonly output?: readonly Output<"text" | "json">[];
+  readonly port?: string;
+  readonly packet?: number;
+}
+
+/** Runs `explain` and gives its exit code. */
+export async function explain(
+  from: string | undefined,
+  to: string | undefined,
+  options: ExplainOptions,
+): Promise<number> {
+  const log = new DiagnosticLog((text) => process.stderr.write(text));
+  const traced =
+    options.read.length > 0 || options.packet !== undefined
+      ? await traceCaptured(from, options, log)
+      : traceOpening(from, to, options, log);
+  const { cluster, matcher, packet, nature } = await traced;
+  const { snapshot, policies } = cluster;
+  const find = endpointFinder(snapshot);
+  const context = { snapshot, policies, find, nature };
+  const explanation = explainPacket(packet, matcher.trace(), context);
+  const inputs = [...options.read, ...options.filename];
+  for (const { format, file } of options.output ?? [{ format: "text", file: undefined }]) {
+    const sink = openSink(file, inputs);
+    const palette = paletteFor(sink, options.color);
+    await sink.write(
+      format === "json" ? explanationJson(explanation) : explanationText(explanation, palette),
+    );
+    await sink.finish();
+  }
+  return EXIT_DONE;
+}
+
+interface Traced {
+  readonly cluster: Cluster;
+  readonly matcher: Matcher;
+  readonly packet: PacketVerdict;
+  readonly nature: CaptureNature;
+}
+
+/** The opening packet of a connection that nobody captured. */
+function traceOpening(
+  from: string | undefined,
+  to: string | undefined,
+  options: ExplainOptions,
+  log: DiagnosticLog,
+): Traced {
+  if (from === undefined || to === undefined) {
+    throw new Failure("expected FROM and TO, or -r CAPTURE --packet N");
+  }
+  const cluster = loadCluster(options, log, (snapshot) =>
+    standInAddresses([findEnd(from, snapshot), findEnd(to, snapshot)]),
+  );
+  const { snapshot, compiled } = cluster;
+  const ends = pairEnds(findEnd(from, snapshot), findEnd(to, snapshot));
+  const asked =
+    options.port === undefined ? undefined : parsePort(options.port, ends.source.family);
+  const matcher = loadClusterMatcher(compiled, { ...options, tracePacket: 1 });
+  appendOpening(matcher.batch, {
+    ...ends,
+    protocol: asked?.protocol,
+    destinationPort: asked?.port,
+  });
+  matcher.replay();
+  return { cluster, matcher, packet: matcher.packetVerdict(0, []), nature: "question" };
+}
+
+/** A packet of a capture, after all that came before it. */
+async function traceCaptured(
+  from: string | undefined,
+  options: ExplainOptions,
+  log: DiagnosticLog,
+): Promise<Traced> {
+  const { packet: wanted } = options;
+  if (wanted === undefined) throw new Failure("-r needs --packet N: which packet to explain");
+  if (options.read.length === 0) throw new Failure("--packet needs a capture: -r FILE");
+  if (from !== undefined || options.port !== undefined) {
+    throw new Failure("a packet of the capture is explained: leave out FROM, TO and --port");
+  }
+  const cluster = loadCluster(options, log);
+  const resolveName = makeResolver(options.hosts, cluster.snapshot, log);
+  const matcher = loadClusterMatcher(cluster.compiled, { ...options, tracePacket: wanted });
+  const interruption = new Interruption();
+  let packet: PacketVerdict | undefined;
+  let last = 0;
+  const { nature, partial } = await replayTraffic({
+    capture: options,
+    matcher,
+    resolveName,
+    log,
+    interruption,
+    packetsMax: wanted,
+    onBatch: async ({ names }) => {
+      const { count } = matcher.batch;
+      last += count;
+      if (last === wanted) packet = matcher.packetVerdict(count - 1, names);
+      return last < wanted;
+    },
+  });
+  interruption.dispose();
+  if (packet !== undefined) return { cluster, matcher, packet, nature };
+  if (partial === "interrupted") throw new Failure("interrupted", EXIT_INTERRUPTED);
+  const sentence = `--packet ${wanted}: the capture has ${last} packets`;
+  throw new Failure(sentence, EXIT_USAGE);
+}

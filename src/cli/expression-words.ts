@@ -1,0 +1,16 @@
+/** The expression that a command line ends in, or a sentence with a caret below what is wrong in it. */
+import { escapeControls } from "../errors.ts";
+import { isExpressionError, parseExpression } from "../report/expression.ts";
+import type { Expression } from "../report/expression.ts";
+import { Failure } from "./failure.ts";
+
+/** Parses the last words of a command line; undefined when there are none. */
+export function readExpression(words: readonly string[]): Expression | undefined {
+  if (words.length === 0) return undefined;
+  const text = words.join(" ");
+  const parsed = parseExpression(text);
+  if (!isExpressionError(parsed)) return parsed;
+  const { message, column } = parsed;
+  const caret = `${" ".repeat(column - 1)}^`;
+  throw new Failure(`expression: ${message}\n  ${escapeControls(text)}\n  ${caret}`);
+}

@@ -1,0 +1,200 @@
+/**
+ * The commands, their options and their help; and the one place where what went wrong becomes an exit
+ * code and a sentence. A command's code is loaded when it is run.
+ */
+import { readFileSync } from "node:fs";
+import { basename } from "node:path";
+import { Command, CommanderError, Option } from "commander";
+import { InputError, escapeControls, formatDiagnostic } from "../errors.ts";
+import type { CompileOptions } from "./compile.ts";
+import type { ExplainOptions } from "./explain.ts";
+import { EXIT_BUG, EXIT_DONE, EXIT_USAGE, Failure } from "./failure.ts";
+import { addCaptureOptions, addClusterOptions, outputOption, positive } from "./options.ts";
+import { guardStandardOutput } from "./output.ts";
+import type { ReplayOptions } from "./replay.ts";
+
+/** Runs the command line and gives its exit code; never throws. */
+export async function main(argv: readonly string[]): Promise<number> {
+  guardStandardOutput();
+  let exitCode = EXIT_DONE;
+  const program = makeProgram(commandName(argv[1] ?? ""), (code) => {
+    exitCode = code;
+  });
+  try {
+    await program.parseAsync([...argv]);
+    return exitCode;
+  } catch (error) {
+    return failureCode(error);
+  }
+}
+
+/** kubectl runs `kubectl-netverdict` for `kubectl netverdict`. */
+function commandName(script: string): string {
+  return basename(script).startsWith("kubectl-") ? "kubectl netverdict" : "netverdict";
+}
+
+function makeProgram(name: string, finish: (exitCode: number) => void): Command {
+  const program = new Command(name)
+    .description(
+      "Replays captures against network policies and says for every packet why it passes.",
+    )
+    .version(readVersion(), "-V, --version", "print the version")
+    .helpOption("-h, --help", "print this help")
+    .helpCommand(false)
+    .showSuggestionAfterError(true)
+    .configureOutput({ writeErr: printUsageError })
+    .addHelpText(
+      "after",
+      `
+Examples:
+  ${name} replay -r traffic.pcapng -f policies/ -f cluster.yaml
+  ${name} explain -f cluster.yaml shop/web payments/api --port 8443/tcp
+  ${name} compile -f cluster.yaml --node worker-1 -o iptables-save
+
+Exit codes: 0 done, 1 a gate tripped, 2 wrong usage or input, 3 partial result`,
+    )
+    .exitOverride();
+  addReplay(program, name, finish);
+  addExplain(program, name, finish);
+  addCompile(program, name, finish);
+  return program;
+}
+
+function addReplay(program: Command, name: string, finish: (exitCode: number) => void): void {
+  const command = program
+    .command("replay")
+    .description("judge every packet of a capture")
+    .argument("[expression...]", "report only packets that match a tcpdump-style expression");
+  addClusterOptions(addCaptureOptions(command))
+    .addOption(outputOption(["text", "json", "ndjson"], "text (default), json or ndjson"))
+    .addOption(new Option("-c <n>", "stop after n packets").argParser(positive))
+    .addOption(
+      new Option("--fail-on <verdict>", "exit 1 when a packet gets this verdict; repeatable")
+        .choices(["drop", "unknown"])
+        .argParser(collectGate)
+        .default([], "none"),
+    )
+    .addHelpText(
+      "after",
+      `
+Expressions: host A, net A/BITS, port N, portrange N-M, each with src or dst; tcp, udp, sctp, icmp, icmp6,
+ip, ip6; and, or, not, parentheses. Every packet is judged, so that flows are followed; the expression
+chooses which are reported (rule counts stay those of all packets).
+
+Several captures are replayed in the order of their time; captures that overlap have to be merged first.
+
+Examples:
+  ${name} replay -r traffic.pcapng -f policies/ -f cluster.yaml
+  ${name} replay -r traffic.pcap.gz -f cluster.yaml -o json --fail-on drop port 53 and not host 10.0.0.1
+  tcpdump -i any -w - | ${name} replay -r - -f cluster.yaml -o ndjson`,
+    )
+    .action(async (expression: readonly string[], options: ReplayOptions) => {
+      const { replay } = await import("./replay.ts");
+      finish(await replay(expression, options));
+    });
+}
+
+function addExplain(program: Command, name: string, finish: (exitCode: number) => void): void {
+  const command = program
+    .command("explain")
+    .description("show the way of one packet, rule by rule, and the policy each rule comes from")
+    .argument("[from]", "namespace/pod, namespace/workload or an address")
+    .argument("[to]", "namespace/pod, namespace/workload, namespace/service or an address");
+  addClusterOptions(addCaptureOptions(command))
+    .option(
+      "--port <port/protocol>",
+      "8443/tcp, 53/udp, 9/sctp, icmp; without: any, where it does not matter",
+    )
+    .addOption(new Option("--packet <n>", "the n-th packet of the capture").argParser(positive))
+    .addOption(outputOption(["text", "json"], "text (default) or json"))
+    .addHelpText(
+      "after",
+      `
+A workload without pods gets a stand-in address of 192.0.2.0/24 (RFC 5737).
+
+Examples:
+  ${name} explain -f cluster.yaml shop/web payments/api --port 8443/tcp
+  ${name} explain -f cluster.yaml 203.0.113.9 shop/web --port 80/tcp
+  ${name} explain -f cluster.yaml -r traffic.pcapng --packet 17`,
+    )
+    .action(async (from: string | undefined, to: string | undefined, options: ExplainOptions) => {
+      const { explain } = await import("./explain.ts");
+      finish(await explain(from, to, options));
+    });
+}
+
+function addCompile(program: Command, name: string, finish: (exitCode: number) => void): void {
+  addClusterOptions(
+    program.command("compile").description("print the tables that the policies become"),
+  )
+    .addOption(
+      outputOption(
+        ["iptables-save", "ip6tables-save", "ipset-save", "json"],
+        "iptables-save (default), ip6tables-save, ipset-save or json",
+      ),
+    )
+    .addHelpText(
+      "after",
+      `
+Example:
+  ${name} compile -f cluster.yaml --node worker-1 -o ipset-save=sets -o iptables-save=rules`,
+    )
+    .action(async (options: CompileOptions) => {
+      const { compile } = await import("./compile.ts");
+      finish(await compile(options));
+    });
+}
+
+function collectGate(value: string, before: readonly string[]): string[] {
+  return [...before, value];
+}
+
+/** commander writes `error: ...`, and its suggestion on a line of its own. */
+function printUsageError(text: string): void {
+  const sentence = text.replace(/\n\((Did you mean .*\?)\)/, (_, hint: string) => ` (${hint})`);
+  process.stderr.write(sentence.startsWith("error:") ? `netverdict: ${sentence}` : sentence);
+}
+
+function failureCode(error: unknown): number {
+  if (error instanceof CommanderError) {
+    // Help and version end with 0; every usage error with 1, which means a finding here.
+    return error.exitCode === 0 ? EXIT_DONE : EXIT_USAGE;
+  }
+  if (error instanceof Failure) {
+    if (error.message !== "") {
+      const lines = error.message.split("\n").map(escapeControls).join("\n");
+      process.stderr.write(`netverdict: error: ${lines}\n`);
+    }
+    return error.exitCode;
+  }
+  if (error instanceof InputError) {
+    for (const diagnostic of error.diagnostics) {
+      process.stderr.write(`${formatDiagnostic(diagnostic)}\n`);
+    }
+    return EXIT_USAGE;
+  }
+  const what = error instanceof Error ? error.message : String(error);
+  const sentence = escapeControls(what.replace(/^bug: /, ""));
+  process.stderr.write(
+    `netverdict: bug: ${sentence}; please report it with the command and its input\n`,
+  );
+  if (process.env["NETVERDICT_TRACE"] !== undefined && error instanceof Error) {
+    process.stderr.write(`${error.stack ?? ""}\n`);
+  }
+  return EXIT_BUG;
+}
+
+/** package.json is two folders up from the sources, and three from the build. */
+function readVersion(): string {
+  for (const path of ["../../package.json", "../../../package.json"]) {
+    try {
+      const parsed: unknown = JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8"));
+      if (typeof parsed === "object" && parsed !== null && "version" in parsed) {
+        return String(parsed.version);
+      }
+    } catch {
+      // The other place it is.
+    }
+  }
+  return "unknown";
+}

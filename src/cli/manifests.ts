@@ -1,0 +1,156 @@
+/**
+ * Manifest files and folders to the compiled cluster. Everything wrong with them is printed; any error
+ * ends the command, because a policy that is half understood must not produce a verdict.
+ */
+import { readFileSync, readdirSync, realpathSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { detectFormat } from "../capture/index.ts";
+import { buildSnapshot } from "../cluster/build.ts";
+import { suggestionFor } from "../cluster/fields.ts";
+import { parseManifests } from "../cluster/manifest.ts";
+import type { ManifestText } from "../cluster/manifest.ts";
+import type { Snapshot } from "../cluster/snapshot.ts";
+import { checkPolicies } from "../policy/check.ts";
+import { lowerPolicies } from "../policy/index.ts";
+import type { Policy } from "../policy/model.ts";
+import { compileCluster } from "../tables/compile.ts";
+import type { CompiledCluster } from "../tables/compile.ts";
+import type { DiagnosticLog } from "./diagnostics.ts";
+import { Failure, systemErrorText } from "./failure.ts";
+import type { ClusterOptions, GivenAddress } from "./options.ts";
+
+/** What the manifests say. */
+export interface Cluster {
+  readonly snapshot: Snapshot;
+  readonly policies: readonly Policy[];
+  readonly compiled: CompiledCluster;
+}
+
+/** Gives addresses to endpoints that have none, where the command needs one. */
+export type GiveAddresses = (snapshot: Snapshot) => readonly GivenAddress[];
+
+const MANIFEST_NAME = /\.(ya?ml|json)$/i;
+/** Most bytes of one manifest file: a dump of a large cluster has some tens of MiB. */
+const MANIFEST_MAX = 512 * 1024 * 1024;
+
+/** Reads, builds and compiles what `-f` names. */
+export function loadCluster(
+  options: ClusterOptions,
+  log: DiagnosticLog,
+  give?: GiveAddresses,
+): Cluster {
+  if (options.filename.length === 0) {
+    throw new Failure("no manifests: name the policies and pods with -f PATH");
+  }
+  const texts = options.filename.flatMap((path) => readManifests(path));
+  for (const { file, text } of texts) log.addText(file, text);
+  const objects = parseManifests(texts, log.report);
+  const policies = lowerPolicies(objects, log.report);
+  const clusterPrefixes = options.clusterCidr;
+  let endpoints = options.endpoint;
+  let snapshot = buildSnapshot(objects, { clusterPrefixes, endpoints }, log.report);
+  stopOnErrors(log);
+  const given = give?.(snapshot) ?? [];
+  if (given.length > 0) {
+    endpoints = [...endpoints, ...given];
+    // What it reports was reported before.
+    snapshot = buildSnapshot(objects, { clusterPrefixes, endpoints }, () => undefined);
+  }
+  checkPolicies(policies, snapshot, log.report);
+  reportAbsences(snapshot, policies, log);
+  const node = checkNode(snapshot, options.node);
+  const compiled = compileCluster(snapshot, policies, { node }, log.report);
+  stopOnErrors(log);
+  return { snapshot, policies, compiled };
+}
+
+function stopOnErrors(log: DiagnosticLog): void {
+  if (log.errors > 0) throw new Failure("");
+}
+
+function reportAbsences(snapshot: Snapshot, policies: readonly Policy[], log: DiagnosticLog): void {
+  const said = new Set(log.found.map(({ code }) => code));
+  if (policies.length === 0 && !said.has("NO_POLICIES")) {
+    const message = "the manifests have no policy: everything is allowed";
+    log.report({ severity: "warning", code: "NO_POLICIES", message });
+  }
+  if (snapshot.endpoints.length === 0 && !said.has("NO_ENDPOINTS")) {
+    const message = "the manifests have no pod: no address can be told to be one";
+    log.report({ severity: "warning", code: "NO_ENDPOINTS", message });
+  }
+}
+
+/** Nodes have objects, or are only named by their pods. */
+function checkNode(snapshot: Snapshot, node: string | undefined): string | undefined {
+  if (node === undefined) return undefined;
+  const known = new Set(snapshot.nodeByName.keys());
+  for (const endpoint of snapshot.endpoints) {
+    if (endpoint.node !== undefined) known.add(endpoint.node);
+  }
+  if (known.has(node)) return node;
+  const suggestion = suggestionFor(node, [...known]);
+  const hint =
+    suggestion ??
+    (known.size === 0
+      ? "the manifests name no node"
+      : `there ${known.size === 1 ? "is" : "are"} ${[...known].slice(0, 5).join(", ")}`);
+  throw new Failure(`--node ${node}: there is no such node (${hint})`);
+}
+
+function readManifests(path: string): ManifestText[] {
+  if (path === "-") return [{ file: "-", text: decodeText("-", readBytes("-")) }];
+  let folder: boolean;
+  try {
+    folder = statSync(path).isDirectory();
+  } catch (error) {
+    throw new Failure(`${path}: ${systemErrorText(error)}`);
+  }
+  if (!folder) return [{ file: path, text: decodeText(path, readBytes(path)) }];
+  const files = listFolder(path, new Set());
+  if (files.length === 0) {
+    throw new Failure(`${path}: the folder has no *.yaml, *.yml or *.json file`);
+  }
+  return files.map((file) => ({ file, text: decodeText(file, readBytes(file)) }));
+}
+
+/** Manifests below a folder, ordered by path; folders that links lead to a second time are left out. */
+function listFolder(folder: string, seen: Set<string>): string[] {
+  try {
+    const real = realpathSync(folder);
+    if (seen.has(real)) return [];
+    seen.add(real);
+    const names = readdirSync(folder).sort();
+    return names.flatMap((name) => {
+      const path = join(folder, name);
+      if (statSync(path).isDirectory()) return listFolder(path, seen);
+      return MANIFEST_NAME.test(name) ? [path] : [];
+    });
+  } catch (error) {
+    throw new Failure(`${folder}: ${systemErrorText(error)}`);
+  }
+}
+
+function readBytes(path: string): Buffer {
+  try {
+    if (path !== "-" && statSync(path).size > MANIFEST_MAX) {
+      throw new Failure(`${path}: longer than ${MANIFEST_MAX} bytes, which no manifest is`);
+    }
+    return readFileSync(path === "-" ? 0 : path);
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+    throw new Failure(`${path}: ${systemErrorText(error)}`);
+  }
+}
+
+function decodeText(path: string, bytes: Buffer): string {
+  const format = detectFormat(bytes.subarray(0, 65536));
+  // Manifests may quote tcpdump's lines in comments: their name says what they are.
+  if (format !== undefined && !(format.name === "tcpdump" && MANIFEST_NAME.test(path))) {
+    throw new Failure(`${path}: this is a capture, not a manifest (did you mean -r ${path}?)`);
+  }
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new Failure(`${path}: not a manifest: it is not UTF-8 text`);
+  }
+}

@@ -1,0 +1,23 @@
+/** Loads the Wasm that the package carries, with a cluster's tables in it. */
+import { readFileSync } from "node:fs";
+import { loadMatcher } from "../engine/matcher.ts";
+import type { Matcher, MatcherOptions } from "../engine/matcher.ts";
+import type { CompiledCluster } from "../tables/compile.ts";
+import { EXIT_BUG, Failure, systemErrorCode } from "./failure.ts";
+
+/** Loads a matcher that judges by a compiled cluster. */
+export function loadClusterMatcher(compiled: CompiledCluster, options: MatcherOptions): Matcher {
+  const { rulesets, topology } = compiled;
+  return loadMatcher(readWasm(), { rulesets, topology }, options);
+}
+
+function readWasm(): Uint8Array<ArrayBuffer> {
+  // The package's own import map: the same from its sources and from its build.
+  const url = new URL(import.meta.resolve("#matcher.wasm"));
+  try {
+    return new Uint8Array(readFileSync(url));
+  } catch (error) {
+    if (systemErrorCode(error) !== "ENOENT") throw error;
+    throw new Failure("build/matcher.wasm is not there: run npm run build", EXIT_BUG);
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * The options that commands share, and how each one's value is read. A wrong value ends the command with
+ * the option's name and what was expected.
+ */
+import { InvalidArgumentError, Option } from "commander";
+import type { Command } from "commander";
+import { parseAddress, parsePrefix } from "../net/address.ts";
+import type { Address, Prefix } from "../net/address.ts";
+import type { Output } from "./output.ts";
+
+/** Options of every command that reads manifests. */
+export interface ClusterOptions {
+  readonly filename: readonly string[];
+  readonly node?: string;
+  readonly clusterCidr: readonly Prefix[];
+  readonly endpoint: readonly GivenAddress[];
+  readonly color?: boolean;
+}
+
+/** One `--endpoint ADDRESS=NAMESPACE/NAME`. */
+export interface GivenAddress {
+  readonly address: Address;
+  readonly name: string;
+}
+
+/** Options of every command that reads captures. */
+export interface CaptureOptions {
+  readonly read: readonly string[];
+  readonly inInterface?: string;
+  readonly hosts?: string;
+  readonly midstream: "cold" | "assume-established";
+  readonly conntrackMax: number;
+}
+
+const CONNTRACK_MAX = 262_144;
+
+/** Adds the options of a command that reads manifests. */
+export function addClusterOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        "-f, --filename <path>",
+        "manifests: a file, a folder (recursive) or - for standard input; repeatable",
+      )
+        .argParser(collect)
+        .default([], "none"),
+    )
+    .option("--node <name>", "judge from this node's point of view (default: all nodes as one)")
+    .addOption(
+      new Option(
+        "--cluster-cidr <cidr>",
+        "range of the cluster: its addresses that no object has are unknown, not outside; repeatable",
+      )
+        .argParser(collectPrefix)
+        .default([], "the nodes' pod CIDRs"),
+    )
+    .addOption(
+      new Option(
+        "--endpoint <address=namespace/name>",
+        "address of a pod or workload whose manifest has none; repeatable",
+      )
+        .argParser(collectEndpoint)
+        .default([], "none"),
+    )
+    .option("--color", "colours, whatever standard output is")
+    .option("--no-color", "no colours (NO_COLOR and FORCE_COLOR are heeded too)");
+}
+
+/** Adds the options of a command that reads captures. */
+export function addCaptureOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        "-r, --read <file>",
+        "capture: pcap, pcapng or tcpdump's text, also compressed; - for standard input; repeatable",
+      )
+        .argParser(collect)
+        .default([], "none"),
+    )
+    .option("--in-interface <name>", "ingress interface of packets whose capture names none")
+    .option("--hosts <file>", 'addresses of host names in text captures: lines "ADDRESS NAME..."')
+    .addOption(
+      new Option("--midstream <mode>", "flows that were under way when the capture began")
+        .choices(["cold", "assume-established"])
+        .default("assume-established"),
+    )
+    .addOption(
+      new Option("--conntrack-max <n>", "most flows that are followed at a time")
+        .argParser(positive)
+        .default(CONNTRACK_MAX),
+    );
+}
+
+/** Makes the `-o` option of a command from the formats it has; the first is the default. */
+export function outputOption<F extends string>(formats: readonly F[], help: string): Option {
+  const parse = (text: string, before: readonly Output<F>[] | undefined): Output<F>[] => {
+    const split = text.indexOf("=");
+    const name = split < 0 ? text : text.slice(0, split);
+    const format = formats.find((each) => each === name);
+    if (format === undefined) {
+      throw new InvalidArgumentError(`Allowed formats are ${formats.join(", ")}.`);
+    }
+    const file = split < 0 ? undefined : text.slice(split + 1);
+    if (file === "") throw new InvalidArgumentError("The file's name is missing behind =.");
+    const outputs = [...(before ?? []), { format, file }];
+    if (outputs.filter((output) => output.file === undefined).length > 1) {
+      throw new InvalidArgumentError("Only one output can go to standard output: use FORMAT=FILE.");
+    }
+    return outputs;
+  };
+  return new Option("-o, --output <format[=file]>", `${help}; repeatable`).argParser(parse);
+}
+
+/** Appends one value of a repeatable option. */
+export function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
+}
+
+/** Reads a whole number above zero. */
+export function positive(text: string): number {
+  const value = Number(text);
+  if (!/^\d{1,10}$/.test(text) || value < 1 || value > 0x7fffffff) {
+    throw new InvalidArgumentError("Expected a whole number above zero.");
+  }
+  return value;
+}
+
+function collectPrefix(text: string, before: readonly Prefix[]): Prefix[] {
+  const parsed = parsePrefix(text);
+  if (parsed === undefined) throw new InvalidArgumentError("Expected ADDRESS/BITS.");
+  return [...before, parsed.prefix];
+}
+
+function collectEndpoint(text: string, before: readonly GivenAddress[]): GivenAddress[] {
+  const [addressText = "", name = "", ...rest] = text.split("=");
+  const address = parseAddress(addressText);
+  if (address === undefined || rest.length > 0 || !/^[^/]+\/[^/]+$/.test(name)) {
+    throw new InvalidArgumentError("Expected ADDRESS=NAMESPACE/NAME.");
+  }
+  return [...before, { address, name }];
+}

@@ -1,0 +1,140 @@
+/**
+ * Where results go: standard output with back-pressure, or a file that appears whole or not at all.
+ */
+import {
+  closeSync,
+  fsyncSync,
+  openSync,
+  realpathSync,
+  renameSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { EXIT_DONE, EXIT_OUTPUT, Failure, systemErrorCode, systemErrorText } from "./failure.ts";
+
+/** One `-o FORMAT[=FILE]`. */
+export interface Output<F extends string> {
+  readonly format: F;
+  /** Undefined: standard output. */
+  readonly file: string | undefined;
+}
+
+/** Receives the text of one output. */
+export interface Sink {
+  /** People may look at it as it is written: colours are possible. */
+  readonly colorful: boolean;
+  /** Resolves when more can be taken. */
+  write(text: string): Promise<void>;
+  /** Makes the output final. */
+  finish(): Promise<void>;
+  /** Removes what was written so far, where that is possible; never throws. */
+  abandon(): void;
+}
+
+/**
+ * Opens an output.
+ *
+ * @param inputs files that were named as inputs: none of them is overwritten
+ */
+export function openSink(file: string | undefined, inputs: readonly string[]): Sink {
+  if (file === undefined) return new StandardOutput();
+  if (inputs.some((input) => sameFile(input, file))) {
+    throw new Failure(`${file}: the output would overwrite an input`);
+  }
+  return new FileOutput(file);
+}
+
+class StandardOutput implements Sink {
+  readonly colorful = true;
+
+  async write(text: string): Promise<void> {
+    const { stdout } = process;
+    if (text === "" || stdout.write(text)) return;
+    await new Promise<void>((resolve) => stdout.once("drain", resolve));
+  }
+
+  finish(): Promise<void> {
+    return new Promise((resolve) => process.stdout.write("", () => resolve()));
+  }
+
+  abandon(): void {
+    // What was printed is printed.
+  }
+}
+
+/** Written under another name in the same folder, then renamed. */
+class FileOutput implements Sink {
+  readonly colorful = false;
+  readonly #file: string;
+  readonly #temporary: string;
+  readonly #descriptor: number;
+
+  constructor(file: string) {
+    this.#file = file;
+    this.#temporary = join(dirname(file), `.${basename(file)}.${process.pid}.partial`);
+    try {
+      // Exclusive: a link or file that lies there is refused, not followed.
+      this.#descriptor = openSync(this.#temporary, "wx");
+    } catch (error) {
+      throw refusal(file, error);
+    }
+  }
+
+  async write(text: string): Promise<void> {
+    try {
+      const bytes = Buffer.from(text);
+      for (let at = 0; at < bytes.length;) at += writeSync(this.#descriptor, bytes, at);
+    } catch (error) {
+      this.abandon();
+      throw refusal(this.#file, error);
+    }
+  }
+
+  async finish(): Promise<void> {
+    try {
+      fsyncSync(this.#descriptor);
+      closeSync(this.#descriptor);
+      renameSync(this.#temporary, this.#file);
+    } catch (error) {
+      this.abandon();
+      throw refusal(this.#file, error);
+    }
+  }
+
+  abandon(): void {
+    try {
+      unlinkSync(this.#temporary);
+    } catch {
+      // It is gone already, or the folder is: there is nothing left to clean.
+    }
+  }
+}
+
+/**
+ * Ends the process quietly when the reader of standard output goes away (`| head`), and with one
+ * sentence when it cannot be written.
+ */
+export function guardStandardOutput(): void {
+  process.stdout.on("error", (error) => {
+    if (systemErrorCode(error) === "EPIPE") process.exit(EXIT_DONE);
+    process.stderr.write(
+      `netverdict: error: standard output cannot be written: ${systemErrorText(error)}\n`,
+    );
+    process.exit(EXIT_OUTPUT);
+  });
+  process.stderr.on("error", () => process.exit(EXIT_OUTPUT));
+}
+
+function refusal(file: string, error: unknown): Failure {
+  return new Failure(`${file}: cannot be written: ${systemErrorText(error)}`, EXIT_OUTPUT);
+}
+
+function sameFile(one: string, other: string): boolean {
+  try {
+    return one !== "-" && realpathSync(one) === realpathSync(other);
+  } catch {
+    // A file that is not there yet is no input.
+    return false;
+  }
+}

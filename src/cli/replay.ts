@@ -1,0 +1,184 @@
+/** The `replay` command: captures and manifests in, a verdict for every packet out. */
+import { readOddities } from "../capture/record.ts";
+import type { Matcher } from "../engine/matcher.ts";
+import type { Verdict } from "../engine/verdict.ts";
+import { FlowCollector } from "../report/collect.ts";
+import { expressionMatches } from "../report/expression.ts";
+import type { Expression } from "../report/expression.ts";
+import { packetJson, replayJson, stringifyJson } from "../report/json.ts";
+import type { ReplayReport } from "../report/json.ts";
+import { replayText } from "../report/text.ts";
+import { endpointFinder } from "../report/workload.ts";
+import { paletteFor } from "./color.ts";
+import { DiagnosticLog } from "./diagnostics.ts";
+import { readExpression } from "./expression-words.ts";
+import { EXIT_DONE, EXIT_FINDING, EXIT_INTERRUPTED, EXIT_PARTIAL, Failure } from "./failure.ts";
+import { makeResolver } from "./hosts.ts";
+import { Interruption } from "./interruption.ts";
+import { loadCluster } from "./manifests.ts";
+import type { Cluster } from "./manifests.ts";
+import { loadClusterMatcher } from "./matcher.ts";
+import type { CaptureOptions, ClusterOptions } from "./options.ts";
+import { openSink } from "./output.ts";
+import type { Output, Sink } from "./output.ts";
+import { replayTraffic } from "./traffic.ts";
+import type { JudgedBatch, TrafficEnd } from "./traffic.ts";
+
+/** The formats of `replay -o`; the first is the default. */
+export const REPLAY_FORMATS = ["text", "json", "ndjson"] as const;
+export type ReplayFormat = (typeof REPLAY_FORMATS)[number];
+
+/** Options of `replay`. */
+export interface ReplayOptions extends ClusterOptions, CaptureOptions {
+  readonly output?: readonly Output<ReplayFormat>[];
+  readonly failOn: readonly ("drop" | "unknown")[];
+  /** Most packets. */
+  readonly c?: number;
+}
+
+/** Runs `replay` and gives its exit code. */
+export async function replay(words: readonly string[], options: ReplayOptions): Promise<number> {
+  if (options.read.length === 0) throw new Failure("no capture: name one with -r FILE");
+  if (options.read.includes("-") && options.filename.includes("-")) {
+    throw new Failure("-r - and -f -: standard input can be read once only");
+  }
+  const expression = readExpression(words);
+  const log = new DiagnosticLog((text) => process.stderr.write(text));
+  const cluster = loadCluster(options, log);
+  const resolveName = makeResolver(options.hosts, cluster.snapshot, log);
+  const { midstream, conntrackMax } = options;
+  const matcher = loadClusterMatcher(cluster.compiled, {
+    midstream,
+    conntrackMax,
+    tracePacket: undefined,
+  });
+  const destinations = openDestinations(options);
+  const interruption = new Interruption();
+  const reporting = new Reporting(matcher, destinations, expression, options);
+  try {
+    const end = await replayTraffic({
+      capture: options,
+      matcher,
+      resolveName,
+      log,
+      interruption,
+      packetsMax: expression === undefined ? options.c : undefined,
+      onBatch: (batch) => reporting.add(batch),
+    });
+    const report = reporting.report(end, log);
+    for (const { format, sink } of destinations) {
+      await sink.write(formatReport(format, report, { cluster, options, sink }));
+      await sink.finish();
+    }
+    return exitCode(report, options);
+  } catch (error) {
+    for (const { sink } of destinations) sink.abandon();
+    throw error;
+  } finally {
+    interruption.dispose();
+  }
+}
+
+interface Destination {
+  readonly format: ReplayFormat;
+  readonly sink: Sink;
+}
+
+/** All outputs are opened before anything is read: a folder that is not there is told at once. */
+function openDestinations(options: ReplayOptions): Destination[] {
+  const inputs = [...options.read, ...options.filename];
+  const outputs = options.output ?? [{ format: REPLAY_FORMATS[0], file: undefined }];
+  const opened: Destination[] = [];
+  try {
+    for (const { format, file } of outputs) opened.push({ format, sink: openSink(file, inputs) });
+  } catch (error) {
+    for (const { sink } of opened) sink.abandon();
+    throw error;
+  }
+  return opened;
+}
+
+/** Follows a replay: streams packets to those who want them, and counts what is reported. */
+class Reporting {
+  readonly #matcher: Matcher;
+  readonly #streams: readonly Sink[];
+  readonly #expression: Expression | undefined;
+  /** Counts here when not every packet is reported, or names differ from capture to capture. */
+  readonly #collector: FlowCollector | undefined;
+  #left: number;
+
+  constructor(
+    matcher: Matcher,
+    destinations: readonly Destination[],
+    expression: Expression | undefined,
+    options: ReplayOptions,
+  ) {
+    this.#matcher = matcher;
+    this.#streams = destinations
+      .filter(({ format }) => format === "ndjson")
+      .map(({ sink }) => sink);
+    this.#expression = expression;
+    const own = expression !== undefined || options.read.length > 1;
+    this.#collector = own ? new FlowCollector() : undefined;
+    this.#left = options.c ?? Infinity;
+  }
+
+  /** Takes one batch; false when no more packets are wanted. */
+  async add({ names, nature }: JudgedBatch): Promise<boolean> {
+    const { batch } = this.#matcher;
+    if (this.#collector === undefined && this.#streams.length === 0) return true;
+    let lines = "";
+    for (let index = 0; index < batch.count && this.#left > 0; index++) {
+      const packet = this.#matcher.packetVerdict(index, names);
+      if (this.#expression !== undefined && !expressionMatches(this.#expression, packet)) continue;
+      this.#left -= 1;
+      this.#collector?.add(packet, readOddities(batch, index));
+      if (this.#streams.length > 0) lines += `${stringifyJson(packetJson(packet, nature))}\n`;
+    }
+    for (const stream of this.#streams) await stream.write(lines);
+    return this.#left > 0;
+  }
+
+  report({ nature, names, partial }: TrafficEnd, log: DiagnosticLog): ReplayReport {
+    const matcher = this.#matcher;
+    return {
+      totals: this.#collector?.totals() ?? matcher.totals(),
+      flows: this.#collector?.flows() ?? matcher.flows(names),
+      rules: matcher.ruleCounts(),
+      diagnostics: log.found,
+      nature,
+      partial,
+    };
+  }
+}
+
+interface FormatContext {
+  readonly cluster: Cluster;
+  readonly options: ReplayOptions;
+  readonly sink: Sink;
+}
+
+function formatReport(format: ReplayFormat, report: ReplayReport, context: FormatContext): string {
+  switch (format) {
+    case "ndjson":
+      // Its lines were written as the packets were decided.
+      return "";
+    case "json":
+      return `${stringifyJson(replayJson(report), 1)}\n`;
+    case "text": {
+      const { snapshot, policies } = context.cluster;
+      const { midstream, color } = context.options;
+      const find = endpointFinder(snapshot);
+      const palette = paletteFor(context.sink, color);
+      return replayText(report, { snapshot, policies, find, midstream }, palette);
+    }
+  }
+}
+
+/** A gate that tripped stays tripped, whatever else of the capture could not be read. */
+function exitCode(report: ReplayReport, options: ReplayOptions): number {
+  if (report.partial === "interrupted") return EXIT_INTERRUPTED;
+  const verdicts: readonly Verdict[] = options.failOn;
+  if (verdicts.some((verdict) => report.totals.verdicts[verdict] > 0)) return EXIT_FINDING;
+  return report.partial === "damaged" ? EXIT_PARTIAL : EXIT_DONE;
+}

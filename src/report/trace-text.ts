@@ -1,0 +1,154 @@
+/**
+ * One packet explained, as text: what the policies of each end say, then the walk, one line for each
+ * rule that was tried.
+ */
+import { formatPlace } from "../errors.ts";
+import { formatPolicyRef } from "../policy/model.ts";
+import { formatAddress } from "../net/address.ts";
+import type { PacketVerdict, TraceStep } from "../engine/verdict.ts";
+import { PLAIN, layoutColumns, wrapText } from "./layout.ts";
+import type { Palette } from "./layout.ts";
+import { explainReason, policyPointOf } from "./reason.ts";
+import type { PolicyPoint } from "./reason.ts";
+import { lineOf, nearestText } from "./text.ts";
+import { failedTexts, ruleText } from "./trace.ts";
+import type { DirectionOutcome, Explanation } from "./trace.ts";
+import { portText } from "./workload.ts";
+
+/** Rules in a row that do not match and are printed; the others of the run are counted. */
+const RUN_SHOWN = 6;
+
+/** Formats an explanation for people; ends in a line end. */
+export function explanationText(explanation: Explanation, palette: Palette = PLAIN): string {
+  const { packet, nature, directions, nearest, steps } = explanation;
+  const reasons = directions.map(({ sentence }) => sentence);
+  const reason = explainReason(packet, nature);
+  const verdict = reasons.includes(reason) ? packet.verdict : `${packet.verdict}: ${reason}`;
+  const colour = packet.verdict === "drop" ? palette.red : palette.bold;
+  const lines = wrapText(`${endsText(packet)}: ${verdict}`, 0).map(colour);
+  if (steps.length > 0) lines.push("", ...directionLines(directions));
+  if (nearest !== undefined) lines.push(...wrapText(nearestText(nearest), 2));
+  if (steps.length > 0) {
+    lines.push("", palette.bold("WALK (+ matches, - does not match, ? not known)"));
+    lines.push(...walkLines(steps, palette));
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+function endsText(packet: PacketVerdict): string {
+  const { source, destination, translated } = packet;
+  const name = (owner: string | undefined, address: string): string =>
+    owner === undefined ? address : `${owner} (${address})`;
+  const text = (address: PacketVerdict["source"], host: string | undefined): string =>
+    address === undefined ? (host ?? "?") : formatAddress(address);
+  const from = name(packet.sourceRoute?.owner, text(source, packet.sourceName));
+  const via =
+    translated === undefined ? "" : ` by way of ${text(destination, packet.destinationName)}`;
+  const end = text(translated?.address ?? destination, packet.destinationName);
+  const to = name(packet.destinationRoute?.owner, end);
+  const known = packet.protocol !== undefined;
+  return `${from} -> ${to}${known ? ` ${portText(packet)}` : ""}${via}`;
+}
+
+function directionLines(directions: readonly DirectionOutcome[]): string[] {
+  const rows = directions.map(({ direction, endpoint, outcome, sentence }) => [
+    direction,
+    endpoint ?? "-",
+    outcome,
+    sentence ?? OUTCOME_WORDS[outcome],
+  ]);
+  const [heading = "", ...lines] = layoutColumns(
+    [
+      { heading: "DIRECTION", align: "left" },
+      { heading: "ENDPOINT", align: "left" },
+      { heading: "VERDICT", align: "left" },
+      { heading: "REASON", align: "left" },
+    ],
+    rows,
+  );
+  return [
+    heading,
+    ...lines.flatMap((line, index) => {
+      const point = directions[index]?.point;
+      return point === undefined ? [line] : [line, ...wrapText(pointText(point), 2)];
+    }),
+  ];
+}
+
+const OUTCOME_WORDS: Readonly<Record<DirectionOutcome["outcome"], string>> = {
+  allow: "",
+  drop: "",
+  unknown: "a rule asks for what is not known",
+  "not-asked": "the walk met no policy of this end",
+};
+
+function pointText({ policy, direction, rule, place }: PolicyPoint): string {
+  const where = rule === undefined ? direction : `${direction}[${rule}]`;
+  return `${formatPolicyRef(policy)} ${where}  ${formatPlace(lineOf(place))}`;
+}
+
+function walkLines(steps: readonly TraceStep[], palette: Palette): string[] {
+  const lines: string[] = [];
+  let chains: string[] = [];
+  let skipped = 0;
+  const tellSkipped = (): void => {
+    if (skipped > RUN_SHOWN) {
+      const indent = "  ".repeat(chains.length);
+      lines.push(palette.dim(`${indent}- ${skipped - RUN_SHOWN} more that do not match`));
+    }
+    skipped = 0;
+  };
+  for (const step of steps) {
+    if (step.kind === "table") {
+      tellSkipped();
+      chains = [step.chain];
+      const state = step.ctState === undefined ? "" : `, state ${step.ctState}`;
+      lines.push(palette.bold(`${step.hook} ${step.table}${state}, mark ${hex(step.mark)}`));
+      continue;
+    }
+    const { chain } = step.rule;
+    if (chains.at(-1) !== chain) tellSkipped();
+    chains = enterChain(chains, chain);
+    const plain = step.kind === "rule" && step.outcome === "not-matched";
+    skipped = plain ? skipped + 1 : skipped;
+    if (!plain) tellSkipped();
+    if (skipped > RUN_SHOWN) continue;
+    const text = wrapText(stepText(step), 2 * chains.length);
+    lines.push(...(plain ? text.map(palette.dim) : text));
+  }
+  tellSkipped();
+  return lines;
+}
+
+/** A jump goes one deeper; a return goes back to a chain that was entered before. */
+function enterChain(chains: readonly string[], chain: string): string[] {
+  const at = chains.lastIndexOf(chain);
+  return at < 0 ? [...chains, chain] : chains.slice(0, at + 1);
+}
+
+function stepText(step: TraceStep & { readonly kind: "rule" | "end" }): string {
+  const { table, chain, number } = step.rule;
+  if (step.kind === "end") {
+    return step.what === "return"
+      ? `. ${table}:${chain} ends: back to the chain before`
+      : `+ ${table}:${chain}:policy`;
+  }
+  const sign = { matched: "+", "not-matched": "-", unknown: "?" }[step.outcome];
+  const parts = [`${sign} ${table}:${chain}:rule:${number}`];
+  const text = ruleText(step.rule);
+  if (text !== "") parts.push(text);
+  if (step.rule.rule?.target?.kind === "MARK" && step.outcome === "matched") {
+    parts.push(`(mark ${hex(step.mark)})`);
+  }
+  const failed = failedTexts(step).join(", ");
+  // A rule of one condition says itself what does not hold.
+  if (failed !== "" && (step.rule.rule?.matches.length ?? 0) > 1) parts.push(`(not: ${failed})`);
+  const { origin } = step.rule.rule ?? {};
+  const point = origin === undefined ? undefined : policyPointOf(origin);
+  if (point !== undefined) parts.push(`<- ${pointText(point).replace("  ", " ")}`);
+  return parts.join(" ");
+}
+
+function hex(mark: number): string {
+  return `0x${(mark >>> 0).toString(16)}`;
+}

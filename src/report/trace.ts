@@ -1,0 +1,168 @@
+/**
+ * One packet's way through the tables, as the matcher recorded it, and what it means in policy words:
+ * egress where it comes from, ingress where it goes. A view of the walk; walks nothing itself.
+ */
+import { renderMatch, renderMatches } from "../match/index.ts";
+import type { PacketVerdict, RuleRef, TraceStep } from "../engine/verdict.ts";
+import type { Direction } from "../policy/model.ts";
+import { renderTarget } from "../tables/iptables.ts";
+import type { RuleOrigin } from "../tables/model.ts";
+import { packetJson, policyJson, stringifyJson } from "./json.ts";
+import type { Json } from "./json.ts";
+import { findNearestMiss } from "./nearest-miss.ts";
+import type { NearestMiss, PolicyContext } from "./nearest-miss.ts";
+import { decidingOrigin, explainOrigin, policyPointOf } from "./reason.ts";
+import type { CaptureNature, PolicyPoint } from "./reason.ts";
+
+/** What the policies of one end say. */
+export interface DirectionOutcome {
+  readonly direction: Direction;
+  /** `namespace/name` of the end; undefined when it is no endpoint. */
+  readonly endpoint: string | undefined;
+  /** `not-asked`: the walk ended before, or no chain of this direction was entered. */
+  readonly outcome: "allow" | "drop" | "unknown" | "not-asked";
+  /** What decided; undefined when nothing was asked. */
+  readonly sentence: string | undefined;
+  readonly point: PolicyPoint | undefined;
+}
+
+/** One packet explained. */
+export interface Explanation {
+  readonly packet: PacketVerdict;
+  readonly nature: CaptureNature;
+  readonly directions: readonly DirectionOutcome[];
+  readonly nearest: NearestMiss | undefined;
+  readonly steps: readonly TraceStep[];
+}
+
+/** Explains one packet by its walk. */
+export function explainPacket(
+  packet: PacketVerdict,
+  steps: readonly TraceStep[],
+  context: PolicyContext & { readonly nature: CaptureNature },
+): Explanation {
+  return {
+    packet,
+    nature: context.nature,
+    directions: [
+      directionOutcome("egress", packet, steps),
+      directionOutcome("ingress", packet, steps),
+    ],
+    nearest: findNearestMiss(packet, context),
+    steps,
+  };
+}
+
+/** The same as data. */
+export function explanationJson(explanation: Explanation): string {
+  const { packet, nature, directions, nearest, steps } = explanation;
+  const json: Json = {
+    packet: packetJson(packet, nature),
+    directions: directions.map(({ direction, endpoint, outcome, sentence, point }) => ({
+      direction,
+      endpoint,
+      outcome,
+      reason: sentence,
+      policy: point === undefined ? undefined : policyJson(point),
+    })),
+    nearest:
+      nearest === undefined
+        ? undefined
+        : { ...record(policyJson(nearest)), reason: nearest.sentence },
+    walk: steps.map(stepJson),
+  };
+  return `${stringifyJson(json, 1)}\n`;
+}
+
+/** A rule's conditions and target, as iptables-save prints them behind the chain's name. */
+export function ruleText(ref: RuleRef): string {
+  const { rule, family } = ref;
+  if (rule === undefined) return "";
+  const target = rule.target === undefined ? "" : renderTarget(rule.target);
+  return [renderMatches(rule.matches, family), target].filter((words) => words !== "").join(" ");
+}
+
+/** The conditions of a rule that did not hold, as iptables-save prints them. */
+export function failedTexts(step: TraceStep & { readonly kind: "rule" }): string[] {
+  const { rule, family } = step.rule;
+  return step.failed.flatMap((index) => {
+    const match = rule?.matches[index];
+    return match === undefined ? [] : [renderMatch(match, family)];
+  });
+}
+
+function directionOutcome(
+  direction: Direction,
+  packet: PacketVerdict,
+  steps: readonly TraceStep[],
+): DirectionOutcome {
+  const route = direction === "egress" ? packet.sourceRoute : packet.destinationRoute;
+  const origin = steps
+    .flatMap((step) => (step.kind === "rule" && step.outcome === "matched" ? [step.rule] : []))
+    .map((ref) => ref.rule?.origin)
+    .findLast((each) => each !== undefined && decides(each, direction));
+  const undecided =
+    packet.verdict === "unknown" ? packet.undecidedRule?.rule?.origin : decidingOrigin(packet);
+  const base = { direction, endpoint: route?.owner };
+  if (packet.verdict === "unknown" && undecided !== undefined && isOf(undecided, direction)) {
+    const point = policyPointOf(undecided);
+    return { ...base, outcome: "unknown", sentence: undefined, point };
+  }
+  if (origin === undefined) {
+    return { ...base, outcome: "not-asked", sentence: undefined, point: undefined };
+  }
+  const stops = origin.kind === "isolation" || origin.kind === "invalid";
+  const sentence = explainOrigin(origin, packet.reply);
+  return { ...base, outcome: stops ? "drop" : "allow", sentence, point: policyPointOf(origin) };
+}
+
+function isOf(origin: RuleOrigin, direction: Direction): boolean {
+  return "direction" in origin && origin.direction === direction;
+}
+
+/** `part` rules only prepare for the one that allows. */
+function decides(origin: RuleOrigin, direction: Direction): boolean {
+  return isOf(origin, direction) && !(origin.kind === "policy-rule" && origin.effect === "part");
+}
+
+function stepJson(step: TraceStep): Json {
+  switch (step.kind) {
+    case "table":
+      return {
+        kind: "table",
+        hook: step.hook,
+        table: step.table,
+        chain: step.chain,
+        mark: step.mark,
+        state: step.ctState,
+      };
+    case "rule": {
+      const { origin } = step.rule.rule ?? {};
+      const point = origin === undefined ? undefined : policyPointOf(origin);
+      return {
+        kind: "rule",
+        hook: step.hook,
+        table: step.rule.table,
+        chain: step.rule.chain,
+        number: step.rule.number,
+        rule: ruleText(step.rule),
+        outcome: step.outcome,
+        failed: failedTexts(step),
+        mark: step.mark,
+        policy: point === undefined ? undefined : policyJson(point),
+      };
+    }
+    case "end":
+      return {
+        kind: "end",
+        hook: step.hook,
+        table: step.rule.table,
+        chain: step.rule.chain,
+        what: step.what,
+      };
+  }
+}
+
+function record(json: Json): { readonly [key: string]: Json } {
+  return typeof json === "object" && json !== null && !("length" in json) ? json : {};
+}
