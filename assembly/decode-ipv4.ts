@@ -93,12 +93,9 @@ export function decodeIpv4(packet: Packet, at: usize, captured: u32, wire: u32):
   decodeTransport(packet, at + header, behind, length - header);
 }
 
-/** Decodes what there is of a header that the snap length cut. */
+/** Decodes what there is of a header that the snap length, or the frame, cut. */
 function decodeStart(packet: Packet, at: usize, captured: u32, wire: u32): void {
-  if (wire < SIZE) {
-    packet.malformed = <u16>MALFORMED_IP;
-    return;
-  }
+  if (wire < SIZE) packet.malformed = <u16>MALFORMED_IP;
   if (captured <= VERSION_IHL) return;
   const versionIhl = <u32>load<u8>(at, VERSION_IHL);
   if (versionIhl >> 4 != 4) {

@@ -166,12 +166,9 @@ function decodeChain(packet: Packet, next: u32, at: usize, captured: u32, wire: 
   decodeTransport(packet, at + chainOffset, behind, wire - chainOffset);
 }
 
-/** Decodes what there is of a header that the snap length cut. */
+/** Decodes what there is of a header that the snap length, or the frame, cut. */
 function decodeStart(packet: Packet, at: usize, captured: u32, wire: u32): void {
-  if (wire < SIZE) {
-    packet.malformed = <u16>MALFORMED_IP;
-    return;
-  }
+  if (wire < SIZE) packet.malformed = <u16>MALFORMED_IP;
   if (captured < 1) return;
   const version = <u32>load<u8>(at, VERSION_CLASS_FLOW);
   if (version >> 4 != 6) {

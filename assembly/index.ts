@@ -16,7 +16,7 @@ export { addInterface, setCaptureInterface } from "./interface";
 export { flowCount, flowPiece } from "./flow-rows";
 export { setSets } from "./match";
 export { setRoutes } from "./route";
-export { addFamily, setEntry, setRules } from "./rule";
+export { addFamily, rulesAddress, setEntry, setRules } from "./rule";
 export { insertMember, makeTable } from "./set";
 export { traceCount, traceSteps } from "./trace";
 

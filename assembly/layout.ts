@@ -458,6 +458,8 @@ export const RULE_SIZE = RULE_BYTES + 8;
 // RULE_FLAGS
 /** The rule stands for a policy decision: a match of it becomes the verdict's decider. */
 export const RULE_DECIDES = 1 << 0;
+/** As RULE_DECIDES, but never instead of a rule that does. */
+export const RULE_DECIDES_WEAKLY = 1 << 2;
 /** The end of a chain, not a rule: it is walked, but neither counted nor numbered. */
 export const RULE_IS_END = 1 << 1;
 

@@ -70,6 +70,11 @@ export function setRules(address: usize): void {
   }
 }
 
+/** Address of the array of all rules, for reading their counts. */
+export function rulesAddress(): usize {
+  return rules;
+}
+
 /** Says that a family has tables. */
 export function addFamily(family: u32): void {
   store<u8>(LOADED + familyIndex(family), 1);

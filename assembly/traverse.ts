@@ -6,6 +6,8 @@ import {
   JUMP_DEPTH_MAX,
   PATH_RULES_MAX,
   RULE_DECIDES,
+  RULE_DECIDES_WEAKLY,
+  RULE_NONE,
   RULE_VISITS_MAX,
   TARGET_ACCEPT,
   TARGET_DNAT,
@@ -98,7 +100,7 @@ export function traverse(entry: u32, underflow: u32): u32 {
       if (pathLength == PATH_RULES_MAX) return TABLE_GIVES_UP;
       store<u32>(path + ((<usize>pathLength) << 2), index);
       pathLength++;
-      if ((rule.flags & RULE_DECIDES) != 0) walk.decider = index;
+      noteDecider(rule, index);
     }
     switch (<i32>rule.target) {
       case TARGET_NONE:
@@ -151,6 +153,11 @@ export function traverse(entry: u32, underflow: u32): u32 {
         unreachable();
     }
   }
+}
+
+function noteDecider(rule: Rule, index: u32): void {
+  const weakly = (rule.flags & RULE_DECIDES_WEAKLY) != 0 && walk.decider == RULE_NONE;
+  if (weakly || (rule.flags & RULE_DECIDES) != 0) walk.decider = index;
 }
 
 function matchesAll(rule: Rule, index: u32): bool {

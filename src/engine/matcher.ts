@@ -2,8 +2,14 @@
  * Loads the Wasm, packs the tables into it, feeds it batches and reads its verdicts back. Decides
  * nothing itself.
  */
-import type { PacketBatch } from "../capture/batch.ts";
-import type { Ruleset, Topology } from "../tables/model.ts";
+import * as layout from "../../assembly/layout.ts";
+import { PacketBatch } from "../capture/batch.ts";
+import type { Route, Ruleset, Topology } from "../tables/model.ts";
+import { instantiate } from "./exports.ts";
+import type { MatcherExports } from "./exports.ts";
+import { packBackends, packRulesets } from "./pack.ts";
+import { readFlow, readPacketVerdict, readRuleCounts, readTotals, readTrace } from "./read.ts";
+import type { Meanings } from "./read.ts";
 import type { FlowVerdict, PacketVerdict, RuleCount, Totals, TraceStep } from "./verdict.ts";
 
 /** What packets are judged by: at most one ruleset for each family, and where packets go. */
@@ -55,7 +61,117 @@ export function loadMatcher(
   program: Program,
   options: MatcherOptions,
 ): Matcher {
-  throw new Error(
-    `bug: not written yet ${wasm.length} ${program.rulesets.length} ${options.midstream}`,
-  );
+  const exports = instantiate(wasm);
+  const interfaces = new InterfaceNumbers(exports);
+  const rules = packRulesets(exports, program.rulesets);
+  packRoutes(exports, program.topology, interfaces);
+  const assume = options.midstream === "assume-established";
+  exports.setUp(assume, options.conntrackMax, packBackends(exports, rules));
+  const packets = exports.allocate(layout.BATCH_PACKETS * layout.PACKET_SIZE);
+  const verdicts = exports.allocate(layout.BATCH_PACKETS * layout.VERDICT_SIZE);
+  const arena = exports.allocate(layout.ARENA_SIZE);
+  const memory = (): ArrayBufferLike => exports.memory.buffer;
+  const batch = new PacketBatch(memory, packets, arena);
+  const { routes } = program.topology;
+  const meanings = (names: readonly string[]): Meanings => ({
+    rules,
+    routes,
+    interfaces: interfaces.names,
+    names,
+  });
+  return {
+    batch,
+    blockAddress: exports.allocate(layout.BLOCK_SIZE),
+    memory,
+    nameInterfaces(names) {
+      names.forEach((name, index) => {
+        const number = name === undefined ? 0 : interfaces.known(name);
+        exports.setCaptureInterface(index, number);
+      });
+    },
+    replay() {
+      exports.replay(packets, verdicts, batch.count, BigInt(options.tracePacket ?? 0));
+    },
+    packetVerdict(index, names) {
+      const verdict = verdicts + index * layout.VERDICT_SIZE;
+      return readPacketVerdict(batch.view, batch.recordAt(index), verdict, meanings(names));
+    },
+    totals: () => readTotals(batch.view, exports.totalsAddress()),
+    flows(names) {
+      return Array.from({ length: exports.flowCount() }, (_, index) => {
+        const piece = exports.flowPiece(Math.floor(index / layout.FLOW_CHUNK));
+        const row = piece + (index % layout.FLOW_CHUNK) * layout.FLOW_SIZE;
+        return readFlow(batch.view, row, meanings(names));
+      });
+    },
+    ruleCounts() {
+      return readRuleCounts(batch.view, exports.rulesAddress(), rules);
+    },
+    trace: () => readTrace(batch.view, exports.traceSteps(), exports.traceCount(), meanings([])),
+  };
+}
+
+/** Numbers for interface names; 0 is no interface. */
+class InterfaceNumbers {
+  readonly names: string[] = [];
+  readonly #exports: MatcherExports;
+  readonly #numberByName = new Map<string, number>();
+
+  constructor(exports: MatcherExports) {
+    this.#exports = exports;
+    this.add("");
+  }
+
+  /** The number of a name; 0 when no route leads over it. */
+  known(name: string): number {
+    return this.#numberByName.get(name) ?? 0;
+  }
+
+  add(name: string): number {
+    const known = this.#numberByName.get(name);
+    if (known !== undefined) return known;
+    const bytes = new TextEncoder().encode(name).subarray(0, layout.INTERFACE_SIZE - 1);
+    const at = this.#exports.addInterface();
+    new Uint8Array(this.#exports.memory.buffer, at, bytes.length).set(bytes);
+    const number = this.names.push(name) - 1;
+    this.#numberByName.set(name, number);
+    return number;
+  }
+}
+
+const ROUTE_KINDS: Readonly<Record<Route["kind"], number>> = {
+  unicast: layout.ROUTE_UNICAST,
+  local: layout.ROUTE_LOCAL,
+  missing: layout.ROUTE_MISSING,
+  outside: layout.ROUTE_OUTSIDE,
+};
+
+function packRoutes(
+  exports: MatcherExports,
+  topology: Topology,
+  interfaces: InterfaceNumbers,
+): void {
+  const { routes } = topology;
+  const records = exports.allocate(Math.max(1, routes.length) * layout.ROUTE_SIZE);
+  const tables = {
+    4: exports.makeTable(layout.SET_NET, 4, routes.length, 0),
+    6: exports.makeTable(layout.SET_NET, 6, routes.length, 0),
+  };
+  const numberByNode = new Map<string, number>();
+  let uplink = 0;
+  routes.forEach((route, index) => {
+    const { address, bits } = route.prefix;
+    exports.insertMember(tables[address.family], ...address.words, bits, 0, 0, index);
+    const number = interfaces.add(route.interface);
+    if (bits === 0) uplink = number;
+    if (route.node !== undefined && !numberByNode.has(route.node)) {
+      numberByNode.set(route.node, numberByNode.size + 1);
+    }
+    const at = records + index * layout.ROUTE_SIZE;
+    const view = new DataView(exports.memory.buffer);
+    view.setUint8(at + layout.ROUTE_KIND, ROUTE_KINDS[route.kind]);
+    view.setUint16(at + layout.ROUTE_INTERFACE, number, true);
+    view.setUint16(at + layout.ROUTE_NODE, numberByNode.get(route.node ?? "") ?? 0, true);
+  });
+  exports.setRoutes(records, tables[4], tables[6], uplink, topology.wholeCluster);
 }

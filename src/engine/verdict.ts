@@ -33,7 +33,8 @@ export type Reason =
   | "too-many-paths"
   | "conntrack-full"
   | "no-tables"
-  | "too-many-rules";
+  | "too-many-rules"
+  | "no-node";
 
 /** One rule of a ruleset, found again from its index. */
 export interface RuleRef {
@@ -83,6 +84,8 @@ export interface Judgement {
   readonly translated: { readonly address: Address; readonly port: number } | undefined;
   /** The flow was under way when the capture began. */
   readonly midstream: boolean;
+  /** The capture shows the packet after its last hook: then and there it was let through. */
+  readonly observed: boolean;
 }
 
 /** The verdict on one packet. */
@@ -129,6 +132,8 @@ export interface Totals {
   readonly truncated: number;
   readonly duplicates: number;
   readonly midstream: number;
+  /** Packets whose flow did not fit the list of flows. */
+  readonly flowsLost: number;
 }
 
 /** One step of a walk. */

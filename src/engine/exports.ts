@@ -1,0 +1,61 @@
+/** What the Wasm exports (assembly/index.ts), and the check that it was built from this layout. */
+import * as loader from "@assemblyscript/loader";
+import { LAYOUT_VERSION } from "../../assembly/layout.ts";
+
+/** The exports of assembly/index.ts; addresses are numbers. */
+export interface MatcherExports {
+  readonly memory: { readonly buffer: ArrayBuffer };
+  layoutVersion(): number;
+  allocate(size: number): number;
+  setUp(assumeMidstream: boolean, entriesMax: number, backends: number): void;
+  totalsAddress(): number;
+  replay(packets: number, verdicts: number, count: number, traced: bigint): void;
+  addInterface(): number;
+  setCaptureInterface(captured: number, number: number): void;
+  flowCount(): number;
+  flowPiece(index: number): number;
+  setSets(address: number): void;
+  setRoutes(
+    records: number,
+    four: number,
+    six: number,
+    uplink: number,
+    wholeCluster: boolean,
+  ): void;
+  addFamily(family: number): void;
+  setEntry(family: number, table: number, hook: number, first: number, underflow: number): void;
+  setRules(address: number): void;
+  rulesAddress(): number;
+  makeTable(kind: number, family: number, members: number, incomplete: number): number;
+  insertMember(
+    table: number,
+    word0: number,
+    word1: number,
+    word2: number,
+    word3: number,
+    bits: number,
+    protocol: number,
+    port: number,
+    value: number,
+  ): void;
+  traceCount(): number;
+  traceSteps(): number;
+}
+
+/**
+ * Instantiates the Wasm. It has no imports.
+ *
+ * @throws Error when it was built from another layout than this code
+ */
+export function instantiate(wasm: Uint8Array<ArrayBuffer>): MatcherExports {
+  const { exports } = loader.instantiateSync<Record<string, unknown>>(wasm, {});
+  // The loader knows no more than that there are exports; their types are written down above.
+  const matcher = exports as unknown as MatcherExports;
+  const built = matcher.layoutVersion();
+  if (built !== LAYOUT_VERSION) {
+    throw new Error(
+      `bug: matcher.wasm was built from layout ${built}, this code has ${LAYOUT_VERSION}: build again`,
+    );
+  }
+  return matcher;
+}

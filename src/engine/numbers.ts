@@ -1,0 +1,74 @@
+/** The words behind the numbers of assembly/layout.ts: a word's place in its list is its number. */
+import type { CtState } from "../match/conntrack.ts";
+import type { Hook, RejectWith, TableName } from "../tables/model.ts";
+import * as layout from "../../assembly/layout.ts";
+import type { Reason, Verdict } from "./verdict.ts";
+
+export const HOOKS: readonly Hook[] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
+
+export const TABLES: readonly TableName[] = ["raw", "mangle", "nat", "filter", "security"];
+
+/** Undefined for REJECT_NONE. */
+export const REJECTS: readonly (RejectWith | undefined)[] = [
+  undefined,
+  "icmp-net-unreachable",
+  "icmp-host-unreachable",
+  "icmp-proto-unreachable",
+  "icmp-port-unreachable",
+  "icmp-net-prohibited",
+  "icmp-host-prohibited",
+  "icmp-admin-prohibited",
+  "tcp-reset",
+  "icmp6-no-route",
+  "icmp6-adm-prohibited",
+  "icmp6-addr-unreachable",
+  "icmp6-port-unreachable",
+  "icmp6-policy-fail",
+  "icmp6-reject-route",
+];
+
+/** Undefined for 0: no verdict. */
+export const VERDICTS: readonly (Verdict | undefined)[] = [
+  undefined,
+  "allow",
+  "drop",
+  "unfiltered",
+  "unknown",
+];
+
+export const REASONS: ReadonlyMap<number, Reason> = new Map([
+  [layout.REASON_RULE, "rule"],
+  [layout.REASON_CHAIN_POLICY, "chain-policy"],
+  [layout.REASON_NOT_IP, "not-ip"],
+  [layout.REASON_OTHER_HOST, "other-host"],
+  [layout.REASON_SAME_ENDPOINT, "same-endpoint"],
+  [layout.REASON_BAD_HEADER, "bad-header"],
+  [layout.REASON_NO_ROUTE, "no-route"],
+  [layout.REASON_NO_ENDPOINT, "no-endpoint"],
+  [layout.REASON_MISSING_SRC, "missing-source"],
+  [layout.REASON_MISSING_DST, "missing-destination"],
+  [layout.REASON_NAME_SRC, "unresolved-source"],
+  [layout.REASON_NAME_DST, "unresolved-destination"],
+  [layout.REASON_NO_ADDRESS, "no-address"],
+  [layout.REASON_NO_PROTOCOL, "no-protocol"],
+  [layout.REASON_NO_PORTS, "no-ports"],
+  [layout.REASON_NO_TCP_FLAGS, "no-tcp-flags"],
+  [layout.REASON_NO_ICMP, "no-icmp"],
+  [layout.REASON_NO_FIRST_FRAGMENT, "no-first-fragment"],
+  [layout.REASON_LINK_TYPE, "link-type"],
+  [layout.REASON_BACKEND, "backend"],
+  [layout.REASON_TOO_MANY_PATHS, "too-many-paths"],
+  [layout.REASON_CONNTRACK_FULL, "conntrack-full"],
+  [layout.REASON_NO_TABLES, "no-tables"],
+  [layout.REASON_TOO_MANY_RULES, "too-many-rules"],
+  [layout.REASON_NO_NODE, "no-node"],
+]);
+
+/** States by their bit, the connection's own before the NAT bits. */
+export const CT_STATES: readonly (readonly [bit: number, state: CtState])[] = [
+  [layout.CT_INVALID, "INVALID"],
+  [layout.CT_ESTABLISHED, "ESTABLISHED"],
+  [layout.CT_RELATED, "RELATED"],
+  [layout.CT_NEW, "NEW"],
+  [layout.CT_UNTRACKED, "UNTRACKED"],
+];

@@ -1,0 +1,331 @@
+/**
+ * Tables, sets and routes to bytes in the matcher's memory, as assembly/layout.ts draws them. The only
+ * writer of those records.
+ *
+ * How the two differ: a ruleset names chains and sets, the bytes have indexes; a chain ends where its
+ * list does, the bytes have a record there that returns or holds the chain's policy.
+ */
+import * as layout from "../../assembly/layout.ts";
+import { matchExtension } from "../match/index.ts";
+import type { Match } from "../match/index.ts";
+import type { MatchWriter } from "../match/extension.ts";
+import type { Family, Words } from "../net/address.ts";
+import type { Chain, IpSet, Rule, RuleOrigin, Ruleset, Target } from "../tables/model.ts";
+import type { MatcherExports } from "./exports.ts";
+import { HOOKS, REJECTS, TABLES } from "./numbers.ts";
+import type { RuleRef } from "./verdict.ts";
+
+/** A chain of some table, with the index of its first rule. */
+interface PlacedChain {
+  readonly ruleset: Ruleset;
+  readonly table: RuleRef["table"];
+  readonly chain: Chain;
+  readonly first: number;
+}
+
+/**
+ * Packs rules and sets; afterwards every hook of every family given has its entry.
+ *
+ * @returns the rules by their index, chain ends included
+ * @throws Error for what a compiler of tables must not make: loops, unknown chains and sets
+ */
+export function packRulesets(exports: MatcherExports, rulesets: readonly Ruleset[]): RuleRef[] {
+  const setNumbers = packSets(exports, rulesets);
+  const placed = placeChains(rulesets);
+  const refs: RuleRef[] = [];
+  for (const { ruleset, table, chain } of placed) {
+    const ref = { family: ruleset.family, table, chain: chain.name };
+    chain.rules.forEach((rule, index) => refs.push({ ...ref, number: index + 1, rule }));
+    refs.push({ ...ref, number: chain.rules.length + 1, rule: undefined });
+  }
+  const firstByChain = new Map(placed.map((chain) => [chainKey(chain), chain.first]));
+  refuseLoops(placed);
+  const records = exports.allocate(refs.length * layout.RULE_SIZE);
+  const matches = packMatches(exports, refs, setNumbers);
+  const view = new DataView(exports.memory.buffer);
+  exports.setRules(records);
+  for (const place of placed) {
+    const { chain, first, ruleset, table } = place;
+    chain.rules.forEach((rule, index) => {
+      const at = records + (first + index) * layout.RULE_SIZE;
+      const span = matches[first + index];
+      if (span === undefined) throw new Error("bug: a rule without a span of matches");
+      view.setUint32(at + layout.RULE_MATCHES, span.start, true);
+      view.setUint32(at + layout.RULE_MATCHES_END, span.end, true);
+      view.setUint8(at + layout.RULE_FLAGS, originFlags(rule.origin));
+      const chainFirst = (name: string): number => {
+        const target = firstByChain.get(chainKey({ ...place, chain: { name } }));
+        if (target === undefined) throw new Error(`bug: no chain ${name} in table ${table}`);
+        return target;
+      };
+      packTarget(view, at, rule, chainFirst);
+    });
+    const end = first + chain.rules.length;
+    const at = records + end * layout.RULE_SIZE;
+    view.setUint8(at + layout.RULE_FLAGS, layout.RULE_IS_END);
+    view.setUint8(at + layout.RULE_TARGET, endTarget(chain));
+    const hook = HOOKS.findIndex((name) => name === chain.name);
+    if (chain.policy !== undefined && hook >= 0) {
+      exports.setEntry(ruleset.family, TABLES.indexOf(table), hook, first, end);
+    }
+  }
+  for (const ruleset of rulesets) exports.addFamily(ruleset.family);
+  return refs;
+}
+
+/** Packs the addresses and ports that DNAT rules lead to; a table like a `hash:ip,port` set. */
+export function packBackends(exports: MatcherExports, refs: readonly RuleRef[]): number {
+  const table = exports.makeTable(layout.SET_IP_PORT, 0, refs.length >> 3, 0);
+  for (const { rule } of refs) {
+    if (rule?.target?.kind !== "DNAT") continue;
+    const { address, port } = rule.target;
+    for (const match of rule.matches) {
+      if (match.kind !== "protocol") continue;
+      const bits = address.family === 4 ? 32 : 128;
+      exports.insertMember(table, ...address.words, bits, match.protocol, port ?? 0, 0);
+    }
+  }
+  return table;
+}
+
+function placeChains(rulesets: readonly Ruleset[]): PlacedChain[] {
+  let first = 0;
+  return rulesets.flatMap((ruleset) =>
+    ruleset.tables.flatMap((table) =>
+      table.chains.map((chain) => {
+        const placed = { ruleset, table: table.name, chain, first };
+        first += chain.rules.length + 1;
+        return placed;
+      }),
+    ),
+  );
+}
+
+function chainKey(place: {
+  readonly ruleset: { readonly family: Family };
+  readonly table: string;
+  readonly chain: { readonly name: string };
+}): string {
+  return `${place.ruleset.family} ${place.table} ${place.chain.name}`;
+}
+
+/** Gives every set a number and fills its table. */
+function packSets(exports: MatcherExports, rulesets: readonly Ruleset[]): Map<string, number> {
+  const sets = rulesets.flatMap((ruleset) => ruleset.sets);
+  const tables = sets.map((set) => packSet(exports, set));
+  const array = exports.allocate(4 * Math.max(1, sets.length));
+  const view = new DataView(exports.memory.buffer);
+  tables.forEach((table, index) => view.setUint32(array + 4 * index, table, true));
+  exports.setSets(array);
+  return new Map(sets.map((set, index) => [set.name, index]));
+}
+
+function packSet(exports: MatcherExports, set: IpSet): number {
+  const incomplete = set.origin?.incomplete === true ? 1 : 0;
+  const kind = set.kind === "hash:net" ? layout.SET_NET : layout.SET_IP_PORT;
+  const table = exports.makeTable(kind, set.family, set.members.length, incomplete);
+  if (set.kind === "hash:net") {
+    for (const { address, bits } of set.members) {
+      exports.insertMember(table, ...address.words, bits, 0, 0, 0);
+    }
+  } else {
+    const bits = set.family === 4 ? 32 : 128;
+    for (const { address, protocol, port } of set.members) {
+      exports.insertMember(table, ...address.words, bits, protocol, port, 0);
+    }
+  }
+  return table;
+}
+
+interface Span {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Writes the matches of all rules one behind the other; comments are not packed. */
+function packMatches(
+  exports: MatcherExports,
+  refs: readonly RuleRef[],
+  setNumbers: ReadonlyMap<string, number>,
+): Span[] {
+  const bytes = new GrowingBytes(setNumbers);
+  const offsets = refs.map(({ rule }) => {
+    const start = bytes.length;
+    for (const match of rule?.matches ?? []) packMatch(bytes, match);
+    return { start, end: bytes.length };
+  });
+  const base = exports.allocate(Math.max(1, bytes.length));
+  new Uint8Array(exports.memory.buffer, base, bytes.length).set(bytes.written());
+  return offsets.map(({ start, end }) => ({ start: base + start, end: base + end }));
+}
+
+function packMatch(bytes: GrowingBytes, match: Match): void {
+  if (match.kind === "comment") return;
+  const extension = matchExtension(match);
+  const start = bytes.length;
+  bytes.u16(extension.id);
+  bytes.u16(0);
+  bytes.u32("invert" in match && match.invert ? 1 : 0);
+  extension.pack(match, bytes);
+  while (bytes.length % 4 !== 0) bytes.u8(0);
+  bytes.setU16(start + layout.MATCH_SIZE, bytes.length - start);
+}
+
+/** Bytes that grow as they are written, little-endian. */
+class GrowingBytes implements MatchWriter {
+  length = 0;
+  #bytes = new Uint8Array(4096);
+  readonly #setNumbers: ReadonlyMap<string, number>;
+
+  constructor(setNumbers: ReadonlyMap<string, number>) {
+    this.#setNumbers = setNumbers;
+  }
+
+  u8(value: number): void {
+    if (this.length === this.#bytes.length) {
+      const grown = new Uint8Array(this.#bytes.length * 2);
+      grown.set(this.#bytes);
+      this.#bytes = grown;
+    }
+    this.#bytes[this.length] = value;
+    this.length += 1;
+  }
+
+  u16(value: number): void {
+    this.u8(value & 0xff);
+    this.u8(value >>> 8);
+  }
+
+  u32(value: number): void {
+    this.u16(value & 0xffff);
+    this.u16(value >>> 16);
+  }
+
+  setU16(at: number, value: number): void {
+    this.#bytes[at] = value & 0xff;
+    this.#bytes[at + 1] = value >>> 8;
+  }
+
+  setId(name: string): number {
+    const number = this.#setNumbers.get(name);
+    if (number === undefined) throw new Error(`bug: no set ${name}`);
+    return number;
+  }
+
+  written(): Uint8Array {
+    return this.#bytes.subarray(0, this.length);
+  }
+}
+
+/** What a match of the rule says about the verdict. */
+function originFlags(origin: RuleOrigin | undefined): number {
+  if (origin === undefined) return 0;
+  switch (origin.kind) {
+    case "policy-rule":
+      return origin.effect === "allow" ? layout.RULE_DECIDES : 0;
+    case "not-isolated":
+      return layout.RULE_DECIDES_WEAKLY;
+    case "isolation":
+    case "established":
+    case "invalid":
+    case "node-traffic":
+    case "service-refused":
+      return layout.RULE_DECIDES;
+    case "service":
+      return 0;
+  }
+}
+
+function packTarget(
+  view: DataView,
+  at: number,
+  rule: Rule,
+  chainFirst: (name: string) => number,
+): void {
+  const { target } = rule;
+  view.setUint8(at + layout.RULE_TARGET, targetNumber(target));
+  switch (target?.kind) {
+    case "JUMP":
+    case "GOTO":
+      view.setUint32(at + layout.RULE_TARGET_ARG, chainFirst(target.chain), true);
+      break;
+    case "MARK":
+      view.setUint32(at + layout.RULE_TARGET_ARG, target.value >>> 0, true);
+      view.setUint32(at + layout.RULE_TARGET_MASK, target.mask >>> 0, true);
+      break;
+    case "REJECT":
+      view.setUint8(at + layout.RULE_REJECT, REJECTS.indexOf(target.with));
+      break;
+    case "DNAT":
+      view.setUint16(at + layout.RULE_PORT, target.port ?? 0, true);
+      setWords(view, at + layout.RULE_ADDRESS, target.address.words);
+      break;
+    case "ACCEPT":
+    case "DROP":
+    case "RETURN":
+    case "MASQUERADE":
+    case undefined:
+      break;
+  }
+}
+
+function targetNumber(target: Target | undefined): number {
+  switch (target?.kind) {
+    case undefined:
+      return layout.TARGET_NONE;
+    case "ACCEPT":
+      return layout.TARGET_ACCEPT;
+    case "DROP":
+      return layout.TARGET_DROP;
+    case "RETURN":
+      return layout.TARGET_RETURN;
+    case "REJECT":
+      return layout.TARGET_REJECT;
+    case "MARK":
+      return layout.TARGET_MARK;
+    case "JUMP":
+      return layout.TARGET_JUMP;
+    case "GOTO":
+      return layout.TARGET_GOTO;
+    case "DNAT":
+      return layout.TARGET_DNAT;
+    case "MASQUERADE":
+      return layout.TARGET_MASQUERADE;
+  }
+}
+
+function endTarget(chain: Chain): number {
+  if (chain.policy === undefined) return layout.TARGET_RETURN;
+  return chain.policy === "ACCEPT" ? layout.TARGET_POLICY_ACCEPT : layout.TARGET_POLICY_DROP;
+}
+
+function setWords(view: DataView, at: number, words: Words): void {
+  words.forEach((word, index) => view.setUint32(at + 4 * index, word, true));
+}
+
+/** > Loops between chains are refused when loaded. Source: Linux, mark_source_chains(). */
+function refuseLoops(placed: readonly PlacedChain[]): void {
+  const chainByKey = new Map(placed.map((place) => [chainKey(place), place]));
+  const done = new Set<PlacedChain>();
+  for (const start of placed) {
+    const stack: { place: PlacedChain; next: number }[] = [{ place: start, next: 0 }];
+    const open = new Set<PlacedChain>([start]);
+    for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
+      const rule = done.has(top.place) ? undefined : top.place.chain.rules[top.next];
+      top.next += 1;
+      if (rule === undefined) {
+        done.add(top.place);
+        open.delete(top.place);
+        stack.pop();
+      } else if (rule.target?.kind === "JUMP" || rule.target?.kind === "GOTO") {
+        const callee = chainByKey.get(
+          chainKey({ ...top.place, chain: { name: rule.target.chain } }),
+        );
+        if (callee === undefined) continue;
+        if (open.has(callee)) throw new Error(`bug: chains loop at ${callee.chain.name}`);
+        open.add(callee);
+        stack.push({ place: callee, next: 0 });
+      }
+    }
+  }
+}
