@@ -1,6 +1,6 @@
 /** Addresses, ports and protocols as objects write them, read from fields. */
 import { parseAddress, parsePrefix, type Address, type Prefix } from "../net/address.ts";
-import { readInteger, readText, reportField, suggestionFor, type Field } from "./fields.ts";
+import { readInteger, readText, reportField, type Field } from "./fields.ts";
 import type { PortProtocol } from "./snapshot.ts";
 
 const PROTOCOLS = ["TCP", "UDP", "SCTP"] as const;
@@ -50,10 +50,11 @@ export function readProtocol(field: Field): PortProtocol | undefined {
   const written = readText(field);
   const protocol = PROTOCOLS.find((known) => known === written);
   if (protocol === undefined && written !== undefined) {
+    const meant = PROTOCOLS.find((known) => known === written.toUpperCase());
     reportField(field, {
       code: "BAD_VALUE",
       message: `"${written}" is no protocol: TCP, UDP or SCTP`,
-      suggestion: suggestionFor(written, PROTOCOLS),
+      suggestion: meant && `did you mean "${meant}"?`,
     });
   }
   return protocol;

@@ -69,7 +69,8 @@ function lowerNetworkPolicy(
   const spec = recordOf(root, "spec");
   checkKnownFields(spec, ["podSelector", "policyTypes", "ingress", "egress"]);
   const selector = fieldOf(spec, "podSelector");
-  if (selector.value === undefined) {
+  // After an error the absence is likely to be the same fault, a misspelt name.
+  if (selector.value === undefined && fine) {
     reportField(selector, {
       severity: "warning",
       code: "MISSING_FIELD",

@@ -1,0 +1,113 @@
+/** Real manifests: the corpus beside the repository, where it is there. */
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { join, relative } from "node:path";
+
+import { describe, expect, it } from "vitest";
+
+import { load, type Loaded } from "../cluster/load.ts";
+
+const CORPUS = join(import.meta.dirname, "../../../shared/corpus");
+const NP_GUARD = join(CORPUS, "oracles/np-guard_netpol-analyzer/tests");
+const there = existsSync(NP_GUARD);
+if (!there) console.log("skipped: there is no ../shared/corpus beside the repository");
+
+function filesOf(path: string): string[] {
+  if (!statSync(path).isDirectory()) return /\.(ya?ml|json)$/.test(path) ? [path] : [];
+  const names = readdirSync(path).sort();
+  return names.flatMap((name) => filesOf(join(path, name)));
+}
+
+function loadFiles(root: string, files: readonly string[]): Loaded {
+  return load(
+    Object.fromEntries(files.map((file) => [relative(root, file), readFileSync(file, "utf8")])),
+  );
+}
+
+const errorsOf = ({ said }: Loaded): string[] => said.filter((one) => one.includes(": error: "));
+
+describe.skipIf(!there)("the Kubernetes documentation's and recipes' policies", () => {
+  const folders = ["kubernetes-network-policy-recipes-yaml", "kubernetes-website-examples"];
+  const files = there ? folders.flatMap((name) => filesOf(join(CORPUS, "policies", name))) : [];
+
+  it.each(files.map((file) => [relative(CORPUS, file), file]))("loads %s whole", (_, file) => {
+    const loaded = loadFiles(CORPUS, [file]);
+    expect(loaded.said).toEqual([]);
+    expect(loaded.policies.length).toBeGreaterThan(0);
+    expect(loaded.policies).toHaveLength(loaded.objects.length);
+  });
+});
+
+describe.skipIf(!there)("np-guard's folders", () => {
+  const folders = there ? readdirSync(NP_GUARD).sort() : [];
+  const loadFolder = (name: string): Loaded => {
+    const root = join(NP_GUARD, name);
+    return loadFiles(root, filesOf(root));
+  };
+
+  it.each([
+    [
+      "bad_path_namespace_with_same_name",
+      /^objects\.yaml:12:9: error: Namespace blue is already at objects\.yaml:2:1 \[DUPLICATE_OBJECT\]$/,
+    ],
+    [
+      "document_with_syntax_error",
+      /^document_with_syntax_error\.yaml:225:\d+: error: .* \[BAD_YAML\]$/,
+    ],
+    [
+      "malformed-pod-example-4",
+      /^pods\.json:3:5: error: the object has no kind \(did you mean "kind"\?\) \[MISSING_FIELD\]$/,
+    ],
+    [
+      "malformed_pod_example",
+      /^pod\.yaml:10:22: error: spec\.containers\[0\]\.ports\[0\]\.containerPort: must be a whole number, not a list \[BAD_VALUE\]$/,
+    ],
+    [
+      "np_bad_path_test_2",
+      /^netpols\.yaml:14:16: error: spec\.ingress\[1\]\.ports\[0\]\.endPort: may not be specified when `port` is non-numeric \[BAD_PORT\]$/,
+    ],
+    [
+      "np_test_with_empty_port_range",
+      /^netpol\.yaml:15:20: error: spec\.egress\[0\]\.ports\[1\]\.endPort: port range 10-1: end is below start \[BAD_PORT_RANGE\]$/,
+    ],
+  ])("finds the fault of %s", (name, sentence) => {
+    const errors = errorsOf(loadFolder(name));
+    expect(errors).toHaveLength(1);
+    expect(errors[0]).toMatch(sentence);
+  });
+
+  it("finds what is no object in bad_yamls, and reads the rest", () => {
+    const loaded = loadFolder("bad_yamls");
+    expect(errorsOf(loaded)).toEqual([]);
+    expect(loaded.said).toContain(
+      "not_a_k8s_resource.yaml:1:1: warning: not a Kubernetes object but a map with neither apiVersion nor kind: not read [FOREIGN_KIND]",
+    );
+    expect(loaded.said).toContain(
+      "subdir/empty.yaml: warning: the file has no objects [EMPTY_FILE]",
+    );
+    expect(loaded.policies).toHaveLength(1);
+  });
+
+  it.each(folders.filter((name) => /^(a|ba)np_bad_path/.test(name)))(
+    "refuses the cluster-wide policies of %s by kind, at file and line",
+    (name) => {
+      expect(errorsOf(loadFolder(name)).join("\n")).toMatch(
+        /^\S+:\d+:\d+: error: .*AdminNetworkPolicy/,
+      );
+    },
+  );
+
+  it.each(folders)("says only things with a place about %s", (name) => {
+    for (const sentence of loadFolder(name).said) {
+      expect(sentence).toMatch(/^\S+:\d+:\d+: |\[EMPTY_FILE\]$/);
+    }
+  });
+
+  it("has no error in folders without a fault, but for policies that are not judged", () => {
+    const faulty = /bad_|malformed|syntax_error|np_test_with_empty_port_range|^nad_test_1[234]$/;
+    const surprising = folders
+      .filter((name) => !faulty.test(name))
+      .flatMap((name) => errorsOf(loadFolder(name)).map((error) => `${name}: ${error}`))
+      .filter((error) => !error.endsWith("[UNSUPPORTED_KIND]"));
+    expect(surprising).toEqual([]);
+  });
+});
