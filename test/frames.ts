@@ -35,6 +35,7 @@ export interface PacketSpec {
   readonly tag?: number | undefined;
   readonly payload?: Uint8Array | undefined;
   readonly ttl?: number | undefined;
+  /** IPv4 identification, or IPv6 flow label. */
   readonly id?: number | undefined;
   readonly sourceMac?: string | undefined;
   readonly destinationMac?: string | undefined;
@@ -79,7 +80,7 @@ export function buildPacket(spec: PacketSpec): Uint8Array {
   const packet = new Uint8Array(headerLength + segment.length);
   const view = new DataView(packet.buffer);
   if (six) {
-    view.setUint32(0, 0x60000000);
+    view.setUint32(0, 0x60000000 | ((spec.id ?? 0) & 0xfffff));
     view.setUint16(4, segment.length);
     view.setUint8(6, spec.protocol);
     view.setUint8(7, spec.ttl ?? 64);

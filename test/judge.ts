@@ -1,0 +1,102 @@
+/**
+ * The whole path as one call, for tests: manifests and a capture's bytes go in, through the readers and
+ * the Wasm, and a verdict for each packet comes out.
+ */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { openCapture, type ByteSource } from "../src/capture/stream.ts";
+import { buildSnapshot } from "../src/cluster/build.ts";
+import { parseManifests, type ManifestText } from "../src/cluster/manifest.ts";
+import { loadMatcher } from "../src/engine/matcher.ts";
+import type { PacketVerdict } from "../src/engine/verdict.ts";
+import { formatDiagnostic, type Diagnostic } from "../src/errors.ts";
+import { lowerPolicies } from "../src/policy/index.ts";
+import { compileCluster, type CompiledCluster } from "../src/tables/compile.ts";
+import { BLOCK_SIZE } from "../assembly/layout.ts";
+
+/** What the whole path is asked. */
+export interface Question {
+  readonly compiled: CompiledCluster;
+  /** A capture file of any format. */
+  readonly capture: Uint8Array;
+  /** `cold` when absent: what the kernel does that has seen nothing before. */
+  readonly midstream?: "cold" | "assume-established";
+}
+
+/** Compiles manifests; an error in them is thrown, as the test's fault. */
+export function compileManifests(
+  texts: readonly ManifestText[],
+  node?: string,
+): CompiledCluster & { readonly diagnostics: readonly Diagnostic[] } {
+  const diagnostics: Diagnostic[] = [];
+  const onDiagnostic = (diagnostic: Diagnostic): void => {
+    diagnostics.push(diagnostic);
+  };
+  const objects = parseManifests(texts, onDiagnostic);
+  const snapshot = buildSnapshot(objects, { clusterPrefixes: [], endpoints: [] }, onDiagnostic);
+  const policies = lowerPolicies(objects, onDiagnostic);
+  const compiled = compileCluster(snapshot, policies, { node }, onDiagnostic);
+  const errors = diagnostics.filter(({ severity }) => severity === "error");
+  if (errors.length > 0) throw new Error(errors.map((one) => formatDiagnostic(one)).join("\n"));
+  return { ...compiled, diagnostics };
+}
+
+/** Compiles objects as `kubectl get -o json` prints them. */
+export function compileObjects(objects: readonly object[], node?: string): CompiledCluster {
+  const list = { apiVersion: "v1", kind: "List", items: objects };
+  return compileManifests([{ file: "cluster.json", text: JSON.stringify(list) }], node);
+}
+
+/** Judges every packet of the capture, in order. */
+export async function judgeCapture(question: Question): Promise<PacketVerdict[]> {
+  const { compiled, capture, midstream = "cold" } = question;
+  const matcher = loadMatcher(matcherWasm(), compiled, {
+    midstream,
+    conntrackMax: 262_144,
+    tracePacket: undefined,
+  });
+  const stream = await openCapture({
+    source: memorySource(capture),
+    block: {
+      memory: () => matcher.memory(),
+      address: matcher.blockAddress,
+      size: BLOCK_SIZE,
+    },
+    onDiagnostic: (diagnostic) => {
+      throw new Error(formatDiagnostic(diagnostic));
+    },
+  });
+  if (stream === undefined) throw new Error("the capture was not opened");
+  const verdicts: PacketVerdict[] = [];
+  while (await stream.fill(matcher.batch)) {
+    matcher.nameInterfaces(stream.reader.interfaces.map(({ name }) => name));
+    matcher.replay();
+    for (let index = 0; index < matcher.batch.count; index++) {
+      verdicts.push(matcher.packetVerdict(index, stream.reader.names));
+    }
+  }
+  return verdicts;
+}
+
+let wasm: Uint8Array<ArrayBuffer> | undefined;
+
+function matcherWasm(): Uint8Array<ArrayBuffer> {
+  wasm ??= new Uint8Array(readFileSync(join(import.meta.dirname, "../build/matcher.wasm")));
+  return wasm;
+}
+
+/** A source of bytes that lie in memory. */
+function memorySource(bytes: Uint8Array): ByteSource {
+  let at = 0;
+  return {
+    file: "capture",
+    failed: false,
+    read: (into) => {
+      const piece = bytes.subarray(at, at + into.length);
+      into.set(piece);
+      at += piece.length;
+      return piece.length;
+    },
+  };
+}
