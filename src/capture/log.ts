@@ -80,6 +80,7 @@ export class CaptureLog {
 
   /** Reports a captured length above the original one, which no capture program should write. */
   oddLength(captured: number, original: number, position: number): void {
+    if (this.#said.has("length")) return;
     const message =
       `captured length ${captured} is more than the original length ${original}: ` +
       "the larger is taken, here and at later packets";

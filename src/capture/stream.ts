@@ -4,7 +4,7 @@
  * out at once, so that a live capture is judged while it runs. Memory does not grow with the capture.
  */
 import type { OnDiagnostic } from "../errors.ts";
-import type { Address } from "../net/address.ts";
+import type { Address, Family } from "../net/address.ts";
 import type { PacketBatch } from "./batch.ts";
 import type { CaptureFormat, CaptureReader } from "./format.ts";
 import { DETECT_SIZE, detectFormat } from "./index.ts";
@@ -34,7 +34,7 @@ export interface StreamOptions {
   readonly block: Block;
   readonly onDiagnostic: OnDiagnostic;
   /** Finds the address of a host name in a text capture; undefined when nobody knows it. */
-  readonly resolveName?: (name: string) => Address | undefined;
+  readonly resolveName?: (name: string, family?: Family) => Address | undefined;
 }
 
 /**
@@ -94,6 +94,8 @@ export class CaptureStream {
     batch.clear();
     while (!this.reader.damaged) {
       const ended = input.ended;
+      // The source has said what happened: a record cut by it is not the capture's fault.
+      if (ended && this.#options.source.failed) return false;
       const consumed = this.reader.scan(input.bytes, batch, ended);
       input.consume(consumed);
       if (batch.count > 0) return true;

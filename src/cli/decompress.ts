@@ -44,10 +44,13 @@ interface Content {
 export const GZIP: Codec = {
   name: "gzip",
   async start(input) {
-    const header = await input.take(10);
-    if (header === undefined) return input.got === 0 ? "end" : "cut";
-    const [first, second, method, flags = 0] = header;
-    if (first !== 0x1f || second !== 0x8b || method !== DEFLATE) return "trailing";
+    const magic = await input.take(2);
+    if (magic === undefined) return input.got === 0 ? "end" : "trailing";
+    if (magic[0] !== 0x1f || magic[1] !== 0x8b) return "trailing";
+    const header = await input.take(8);
+    if (header === undefined) return "cut";
+    const [method, flags = 0] = header;
+    if (method !== DEFLATE) return "trailing";
     if ((flags & GZIP_EXTRA) !== 0) {
       const size = await input.take(2);
       if (size === undefined) return "cut";
