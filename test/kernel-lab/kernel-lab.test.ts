@@ -43,7 +43,8 @@ describe.runIf(haveLab())("kernel lab", () => {
     async (backend) => {
       let compared = 0;
       let opening = 0;
-      const drops = { kernel: 0 };
+      let dropped = 0;
+      const states = new Map<string, number>();
       const wrong: string[] = [];
       for (let seed = FIRST_SEED; seed < FIRST_SEED + ROUNDS; seed++) {
         const scene = makeScene(seed);
@@ -53,8 +54,10 @@ describe.runIf(haveLab())("kernel lab", () => {
         for (const [index, { number }] of scene.packets.entries()) {
           const draft = scene.drafts[index]!;
           const kernel = seen.get(number) ?? "drop";
-          if (kernel === "drop") drops.kernel++;
+          if (kernel === "drop") dropped++;
           compared++;
+          for (const what of traitsOf(verdicts[index]))
+            states.set(what, (states.get(what) ?? 0) + 1);
           const verdict = verdicts[index];
           const ours =
             verdict?.verdict === "allow" ? (verdict.outInterface ?? "local") : verdict?.verdict;
@@ -80,10 +83,24 @@ describe.runIf(haveLab())("kernel lab", () => {
       }
       console.log(
         `kernel lab, ${backend}: ${compared} packets of seeds ${FIRST_SEED} to ${FIRST_SEED + ROUNDS - 1}, ` +
-          `${drops.kernel} dropped, ${opening} asked of the evaluator, ${wrong.length} disagreements`,
+          `${dropped} dropped, ${opening} asked of the evaluator, ${wrong.length} disagreements; ` +
+          [...states].map(([what, count]) => `${what} ${count}`).join(", "),
       );
       expect(wrong.slice(0, 20)).toEqual([]);
-      expect(drops.kernel).toBeGreaterThan(compared / 10);
+      expect(dropped).toBeGreaterThan(compared / 10);
+      // Each of these says something only if it happens.
+      for (const what of [
+        "NEW",
+        "ESTABLISHED",
+        "RELATED",
+        "INVALID",
+        "IPv6",
+        "translated",
+        "INPUT",
+        "OUTPUT",
+      ]) {
+        expect(states.get(what) ?? 0, what).toBeGreaterThan(0);
+      }
     },
   );
 });
@@ -110,6 +127,7 @@ function makeScene(seed: number): Scene {
   );
   const drafts = randomTraffic(random, world, {
     flows: FLOWS,
+    strange: process.env["NETVERDICT_LAB_STRANGE"] !== undefined,
     // Only what crosses this node, and is not a pod talking to its own address.
     passes: (source, target) => {
       if (source === target) return false;
@@ -184,6 +202,15 @@ function knows(world: RandomWorld, draft: Draft): boolean {
   // A node's packet to a Service's pod is judged after OUTPUT's translation, where it is not policed.
   const service = world.services.some(({ spec }) => spec.clusterIPs.includes(draft.destination));
   return !(service && podAt(world, draft.source) === undefined);
+}
+
+function traitsOf(verdict: PacketVerdict | undefined): string[] {
+  return [
+    verdict?.ctState ?? "no state",
+    verdict?.hook ?? "no hook",
+    `IPv${verdict?.family}`,
+    verdict?.translated === undefined ? "not translated" : "translated",
+  ];
 }
 
 /** The packets of one flow up to one of them, and what became of each. */

@@ -24,11 +24,22 @@ interface Flow {
   readonly server: End | undefined;
 }
 
+/** What traffic is drawn. */
+export interface TrafficOptions {
+  readonly flows: number;
+  readonly passes: (source: string, target: string) => boolean;
+  /**
+   * Also what only sequence numbers tell apart (docs/semantics.md, CT-T6 to CT-T8), simultaneous opens,
+   * and SCTP with wrong tags or missing chunks.
+   */
+  readonly strange: boolean;
+}
+
 /** Draws packets of `flows` flows; attempts that `passes` refuses are drawn anew. */
 export function randomTraffic(
   random: Random,
   world: RandomWorld,
-  options: { readonly flows: number; readonly passes: (source: string, target: string) => boolean },
+  options: TrafficOptions,
 ): Draft[] {
   const queues: Draft[][] = [];
   const used = new Set<string>();
@@ -36,13 +47,14 @@ export function randomTraffic(
     const attempt = randomAttempt(random, world);
     const target = backendOf(world, attempt);
     if (target === undefined || !options.passes(attempt.source, target.destination)) continue;
+    const { protocol } = attempt;
     // One flow for a tuple in either direction: the script knows what came before.
     const port = attempt.port === undefined ? "" : `${attempt.sourcePort}`;
     const ends = [attempt.source, target.destination].toSorted();
-    const key = [...ends, attempt.protocol, port].join();
+    const key = [...ends, protocol, port].join();
     if (used.has(key)) continue;
     used.add(key);
-    queues.push(script(random, makeFlow(attempt, target), attempt.protocol));
+    queues.push(script(random, makeFlow(attempt, target), { ...options, protocol }));
   }
   const order: Draft[] = [];
   let open = queues.filter((queue) => queue.length > 0);
@@ -112,21 +124,24 @@ function makeFlow(attempt: RandomAttempt, target: Target): Flow {
   };
 }
 
-function script(random: Random, flow: Flow, protocol: number): Draft[] {
-  const packets =
-    protocol === TCP
-      ? tcpScript(random, flow)
-      : protocol === SCTP
-        ? sctpScript(random, flow)
-        : protocol === ICMP || protocol === ICMPV6
-          ? echoScript(random, flow)
-          : plainScript(random, flow);
+interface ScriptOptions {
+  readonly protocol: number;
+  readonly strange: boolean;
+}
+
+function script(random: Random, flow: Flow, { protocol, strange }: ScriptOptions): Draft[] {
+  const packets = ((): Draft[] => {
+    if (protocol === TCP) return tcpScript(random, flow, strange);
+    if (protocol === SCTP) return sctpScript(random, flow, strange);
+    if (protocol === ICMP || protocol === ICMPV6) return echoScript(random, flow);
+    return plainScript(random, flow);
+  })();
   return random.chance(0.3) ? withError(random, flow, packets) : packets;
 }
 
 // ── TCP ───────────────────────────────────────────────────────────────────────────────────────────────
 
-function tcpScript(random: Random, flow: Flow): Draft[] {
+function tcpScript(random: Random, flow: Flow, strange: boolean): Draft[] {
   const next = { client: 1000 + random.below(1 << 20), server: 5000 + random.below(1 << 20) };
   const seen = { client: 0, server: 0 };
   const packets: Draft[] = [];
@@ -156,10 +171,21 @@ function tcpScript(random: Random, flow: Flow): Draft[] {
   const noise = (): void => {
     if (!random.chance(0.15)) return;
     const side = random.pick(["client", "server"] as const);
-    const off = random.pick([0, 1_000_000, -1_000_000, 70_000, -100]);
-    say(side, random.pick(["S", "S.", ".", "R", "R.", "F", "F.", "P.", "", "SF", "FPU", "U"]), {
-      off,
-    });
+    const off = strange ? random.pick([0, 1_000_000, -1_000_000, 70_000, -100]) : 0;
+    const flags = [
+      ".",
+      "R",
+      "R.",
+      "F",
+      "F.",
+      "P.",
+      "",
+      "SF",
+      "FPU",
+      "U",
+      ...(strange ? ["S", "S."] : []),
+    ];
+    say(side, random.pick(flags), { off });
   };
   const handshake = (opens: boolean): void => {
     say("client", "S", { opens });
@@ -207,7 +233,7 @@ function tcpScript(random: Random, flow: Flow): Draft[] {
       handshake(false);
       break;
     case 2:
-      say("server", random.pick(["S.", "S", "R."]));
+      say("server", random.pick(["S.", strange ? "S" : ".", "R."]));
       handshake(false);
       break;
     default:
@@ -240,7 +266,7 @@ function plainScript(random: Random, flow: Flow): Draft[] {
   return packets.map((packet) => (packet.badChecksum ? { ...packet, opens: false } : packet));
 }
 
-function sctpScript(random: Random, flow: Flow): Draft[] {
+function sctpScript(random: Random, flow: Flow, strange: boolean): Draft[] {
   const INIT = 1;
   const INIT_ACK = 2;
   const COOKIE_ECHO = 10;
@@ -248,20 +274,21 @@ function sctpScript(random: Random, flow: Flow): Draft[] {
   const DATA = 0;
   const SACK = 3;
   const body = new Uint8Array(12);
-  const server = flow.server ?? flow.client;
+  const { client, server } = flow;
   const packets: Draft[] = [];
   if (random.chance(0.15)) {
-    packets.push(flow.client.send({ chunk: random.pick([DATA, SACK, INIT_ACK]), payload: body }));
+    packets.push(client.send({ chunk: random.pick([DATA, SACK, INIT_ACK]), payload: body }));
   }
-  packets.push({ ...flow.client.send({ chunk: INIT }), opens: packets.length === 0 });
-  if (flow.server === undefined) return packets;
-  // Whole and with the right tags: chunks and tags are not tracked (docs/semantics.md, CT-S1).
-  packets.push(server.send({ chunk: INIT_ACK }));
-  packets.push(flow.client.send({ chunk: COOKIE_ECHO, payload: body }));
-  packets.push(server.send({ chunk: COOKIE_ACK }));
+  packets.push({ ...client.send({ chunk: INIT }), opens: packets.length === 0 });
+  if (server === undefined) return packets;
+  const there = (): boolean => !strange || random.chance(0.85);
+  if (there()) packets.push(server.send({ chunk: INIT_ACK }));
+  if (there()) packets.push(client.send({ chunk: COOKIE_ECHO, payload: body }));
+  if (there()) packets.push(server.send({ chunk: COOKIE_ACK }));
   for (let count = random.below(4); count > 0; count--) {
-    const end = random.pick([flow.client, server]);
-    packets.push(end.send({ chunk: random.pick([DATA, SACK]), payload: body }));
+    const end = random.pick([client, server]);
+    const tag = there() ? 1 : 7;
+    packets.push(end.send({ chunk: random.pick([DATA, SACK]), payload: body, tag }));
   }
   return packets;
 }
