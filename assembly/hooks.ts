@@ -21,6 +21,7 @@ import {
   REASON_CHAIN_POLICY,
   REASON_MISSING_DST,
   REASON_MISSING_SRC,
+  REASON_NO_BACKENDS,
   REASON_NO_ENDPOINT,
   REASON_NO_ICMP,
   REASON_NO_NODE,
@@ -32,6 +33,7 @@ import {
   ROUTE_MISSING,
   ROUTE_NONE,
   ROUTE_UNICAST,
+  ROUTE_UNTRANSLATED,
   RULE_IS_END,
   RULE_NONE,
   TABLE_FILTER,
@@ -161,6 +163,10 @@ function wayUnknown(): bool {
   if ((walk.ctState & CT_UNTRACKED) != 0) return false;
   const srcKind = routeKind(attempt.srcRoute);
   const dstKind = routeKind(attempt.dstRoute);
+  if (dstKind == ROUTE_UNTRANSLATED && (walk.ctState & CT_NEW) != 0) {
+    end(VERDICT_UNKNOWN, REASON_NO_BACKENDS);
+    return true;
+  }
   if (srcKind == ROUTE_UNICAST || srcKind == ROUTE_LOCAL) return false;
   if (dstKind == ROUTE_UNICAST || dstKind == ROUTE_LOCAL) return false;
   if (walk.srcMissing) end(VERDICT_UNKNOWN, REASON_MISSING_SRC);

@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -314,6 +314,8 @@ export const REASON_NO_TABLES = 31;
 export const REASON_TOO_MANY_RULES = 32;
 /** The snapshot does not say on which node the pod runs, and traffic with its own node is special. */
 export const REASON_NO_NODE = 33;
+/** The destination is a Service whose backends are not in the snapshot. */
+export const REASON_NO_BACKENDS = 34;
 
 // Hooks, in the kernel's order (NF_INET_*).
 export const HOOK_PREROUTING = 0;
@@ -484,6 +486,8 @@ export const ROUTE_UNICAST = 1;
 export const ROUTE_LOCAL = 2;
 export const ROUTE_MISSING = 3;
 export const ROUTE_OUTSIDE = 4;
+/** A Service's address whose translation is not known. */
+export const ROUTE_UNTRANSLATED = 5;
 
 // ── Interfaces ─────────────────────────────────────────────────────────────────────────────────────
 /** Bytes of a name, zero-padded (IFNAMSIZ). Number 0 is no interface: the empty name. */

@@ -144,6 +144,7 @@ const ROUTE_KINDS: Readonly<Record<Route["kind"], number>> = {
   local: layout.ROUTE_LOCAL,
   missing: layout.ROUTE_MISSING,
   outside: layout.ROUTE_OUTSIDE,
+  untranslated: layout.ROUTE_UNTRANSLATED,
 };
 
 function packRoutes(

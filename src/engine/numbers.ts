@@ -62,6 +62,7 @@ export const REASONS: ReadonlyMap<number, Reason> = new Map([
   [layout.REASON_NO_TABLES, "no-tables"],
   [layout.REASON_TOO_MANY_RULES, "too-many-rules"],
   [layout.REASON_NO_NODE, "no-node"],
+  [layout.REASON_NO_BACKENDS, "no-backends"],
 ]);
 
 /** States by their bit, the connection's own before the NAT bits. */

@@ -34,7 +34,8 @@ export type Reason =
   | "conntrack-full"
   | "no-tables"
   | "too-many-rules"
-  | "no-node";
+  | "no-node"
+  | "no-backends";
 
 /** One rule of a ruleset, found again from its index. */
 export interface RuleRef {

@@ -3,7 +3,13 @@
  * by the fact that is missing. Counts only; decides nothing.
  */
 import type { FlowVerdict, Reason } from "../engine/verdict.ts";
-import { decidingRule, explainReason, policyPoint } from "./reason.ts";
+import {
+  decidingOrigin,
+  decidingRule,
+  explainReason,
+  policyPoint,
+  policyPointsOf,
+} from "./reason.ts";
 import type { CaptureNature, PolicyPoint } from "./reason.ts";
 import { destinationEnd, portText, sourceEnd } from "./workload.ts";
 import type { End, FindEndpoint } from "./workload.ts";
@@ -15,7 +21,8 @@ export interface DropGroup {
   readonly port: string;
   readonly flows: number;
   readonly packets: number;
-  readonly point: PolicyPoint | undefined;
+  /** The policies that the drop points to; several when several isolate. */
+  readonly points: readonly PolicyPoint[];
   readonly reason: string;
   /** The group's first flow, which its reason is about. */
   readonly first: FlowVerdict;
@@ -90,11 +97,16 @@ function makeDropGroup(
     to: nameOf(members.map((flow) => destinationEnd(flow, find))),
     port: portText(first),
     ...countOf(members),
-    point: policyPoint(first),
+    points: pointsOf(first),
     reason: explainReason(first, nature),
     first,
     otherEndpoints: owners.size - 1,
   };
+}
+
+function pointsOf(flow: FlowVerdict): PolicyPoint[] {
+  const origin = decidingOrigin(flow);
+  return origin === undefined ? [] : policyPointsOf(origin);
 }
 
 /** The name of ends that share a key: the one they have, or how many addresses they are. */

@@ -15,7 +15,7 @@ import type {
   Tuple,
 } from "../engine/verdict.ts";
 import { formatTime } from "./time.ts";
-import { decidingRule, explainReason, policyPoint } from "./reason.ts";
+import { decidingRule, explainReasonInFull, policyPoint } from "./reason.ts";
 import type { CaptureNature, PolicyPoint } from "./reason.ts";
 
 /** A value JSON can say; undefined fields are left out. */
@@ -160,7 +160,7 @@ function attributionJson(
   return {
     rule: rule === undefined ? undefined : ruleJson(rule),
     policy: point === undefined ? undefined : policyJson(point),
-    reason: explainReason(judged, nature),
+    reason: explainReasonInFull(judged, nature),
   };
 }
 

@@ -62,15 +62,19 @@ export function policyPoint(judgement: Judgement): PolicyPoint | undefined {
 
 /** The policy that a rule stands for; for an isolation the first of those that isolate. */
 export function policyPointOf(origin: RuleOrigin): PolicyPoint | undefined {
+  return policyPointsOf(origin)[0];
+}
+
+/** Every policy that a rule stands for: several for an isolation, none for plumbing. */
+export function policyPointsOf(origin: RuleOrigin): PolicyPoint[] {
   switch (origin.kind) {
     case "policy-rule": {
       const { policy, direction, rule, place } = origin;
-      return { policy, direction, rule, place };
+      return [{ policy, direction, rule, place }];
     }
     case "isolation": {
-      const first = origin.policies[0];
-      if (first === undefined) return undefined;
-      return { ...first, direction: origin.direction, rule: undefined };
+      const { direction } = origin;
+      return origin.policies.map((each) => ({ ...each, direction, rule: undefined }));
     }
     case "not-isolated":
     case "established":
@@ -78,7 +82,7 @@ export function policyPointOf(origin: RuleOrigin): PolicyPoint | undefined {
     case "node-traffic":
     case "service":
     case "service-refused":
-      return undefined;
+      return [];
   }
 }
 
@@ -134,9 +138,20 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
       return `no tables for IPv${judged.family ?? "4 or IPv6"} were given`;
     case "too-many-rules":
       return "the walk visits more rules than one packet may cost";
+    case "no-backends":
+      return `the manifests do not show the backends of ${judged.destinationRoute?.owner ?? "the Service"}`;
     case "no-node":
       return `the manifests do not say on which node ${podWithoutNode(judged)} runs, and traffic with its own node is not policed`;
   }
+}
+
+/** The same, with the names of the policies when several isolate: for where they are not listed beside. */
+export function explainReasonInFull(judged: Judged, nature: CaptureNature): string {
+  const sentence = explainReason(judged, nature);
+  const origin = judged.reason === "rule" ? decidingOrigin(judged) : undefined;
+  const points = origin?.kind === "isolation" ? policyPointsOf(origin) : [];
+  if (points.length < 2) return sentence;
+  return `${sentence} (${points.map(({ policy }) => nameOf(policy)).join(", ")})`;
 }
 
 /** Says what a rule with an origin does to a packet that it matches. */
@@ -145,9 +160,9 @@ export function explainOrigin(origin: RuleOrigin, reply: boolean): string {
     case "policy-rule":
       return `${nameOf(origin.policy)} ${origin.direction}[${origin.rule}] allows it`;
     case "isolation":
-      return explainIsolation(origin);
+      return `no ${origin.direction} rule of the policies selecting ${origin.endpoint} matches`;
     case "not-isolated":
-      return `no policy isolates it: ${origin.direction} of this endpoint is open`;
+      return `no policy isolates it for ${origin.direction}`;
     case "established":
       return reply
         ? "established: reply of an allowed flow"
@@ -172,13 +187,6 @@ function explainRule(judged: Judged): string {
   const comment = rule.rule.matches.find((match) => match.kind === "comment");
   const says = comment === undefined ? "" : `: ${comment.text}`;
   return `rule ${rule.number} of chain ${rule.chain} in table ${rule.table}${says}`;
-}
-
-function explainIsolation(origin: RuleOrigin & { readonly kind: "isolation" }): string {
-  const sentence = `no ${origin.direction} rule of the policies selecting ${origin.endpoint} matches`;
-  // One policy is named beside the sentence, by whoever prints it; several need their names here.
-  if (origin.policies.length < 2) return sentence;
-  return `${sentence} (${origin.policies.map((each) => nameOf(each.policy)).join(", ")})`;
 }
 
 function nameOf(policy: PolicyRef): string {

@@ -33,6 +33,8 @@ export function remedyFor(flow: FlowVerdict, nature: CaptureNature): string | un
       return "capture where the packet has its backend's address: on the pods' interfaces, or -i any";
     case "conntrack-full":
       return "give the flow table more room: --conntrack-max N";
+    case "no-backends":
+      return "give the Service's EndpointSlices, or its pods with their addresses (kubectl get -o yaml)";
     case "no-node":
       return "give the pods with spec.nodeName (kubectl get -o yaml), and the Node objects";
     case "no-tables":

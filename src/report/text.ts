@@ -11,6 +11,7 @@ import { PLAIN, countText, layoutColumns, wrapText } from "./layout.ts";
 import type { Column, Palette } from "./layout.ts";
 import { findNearestMiss } from "./nearest-miss.ts";
 import type { NearestMiss, PolicyContext } from "./nearest-miss.ts";
+import type { PolicyPoint } from "./reason.ts";
 import { remedyFor } from "./remedy.ts";
 
 /** What the text needs beside the counts. */
@@ -20,6 +21,8 @@ export interface TextContext extends PolicyContext {
 
 /** Most groups that are printed; JSON has them all. */
 const GROUPS_MAX = 40;
+/** Most policies that are listed for one isolation. */
+const POINTS_MAX = 4;
 /** Most sentences of one missing fact. */
 const SENTENCES_MAX = 4;
 
@@ -67,8 +70,21 @@ export function nearestText(nearest: NearestMiss): string {
   return `nearest: ${name} ${sentence}  ${formatPlace(lineOf(place))}`;
 }
 
+/** Formats the policies that a verdict points to, a line for each. */
+export function pointLines(points: readonly PolicyPoint[]): string[] {
+  const lines = points.slice(0, POINTS_MAX).flatMap((point) => wrapText(pointText(point), 2));
+  const more = points.length - POINTS_MAX;
+  return more <= 0 ? lines : [...lines, `  and ${more} more of these policies`];
+}
+
+/** Formats a policy and its line: `NetworkPolicy shop/web ingress[0]  policies/web.yaml:12`. */
+export function pointText({ policy, direction, rule, place }: PolicyPoint): string {
+  const where = rule === undefined ? direction : `${direction}[${rule}]`;
+  return `${formatPolicyRef(policy)} ${where}  ${formatPlace(lineOf(place))}`;
+}
+
 /** A place without its column, which no report needs. */
-export function lineOf<P extends { file: string; line?: number }>(
+function lineOf<P extends { file: string; line?: number }>(
   place: P,
 ): { file: string; line?: number } {
   return place.line === undefined ? { file: place.file } : { file: place.file, line: place.line };
@@ -129,17 +145,13 @@ function dropLines(groups: readonly DropGroup[], context: TextContext, palette: 
 }
 
 function dropDetails(group: DropGroup, context: TextContext): string[] {
-  const { point, reason, otherEndpoints, first } = group;
+  const { points, reason, otherEndpoints, first } = group;
   const others =
     otherEndpoints === 0 ? "" : ` (and ${countText(otherEndpoints, "other pair")} of endpoints)`;
-  const lines = wrapText(`${reason}${others}`, 2);
-  if (point === undefined) return lines;
-  const place = formatPlace(lineOf(point.place));
-  const rule = point.rule === undefined ? point.direction : `${point.direction}[${point.rule}]`;
-  lines.push(...wrapText(`${formatPolicyRef(point.policy)} ${rule}  ${place}`, 2));
+  const lines = [...wrapText(`${reason}${others}`, 2), ...pointLines(points)];
   const nearest = findNearestMiss(first, context);
   if (nearest !== undefined) lines.push(...wrapText(nearestText(nearest), 2));
-  else if (point.rule === undefined) lines.push(`  nearest: none, there is no ${rule} rule at all`);
+  else if (points.length > 0) lines.push("  nearest: none, they have no rule in this direction");
   return lines;
 }
 

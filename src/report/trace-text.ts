@@ -2,16 +2,14 @@
  * One packet explained, as text: what the policies of each end say, then the walk, one line for each
  * rule that was tried.
  */
-import { formatPlace } from "../errors.ts";
-import { formatPolicyRef } from "../policy/model.ts";
 import { formatAddress } from "../net/address.ts";
 import type { PacketVerdict, TraceStep } from "../engine/verdict.ts";
+import type { Rule } from "../tables/model.ts";
 import { PLAIN, layoutColumns, wrapText } from "./layout.ts";
 import type { Palette } from "./layout.ts";
 import { explainReason, policyPointOf } from "./reason.ts";
-import type { PolicyPoint } from "./reason.ts";
-import { lineOf, nearestText } from "./text.ts";
-import { failedTexts, ruleText } from "./trace.ts";
+import { nearestText, pointLines, pointText } from "./text.ts";
+import { bareRuleText, failedTexts } from "./trace.ts";
 import type { DirectionOutcome, Explanation } from "./trace.ts";
 import { portText } from "./workload.ts";
 
@@ -51,26 +49,25 @@ function endsText(packet: PacketVerdict): string {
 }
 
 function directionLines(directions: readonly DirectionOutcome[]): string[] {
-  const rows = directions.map(({ direction, endpoint, outcome, sentence }) => [
+  const rows = directions.map(({ direction, endpoint, outcome }) => [
     direction,
     endpoint ?? "-",
     outcome,
-    sentence ?? OUTCOME_WORDS[outcome],
   ]);
   const [heading = "", ...lines] = layoutColumns(
     [
       { heading: "DIRECTION", align: "left" },
       { heading: "ENDPOINT", align: "left" },
       { heading: "VERDICT", align: "left" },
-      { heading: "REASON", align: "left" },
     ],
     rows,
   );
   return [
     heading,
     ...lines.flatMap((line, index) => {
-      const point = directions[index]?.point;
-      return point === undefined ? [line] : [line, ...wrapText(pointText(point), 2)];
+      const { outcome, sentence, points = [] } = directions[index] ?? {};
+      const reason = sentence ?? OUTCOME_WORDS[outcome ?? "not-asked"];
+      return [line, ...wrapText(reason, 2), ...pointLines(points)];
     }),
   ];
 }
@@ -81,11 +78,6 @@ const OUTCOME_WORDS: Readonly<Record<DirectionOutcome["outcome"], string>> = {
   unknown: "a rule asks for what is not known",
   "not-asked": "the walk met no policy of this end",
 };
-
-function pointText({ policy, direction, rule, place }: PolicyPoint): string {
-  const where = rule === undefined ? direction : `${direction}[${rule}]`;
-  return `${formatPolicyRef(policy)} ${where}  ${formatPlace(lineOf(place))}`;
-}
 
 function walkLines(steps: readonly TraceStep[], palette: Palette): string[] {
   const lines: string[] = [];
@@ -131,22 +123,33 @@ function stepText(step: TraceStep & { readonly kind: "rule" | "end" }): string {
   if (step.kind === "end") {
     return step.what === "return"
       ? `. ${table}:${chain} ends: back to the chain before`
-      : `+ ${table}:${chain}:policy`;
+      : `. ${table}:${chain} ends: its policy`;
   }
   const sign = { matched: "+", "not-matched": "-", unknown: "?" }[step.outcome];
   const parts = [`${sign} ${table}:${chain}:rule:${number}`];
-  const text = ruleText(step.rule);
+  const { rule } = step.rule;
+  const text = bareRuleText(step.rule);
   if (text !== "") parts.push(text);
-  if (step.rule.rule?.target?.kind === "MARK" && step.outcome === "matched") {
+  if (rule?.target?.kind === "MARK" && step.outcome === "matched") {
     parts.push(`(mark ${hex(step.mark)})`);
   }
   const failed = failedTexts(step).join(", ");
   // A rule of one condition says itself what does not hold.
-  if (failed !== "" && (step.rule.rule?.matches.length ?? 0) > 1) parts.push(`(not: ${failed})`);
-  const { origin } = step.rule.rule ?? {};
-  const point = origin === undefined ? undefined : policyPointOf(origin);
-  if (point !== undefined) parts.push(`<- ${pointText(point).replace("  ", " ")}`);
+  if (failed !== "" && failed !== text.replace(/ ?-[jg] .*/, "")) parts.push(`(not: ${failed})`);
+  const remark = remarkOf(rule);
+  if (remark !== "") parts.push(`# ${remark}`);
   return parts.join(" ");
+}
+
+/** The policy a rule comes from; the comment of one that comes from none. */
+function remarkOf(rule: Rule | undefined): string {
+  const point = rule?.origin === undefined ? undefined : policyPointOf(rule.origin);
+  const comments = (rule?.matches ?? []).flatMap((match) =>
+    match.kind === "comment" ? [match.text] : [],
+  );
+  // The policies of an isolation are listed above.
+  if (point?.rule === undefined) return comments.join(" ");
+  return pointText(point).replace("  ", " ");
 }
 
 function hex(mark: number): string {

@@ -6,12 +6,12 @@ import { renderMatch, renderMatches } from "../match/index.ts";
 import type { PacketVerdict, RuleRef, TraceStep } from "../engine/verdict.ts";
 import type { Direction } from "../policy/model.ts";
 import { renderTarget } from "../tables/iptables.ts";
-import type { RuleOrigin } from "../tables/model.ts";
+import type { Rule, RuleOrigin } from "../tables/model.ts";
 import { packetJson, policyJson, stringifyJson } from "./json.ts";
 import type { Json } from "./json.ts";
 import { findNearestMiss } from "./nearest-miss.ts";
 import type { NearestMiss, PolicyContext } from "./nearest-miss.ts";
-import { decidingOrigin, explainOrigin, policyPointOf } from "./reason.ts";
+import { decidingOrigin, explainOrigin, policyPointOf, policyPointsOf } from "./reason.ts";
 import type { CaptureNature, PolicyPoint } from "./reason.ts";
 
 /** What the policies of one end say. */
@@ -23,7 +23,8 @@ export interface DirectionOutcome {
   readonly outcome: "allow" | "drop" | "unknown" | "not-asked";
   /** What decided; undefined when nothing was asked. */
   readonly sentence: string | undefined;
-  readonly point: PolicyPoint | undefined;
+  /** The policies that decided; several when several isolate. */
+  readonly points: readonly PolicyPoint[];
 }
 
 /** One packet explained. */
@@ -58,12 +59,12 @@ export function explanationJson(explanation: Explanation): string {
   const { packet, nature, directions, nearest, steps } = explanation;
   const json: Json = {
     packet: packetJson(packet, nature),
-    directions: directions.map(({ direction, endpoint, outcome, sentence, point }) => ({
+    directions: directions.map(({ direction, endpoint, outcome, sentence, points }) => ({
       direction,
       endpoint,
       outcome,
       reason: sentence,
-      policy: point === undefined ? undefined : policyJson(point),
+      policies: points.map(policyJson),
     })),
     nearest:
       nearest === undefined
@@ -76,10 +77,18 @@ export function explanationJson(explanation: Explanation): string {
 
 /** A rule's conditions and target, as iptables-save prints them behind the chain's name. */
 export function ruleText(ref: RuleRef): string {
-  const { rule, family } = ref;
-  if (rule === undefined) return "";
-  const target = rule.target === undefined ? "" : renderTarget(rule.target);
-  return [renderMatches(rule.matches, family), target].filter((words) => words !== "").join(" ");
+  return ref.rule === undefined ? "" : conditionText(ref.rule.matches, ref);
+}
+
+/** The same without the rule's comments, which are for people and stand apart where people read. */
+export function bareRuleText(ref: RuleRef): string {
+  const matches = ref.rule?.matches.filter(({ kind }) => kind !== "comment");
+  return conditionText(matches ?? [], ref);
+}
+
+function conditionText(matches: Rule["matches"], { rule, family }: RuleRef): string {
+  const target = rule?.target === undefined ? "" : renderTarget(rule.target);
+  return [renderMatches(matches, family), target].filter((words) => words !== "").join(" ");
 }
 
 /** The conditions of a rule that did not hold, as iptables-save prints them. */
@@ -105,15 +114,15 @@ function directionOutcome(
     packet.verdict === "unknown" ? packet.undecidedRule?.rule?.origin : decidingOrigin(packet);
   const base = { direction, endpoint: route?.owner };
   if (packet.verdict === "unknown" && undecided !== undefined && isOf(undecided, direction)) {
-    const point = policyPointOf(undecided);
-    return { ...base, outcome: "unknown", sentence: undefined, point };
+    const points = policyPointsOf(undecided);
+    return { ...base, outcome: "unknown", sentence: undefined, points };
   }
   if (origin === undefined) {
-    return { ...base, outcome: "not-asked", sentence: undefined, point: undefined };
+    return { ...base, outcome: "not-asked", sentence: undefined, points: [] };
   }
   const stops = origin.kind === "isolation" || origin.kind === "invalid";
   const sentence = explainOrigin(origin, packet.reply);
-  return { ...base, outcome: stops ? "drop" : "allow", sentence, point: policyPointOf(origin) };
+  return { ...base, outcome: stops ? "drop" : "allow", sentence, points: policyPointsOf(origin) };
 }
 
 function isOf(origin: RuleOrigin, direction: Direction): boolean {

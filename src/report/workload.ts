@@ -61,7 +61,7 @@ function endOf(
   if (owner !== undefined) {
     const endpoint = find(owner);
     if (endpoint === undefined) {
-      const name = owner.replace(/^node /, "node/");
+      const name = owner.replace(/^(node|service) /, "$1/");
       return { key: name, name };
     }
     const name = `${endpoint.namespace}/${endpoint.workload.name}`;

@@ -164,7 +164,9 @@ export interface Route {
     /** In the cluster's ranges, but no object has it: what it is, is not known. */
     | "missing"
     /** Not in the cluster. Reached through `interface`. */
-    | "outside";
+    | "outside"
+    /** A Service's address, and its backends are not in the snapshot: where packets go is not known. */
+    | "untranslated";
   /** Interface that packets to it leave by and packets from it arrive by; empty for `local`. */
   readonly interface: string;
   /** Node that has the address, where several are judged as one; undefined when unknown. */

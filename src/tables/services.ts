@@ -106,7 +106,9 @@ function servicePorts(service: Service, family: Family): FamilyServicePort[] {
   const addresses = service.clusterAddresses.filter((address) => address.family === family);
   // Headless and ExternalName: nothing to translate.
   if (addresses.length === 0) return [];
-  return service.ports.map((port) => ({
+  // Backends that nobody knows make the address `untranslated` (topology.ts), not refused.
+  const known = service.ports.filter((port) => port.missing === undefined);
+  return known.map((port) => ({
     service,
     port,
     portName: servicePortName({ ...service, port: port.name }),

@@ -54,9 +54,10 @@ export function compileTopology(
   for (const service of snapshot.services) {
     for (const address of service.clusterAddresses) {
       // Translated before it is routed; without backends it is forwarded, and refused.
+      const known = service.ports.every((port) => port.missing === undefined);
       routes.add({
         prefix: hostPrefix(address),
-        kind: "unicast",
+        kind: known ? "unicast" : "untranslated",
         interface: NODE_INTERFACE,
         node: undefined,
         owner: `service ${endpointName(service)}`,
