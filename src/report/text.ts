@@ -13,6 +13,7 @@ import { findNearestMiss } from "./nearest-miss.ts";
 import type { NearestMiss, PolicyContext } from "./nearest-miss.ts";
 import type { PolicyPoint } from "./reason.ts";
 import { remedyFor } from "./remedy.ts";
+import { packetsBehindDrops, rowsByFlow } from "./same-flow.ts";
 
 /** What the text needs beside the counts. */
 export interface TextContext extends PolicyContext {
@@ -103,7 +104,7 @@ function headline(report: ReplayReport, drops: readonly DropGroup[], palette: Pa
   if (packets === 0) lines.push("The capture holds no packets.");
   else if (first !== undefined) {
     const others = drops.length - 1;
-    const more = others === 0 ? "" : `, and ${countText(others, "other")} like it`;
+    const more = others === 0 ? "" : `, and ${countText(others, "other")}`;
     const pair = `${first.from} -> ${first.to} ${first.port}`;
     lines.push(...wrapText(`Dropped: ${pair}${more}.`, 0).map(palette.red));
   } else if (verdicts.unknown > 0) {
@@ -121,7 +122,7 @@ function summary(report: ReplayReport): string {
   const counts = (["allow", "drop", "unfiltered", "unknown"] as const)
     .filter((verdict) => verdicts[verdict] > 0)
     .map((verdict) => `${verdicts[verdict]} ${verdict}`);
-  const total = `${countText(packets, "packet")}, ${countText(report.flows.length, "flow")}`;
+  const total = `${countText(packets, "packet")}, ${countText(rowsByFlow(report.flows).length, "flow")}`;
   return counts.length === 0 ? total : `${total}: ${counts.join(", ")}`;
 }
 
@@ -190,6 +191,10 @@ function noteLines(report: ReplayReport, context: TextContext, palette: Palette)
     .reduce((sum, flow) => sum + flow.packets, 0);
   const notes: readonly (readonly [number, string])[] = [
     [contradictions, "contradictions: dropped here, but let through when they were captured"],
+    [
+      packetsBehindDrops(report.flows),
+      "allowed behind a dropped opening packet: on a live network nobody would send them",
+    ],
     [totals.verdicts.unfiltered, "unfiltered: not IP, or addressed to another host"],
     [totals.midstream, midstream],
     [totals.fragments, "fragments: judged by the ports of their first fragment"],
