@@ -60,9 +60,10 @@ function isDelta(time: PrintedTime): boolean {
  * smaller than the sum of the times printed so far.
  */
 function advanceDelta(clock: TextClock, time: PrintedTime): Timestamp {
-  const value = time.seconds * 1e9 + time.nanoseconds;
+  const printed = time.seconds * 1e9 + time.nanoseconds;
+  const value = time.negative ? -printed : printed;
   if (clock.base > 0 || value < clock.last) {
-    clock.base = (clock.base > 0 ? clock.base : clock.last) + value;
+    clock.base = Math.max(0, (clock.base > 0 ? clock.base : clock.last) + value);
     return { nanoseconds: BigInt(clock.base), timeOfDay: true };
   }
   clock.last = value;

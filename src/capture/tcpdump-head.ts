@@ -13,6 +13,8 @@ export interface PrintedTime {
   readonly days: number | undefined;
   /** Seconds of the day, or since 1970 for `-tt`. */
   readonly seconds: number;
+  /** A delta of packets that are out of order. */
+  readonly negative: boolean;
   readonly nanoseconds: number;
   readonly epoch: boolean;
   /** Blanks before the time, behind the packet number: `-ttt` and `-ttttt` print one. */
@@ -83,6 +85,8 @@ function headAt(text: string, at: number, from: number, packet: TextPacket): Hea
       };
   }
   if (stamp === undefined) return undefined;
+  // Other programs print small numbers of seconds, too.
+  if (stamp.time.epoch && stamp.time.seconds < 1e8) return undefined;
   return { ...bare, time: stamp.time, link: "unreadable", rest: behind };
 }
 
@@ -118,17 +122,17 @@ interface Stamp {
 /** `--lengths` of newer versions. */
 const LENGTHS = /caplen \d{1,6} len \d{1,6} /y;
 const DATE = /(\d{4})-(\d\d)-(\d\d) /y;
-const CLOCK = /(\d{1,2}):(\d\d):(\d\d)\.(\d{6}|\d{9}) /y;
+const CLOCK = /-?(\d{1,2}):(\d\d):(\d\d)\.(\d{6}|\d{9}) /y;
 const ODD_CLOCK = /(\d{1,2}):(\d\d):(\d\d)\.(\d{7,10}) \(invalid [nu]s\) /y;
-const EPOCH = /(\d{9,11})\.(\d{6}|\d{9}) /y;
+const EPOCH = /(\d{1,11})\.(\d{6}|\d{9}) /y;
 
 function scanTime(text: string, at: number, blanks: number): Stamp | undefined {
-  if (!isDigit(text, at)) return undefined;
+  if (!isDigit(text, at) && text[at] !== "-") return undefined;
   const epoch = matchAt(EPOCH, text, at);
   if (epoch !== undefined) {
     const seconds = Number(epoch[1]);
     const nanoseconds = nanosecondsOf(epoch[2] ?? "");
-    const time = { days: undefined, seconds, nanoseconds, epoch: true, blanks };
+    const time = { days: undefined, seconds, nanoseconds, negative: false, epoch: true, blanks };
     return { time, end: at + epoch[0].length };
   }
   const date = matchAt(DATE, text, at);
@@ -142,7 +146,7 @@ function scanTime(text: string, at: number, blanks: number): Stamp | undefined {
   const seconds = Number(clock[1]) * 3600 + Number(clock[2]) * 60 + Number(clock[3]);
   const nanoseconds = nanosecondsOf(clock[4] ?? "");
   return {
-    time: { days, seconds, nanoseconds, epoch: false, blanks },
+    time: { days, seconds, nanoseconds, negative: text[at] === "-", epoch: false, blanks },
     end: begin + clock[0].length,
   };
 }

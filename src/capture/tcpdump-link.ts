@@ -38,11 +38,11 @@ export function scanLink(
 }
 
 const IP =
-  /IP(6?) +(?=\((?:tos|dscp|ttl|class|flowlabel|hlim) |\[(?:total|header|length)|[\w:.-]+(?: >|$))/y;
+  /IP(6?) +(?=\((?:tos|dscp|ttl|class|flowlabel|hlim) |\[(?:total|header|length)|truncated-ip|bad-h?len \d|[\w:.-]+(?: >|$))/y;
 /** `IP` alone, or with what tcpdump says of a header that it cannot read. */
-const BAD_IP = /IP(6?)(?= {1,2}\[|$)/y;
+const BAD_IP = /IP(6?)(?= {1,2}\[|, wrong link-layer|$)| ?(?=\[\|ip(6?)\])/y;
 const IN_FRONT =
-  /(?:vlan \d+, p \d+, (?:DEI, )?|E?DSA [^,]{0,60}(?:, [^,]{1,60}){0,3}, VLAN \d+[a-z]+, )(?=IP|ARP)/y;
+  /(?:vlan \d+, p \d+, (?:DEI, )?|E?DSA [^,]{0,60}(?:, [^,]{1,60}){0,3}, VLAN \d+[a-z]+, |BRCM tag (?:[^,]{1,40}, ){1,8})(?=IP|ARP|STP)/y;
 
 /** What tcpdump prints for frames that hold no IP, at the start of a record. */
 const OTHER =
@@ -57,13 +57,16 @@ export function isCertain(text: string, link: Link, start: number): boolean {
   if (link.link === "unreadable") return false;
   if (link.link === "other") return matchAt(CERTAIN, text, start) !== undefined;
   const rest = text.slice(link.rest, link.rest + 400);
-  return /^(?:\((?:tos|dscp|ttl|class|flowlabel|hlim) |\[|[\w:.-]+ >)/.test(rest);
+  return /^(?:\((?:tos|dscp|ttl|class|flowlabel|hlim) |\[|truncated-ip|bad-h?len \d|[\w:.-]+ >)/.test(
+    rest,
+  );
 }
 
 function scanWord(text: string, from: number): Link | undefined {
   const at = from + (matchAt(IN_FRONT, text, from)?.[0].length ?? 0);
   const ip = matchAt(IP, text, at) ?? matchAt(BAD_IP, text, at);
-  if (ip !== undefined) return { link: ip[1] === "6" ? "ipv6" : "ipv4", rest: at + ip[0].length };
+  if (ip !== undefined)
+    return { link: (ip[1] ?? ip[2]) === "6" ? "ipv6" : "ipv4", rest: at + ip[0].length };
   return matchAt(OTHER, text, at) === undefined ? undefined : { link: "other", rest: at };
 }
 
@@ -142,11 +145,16 @@ function kindOf(type: number): LinkKind {
 const FAMILY = /(?:[^,]{1,60}, ){0,3}(?:family|AF) (IPv[46]) \(\d+\), length \d+: /y;
 const RAW = /(ip6?|IPv[46]): (?=\(|\[|[\w:.-]+ > )/y;
 
+const IPV6 = /\((?:class|flowlabel|hlim) |[0-9a-f]{0,4}:/y;
+
 /** The headers of NULL, LOOP, NFLOG and raw links with `-e`. */
 function scanFamily(text: string, at: number): Link | undefined {
   const found = matchAt(FAMILY, text, at) ?? matchAt(RAW, text, at);
   if (found === undefined) return undefined;
-  return { link: found[1]?.endsWith("6") === true ? "ipv6" : "ipv4", rest: at + found[0].length };
+  const rest = at + found[0].length;
+  // Raw links print `ip: ` for both versions.
+  if (found[1] === "ip" && matchAt(IPV6, text, rest) !== undefined) return { link: "ipv6", rest };
+  return { link: found[1]?.endsWith("6") === true ? "ipv6" : "ipv4", rest };
 }
 
 const PPP = /(?:PPP[^:]{0,40}|IP6?) \(0x(0021|0057)\), length \d+: /y;

@@ -27,11 +27,11 @@ export function parseNetwork(
   if (at >= text.length) return packet.malformed === true ? "done" : "more";
   let first: number | undefined;
   if (text[at] === "(") {
-    const end = closingParenthesis(text, at);
-    if (end === undefined) return "more";
+    const end = closingParenthesis(text, at) ?? text.indexOf("[|ip", at);
+    if (end < 0) return "more";
     const header = text.slice(at + 1, end);
     first = family === 4 ? parseIpv4Header(header, packet) : parseIpv6Header(header, packet);
-    at = skipNotes(text, skipBlanks(text, end + 1), packet);
+    at = skipNotes(text, text[end] === "[" ? end : skipBlanks(text, end + 1), packet);
   }
   if (at >= text.length) return "more";
   // > [|ip]: cut by the snap length before the addresses.
@@ -39,9 +39,18 @@ export function parseNetwork(
   return parseEnds(text, at, first, packet);
 }
 
-/** Steps over `[total length 40 > length 20] (invalid) ` and the like. */
+/** What older versions say of a header that is longer than its frame, or impossible. */
+const TRUNCATED = /truncated-ip6? - \d+ bytes missing!\s*/y;
+const BAD_HEADER = /(?:bad-h?len \d+|, wrong link-layer encapsulation).*$/y;
+
+/** Steps over `[total length 40 > length 20] (invalid) ` and the like: Linux drops such packets. */
 function skipNotes(text: string, from: number, packet: TextPacket): number {
   let at = from;
+  const old = matchAt(TRUNCATED, text, at) ?? matchAt(BAD_HEADER, text, at);
+  if (old !== undefined) {
+    packet.malformed = true;
+    at += old[0].length;
+  }
   while (text[at] === "[" && text[at + 1] !== "|") {
     const end = text.indexOf("]", at);
     if (end < 0) return text.length;
@@ -205,7 +214,7 @@ function settleEnds(src: Endpoint, dst: Endpoint, words: Words, packet: TextPack
   packet.src = ends[0].host;
   packet.dst = ends[1].host;
   const chained = words.chained
-    ? /^(\S{1,40}) > (\S{1,40}): /.exec(words.text.slice(words.at, words.at + 90))
+    ? /^([\w-]{1,40}) > ([\w-]{1,40}): /.exec(words.text.slice(words.at, words.at + 90))
     : null;
   if (chained === null) return;
   const [all, sport = "", dport = ""] = chained;

@@ -63,6 +63,9 @@ export function protocolOf(
   const inner = family === 4 ? matchWords(/IP(6?) /y, words)?.[1] : undefined;
   if (inner !== undefined) return inner === "6" ? 41 : 4;
   if (starts(/[\d.]+ > [\d.]+: PGM/y, words)) return 113;
+  // With -e the inner packet of a tunnel comes without its `IP`.
+  if (family === 4 && starts(/[\d.]{7,15}(?:\.[\w-]+)? > /y, words)) return 4;
+  if (family === 4 && starts(/[0-9a-f]{0,4}:[0-9a-f:.]+(?:\.[\w-]+)? > /y, words)) return 41;
   // The name of the protocol alone: a later fragment, printed without -n.
   const alone = matchWords(/(tcp|udp|icmp|sctp|dccp)(?=\s*$)/y, words)?.[1];
   if (alone !== undefined) return { tcp: 6, udp: 17, icmp: 1, sctp: 132, dccp: 33 }[alone];
@@ -89,7 +92,12 @@ export function parseTransport(words: Words, packet: TextPacket): void {
  */
 function markLaterFragment(words: Words, packet: TextPacket): void {
   if (packet.family !== 4 || packet.fragmentOffset !== undefined) return;
-  if (starts(/(?:ip-proto-(?:1|6|17|33|132)|tcp|udp|icmp|sctp|dccp)\s*$/y, words))
+  if (
+    starts(
+      /(?:ip-proto-(?:1|2|4|6|8|17|33|41|46|47|50|51|88|89|103|108|112|113|132)|tcp|udp|icmp|sctp|dccp)\s*$/y,
+      words,
+    )
+  )
     packet.laterFragment = true;
 }
 
