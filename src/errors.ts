@@ -56,9 +56,6 @@ export type DiagnosticCode =
   | "NO_POLICIES"
   | "NO_ENDPOINTS"
   // tables
-  | "CHAIN_LOOP"
-  | "UNKNOWN_CHAIN"
-  | "UNKNOWN_SET"
   | "UNSUPPORTED_FEATURE";
 
 /** One thing found in an input. An `error` makes the input unusable, a `warning` does not. */
