@@ -2,7 +2,6 @@
 // translation. Ends in allow or drop, or in unknown where the way itself is not known.
 // Source: semantics.md H-1 to H-6; Linux, net/netfilter/core.c.
 import { captureInterfaceNumber } from "./interface";
-import { DIRECTION_REPLY, ENTRY_NONE, tracking } from "./conntrack";
 import { Entry, ENTRY_DNAT, ENTRY_MASQUERADED, entryAt } from "./flow-table";
 import { ask } from "./fork";
 import {
@@ -60,6 +59,7 @@ import { entryOf, ruleAt, underflowOf } from "./rule";
 import { traceEnter } from "./trace";
 import { startPath, TABLE_DROPS, TABLE_PASS, traverse } from "./traverse";
 import { Walk, walk } from "./walk";
+import { DIRECTION_REPLY, ENTRY_NONE, tracking } from "./tracking";
 
 /** How one try ended. */
 @unmanaged

@@ -1,5 +1,5 @@
 // The exports, nothing else.
-import { setUpConntrack } from "./conntrack";
+import { setUpMidstream } from "./conntrack-first";
 import { decode } from "./decode";
 import { setUpFlowTable } from "./flow-table";
 import { setUpFlowRows } from "./flow-rows";
@@ -9,7 +9,8 @@ import { LAYOUT_VERSION, PACKET_SIZE, VERDICT_SIZE } from "./layout";
 import { Packet } from "./records";
 import { setUpSights } from "./sights";
 import { record } from "./trace";
-import { advanceClock } from "./conntrack";
+import { advanceClock, setUpEntryLife } from "./entry-life";
+import { setUpBackends } from "./half-known";
 import { Verdict } from "./verdict";
 
 export { addInterface, setCaptureInterface } from "./interface";
@@ -37,7 +38,9 @@ export function setUp(assumeMidstream: bool, entriesMax: u32, backends: usize): 
   setUpFlowRows();
   setUpFragments();
   setUpSights();
-  setUpConntrack(assumeMidstream, entriesMax, backends);
+  setUpMidstream(assumeMidstream);
+  setUpEntryLife(entriesMax);
+  setUpBackends(backends);
 }
 
 export function totalsAddress(): usize {

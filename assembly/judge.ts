@@ -1,14 +1,6 @@
 // The verdict on one packet: what needs no rules, then conntrack, then the hooks in as many tries as
 // missing facts demand. Only here do counters, entries and rows change, once the verdict is settled.
-import {
-  confirm,
-  DIRECTION_REPLY,
-  ENTRY_NONE,
-  entryOfPacket,
-  leaveUndecided,
-  track,
-  tracking,
-} from "./conntrack";
+import { confirm, entryOfPacket, leaveUndecided, track } from "./conntrack";
 import { ENTRY_GUESSED, ENTRY_UNDECIDED, entryAt } from "./flow-table";
 import { countFlow, flowSeen } from "./flow-rows";
 import {
@@ -83,6 +75,7 @@ import { pauseTrace } from "./trace";
 import { countPath, keepPath, restorePath, startVisits } from "./traverse";
 import { clearVerdict, Verdict } from "./verdict";
 import { Walk, walk } from "./walk";
+import { DIRECTION_REPLY, ENTRY_NONE, tracking } from "./tracking";
 
 /** Address of the totals, u64 each. */
 export const totals: usize = memory.data(TOTAL_SIZE);
@@ -251,7 +244,7 @@ function addFlag(verdict: Verdict, flag: u32): void {
 function count(packet: Packet, verdict: Verdict): void {
   add(TOTAL_PACKETS, 1);
   add(TOTAL_BYTES, packet.originalLength);
-  add(TOTAL_ALLOW + 8 * (<usize>verdict.verdict - 1), 1);
+  add(<usize>TOTAL_ALLOW + 8 * (<usize>verdict.verdict - 1), 1);
   if ((packet.flags & PACKET_FRAGMENT) != 0) add(TOTAL_FRAGMENTS, 1);
   if (packet.malformed != MALFORMED_NONE) add(TOTAL_MALFORMED, 1);
   if ((packet.flags & PACKET_TRUNCATED) != 0) add(TOTAL_TRUNCATED, 1);

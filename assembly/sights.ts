@@ -9,9 +9,9 @@ import {
   PACKET_SRC,
   VERDICT_SIZE,
 } from "./layout";
-import { ENTRY_NONE } from "./conntrack";
 import { Packet } from "./records";
 import { Verdict } from "./verdict";
+import { ENTRY_NONE } from "./tracking";
 
 /** A packet that was judged. Its verdict record lies behind. */
 @unmanaged

@@ -123,7 +123,6 @@ export function formatPlace(place: Place): string {
  */
 export function escapeControls(text: string): string {
   return text.replace(
-    // eslint-disable-next-line no-control-regex -- these are the characters to make visible
     /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/gu,
     (character) => {
       const code = character.codePointAt(0) ?? 0;

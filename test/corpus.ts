@@ -347,7 +347,7 @@ function connectionIncludes(text: string, protocol: string, port: number): boole
   return text.split(",").some((part) => {
     const words = part.trim().split(" ");
     if (words.length === 2) current = words[0]!;
-    const [first, last] = words.at(-1)!.split("-").map(Number);
+    const [first, last] = words.at(-1).split("-").map(Number);
     return current === protocol && port >= first! && port <= (last ?? first!);
   });
 }

@@ -160,7 +160,9 @@ function randomServices(
     const live = pods.filter(
       (pod) => pod.metadata.namespace === namespace && pod.spec?.hostNetwork !== true,
     );
-    const targets = random.some(live, 0, random.chance(0.7) ? 1 : 3).filter(isRunning);
+    const targets = random
+      .some(live, random.chance(0.85) ? 1 : 0, random.chance(0.7) ? 1 : 3)
+      .filter(isRunning);
     for (const addressType of ["IPv4", "IPv6"]) {
       const addresses = targets
         .flatMap(({ status }) => status?.podIPs ?? [])
@@ -360,7 +362,7 @@ export function randomAttempt(random: Random, world: RandomWorld): RandomAttempt
   const nodes = family(
     world.nodes.flatMap(({ status }) => status!.addresses!.map(({ address }) => address)),
   ).filter((address) => /[.:]/.test(address));
-  const outside = family(outsideAddresses(world));
+  const outside = family(once(outsideOfWorld, world, outsideAddresses));
   const services = family(world.services.flatMap(({ spec }) => [...spec.clusterIPs]));
   const protocol = random.pick([6, 6, 6, 17, 17, 132, six ? 58 : 1, 47]);
   const withPorts = protocol === 6 || protocol === 17 || protocol === 132;
@@ -368,7 +370,7 @@ export function randomAttempt(random: Random, world: RandomWorld): RandomAttempt
     source,
     destination,
     protocol,
-    port: withPorts ? random.pick(edgePorts(world)) : undefined,
+    port: withPorts ? random.pick(once(portsOfWorld, world, edgePorts)) : undefined,
     sourcePort: 32768 + random.below(28000),
   });
   const pod = (): string => random.pick(pods.length > 0 ? pods : outside);
@@ -396,6 +398,20 @@ function serviceAttempt(random: Random, world: RandomWorld, attempt: RandomAttem
   const service = world.services.find(({ spec }) => spec.clusterIPs.includes(attempt.destination))!;
   const { port, protocol } = random.pick(service.spec.ports);
   return { ...attempt, port, protocol: { TCP: 6, UDP: 17, SCTP: 132 }[protocol ?? "TCP"]! };
+}
+
+const outsideOfWorld = new WeakMap<RandomWorld, readonly string[]>();
+const portsOfWorld = new WeakMap<RandomWorld, readonly number[]>();
+
+/** Computes a world's list once. */
+function once<T extends object>(
+  cache: WeakMap<RandomWorld, T>,
+  world: RandomWorld,
+  compute: (world: RandomWorld) => T,
+): T {
+  const known = cache.get(world) ?? compute(world);
+  cache.set(world, known);
+  return known;
 }
 
 function outsideAddresses(world: RandomWorld): string[] {

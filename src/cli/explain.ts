@@ -38,7 +38,7 @@ export async function explain(
     options.read.length > 0 || options.packet !== undefined
       ? await traceCaptured(from, options, log)
       : traceOpening(from, to, options, log);
-  const { cluster, matcher, packet, nature } = await traced;
+  const { cluster, matcher, packet, nature } = traced;
   const { snapshot, policies } = cluster;
   const find = endpointFinder(snapshot);
   const context = { snapshot, policies, find, nature };

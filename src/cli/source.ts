@@ -216,8 +216,9 @@ class PipeSource implements OpenSource {
 
   async #next(): Promise<Uint8Array | undefined> {
     try {
-      const { value, done } = await this.#chunks.next();
-      if (done === true) return undefined;
+      const next: IteratorResult<unknown, unknown> = await this.#chunks.next();
+      if (next.done === true) return undefined;
+      const { value } = next;
       return value instanceof Uint8Array ? value : new TextEncoder().encode(String(value));
     } catch (error) {
       this.failed = true;

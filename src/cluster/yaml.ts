@@ -265,8 +265,7 @@ const TEMPLATE_SENTENCE =
 
 /** Makes a map that has no keys but the input's own; `__proto__` is one like any other. */
 function newRecord(): Record<string, unknown> {
-  const record: Record<string, unknown> = Object.create(null);
-  return record;
+  return Object.create(null) as Record<string, unknown>;
 }
 
 function isRecordOrList(value: unknown): value is Record<string | number, unknown> {

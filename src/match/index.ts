@@ -62,7 +62,7 @@ export const MATCHES: {
 /** The extension of a match. */
 export function matchExtension(match: Match): MatchExtension<Match> {
   // The registry's type pairs each kind with its extension; TypeScript cannot follow the pairing here.
-  return MATCHES[match.kind] as MatchExtension<Match>;
+  return MATCHES[match.kind];
 }
 
 /** The words iptables-save prints for one match; empty where it prints none. */

@@ -228,7 +228,7 @@ function transportFacts(
   packet: Decoded,
   shown: Dissected,
 ): readonly Fact[] {
-  switch (transport) {
+  switch (transport ?? "none") {
     case "tcp":
       return [
         fact(layout.KNOWN_PORTS, packet.sport, shown, "tcp.srcport"),

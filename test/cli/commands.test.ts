@@ -147,7 +147,7 @@ describe("replay", () => {
     for (const format of ["text", "json", "ndjson"]) {
       const { stdout, stderr } = run("replay", "-r", CAPTURE, "-f", manifest, "-o", format);
       expect(`${stdout}${stderr}`).toContain("evil");
-      // eslint-disable-next-line no-control-regex -- these must not come through
+
       expect(`${stdout}${stderr}`).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
       expect(stdout).not.toMatch(/^verdict: allow/m);
     }

@@ -189,7 +189,7 @@ function tcpScript(random: Random, flow: Flow, strange: boolean): Draft[] {
   };
   const handshake = (opens: boolean): void => {
     say("client", "S", { opens });
-    if (random.chance(0.2)) packets.push({ ...packets.at(-1)!, opens: false });
+    if (random.chance(0.2)) packets.push({ ...packets.at(-1), opens: false });
     noise();
     if (random.chance(0.85)) say("server", "S.");
     noise();

@@ -398,7 +398,7 @@ describe("NetworkPolicy", () => {
   ])("warns of %s and goes on", (spec, sentence) => {
     const { policy, said } = lower(spec);
     expect(said).toEqual([sentence]);
-    expect(policy).toBeDefined();
+    expect(policy?.ref.kind).toBe("NetworkPolicy");
   });
 
   it("takes a name that an API server would refuse, and says so", () => {

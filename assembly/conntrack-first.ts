@@ -1,0 +1,176 @@
+// A packet without an entry: does it start a connection, and was its flow under way before the capture
+// began? Source: semantics.md CT-T3, CT-I1, M-1.
+import {
+  hasRoom,
+  linkEntry,
+  now,
+  refresh,
+  SECOND,
+  sinceStart,
+  UDP_STREAM_SECONDS,
+} from "./entry-life";
+import {
+  addEntry,
+  ENTRY_MIDSTREAM,
+  ENTRY_SEEN_REPLY,
+  entryAt,
+  inverseIcmp,
+  key,
+} from "./flow-table";
+import {
+  CT_ESTABLISHED,
+  CT_NEW,
+  KNOWN_ICMP,
+  KNOWN_ICMP_ID,
+  KNOWN_PORTS,
+  KNOWN_TCP_FLAGS,
+  PACKET_DST,
+  PACKET_SRC,
+} from "./layout";
+import { hasPorts } from "./match";
+import { Packet } from "./records";
+import { firstSctpChunk, SCTP_HEARTBEAT, SCTP_INIT } from "./sctp";
+import {
+  CLASS_ACK,
+  CLASS_FIN,
+  CLASS_RST,
+  CLASS_SYN,
+  CLASS_SYNACK,
+  TCP_CLOSE,
+  TCP_ESTABLISHED,
+  TCP_FIN_WAIT,
+  TCP_SYN_RECV,
+  TCP_SYN_SENT,
+  tcpClass,
+  tcpFlagsValid,
+  tcpTimeoutSeconds,
+} from "./tcp";
+import { DIRECTION_ORIGINAL, DIRECTION_REPLY, keyOfPacket, tracking } from "./tracking";
+
+// Linux's ephemeral ports begin here; what answers to them from a low port is an answer.
+const EPHEMERAL_PORT_MIN: u32 = 32768;
+const SERVICE_PORT_MAX: u32 = 1023;
+
+let assumeMidstream: bool = false;
+
+/** Sets whether flows that were under way when the capture began are taken as established. */
+export function setUpMidstream(assume: bool): void {
+  assumeMidstream = assume;
+}
+
+/** Tracks a packet that no entry knows. `seenBefore`: the capture has shown its flow already. */
+export function trackFirst(packet: Packet, seenBefore: bool): void {
+  tracking.fresh = false;
+  const mayBeMidstream = assumeMidstream && !seenBefore;
+  const protocol: u32 = packet.protocol;
+  if (protocol == 6) {
+    trackFirstTcp(packet, mayBeMidstream);
+  } else if (protocol == 17) {
+    const answer = packet.sport <= SERVICE_PORT_MAX && packet.dport >= EPHEMERAL_PORT_MIN;
+    if (mayBeMidstream && answer && sinceStart() < UDP_STREAM_SECONDS * SECOND) {
+      assumeEntry(packet, true, 0);
+    } else {
+      startEntry(0);
+    }
+  } else if (protocol == 1 || protocol == 58) {
+    trackFirstIcmp(packet, mayBeMidstream);
+  } else if (protocol == 132) {
+    const chunk = firstSctpChunk(packet);
+    if (chunk < 0 && (packet.known & KNOWN_PORTS) != 0) tracking.ambiguous = true;
+    if (chunk == SCTP_INIT || chunk == SCTP_HEARTBEAT || chunk < 0) {
+      startEntry(0);
+    } else if (mayBeMidstream) {
+      assumeEntry(packet, packet.sport < packet.dport, 0);
+    }
+  } else {
+    startEntry(0);
+  }
+}
+
+function trackFirstTcp(packet: Packet, mayBeMidstream: bool): void {
+  if ((packet.known & KNOWN_TCP_FLAGS) == 0) {
+    tracking.ambiguous = true;
+    startEntry(TCP_ESTABLISHED);
+    return;
+  }
+  if (!tcpFlagsValid(packet.tcpFlags)) return;
+  const packetClass = tcpClass(packet.tcpFlags);
+  if (packetClass == CLASS_SYN) {
+    startEntry(TCP_SYN_SENT);
+    return;
+  }
+  const window = <u64>tcpTimeoutSeconds(TCP_ESTABLISHED) * SECOND;
+  if (mayBeMidstream && sinceStart() < window) {
+    const answer = packetClass == CLASS_SYNACK || packet.sport < packet.dport;
+    let state = TCP_ESTABLISHED;
+    if (packetClass == CLASS_SYNACK) state = TCP_SYN_RECV;
+    if (packetClass == CLASS_FIN) state = TCP_FIN_WAIT;
+    if (packetClass == CLASS_RST) state = TCP_CLOSE;
+    assumeEntry(packet, answer, state);
+    return;
+  }
+  // > tcp_loose: a connection may be picked up at an ACK, with or without data, and at nothing else.
+  if (packetClass == CLASS_ACK) startEntry(TCP_ESTABLISHED);
+}
+
+// Source: nf_conntrack_proto_icmp.c and nf_conntrack_proto_icmpv6.c: only queries start an entry.
+function trackFirstIcmp(packet: Packet, mayBeMidstream: bool): void {
+  const type = packet.icmpType;
+  if ((packet.known & KNOWN_ICMP) == 0) {
+    tracking.ambiguous = true;
+    startEntry(0);
+    return;
+  }
+  const four = packet.protocol == 1;
+  const query = four
+    ? type == 8 || type == 13 || type == 15 || type == 17
+    : type == 128 || type == 139;
+  if (query) {
+    startEntry(0);
+    return;
+  }
+  const answer = four
+    ? type == 0 || type == 14 || type == 16 || type == 18
+    : type == 129 || type == 140;
+  const known = (packet.known & KNOWN_ICMP_ID) != 0;
+  if (answer && known && mayBeMidstream && sinceStart() < 30 * SECOND) {
+    assumeEntry(packet, true, 0);
+  }
+}
+
+function startEntry(tcpState: u32): void {
+  tracking.state = CT_NEW;
+  tracking.fresh = true;
+  tracking.tcpState = tcpState;
+}
+
+// Makes the entry that the kernel had when the capture began.
+function assumeEntry(packet: Packet, answer: bool, tcpState: u32): void {
+  if (!hasRoom()) {
+    startEntry(tcpState);
+    return;
+  }
+  keyOfPacket(packet);
+  if (answer) {
+    memory.copy(changetype<usize>(key), changetype<usize>(packet) + PACKET_DST, 16);
+    memory.copy(changetype<usize>(key) + 16, changetype<usize>(packet) + PACKET_SRC, 16);
+    if (hasPorts(packet.protocol)) {
+      key.sport = packet.dport;
+      key.dport = packet.sport;
+    } else {
+      key.dport = inverseIcmp(packet.protocol, key.dport);
+    }
+  }
+  const number = addEntry();
+  const entry = entryAt(number);
+  entry.started = now();
+  entry.flags = ENTRY_SEEN_REPLY | ENTRY_MIDSTREAM;
+  entry.tcpState = <u8>tcpState;
+  entry.lastClass = <u8>tcpClass(packet.tcpFlags);
+  linkEntry(number);
+  refresh(entry);
+  tracking.state = CT_ESTABLISHED;
+  tracking.entry = number;
+  tracking.midstream = true;
+  tracking.direction = answer ? DIRECTION_REPLY : DIRECTION_ORIGINAL;
+}

@@ -1,0 +1,116 @@
+// How long conntrack entries live: the clock of packet time, deadlines, and room in the table.
+// Source: semantics.md CT-9 and CT-10.
+import {
+  Entry,
+  ENTRY_DNAT,
+  ENTRY_GUESSED,
+  ENTRY_MASQUERADED,
+  ENTRY_SEEN_REPLY,
+  entryAt,
+  entryCount,
+  entryLimit,
+  entryLinked,
+  linkNode,
+  NODE_BACKEND,
+  NODE_CLIENT,
+  NODE_ORIGINAL,
+  NODE_ORIGINAL_SEEN,
+  NODE_REPLY,
+  NODE_REPLY_SEEN,
+  removeEntry,
+} from "./flow-table";
+import { TCP_ESTABLISHED, TCP_UNACKNOWLEDGED_SECONDS, tcpTimeoutSeconds } from "./tcp";
+
+export const SECOND: u64 = 1000000000;
+/** > nf_conntrack_udp_timeout_stream */
+export const UDP_STREAM_SECONDS: u64 = 120;
+
+let clock: u64 = 0;
+let started: bool = false;
+let startedAt: u64 = 0;
+let entriesMax: u32 = 0;
+let sweptAt: u64 = 0;
+
+/** Sets the most entries. */
+export function setUpEntryLife(max: u32): void {
+  entriesMax = max;
+}
+
+/** Advances the clock; a timestamp that goes backwards never rewinds it. */
+export function advanceClock(timestamp: u64): void {
+  if (!started) {
+    started = true;
+    startedAt = timestamp;
+  }
+  if (timestamp > clock) clock = timestamp;
+}
+
+/** The clock. */
+export function now(): u64 {
+  return clock;
+}
+
+/** Time since the capture's first packet. */
+export function sinceStart(): u64 {
+  return clock - startedAt;
+}
+
+/** Tells whether one more entry fits; expired ones make room. */
+export function hasRoom(): bool {
+  return entryCount() < entriesMax || sweep();
+}
+
+/** Hangs a new entry up under every tuple by which its packets can be met. */
+export function linkEntry(number: u32): void {
+  const entry = entryAt(number);
+  linkNode(number, NODE_ORIGINAL);
+  linkNode(number, NODE_REPLY);
+  if ((entry.flags & ENTRY_DNAT) == 0) return;
+  linkNode(number, NODE_ORIGINAL_SEEN);
+  linkNode(number, NODE_REPLY_SEEN);
+  if ((entry.flags & ENTRY_GUESSED) != 0) linkNode(number, NODE_CLIENT);
+  if ((entry.flags & ENTRY_MASQUERADED) != 0) linkNode(number, NODE_BACKEND);
+}
+
+/** Renews an entry's deadline for the packet that was accepted. */
+export function refresh(entry: Entry): void {
+  entry.deadline = clock + <u64>seconds(entry) * SECOND;
+}
+
+// Seconds that an entry lives after this packet. Source: semantics.md CT-9.
+function seconds(entry: Entry): u32 {
+  const answered = (entry.flags & ENTRY_SEEN_REPLY) != 0;
+  switch (<i32>entry.protocol) {
+    case 6: {
+      const timeout = tcpTimeoutSeconds(entry.tcpState);
+      const pickedUp = !answered && entry.tcpState == TCP_ESTABLISHED;
+      return pickedUp && timeout > TCP_UNACKNOWLEDGED_SECONDS
+        ? TCP_UNACKNOWLEDGED_SECONDS
+        : timeout;
+    }
+    case 17:
+    case 136:
+      return answered && clock > entry.started + 2 * SECOND ? <u32>UDP_STREAM_SECONDS : 30;
+    case 1:
+    case 58:
+      return 30;
+    case 132:
+      return answered ? 210 : 30;
+    case 47:
+      return answered ? 180 : 30;
+    default:
+      return 600;
+  }
+}
+
+// Removes what has expired; true when that made room. At most once a second of packet time.
+function sweep(): bool {
+  if (sweptAt != 0 && clock < sweptAt + SECOND) return false;
+  sweptAt = clock;
+  const before = entryCount();
+  for (let number: u32 = 0; number < entryLimit(); number++) {
+    const entry = entryAt(number);
+    if (entryLinked(entry) && entry.deadline <= clock) removeEntry(number);
+  }
+  return entryCount() < before;
+}

@@ -1,0 +1,52 @@
+// What connection tracking says of the packet under way, and the tuple it is looked up by.
+import { key } from "./flow-table";
+import { KNOWN_PORTS, PACKET_SRC } from "./layout";
+import { hasPorts } from "./match";
+import { Packet } from "./records";
+
+/** From the side that asked first. */
+export const DIRECTION_ORIGINAL: u32 = 0;
+/** From the side that was asked. */
+export const DIRECTION_REPLY: u32 = 1;
+/** No entry. */
+export const ENTRY_NONE: u32 = 0xffffffff;
+
+/** What tracking says of the packet under way. */
+@unmanaged
+export class Tracking {
+  /** CT_* bits that rules see. */
+  state: u32;
+  direction: u32;
+  /** Entry number, or ENTRY_NONE. */
+  entry: u32;
+  /** The tuple starts a connection; `confirm` makes the entry. */
+  fresh: bool;
+  /** Seen after its last hook: the rules saw other addresses. */
+  seenAfter: bool;
+  midstream: bool;
+  /** TCP without known flags: whether it starts a connection, is not known. */
+  ambiguous: bool;
+  /** The ICMP error quotes a header that the capture does not hold. */
+  quoteMissing: bool;
+  tcpState: u32;
+}
+
+/** Tracking of the packet under way. */
+export const tracking: Tracking = changetype<Tracking>(memory.data(offsetof<Tracking>()));
+
+/** Sets `key` to the tuple of a packet. */
+export function keyOfPacket(packet: Packet): void {
+  memory.copy(changetype<usize>(key), changetype<usize>(packet) + PACKET_SRC, 32);
+  key.family = packet.family;
+  key.protocol = packet.protocol;
+  key.sport = 0;
+  key.dport = 0;
+  key.unused = 0;
+  if ((packet.known & KNOWN_PORTS) != 0 && hasPorts(packet.protocol)) {
+    key.sport = packet.sport;
+    key.dport = packet.dport;
+  } else if (packet.protocol == 1 || packet.protocol == 58) {
+    key.sport = packet.icmpId;
+    key.dport = ((<u16>packet.icmpType) << 8) | packet.icmpCode;
+  }
+}
