@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { openCapture, type ByteSource } from "../src/capture/stream.ts";
 import { buildSnapshot } from "../src/cluster/build.ts";
 import { parseManifests, type ManifestText } from "../src/cluster/manifest.ts";
-import { loadMatcher } from "../src/engine/matcher.ts";
+import { loadMatcher, type Matcher } from "../src/engine/matcher.ts";
 import type { PacketVerdict } from "../src/engine/verdict.ts";
 import { formatDiagnostic, type Diagnostic } from "../src/errors.ts";
 import { lowerPolicies } from "../src/policy/index.ts";
@@ -50,7 +50,20 @@ export function compileObjects(objects: readonly object[], node?: string): Compi
 
 /** Judges every packet of the capture, in order. */
 export async function judgeCapture(question: Question): Promise<PacketVerdict[]> {
-  const { compiled, capture, midstream = "cold" } = question;
+  const verdicts: PacketVerdict[] = [];
+  await replayCapture(question, (matcher, names) => {
+    for (let index = 0; index < matcher.batch.count; index++) {
+      verdicts.push(matcher.packetVerdict(index, names));
+    }
+  });
+  return verdicts;
+}
+
+/** Replays a capture and hands out each batch once it is decided. */
+export async function replayCapture(
+  { compiled, capture, midstream = "cold" }: Question,
+  onBatch: (matcher: Matcher, names: readonly string[]) => void = () => undefined,
+): Promise<void> {
   const matcher = loadMatcher(matcherWasm(), compiled, {
     midstream,
     conntrackMax: 262_144,
@@ -68,15 +81,11 @@ export async function judgeCapture(question: Question): Promise<PacketVerdict[]>
     },
   });
   if (stream === undefined) throw new Error("the capture was not opened");
-  const verdicts: PacketVerdict[] = [];
   while (await stream.fill(matcher.batch)) {
     matcher.nameInterfaces(stream.reader.interfaces.map(({ name }) => name));
     matcher.replay();
-    for (let index = 0; index < matcher.batch.count; index++) {
-      verdicts.push(matcher.packetVerdict(index, stream.reader.names));
-    }
+    onBatch(matcher, stream.reader.names);
   }
-  return verdicts;
 }
 
 let wasm: Uint8Array<ArrayBuffer> | undefined;

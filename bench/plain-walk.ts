@@ -1,0 +1,100 @@
+/**
+ * The baseline: the same tables walked as plain TypeScript objects, without state. Says what happens to
+ * a connection's opening packet in FORWARD's filter table, for TCP between pods.
+ */
+import { prefixContains, type Address } from "../src/net/address.ts";
+import type { Match } from "../src/match/index.ts";
+import type { Chain, IpSet, Ruleset } from "../src/tables/model.ts";
+
+/** An opening TCP segment on its way from one pod's interface to another's. */
+export interface OpeningPacket {
+  readonly source: Address;
+  readonly destination: Address;
+  readonly destinationPort: number;
+  readonly inInterface: string;
+  readonly outInterface: string;
+}
+
+/** Makes the walk; it answers whether FORWARD lets a packet through. */
+export function makePlainWalk(ruleset: Ruleset): (packet: OpeningPacket) => boolean {
+  const filter = ruleset.tables.find(({ name }) => name === "filter");
+  const chainByName = new Map((filter?.chains ?? []).map((chain) => [chain.name, chain]));
+  const setByName = new Map(ruleset.sets.map((set) => [set.name, set]));
+  return (packet) => {
+    let mark = 0;
+    const walk = (chain: Chain): boolean | undefined => {
+      for (const { matches, target } of chain.rules) {
+        if (!matches.every((match) => holds(match, packet, mark, setByName))) continue;
+        switch (target?.kind) {
+          case "ACCEPT":
+            return true;
+          case "DROP":
+          case "REJECT":
+            return false;
+          case "RETURN":
+            return undefined;
+          case "MARK":
+            mark = ((mark & ~target.mask) ^ target.value) >>> 0;
+            break;
+          case "JUMP":
+          case "GOTO": {
+            const verdict = walk(chainByName.get(target.chain)!);
+            if (verdict !== undefined || target.kind === "GOTO") return verdict;
+            break;
+          }
+          case "DNAT":
+          case "MASQUERADE":
+          case undefined:
+            break;
+        }
+      }
+      return chain.policy === undefined ? undefined : chain.policy === "ACCEPT";
+    };
+    return walk(chainByName.get("FORWARD")!) ?? true;
+  };
+}
+
+function holds(
+  match: Match,
+  packet: OpeningPacket,
+  mark: number,
+  setByName: ReadonlyMap<string, IpSet>,
+): boolean {
+  switch (match.kind) {
+    case "address":
+      return (
+        prefixContains(match.prefix, match.side === "src" ? packet.source : packet.destination) !==
+        match.invert
+      );
+    case "interface": {
+      const name = match.side === "in" ? packet.inInterface : packet.outInterface;
+      return (match.wildcard ? name.startsWith(match.name) : name === match.name) !== match.invert;
+    }
+    case "protocol":
+      return (match.protocol === 6) !== match.invert;
+    case "multiport":
+      return (
+        match.ports.some(
+          ({ first, last }) => packet.destinationPort >= first && packet.destinationPort <= last,
+        ) !== match.invert
+      );
+    case "conntrack":
+      return match.states.includes("NEW") !== match.invert;
+    case "mark":
+      return ((mark & match.mask) >>> 0 === match.value >>> 0) !== match.invert;
+    case "set": {
+      const set = setByName.get(match.set);
+      const address = match.flags[0] === "src" ? packet.source : packet.destination;
+      const found =
+        set?.kind === "hash:net" && set.members.some((prefix) => prefixContains(prefix, address));
+      return found !== match.invert;
+    }
+    case "comment":
+      return true;
+    case "addrtype":
+    case "icmp":
+    case "port":
+    case "random":
+      return false;
+  }
+}
