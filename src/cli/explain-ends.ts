@@ -4,10 +4,9 @@
  */
 import { suggestionFor } from "../cluster/fields.ts";
 import { endpointName } from "../cluster/snapshot.ts";
-import type { Endpoint, Snapshot } from "../cluster/snapshot.ts";
+import type { Endpoint, Service, Snapshot } from "../cluster/snapshot.ts";
 import { formatAddress, parseAddress, sameAddress } from "../net/address.ts";
 import type { Address, Family } from "../net/address.ts";
-import { PROTOCOL_ICMP, PROTOCOL_ICMPV6, protocolNumber } from "../net/protocol.ts";
 import { Failure } from "./failure.ts";
 import type { GivenAddress } from "./options.ts";
 
@@ -15,8 +14,9 @@ import type { GivenAddress } from "./options.ts";
 export interface NamedEnd {
   readonly text: string;
   readonly addresses: readonly Address[];
-  /** Undefined: an address, or a Service. */
+  /** The pod or workload that is named or has the address. */
   readonly endpoint: Endpoint | undefined;
+  readonly service: Service | undefined;
 }
 
 /** The two addresses of a packet. */
@@ -28,18 +28,25 @@ export interface Ends {
 /** Finds what a word means: an address, a pod, a workload (its first pod), then a Service. */
 export function findEnd(text: string, snapshot: Snapshot): NamedEnd {
   const address = parseAddress(text);
-  if (address !== undefined) return { text, addresses: [address], endpoint: undefined };
   const { endpoints, services } = snapshot;
+  if (address !== undefined) {
+    const has = (addresses: readonly Address[]): boolean =>
+      addresses.some((each) => sameAddress(each, address));
+    const endpoint = endpoints.find((each) => has(each.addresses));
+    const service = services.find((each) => has(each.clusterAddresses));
+    return { text, addresses: [address], endpoint, service };
+  }
   const endpoint =
     endpoints.find((each) => endpointName(each) === text) ??
     endpoints.find((each) => `${each.namespace}/${each.workload.name}` === text);
-  if (endpoint !== undefined) return { text, addresses: endpoint.addresses, endpoint };
+  if (endpoint !== undefined)
+    return { text, addresses: endpoint.addresses, endpoint, service: undefined };
   const service = services.find((each) => endpointName(each) === text);
   if (service !== undefined) {
     if (service.clusterAddresses.length === 0) {
       throw new Failure(`${text}: a Service without a cluster address: name one of its pods`);
     }
-    return { text, addresses: service.clusterAddresses, endpoint: undefined };
+    return { text, addresses: service.clusterAddresses, endpoint: undefined, service };
   }
   const names = [
     ...endpoints.flatMap((each) => [endpointName(each), `${each.namespace}/${each.workload.name}`]),
@@ -89,24 +96,6 @@ export function standInAddresses(ends: readonly NamedEnd[]): GivenAddress[] {
     given.push({ address, name });
   }
   return given;
-}
-
-/** Reads `8443/tcp`, `53/udp`, `tcp` or `icmp`; the port is undefined where none is given. */
-export function parsePort(
-  text: string,
-  family: Family,
-): { readonly protocol: number; readonly port: number | undefined } {
-  const match = /^(?:(\d{1,5})(?:\/([a-z]\w*))?|([a-z][\w-]*))$/i.exec(text);
-  const named = (match?.[2] ?? match?.[3] ?? "tcp").toLowerCase();
-  const ping = named === "icmp" || named === "icmp6";
-  const icmp = family === 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6;
-  const protocol = ping ? icmp : protocolNumber(named);
-  const port = match?.[1] === undefined ? undefined : Number(match[1]);
-  const possible = port === undefined || (!ping && port >= 1 && port <= 65535);
-  if (match === null || protocol === undefined || !possible) {
-    throw new Failure(`--port ${text}: expected PORT/PROTOCOL (8443/tcp, 53/udp) or icmp`);
-  }
-  return { protocol, port };
 }
 
 function sameName(text: string, names: readonly string[]): string {

@@ -8,7 +8,8 @@ import { explanationText } from "../report/trace-text.ts";
 import { endpointFinder } from "../report/workload.ts";
 import { paletteFor } from "./color.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
-import { findEnd, pairEnds, parsePort, standInAddresses } from "./explain-ends.ts";
+import { findEnd, pairEnds, standInAddresses } from "./explain-ends.ts";
+import { defaultPort, parsePort } from "./explain-port.ts";
 import { EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, Failure } from "./failure.ts";
 import { makeResolver } from "./hosts.ts";
 import { Interruption } from "./interruption.ts";
@@ -76,14 +77,18 @@ function traceOpening(
     standInAddresses([findEnd(from, snapshot), findEnd(to, snapshot)]),
   );
   const { snapshot, compiled } = cluster;
-  const ends = pairEnds(findEnd(from, snapshot), findEnd(to, snapshot));
+  const source = findEnd(from, snapshot);
+  const destination = findEnd(to, snapshot);
+  const ends = pairEnds(source, destination);
   const asked =
-    options.port === undefined ? undefined : parsePort(options.port, ends.source.family);
+    options.port === undefined
+      ? defaultPort(source, destination, cluster.policies)
+      : parsePort(options.port, ends.source.family);
   const matcher = loadClusterMatcher(compiled, { ...options, tracePacket: 1 });
   appendOpening(matcher.batch, {
     ...ends,
-    protocol: asked?.protocol,
-    destinationPort: asked?.port,
+    protocol: asked.protocol,
+    destinationPort: asked.port,
   });
   matcher.replay();
   return { cluster, matcher, packet: matcher.packetVerdict(0, []), nature: "question" };

@@ -103,7 +103,7 @@ function addExplain(program: Command, name: string, finish: (exitCode: number) =
   addClusterOptions(addCaptureOptions(command))
     .option(
       "--port <port/protocol>",
-      "8443/tcp, 53/udp, 9/sctp, icmp; without: any, where it does not matter",
+      "8443/tcp, 53/udp, 9/sctp or icmp; may be left out where no policy names ports",
     )
     .addOption(new Option("--packet <n>", "the n-th packet of the capture").argParser(positive))
     .addOption(outputOption(["text", "json"], "text (default) or json"))

@@ -15,7 +15,7 @@ export type Judged = Tuple & Judgement & { readonly reply?: boolean };
 const MISSING: Readonly<Record<CaptureNature, string>> = {
   frames: "beyond the snap length",
   text: "not in the capture's text",
-  question: "not given, and the policies depend on it: say --port PORT/PROTOCOL",
+  question: "not given: say --port PORT/PROTOCOL",
 };
 
 /** The policy a verdict points to. */
