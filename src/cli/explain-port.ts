@@ -1,0 +1,79 @@
+/**
+ * The port and protocol that `explain` asks about: what `--port` says, else the only one there can be,
+ * else a refusal that names what depends on it.
+ */
+import { formatPlace } from "../errors.ts";
+import type { Endpoint } from "../cluster/snapshot.ts";
+import type { Family } from "../net/address.ts";
+import { PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, protocolNumber } from "../net/protocol.ts";
+import type { Direction, Policy } from "../policy/model.ts";
+import { policySelects } from "../policy/selects.ts";
+import type { NamedEnd } from "./explain-ends.ts";
+import { Failure } from "./failure.ts";
+
+/** A protocol, and a port where it has ports. */
+export interface AskedPort {
+  readonly protocol: number;
+  readonly port: number | undefined;
+}
+
+/** Taken when no policy and no Service asks for a port. */
+const ANY_PORT: AskedPort = { protocol: PROTOCOL_TCP, port: 80 };
+
+/** Reads `8443/tcp`, `53/udp` or `icmp`; a port alone is one of TCP. */
+export function parsePort(text: string, family: Family): AskedPort {
+  const match = /^(?:(\d{1,5})(?:\/([a-z]\w*))?|(icmp6?))$/i.exec(text);
+  const name = (match?.[2] ?? match?.[3] ?? "tcp").toLowerCase();
+  if (match?.[3] !== undefined) {
+    return { protocol: family === 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6, port: undefined };
+  }
+  const port = Number(match?.[1]);
+  const protocol = protocolNumber(name);
+  if (!["tcp", "udp", "sctp"].includes(name) || protocol === undefined || !isPort(port)) {
+    throw new Failure(
+      `--port ${text}: expected PORT/PROTOCOL with tcp, udp or sctp (8443/tcp, 53/udp), or icmp`,
+    );
+  }
+  return { protocol, port };
+}
+
+/** Chooses a port where none is given and it does not matter, or can only be one. */
+export function defaultPort(from: NamedEnd, to: NamedEnd, policies: readonly Policy[]): AskedPort {
+  if (to.service !== undefined) {
+    const [only, ...others] = to.service.ports;
+    if (only !== undefined && others.length === 0) {
+      return { protocol: protocolNumber(only.protocol) ?? PROTOCOL_TCP, port: only.port };
+    }
+    const ports = to.service.ports.map(({ port, protocol }) => `${port}/${protocol.toLowerCase()}`);
+    throw new Failure(
+      `--port is missing: Service ${to.text} has ${ports.length === 0 ? "no port" : ports.join(", ")}`,
+    );
+  }
+  refuseWherePortsMatter(policies, "egress", from.endpoint);
+  refuseWherePortsMatter(policies, "ingress", to.endpoint);
+  return ANY_PORT;
+}
+
+function refuseWherePortsMatter(
+  policies: readonly Policy[],
+  direction: Direction,
+  endpoint: Endpoint | undefined,
+): void {
+  if (endpoint === undefined) return;
+  for (const policy of policies) {
+    if (!policySelects(policy, endpoint)) continue;
+    // No ports: any port. Only rules that name some make the answer depend on one.
+    const rule = policy[direction]?.find(({ ports }) => ports !== undefined);
+    if (rule === undefined) continue;
+    const { namespace, name } = policy.ref;
+    const { file, line } = rule.place;
+    const place = formatPlace(line === undefined ? { file } : { file, line });
+    throw new Failure(
+      `--port is missing: the answer depends on it (${namespace}/${name} ${direction}[${rule.index}] at ${place} names ports)`,
+    );
+  }
+}
+
+function isPort(port: number): boolean {
+  return Number.isInteger(port) && port >= 1 && port <= 65535;
+}
