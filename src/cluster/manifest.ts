@@ -122,7 +122,10 @@ function unroll(placed: PlacedValue, itemKind: ItemKind | undefined, sink: Sink)
   const { items } = value;
   const kind = value["kind"] ?? itemKind?.kind;
   const apiVersion = value["apiVersion"] ?? itemKind?.apiVersion;
-  if (Array.isArray(items) && (kind === undefined || (typeof kind === "string" && kind.endsWith("List")))) {
+  if (
+    Array.isArray(items) &&
+    (kind === undefined || (typeof kind === "string" && kind.endsWith("List")))
+  ) {
     if (kind === undefined) reportMissing(placed, value, "kind", onDiagnostic);
     const inner =
       typeof kind === "string" && kind !== "List" && typeof apiVersion === "string"
