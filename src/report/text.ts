@@ -128,7 +128,7 @@ function summary(report: ReplayReport): string {
 
 function dropLines(groups: readonly DropGroup[], context: TextContext, palette: Palette): string[] {
   if (groups.length === 0) return [];
-  const shown = groups.slice(0, GROUPS_MAX);
+  const shown = gatherReasons(groups.slice(0, GROUPS_MAX));
   const rows = shown.map(({ from, to, port, flows, packets }) => [
     from,
     to,
@@ -137,23 +137,44 @@ function dropLines(groups: readonly DropGroup[], context: TextContext, palette: 
     `${packets}`,
   ]);
   const [heading = "", ...lines] = layoutColumns(DROP_COLUMNS, rows);
-  const details = shown.map((group) => dropDetails(group, context));
-  return [
-    palette.bold(heading),
-    ...lines.flatMap((line, index) => [line, ...(details[index] ?? []).map(palette.dim)]),
-    ...moreLines(groups.length - shown.length),
-  ];
+  const explained = lines.flatMap((line, index) => {
+    const group = shown[index];
+    if (group === undefined) return [line];
+    const before = shown[index - 1];
+    const newReason = before === undefined || reasonKey(before) !== reasonKey(group);
+    return [line, ...dropDetails(group, newReason, context).map(palette.dim)];
+  });
+  return [palette.bold(heading), ...explained, ...moreLines(groups.length - shown.length)];
 }
 
-function dropDetails(group: DropGroup, context: TextContext): string[] {
+/** Puts groups that one reason explains behind each other: it is printed once, below the first. */
+function gatherReasons(groups: readonly DropGroup[]): DropGroup[] {
+  const keys = [...new Set(groups.map(reasonKey))];
+  return keys.flatMap((key) => groups.filter((group) => reasonKey(group) === key));
+}
+
+function reasonKey({ reason, points }: DropGroup): string {
+  return [reason, ...points.map(pointText)].join("\n");
+}
+
+/** What explains a group; its reason only where the group before has another. */
+function dropDetails(group: DropGroup, newReason: boolean, context: TextContext): string[] {
   const { points, reason, otherEndpoints, first } = group;
-  const others =
-    otherEndpoints === 0 ? "" : ` (and ${countText(otherEndpoints, "other pair")} of endpoints)`;
-  const lines = [...wrapText(`${reason}${others}`, 2), ...pointLines(points)];
+  const lines = newReason ? [...wrapText(reason, 2), ...pointLines(points)] : [];
   const nearest = findNearestMiss(first, context);
   if (nearest !== undefined) lines.push(...wrapText(nearestText(nearest), 2));
-  else if (points.length > 0) lines.push("  nearest: none, they have no rule in this direction");
+  else if (newReason && isIsolation(group)) {
+    lines.push("  nearest: none, there is no rule in this direction");
+  }
+  if (otherEndpoints > 0) {
+    lines.push(`  and ${countText(otherEndpoints, "other pair")} of endpoints of these workloads`);
+  }
   return lines;
+}
+
+/** An isolation points to policies, but to no rule of theirs. */
+function isIsolation({ points }: DropGroup): boolean {
+  return points.some(({ rule }) => rule === undefined);
 }
 
 function unknownLines(
