@@ -1,0 +1,219 @@
+/** Facts that are missing: the verdict is unknown where, and only where, they make a difference. */
+import { describe, expect, it } from "vitest";
+import { buildFrame, buildPcap, buildPcapng, TCP, timed, UDP, type PacketSpec } from "../frames.ts";
+import { compileObjects, judgeCapture } from "../judge.ts";
+
+const namespace = (name: string) => ({ apiVersion: "v1", kind: "Namespace", metadata: { name } });
+const pod = (name: string, ip: string, app: string, nodeName = "node-1") => ({
+  apiVersion: "v1",
+  kind: "Pod",
+  metadata: { name, namespace: "shop", labels: { app } },
+  spec: { nodeName, containers: [] },
+  status: { podIPs: [{ ip }] },
+});
+const node = {
+  apiVersion: "v1",
+  kind: "Node",
+  metadata: { name: "node-1" },
+  spec: { podCIDRs: ["10.1.0.0/16"] },
+  status: { addresses: [{ type: "InternalIP", address: "192.0.2.1" }] },
+};
+const policy = (name: string, spec: object) => ({
+  apiVersion: "networking.k8s.io/v1",
+  kind: "NetworkPolicy",
+  metadata: { name, namespace: "shop" },
+  spec,
+});
+const service = (endpoints: readonly string[]) => [
+  {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name: "web", namespace: "shop" },
+    spec: { clusterIP: "10.96.0.20", ports: [{ port: 80, targetPort: 8080 }] },
+  },
+  {
+    apiVersion: "discovery.k8s.io/v1",
+    kind: "EndpointSlice",
+    metadata: { name: "web-1", namespace: "shop", labels: { "kubernetes.io/service-name": "web" } },
+    addressType: "IPv4",
+    endpoints: endpoints.map((address) => ({ addresses: [address], conditions: { ready: true } })),
+    ports: [{ port: 8080, protocol: "TCP" }],
+  },
+];
+const CLUSTER = [
+  namespace("shop"),
+  node,
+  pod("a", "10.1.0.1", "a"),
+  pod("b", "10.1.0.2", "b"),
+  pod("c", "10.1.0.3", "c"),
+];
+const FROM_A = policy("from-a", {
+  podSelector: { matchLabels: { app: "b" } },
+  ingress: [{ from: [{ podSelector: { matchLabels: { app: "a" } } }], ports: [{ port: 8080 }] }],
+});
+
+const syn = (source: string, destination: string, destinationPort = 8080): PacketSpec => ({
+  source,
+  destination,
+  protocol: TCP,
+  sourcePort: 40_000,
+  destinationPort,
+});
+
+async function tell(objects: readonly object[], ...packets: PacketSpec[]) {
+  const capture = buildPcap(timed(packets.map(buildFrame)));
+  const verdicts = await judgeCapture({ compiled: compileObjects(objects), capture });
+  return verdicts.map(({ verdict, reason }) => `${verdict} ${reason}`);
+}
+
+describe("an address of the cluster that no object has", () => {
+  it("is unknown where a selector might choose it", async () => {
+    const said = await tell([...CLUSTER, FROM_A], syn("10.1.0.9", "10.1.0.2"));
+    expect(said).toEqual(["unknown missing-source"]);
+  });
+
+  it("is dropped where no rule has the port, whoever it is", async () => {
+    const said = await tell([...CLUSTER, FROM_A], syn("10.1.0.9", "10.1.0.2", 9090));
+    expect(said).toEqual(["drop rule"]);
+  });
+
+  it("keeps the whole connection unknown", async () => {
+    const answer = { ...syn("10.1.0.2", "10.1.0.9", 40_000), sourcePort: 8080, flags: "S." };
+    const said = await tell([...CLUSTER, FROM_A], syn("10.1.0.9", "10.1.0.2"), answer);
+    expect(said).toEqual(["unknown missing-source", "unknown missing-source"]);
+  });
+
+  it("is unknown as a destination, whose own policies nobody gave", async () => {
+    expect(await tell(CLUSTER, syn("10.1.0.1", "10.1.0.9"))).toEqual([
+      "unknown missing-destination",
+    ]);
+  });
+});
+
+describe("an address outside", () => {
+  it("is no pod: a selector does not choose it", async () => {
+    expect(await tell([...CLUSTER, FROM_A], syn("203.0.113.9", "10.1.0.2"))).toEqual(["drop rule"]);
+  });
+
+  it("is unknown against another outside", async () => {
+    expect(await tell(CLUSTER, syn("203.0.113.9", "203.0.113.10"))).toEqual([
+      "unknown no-endpoint",
+    ]);
+  });
+});
+
+describe("a Service", () => {
+  it("has one verdict where all backends have", async () => {
+    const objects = [...CLUSTER, ...service(["10.1.0.2", "10.1.0.3"])];
+    expect(await tell(objects, syn("10.1.0.1", "10.96.0.20", 80))).toEqual(["allow rule"]);
+  });
+
+  it("is unknown where its backends differ", async () => {
+    const objects = [...CLUSTER, FROM_A, ...service(["10.1.0.2", "10.1.0.1"])];
+    expect(await tell(objects, syn("10.1.0.3", "10.96.0.20", 80))).toEqual(["unknown backend"]);
+  });
+
+  it("gives its backend away in a later packet, whose flow it stays", async () => {
+    const objects = [...CLUSTER, ...service(["10.1.0.2", "10.1.0.3"])];
+    const answer = { ...syn("10.1.0.3", "10.1.0.1", 40_000), sourcePort: 8080, flags: "S." };
+    const capture = buildPcap(timed([syn("10.1.0.1", "10.96.0.20", 80), answer].map(buildFrame)));
+    const verdicts = await judgeCapture({ compiled: compileObjects(objects), capture });
+    expect(verdicts.map(({ ctState, reply }) => [ctState, reply])).toEqual([
+      ["NEW", false],
+      ["ESTABLISHED", true],
+    ]);
+    expect(verdicts[0]!.destinationRoute?.owner).toBe("service shop/web");
+  });
+
+  it("is refused without endpoints", async () => {
+    expect(await tell([...CLUSTER, ...service([])], syn("10.1.0.1", "10.96.0.20", 80))).toEqual([
+      "drop rule",
+    ]);
+  });
+
+  it("is unknown where its endpoints were not given", async () => {
+    const [alone] = service([]);
+    expect(await tell([...CLUSTER, alone!], syn("10.1.0.1", "10.96.0.20", 80))).toEqual([
+      "unknown no-backends",
+    ]);
+  });
+});
+
+describe("a pod and its node", () => {
+  it("are never policed, another node's traffic is", async () => {
+    const other = {
+      ...node,
+      metadata: { name: "node-2" },
+      spec: {},
+      status: { addresses: [{ type: "InternalIP", address: "192.0.2.2" }] },
+    };
+    const said = await tell(
+      [...CLUSTER, other, FROM_A],
+      syn("192.0.2.1", "10.1.0.2"),
+      syn("192.0.2.2", "10.1.0.2"),
+    );
+    expect(said[0]).toMatch(/^allow/);
+    expect(said[1]).toBe("drop rule");
+  });
+});
+
+describe("frames cut by the snap length", () => {
+  it("are unknown where the ports are missing, and judged where they are not", async () => {
+    const whole = buildFrame(syn("10.1.0.1", "10.1.0.2"));
+    const file = buildPcap(timed([whole]));
+    const cut = new Uint8Array(24 + 16 + 34);
+    cut.set(file.subarray(0, cut.length));
+    new DataView(cut.buffer).setUint32(24 + 8, 34, true);
+    const compiled = compileObjects(CLUSTER);
+    const [verdict] = await judgeCapture({ compiled, capture: cut });
+    expect([verdict!.verdict, verdict!.reason]).toEqual(["unknown", "no-ports"]);
+  });
+});
+
+describe("a packet seen on two interfaces", () => {
+  it("is judged once, translation or not", async () => {
+    const objects = [...CLUSTER, ...service(["10.1.0.2"])];
+    const there = { ...syn("10.1.0.1", "10.96.0.20", 80), id: 7 };
+    const behind = { ...syn("10.1.0.1", "10.1.0.2", 8080), id: 7, ttl: 63 };
+    const seen = [there, behind].map((spec, index) => ({
+      bytes: buildFrame(spec),
+      timestampNs: 1_000_000_000n + BigInt(index) * 50_000n,
+      captureInterface: index,
+    }));
+    const capture = buildPcapng(seen, ["caliaaa", "calibbb"]);
+    const verdicts = await judgeCapture({ compiled: compileObjects(objects), capture });
+    expect(verdicts.map(({ verdict, duplicateOf }) => [verdict, duplicateOf])).toEqual([
+      ["allow", undefined],
+      ["allow", 1],
+    ]);
+  });
+});
+
+describe("a flow that was under way", () => {
+  const ack: PacketSpec = { ...syn("10.1.0.3", "10.1.0.2"), flags: "." };
+  it.each([
+    ["assume-established", "allow", true],
+    ["cold", "drop", false],
+  ] as const)("is, with %s, %s", async (midstream, wanted, flagged) => {
+    const compiled = compileObjects([...CLUSTER, FROM_A]);
+    const capture = buildPcap(timed([buildFrame(ack)]));
+    const [verdict] = await judgeCapture({ compiled, capture, midstream });
+    expect([verdict!.verdict, verdict!.midstream]).toEqual([wanted, flagged]);
+  });
+
+  it("is never assumed where its opening packet was dropped", async () => {
+    const opening = buildFrame(syn("10.1.0.3", "10.1.0.2"));
+    const compiled = compileObjects([...CLUSTER, FROM_A]);
+    const capture = buildPcap(timed([opening, buildFrame(ack)]));
+    const verdicts = await judgeCapture({ compiled, capture, midstream: "assume-established" });
+    expect(verdicts.map(({ verdict }) => verdict)).toEqual(["drop", "drop"]);
+  });
+
+  it("is UDP's answer to a question before the capture", async () => {
+    const answer = { ...syn("10.1.0.2", "10.1.0.3", 40_000), sourcePort: 53, protocol: UDP };
+    const compiled = compileObjects(CLUSTER);
+    const capture = buildPcap(timed([buildFrame(answer)]));
+    const [verdict] = await judgeCapture({ compiled, capture, midstream: "assume-established" });
+    expect([verdict!.verdict, verdict!.midstream, verdict!.reply]).toEqual(["allow", true, true]);
+  });
+});
