@@ -8,6 +8,7 @@ import type { Rule } from "../tables/model.ts";
 import { PLAIN, layoutColumns, wrapText } from "./layout.ts";
 import type { Palette } from "./layout.ts";
 import { explainReason, policyPointOf } from "./reason.ts";
+import type { NearestMiss } from "./nearest-miss.ts";
 import { nearestText, pointLines, pointText } from "./text.ts";
 import { bareRuleText, failedTexts } from "./trace.ts";
 import type { DirectionOutcome, Explanation } from "./trace.ts";
@@ -24,8 +25,7 @@ export function explanationText(explanation: Explanation, palette: Palette = PLA
   const verdict = reasons.includes(reason) ? packet.verdict : `${packet.verdict}: ${reason}`;
   const colour = packet.verdict === "drop" ? palette.red : palette.bold;
   const lines = wrapText(`${endsText(packet)}: ${verdict}`, 0).map(colour);
-  if (steps.length > 0) lines.push("", ...directionLines(directions));
-  if (nearest !== undefined) lines.push(...wrapText(nearestText(nearest), 2));
+  if (steps.length > 0) lines.push("", ...directionLines(directions, nearest));
   if (steps.length > 0) {
     lines.push("", palette.bold("WALK (+ matches, - does not match, ? not known)"));
     lines.push(...walkLines(steps, palette));
@@ -48,7 +48,10 @@ function endsText(packet: PacketVerdict): string {
   return `${from} -> ${to}${known ? ` ${portText(packet)}` : ""}${via}`;
 }
 
-function directionLines(directions: readonly DirectionOutcome[]): string[] {
+function directionLines(
+  directions: readonly DirectionOutcome[],
+  nearest: NearestMiss | undefined,
+): string[] {
   const rows = directions.map(({ direction, endpoint, outcome }) => [
     direction,
     endpoint ?? "-",
@@ -65,9 +68,11 @@ function directionLines(directions: readonly DirectionOutcome[]): string[] {
   return [
     heading,
     ...lines.flatMap((line, index) => {
-      const { outcome, sentence, points = [] } = directions[index] ?? {};
+      const { direction, outcome, sentence, points = [] } = directions[index] ?? {};
       const reason = sentence ?? OUTCOME_WORDS[outcome ?? "not-asked"];
-      return [line, ...wrapText(reason, 2), ...pointLines(points)];
+      const missed = nearest !== undefined && nearest.direction === direction;
+      const hint = missed ? wrapText(nearestText(nearest), 2) : [];
+      return [line, ...wrapText(reason, 2), ...pointLines(points), ...hint];
     }),
   ];
 }
