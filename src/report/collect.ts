@@ -4,7 +4,8 @@
  */
 import type { Oddities } from "../capture/record.ts";
 import { formatAddress } from "../net/address.ts";
-import type { FlowVerdict, PacketVerdict, RuleRef, Totals, Tuple } from "../engine/verdict.ts";
+import { PROTOCOL_ICMP } from "../net/protocol.ts";
+import type { FlowVerdict, PacketVerdict, Totals, Tuple } from "../engine/verdict.ts";
 
 /** A flow being counted. */
 interface Counted {
@@ -66,21 +67,28 @@ export class FlowCollector {
   }
 }
 
-/** The tuple as captured, or that of its reply, with what makes two verdicts the same. */
+/** What the matcher tells its flows apart by: the tuple or that of its reply, and the verdict. */
 function flowKey(packet: PacketVerdict, reversed: boolean): string {
-  const { verdict, reason, protocol } = packet;
   const ends = [endText(packet, "source"), endText(packet, "destination")];
   if (reversed) ends.reverse();
-  return [verdict, reason, ruleText(packet.rule), protocol, ...ends].join(" ");
+  return [packet.verdict, packet.family, packet.protocol, ...ends].join(" ");
 }
 
 function endText(tuple: Tuple, end: "source" | "destination"): string {
   const address = tuple[end];
   const name = end === "source" ? tuple.sourceName : tuple.destinationName;
   const port = end === "source" ? tuple.sourcePort : tuple.destinationPort;
-  return `${address === undefined ? (name ?? "?") : formatAddress(address)}|${port ?? ""}`;
+  const text = address === undefined ? (name ?? "?") : formatAddress(address);
+  return `${text}|${port ?? icmpText(tuple)}`;
 }
 
-function ruleText(rule: RuleRef | undefined): string {
-  return rule === undefined ? "" : `${rule.family}:${rule.table}:${rule.chain}:${rule.number}`;
+/** A query and its answer are one flow; their identifier is not part of a verdict. */
+function icmpText({ icmp, protocol }: Tuple): string {
+  if (icmp === undefined) return "";
+  const { type, code } = icmp;
+  const query =
+    protocol === PROTOCOL_ICMP
+      ? type === 8 || type === 0 || (type >= 13 && type <= 18)
+      : type === 128 || type === 129;
+  return query ? "query" : `${type}/${code}`;
 }

@@ -37,7 +37,6 @@ const DROP_COLUMNS: readonly Column[] = [
 const UNKNOWN_COLUMNS: readonly Column[] = [
   { heading: "UNKNOWN FLOWS", align: "right" },
   { heading: "PACKETS", align: "right" },
-  { heading: "MISSING FACT", align: "left" },
 ];
 const NOTE_COLUMNS: readonly Column[] = [
   { heading: "COUNT", align: "right" },
@@ -183,10 +182,16 @@ function unknownLines(
   palette: Palette,
 ): string[] {
   if (groups.length === 0) return [];
-  const [heading = "", ...lines] = layoutColumns(
+  const [heading = "", ...counts] = layoutColumns(
     UNKNOWN_COLUMNS,
-    groups.map((group) => [`${group.flows}`, `${group.packets}`, group.sentences[0] ?? ""]),
+    groups.map((group) => [`${group.flows}`, `${group.packets}`]),
   );
+  // The last column wraps; its first line stands behind the counts.
+  const margin = heading.length + 2;
+  const lines = groups.map(({ sentences }, index) => {
+    const [first = "", ...rest] = wrapText(sentences[0] ?? "", margin);
+    return [`${counts[index] ?? ""}  ${first.slice(margin)}`, ...rest];
+  });
   const details = groups.map(({ sentences, first }) => {
     const shown = sentences.slice(1, SENTENCES_MAX).flatMap((sentence) => wrapText(sentence, 2));
     const rest = sentences.length - SENTENCES_MAX;
@@ -195,8 +200,8 @@ function unknownLines(
     return [...shown, ...more, ...(remedy === undefined ? [] : wrapText(`-> ${remedy}`, 2))];
   });
   return [
-    palette.bold(heading),
-    ...lines.flatMap((line, index) => [line, ...(details[index] ?? []).map(palette.dim)]),
+    palette.bold(`${heading}  MISSING FACT`),
+    ...lines.flatMap((line, index) => [...line, ...(details[index] ?? []).map(palette.dim)]),
   ];
 }
 
@@ -221,6 +226,7 @@ function noteLines(report: ReplayReport, context: TextContext, palette: Palette)
     [totals.fragments, "fragments: judged by the ports of their first fragment"],
     [totals.malformed, "malformed: judged as Linux does with such headers"],
     [totals.truncated, "cut by the snap length: judged by what was captured"],
+    [totals.flowsLost, "counted, but not in the list of flows: there are more flows than it holds"],
     [
       totals.duplicates,
       "duplicates: seen again on another interface, verdict of their first sight",

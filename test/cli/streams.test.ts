@@ -1,0 +1,163 @@
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { TCP, buildFrame, buildPcap, timed } from "../frames.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+const BIN = join(ROOT, "dist/src/cli/bin.js");
+const EXAMPLE = "examples/dns-forgotten";
+const CAPTURE = `${EXAMPLE}/traffic.pcapng`;
+const LIVE = ["replay", "-r", "-", "-f", EXAMPLE, "-o"];
+const folder = mkdtempSync(join(tmpdir(), "netverdict-"));
+
+function run(...words: string[]) {
+  return spawnSync(process.execPath, [BIN, ...words], { cwd: ROOT, encoding: "utf8" });
+}
+
+/** Starts a replay of a capture that never ends. */
+function startLive(format: string) {
+  const child = spawn(process.execPath, [BIN, ...LIVE, format], { cwd: ROOT });
+  child.stdin.on("error", () => undefined);
+  child.stdin.write(readFileSync(join(ROOT, CAPTURE)));
+  return child;
+}
+
+/** A capture of one packet, some seconds after 1970. */
+function captureAt(name: string, ...seconds: readonly number[]): string {
+  const frame = buildFrame({
+    source: "10.1.1.10",
+    destination: "10.1.2.20",
+    protocol: TCP,
+    sourcePort: 40000,
+    destinationPort: 80,
+  });
+  const frames = timed(seconds.map(() => frame)).map(({ bytes }, index) => ({
+    bytes,
+    timestampNs: BigInt(seconds[index] ?? 0) * 1_000_000_000n,
+  }));
+  const path = join(folder, name);
+  writeFileSync(path, buildPcap(frames));
+  return path;
+}
+
+describe("a live capture", () => {
+  it("is judged while it runs", async () => {
+    const child = startLive("ndjson");
+    const [chunk] = (await once(child.stdout, "data")) as [Buffer];
+    expect(JSON.parse(chunk.toString().split("\n")[0] ?? "")).toMatchObject({ packet: 1 });
+    child.kill("SIGKILL");
+  });
+
+  it("is reported up to an interrupt, and the exit code says so", async () => {
+    const stopped = spawn(
+      process.execPath,
+      [BIN, ...LIVE, "ndjson", "-o", `json=${join(folder, "part.json")}`],
+      { cwd: ROOT },
+    );
+    stopped.stdin.write(readFileSync(join(ROOT, CAPTURE)));
+    await once(stopped.stdout, "data");
+    stopped.stdout.resume();
+    stopped.kill("SIGINT");
+    const [code] = (await once(stopped, "exit")) as [number];
+    expect(code).toBe(130);
+    expect(JSON.parse(readFileSync(join(folder, "part.json"), "utf8"))).toMatchObject({
+      partial: "interrupted",
+    });
+  });
+});
+
+describe("standard output that is closed", () => {
+  it("ends the replay without a word", async () => {
+    const child = startLive("ndjson");
+    const errors: Buffer[] = [];
+    child.stderr.on("data", (chunk: Buffer) => errors.push(chunk));
+    child.stdout.destroy();
+    const [code] = (await once(child, "exit")) as [number];
+    expect(code).toBe(0);
+    expect(Buffer.concat(errors).toString()).toBe("");
+  });
+});
+
+describe("several captures", () => {
+  it("are replayed in the order of their time", () => {
+    const late = captureAt("late.pcap", 300);
+    const early = captureAt("early.pcap", 100, 200);
+    const { stdout } = run("replay", "-r", late, "-r", early, "-f", EXAMPLE, "-o", "ndjson");
+    const times = stdout
+      .trim()
+      .split("\n")
+      .map((line) => (JSON.parse(line) as { time: string }).time.slice(14, 19));
+    expect(times).toEqual(["01:40", "03:20", "05:00"]);
+  });
+
+  it("are refused when they overlap in time", () => {
+    const around = captureAt("around.pcap", 50, 250);
+    const inside = captureAt("inside.pcap", 100);
+    const { status, stderr } = run("replay", "-r", around, "-r", inside, "-f", EXAMPLE);
+    expect(status).toBe(2);
+    expect(stderr).toContain("overlap in time");
+  });
+});
+
+describe("an output file", () => {
+  it("never replaces an input", () => {
+    const capture = captureAt("precious.pcap", 1);
+    const before = readFileSync(capture);
+    const { status } = run("replay", "-r", capture, "-f", EXAMPLE, "-o", `json=${capture}`);
+    expect(status).toBe(2);
+    expect(readFileSync(capture).equals(before)).toBe(true);
+  });
+
+  it("leaves nothing behind when the input is unusable", () => {
+    const target = mkdtempSync(join(tmpdir(), "netverdict-"));
+    run("replay", "-r", "none.pcap", "-f", EXAMPLE, "-o", `json=${join(target, "x.json")}`);
+    expect(readdirSync(target)).toEqual([]);
+  });
+});
+
+describe("an expression", () => {
+  it("chooses what is reported, not what is judged", () => {
+    const words = ["replay", "-r", CAPTURE, "-f", EXAMPLE, "-o", "json"];
+    const all = JSON.parse(run(...words).stdout) as { rules: unknown };
+    const dns = JSON.parse(run(...words, "udp", "port", "53").stdout) as {
+      rules: unknown;
+      flows: { sourcePort: number; destinationPort: number }[];
+    };
+    expect(dns.flows.length).toBeGreaterThan(0);
+    const others = dns.flows.filter(
+      (flow) => flow.sourcePort !== 53 && flow.destinationPort !== 53,
+    );
+    expect(others).toEqual([]);
+    expect(dns.rules).toEqual(all.rules);
+  });
+
+  it("gathers the same flows as the matcher when it chooses every packet", () => {
+    const words = ["replay", "-r", CAPTURE, "-f", EXAMPLE, "-o", "json"];
+    type Report = {
+      packets: number;
+      flows: { source: string; verdict: string; packets: number }[];
+    };
+    const told = (text: string): unknown => {
+      const { packets, flows } = JSON.parse(text) as Report;
+      return {
+        packets,
+        flows: flows.map(({ source, verdict, packets }) => [source, verdict, packets]),
+      };
+    };
+    expect(told(run(...words, "tcp", "or", "not", "tcp").stdout)).toEqual(
+      told(run(...words).stdout),
+    );
+  });
+});
+
+describe("explain without --port", () => {
+  it("names the ports that a Service offers, or the rule that asks for one", () => {
+    const ask = (to: string) => run("explain", "-f", EXAMPLE, "shop/checkout", to);
+    expect(ask("kube-system/kube-dns").stderr).toMatch(/--port is missing: Service .* has 53\/udp/);
+    expect(ask("payments/api").stderr).toMatch(/--port is missing: .* names ports/);
+    expect(ask("payments/api").status).toBe(2);
+  });
+});
