@@ -154,9 +154,9 @@ describe("an expression", () => {
 });
 
 describe("explain without --port", () => {
-  it("names the ports that a Service offers, or the rule that asks for one", () => {
+  it("takes the only port of a Service, and refuses to guess where a policy names ports", () => {
     const ask = (to: string) => run("explain", "-f", EXAMPLE, "shop/checkout", to);
-    expect(ask("kube-system/kube-dns").stderr).toMatch(/--port is missing: Service .* has 53\/udp/);
+    expect(ask("kube-system/kube-dns").stdout).toMatch(/^shop\/checkout .* 53\/udp by way of /);
     expect(ask("payments/api").stderr).toMatch(/--port is missing: .* names ports/);
     expect(ask("payments/api").status).toBe(2);
   });
