@@ -14,7 +14,6 @@ import {
   ENTRY_SEEN_REPLY,
   ENTRY_UNDECIDED,
   entryAt,
-  entryLinked,
   key,
   NODE_ORIGINAL_SEEN,
   NODE_REPLY,
@@ -161,12 +160,6 @@ function trackKnown(packet: Packet, node: i64, seenBefore: bool): void {
   tracking.entry = number;
   tracking.seenAfter = kind == NODE_ORIGINAL_SEEN || kind == NODE_REPLY_SEEN;
   tracking.midstream = (entry.flags & ENTRY_MIDSTREAM) != 0;
-  if (!entryLinked(entry)) {
-    // A reset before any answer ends the entry at once; the packet itself still belongs to it.
-    tracking.state = direction == DIRECTION_REPLY ? CT_ESTABLISHED : CT_NEW;
-    tracking.entry = ENTRY_NONE;
-    return;
-  }
   if (direction == DIRECTION_REPLY) entry.flags |= ENTRY_SEEN_REPLY;
   const answered = (entry.flags & ENTRY_SEEN_REPLY) != 0;
   tracking.state = answered ? CT_ESTABLISHED : CT_NEW;
@@ -198,7 +191,9 @@ function trackTcp(packet: Packet, number: u32, direction: u32): bool {
   if (next == TCP_IGNORE) return true;
   const answered = (entry.flags & ENTRY_SEEN_REPLY) != 0;
   if (packetClass == CLASS_RST && !answered) {
-    removeEntry(number);
+    // A reset before any answer ends the entry at once; the packet itself still belongs to it, and is
+    // translated as it says.
+    entry.deadline = 0;
     return true;
   }
   if (next != old && next == TCP_FIN_WAIT) entry.flags |= ENTRY_CLOSING;
