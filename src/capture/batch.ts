@@ -26,6 +26,8 @@ export class PacketBatch {
   readonly #arena: number;
   #view: DataView;
   #arenaUsed = 0;
+  /** Packet number at the last clear: what was appended since is to be wiped, whatever `count` says. */
+  #cleared = 0;
 
   /**
    * @param buffer  gives the memory as it is now; growing the memory replaces it
@@ -53,7 +55,8 @@ export class PacketBatch {
 
   /** Empties the batch; the packet number goes on. */
   clear(): void {
-    this.#zero(this.count);
+    this.#zero(Math.min(this.packetNumber - this.#cleared, this.capacity));
+    this.#cleared = this.packetNumber;
     this.count = 0;
     this.#arenaUsed = 0;
   }
