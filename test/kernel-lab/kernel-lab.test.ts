@@ -13,7 +13,7 @@ import { renderIptables } from "../../src/tables/iptables.ts";
 import { vethName } from "../../src/tables/names.ts";
 import type { PacketVerdict } from "../../src/engine/verdict.ts";
 import type { CompiledCluster } from "../../src/tables/compile.ts";
-import { haveLab, runLab, type LabPacket, type LabTask } from "./lab.ts";
+import { haveLab, runLab, type LabPacket, type LabTask, type Sight } from "./lab.ts";
 import { arrivalOf, randomTraffic, type Draft } from "./traffic.ts";
 
 const NODE = "node-1";
@@ -44,6 +44,7 @@ describe.runIf(haveLab())("kernel lab", () => {
       let compared = 0;
       let opening = 0;
       let dropped = 0;
+      let leftAside = 0;
       const states = new Map<string, number>();
       const wrong: string[] = [];
       for (let seed = FIRST_SEED; seed < FIRST_SEED + ROUNDS; seed++) {
@@ -51,9 +52,16 @@ describe.runIf(haveLab())("kernel lab", () => {
         const { seen } = runLab({ ...scene.task, backend });
         const capture = buildPcap(timed(scene.packets.map(({ bytes }) => bytes)), LINK_TYPE_RAW);
         const verdicts = await judgeCapture({ compiled: scene.compiled, capture });
+        const aside = new Set<number | undefined>();
         for (const [index, { number }] of scene.packets.entries()) {
           const draft = scene.drafts[index]!;
-          const kernel = seen.get(number) ?? "drop";
+          if (aside.has(draft.flow)) {
+            leftAside++;
+            continue;
+          }
+          const sight = seen.get(number);
+          const kernel = sight?.place ?? "drop";
+          if (gotAnotherPort(draft, sight)) aside.add(draft.flow);
           if (kernel === "drop") dropped++;
           compared++;
           for (const what of traitsOf(verdicts[index]))
@@ -83,11 +91,12 @@ describe.runIf(haveLab())("kernel lab", () => {
       }
       console.log(
         `kernel lab, ${backend}: ${compared} packets of seeds ${FIRST_SEED} to ${FIRST_SEED + ROUNDS - 1}, ` +
-          `${dropped} dropped, ${opening} asked of the evaluator, ${wrong.length} disagreements; ` +
+          `${dropped} dropped, ${opening} asked of the evaluator, ${leftAside} left aside, ${wrong.length} disagreements; ` +
           [...states].map(([what, count]) => `${what} ${count}`).join(", "),
       );
       expect(wrong.slice(0, 20)).toEqual([]);
       expect(dropped).toBeGreaterThan(compared / 10);
+      expect(leftAside).toBeLessThan(compared / 50);
       // Each of these says something only if it happens.
       for (const what of [
         "NEW",
@@ -204,6 +213,16 @@ function knows(world: RandomWorld, draft: Draft): boolean {
   return !(service && podAt(world, draft.source) === undefined);
 }
 
+/**
+ * Where two connections would share a tuple after translation, the kernel gives one another source port,
+ * which nobody can foretell (N-5). The server would answer to that port: the script's answers are wrong.
+ */
+function gotAnotherPort(draft: Draft, sight: Sight | undefined): boolean {
+  if (draft.clientPort === undefined || sight === undefined || sight.place === "local")
+    return false;
+  return [6, 17, 132].includes(draft.protocol) && sight.sourcePort !== draft.clientPort;
+}
+
 function traitsOf(verdict: PacketVerdict | undefined): string[] {
   return [
     verdict?.ctState ?? "no state",
@@ -217,7 +236,7 @@ function traitsOf(verdict: PacketVerdict | undefined): string[] {
 function printHistory(
   scene: Scene,
   last: number,
-  told: { readonly seen: ReadonlyMap<number, string>; readonly verdicts: readonly PacketVerdict[] },
+  told: { readonly seen: ReadonlyMap<number, Sight>; readonly verdicts: readonly PacketVerdict[] },
 ): void {
   const portsOf = (draft: Draft): string =>
     [draft.sourcePort, draft.destinationPort].map(Number).sort().join();
@@ -228,7 +247,7 @@ function printHistory(
     const verdict = told.verdicts[index];
     console.log(
       `  ${index + 1} ${inWords(draft)} seq ${draft.seq} ack ${draft.ack} len ${draft.payload?.length}: ` +
-        `${verdict?.verdict} ${verdict?.ctState}, kernel ${told.seen.get(index + 1) ?? "drop"}`,
+        `${verdict?.verdict} ${verdict?.ctState}, kernel ${told.seen.get(index + 1)?.place ?? "drop"}`,
     );
   }
 }

@@ -167,6 +167,12 @@ def number_of(packet):
     return struct.unpack_from("!I", packet, 0)[0] & 0xFFFFF
 
 
+def source_port(packet):
+    """The first two bytes behind the IP header; a port in the protocols that have ports."""
+    start = (packet[0] & 15) * 4 if packet[0] >> 4 == 4 else 40
+    return struct.unpack_from("!H", packet, start)[0] if len(packet) >= start + 2 else 0
+
+
 def main():
     task = json.load(sys.stdin)
     os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[0]})
@@ -214,7 +220,7 @@ def send_all(task, wire):
                 packet = frame[14:]
                 number = number_of(packet)
                 if number != 0:
-                    seen.setdefault(number, []).append(name)
+                    seen.setdefault(number, []).append([name, source_port(packet)])
         for family, sock in receivers:
             while True:
                 try:
@@ -228,7 +234,7 @@ def send_all(task, wire):
                     if level == socket.IPPROTO_IPV6 and kind == 11:
                         number = struct.unpack("!I", value)[0] & 0xFFFFF
                 if number != 0:
-                    seen.setdefault(number, []).append("local")
+                    seen.setdefault(number, []).append(["local", 0])
 
     # Twice: the first one passes what was sent, the second what the node sent on meanwhile.
     marker = bytes(12) + struct.pack("!H", MARKER_TYPE) + bytes(46)

@@ -33,8 +33,16 @@ export interface LabPacket {
 export interface LabAnswer {
   /** What the save commands print after loading. */
   readonly saved: { readonly 4: string; readonly 6: string };
-  /** By packet number: the interface it left by, or `local`; a dropped packet is absent. */
-  readonly seen: ReadonlyMap<number, string>;
+  /** By packet number; a dropped packet is absent. */
+  readonly seen: ReadonlyMap<number, Sight>;
+}
+
+/** Where a packet came out. */
+export interface Sight {
+  /** The interface it left by, or `local`. */
+  readonly place: string;
+  /** As it left; 0 for `local`. */
+  readonly sourcePort: number;
 }
 
 /** How to start the lab; a sentence when it cannot be had here. */
@@ -79,13 +87,15 @@ export function runLab(task: LabTask): LabAnswer {
     timeout: 100_000,
   });
   if (done.status !== 0) throw new Error(`the kernel lab failed: ${done.stderr}`);
-  const answer: { saved: LabAnswer["saved"]; seen: Record<string, string[]> } = JSON.parse(
-    done.stdout,
-  );
-  const seen = new Map<number, string>();
-  for (const [number, places] of Object.entries(answer.seen)) {
-    if (places.length > 1) throw new Error(`packet ${number} was seen at ${places.join(" and ")}`);
-    seen.set(Number(number), places[0] ?? "");
+  const answer: { saved: LabAnswer["saved"]; seen: Record<string, [string, number][]> } =
+    JSON.parse(done.stdout);
+  const seen = new Map<number, Sight>();
+  for (const [number, sights] of Object.entries(answer.seen)) {
+    const [first] = sights;
+    if (first === undefined || sights.length > 1) {
+      throw new Error(`packet ${number} was seen at ${sights.map(([place]) => place).join()}`);
+    }
+    seen.set(Number(number), { place: first[0], sourcePort: first[1] });
   }
   return { saved: answer.saved, seen };
 }

@@ -11,6 +11,10 @@ import { randomAttempt } from "../random-cluster.ts";
 export type Draft = PacketSpec & {
   /** Opens its flow as a client would: what the evaluator can be asked about. */
   readonly opens?: boolean;
+  /** Number of its flow; set when the flows are interleaved. */
+  readonly flow?: number;
+  /** The client's own port: kept, unless the kernel had to choose another. */
+  readonly clientPort?: number | undefined;
 };
 
 /** One direction of a flow's packets, as they look where they are sent. */
@@ -54,7 +58,19 @@ export function randomTraffic(
     const key = [...ends, protocol, port].join();
     if (used.has(key)) continue;
     used.add(key);
-    queues.push(script(random, makeFlow(attempt, target), { ...options, protocol }));
+    const flow = makeFlow(attempt, target);
+    const packets = script(random, flow, { ...options, protocol });
+    const number = queues.length;
+    queues.push(
+      packets.map((packet): Draft => ({
+        ...packet,
+        flow: number,
+        clientPort:
+          packet.source === attempt.source && packet.destination === attempt.destination
+            ? packet.sourcePort
+            : undefined,
+      })),
+    );
   }
   const order: Draft[] = [];
   let open = queues.filter((queue) => queue.length > 0);
