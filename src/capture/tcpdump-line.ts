@@ -9,8 +9,8 @@ export interface Line {
   readonly text: string;
   /** As it was pasted, without the line end. */
   readonly raw: string;
-  /** Whether a mail quote was taken off. */
-  readonly quoted: boolean;
+  /** How many marks of a mail quote were taken off. */
+  readonly quotes: number;
 }
 
 /** Longest part of a line that is looked at; tcpdump itself never writes one as long. */
@@ -24,12 +24,11 @@ export function cleanLine(raw: string): Line {
   if (text.includes("\u001b")) text = dropColours(text);
   if (text.includes("&")) text = dropEscapes(text);
   if (text.includes("\u00a0")) text = text.replaceAll("\u00a0", " ");
-  const unquoted = dropQuote(text);
-  const quoted = unquoted !== text;
-  text = unquoted;
+  const quotes = countQuotes(text);
+  if (quotes > 0) text = dropQuotes(text, quotes);
   if (text.includes("**")) text = text.replaceAll("**", "");
   if (text.startsWith("`") && !text.startsWith("```")) text = text.replaceAll("`", "");
-  return { text, raw, quoted };
+  return { text, raw, quotes };
 }
 
 /** How far the line is indented; a tab counts as eight. */
@@ -104,14 +103,20 @@ function dropEscapes(text: string): string {
   return text.replaceAll("&gt;", ">").replaceAll("&lt;", "<").replaceAll("&amp;", "&");
 }
 
-/** Takes off `> > `: each mark with one blank behind it, so that the indentation behind stays. */
-function dropQuote(text: string): string {
-  let at = 0;
-  let end = 0;
-  while (true) {
-    const mark = skipBlanks(text, at);
-    if (text[mark] !== ">") return text.slice(end);
-    at = text[mark + 1] === " " ? mark + 2 : mark + 1;
-    end = at;
+/** Counts the marks of `> > `. */
+function countQuotes(text: string): number {
+  let count = 0;
+  let at = skipBlanks(text, 0);
+  while (text[at] === ">") {
+    count += 1;
+    at = skipBlanks(text, at + 1);
   }
+  return count;
+}
+
+/** Takes the marks off, each with one blank behind it, so that the indentation behind stays. */
+function dropQuotes(text: string, count: number): string {
+  let at = 0;
+  for (let mark = 0; mark < count; mark += 1) at = text.indexOf(">", at) + 1;
+  return text.slice(text[at] === " " ? at + 1 : at);
 }

@@ -38,7 +38,7 @@ export function scanLink(
 }
 
 const IP =
-  /IP(6?) +(?=\((?:tos|dscp|ttl|class|flowlabel|hlim) |\[(?:total|header|length)|truncated-ip|bad-h?len \d|[\w:.-]+(?: >|$))/y;
+  /IP(6?) +(?=\((?:tos|dscp|ttl|class|flowlabel|hlim) |\[(?:total|header|length)|truncated-ip|bad-h?len \d|[\w:.-]+ *(?:>|$))/y;
 /** `IP` alone, or with what tcpdump says of a header that it cannot read. */
 const BAD_IP = /IP(6?)(?= {1,2}\[|, wrong link-layer|$)| ?(?=\[\|ip(6?)\])/y;
 const IN_FRONT =

@@ -8,7 +8,7 @@ import { skipBlanks } from "./tcpdump-line.ts";
 import type { TextPacket } from "./tcpdump-packet.ts";
 import { portOf } from "./tcpdump-service.ts";
 import { isIcmpError } from "./tcpdump-icmp.ts";
-import { parseTransport, protocolOf } from "./tcpdump-transport.ts";
+import { isUdpPayload, parseTransport, protocolOf } from "./tcpdump-transport.ts";
 import { matchAt, numberIn, type Words } from "./tcpdump-words.ts";
 
 /** `more`: the text ends before the ends of the packet are named; `bad`: it never will. */
@@ -112,7 +112,7 @@ function parseEnds(
   const blank = text.indexOf(" ", dstStart);
   const dstEnd = blank < 0 ? text.length : blank;
   // The colon ends the destination; without one the line was cut or wrapped in it.
-  if (text[dstEnd - 1] !== ":") return "more";
+  if (text[dstEnd - 1] !== ":") return blank < 0 ? "more" : "bad";
   const src = parseEndpoint(text.slice(from, srcEnd));
   const dst = parseEndpoint(text.slice(dstStart, dstEnd - 1));
   if (src === undefined || dst === undefined) return "bad";
@@ -197,6 +197,7 @@ const WITH_PORTS: ReadonlySet<number> = new Set([6, 17, 33, 132]);
 function settleEnds(src: Endpoint, dst: Endpoint, words: Words, packet: TextPacket): void {
   const ported = src.port !== undefined || dst.port !== undefined;
   packet.protocol ??= protocolOf(words, packet.family, ported);
+  if (!ported && endsInPorts(src, dst) && isUdpPayload(words)) packet.protocol ??= 17;
   let ends: [Endpoint, Endpoint] = [src, dst];
   const split = ported || (!words.chained && hasPorts(words, packet));
   if (split) {
@@ -221,6 +222,14 @@ function settleEnds(src: Endpoint, dst: Endpoint, words: Words, packet: TextPack
   words.at += all.length;
   setPorts(sport, dport, packet);
   packet.protocol ??= protocolOf(words, packet.family, true);
+}
+
+/** Two names that end in a port or service: a sign of ports, no proof. */
+function endsInPorts(src: Endpoint, dst: Endpoint): boolean {
+  return [src, dst].every((end) => {
+    const label = splitName(end)?.port;
+    return !end.certain && label !== undefined && portOf(label) !== undefined;
+  });
 }
 
 function hasPorts(words: Words, packet: TextPacket): boolean {

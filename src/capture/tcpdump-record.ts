@@ -65,7 +65,8 @@ export function addLine(record: TextRecord, line: Line): boolean {
   if (record.outcome === "more") {
     return join(record, line) || indented;
   }
-  if (!indented) return finishWrapped(record, line);
+  if (finishWrapped(record, line)) return true;
+  if (!indented) return false;
   if (isIcmpError(record.packet) && record.packet.quote === undefined) join(record, line);
   return true;
 }
@@ -115,7 +116,9 @@ function parse(record: TextRecord, text: string): Outcome {
 function join(record: TextRecord, line: Line): boolean {
   record.joins += 1;
   if (record.joins > JOINS_MAX || record.text.length > TEXT_MAX) return false;
-  const added = line.quoted && !record.first.quoted ? line.raw.trim() : line.text.trim();
+  // More marks than the head line has: one of them stands between source and destination.
+  const arrow = line.quotes > record.first.quotes ? "> " : "";
+  const added = arrow + line.text.trim();
   for (const text of [`${record.text} ${added}`, record.text + added]) {
     const outcome = parse(record, text);
     if (outcome === "bad") continue;
@@ -127,18 +130,33 @@ function join(record: TextRecord, line: Line): boolean {
   return true;
 }
 
-/** A TCP line ends in its length: until then the next line may be the rest of it. */
+/**
+ * Joins a line to a record that is not at its end: a TCP line ends in its length, and behind
+ * ports the protocol is named. Only what tells more than before is joined.
+ */
 function finishWrapped(record: TextRecord, line: Line): boolean {
   const { packet } = record;
-  const open = packet.tcpFlags !== undefined && packet.payloadLength === undefined;
-  if (!open || record.joins >= JOINS_MAX || record.outcome !== "done") return false;
+  const before = progressOf(packet);
+  if (before === undefined || record.joins >= JOINS_MAX || record.outcome !== "done") return false;
   const added = line.text.trim();
   for (const text of [`${record.text} ${added}`, record.text + added]) {
-    if (parse(record, text) !== "done" || packet.payloadLength === undefined) continue;
+    if (parse(record, text) !== "done" || (progressOf(packet) ?? Infinity) <= before) continue;
     record.text = text;
     record.joins += 1;
     return true;
   }
   record.outcome = parse(record, record.text);
   return false;
+}
+
+/** How much of a wrapped transport header is there; undefined when nothing is missing. */
+function progressOf(packet: TextPacket): number | undefined {
+  if (packet.sport === undefined) return undefined;
+  if (packet.protocol === undefined) return 0;
+  if (packet.protocol !== 6 || packet.payloadLength !== undefined) return undefined;
+  if (packet.tcpFlags === undefined) return 1;
+  return [packet.tcpSeq, packet.tcpAck, packet.tcpWindow].reduce<number>(
+    (progress, value) => (value === undefined ? progress : progress + 1),
+    2,
+  );
 }

@@ -72,6 +72,18 @@ export function protocolOf(
   return NAMES.find(([name]) => starts(name, words))?.[1];
 }
 
+/** Payloads that are printed behind ends without ports, too. */
+const BOTH = /ESP\(|MPLS|NSH|PGM|LANE|\[!|\[\|mpls/y;
+
+/** Tells whether the words are a UDP payload's, so that names in front of them end in ports. */
+export function isUdpPayload(words: Words): boolean {
+  return (
+    !starts(BOTH, words) &&
+    !starts(NFS, words) &&
+    (starts(DNS, words) || starts(UDP_PAYLOAD, words))
+  );
+}
+
 /** Fills what the words tell of the transport header. */
 export function parseTransport(words: Words, packet: TextPacket): void {
   markLaterFragment(words, packet);
