@@ -5,6 +5,8 @@ import { captureInterfaceNumber } from "./interface";
 import { Entry, ENTRY_DNAT, ENTRY_MASQUERADED, entryAt } from "./flow-table";
 import { ask } from "./fork";
 import {
+  BACKEND_LEGACY,
+  BACKEND_NFT,
   CT_ESTABLISHED,
   CT_INVALID,
   CT_NEW,
@@ -246,6 +248,9 @@ function startWalk(packet: Packet): void {
   walk.protocol = packet.protocol;
   walk.known = packet.known;
   walk.flags = packet.flags;
+  walk.packet = packet;
+  walk.ttl = packet.ttl;
+  walk.tos = packet.tos;
   walk.sport = packet.sport;
   walk.dport = packet.dport;
   walk.icmpType = packet.icmpType;
@@ -292,14 +297,19 @@ function takeTuple(entry: Entry): void {
   }
 }
 
-// Runs a table at the hook under way; false when the attempt has ended.
+// Runs both backends' tables of a name at the hook under way; false when the attempt has ended.
 function runTable(table: u32): bool {
-  const first = entryOf(walk.family, table, walk.hook);
+  return runBackend(BACKEND_LEGACY, table) && runBackend(BACKEND_NFT, table);
+}
+
+function runBackend(backend: u32, table: u32): bool {
+  const first = entryOf(backend, walk.family, table, walk.hook);
   if (first == RULE_NONE) return true;
   const before = walk.rule;
   walk.table = table;
+  walk.nft = backend == BACKEND_NFT;
   traceEnter();
-  const outcome = traverse(first, underflowOf(walk.family, table, walk.hook));
+  const outcome = traverse(first, underflowOf(backend, walk.family, table, walk.hook));
   if (outcome == TABLE_PASS) {
     // What lets a packet through is the filter's word, not that of the tables around it.
     if (table != TABLE_FILTER) walk.rule = before;

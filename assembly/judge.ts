@@ -12,7 +12,8 @@ import {
   startForks,
 } from "./fork";
 import { recallFirst, rememberFirst } from "./fragments";
-import { Attempt, attempt, tryHooks } from "./hooks";
+import { attempt, tryHooks } from "./hooks";
+import { castDoubts, journalOverflowed, noteDoubts, rollBack, startJournal } from "./journal";
 import {
   KNOWN_DST,
   KNOWN_PORTS,
@@ -72,15 +73,13 @@ import { routeKind, routeOf } from "./route";
 import { familyLoaded } from "./rule";
 import { recallSight, rememberSight, severalSights } from "./sights";
 import { pauseTrace } from "./trace";
-import { countPath, keepPath, restorePath, startVisits } from "./traverse";
+import { countPath, startVisits } from "./traverse";
 import { clearVerdict, Verdict } from "./verdict";
 import { Walk, walk } from "./walk";
 import { DIRECTION_REPLY, ENTRY_NONE, tracking } from "./tracking";
 
 /** Address of the totals, u64 each. */
 export const totals: usize = memory.data(TOTAL_SIZE);
-const firstWalk: Walk = changetype<Walk>(memory.data(offsetof<Walk>()));
-const firstAttempt: Attempt = changetype<Attempt>(memory.data(offsetof<Attempt>()));
 
 /** Decides one decoded packet and counts it. */
 export function judge(packet: Packet, verdict: Verdict): void {
@@ -135,32 +134,41 @@ function decideTracked(packet: Packet, verdict: Verdict): void {
 
 // Tries every combination of missing facts; the verdict stands when all agree.
 function settle(packet: Packet, verdict: Verdict): void {
-  startForks();
   startVisits();
+  startJournal();
+  startForks();
   tryHooks(packet);
   let reason = attempt.reason;
   let undecidedRule = RULE_NONE;
   let unknown = attempt.verdict == VERDICT_UNKNOWN;
   let guessed = walk.translated && askedFor(REASON_BACKEND);
   if (!unknown && nextFork()) {
-    memory.copy(changetype<usize>(firstWalk), changetype<usize>(walk), offsetof<Walk>());
-    memory.copy(changetype<usize>(firstAttempt), changetype<usize>(attempt), offsetof<Attempt>());
-    keepPath();
+    const word = attempt.verdict;
     pauseTrace();
     do {
+      noteDoubts();
+      rollBack();
       tryHooks(packet);
       if (askedFor(REASON_BACKEND)) guessed = true;
-      if (attempt.verdict != firstAttempt.verdict) {
+      if (attempt.verdict != word) {
         unknown = true;
         reason = attempt.verdict == VERDICT_UNKNOWN ? attempt.reason : flippedReason();
         undecidedRule = flippedRule();
       }
     } while (!unknown && nextFork());
-    memory.copy(changetype<usize>(walk), changetype<usize>(firstWalk), offsetof<Walk>());
-    memory.copy(changetype<usize>(attempt), changetype<usize>(firstAttempt), offsetof<Attempt>());
-    restorePath();
+    const overflowed = forksOverflowed();
+    // The first try stands; what any of them changed is doubtful from now on.
+    noteDoubts();
+    rollBack();
+    startForks();
+    tryHooks(packet);
+    castDoubts();
+    if (!unknown && overflowed) {
+      unknown = true;
+      reason = REASON_TOO_MANY_PATHS;
+    }
   }
-  if (!unknown && forksOverflowed()) {
+  if (!unknown && journalOverflowed()) {
     unknown = true;
     reason = REASON_TOO_MANY_PATHS;
   }

@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 2;
+export const LAYOUT_VERSION = 3;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -284,6 +284,16 @@ export const REASON_SAME_ENDPOINT = 5;
 export const REASON_BAD_HEADER = 6;
 /** drop: no route to the destination. */
 export const REASON_NO_ROUTE = 7;
+/** drop: the source address cannot come from there (fib_validate_source). */
+export const REASON_MARTIAN = 8;
+/** drop: the TTL is used up where the packet would be forwarded. */
+export const REASON_TTL = 9;
+/** drop: the route says so (blackhole, unreachable, prohibit). */
+export const REASON_BLACKHOLE = 10;
+/** drop: overlapping or oversized fragments, as the kernel discards them. */
+export const REASON_BAD_FRAGMENTS = 11;
+/** drop: no free address and port for the translated connection, or no address to translate to. */
+export const REASON_NAT_FAILED = 12;
 // unknown
 /** Neither end is an address of the cluster. */
 export const REASON_NO_ENDPOINT = 16;
@@ -316,6 +326,34 @@ export const REASON_TOO_MANY_RULES = 32;
 export const REASON_NO_NODE = 33;
 /** The destination is a Service whose backends are not in the snapshot. */
 export const REASON_NO_BACKENDS = 34;
+/** A rule's match or target is not modelled, and could change the verdict. */
+export const REASON_NOT_MODELLED = 35;
+/** A rule looks at bytes beyond the snap length, or at bytes that a text capture does not show. */
+export const REASON_NO_PAYLOAD = 36;
+/** A rule looks at the MAC address, which the capture does not show. */
+export const REASON_NO_MAC = 37;
+/** A rule looks at the time of a packet that has none. */
+export const REASON_NO_TIME = 38;
+/** A rule looks at the local socket that sent the packet. */
+export const REASON_NO_SOCKET = 39;
+/** A rule draws at random. */
+export const REASON_RANDOM = 40;
+/** The source port that the node chose is not known: the packet may or may not answer that flow. */
+export const REASON_NAT_PORT = 41;
+/** State that an earlier packet left (a set, a list, a counter) is not known. */
+export const REASON_STATE = 42;
+/** Several routes of equal rank lead to the destination. */
+export const REASON_MULTIPATH = 43;
+/** By which interface the packet arrived, is not known. */
+export const REASON_NO_IN_INTERFACE = 44;
+/** User space decides (NFQUEUE). */
+export const REASON_QUEUE = 45;
+/** The capture does not show all fragments of the datagram. */
+export const REASON_NO_FRAGMENTS = 46;
+/** A rule looks at the TTL, the type of service, the length or the like, which the text does not show. */
+export const REASON_NO_HEADER = 47;
+/** The set was given without its members, or is not modelled. */
+export const REASON_NO_SET = 48;
 
 // Hooks, in the kernel's order (NF_INET_*).
 export const HOOK_PREROUTING = 0;
@@ -332,6 +370,11 @@ export const TABLE_NAT = 2;
 export const TABLE_FILTER = 3;
 export const TABLE_SECURITY = 4;
 export const TABLE_COUNT = 5;
+
+// Backends: iptables-legacy's tables and iptables-nft's are both active in one kernel.
+export const BACKEND_LEGACY = 0;
+export const BACKEND_NFT = 1;
+export const BACKEND_COUNT = 2;
 
 // ctstate bits, as `--ctstate` lists them (XT_CONNTRACK_STATE_*).
 export const CT_INVALID = 1 << 0;
@@ -394,6 +437,52 @@ export const MATCH_ADDRTYPE = 10;
 export const MATCH_RANDOM = 11;
 /** Payload: none; always true. Comments are not packed. */
 export const MATCH_COMMENT = 12;
+/** Payload: none; whether it holds is not known (a match that is not modelled). */
+export const MATCH_OPAQUE = 13;
+// Drawn in src/match/<name>.ts, which writes the payload, and read in assembly/match/<name>.ts.
+export const MATCH_IPRANGE = 14;
+export const MATCH_CONNMARK = 15;
+export const MATCH_MAC = 16;
+export const MATCH_PHYSDEV = 17;
+export const MATCH_LIMIT = 18;
+export const MATCH_HASHLIMIT = 19;
+export const MATCH_NTH = 20;
+export const MATCH_RECENT = 21;
+export const MATCH_LENGTH = 22;
+export const MATCH_TTL = 23;
+export const MATCH_OWNER = 24;
+export const MATCH_U32 = 25;
+export const MATCH_STRING = 26;
+export const MATCH_TIME = 27;
+export const MATCH_BPF = 28;
+export const MATCH_RPFILTER = 29;
+export const MATCH_DSCP = 30;
+export const MATCH_TOS = 31;
+export const MATCH_ECN = 32;
+export const MATCH_PKTTYPE = 33;
+export const MATCH_ESP = 34;
+export const MATCH_AH = 35;
+export const MATCH_TCPMSS = 36;
+export const MATCH_HELPER = 37;
+export const MATCH_CONNLIMIT = 38;
+export const MATCH_CONNBYTES = 39;
+export const MATCH_QUOTA = 40;
+export const MATCH_REALM = 41;
+export const MATCH_DEVGROUP = 42;
+export const MATCH_POLICY = 43;
+export const MATCH_FRAGMENT = 44;
+export const MATCH_CONNLABEL = 45;
+export const MATCH_IPV6HEADER = 46;
+export const MATCH_FRAG6 = 47;
+export const MATCH_HBH = 48;
+export const MATCH_RT = 49;
+export const MATCH_EUI64 = 50;
+export const MATCH_TCP_FLAGS = 51;
+export const MATCH_TCP_OPTION = 52;
+export const MATCH_SCTP_CHUNKS = 53;
+export const MATCH_DCCP = 54;
+export const MATCH_STATE = 55;
+export const MATCH_MH = 56;
 
 export const SIDE_SRC = 0;
 export const SIDE_DST = 1;
@@ -406,20 +495,63 @@ export const ICMP_TYPE_ANY = 255;
 export const ADDRTYPE_LOCAL = 1 << 0;
 
 // ── Targets ────────────────────────────────────────────────────────────────────────────────────────
+// What a target carries lies behind the rule's matches, 4-byte aligned, as src/target/<name>.ts writes
+// it and assembly/target/<name>.ts reads it.
 /** Counts and continues. */
 export const TARGET_NONE = 0;
 export const TARGET_ACCEPT = 1;
 export const TARGET_DROP = 2;
 export const TARGET_RETURN = 3;
+/** Payload: REJECT_* u8. */
 export const TARGET_REJECT = 4;
 export const TARGET_JUMP = 5;
 export const TARGET_GOTO = 6;
+/** Payload: value u32, mask u32. */
 export const TARGET_MARK = 7;
+/** Payload: see NAT_RANGE_*. DNAT, SNAT and NETMAP have one; REDIRECT and MASQUERADE use its ports. */
 export const TARGET_DNAT = 8;
 export const TARGET_MASQUERADE = 9;
 /** End of a built-in chain: its policy, and what RETURN does there. */
 export const TARGET_POLICY_ACCEPT = 10;
 export const TARGET_POLICY_DROP = 11;
+export const TARGET_SNAT = 12;
+export const TARGET_REDIRECT = 13;
+export const TARGET_NETMAP = 14;
+export const TARGET_CONNMARK = 15;
+/** CT and NOTRACK. */
+export const TARGET_CT = 16;
+export const TARGET_SET = 17;
+/** LOG, NFLOG, TRACE, AUDIT, CHECKSUM and what else changes nothing that rules see. No payload. */
+export const TARGET_CONTINUE = 18;
+export const TARGET_TTL = 19;
+export const TARGET_TOS = 20;
+export const TARGET_TCPMSS = 21;
+export const TARGET_TPROXY = 22;
+export const TARGET_NFQUEUE = 23;
+/** What it does is not known: it may go on, accept or drop. */
+export const TARGET_OPAQUE = 24;
+export const TARGET_CONNLABEL = 25;
+export const TARGET_ECN = 26;
+export const TARGET_TCPOPTSTRIP = 27;
+
+// NAT range: first address 4 words, last address 4 words, first port u16, last port u16, base port u16,
+// flags u8 (NAT_*), 0.
+export const NAT_RANGE_FIRST = 0;
+export const NAT_RANGE_LAST = 16;
+export const NAT_RANGE_PORT_FIRST = 32;
+export const NAT_RANGE_PORT_LAST = 34;
+export const NAT_RANGE_PORT_BASE = 36;
+export const NAT_RANGE_FLAGS = 38;
+export const NAT_RANGE_SIZE = 40;
+/** The range has addresses, ports. */
+export const NAT_ADDRESSES = 1 << 0;
+export const NAT_PORTS = 1 << 1;
+/** `--random` or `--random-fully`: the port is drawn. */
+export const NAT_RANDOM = 1 << 2;
+/** `--persistent`. */
+export const NAT_PERSISTENT = 1 << 3;
+/** `--to-destination ADDRESS:PORT-PORT/BASE`. */
+export const NAT_PORT_OFFSET = 1 << 4;
 
 // ── Rules ──────────────────────────────────────────────────────────────────────────────────────────
 // The rules of both families in one array; a chain's rules are consecutive and end in a record of
@@ -427,33 +559,22 @@ export const TARGET_POLICY_DROP = 11;
 //
 //   0       1       2       3       4       5       6       7     byte
 // ├───────────────────────────────┬───────────────────────────────┤
-// │  matches (address)            │  matchesEnd (address)         │   0
-// ├───────┬───────┬───────┬───────┼───────────────────────────────┤
-// │target │ flags │reject │   -   │  targetArg                    │   8
-// ├───────┴───────┼───────┴───────┼───────────────────────────────┤
-// │  port         │  -            │  targetMask                   │  16
-// ├───────────────┴───────────────┴───────────────────────────────┤
-// │  address, 4 words: of DNAT                                    │  24
-// ├───────────────────────────────────────────────────────────────┤
-// │  packets, u64                                                 │  40
-// │  bytes, u64                                                   │  48
-// └───────────────────────────────────────────────────────────────┘  56
+// │  matches (address)            │  matchesEnd (address)         │   0  the target's payload lies there
+// ├───────┬───────┬───────────────┼───────────────────────────────┤
+// │target │ flags │  -            │  targetArg                    │   8
+// ├───────┴───────┴───────────────┴───────────────────────────────┤
+// │  packets, u64                                                 │  16
+// │  bytes, u64                                                   │  24
+// └───────────────────────────────────────────────────────────────┘  32
 export const RULE_MATCHES = 0;
 export const RULE_MATCHES_END = RULE_MATCHES + 4;
 /** One of TARGET_*. */
 export const RULE_TARGET = RULE_MATCHES_END + 4;
 /** RULE_* bits. */
 export const RULE_FLAGS = RULE_TARGET + 1;
-/** One of REJECT_*. */
-export const RULE_REJECT = RULE_FLAGS + 1;
-/** JUMP, GOTO: index of the chain's first rule. MARK: the value. */
-export const RULE_TARGET_ARG = RULE_REJECT + 2;
-/** DNAT: the new port; 0 keeps it. */
-export const RULE_PORT = RULE_TARGET_ARG + 4;
-/** MARK: the mask. */
-export const RULE_TARGET_MASK = RULE_PORT + 4;
-export const RULE_ADDRESS = RULE_TARGET_MASK + 4;
-export const RULE_PACKETS = RULE_ADDRESS + 16;
+/** JUMP, GOTO: index of the chain's first rule. */
+export const RULE_TARGET_ARG = RULE_FLAGS + 3;
+export const RULE_PACKETS = RULE_TARGET_ARG + 4;
 export const RULE_BYTES = RULE_PACKETS + 8;
 export const RULE_SIZE = RULE_BYTES + 8;
 
@@ -488,6 +609,10 @@ export const ROUTE_MISSING = 3;
 export const ROUTE_OUTSIDE = 4;
 /** A Service's address whose translation is not known. */
 export const ROUTE_UNTRANSLATED = 5;
+export const ROUTE_BROADCAST = 6;
+export const ROUTE_ANYCAST = 7;
+export const ROUTE_MULTICAST = 8;
+export const ROUTE_BLACKHOLE = 9;
 
 // ── Interfaces ─────────────────────────────────────────────────────────────────────────────────────
 /** Bytes of a name, zero-padded (IFNAMSIZ). Number 0 is no interface: the empty name. */

@@ -18,6 +18,7 @@ import {
   MATCH_KIND,
   MATCH_MARK,
   MATCH_MULTIPORT,
+  MATCH_OPAQUE,
   MATCH_PORT,
   MATCH_PROTOCOL,
   MATCH_RANDOM,
@@ -28,6 +29,7 @@ import {
   REASON_MISSING_SRC,
   REASON_NO_ICMP,
   REASON_NO_PORTS,
+  REASON_NOT_MODELLED,
   SET_IP_PORT,
   SIDE_DST,
   SIDE_EITHER,
@@ -76,6 +78,8 @@ export function matches(match: usize, rule: i32): bool {
       return ask(0, REASON_BACKEND, rule) != invert;
     case MATCH_COMMENT:
       return true;
+    case MATCH_OPAQUE:
+      return ask(<u64>match, REASON_NOT_MODELLED, rule);
     default:
       return unreachable();
   }

@@ -1,44 +1,32 @@
 // The packed rules: their view, and the entry points of each family's tables.
 // Written by `engine/pack.ts`; the walk only reads them, and counts.
 import {
+  BACKEND_COUNT,
   HOOK_COUNT,
-  RULE_ADDRESS,
   RULE_BYTES,
   RULE_FLAGS,
   RULE_MATCHES_END,
   RULE_NONE,
   RULE_PACKETS,
-  RULE_PORT,
-  RULE_REJECT,
   RULE_SIZE,
   RULE_TARGET,
   RULE_TARGET_ARG,
-  RULE_TARGET_MASK,
   TABLE_COUNT,
 } from "./layout";
 
 /** One packed rule. */
 @unmanaged
 export class Rule {
-  /** First match, and the end behind the last. */
+  /** First match, and the end behind the last, where the target's payload lies. */
   matches: u32;
   matchesEnd: u32;
   /** One of TARGET_*. */
   target: u8;
   /** RULE_* bits. */
   flags: u8;
-  /** One of REJECT_*. */
-  reject: u8;
-  unused0: u8;
+  unused: u16;
+  /** JUMP, GOTO: index of the chain's first rule. */
   targetArg: u32;
-  /** DNAT: new port; 0 keeps it. */
-  port: u16;
-  unused1: u16;
-  targetMask: u32;
-  address0: u32;
-  address1: u32;
-  address2: u32;
-  address3: u32;
   packets: u64;
   bytes: u64;
 }
@@ -46,17 +34,14 @@ export class Rule {
 if (offsetof<Rule>("matchesEnd") != RULE_MATCHES_END) ERROR("RULE_MATCHES_END");
 if (offsetof<Rule>("target") != RULE_TARGET) ERROR("RULE_TARGET");
 if (offsetof<Rule>("flags") != RULE_FLAGS) ERROR("RULE_FLAGS");
-if (offsetof<Rule>("reject") != RULE_REJECT) ERROR("RULE_REJECT");
 if (offsetof<Rule>("targetArg") != RULE_TARGET_ARG) ERROR("RULE_TARGET_ARG");
-if (offsetof<Rule>("port") != RULE_PORT) ERROR("RULE_PORT");
-if (offsetof<Rule>("targetMask") != RULE_TARGET_MASK) ERROR("RULE_TARGET_MASK");
-if (offsetof<Rule>("address0") != RULE_ADDRESS) ERROR("RULE_ADDRESS");
 if (offsetof<Rule>("packets") != RULE_PACKETS) ERROR("RULE_PACKETS");
 if (offsetof<Rule>("bytes") != RULE_BYTES) ERROR("RULE_BYTES");
 if (offsetof<Rule>() != RULE_SIZE) ERROR("RULE_SIZE");
 
-// i32[2][TABLE_COUNT][HOOK_COUNT][2]: index of the hook's first rule, or RULE_NONE, and of its policy.
-const ENTRIES: usize = memory.data(2 * TABLE_COUNT * HOOK_COUNT * 8);
+// i32[BACKEND_COUNT][2][TABLE_COUNT][HOOK_COUNT][2]: index of the hook's first rule, or RULE_NONE, and of its policy.
+const ENTRIES: usize = memory.data(BACKEND_COUNT * 2 * TABLE_COUNT * HOOK_COUNT * 8);
+const ENTRY_NUMBERS: u32 = <u32>(BACKEND_COUNT * 2 * TABLE_COUNT * HOOK_COUNT) * 2;
 // u8[2]: whether the family has tables at all.
 const LOADED: usize = memory.data(2);
 
@@ -65,8 +50,8 @@ let rules: usize = 0;
 /** Sets the array of all rules; no hook has an entry then. */
 export function setRules(address: usize): void {
   rules = address;
-  for (let at: usize = 0; at < 2 * TABLE_COUNT * HOOK_COUNT * 2; at++) {
-    store<i32>(ENTRIES + (at << 2), RULE_NONE);
+  for (let at: u32 = 0; at < ENTRY_NUMBERS; at++) {
+    store<i32>(ENTRIES + ((<usize>at) << 2), RULE_NONE);
   }
 }
 
@@ -81,9 +66,16 @@ export function addFamily(family: u32): void {
 }
 
 /** Enters a table at a hook: the built-in chain's first rule and the record of its policy. */
-export function setEntry(family: u32, table: u32, hook: u32, first: i32, underflow: i32): void {
-  store<i32>(entryAt(family, table, hook), first);
-  store<i32>(entryAt(family, table, hook), underflow, 4);
+export function setEntry(
+  backend: u32,
+  family: u32,
+  table: u32,
+  hook: u32,
+  first: i32,
+  underflow: i32,
+): void {
+  store<i32>(entryAt(backend, family, table, hook), first);
+  store<i32>(entryAt(backend, family, table, hook), underflow, 4);
 }
 
 export function familyLoaded(family: u32): bool {
@@ -91,21 +83,21 @@ export function familyLoaded(family: u32): bool {
 }
 
 /** Index of the first rule of a table at a hook; RULE_NONE when the table has no chain there. */
-export function entryOf(family: u32, table: u32, hook: u32): i32 {
-  return load<i32>(entryAt(family, table, hook));
+export function entryOf(backend: u32, family: u32, table: u32, hook: u32): i32 {
+  return load<i32>(entryAt(backend, family, table, hook));
 }
 
 /** Index of the policy of a table's chain at a hook, where `entryOf` gives one. */
-export function underflowOf(family: u32, table: u32, hook: u32): u32 {
-  return load<u32>(entryAt(family, table, hook), 4);
+export function underflowOf(backend: u32, family: u32, table: u32, hook: u32): u32 {
+  return load<u32>(entryAt(backend, family, table, hook), 4);
 }
 
 export function ruleAt(index: u32): Rule {
   return changetype<Rule>(rules + <usize>index * RULE_SIZE);
 }
 
-function entryAt(family: u32, table: u32, hook: u32): usize {
-  const index = (familyIndex(family) * TABLE_COUNT + table) * HOOK_COUNT + hook;
+function entryAt(backend: u32, family: u32, table: u32, hook: u32): usize {
+  const index = ((backend * 2 + familyIndex(family)) * TABLE_COUNT + table) * HOOK_COUNT + hook;
   return ENTRIES + ((<usize>index) << 3);
 }
 

@@ -68,8 +68,9 @@ export function traceRule(rule: Rule, index: u32, failed: u32, unknown: bool): v
     step(policy ? TRACE_POLICY : TRACE_RETURN, index, OUTCOME_YES, 0, walk.mark);
     return;
   }
+  const payload: usize = rule.matchesEnd;
   const marked = failed == 0 && rule.target == TARGET_MARK;
-  const mark = marked ? (walk.mark & ~rule.targetMask) ^ rule.targetArg : walk.mark;
+  const mark = marked ? (walk.mark & ~load<u32>(payload, 4)) ^ load<u32>(payload) : walk.mark;
   const outcome = unknown ? OUTCOME_UNKNOWN : failed == 0 ? OUTCOME_YES : OUTCOME_NO;
   step(TRACE_RULE, index, outcome, failed, mark);
 }

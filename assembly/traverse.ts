@@ -10,22 +10,19 @@ import {
   RULE_NONE,
   RULE_VISITS_MAX,
   TARGET_ACCEPT,
-  TARGET_DNAT,
   TARGET_DROP,
   TARGET_GOTO,
   TARGET_JUMP,
-  TARGET_MARK,
-  TARGET_MASQUERADE,
   TARGET_NONE,
   TARGET_POLICY_ACCEPT,
   TARGET_POLICY_DROP,
-  TARGET_REJECT,
   TARGET_RETURN,
   RULE_IS_END,
   MATCH_SIZE,
 } from "./layout";
 import { matches } from "./match";
 import { Rule, ruleAt } from "./rule";
+import { applyTarget, EFFECT_ACCEPT, EFFECT_CONTINUE } from "./target";
 import { traceRule, tracing } from "./trace";
 import { walk } from "./walk";
 
@@ -40,10 +37,7 @@ const jumpStack: usize = memory.data(JUMP_DEPTH_MAX * 4);
 // u32[PATH_RULES_MAX]: the rules that matched in this try.
 const path: usize = memory.data(PATH_RULES_MAX * 4);
 
-const keptPath: usize = memory.data(PATH_RULES_MAX * 4);
-
 let pathLength: u32 = 0;
-let keptLength: u32 = 0;
 let visits: u32 = 0;
 
 /** Allows a packet its rule visits. */
@@ -54,17 +48,6 @@ export function startVisits(): void {
 /** Forgets the path of the last try. */
 export function startPath(): void {
   pathLength = 0;
-}
-
-/** Keeps the path of the first try while others are made; `restorePath` brings it back. */
-export function keepPath(): void {
-  memory.copy(keptPath, path, (<usize>pathLength) << 2);
-  keptLength = pathLength;
-}
-
-export function restorePath(): void {
-  memory.copy(path, keptPath, (<usize>keptLength) << 2);
-  pathLength = keptLength;
 }
 
 /** Counts the packet at every rule of the path. */
@@ -93,6 +76,10 @@ export function traverse(entry: u32, underflow: u32): u32 {
     if (visits > <u32>RULE_VISITS_MAX) return TABLE_GIVES_UP;
     const rule = ruleAt(index);
     if (!(tracing() ? matchesTraced(rule, index) : matchesAll(rule, index))) {
+      if (walk.hotdrop) {
+        walk.rule = index;
+        return TABLE_DROPS;
+      }
       index++;
       continue;
     }
@@ -106,10 +93,6 @@ export function traverse(entry: u32, underflow: u32): u32 {
       case TARGET_NONE:
         index++;
         break;
-      case TARGET_MARK:
-        walk.mark = (walk.mark & ~rule.targetMask) ^ rule.targetArg;
-        index++;
-        break;
       case TARGET_ACCEPT:
       case TARGET_POLICY_ACCEPT:
         walk.rule = index;
@@ -117,10 +100,6 @@ export function traverse(entry: u32, underflow: u32): u32 {
       case TARGET_DROP:
       case TARGET_POLICY_DROP:
         walk.rule = index;
-        return TABLE_DROPS;
-      case TARGET_REJECT:
-        walk.rule = index;
-        walk.reject = rule.reject;
         return TABLE_DROPS;
       case TARGET_JUMP:
         // Rulesets with loops are refused when packed; a full stack drops, as in Linux.
@@ -141,16 +120,15 @@ export function traverse(entry: u32, underflow: u32): u32 {
         depth--;
         index = load<u32>(jumpStack + ((<usize>depth) << 2));
         break;
-      case TARGET_DNAT:
-        translate(rule);
+      default: {
+        const effect = applyTarget(rule, index);
+        if (effect == EFFECT_CONTINUE) {
+          index++;
+          break;
+        }
         walk.rule = index;
-        return TABLE_PASS;
-      case TARGET_MASQUERADE:
-        walk.masqueraded = true;
-        walk.rule = index;
-        return TABLE_PASS;
-      default:
-        unreachable();
+        return effect == EFFECT_ACCEPT ? TABLE_PASS : TABLE_DROPS;
+      }
     }
   }
 }
@@ -188,13 +166,4 @@ function matchesTraced(rule: Rule, index: u32): bool {
   const unknown = askedCount() != askedBefore;
   traceRule(rule, index, failed, unknown);
   return failed == 0;
-}
-
-function translate(rule: Rule): void {
-  walk.dst0 = rule.address0;
-  walk.dst1 = rule.address1;
-  walk.dst2 = rule.address2;
-  walk.dst3 = rule.address3;
-  if (rule.port != 0) walk.dport = rule.port;
-  walk.translated = true;
 }

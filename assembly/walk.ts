@@ -1,6 +1,7 @@
 // What a packet carries through the hooks while its walk is tried: the addresses as rules see them now,
 // mark, conntrack state and interfaces. A walk may be tried several times (see fork.ts), so nothing
 // outside this record changes before the verdict is settled.
+import { Packet } from "./records";
 
 @unmanaged
 export class Walk {
@@ -40,6 +41,15 @@ export class Walk {
   /** Last matched rule that stands for a policy. */
   decider: i32;
   reject: u32;
+  /** A match found the packet itself malformed: it is dropped at once. */
+  hotdrop: bool;
+  /** The table under way is iptables-nft's. */
+  nft: bool;
+  /** The packet's record, for what rules see of it unchanged. */
+  packet: Packet;
+  /** As rules see them now: after the decrement of forwarding, and what mangle made of them. */
+  ttl: u32;
+  tos: u32;
   /** A DNAT rule matched: the new destination is in dst and dport. */
   translated: bool;
   masqueraded: bool;

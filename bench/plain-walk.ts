@@ -25,7 +25,8 @@ export function makePlainWalk(ruleset: Ruleset): (packet: OpeningPacket) => bool
     const walk = (chain: Chain): boolean | undefined => {
       for (const { matches, target } of chain.rules) {
         if (!matches.every((match) => holds(match, packet, mark, setByName))) continue;
-        switch (target?.kind) {
+        if (target === undefined) continue;
+        switch (target.kind) {
           case "ACCEPT":
             return true;
           case "DROP":
@@ -44,8 +45,9 @@ export function makePlainWalk(ruleset: Ruleset): (packet: OpeningPacket) => bool
           }
           case "DNAT":
           case "MASQUERADE":
-          case undefined:
             break;
+          default:
+            throw new Error(`the workload has no target ${target.kind}`);
         }
       }
       return chain.policy === undefined ? undefined : chain.policy === "ACCEPT";
@@ -96,5 +98,7 @@ function holds(
     case "port":
     case "random":
       return false;
+    default:
+      throw new Error(`the workload has no match ${match.kind}`);
   }
 }

@@ -18,6 +18,7 @@ const LAYERS = [
   "cluster",
   "policy",
   "match",
+  "target",
   "tables",
   "engine",
   "report",
@@ -25,7 +26,7 @@ const LAYERS = [
 ];
 
 /** Layers that speak in bytes and may name the numbers both sides share. */
-const BYTE_LAYERS = new Set(["capture", "match", "engine"]);
+const BYTE_LAYERS = new Set(["capture", "match", "target", "engine"]);
 
 interface Import {
   readonly file: string;

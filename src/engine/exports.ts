@@ -23,7 +23,14 @@ export interface MatcherExports {
     wholeCluster: boolean,
   ): void;
   addFamily(family: number): void;
-  setEntry(family: number, table: number, hook: number, first: number, underflow: number): void;
+  setEntry(
+    backend: number,
+    family: number,
+    table: number,
+    hook: number,
+    first: number,
+    underflow: number,
+  ): void;
   setRules(address: number): void;
   rulesAddress(): number;
   makeTable(kind: number, family: number, members: number, incomplete: number): number;

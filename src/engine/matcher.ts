@@ -145,6 +145,10 @@ const ROUTE_KINDS: Readonly<Record<Route["kind"], number>> = {
   missing: layout.ROUTE_MISSING,
   outside: layout.ROUTE_OUTSIDE,
   untranslated: layout.ROUTE_UNTRANSLATED,
+  broadcast: layout.ROUTE_BROADCAST,
+  anycast: layout.ROUTE_ANYCAST,
+  multicast: layout.ROUTE_MULTICAST,
+  blackhole: layout.ROUTE_BLACKHOLE,
 };
 
 function packRoutes(

@@ -1,31 +1,20 @@
 /** The words behind the numbers of assembly/layout.ts: a word's place in its list is its number. */
 import type { CtState } from "../match/conntrack.ts";
-import type { Hook, RejectWith, TableName } from "../tables/model.ts";
+import type { Backend } from "../match/extension.ts";
+import type { Hook, TableName } from "../tables/model.ts";
+import { REJECT_KINDS } from "../target/reject.ts";
+import type { RejectWith } from "../target/reject.ts";
 import * as layout from "../../assembly/layout.ts";
 import type { Reason, Verdict } from "./verdict.ts";
 
 export const HOOKS: readonly Hook[] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
 
+export const BACKENDS: readonly Backend[] = ["legacy", "nft"];
+
 export const TABLES: readonly TableName[] = ["raw", "mangle", "nat", "filter", "security"];
 
 /** Undefined for REJECT_NONE. */
-export const REJECTS: readonly (RejectWith | undefined)[] = [
-  undefined,
-  "icmp-net-unreachable",
-  "icmp-host-unreachable",
-  "icmp-proto-unreachable",
-  "icmp-port-unreachable",
-  "icmp-net-prohibited",
-  "icmp-host-prohibited",
-  "icmp-admin-prohibited",
-  "tcp-reset",
-  "icmp6-no-route",
-  "icmp6-adm-prohibited",
-  "icmp6-addr-unreachable",
-  "icmp6-port-unreachable",
-  "icmp6-policy-fail",
-  "icmp6-reject-route",
-];
+export const REJECTS: readonly (RejectWith | undefined)[] = [undefined, ...REJECT_KINDS];
 
 /** Undefined for 0: no verdict. */
 export const VERDICTS: readonly (Verdict | undefined)[] = [
@@ -63,6 +52,25 @@ export const REASONS: ReadonlyMap<number, Reason> = new Map([
   [layout.REASON_TOO_MANY_RULES, "too-many-rules"],
   [layout.REASON_NO_NODE, "no-node"],
   [layout.REASON_NO_BACKENDS, "no-backends"],
+  [layout.REASON_NOT_MODELLED, "not-modelled"],
+  [layout.REASON_NO_PAYLOAD, "no-payload"],
+  [layout.REASON_NO_MAC, "no-mac"],
+  [layout.REASON_NO_TIME, "no-time"],
+  [layout.REASON_NO_SOCKET, "no-socket"],
+  [layout.REASON_RANDOM, "random"],
+  [layout.REASON_NAT_PORT, "nat-port"],
+  [layout.REASON_STATE, "state"],
+  [layout.REASON_MULTIPATH, "multipath"],
+  [layout.REASON_NO_IN_INTERFACE, "no-in-interface"],
+  [layout.REASON_QUEUE, "queue"],
+  [layout.REASON_NO_FRAGMENTS, "no-fragments"],
+  [layout.REASON_NO_HEADER, "no-header"],
+  [layout.REASON_NO_SET, "no-set"],
+  [layout.REASON_MARTIAN, "martian"],
+  [layout.REASON_TTL, "ttl"],
+  [layout.REASON_BLACKHOLE, "blackhole"],
+  [layout.REASON_BAD_FRAGMENTS, "bad-fragments"],
+  [layout.REASON_NAT_FAILED, "nat-failed"],
 ]);
 
 /** States by their bit, the connection's own before the NAT bits. */

@@ -8,11 +8,13 @@
 import * as layout from "../../assembly/layout.ts";
 import { matchExtension } from "../match/index.ts";
 import type { Match } from "../match/index.ts";
-import type { MatchWriter } from "../match/extension.ts";
-import type { Family, Words } from "../net/address.ts";
-import type { Chain, IpSet, Rule, RuleOrigin, Ruleset, Target } from "../tables/model.ts";
+import type { Backend, PayloadWriter } from "../match/extension.ts";
+import type { Family } from "../net/address.ts";
+import { packTarget, targetId } from "../target/index.ts";
+import type { Target } from "../target/index.ts";
+import type { Chain, IpSet, RuleOrigin, Ruleset } from "../tables/model.ts";
 import type { MatcherExports } from "./exports.ts";
-import { HOOKS, REJECTS, TABLES } from "./numbers.ts";
+import { BACKENDS, HOOKS, TABLES } from "./numbers.ts";
 import type { RuleRef } from "./verdict.ts";
 
 /** A chain of some table, with the index of its first rule. */
@@ -58,7 +60,7 @@ export function packRulesets(exports: MatcherExports, rulesets: readonly Ruleset
         if (target === undefined) throw new Error(`bug: no chain ${name} in table ${table}`);
         return target;
       };
-      packTarget(view, at, rule, chainFirst);
+      packWalk(view, at, rule.target, chainFirst);
     });
     const end = first + chain.rules.length;
     const at = records + end * layout.RULE_SIZE;
@@ -66,7 +68,8 @@ export function packRulesets(exports: MatcherExports, rulesets: readonly Ruleset
     view.setUint8(at + layout.RULE_TARGET, endTarget(chain));
     const hook = HOOKS.findIndex((name) => name === chain.name);
     if (chain.policy !== undefined && hook >= 0) {
-      exports.setEntry(ruleset.family, TABLES.indexOf(table), hook, first, end);
+      const backend = BACKENDS.indexOf(ruleset.backend);
+      exports.setEntry(backend, ruleset.family, TABLES.indexOf(table), hook, first, end);
     }
   }
   for (const ruleset of rulesets) exports.addFamily(ruleset.family);
@@ -78,11 +81,13 @@ export function packBackends(exports: MatcherExports, refs: readonly RuleRef[]):
   const table = exports.makeTable(layout.SET_IP_PORT, 0, refs.length >> 3, 0);
   for (const { rule } of refs) {
     if (rule?.target?.kind !== "DNAT") continue;
-    const { address, port } = rule.target;
+    const { addresses, ports } = rule.target.range;
+    if (addresses === undefined) continue;
+    const { first: address } = addresses;
     for (const match of rule.matches) {
       if (match.kind !== "protocol") continue;
       const bits = address.family === 4 ? 32 : 128;
-      exports.insertMember(table, ...address.words, bits, match.protocol, port ?? 0, 0);
+      exports.insertMember(table, ...address.words, bits, match.protocol, ports?.first ?? 0, 0);
     }
   }
   return table;
@@ -102,11 +107,12 @@ function placeChains(rulesets: readonly Ruleset[]): PlacedChain[] {
 }
 
 function chainKey(place: {
-  readonly ruleset: { readonly family: Family };
+  readonly ruleset: { readonly family: Family; readonly backend: Backend };
   readonly table: string;
   readonly chain: { readonly name: string };
 }): string {
-  return `${place.ruleset.family} ${place.table} ${place.chain.name}`;
+  const { family, backend } = place.ruleset;
+  return `${family} ${backend} ${place.table} ${place.chain.name}`;
 }
 
 /** Gives every set a number and fills its table. */
@@ -142,7 +148,7 @@ interface Span {
   readonly end: number;
 }
 
-/** Writes the matches of all rules one behind the other; comments are not packed. */
+/** Writes each rule's matches, then what its target carries; comments are not packed. */
 function packMatches(
   exports: MatcherExports,
   refs: readonly RuleRef[],
@@ -152,7 +158,10 @@ function packMatches(
   const offsets = refs.map(({ rule }) => {
     const start = bytes.length;
     for (const match of rule?.matches ?? []) packMatch(bytes, match);
-    return { start, end: bytes.length };
+    const end = bytes.length;
+    if (rule?.target !== undefined) packTarget(rule.target, bytes);
+    bytes.align();
+    return { start, end };
   });
   const base = exports.allocate(Math.max(1, bytes.length));
   new Uint8Array(exports.memory.buffer, base, bytes.length).set(bytes.written());
@@ -167,12 +176,12 @@ function packMatch(bytes: GrowingBytes, match: Match): void {
   bytes.u16(0);
   bytes.u32("invert" in match && match.invert ? 1 : 0);
   extension.pack(match, bytes);
-  while (bytes.length % 4 !== 0) bytes.u8(0);
+  bytes.align();
   bytes.setU16(start + layout.MATCH_SIZE, bytes.length - start);
 }
 
 /** Bytes that grow as they are written, little-endian. */
-class GrowingBytes implements MatchWriter {
+class GrowingBytes implements PayloadWriter {
   length = 0;
   #bytes = new Uint8Array(4096);
   readonly #setNumbers: ReadonlyMap<string, number>;
@@ -199,6 +208,10 @@ class GrowingBytes implements MatchWriter {
   u32(value: number): void {
     this.u16(value & 0xffff);
     this.u16(value >>> 16);
+  }
+
+  align(): void {
+    while (this.length % 4 !== 0) this.u8(0);
   }
 
   setU16(at: number, value: number): void {
@@ -236,71 +249,25 @@ function originFlags(origin: RuleOrigin | undefined): number {
   }
 }
 
-function packTarget(
+/** What moves the walk; what else the target carries lies behind the matches. */
+function packWalk(
   view: DataView,
   at: number,
-  rule: Rule,
+  target: Target | undefined,
   chainFirst: (name: string) => number,
 ): void {
-  const { target } = rule;
-  view.setUint8(at + layout.RULE_TARGET, targetNumber(target));
-  switch (target?.kind) {
-    case "JUMP":
-    case "GOTO":
-      view.setUint32(at + layout.RULE_TARGET_ARG, chainFirst(target.chain), true);
-      break;
-    case "MARK":
-      view.setUint32(at + layout.RULE_TARGET_ARG, target.value >>> 0, true);
-      view.setUint32(at + layout.RULE_TARGET_MASK, target.mask >>> 0, true);
-      break;
-    case "REJECT":
-      view.setUint8(at + layout.RULE_REJECT, REJECTS.indexOf(target.with));
-      break;
-    case "DNAT":
-      view.setUint16(at + layout.RULE_PORT, target.port ?? 0, true);
-      setWords(view, at + layout.RULE_ADDRESS, target.address.words);
-      break;
-    case "ACCEPT":
-    case "DROP":
-    case "RETURN":
-    case "MASQUERADE":
-    case undefined:
-      break;
-  }
-}
-
-function targetNumber(target: Target | undefined): number {
-  switch (target?.kind) {
-    case undefined:
-      return layout.TARGET_NONE;
-    case "ACCEPT":
-      return layout.TARGET_ACCEPT;
-    case "DROP":
-      return layout.TARGET_DROP;
-    case "RETURN":
-      return layout.TARGET_RETURN;
-    case "REJECT":
-      return layout.TARGET_REJECT;
-    case "MARK":
-      return layout.TARGET_MARK;
-    case "JUMP":
-      return layout.TARGET_JUMP;
-    case "GOTO":
-      return layout.TARGET_GOTO;
-    case "DNAT":
-      return layout.TARGET_DNAT;
-    case "MASQUERADE":
-      return layout.TARGET_MASQUERADE;
+  view.setUint8(
+    at + layout.RULE_TARGET,
+    target === undefined ? layout.TARGET_NONE : targetId(target),
+  );
+  if (target?.kind === "JUMP" || target?.kind === "GOTO") {
+    view.setUint32(at + layout.RULE_TARGET_ARG, chainFirst(target.chain), true);
   }
 }
 
 function endTarget(chain: Chain): number {
   if (chain.policy === undefined) return layout.TARGET_RETURN;
   return chain.policy === "ACCEPT" ? layout.TARGET_POLICY_ACCEPT : layout.TARGET_POLICY_DROP;
-}
-
-function setWords(view: DataView, at: number, words: Words): void {
-  words.forEach((word, index) => view.setUint32(at + 4 * index, word, true));
 }
 
 /** > Loops between chains are refused when loaded. Source: Linux, mark_source_chains(). */

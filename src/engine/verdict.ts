@@ -4,7 +4,8 @@
  */
 import type { Address, Family } from "../net/address.ts";
 import type { CtState } from "../match/conntrack.ts";
-import type { Hook, RejectWith, Route, Rule, TableName } from "../tables/model.ts";
+import type { Hook, Route, Rule, TableName } from "../tables/model.ts";
+import type { RejectWith } from "../target/reject.ts";
 
 export type Verdict = "allow" | "drop" | "unfiltered" | "unknown";
 
@@ -35,7 +36,26 @@ export type Reason =
   | "no-tables"
   | "too-many-rules"
   | "no-node"
-  | "no-backends";
+  | "no-backends"
+  | "not-modelled"
+  | "no-payload"
+  | "no-mac"
+  | "no-time"
+  | "no-socket"
+  | "random"
+  | "nat-port"
+  | "state"
+  | "multipath"
+  | "no-in-interface"
+  | "queue"
+  | "no-fragments"
+  | "no-header"
+  | "no-set"
+  | "martian"
+  | "ttl"
+  | "blackhole"
+  | "bad-fragments"
+  | "nat-failed";
 
 /** One rule of a ruleset, found again from its index. */
 export interface RuleRef {

@@ -15,6 +15,7 @@ export interface AddressMatch extends Invertible {
 export const addressMatch: MatchExtension<AddressMatch> = {
   kind: "address",
   id: MATCH_ADDRESS,
+  modules: [],
   render(match) {
     if (match.prefix.bits === 0 && !match.invert) return "";
     return `${bang(match)}${match.side === "src" ? "-s" : "-d"} ${formatPrefix(match.prefix)}`;

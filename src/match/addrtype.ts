@@ -13,6 +13,7 @@ export interface AddrtypeMatch extends Invertible {
 export const addrtypeMatch: MatchExtension<AddrtypeMatch> = {
   kind: "addrtype",
   id: MATCH_ADDRTYPE,
+  modules: [],
   render: (match) => `-m addrtype ${bang(match)}--${match.side}-type ${match.type}`,
   pack(match, writer) {
     writer.u16(ADDRTYPE_LOCAL);

@@ -12,6 +12,7 @@ export interface CommentMatch {
 export const commentMatch: MatchExtension<CommentMatch> = {
   kind: "comment",
   id: MATCH_COMMENT,
+  modules: [],
   render: (match) => `-m comment --comment ${quote(match.text)}`,
   pack: () => undefined,
 };

@@ -35,6 +35,7 @@ const BIT_BY_STATE: Readonly<Record<CtState, number>> = {
 export const conntrackMatch: MatchExtension<ConntrackMatch> = {
   kind: "conntrack",
   id: MATCH_CONNTRACK,
+  modules: [],
   render(match) {
     const listed = Object.keys(BIT_BY_STATE).filter((state) =>
       match.states.some((given) => given === state),

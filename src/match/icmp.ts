@@ -21,6 +21,7 @@ export interface IcmpMatch extends Invertible {
 export const icmpMatch: MatchExtension<IcmpMatch> = {
   kind: "icmp",
   id: MATCH_ICMP,
+  modules: [],
   render(match) {
     const code = match.code === undefined ? "" : `/${match.code}`;
     if (match.family === 4) {

@@ -17,6 +17,8 @@ import { markMatch } from "./mark.ts";
 import type { MarkMatch } from "./mark.ts";
 import { multiportMatch } from "./multiport.ts";
 import type { MultiportMatch } from "./multiport.ts";
+import { opaqueMatch } from "./opaque.ts";
+import type { OpaqueMatch } from "./opaque.ts";
 import { portMatch } from "./port.ts";
 import type { PortMatch } from "./port.ts";
 import { protocolMatch } from "./protocol.ts";
@@ -36,6 +38,7 @@ export type Match =
   | InterfaceMatch
   | MarkMatch
   | MultiportMatch
+  | OpaqueMatch
   | PortMatch
   | ProtocolMatch
   | RandomMatch
@@ -53,6 +56,7 @@ export const MATCHES: {
   interface: interfaceMatch,
   mark: markMatch,
   multiport: multiportMatch,
+  opaque: opaqueMatch,
   port: portMatch,
   protocol: protocolMatch,
   random: randomMatch,

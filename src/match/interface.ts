@@ -19,6 +19,7 @@ const NAME_BYTES = 16;
 export const interfaceMatch: MatchExtension<InterfaceMatch> = {
   kind: "interface",
   id: MATCH_INTERFACE,
+  modules: [],
   render(match) {
     if (match.name === "" && match.wildcard && !match.invert) return "";
     const option = match.side === "in" ? "-i" : "-o";

@@ -13,6 +13,7 @@ export interface MarkMatch extends Invertible {
 export const markMatch: MatchExtension<MarkMatch> = {
   kind: "mark",
   id: MATCH_MARK,
+  modules: [],
   render(match) {
     const mask = match.mask >>> 0 === 0xffffffff ? "" : `/${hex(match.mask)}`;
     return `-m mark ${bang(match)}--mark ${hex(match.value)}${mask}`;

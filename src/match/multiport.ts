@@ -30,6 +30,7 @@ const SIDE = { src: SIDE_SRC, dst: SIDE_DST, either: SIDE_EITHER } as const;
 export const multiportMatch: MatchExtension<MultiportMatch> = {
   kind: "multiport",
   id: MATCH_MULTIPORT,
+  modules: [],
   render(match) {
     const ports = match.ports.map(formatPortRange).join(",");
     return `-m multiport ${bang(match)}${OPTION[match.side]} ${ports}`;

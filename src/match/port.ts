@@ -23,6 +23,7 @@ const PROTOCOL = { tcp: PROTOCOL_TCP, udp: PROTOCOL_UDP, sctp: PROTOCOL_SCTP } a
 export const portMatch: MatchExtension<PortMatch> = {
   kind: "port",
   id: MATCH_PORT,
+  modules: [],
   render(match) {
     const sport = renderCondition("--sport", match.sport);
     const dport = renderCondition("--dport", match.dport);

@@ -14,6 +14,7 @@ export interface ProtocolMatch extends Invertible {
 export const protocolMatch: MatchExtension<ProtocolMatch> = {
   kind: "protocol",
   id: MATCH_PROTOCOL,
+  modules: [],
   render: (match) => `${bang(match)}-p ${protocolName(match.protocol)}`,
   pack(match, writer) {
     writer.u8(match.protocol);

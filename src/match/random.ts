@@ -16,6 +16,7 @@ const UNIT = 0x80000000;
 export const randomMatch: MatchExtension<RandomMatch> = {
   kind: "random",
   id: MATCH_RANDOM,
+  modules: [],
   render(match) {
     const probability = Math.round(match.probability * UNIT) / UNIT;
     return `-m statistic --mode random ${bang(match)}--probability ${probability.toFixed(11)}`;

@@ -16,6 +16,7 @@ const MOST_FLAGS = 3;
 export const setMatch: MatchExtension<SetMatch> = {
   kind: "set",
   id: MATCH_SET,
+  modules: [],
   render: (match) => `-m set ${bang(match)}--match-set ${match.set} ${match.flags.join(",")}`,
   pack(match, writer) {
     if (match.flags.length > MOST_FLAGS) throw new Error(`bug: too many flags for ${match.set}`);

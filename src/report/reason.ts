@@ -140,6 +140,44 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
       return "the walk visits more rules than one packet may cost";
     case "no-backends":
       return `the manifests do not show the backends of ${judged.destinationRoute?.owner ?? "the Service"}`;
+    case "not-modelled":
+      return `${ruleText(judged)} has a match or target that is not modelled`;
+    case "no-payload":
+      return `${ruleText(judged)} looks at bytes that are ${MISSING[nature]}`;
+    case "no-mac":
+      return `${ruleText(judged)} looks at a MAC address, which the capture does not show`;
+    case "no-time":
+      return `${ruleText(judged)} looks at the time, and the packet has none`;
+    case "no-socket":
+      return `${ruleText(judged)} looks at the local socket, which no capture shows`;
+    case "random":
+      return `${ruleText(judged)} draws at random, and the outcomes differ`;
+    case "nat-port":
+      return "the node chose the source port of a translated flow itself, and the capture does not show it";
+    case "state":
+      return `${ruleText(judged)} looks at state that an undecided packet may have changed`;
+    case "multipath":
+      return `several routes of equal rank lead to ${destinationText(judged)}`;
+    case "no-in-interface":
+      return "the capture does not show by which interface the packet arrived: say --in-interface";
+    case "queue":
+      return `${ruleText(judged)} hands the packet to user space`;
+    case "no-fragments":
+      return "the capture does not show all fragments of the datagram";
+    case "no-header":
+      return `${ruleText(judged)} looks at a header field that is ${MISSING[nature]}`;
+    case "no-set":
+      return `${ruleText(judged)} looks at a set whose members are not known`;
+    case "martian":
+      return `${addressText(judged.source)} cannot be the source of a packet that arrives there`;
+    case "ttl":
+      return "the TTL is used up";
+    case "blackhole":
+      return `the route to ${destinationText(judged)} discards`;
+    case "bad-fragments":
+      return "the fragments overlap or make too long a datagram: Linux discards them";
+    case "nat-failed":
+      return "no address or port is free to translate the connection to";
     case "no-node":
       return `the manifests do not say on which node ${podWithoutNode(judged)} runs, and traffic with its own node is not policed`;
   }
@@ -187,6 +225,12 @@ function explainRule(judged: Judged): string {
   const comment = rule.rule.matches.find((match) => match.kind === "comment");
   const says = comment === undefined ? "" : `: ${comment.text}`;
   return `rule ${rule.number} of chain ${rule.chain} in table ${rule.table}${says}`;
+}
+
+function ruleText({ undecidedRule }: Judged): string {
+  if (undecidedRule === undefined) return "a rule";
+  const { number, chain, table } = undecidedRule;
+  return `rule ${number} of chain ${chain} in table ${table}`;
 }
 
 function nameOf(policy: PolicyRef): string {

@@ -22,10 +22,13 @@ export function remedyFor(flow: FlowVerdict, nature: CaptureNature): string | un
     case "no-ports":
     case "no-tcp-flags":
     case "no-icmp":
+    case "no-payload":
+    case "no-header":
       return nature === "frames"
         ? "capture whole packets: tcpdump -s 0"
         : "capture bytes instead of text: tcpdump -w FILE";
     case "no-first-fragment":
+    case "no-fragments":
       return "start the capture before the datagram";
     case "link-type":
       return "capture on an Ethernet, raw IP or the any interface";
@@ -37,6 +40,26 @@ export function remedyFor(flow: FlowVerdict, nature: CaptureNature): string | un
       return "give the Service's EndpointSlices, or its pods with their addresses (kubectl get -o yaml)";
     case "no-node":
       return "give the pods with spec.nodeName (kubectl get -o yaml), and the Node objects";
+    case "no-time":
+      return "take the text with its times (tcpdump without -t), or capture bytes: tcpdump -w FILE";
+    case "no-mac":
+      return "capture on the Ethernet interface itself, not on any";
+    case "no-in-interface":
+      return "name it: --in-interface NAME, or capture pcapng, which names interfaces";
+    case "nat-port":
+      return "capture on the outgoing interface, too: the packets there show the port";
+    case "not-modelled":
+    case "no-socket":
+    case "random":
+    case "state":
+    case "multipath":
+    case "queue":
+    case "no-set":
+    case "martian":
+    case "ttl":
+    case "blackhole":
+    case "bad-fragments":
+    case "nat-failed":
     case "no-tables":
     case "rule":
     case "chain-policy":

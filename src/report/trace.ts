@@ -5,7 +5,7 @@
 import { renderMatch, renderMatches } from "../match/index.ts";
 import type { PacketVerdict, RuleRef, TraceStep } from "../engine/verdict.ts";
 import type { Direction } from "../policy/model.ts";
-import { renderTarget } from "../tables/iptables.ts";
+import { renderTarget } from "../target/index.ts";
 import type { Rule, RuleOrigin } from "../tables/model.ts";
 import { packetJson, policyJson, stringifyJson } from "./json.ts";
 import type { Json } from "./json.ts";
@@ -87,7 +87,7 @@ export function bareRuleText(ref: RuleRef): string {
 }
 
 function conditionText(matches: Rule["matches"], { rule, family }: RuleRef): string {
-  const target = rule?.target === undefined ? "" : renderTarget(rule.target);
+  const target = rule?.target === undefined ? "" : renderTarget(rule.target, family);
   return [renderMatches(matches, family), target].filter((words) => words !== "").join(" ");
 }
 

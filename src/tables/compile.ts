@@ -65,7 +65,7 @@ export function compileCluster(
       ),
       ...services.filterChains,
     ]);
-    return { family, tables: [services.nat, filter], sets: sets.sets() };
+    return { family, backend: "legacy", tables: [services.nat, filter], sets: sets.sets() };
   };
   return {
     rulesets: [compileFamily(4), compileFamily(6)],

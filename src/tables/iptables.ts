@@ -2,12 +2,10 @@
  * Rule tables as the text of iptables-save and ip6tables-save, in the very form those print, so that
  * the restore commands take it and print it back unchanged.
  */
-import { hex } from "../match/mark.ts";
 import { renderMatches } from "../match/index.ts";
-import { formatAddress } from "../net/address.ts";
 import type { Family } from "../net/address.ts";
-import type { Chain, Rule, Ruleset, TableName, Target } from "./model.ts";
-import { formatSocket } from "./names.ts";
+import { renderTarget } from "../target/index.ts";
+import type { Chain, Rule, Ruleset, TableName } from "./model.ts";
 
 /** The order in which a packet meets them. */
 const TABLE_ORDER: readonly TableName[] = ["raw", "mangle", "nat", "filter", "security"];
@@ -33,33 +31,8 @@ export function renderIptables(ruleset: Ruleset): string {
 /** Renders one rule as iptables-save prints it: `-A CHAIN ...`. */
 export function renderRule(chain: string, rule: Rule, family: Family): string {
   const matches = renderMatches(rule.matches, family);
-  const target = rule.target === undefined ? "" : renderTarget(rule.target);
+  const target = rule.target === undefined ? "" : renderTarget(rule.target, family);
   return [`-A ${chain}`, matches, target].filter((words) => words !== "").join(" ");
-}
-
-/** Renders a target as iptables-save prints it: `-j ACCEPT`. */
-export function renderTarget(target: Target): string {
-  switch (target.kind) {
-    case "ACCEPT":
-    case "DROP":
-    case "RETURN":
-      return `-j ${target.kind}`;
-    case "REJECT":
-      return `-j REJECT --reject-with ${target.with}`;
-    case "MARK":
-      return `-j MARK --set-xmark ${hex(target.value)}/${hex(target.mask)}`;
-    case "JUMP":
-      return `-j ${target.chain}`;
-    case "GOTO":
-      return `-g ${target.chain}`;
-    case "DNAT": {
-      const { address, port } = target;
-      const socket = port === undefined ? formatAddress(address) : formatSocket({ address, port });
-      return `-j DNAT --to-destination ${socket}`;
-    }
-    case "MASQUERADE":
-      return target.randomFully ? "-j MASQUERADE --random-fully" : "-j MASQUERADE";
-  }
 }
 
 function renderChain(chain: Chain, family: Family): string[] {

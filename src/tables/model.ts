@@ -2,7 +2,9 @@
  * Rule tables as data: what iptables-save and ipset save print and the matcher walks. Text and bytes
  * are two views of it. Chain names are built in `names.ts`.
  */
+import type { Backend } from "../match/extension.ts";
 import type { Match } from "../match/index.ts";
+import type { Target } from "../target/index.ts";
 import type { PolicyRef, Direction } from "../policy/model.ts";
 import type { Place } from "../errors.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
@@ -10,9 +12,11 @@ import type { Address, Family, Prefix } from "../net/address.ts";
 export type Hook = "PREROUTING" | "INPUT" | "FORWARD" | "OUTPUT" | "POSTROUTING";
 export type TableName = "raw" | "mangle" | "nat" | "filter" | "security";
 
-/** All tables and sets of one address family in one network namespace. */
+/** All tables and sets of one address family and backend in one network namespace. */
 export interface Ruleset {
   readonly family: Family;
+  /** Both backends' tables can be active at once; each is a ruleset of its own. */
+  readonly backend: Backend;
   /** At most one of each name. */
   readonly tables: readonly Table[];
   readonly sets: readonly IpSet[];
@@ -37,40 +41,11 @@ export interface Rule {
   readonly matches: readonly Match[];
   /** Undefined: the rule only counts. */
   readonly target: Target | undefined;
+  /** Where a dump has the rule. */
+  readonly place?: Place;
   /** The policy this rule stands for; undefined for the plumbing between them. */
   readonly origin?: RuleOrigin;
 }
-
-export type Target =
-  | { readonly kind: "ACCEPT" }
-  | { readonly kind: "DROP" }
-  | { readonly kind: "RETURN" }
-  | { readonly kind: "REJECT"; readonly with: RejectWith }
-  /** mark = (mark & ~mask) ^ value. */
-  | { readonly kind: "MARK"; readonly value: number; readonly mask: number }
-  | { readonly kind: "JUMP"; readonly chain: string }
-  | { readonly kind: "GOTO"; readonly chain: string }
-  /** New destination; the port stays when undefined. */
-  | { readonly kind: "DNAT"; readonly address: Address; readonly port: number | undefined }
-  /** Source becomes the out-interface's address; decides nothing about the packet. */
-  | { readonly kind: "MASQUERADE"; readonly randomFully: boolean };
-
-/** `--reject-with` words of iptables and ip6tables. */
-export type RejectWith =
-  | "icmp-net-unreachable"
-  | "icmp-host-unreachable"
-  | "icmp-proto-unreachable"
-  | "icmp-port-unreachable"
-  | "icmp-net-prohibited"
-  | "icmp-host-prohibited"
-  | "icmp-admin-prohibited"
-  | "tcp-reset"
-  | "icmp6-no-route"
-  | "icmp6-adm-prohibited"
-  | "icmp6-addr-unreachable"
-  | "icmp6-port-unreachable"
-  | "icmp6-policy-fail"
-  | "icmp6-reject-route";
 
 /** What a rule stands for in policy words. */
 export type RuleOrigin =
@@ -151,6 +126,26 @@ export interface Topology {
   readonly routes: readonly Route[];
   /** Several nodes are judged as one: traffic between two of them is forwarded, not local. */
   readonly wholeCluster: boolean;
+  /** The interfaces of a real node as it told them; undefined where manifests were compiled. */
+  readonly interfaces: readonly NodeInterface[] | undefined;
+}
+
+/** One interface of a real node (`ip -j addr`). */
+export interface NodeInterface {
+  readonly name: string;
+  /** Six bytes; undefined for interfaces without an Ethernet address. */
+  readonly mac: readonly number[] | undefined;
+  readonly loopback: boolean;
+  /** Addresses in the order the node lists them, each with the bits of its subnet. */
+  readonly addresses: readonly InterfaceAddress[];
+}
+
+export interface InterfaceAddress {
+  readonly address: Address;
+  readonly bits: number;
+  readonly scope: "global" | "link" | "host" | "site";
+  /** A second address of a subnet: never chosen as a source. */
+  readonly secondary: boolean;
 }
 
 /** What an address is. */
@@ -166,7 +161,21 @@ export interface Route {
     /** Not in the cluster. Reached through `interface`. */
     | "outside"
     /** A Service's address, and its backends are not in the snapshot: where packets go is not known. */
-    | "untranslated";
+    | "untranslated"
+    /** A real node's local table: delivered to the node, and no address of it. */
+    | "broadcast"
+    | "anycast"
+    | "multicast"
+    /** A real node discards what goes there (blackhole, unreachable, prohibit). */
+    | "blackhole";
+  /** The routing table, tried in this order; undefined: all routes are in one. */
+  readonly table?: "local" | "main" | "default";
+  /** Next hop; undefined: the destination itself. */
+  readonly gateway?: Address;
+  /** Address that the node uses as source on this route (`src`). */
+  readonly source?: Address;
+  /** Several next hops of equal rank: `interface` is that of the first. */
+  readonly multipath?: boolean;
   /** Interface that packets to it leave by and packets from it arrive by; empty for `local`. */
   readonly interface: string;
   /** Node that has the address, where several are judged as one; undefined when unknown. */

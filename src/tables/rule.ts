@@ -5,7 +5,8 @@
 import { makeComment } from "../match/comment.ts";
 import { orderMatches } from "../match/index.ts";
 import type { Match } from "../match/index.ts";
-import type { Rule, RuleOrigin, Target } from "./model.ts";
+import type { Target } from "../target/index.ts";
+import type { Rule, RuleOrigin } from "./model.ts";
 
 /** A policy or profile has let the packet through. */
 export const MARK_ACCEPT = 0x10000;

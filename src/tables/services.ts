@@ -12,6 +12,7 @@ import type { Match } from "../match/index.ts";
 import { hostPrefix } from "../net/address.ts";
 import type { Address, Family } from "../net/address.ts";
 import type { PortMatch } from "../match/port.ts";
+import { NAT_NOTHING, natTo } from "../target/nat-range.ts";
 import type { Chain, Rule, RuleOrigin, Table } from "./model.ts";
 import {
   backendChainName,
@@ -161,7 +162,7 @@ function backendChain(given: FamilyServicePort, backend: Backend): Chain {
     makeRule({
       comment: portName,
       matches: [protocolIs(portProtocolNumber(port.protocol)), portIs(given, undefined)],
-      target: { kind: "DNAT", address: backend.address, port: backend.port },
+      target: { kind: "DNAT", range: natTo(backend.address, backend.port) },
       origin: { ...originOf(given), kind: "service" },
     }),
   ]);
@@ -235,7 +236,7 @@ function postroutingRules(): Rule[] {
     makeRule({ target: { kind: "MARK", value: MARK_MASQUERADE, mask: 0 } }),
     makeRule({
       comment: "kubernetes service traffic requiring SNAT",
-      target: { kind: "MASQUERADE", randomFully: true },
+      target: { kind: "MASQUERADE", range: { ...NAT_NOTHING, random: "fully" } },
     }),
   ];
 }

@@ -85,7 +85,7 @@ export function compileTopology(
       owner: undefined,
     });
   }
-  return { routes: routes.sorted(), wholeCluster: node === undefined };
+  return { routes: routes.sorted(), wholeCluster: node === undefined, interfaces: undefined };
 }
 
 /**

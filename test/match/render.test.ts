@@ -1,7 +1,7 @@
 /** Each kind of match: the words iptables-save prints for it, and the bytes layout.ts draws. */
 import { describe, expect, it } from "vitest";
 import { makeComment } from "../../src/match/comment.ts";
-import type { MatchWriter } from "../../src/match/extension.ts";
+import type { PayloadWriter } from "../../src/match/extension.ts";
 import {
   MATCHES,
   matchExtension,
@@ -42,6 +42,7 @@ const TABLE: readonly (readonly [match: Match, text: string, bytes: string])[] =
     "! -o eth0",
     "01000000 65746830 00000000 00000000 00000000 ffffffff ff000000 00000000 00000000",
   ],
+  [{ kind: "opaque", name: "geoip", text: "--cc DE" }, "-m geoip --cc DE", ""],
   [tcp, "-p tcp", "06000000"],
   [{ kind: "protocol", protocol: 4, invert: false }, "-p ipencap", "04000000"],
   [{ kind: "protocol", protocol: 253, invert: true }, "! -p 253", "fd000000"],
@@ -178,7 +179,7 @@ function pack(match: Match): string {
   const write = (value: number, size: number): void => {
     for (let at = 0; at < size; at++) bytes.push((value >>> (8 * at)) & 0xff);
   };
-  const writer: MatchWriter = {
+  const writer: PayloadWriter = {
     u8: (value) => write(value, 1),
     u16: (value) => write(value, 2),
     u32: (value) => write(value, 4),

@@ -5,7 +5,9 @@ import type { Family } from "../../src/net/address.ts";
 import { compileCluster } from "../../src/tables/compile.ts";
 import { renderIpsets } from "../../src/tables/ipset.ts";
 import { renderIptables } from "../../src/tables/iptables.ts";
-import type { IpSet, Rule, Ruleset, Target } from "../../src/tables/model.ts";
+import type { IpSet, Rule, Ruleset } from "../../src/tables/model.ts";
+import type { Target } from "../../src/target/index.ts";
+import { NAT_NOTHING, natTo } from "../../src/target/nat-range.ts";
 import { address, prefix } from "./cluster.ts";
 import { canonicalSets, canonicalTables, labMissing, loadIntoKernel } from "./lab.ts";
 import type { Backend } from "./lab.ts";
@@ -118,8 +120,8 @@ function everything(family: Family): Ruleset {
     { kind: "GOTO", chain: "user" },
   ];
   const natTargets: Target[] = [
-    { kind: "DNAT", address: address(texts.address), port: 8080 },
-    { kind: "DNAT", address: address(texts.address), port: undefined },
+    { kind: "DNAT", range: natTo(address(texts.address), 8080) },
+    { kind: "DNAT", range: natTo(address(texts.address), undefined) },
   ];
   const on = (chain: string, given: readonly Rule[]) =>
     ({ name: chain, policy: "ACCEPT", rules: given }) as const;
@@ -127,6 +129,7 @@ function everything(family: Family): Ruleset {
     given.map((target) => ({ matches: [tcp], target }));
   return {
     family,
+    backend: "legacy",
     tables: [
       { name: "raw", chains: [on("PREROUTING", []), on("OUTPUT", [])] },
       {
@@ -138,8 +141,8 @@ function everything(family: Family): Ruleset {
           on(
             "POSTROUTING",
             toRules([
-              { kind: "MASQUERADE", randomFully: true },
-              { kind: "MASQUERADE", randomFully: false },
+              { kind: "MASQUERADE", range: { ...NAT_NOTHING, random: "fully" } },
+              { kind: "MASQUERADE", range: NAT_NOTHING },
             ]),
           ),
         ],

@@ -1,0 +1,51 @@
+// What a rule's target does to the packet and its connection: the switch, and the targets that are a
+// line or two. Targets that move the walk itself are in traverse.ts.
+import { ask } from "./fork";
+import {
+  REASON_NOT_MODELLED,
+  TARGET_DNAT,
+  TARGET_MARK,
+  TARGET_MASQUERADE,
+  TARGET_OPAQUE,
+  TARGET_REJECT,
+} from "./layout";
+import { Rule } from "./rule";
+import { translateDestination, masquerade } from "./target/nat";
+import { walk } from "./walk";
+
+/** The walk goes on with the next rule. */
+export const EFFECT_CONTINUE: u32 = 0;
+/** The table lets the packet go on. */
+export const EFFECT_ACCEPT: u32 = 1;
+export const EFFECT_DROP: u32 = 2;
+
+/** Carries out the target of the rule under way. `index` is the rule's. */
+export function applyTarget(rule: Rule, index: u32): u32 {
+  const payload: usize = rule.matchesEnd;
+  switch (<i32>rule.target) {
+    case TARGET_MARK:
+      walk.mark = (walk.mark & ~load<u32>(payload, 4)) ^ load<u32>(payload);
+      return EFFECT_CONTINUE;
+    case TARGET_REJECT:
+      walk.reject = load<u8>(payload);
+      return EFFECT_DROP;
+    case TARGET_DNAT:
+      return translateDestination(payload);
+    case TARGET_MASQUERADE:
+      return masquerade();
+    case TARGET_OPAQUE:
+      return applyOpaque(index);
+    default:
+      return unreachable();
+  }
+}
+
+// A target that is not modelled may do anything that a target can do.
+function applyOpaque(index: u32): u32 {
+  const question = (<u64>index) << 2;
+  if (ask(QUESTION_OPAQUE | question, REASON_NOT_MODELLED, index)) return EFFECT_CONTINUE;
+  const accepts = ask(QUESTION_OPAQUE | question | 1, REASON_NOT_MODELLED, index);
+  return accepts ? EFFECT_ACCEPT : EFFECT_DROP;
+}
+
+const QUESTION_OPAQUE: u64 = 1 << 62;

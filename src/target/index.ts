@@ -1,0 +1,99 @@
+/** The registry of target extensions, and the union of what a rule does with a packet it matches. */
+import {
+  TARGET_ACCEPT,
+  TARGET_DROP,
+  TARGET_GOTO,
+  TARGET_JUMP,
+  TARGET_RETURN,
+} from "../../assembly/layout.ts";
+import type { PayloadWriter } from "../match/extension.ts";
+import type { Family } from "../net/address.ts";
+import { dnatTarget } from "./dnat.ts";
+import type { DnatTarget } from "./dnat.ts";
+import type { TargetExtension } from "./extension.ts";
+import { markTarget } from "./mark.ts";
+import type { MarkTarget } from "./mark.ts";
+import { masqueradeTarget } from "./masquerade.ts";
+import type { MasqueradeTarget } from "./masquerade.ts";
+import { opaqueTarget } from "./opaque.ts";
+import type { OpaqueTarget } from "./opaque.ts";
+import { rejectTarget } from "./reject.ts";
+import type { RejectTarget } from "./reject.ts";
+
+/** What moves the walk itself, without an extension. */
+export type PlainTarget =
+  | { readonly kind: "ACCEPT" }
+  | { readonly kind: "DROP" }
+  | { readonly kind: "RETURN" }
+  | { readonly kind: "JUMP"; readonly chain: string }
+  | { readonly kind: "GOTO"; readonly chain: string };
+
+/** Targets that an extension implements. */
+export type ExtensionTarget =
+  DnatTarget | MarkTarget | MasqueradeTarget | OpaqueTarget | RejectTarget;
+
+export type Target = PlainTarget | ExtensionTarget;
+
+/** The one registry. Leaving a kind of `ExtensionTarget` out is a compile error. */
+export const TARGETS: {
+  readonly [K in ExtensionTarget["kind"]]: TargetExtension<Extract<ExtensionTarget, { kind: K }>>;
+} = {
+  DNAT: dnatTarget,
+  MARK: markTarget,
+  MASQUERADE: masqueradeTarget,
+  opaque: opaqueTarget,
+  REJECT: rejectTarget,
+};
+
+/** The words iptables-save prints for a target: `-j ACCEPT`. */
+export function renderTarget(target: Target, family: Family): string {
+  switch (target.kind) {
+    case "ACCEPT":
+    case "DROP":
+    case "RETURN":
+      return `-j ${target.kind}`;
+    case "JUMP":
+      return `-j ${target.chain}`;
+    case "GOTO":
+      return `-g ${target.chain}`;
+    default:
+      return targetExtension(target).render(target, family);
+  }
+}
+
+/** TARGET_* of a target. */
+export function targetId(target: Target): number {
+  switch (target.kind) {
+    case "ACCEPT":
+      return TARGET_ACCEPT;
+    case "DROP":
+      return TARGET_DROP;
+    case "RETURN":
+      return TARGET_RETURN;
+    case "JUMP":
+      return TARGET_JUMP;
+    case "GOTO":
+      return TARGET_GOTO;
+    default:
+      return targetExtension(target).id;
+  }
+}
+
+/** Writes what a target carries; nothing for those that move the walk. */
+export function packTarget(target: Target, writer: PayloadWriter): void {
+  switch (target.kind) {
+    case "ACCEPT":
+    case "DROP":
+    case "RETURN":
+    case "JUMP":
+    case "GOTO":
+      return;
+    default:
+      targetExtension(target).pack(target, writer);
+  }
+}
+
+function targetExtension(target: ExtensionTarget): TargetExtension<ExtensionTarget> {
+  // The registry's type pairs each kind with its extension; TypeScript cannot follow the pairing here.
+  return TARGETS[target.kind];
+}
