@@ -11,7 +11,9 @@ import {
   ENTRY_GUESSED,
   ENTRY_MASQUERADED,
   ENTRY_MIDSTREAM,
+  ENTRY_PORT_UNKNOWN,
   ENTRY_SEEN_REPLY,
+  ENTRY_SNAT,
   ENTRY_UNDECIDED,
   entryAt,
   key,
@@ -20,6 +22,7 @@ import {
   NODE_REPLY_SEEN,
   nodeEntry,
   nodeKind,
+  touchEntry,
   removeEntry,
 } from "./flow-table";
 import { findLive } from "./half-known";
@@ -29,6 +32,7 @@ import {
   CT_INVALID,
   CT_NEW,
   CT_RELATED,
+  CT_SNAT,
   CT_UNTRACKED,
   KNOWN_ICMP,
   KNOWN_QUOTE,
@@ -61,15 +65,7 @@ import { Walk } from "./walk";
  * @param seenBefore the capture has shown packets of this flow before
  */
 export function track(packet: Packet, seenBefore: bool): void {
-  tracking.state = CT_INVALID;
-  tracking.direction = DIRECTION_ORIGINAL;
-  tracking.entry = ENTRY_NONE;
-  tracking.fresh = false;
-  tracking.seenAfter = false;
-  tracking.midstream = false;
-  tracking.ambiguous = false;
-  tracking.quoteMissing = false;
-  tracking.tcpState = 0;
+  trackNothing();
   if (isNeighbourDiscovery(packet)) {
     tracking.state = CT_UNTRACKED;
     return;
@@ -86,6 +82,19 @@ export function track(packet: Packet, seenBefore: bool): void {
     return;
   }
   trackFirst(packet, seenBefore);
+}
+
+/** Begins with no connection: INVALID until one is found. */
+export function trackNothing(): void {
+  tracking.state = CT_INVALID;
+  tracking.direction = DIRECTION_ORIGINAL;
+  tracking.entry = ENTRY_NONE;
+  tracking.fresh = false;
+  tracking.seenAfter = false;
+  tracking.midstream = false;
+  tracking.ambiguous = false;
+  tracking.quoteMissing = false;
+  tracking.tcpState = 0;
 }
 
 /** Number of the entry that a packet belongs to, without touching it; ENTRY_NONE without one. */
@@ -110,6 +119,15 @@ export function confirm(packet: Packet, walk: Walk, guessed: bool): bool {
     entry.to2 = walk.dst2;
     entry.to3 = walk.dst3;
     if (hasPorts(entry.protocol)) entry.toPort = <u16>walk.dport;
+  }
+  if (walk.srcTranslated) {
+    entry.flags |= ENTRY_SNAT;
+    entry.from0 = walk.newSrc0;
+    entry.from1 = walk.newSrc1;
+    entry.from2 = walk.newSrc2;
+    entry.from3 = walk.newSrc3;
+    entry.fromPort = <u16>walk.newSport;
+    if (walk.sportUnknown) entry.flags |= ENTRY_PORT_UNKNOWN;
   }
   if (guessed) entry.flags |= ENTRY_GUESSED;
   if (walk.masqueraded) entry.flags |= ENTRY_MASQUERADED;
@@ -148,6 +166,7 @@ function trackKnown(packet: Packet, node: i64, seenBefore: bool): void {
   const number = nodeEntry(node);
   const kind = nodeKind(node);
   const entry = entryAt(number);
+  touchEntry(entry);
   const direction =
     kind == NODE_REPLY || kind == NODE_REPLY_SEEN ? DIRECTION_REPLY : DIRECTION_ORIGINAL;
   tracking.direction = direction;
@@ -164,6 +183,7 @@ function trackKnown(packet: Packet, node: i64, seenBefore: bool): void {
   const answered = (entry.flags & ENTRY_SEEN_REPLY) != 0;
   tracking.state = answered ? CT_ESTABLISHED : CT_NEW;
   if ((entry.flags & ENTRY_DNAT) != 0) tracking.state |= CT_DNAT;
+  if ((entry.flags & ENTRY_SNAT) != 0) tracking.state |= CT_SNAT;
   if (entry.protocol != 6) refresh(entry);
 }
 

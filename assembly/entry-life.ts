@@ -5,7 +5,9 @@ import {
   ENTRY_DNAT,
   ENTRY_GUESSED,
   ENTRY_MASQUERADED,
+  ENTRY_PORT_UNKNOWN,
   ENTRY_SEEN_REPLY,
+  ENTRY_SNAT,
   entryAt,
   entryCount,
   entryLimit,
@@ -64,12 +66,13 @@ export function hasRoom(): bool {
 export function linkEntry(number: u32): void {
   const entry = entryAt(number);
   linkNode(number, NODE_ORIGINAL);
-  linkNode(number, NODE_REPLY);
-  if ((entry.flags & ENTRY_DNAT) == 0) return;
-  linkNode(number, NODE_ORIGINAL_SEEN);
+  const portUnknown = (entry.flags & ENTRY_PORT_UNKNOWN) != 0;
+  if (!portUnknown) linkNode(number, NODE_REPLY);
+  if ((entry.flags & (ENTRY_DNAT | ENTRY_SNAT)) == 0) return;
+  if (!portUnknown) linkNode(number, NODE_ORIGINAL_SEEN);
   linkNode(number, NODE_REPLY_SEEN);
   if ((entry.flags & ENTRY_GUESSED) != 0) linkNode(number, NODE_CLIENT);
-  if ((entry.flags & ENTRY_MASQUERADED) != 0) linkNode(number, NODE_BACKEND);
+  if (portUnknown || (entry.flags & ENTRY_MASQUERADED) != 0) linkNode(number, NODE_BACKEND);
 }
 
 /** Renews an entry's deadline for the packet that was accepted. */

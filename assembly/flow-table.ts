@@ -1,6 +1,7 @@
 // The table of conntrack entries: each entry hangs in hash chains under every tuple by which its packets
 // can be met. Besides the kernel's two tuples these are the sights of a translated flow after its last
 // hook, because a capture shows packets there too (semantics.md N-8).
+import { touch } from "./journal";
 import { mix } from "./set";
 
 /** One tracked connection. Times are nanoseconds of packet time. */
@@ -27,9 +28,15 @@ export class Entry {
   to1: u32;
   to2: u32;
   to3: u32;
+  /** Source after SNAT; the original's without. */
+  from0: u32;
+  from1: u32;
+  from2: u32;
+  from3: u32;
   sport: u16;
   dport: u16;
   toPort: u16;
+  fromPort: u16;
   /** ENTRY_* bits. */
   flags: u16;
   family: u8;
@@ -41,7 +48,8 @@ export class Entry {
   reason: u8;
   /** Bit per kind of node that is linked. */
   linked: u8;
-  unused: u8;
+  unused0: u8;
+  unused1: u16;
   undecidedRule: i32;
   started: u64;
   deadline: u64;
@@ -57,7 +65,7 @@ export const NODE_ORIGINAL_SEEN: u32 = 2;
 export const NODE_REPLY_SEEN: u32 = 3;
 /** The client's side only: the backend was chosen at random and is not known yet. */
 export const NODE_CLIENT: u32 = 4;
-/** The backend's side only: the source was replaced by an address and port that are not known. */
+/** The backend's side only: the source was replaced by an address or port that is not known. */
 export const NODE_BACKEND: u32 = 5;
 const NODE_KINDS: u32 = 6;
 
@@ -68,9 +76,13 @@ export const ENTRY_MIDSTREAM: u16 = 1 << 2;
 export const ENTRY_DNAT: u16 = 1 << 3;
 /** The backend is one of several that are judged alike; which one, is not known. */
 export const ENTRY_GUESSED: u16 = 1 << 4;
+/** The source was translated to an address that is not known. */
 export const ENTRY_MASQUERADED: u16 = 1 << 5;
 /** The flow's first packet got no verdict, so no packet of it does. */
 export const ENTRY_UNDECIDED: u16 = 1 << 6;
+export const ENTRY_SNAT: u16 = 1 << 7;
+/** The node chose the port of the translated source itself. */
+export const ENTRY_PORT_UNKNOWN: u16 = 1 << 8;
 
 /** A tuple to look for. */
 @unmanaged
@@ -130,6 +142,12 @@ export function entryAt(number: u32): Entry {
   return changetype<Entry>(piece + <usize>(number % PIECE) * offsetof<Entry>());
 }
 
+/** Keeps an entry's state as it is, so that a try that changes it can be taken back. */
+export function touchEntry(entry: Entry): void {
+  const state = offsetof<Entry>("flags");
+  touch(changetype<usize>(entry) + state, offsetof<Entry>() - state, 0);
+}
+
 /** Tells whether the entry is in the table (removed entries keep their place for reuse). */
 export function entryLinked(entry: Entry): bool {
   return entry.linked != 0;
@@ -153,9 +171,11 @@ export function addEntry(): u32 {
   memory.fill(changetype<usize>(entry), 0, offsetof<Entry>());
   memory.copy(changetype<usize>(entry) + offsetof<Entry>("src0"), changetype<usize>(key), 32);
   memory.copy(changetype<usize>(entry) + offsetof<Entry>("to0"), changetype<usize>(key) + 16, 16);
+  memory.copy(changetype<usize>(entry) + offsetof<Entry>("from0"), changetype<usize>(key), 16);
   entry.sport = key.sport;
   entry.dport = key.dport;
   entry.toPort = key.dport;
+  entry.fromPort = key.sport;
   entry.family = key.family;
   entry.protocol = key.protocol;
   count++;
@@ -226,6 +246,7 @@ function tupleOf(entry: Entry, kind: u32): void {
   const src = changetype<usize>(entry) + offsetof<Entry>("src0");
   const dst = src + 16;
   const to = dst + 16;
+  const from = to + 16;
   const icmp = entry.protocol == 1 || entry.protocol == 58;
   other.family = entry.family;
   other.protocol = entry.protocol;
@@ -233,24 +254,35 @@ function tupleOf(entry: Entry, kind: u32): void {
   switch (<i32>kind) {
     case NODE_ORIGINAL:
     case NODE_ORIGINAL_SEEN:
-      memory.copy(at, src, 16);
+      memory.copy(at, kind == NODE_ORIGINAL ? src : from, 16);
       memory.copy(at + 16, kind == NODE_ORIGINAL ? dst : to, 16);
-      other.sport = entry.sport;
+      other.sport = kind == NODE_ORIGINAL ? entry.sport : entry.fromPort;
       other.dport = kind == NODE_ORIGINAL || icmp ? entry.dport : entry.toPort;
       break;
     case NODE_REPLY:
     case NODE_REPLY_SEEN:
       memory.copy(at, kind == NODE_REPLY ? to : dst, 16);
-      memory.copy(at + 16, src, 16);
-      other.sport = icmp ? entry.sport : kind == NODE_REPLY ? entry.toPort : entry.dport;
-      other.dport = icmp ? inverseIcmp(entry.protocol, entry.dport) : entry.sport;
+      memory.copy(at + 16, kind == NODE_REPLY ? from : src, 16);
+      if (icmp) {
+        other.sport = kind == NODE_REPLY ? entry.fromPort : entry.sport;
+        other.dport = inverseIcmp(entry.protocol, entry.dport);
+      } else {
+        other.sport = kind == NODE_REPLY ? entry.toPort : entry.dport;
+        other.dport = kind == NODE_REPLY ? entry.fromPort : entry.sport;
+      }
       break;
     case NODE_CLIENT:
-    case NODE_BACKEND:
-      memory.copy(at, kind == NODE_CLIENT ? src : to, 16);
+      memory.copy(at, src, 16);
       memory.fill(at + 16, 0, 16);
-      other.sport = kind == NODE_CLIENT ? entry.sport : entry.toPort;
+      other.sport = entry.sport;
       other.dport = 0;
+      break;
+    case NODE_BACKEND:
+      memory.copy(at, to, 16);
+      if ((entry.flags & ENTRY_MASQUERADED) != 0) memory.fill(at + 16, 0, 16);
+      else memory.copy(at + 16, from, 16);
+      other.sport = icmp ? 0 : entry.toPort;
+      other.dport = icmp ? inverseIcmp(entry.protocol, entry.dport) : 0;
       break;
     default:
       unreachable();

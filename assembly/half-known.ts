@@ -28,12 +28,20 @@ export function setUpBackends(table: usize): void {
   backends = table;
 }
 
+// Whether packets behind their last hook are looked for, too.
+let sights: bool = true;
+
+/** Says whether the packet under way may be one that the capture shows behind its last hook. */
+export function lookUpSights(allowed: bool): void {
+  sights = allowed;
+}
+
 /**
  * Looks `key` up, the kernel's own tuples first; expired entries are removed on the way.
  */
 export function findLive(): i64 {
-  const kinds: u32 =
-    (1 << NODE_ORIGINAL) | (1 << NODE_REPLY) | (1 << NODE_ORIGINAL_SEEN) | (1 << NODE_REPLY_SEEN);
+  let kinds: u32 = (1 << NODE_ORIGINAL) | (1 << NODE_REPLY);
+  if (sights) kinds |= (1 << NODE_ORIGINAL_SEEN) | (1 << NODE_REPLY_SEEN);
   while (true) {
     const node = findNode(kinds);
     if (node < 0) return findHalfKnown();

@@ -1,7 +1,9 @@
 // The verdict on one packet: what needs no rules, then conntrack, then the hooks in as many tries as
 // missing facts demand. Only here do counters, entries and rows change, once the verdict is settled.
+import { SEEN_ARRIVING, SEEN_LEAVING, SEEN_PASSING, whereSeen } from "./arrival";
+import { attempt } from "./attempt";
 import { confirm, entryOfPacket, leaveUndecided, track } from "./conntrack";
-import { ENTRY_GUESSED, ENTRY_UNDECIDED, entryAt } from "./flow-table";
+import { ENTRY_GUESSED, entryAt } from "./flow-table";
 import { countFlow, flowSeen } from "./flow-rows";
 import {
   askedFor,
@@ -12,7 +14,8 @@ import {
   startForks,
 } from "./fork";
 import { recallFirst, rememberFirst } from "./fragments";
-import { attempt, tryHooks } from "./hooks";
+import { lookUpSights } from "./half-known";
+import { tryHooks } from "./hooks";
 import { castDoubts, journalOverflowed, noteDoubts, rollBack, startJournal } from "./journal";
 import {
   KNOWN_DST,
@@ -25,7 +28,6 @@ import {
   PACKET_LATER_FRAGMENT,
   PACKET_NOT_IP,
   PACKET_OTHER_HOST,
-  PACKET_OUTBOUND,
   PACKET_SRC,
   PACKET_TRUNCATED,
   PACKET_UNKNOWN_LINK,
@@ -69,7 +71,7 @@ import {
 } from "./layout";
 import { hasPorts } from "./match";
 import { Packet } from "./records";
-import { routeKind, routeOf } from "./route";
+import { isRealNode, routeKind, routeOf } from "./route";
 import { familyLoaded } from "./rule";
 import { recallSight, rememberSight, severalSights } from "./sights";
 import { pauseTrace } from "./trace";
@@ -99,7 +101,11 @@ function decide(packet: Packet, verdict: Verdict): void {
   const missing = missingField(packet);
   if (missing != 0) return say(verdict, VERDICT_UNKNOWN, missing);
   if (!familyLoaded(packet.family)) return say(verdict, VERDICT_UNKNOWN, REASON_NO_TABLES);
-  if (isOwnAddress(packet, verdict)) return say(verdict, VERDICT_ALLOW, REASON_SAME_ENDPOINT);
+  const seen = whereSeen(packet);
+  if (seen == SEEN_PASSING) return say(verdict, VERDICT_UNFILTERED, REASON_OTHER_HOST);
+  if (!isRealNode() && isOwnAddress(packet, verdict)) {
+    return say(verdict, VERDICT_ALLOW, REASON_SAME_ENDPOINT);
+  }
   if ((flags & PACKET_LATER_FRAGMENT) != 0) {
     if (recallFirst(packet, verdict)) return;
     return say(verdict, VERDICT_UNKNOWN, REASON_NO_FIRST_FRAGMENT);
@@ -108,28 +114,17 @@ function decide(packet: Packet, verdict: Verdict): void {
   if (portsNeeded && (packet.known & KNOWN_PORTS) == 0) {
     return say(verdict, VERDICT_UNKNOWN, REASON_NO_PORTS);
   }
-  const several = severalSights(packet);
-  if (several && recallSight(packet, entryOfPacket(packet), verdict)) return;
-  track(packet, flowSeen(packet));
-  decideTracked(packet, verdict);
-  if ((flags & PACKET_FRAGMENT) != 0) rememberFirst(packet, verdict);
-  rememberSight(packet, verdict, tracking.entry);
-}
-
-function decideTracked(packet: Packet, verdict: Verdict): void {
-  verdict.ctState = <u8>tracking.state;
+  lookUpSights(!isRealNode() || seen == SEEN_LEAVING);
+  const again = severalSights(packet) && (!isRealNode() || seen != SEEN_ARRIVING);
+  if (again && recallSight(packet, entryOfPacket(packet), verdict)) return;
+  // On a real node the raw table comes first, and may say that a packet is not tracked.
+  if (!isRealNode()) track(packet, flowSeen(packet));
+  settle(packet, verdict);
   if (tracking.direction == DIRECTION_REPLY) addFlag(verdict, VERDICT_REPLY);
   if (tracking.midstream) addFlag(verdict, VERDICT_MIDSTREAM);
-  if (tracking.seenAfter || (packet.flags & PACKET_OUTBOUND) != 0)
-    addFlag(verdict, VERDICT_OBSERVED);
-  if (tracking.entry != ENTRY_NONE) {
-    const entry = entryAt(tracking.entry);
-    if ((entry.flags & ENTRY_UNDECIDED) != 0) {
-      verdict.undecidedRule = entry.undecidedRule;
-      return say(verdict, VERDICT_UNKNOWN, entry.reason);
-    }
-  }
-  settle(packet, verdict);
+  if (tracking.seenAfter || seen == SEEN_LEAVING) addFlag(verdict, VERDICT_OBSERVED);
+  if ((flags & PACKET_FRAGMENT) != 0) rememberFirst(packet, verdict);
+  rememberSight(packet, verdict, tracking.entry);
 }
 
 // Tries every combination of missing facts; the verdict stands when all agree.
@@ -139,9 +134,11 @@ function settle(packet: Packet, verdict: Verdict): void {
   startForks();
   tryHooks(packet);
   let reason = attempt.reason;
-  let undecidedRule = RULE_NONE;
+  let undecidedRule = attempt.undecidedRule;
   let unknown = attempt.verdict == VERDICT_UNKNOWN;
   let guessed = walk.translated && askedFor(REASON_BACKEND);
+  const out = attempt.outInterface;
+  let severalWays = false;
   if (!unknown && nextFork()) {
     const word = attempt.verdict;
     pauseTrace();
@@ -150,6 +147,7 @@ function settle(packet: Packet, verdict: Verdict): void {
       rollBack();
       tryHooks(packet);
       if (askedFor(REASON_BACKEND)) guessed = true;
+      if (attempt.outInterface != out) severalWays = true;
       if (attempt.verdict != word) {
         unknown = true;
         reason = attempt.verdict == VERDICT_UNKNOWN ? attempt.reason : flippedReason();
@@ -174,6 +172,8 @@ function settle(packet: Packet, verdict: Verdict): void {
   }
   if (unknown) {
     verdict.undecidedRule = undecidedRule;
+    verdict.ctState = <u8>walk.ctState;
+    verdict.inInterface = <u16>attempt.inInterface;
     say(verdict, VERDICT_UNKNOWN, reason);
     if (tracking.fresh) leaveUndecided(packet, walk, reason, undecidedRule);
     return;
@@ -185,7 +185,7 @@ function settle(packet: Packet, verdict: Verdict): void {
   if (tracking.entry != ENTRY_NONE && !tracking.fresh) {
     guessed = (entryAt(tracking.entry).flags & ENTRY_GUESSED) != 0;
   }
-  describe(packet, verdict, guessed);
+  describe(packet, verdict, guessed || severalWays);
 }
 
 // Writes what the tries agreed on.

@@ -354,6 +354,8 @@ export const REASON_NO_FRAGMENTS = 46;
 export const REASON_NO_HEADER = 47;
 /** The set was given without its members, or is not modelled. */
 export const REASON_NO_SET = 48;
+/** Whether the node has joined the multicast group, is not known. */
+export const REASON_MULTICAST = 49;
 
 // Hooks, in the kernel's order (NF_INET_*).
 export const HOOK_PREROUTING = 0;
@@ -598,11 +600,17 @@ export const FORK_PATHS_MAX = 4096;
 export const FORK_DEPTH_MAX = 4096;
 
 // ── Routes ─────────────────────────────────────────────────────────────────────────────────────────
-// kind u8 ROUTE_*, 0, interface u16, node u16 (0: unknown), 0 u16.
+// kind u8 ROUTE_*, flags u8, interface u16, node u16 (0: unknown), 0 u16, gateway 4 words (0: none).
 export const ROUTE_KIND = 0;
+export const ROUTE_FLAGS = 1;
 export const ROUTE_INTERFACE = 2;
 export const ROUTE_NODE = 4;
-export const ROUTE_SIZE = 8;
+export const ROUTE_GATEWAY = 8;
+export const ROUTE_SIZE = 24;
+// ROUTE_FLAGS
+export const ROUTE_MULTIPATH = 1 << 0;
+/** Routing tables: local, main, default. */
+export const ROUTE_TABLES = 3;
 export const ROUTE_UNICAST = 1;
 export const ROUTE_LOCAL = 2;
 export const ROUTE_MISSING = 3;
@@ -618,6 +626,25 @@ export const ROUTE_BLACKHOLE = 9;
 /** Bytes of a name, zero-padded (IFNAMSIZ). Number 0 is no interface: the empty name. */
 export const INTERFACE_SIZE = 16;
 export const INTERFACE_MAX = 65535;
+
+// What a real node tells of an interface, by its number: flags u8, 0, MAC 6 bytes as they lie in a frame.
+export const INTERFACE_LINK_FLAGS = 0;
+export const INTERFACE_LINK_MAC = 4;
+export const INTERFACE_LINK_SIZE = 12;
+export const INTERFACE_LINK_EXISTS = 1 << 0;
+export const INTERFACE_LINK_HAS_MAC = 1 << 1;
+export const INTERFACE_LINK_LOOPBACK = 1 << 2;
+
+// One address of an interface: interface u16, family u8, bits u8, flags u8, three zeros, 4 words.
+export const INTERFACE_ADDRESS_INTERFACE = 0;
+export const INTERFACE_ADDRESS_FAMILY = 2;
+export const INTERFACE_ADDRESS_BITS = 3;
+export const INTERFACE_ADDRESS_FLAGS = 4;
+export const INTERFACE_ADDRESS_WORDS = 8;
+export const INTERFACE_ADDRESS_SIZE = 24;
+export const INTERFACE_ADDRESS_SECONDARY = 1 << 0;
+/** Of link scope. */
+export const INTERFACE_ADDRESS_LINK = 1 << 1;
 
 // ── Set kinds ──────────────────────────────────────────────────────────────────────────────────────
 export const SET_NET = 1;

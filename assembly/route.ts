@@ -1,48 +1,81 @@
-// The routing decision: what an address is, and by which interface it is reached.
-import { ROUTE_INTERFACE, ROUTE_KIND, ROUTE_NODE, ROUTE_NONE, ROUTE_SIZE } from "./layout";
+// The routing tables: what an address is, and by which interface it is reached. A real node has three
+// tables, tried in order; a compiled cluster has one.
+import {
+  ROUTE_FLAGS,
+  ROUTE_GATEWAY,
+  ROUTE_INTERFACE,
+  ROUTE_KIND,
+  ROUTE_MULTIPATH,
+  ROUTE_NODE,
+  ROUTE_NONE,
+  ROUTE_SIZE,
+  ROUTE_TABLES,
+} from "./layout";
 import { lookup } from "./set";
 
 let routes: usize = 0;
-let table: usize = 0;
-let table6: usize = 0;
+// u32[ROUTE_TABLES][2]: prefix tables in the order they are tried, for IPv4 and IPv6.
+let tables: usize = 0;
 let uplink: u32 = 0;
 let several: bool = false;
+let real: bool = false;
 
 /**
- * Sets the route records, the prefix tables that lead to them, the interface of the default route, and
- * whether several nodes are judged as one.
+ * Sets the route records, the prefix tables that lead to them, and the interface of the default route.
+ *
+ * @param wholeCluster several nodes are judged as one
+ * @param realNode     the routes are those that a node itself has
  */
 export function setRoutes(
   records: usize,
-  four: usize,
-  six: usize,
+  prefixTables: usize,
   uplinkInterface: u32,
   wholeCluster: bool,
+  realNode: bool,
 ): void {
   several = wholeCluster;
+  real = realNode;
   routes = records;
-  table = four;
-  table6 = six;
+  tables = prefixTables;
   uplink = uplinkInterface;
 }
 
 /** Number of the route of an address; ROUTE_NONE without one. */
 export function routeOf(family: u32, word0: u32, word1: u32, word2: u32, word3: u32): i32 {
-  const found = lookup(family == 4 ? table : table6, word0, word1, word2, word3, 0, 0);
+  for (let table: u32 = 0; table < <u32>ROUTE_TABLES; table++) {
+    const found = lookup(tableAt(table, family), word0, word1, word2, word3, 0, 0);
+    if (found >= 0) return <i32>found;
+  }
+  return ROUTE_NONE;
+}
+
+/** The same in the local table only: the node's own, broadcast, anycast and multicast addresses. */
+export function localRouteOf(family: u32, word0: u32, word1: u32, word2: u32, word3: u32): i32 {
+  const found = lookup(tableAt(0, family), word0, word1, word2, word3, 0, 0);
   return found < 0 ? ROUTE_NONE : <i32>found;
 }
 
 export function routeKind(route: i32): u32 {
-  return route == ROUTE_NONE ? 0 : load<u8>(routes + <usize>route * ROUTE_SIZE, ROUTE_KIND);
+  return route == ROUTE_NONE ? 0 : load<u8>(routeAt(route), ROUTE_KIND);
 }
 
 export function routeInterface(route: i32): u32 {
-  return route == ROUTE_NONE ? 0 : load<u16>(routes + <usize>route * ROUTE_SIZE, ROUTE_INTERFACE);
+  return route == ROUTE_NONE ? 0 : load<u16>(routeAt(route), ROUTE_INTERFACE);
 }
 
 /** Number of the node that has the address; 0 when unknown. */
 export function routeNode(route: i32): u32 {
-  return route == ROUTE_NONE ? 0 : load<u16>(routes + <usize>route * ROUTE_SIZE, ROUTE_NODE);
+  return route == ROUTE_NONE ? 0 : load<u16>(routeAt(route), ROUTE_NODE);
+}
+
+/** Several next hops of equal rank. */
+export function routeIsMultipath(route: i32): bool {
+  return route != ROUTE_NONE && (load<u8>(routeAt(route), ROUTE_FLAGS) & ROUTE_MULTIPATH) != 0;
+}
+
+/** Address of the next hop's four words; all zero when the destination itself is. */
+export function routeGateway(route: i32): usize {
+  return routeAt(route) + ROUTE_GATEWAY;
 }
 
 /** The interface of the default route: by it another node's traffic comes and goes. */
@@ -55,8 +88,21 @@ export function severalNodes(): bool {
   return several;
 }
 
+/** The routes and interfaces are those of a real node. */
+export function isRealNode(): bool {
+  return real;
+}
+
 /** Multicast, limited broadcast and IPv6 link-local destinations are delivered to the node, never forwarded. */
 export function staysOnLink(family: u32, word0: u32): bool {
   if (family == 4) return word0 >> 28 == 0xe || word0 == 0xffffffff;
   return word0 >> 24 == 0xff || word0 >> 22 == 0x3fa;
+}
+
+function routeAt(route: i32): usize {
+  return routes + <usize>route * ROUTE_SIZE;
+}
+
+function tableAt(table: u32, family: u32): usize {
+  return load<u32>(tables + ((<usize>(table * 2 + (family == 6 ? 1 : 0))) << 2));
 }

@@ -12,6 +12,7 @@ import {
   RULE_TARGET,
   RULE_TARGET_ARG,
   TABLE_COUNT,
+  TABLE_NAT,
 } from "./layout";
 
 /** One packed rule. */
@@ -42,7 +43,7 @@ if (offsetof<Rule>() != RULE_SIZE) ERROR("RULE_SIZE");
 // i32[BACKEND_COUNT][2][TABLE_COUNT][HOOK_COUNT][2]: index of the hook's first rule, or RULE_NONE, and of its policy.
 const ENTRIES: usize = memory.data(BACKEND_COUNT * 2 * TABLE_COUNT * HOOK_COUNT * 8);
 const ENTRY_NUMBERS: u32 = <u32>(BACKEND_COUNT * 2 * TABLE_COUNT * HOOK_COUNT) * 2;
-// u8[2]: whether the family has tables at all.
+// u8[2]: bit 0: the family has tables; bit 1: they make the kernel track connections.
 const LOADED: usize = memory.data(2);
 
 let rules: usize = 0;
@@ -60,9 +61,15 @@ export function rulesAddress(): usize {
   return rules;
 }
 
-/** Says that a family has tables. */
-export function addFamily(family: u32): void {
-  store<u8>(LOADED + familyIndex(family), 1);
+/** Says that a family has tables, and whether they make the kernel track connections. */
+export function addFamily(family: u32, tracked: bool): void {
+  const at = LOADED + familyIndex(family);
+  store<u8>(at, load<u8>(at) | (tracked ? 3 : 1));
+}
+
+/** Some table of the family looks at connections: then the kernel tracks them, and reassembles. */
+export function conntrackActive(family: u32): bool {
+  return load<u8>(LOADED + familyIndex(family)) == 3;
 }
 
 /** Enters a table at a hook: the built-in chain's first rule and the record of its policy. */
@@ -76,6 +83,16 @@ export function setEntry(
 ): void {
   store<i32>(entryAt(backend, family, table, hook), first);
   store<i32>(entryAt(backend, family, table, hook), underflow, 4);
+}
+
+/** Tells whether any nat table is loaded for the family: then connections get bindings. */
+export function natLoaded(family: u32): bool {
+  for (let backend: u32 = 0; backend < <u32>BACKEND_COUNT; backend++) {
+    for (let hook: u32 = 0; hook < <u32>HOOK_COUNT; hook++) {
+      if (entryOf(backend, family, TABLE_NAT, hook) != RULE_NONE) return true;
+    }
+  }
+  return false;
 }
 
 export function familyLoaded(family: u32): bool {

@@ -6,11 +6,14 @@ import {
   TARGET_DNAT,
   TARGET_MARK,
   TARGET_MASQUERADE,
+  TARGET_NETMAP,
   TARGET_OPAQUE,
+  TARGET_REDIRECT,
   TARGET_REJECT,
+  TARGET_SNAT,
 } from "./layout";
 import { Rule } from "./rule";
-import { translateDestination, masquerade } from "./target/nat";
+import { mapNetwork, masquerade, redirect, translateFrom, translateTo } from "./target/nat";
 import { walk } from "./walk";
 
 /** The walk goes on with the next rule. */
@@ -30,9 +33,15 @@ export function applyTarget(rule: Rule, index: u32): u32 {
       walk.reject = load<u8>(payload);
       return EFFECT_DROP;
     case TARGET_DNAT:
-      return translateDestination(payload);
+      return translateTo(payload, index);
+    case TARGET_REDIRECT:
+      return redirect(payload, index);
+    case TARGET_SNAT:
+      return translateFrom(payload);
     case TARGET_MASQUERADE:
-      return masquerade();
+      return masquerade(payload);
+    case TARGET_NETMAP:
+      return mapNetwork(payload);
     case TARGET_OPAQUE:
       return applyOpaque(index);
     default:

@@ -1,6 +1,7 @@
 // What a packet carries through the hooks while its walk is tried: the addresses as rules see them now,
 // mark, conntrack state and interfaces. A walk may be tried several times (see fork.ts), so nothing
 // outside this record changes before the verdict is settled.
+import { PACKET_SRC, RULE_NONE } from "./layout";
 import { Packet } from "./records";
 
 @unmanaged
@@ -50,10 +51,55 @@ export class Walk {
   /** As rules see them now: after the decrement of forwarding, and what mangle made of them. */
   ttl: u32;
   tos: u32;
-  /** A DNAT rule matched: the new destination is in dst and dport. */
+  /** The node itself sends it: it begins at OUTPUT. */
+  generated: bool;
+  /** Which interface it arrived by is not known; the first rule that looks asks. */
+  inUnknown: bool;
+  /** raw says: not to be tracked. */
+  notrack: bool;
+  /** The destination was translated: the new one is in dst and dport. */
   translated: bool;
+  /** The source becomes an address that is not known (a cluster's node). */
   masqueraded: bool;
+  /** The source after the last hook, and whether that is another one. */
+  srcTranslated: bool;
+  newSrc0: u32;
+  newSrc1: u32;
+  newSrc2: u32;
+  newSrc3: u32;
+  newSport: u32;
+  /** The node chooses the source port itself. */
+  sportUnknown: bool;
+  /** The new source has its port. */
+  sourceSettled: bool;
+  /** More destinations may be drawn than are tried. */
+  candidatesMany: bool;
+  /** A NAT rule has nothing to translate to: the packet is dropped. */
+  natFailed: bool;
 }
 
 /** The one walk under way. */
 export const walk: Walk = changetype<Walk>(memory.data(offsetof<Walk>()));
+
+/** Begins a try: the packet as it is on the wire. */
+export function startWalk(packet: Packet): void {
+  memory.fill(changetype<usize>(walk), 0, offsetof<Walk>());
+  memory.copy(
+    changetype<usize>(walk) + offsetof<Walk>("src0"),
+    changetype<usize>(packet) + PACKET_SRC,
+    32,
+  );
+  walk.family = packet.family;
+  walk.protocol = packet.protocol;
+  walk.known = packet.known;
+  walk.flags = packet.flags;
+  walk.packet = packet;
+  walk.ttl = packet.ttl;
+  walk.tos = packet.tos;
+  walk.sport = packet.sport;
+  walk.dport = packet.dport;
+  walk.icmpType = packet.icmpType;
+  walk.icmpCode = packet.icmpCode;
+  walk.rule = RULE_NONE;
+  walk.decider = RULE_NONE;
+}

@@ -1,23 +1,181 @@
-// DNAT and MASQUERADE: what a connection's addresses become.
-import { NAT_PORTS, NAT_RANGE_FIRST, NAT_RANGE_FLAGS, NAT_RANGE_PORT_FIRST } from "../layout";
-import { EFFECT_ACCEPT } from "../target";
-import { walk } from "../walk";
+// DNAT, REDIRECT, SNAT, MASQUERADE and NETMAP: what a connection's addresses become. Where several
+// destinations are possible the node draws one; every one of them is tried.
+// Source: Linux, xt_nat.c, xt_MASQUERADE.c, nf_nat_masquerade.c, nf_nat_redirect.c, xt_NETMAP.c.
+import { attempt } from "../attempt";
+import { ask } from "../fork";
+import {
+  HOOK_INPUT,
+  HOOK_OUTPUT,
+  HOOK_POSTROUTING,
+  NAT_ADDRESSES,
+  NAT_PORT_OFFSET,
+  NAT_PORTS,
+  NAT_RANGE_FIRST,
+  NAT_RANGE_FLAGS,
+  NAT_RANGE_LAST,
+  NAT_RANGE_PORT_BASE,
+  NAT_RANGE_PORT_FIRST,
+  NAT_RANGE_PORT_LAST,
+  REASON_BACKEND,
+  ROUTE_NONE,
+} from "../layout";
+import { hasPorts } from "../match";
+import { settleSource } from "../nat";
+import { firstAddress, sourceAddress4, sourceAddress6 } from "../node-interface";
+import { isRealNode, routeGateway } from "../route";
+import { EFFECT_ACCEPT, EFFECT_DROP } from "../target";
+import { Walk, walk } from "../walk";
 
-/** Gives the packet a new destination. */
-export function translateDestination(range: usize): u32 {
-  walk.dst0 = load<u32>(range, NAT_RANGE_FIRST);
-  walk.dst1 = load<u32>(range, NAT_RANGE_FIRST + 4);
-  walk.dst2 = load<u32>(range, NAT_RANGE_FIRST + 8);
-  walk.dst3 = load<u32>(range, NAT_RANGE_FIRST + 12);
-  if ((load<u8>(range, NAT_RANGE_FLAGS) & NAT_PORTS) != 0) {
-    walk.dport = load<u16>(range, NAT_RANGE_PORT_FIRST);
+const walkSrc: usize = changetype<usize>(walk) + offsetof<Walk>("src0");
+const walkDst: usize = changetype<usize>(walk) + offsetof<Walk>("dst0");
+const walkNewSrc: usize = changetype<usize>(walk) + offsetof<Walk>("newSrc0");
+// The destination before the target.
+const before: usize = memory.data(16);
+const chosen: usize = memory.data(16);
+
+/** Destinations that are tried one by one. */
+const CANDIDATES_MAX: u32 = 64;
+
+/** DNAT: a new destination. */
+export function translateTo(range: usize, index: u32): u32 {
+  const flags: u32 = load<u8>(range, NAT_RANGE_FLAGS);
+  let addresses: u32 = 1;
+  memory.copy(chosen, walkDst, 16);
+  if ((flags & NAT_ADDRESSES) != 0) {
+    memory.copy(chosen, range + NAT_RANGE_FIRST, 16);
+    addresses = addressesOf(range);
   }
-  walk.translated = true;
+  const first: u32 = load<u16>(range, NAT_RANGE_PORT_FIRST);
+  const size: u32 = <u32>load<u16>(range, NAT_RANGE_PORT_LAST) - first + 1;
+  let port = walk.dport;
+  let ports: u32 = 1;
+  if ((flags & NAT_PORTS) != 0 && hasPorts(walk.protocol)) {
+    if ((flags & NAT_PORT_OFFSET) != 0) {
+      port = first + (((walk.dport - <u32>load<u16>(range, NAT_RANGE_PORT_BASE)) & 0xffff) % size);
+    } else if (size == 1 || walk.dport < first || walk.dport > first + size - 1) {
+      port = first;
+      ports = size;
+    }
+  }
+  if (addresses > CANDIDATES_MAX || ports > CANDIDATES_MAX / addresses) {
+    walk.candidatesMany = true;
+    return EFFECT_ACCEPT;
+  }
+  const candidate = choose(addresses * ports, index);
+  const last: usize = walk.family == 4 ? 0 : 12;
+  store<u32>(chosen + last, load<u32>(chosen + last) + candidate / ports);
+  return setDestination(chosen, port + (candidate % ports));
+}
+
+/** REDIRECT: the node itself. */
+export function redirect(range: usize, index: u32): u32 {
+  memory.fill(chosen, 0, 16);
+  if (walk.hook == HOOK_OUTPUT) {
+    if (walk.family == 4) store<u32>(chosen, 0x7f000001);
+    else store<u32>(chosen, 1, 12);
+  } else {
+    const own = firstAddress(walk.inInterface, walk.family);
+    if (own == 0) {
+      walk.natFailed = true;
+      return EFFECT_DROP;
+    }
+    memory.copy(chosen, own, 16);
+  }
+  let port = walk.dport;
+  if ((load<u8>(range, NAT_RANGE_FLAGS) & NAT_PORTS) != 0 && hasPorts(walk.protocol)) {
+    const first: u32 = load<u16>(range, NAT_RANGE_PORT_FIRST);
+    const size: u32 = <u32>load<u16>(range, NAT_RANGE_PORT_LAST) - first + 1;
+    const fits = size > 1 && port >= first && port < first + size;
+    if (size > CANDIDATES_MAX && !fits) {
+      walk.candidatesMany = true;
+      return EFFECT_ACCEPT;
+    }
+    if (!fits) port = first + choose(size, index);
+  }
+  return setDestination(chosen, port);
+}
+
+/** SNAT: a new source. */
+export function translateFrom(range: usize): u32 {
+  if ((load<u8>(range, NAT_RANGE_FLAGS) & NAT_ADDRESSES) != 0) {
+    if (addressesOf(range) > 1) {
+      // Which one the node takes, its own secret decides.
+      walk.masqueraded = true;
+      return EFFECT_ACCEPT;
+    }
+    memory.copy(walkNewSrc, range + NAT_RANGE_FIRST, 16);
+  }
+  settleSource(range);
   return EFFECT_ACCEPT;
 }
 
-/** Says that the packet's source becomes an address of the out-interface. */
-export function masquerade(): u32 {
-  walk.masqueraded = true;
+/** MASQUERADE: the address of the out-interface. */
+export function masquerade(range: usize): u32 {
+  if (!isRealNode()) {
+    walk.masqueraded = true;
+    return EFFECT_ACCEPT;
+  }
+  const own = walk.family == 4 ? masqueradeAddress4() : sourceAddress6(walk.outInterface, walkDst);
+  if (own == 0) {
+    walk.natFailed = true;
+    return EFFECT_DROP;
+  }
+  memory.copy(walkNewSrc, own, 16);
+  settleSource(range);
   return EFFECT_ACCEPT;
 }
+
+/** NETMAP: the network's bits change, the host's stay. */
+export function mapNetwork(range: usize): u32 {
+  const source = walk.hook == HOOK_POSTROUTING || walk.hook == HOOK_INPUT;
+  const old = source ? walkSrc : walkDst;
+  for (let at: usize = 0; at < 16; at += 4) {
+    const first = load<u32>(range + NAT_RANGE_FIRST + at);
+    const host = first ^ load<u32>(range + NAT_RANGE_LAST + at);
+    store<u32>(chosen + at, (load<u32>(old + at) & host) | (first & ~host));
+  }
+  if (!source) return setDestination(chosen, walk.dport);
+  memory.copy(walkNewSrc, chosen, 16);
+  settleSource(0);
+  return EFFECT_ACCEPT;
+}
+
+function masqueradeAddress4(): usize {
+  let nextHop = walk.dst0;
+  if (attempt.dstRoute != ROUTE_NONE) {
+    const gateway = load<u32>(routeGateway(attempt.dstRoute));
+    if (gateway != 0) nextHop = gateway;
+  }
+  return sourceAddress4(walk.outInterface, nextHop);
+}
+
+function setDestination(words: usize, port: u32): u32 {
+  memory.copy(before, walkDst, 16);
+  memory.copy(walkDst, words, 16);
+  if (port != walk.dport || memory.compare(before, walkDst, 16) != 0) walk.translated = true;
+  walk.dport = port;
+  return EFFECT_ACCEPT;
+}
+
+// Addresses in a range; more than CANDIDATES_MAX stand for any number.
+function addressesOf(range: usize): u32 {
+  const last: usize = walk.family == 4 ? 0 : 12;
+  const first = load<u32>(range + NAT_RANGE_FIRST + last);
+  const end = load<u32>(range + NAT_RANGE_LAST + last);
+  const sameHead =
+    last == 0 || memory.compare(range + NAT_RANGE_FIRST, range + NAT_RANGE_LAST, 12) == 0;
+  return sameHead && end - first < CANDIDATES_MAX ? end - first + 1 : CANDIDATES_MAX + 1;
+}
+
+// One of several choices, all of which are tried.
+function choose(count: u32, index: u32): u32 {
+  let candidate: u32 = 0;
+  while (candidate + 1 < count) {
+    const question = QUESTION_CHOICE | ((<u64>index) << 8) | candidate;
+    if (ask(question, REASON_BACKEND, index)) return candidate;
+    candidate++;
+  }
+  return candidate;
+}
+
+const QUESTION_CHOICE: u64 = 1 << 59;

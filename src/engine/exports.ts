@@ -17,12 +17,18 @@ export interface MatcherExports {
   setSets(address: number): void;
   setRoutes(
     records: number,
-    four: number,
-    six: number,
+    tables: number,
     uplink: number,
     wholeCluster: boolean,
+    realNode: boolean,
   ): void;
-  addFamily(family: number): void;
+  setNodeInterfaces(
+    links: number,
+    linkCount: number,
+    addresses: number,
+    addressCount: number,
+  ): void;
+  addFamily(family: number, tracked: boolean): void;
   setEntry(
     backend: number,
     family: number,

@@ -4,10 +4,10 @@
  */
 import * as layout from "../../assembly/layout.ts";
 import { PacketBatch } from "../capture/batch.ts";
-import type { Route, Ruleset, Topology } from "../tables/model.ts";
+import type { Ruleset, Topology } from "../tables/model.ts";
 import { instantiate } from "./exports.ts";
-import type { MatcherExports } from "./exports.ts";
 import { packBackends, packRulesets } from "./pack.ts";
+import { InterfaceNumbers, packTopology } from "./topology.ts";
 import { readFlow, readPacketVerdict, readRuleCounts, readTotals, readTrace } from "./read.ts";
 import type { Meanings } from "./read.ts";
 import type { FlowVerdict, PacketVerdict, RuleCount, Totals, TraceStep } from "./verdict.ts";
@@ -64,7 +64,7 @@ export function loadMatcher(
   const exports = instantiate(wasm);
   const interfaces = new InterfaceNumbers(exports);
   const rules = packRulesets(exports, program.rulesets);
-  packRoutes(exports, program.topology, interfaces);
+  packTopology(exports, program.topology, interfaces);
   const assume = options.midstream === "assume-established";
   exports.setUp(assume, options.conntrackMax, packBackends(exports, rules));
   const packets = exports.allocate(layout.BATCH_PACKETS * layout.PACKET_SIZE);
@@ -109,74 +109,4 @@ export function loadMatcher(
     },
     trace: () => readTrace(batch.view, exports.traceSteps(), exports.traceCount(), meanings([])),
   };
-}
-
-/** Numbers for interface names; 0 is no interface. */
-class InterfaceNumbers {
-  readonly names: string[] = [];
-  readonly #exports: MatcherExports;
-  readonly #numberByName = new Map<string, number>();
-
-  constructor(exports: MatcherExports) {
-    this.#exports = exports;
-    this.add("");
-  }
-
-  /** The number of a name; 0 when no route leads over it. */
-  known(name: string): number {
-    return this.#numberByName.get(name) ?? 0;
-  }
-
-  add(name: string): number {
-    const known = this.#numberByName.get(name);
-    if (known !== undefined) return known;
-    const bytes = new TextEncoder().encode(name).subarray(0, layout.INTERFACE_SIZE - 1);
-    const at = this.#exports.addInterface();
-    new Uint8Array(this.#exports.memory.buffer, at, bytes.length).set(bytes);
-    const number = this.names.push(name) - 1;
-    this.#numberByName.set(name, number);
-    return number;
-  }
-}
-
-const ROUTE_KINDS: Readonly<Record<Route["kind"], number>> = {
-  unicast: layout.ROUTE_UNICAST,
-  local: layout.ROUTE_LOCAL,
-  missing: layout.ROUTE_MISSING,
-  outside: layout.ROUTE_OUTSIDE,
-  untranslated: layout.ROUTE_UNTRANSLATED,
-  broadcast: layout.ROUTE_BROADCAST,
-  anycast: layout.ROUTE_ANYCAST,
-  multicast: layout.ROUTE_MULTICAST,
-  blackhole: layout.ROUTE_BLACKHOLE,
-};
-
-function packRoutes(
-  exports: MatcherExports,
-  topology: Topology,
-  interfaces: InterfaceNumbers,
-): void {
-  const { routes } = topology;
-  const records = exports.allocate(Math.max(1, routes.length) * layout.ROUTE_SIZE);
-  const tables = {
-    4: exports.makeTable(layout.SET_NET, 4, routes.length, 0),
-    6: exports.makeTable(layout.SET_NET, 6, routes.length, 0),
-  };
-  const numberByNode = new Map<string, number>();
-  let uplink = 0;
-  routes.forEach((route, index) => {
-    const { address, bits } = route.prefix;
-    exports.insertMember(tables[address.family], ...address.words, bits, 0, 0, index);
-    const number = interfaces.add(route.interface);
-    if (bits === 0) uplink = number;
-    if (route.node !== undefined && !numberByNode.has(route.node)) {
-      numberByNode.set(route.node, numberByNode.size + 1);
-    }
-    const at = records + index * layout.ROUTE_SIZE;
-    const view = new DataView(exports.memory.buffer);
-    view.setUint8(at + layout.ROUTE_KIND, ROUTE_KINDS[route.kind]);
-    view.setUint16(at + layout.ROUTE_INTERFACE, number, true);
-    view.setUint16(at + layout.ROUTE_NODE, numberByNode.get(route.node ?? "") ?? 0, true);
-  });
-  exports.setRoutes(records, tables[4], tables[6], uplink, topology.wholeCluster);
 }

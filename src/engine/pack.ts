@@ -72,7 +72,7 @@ export function packRulesets(exports: MatcherExports, rulesets: readonly Ruleset
       exports.setEntry(backend, ruleset.family, TABLES.indexOf(table), hook, first, end);
     }
   }
-  for (const ruleset of rulesets) exports.addFamily(ruleset.family);
+  for (const ruleset of rulesets) exports.addFamily(ruleset.family, tracksConnections(ruleset));
   return refs;
 }
 
@@ -91,6 +91,33 @@ export function packBackends(exports: MatcherExports, refs: readonly RuleRef[]):
     }
   }
   return table;
+}
+
+/** Matches and targets for which the kernel tracks connections; a nat table does so, too. */
+const TRACKING: ReadonlySet<string> = new Set([
+  "conntrack",
+  "state",
+  "connmark",
+  "connlabel",
+  "connbytes",
+  "connlimit",
+  "helper",
+  "CONNMARK",
+  "CT",
+]);
+
+/** > nf_ct_netns_get(): the kernel tracks connections once something asks for them. */
+function tracksConnections({ tables }: Ruleset): boolean {
+  return tables.some(
+    ({ name, chains }) =>
+      name === "nat" ||
+      chains.some(({ rules }) =>
+        rules.some(
+          ({ matches, target }) =>
+            matches.some(({ kind }) => TRACKING.has(kind)) || TRACKING.has(target?.kind ?? ""),
+        ),
+      ),
+  );
 }
 
 function placeChains(rulesets: readonly Ruleset[]): PlacedChain[] {

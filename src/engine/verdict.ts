@@ -51,6 +51,7 @@ export type Reason =
   | "no-fragments"
   | "no-header"
   | "no-set"
+  | "multicast"
   | "martian"
   | "ttl"
   | "blackhole"

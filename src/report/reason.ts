@@ -168,6 +168,8 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
       return `${ruleText(judged)} looks at a header field that is ${MISSING[nature]}`;
     case "no-set":
       return `${ruleText(judged)} looks at a set whose members are not known`;
+    case "multicast":
+      return `whether the node has joined ${destinationText(judged)} is not in what was given`;
     case "martian":
       return `${addressText(judged.source)} cannot be the source of a packet that arrives there`;
     case "ttl":

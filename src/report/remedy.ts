@@ -55,6 +55,7 @@ export function remedyFor(flow: FlowVerdict, nature: CaptureNature): string | un
     case "multipath":
     case "queue":
     case "no-set":
+    case "multicast":
     case "martian":
     case "ttl":
     case "blackhole":

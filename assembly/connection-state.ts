@@ -1,0 +1,86 @@
+// What connection tracking means for the walk: the state that rules see, and the addresses with which a
+// translated connection's packet entered its first hook.
+import { attempt, end } from "./attempt";
+import {
+  Entry,
+  ENTRY_DNAT,
+  ENTRY_MASQUERADED,
+  ENTRY_SNAT,
+  ENTRY_UNDECIDED,
+  entryAt,
+} from "./flow-table";
+import { ask } from "./fork";
+import {
+  CT_ESTABLISHED,
+  CT_INVALID,
+  CT_NEW,
+  CT_RELATED,
+  REASON_NO_ICMP,
+  REASON_NO_TCP_FLAGS,
+  RULE_NONE,
+  VERDICT_UNKNOWN,
+} from "./layout";
+import { hasPorts } from "./match";
+import { DIRECTION_REPLY, ENTRY_NONE, tracking } from "./tracking";
+import { Walk, walk } from "./walk";
+
+const QUESTION_STATE: u64 = 1 << 60;
+
+/** The state that rules see; asks where the packet does not show it. */
+export function stateOfPacket(): u32 {
+  if (tracking.quoteMissing) {
+    return ask(QUESTION_STATE, REASON_NO_ICMP, RULE_NONE) ? CT_RELATED : CT_INVALID;
+  }
+  if (!tracking.ambiguous) return tracking.state;
+  const reason = walk.protocol == 6 ? REASON_NO_TCP_FLAGS : REASON_NO_ICMP;
+  return ask(QUESTION_STATE, reason, RULE_NONE) ? CT_ESTABLISHED : CT_NEW;
+}
+
+/**
+ * Gives the walk the addresses with which a translated connection's packet enters its first hook: what
+ * the capture shows may be those behind the last one. Source: semantics.md N-6 and N-8.
+ */
+export function takeFirstTuple(): void {
+  const entry = translatedEntry();
+  if (entry == null) return;
+  const walkSrc = changetype<usize>(walk) + offsetof<Walk>("src0");
+  const walkDst = walkSrc + 16;
+  const src = changetype<usize>(entry) + offsetof<Entry>("src0");
+  const dst = src + 16;
+  const to = dst + 16;
+  const from = to + 16;
+  const reply = tracking.direction == DIRECTION_REPLY;
+  const ports = hasPorts(walk.protocol);
+  if (reply) {
+    memory.copy(walkSrc, to, 16);
+    memory.copy(walkDst, from, 16);
+    if (ports) {
+      walk.sport = entry.toPort;
+      walk.dport = entry.fromPort;
+    }
+    return;
+  }
+  memory.copy(walkSrc, src, 16);
+  memory.copy(walkDst, dst, 16);
+  if (ports) {
+    walk.sport = entry.sport;
+    walk.dport = entry.dport;
+  }
+}
+
+/** Ends the try of a connection whose first packet got no verdict: its others get none. */
+export function decidedBefore(): bool {
+  if (tracking.entry == ENTRY_NONE) return true;
+  const entry = entryAt(tracking.entry);
+  if ((entry.flags & ENTRY_UNDECIDED) == 0) return true;
+  attempt.undecidedRule = entry.undecidedRule;
+  return end(VERDICT_UNKNOWN, entry.reason);
+}
+
+// The entry under way when its addresses differ between hooks; errors about it keep their own.
+function translatedEntry(): Entry | null {
+  if (tracking.entry == ENTRY_NONE || (tracking.state & CT_RELATED) != 0) return null;
+  const entry = entryAt(tracking.entry);
+  const translated = ENTRY_DNAT | ENTRY_SNAT | ENTRY_MASQUERADED;
+  return (entry.flags & translated) != 0 ? entry : null;
+}

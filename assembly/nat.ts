@@ -1,0 +1,148 @@
+// Network address translation: the nat table is asked by the packet that creates a connection, once for
+// each side; every later packet gets what that one got. The targets (target/nat.ts) say what to choose
+// from; here the source's port is chosen and translations are carried out.
+// Source: Linux, nf_nat_core.c; semantics.md N-1 to N-9.
+import { end } from "./attempt";
+import { now } from "./entry-life";
+import {
+  Entry,
+  ENTRY_DNAT,
+  ENTRY_SNAT,
+  entryAt,
+  findNode,
+  inverseIcmp,
+  key,
+  NODE_ORIGINAL,
+  NODE_REPLY,
+  nodeEntry,
+} from "./flow-table";
+import {
+  CT_DNAT,
+  CT_SNAT,
+  NAT_PORTS,
+  NAT_RANDOM,
+  NAT_RANGE_FLAGS,
+  NAT_RANGE_PORT_FIRST,
+  NAT_RANGE_PORT_LAST,
+  REASON_BACKEND,
+  REASON_NAT_FAILED,
+  TABLE_NAT,
+  VERDICT_DROP,
+  VERDICT_UNKNOWN,
+} from "./layout";
+import { hasPorts } from "./match";
+import { natLoaded } from "./rule";
+import { runTable } from "./run-table";
+import { DIRECTION_ORIGINAL, DIRECTION_REPLY, ENTRY_NONE, tracking } from "./tracking";
+import { Walk, walk } from "./walk";
+
+const walkSrc: usize = changetype<usize>(walk) + offsetof<Walk>("src0");
+const walkDst: usize = changetype<usize>(walk) + offsetof<Walk>("dst0");
+const walkNewSrc: usize = changetype<usize>(walk) + offsetof<Walk>("newSrc0");
+
+/** Translates the destination, at PREROUTING and OUTPUT; false when the try has ended. */
+export function translateDestination(): bool {
+  if (!tracking.fresh) {
+    if (tracking.entry != ENTRY_NONE) repeatDestination(entryAt(tracking.entry));
+    return true;
+  }
+  if (!runTable(TABLE_NAT)) return false;
+  if (walk.candidatesMany) return end(VERDICT_UNKNOWN, REASON_BACKEND);
+  if (walk.translated) walk.ctState |= CT_DNAT;
+  return true;
+}
+
+/** Chooses the connection's new source, at POSTROUTING and INPUT; false when the try has ended. */
+export function translateSource(): bool {
+  if (!tracking.fresh || !natLoaded(walk.family)) return true;
+  if (!runTable(TABLE_NAT)) return false;
+  if (walk.masqueraded) return true;
+  if (!walk.sourceSettled) settleSource(0);
+  if (walk.natFailed) return end(VERDICT_DROP, REASON_NAT_FAILED);
+  if (walk.srcTranslated) walk.ctState |= CT_SNAT;
+  return true;
+}
+
+/** Begins with the source as it is. */
+export function startSource(): void {
+  memory.copy(walkNewSrc, walkSrc, 16);
+  walk.newSport = identifier();
+}
+
+/**
+ * Gives the connection's new source, whose address is already in place, its port: the same where it is
+ * free, else one that the node draws.
+ *
+ * @param range ports to choose from, as NAT_RANGE_* draws them; 0 for none
+ */
+export function settleSource(range: usize): void {
+  walk.sourceSettled = true;
+  const numbered = hasPorts(walk.protocol) || isIcmp();
+  if (numbered) choosePort(range);
+  else if (isTaken()) walk.natFailed = true;
+  walk.srcTranslated =
+    walk.sportUnknown ||
+    walk.newSport != identifier() ||
+    memory.compare(walkNewSrc, walkSrc, 16) != 0;
+}
+
+// Source: Linux, nf_nat_core.c, get_unique_tuple() and nf_nat_l4proto_unique_tuple().
+function choosePort(range: usize): void {
+  const flags: u32 = range == 0 ? 0 : load<u8>(range, NAT_RANGE_FLAGS);
+  const limited = (flags & NAT_PORTS) != 0;
+  const first: u32 = limited ? load<u16>(range, NAT_RANGE_PORT_FIRST) : 0;
+  const last: u32 = limited ? load<u16>(range, NAT_RANGE_PORT_LAST) : 0xffff;
+  if ((flags & NAT_RANDOM) == 0) {
+    const fits = walk.newSport >= first && walk.newSport <= last;
+    if (fits && !isTaken()) return;
+  }
+  if (limited && first == last) {
+    walk.newSport = first;
+    return;
+  }
+  walk.sportUnknown = true;
+}
+
+// The tuple of answers to the new source belongs to another connection.
+function isTaken(): bool {
+  memory.copy(changetype<usize>(key), walkDst, 16);
+  memory.copy(changetype<usize>(key) + 16, walkNewSrc, 16);
+  key.family = <u8>walk.family;
+  key.protocol = <u8>walk.protocol;
+  key.unused = 0;
+  key.sport = 0;
+  key.dport = 0;
+  if (hasPorts(walk.protocol)) {
+    key.sport = <u16>walk.dport;
+    key.dport = <u16>walk.newSport;
+  } else if (isIcmp()) {
+    key.sport = <u16>walk.newSport;
+    key.dport = inverseIcmp(walk.protocol, <u16>((walk.icmpType << 8) | walk.icmpCode));
+  }
+  const node = findNode((1 << NODE_ORIGINAL) | (1 << NODE_REPLY));
+  return node >= 0 && entryAt(nodeEntry(node)).deadline > now();
+}
+
+// What this connection's first packet got. Errors about it have no ports of their own.
+function repeatDestination(entry: Entry): void {
+  const src = changetype<usize>(entry) + offsetof<Entry>("src0");
+  const to = changetype<usize>(entry) + offsetof<Entry>("to0");
+  const ports = hasPorts(walk.protocol);
+  if (tracking.direction == DIRECTION_ORIGINAL && (entry.flags & ENTRY_DNAT) != 0) {
+    memory.copy(walkDst, to, 16);
+    if (ports) walk.dport = entry.toPort;
+    walk.translated = true;
+  } else if (tracking.direction == DIRECTION_REPLY && (entry.flags & ENTRY_SNAT) != 0) {
+    memory.copy(walkDst, src, 16);
+    if (ports) walk.dport = entry.sport;
+  }
+}
+
+function isIcmp(): bool {
+  return walk.protocol == 1 || walk.protocol == 58;
+}
+
+// The number that tells connections of one source apart: a port, or an ICMP id.
+function identifier(): u32 {
+  return isIcmp() ? walk.packet.icmpId : walk.sport;
+}

@@ -1,0 +1,177 @@
+// What a real node tells of its interfaces: their Ethernet addresses and their own addresses, of which
+// MASQUERADE and REDIRECT choose.
+import {
+  INTERFACE_ADDRESS_BITS,
+  INTERFACE_ADDRESS_FAMILY,
+  INTERFACE_ADDRESS_FLAGS,
+  INTERFACE_ADDRESS_INTERFACE,
+  INTERFACE_ADDRESS_LINK,
+  INTERFACE_ADDRESS_SECONDARY,
+  INTERFACE_ADDRESS_SIZE,
+  INTERFACE_ADDRESS_WORDS,
+  INTERFACE_LINK_EXISTS,
+  INTERFACE_LINK_FLAGS,
+  INTERFACE_LINK_HAS_MAC,
+  INTERFACE_LINK_LOOPBACK,
+  INTERFACE_LINK_MAC,
+  INTERFACE_LINK_SIZE,
+} from "./layout";
+import { Packet } from "./records";
+
+let links: usize = 0;
+let linkCount: u32 = 0;
+let addresses: usize = 0;
+let addressCount: u32 = 0;
+
+/** Sets the records of the links, by interface number, and of all addresses in the node's order. */
+export function setNodeInterfaces(
+  linkRecords: usize,
+  linksInAll: u32,
+  addressRecords: usize,
+  addressesInAll: u32,
+): void {
+  links = linkRecords;
+  linkCount = linksInAll;
+  addresses = addressRecords;
+  addressCount = addressesInAll;
+}
+
+export function isLoopback(number: u32): bool {
+  return (
+    number < linkCount &&
+    (load<u8>(linkAt(number), INTERFACE_LINK_FLAGS) & INTERFACE_LINK_LOOPBACK) != 0
+  );
+}
+
+/** Number of the loopback interface; 0 without one. */
+export function loopbackInterface(): u32 {
+  for (let number: u32 = 0; number < linkCount; number++) {
+    if (isLoopback(number)) return number;
+  }
+  return 0;
+}
+
+/** How many numbers there are; the least real one is 1. */
+export function interfaceNumbers(): u32 {
+  return linkCount;
+}
+
+/** The number belongs to an interface that the node has. */
+export function isNodeInterface(number: u32): bool {
+  return (
+    number < linkCount &&
+    (load<u8>(linkAt(number), INTERFACE_LINK_FLAGS) & INTERFACE_LINK_EXISTS) != 0
+  );
+}
+
+/** Tells whether the frame's source address is that of the interface: the node sends it. */
+export function isSourceMac(number: u32, packet: Packet): bool {
+  return hasMac(number) && sameMac(linkAt(number), packet.srcMac, packet.srcMacTail);
+}
+
+/** Tells whether the frame is for the interface. */
+export function isDestinationMac(number: u32, packet: Packet): bool {
+  return hasMac(number) && sameMac(linkAt(number), packet.dstMac, packet.dstMacTail);
+}
+
+export function hasMac(number: u32): bool {
+  return (
+    number < linkCount &&
+    (load<u8>(linkAt(number), INTERFACE_LINK_FLAGS) & INTERFACE_LINK_HAS_MAC) != 0
+  );
+}
+
+/**
+ * The address that the node takes as source on an interface: the first primary one of global scope whose
+ * subnet holds the next hop, else the first; 0 without one. Gives the address of its four words.
+ * Source: Linux, inet_select_addr().
+ */
+export function sourceAddress4(number: u32, nextHop: u32): usize {
+  let chosen: usize = 0;
+  for (let index: u32 = 0; index < addressCount; index++) {
+    const at = addressAt(index);
+    if (!isCandidate(at, number, 4)) continue;
+    const bits: u32 = load<u8>(at, INTERFACE_ADDRESS_BITS);
+    const mask: u32 = bits == 0 ? 0 : 0xffffffff << (32 - bits);
+    const words = at + INTERFACE_ADDRESS_WORDS;
+    if (((load<u32>(words) ^ nextHop) & mask) == 0) return words;
+    if (chosen == 0) chosen = words;
+  }
+  if (chosen != 0 || number == 0) return chosen;
+  // > Not all interfaces have one: any other's does.
+  for (let other: u32 = 1; other < linkCount; other++) {
+    const at = firstCandidate(other, 4);
+    if (at != 0) return at;
+  }
+  return 0;
+}
+
+/**
+ * The same for IPv6: of the interface's global addresses the one that shares most bits with the
+ * destination. Source: RFC 6724; Linux, ipv6_dev_get_saddr().
+ */
+export function sourceAddress6(number: u32, destination: usize): usize {
+  let chosen: usize = 0;
+  let most: u32 = 0;
+  for (let index: u32 = 0; index < addressCount; index++) {
+    const at = addressAt(index);
+    if (!isCandidate(at, number, 6)) continue;
+    const words = at + INTERFACE_ADDRESS_WORDS;
+    const common = commonBits(words, destination);
+    if (chosen != 0 && common <= most) continue;
+    chosen = words;
+    most = common;
+  }
+  return chosen;
+}
+
+/** The first address of a family on an interface, whatever its scope; 0 without one. */
+export function firstAddress(number: u32, family: u32): usize {
+  for (let index: u32 = 0; index < addressCount; index++) {
+    const at = addressAt(index);
+    if (load<u16>(at, INTERFACE_ADDRESS_INTERFACE) != number) continue;
+    if (load<u8>(at, INTERFACE_ADDRESS_FAMILY) == family) return at + INTERFACE_ADDRESS_WORDS;
+  }
+  return 0;
+}
+
+function firstCandidate(number: u32, family: u32): usize {
+  for (let index: u32 = 0; index < addressCount; index++) {
+    const at = addressAt(index);
+    if (isCandidate(at, number, family)) return at + INTERFACE_ADDRESS_WORDS;
+  }
+  return 0;
+}
+
+function isCandidate(at: usize, number: u32, family: u32): bool {
+  const never = INTERFACE_ADDRESS_SECONDARY | INTERFACE_ADDRESS_LINK;
+  return (
+    load<u16>(at, INTERFACE_ADDRESS_INTERFACE) == number &&
+    load<u8>(at, INTERFACE_ADDRESS_FAMILY) == family &&
+    (load<u8>(at, INTERFACE_ADDRESS_FLAGS) & never) == 0
+  );
+}
+
+function commonBits(one: usize, other: usize): u32 {
+  let bits: u32 = 0;
+  for (let word: usize = 0; word < 16; word += 4) {
+    const same = clz(load<u32>(one + word) ^ load<u32>(other + word));
+    bits += same;
+    if (same < 32) break;
+  }
+  return bits;
+}
+
+function sameMac(link: usize, head: u32, tail: u16): bool {
+  return (
+    load<u32>(link, INTERFACE_LINK_MAC) == head && load<u16>(link, INTERFACE_LINK_MAC + 4) == tail
+  );
+}
+
+function linkAt(number: u32): usize {
+  return links + <usize>number * INTERFACE_LINK_SIZE;
+}
+
+function addressAt(index: u32): usize {
+  return addresses + <usize>index * INTERFACE_ADDRESS_SIZE;
+}

@@ -1,0 +1,224 @@
+// The way of a packet through a real node: hooks in the kernel's order, the routing decision between
+// them, and what the IP stack itself discards.
+// Source: Linux, ip_input.c, ip_forward.c, ip_output.c, route.c and their IPv6 twins; semantics.md H-1 to H-6.
+import { arrive, inInterfaceFor } from "./arrival";
+import { attempt, end } from "./attempt";
+import { decidedBefore, stateOfPacket, takeFirstTuple } from "./connection-state";
+import { track, trackNothing } from "./conntrack";
+import { flowSeen } from "./flow-rows";
+import {
+  CT_UNTRACKED,
+  HOOK_FORWARD,
+  HOOK_INPUT,
+  HOOK_OUTPUT,
+  HOOK_POSTROUTING,
+  HOOK_PREROUTING,
+  KNOWN_TTL,
+  REASON_BLACKHOLE,
+  REASON_MARTIAN,
+  REASON_MULTICAST,
+  REASON_MULTIPATH,
+  REASON_NO_ROUTE,
+  REASON_TTL,
+  ROUTE_ANYCAST,
+  ROUTE_BLACKHOLE,
+  ROUTE_BROADCAST,
+  ROUTE_LOCAL,
+  ROUTE_MULTICAST,
+  ROUTE_NONE,
+  RULE_NONE,
+  TABLE_FILTER,
+  TABLE_MANGLE,
+  TABLE_RAW,
+  TABLE_SECURITY,
+  VERDICT_DROP,
+  VERDICT_UNKNOWN,
+} from "./layout";
+import { startSource, translateDestination, translateSource } from "./nat";
+import { isLoopback, loopbackInterface } from "./node-interface";
+import { Packet } from "./records";
+import { localRouteOf, routeInterface, routeIsMultipath, routeKind, routeOf } from "./route";
+import { conntrackActive } from "./rule";
+import { runTable } from "./run-table";
+import { tracking } from "./tracking";
+import { Walk, walk } from "./walk";
+
+/** Tries the way; true when the packet got through its last hook. */
+export function tryNodePath(packet: Packet): bool {
+  if (walk.family == 6 && isMartian6()) return end(VERDICT_DROP, REASON_MARTIAN);
+  arrive(packet);
+  if (walk.generated) return goOut(packet);
+  attempt.inInterface = walk.inInterface;
+  walk.hook = HOOK_PREROUTING;
+  return (
+    runTable(TABLE_RAW) &&
+    connect(packet) &&
+    runTable(TABLE_MANGLE) &&
+    translateDestination() &&
+    routeIn()
+  );
+}
+
+// The connection that the packet belongs to, and the state that rules see from here on.
+function connect(packet: Packet): bool {
+  if (walk.notrack || !conntrackActive(walk.family)) {
+    trackNothing();
+    walk.ctState = CT_UNTRACKED;
+    return true;
+  }
+  track(packet, flowSeen(packet));
+  if (tracking.seenAfter) takeFirstTuple();
+  walk.ctState = stateOfPacket();
+  return decidedBefore();
+}
+
+// The routing decision for a packet that came in.
+function routeIn(): bool {
+  attempt.dstRoute = routeOf(walk.family, walk.dst0, walk.dst1, walk.dst2, walk.dst3);
+  const kind = routeKind(attempt.dstRoute);
+  if (walk.family == 4 && isMartian4(kind)) return end(VERDICT_DROP, REASON_MARTIAN);
+  if (isMulticast()) return deliver() && hasJoined();
+  if (isBroadcast(kind) || kind == ROUTE_LOCAL || kind == ROUTE_ANYCAST) return deliver();
+  if (attempt.dstRoute == ROUTE_NONE) return end(VERDICT_DROP, REASON_NO_ROUTE);
+  if (kind == ROUTE_BLACKHOLE) return end(VERDICT_DROP, REASON_BLACKHOLE);
+  return forward();
+}
+
+function deliver(): bool {
+  walk.hook = HOOK_INPUT;
+  walk.dstLocal = true;
+  startSource();
+  return (
+    runTable(TABLE_MANGLE) &&
+    runTable(TABLE_FILTER) &&
+    runTable(TABLE_SECURITY) &&
+    translateSource()
+  );
+}
+
+function forward(): bool {
+  // > ip_forward() looks at the TTL before the hook, and decrements it.
+  if ((walk.known & KNOWN_TTL) != 0) {
+    if (walk.ttl <= 1) return end(VERDICT_DROP, REASON_TTL);
+    walk.ttl--;
+  }
+  if (walk.family == 6 && isConfined6()) return end(VERDICT_DROP, REASON_MARTIAN);
+  if (routeIsMultipath(attempt.dstRoute)) return end(VERDICT_UNKNOWN, REASON_MULTIPATH);
+  walk.outInterface = routeInterface(attempt.dstRoute);
+  attempt.outInterface = walk.outInterface;
+  walk.hook = HOOK_FORWARD;
+  return (
+    runTable(TABLE_MANGLE) && runTable(TABLE_FILTER) && runTable(TABLE_SECURITY) && postroute()
+  );
+}
+
+function postroute(): bool {
+  walk.hook = HOOK_POSTROUTING;
+  startSource();
+  return runTable(TABLE_MANGLE) && translateSource();
+}
+
+// What the node itself sends.
+function goOut(packet: Packet): bool {
+  attempt.dstRoute = routeOf(walk.family, walk.dst0, walk.dst1, walk.dst2, walk.dst3);
+  if (!findWayOut()) return false;
+  walk.hook = HOOK_OUTPUT;
+  walk.srcLocal = true;
+  if (!runTable(TABLE_RAW) || !connect(packet) || !runTable(TABLE_MANGLE)) return false;
+  const before = walk.outInterface;
+  if (!translateDestination()) return false;
+  attempt.dstRoute = routeOf(walk.family, walk.dst0, walk.dst1, walk.dst2, walk.dst3);
+  if (!findWayOut()) return false;
+  // > Rerouted after the translation, but the hook still shows the interface of before.
+  const after = walk.outInterface;
+  walk.outInterface = before;
+  if (!runTable(TABLE_FILTER) || !runTable(TABLE_SECURITY)) return false;
+  walk.outInterface = after;
+  if (!postroute()) return false;
+  return isLoopback(after) ? comeBack() : leave(after);
+}
+
+function leave(number: u32): bool {
+  attempt.outInterface = number;
+  return true;
+}
+
+function findWayOut(): bool {
+  const kind = routeKind(attempt.dstRoute);
+  if (attempt.dstRoute == ROUTE_NONE) return end(VERDICT_DROP, REASON_NO_ROUTE);
+  if (kind == ROUTE_BLACKHOLE) return end(VERDICT_DROP, REASON_BLACKHOLE);
+  if (routeIsMultipath(attempt.dstRoute)) return end(VERDICT_UNKNOWN, REASON_MULTIPATH);
+  walk.outInterface = kind == ROUTE_LOCAL ? loopbackInterface() : routeInterface(attempt.dstRoute);
+  return true;
+}
+
+// > The loopback device hands it back; it keeps its connection, and nat was asked already.
+function comeBack(): bool {
+  walk.inInterface = walk.outInterface;
+  attempt.inInterface = walk.inInterface;
+  walk.outInterface = 0;
+  memory.copy(
+    changetype<usize>(walk) + offsetof<Walk>("src0"),
+    changetype<usize>(walk) + offsetof<Walk>("newSrc0"),
+    16,
+  );
+  if (walk.srcTranslated) walk.sport = walk.newSport;
+  walk.hook = HOOK_PREROUTING;
+  if (!runTable(TABLE_RAW) || !runTable(TABLE_MANGLE)) return false;
+  walk.hook = HOOK_INPUT;
+  return runTable(TABLE_MANGLE) && runTable(TABLE_FILTER) && runTable(TABLE_SECURITY);
+}
+
+// Source: Linux, ip_route_input_slow() and fib_validate_source(), with rp_filter and accept_local off.
+function isMartian4(kind: u32): bool {
+  const src = walk.src0;
+  const dst = walk.dst0;
+  if (src >> 28 == 0xe || src == 0xffffffff) return true;
+  if (dst == 0xffffffff || (src == 0 && dst == 0)) return false;
+  const toGroup = dst >> 28 == 0xe;
+  // > 0.0.0.0 may ask its link-local neighbours.
+  if (src >> 24 == 0 && !(toGroup && dst >> 8 == 0xe00000)) return true;
+  if (dst >> 24 == 0) return true;
+  const looped = src >> 24 == 127 || dst >> 24 == 127;
+  if (looped && !isLoopback(inInterfaceFor(RULE_NONE))) return true;
+  if (routeKind(localRouteOf(4, src, 0, 0, 0)) != ROUTE_LOCAL) return false;
+  return !isLoopback(inInterfaceFor(RULE_NONE));
+}
+
+// Source: Linux, ip6_rcv_core().
+function isMartian6(): bool {
+  const loopbackSrc = (walk.src0 | walk.src1 | walk.src2) == 0 && walk.src3 == 1;
+  const loopbackDst = (walk.dst0 | walk.dst1 | walk.dst2) == 0 && walk.dst3 == 1;
+  if (walk.src0 >> 24 == 0xff) return true;
+  if ((loopbackSrc || loopbackDst) && !isLoopback(walk.inInterface)) return !walk.generated;
+  // > Interface-local groups and the reserved scope never come over a wire.
+  const scope = (walk.dst0 >> 16) & 0xf;
+  if (walk.dst0 >> 24 == 0xff && scope <= 1) return true;
+  return (walk.src0 | walk.src1) == 0 && walk.src2 == 0xffff;
+}
+
+// Source: Linux, ip6_forward(): such sources are not forwarded to another link.
+function isConfined6(): bool {
+  if (routeInterface(attempt.dstRoute) == inInterfaceFor(RULE_NONE)) return false;
+  const unspecified = (walk.src0 | walk.src1 | walk.src2 | walk.src3) == 0;
+  return unspecified || walk.src0 >> 22 == 0x3fa;
+}
+
+function isMulticast(): bool {
+  return walk.family == 4 ? walk.dst0 >> 28 == 0xe : walk.dst0 >> 24 == 0xff;
+}
+
+function isBroadcast(kind: u32): bool {
+  if (kind == ROUTE_BROADCAST || kind == ROUTE_MULTICAST) return true;
+  return walk.family == 4 && (walk.dst0 == 0xffffffff || (walk.dst0 | walk.src0) == 0);
+}
+
+// Groups that every host joins, and an IPv6 router; of others nobody told.
+function hasJoined(): bool {
+  if (walk.family == 4) {
+    return walk.dst0 == 0xe0000001 || end(VERDICT_UNKNOWN, REASON_MULTICAST);
+  }
+  const all = walk.dst0 == 0xff020000 && (walk.dst1 | walk.dst2) == 0;
+  if (all && (walk.dst3 == 1 || walk.dst3 == 2)) return true;
+  return end(VERDICT_UNKNOWN, REASON_MULTICAST);
+}

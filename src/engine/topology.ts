@@ -1,0 +1,142 @@
+/** Interfaces and routes to bytes in the matcher's memory, as assembly/layout.ts draws them. */
+import * as layout from "../../assembly/layout.ts";
+import type { NodeInterface, Route, Topology } from "../tables/model.ts";
+import type { MatcherExports } from "./exports.ts";
+
+/** Packs the routes, and the interfaces of a real node. */
+export function packTopology(
+  exports: MatcherExports,
+  topology: Topology,
+  interfaces: InterfaceNumbers,
+): void {
+  const { interfaces: real } = topology;
+  // Names get their numbers first: the records below have one for each.
+  for (const { name } of real ?? []) interfaces.add(name);
+  packRoutes(exports, topology, interfaces);
+  packInterfaces(exports, real ?? [], interfaces);
+}
+
+/** Numbers for interface names; 0 is no interface. */
+export class InterfaceNumbers {
+  readonly names: string[] = [];
+  readonly #exports: MatcherExports;
+  readonly #numberByName = new Map<string, number>();
+
+  constructor(exports: MatcherExports) {
+    this.#exports = exports;
+    this.add("");
+  }
+
+  /** The number of a name; 0 when no route leads over it. */
+  known(name: string): number {
+    return this.#numberByName.get(name) ?? 0;
+  }
+
+  add(name: string): number {
+    const known = this.#numberByName.get(name);
+    if (known !== undefined) return known;
+    const bytes = new TextEncoder().encode(name).subarray(0, layout.INTERFACE_SIZE - 1);
+    const at = this.#exports.addInterface();
+    new Uint8Array(this.#exports.memory.buffer, at, bytes.length).set(bytes);
+    const number = this.names.push(name) - 1;
+    this.#numberByName.set(name, number);
+    return number;
+  }
+}
+
+const ROUTE_KINDS: Readonly<Record<Route["kind"], number>> = {
+  unicast: layout.ROUTE_UNICAST,
+  local: layout.ROUTE_LOCAL,
+  missing: layout.ROUTE_MISSING,
+  outside: layout.ROUTE_OUTSIDE,
+  untranslated: layout.ROUTE_UNTRANSLATED,
+  broadcast: layout.ROUTE_BROADCAST,
+  anycast: layout.ROUTE_ANYCAST,
+  multicast: layout.ROUTE_MULTICAST,
+  blackhole: layout.ROUTE_BLACKHOLE,
+};
+
+const TABLES: readonly Required<Route>["table"][] = ["local", "main", "default"];
+
+function packRoutes(
+  exports: MatcherExports,
+  topology: Topology,
+  interfaces: InterfaceNumbers,
+): void {
+  const { routes } = topology;
+  const records = exports.allocate(Math.max(1, routes.length) * layout.ROUTE_SIZE);
+  const tables = TABLES.map((name) => {
+    const count = routes.filter(({ table }) => (table ?? "main") === name).length;
+    return {
+      4: exports.makeTable(layout.SET_NET, 4, count, 0),
+      6: exports.makeTable(layout.SET_NET, 6, count, 0),
+    };
+  });
+  const numberByNode = new Map<string, number>();
+  let uplink = 0;
+  routes.forEach((route, index) => {
+    const { address, bits } = route.prefix;
+    const table = tables[TABLES.indexOf(route.table ?? "main")];
+    if (table === undefined) throw new Error("bug: a route in no table");
+    exports.insertMember(table[address.family], ...address.words, bits, 0, 0, index);
+    const number = interfaces.add(route.interface);
+    if (bits === 0) uplink = number;
+    if (route.node !== undefined && !numberByNode.has(route.node)) {
+      numberByNode.set(route.node, numberByNode.size + 1);
+    }
+    const at = records + index * layout.ROUTE_SIZE;
+    const view = new DataView(exports.memory.buffer);
+    view.setUint8(at + layout.ROUTE_KIND, ROUTE_KINDS[route.kind]);
+    view.setUint8(at + layout.ROUTE_FLAGS, route.multipath === true ? layout.ROUTE_MULTIPATH : 0);
+    view.setUint16(at + layout.ROUTE_INTERFACE, number, true);
+    view.setUint16(at + layout.ROUTE_NODE, numberByNode.get(route.node ?? "") ?? 0, true);
+    route.gateway?.words.forEach((word, place) => {
+      view.setUint32(at + layout.ROUTE_GATEWAY + 4 * place, word, true);
+    });
+  });
+  const addresses = exports.allocate(layout.ROUTE_TABLES * 8);
+  const view = new DataView(exports.memory.buffer);
+  tables.forEach((table, index) => {
+    view.setUint32(addresses + 8 * index, table[4], true);
+    view.setUint32(addresses + 8 * index + 4, table[6], true);
+  });
+  const real = topology.interfaces !== undefined;
+  exports.setRoutes(records, addresses, uplink, topology.wholeCluster, real);
+}
+
+function packInterfaces(
+  exports: MatcherExports,
+  real: readonly NodeInterface[],
+  interfaces: InterfaceNumbers,
+): void {
+  const linkCount = interfaces.names.length;
+  const links = exports.allocate(linkCount * layout.INTERFACE_LINK_SIZE);
+  const owned = real.flatMap((each) => each.addresses.map((own) => ({ own, name: each.name })));
+  const addresses = exports.allocate(Math.max(1, owned.length) * layout.INTERFACE_ADDRESS_SIZE);
+  const view = new DataView(exports.memory.buffer);
+  for (const { name, mac, loopback } of real) {
+    const at = links + interfaces.known(name) * layout.INTERFACE_LINK_SIZE;
+    view.setUint8(
+      at + layout.INTERFACE_LINK_FLAGS,
+      layout.INTERFACE_LINK_EXISTS |
+        (mac === undefined ? 0 : layout.INTERFACE_LINK_HAS_MAC) |
+        (loopback ? layout.INTERFACE_LINK_LOOPBACK : 0),
+    );
+    mac?.forEach((byte, place) => view.setUint8(at + layout.INTERFACE_LINK_MAC + place, byte));
+  }
+  owned.forEach(({ own, name }, index) => {
+    const at = addresses + index * layout.INTERFACE_ADDRESS_SIZE;
+    view.setUint16(at + layout.INTERFACE_ADDRESS_INTERFACE, interfaces.known(name), true);
+    view.setUint8(at + layout.INTERFACE_ADDRESS_FAMILY, own.address.family);
+    view.setUint8(at + layout.INTERFACE_ADDRESS_BITS, own.bits);
+    view.setUint8(
+      at + layout.INTERFACE_ADDRESS_FLAGS,
+      (own.secondary ? layout.INTERFACE_ADDRESS_SECONDARY : 0) |
+        (own.scope === "link" ? layout.INTERFACE_ADDRESS_LINK : 0),
+    );
+    own.address.words.forEach((word, place) => {
+      view.setUint32(at + layout.INTERFACE_ADDRESS_WORDS + 4 * place, word, true);
+    });
+  });
+  exports.setNodeInterfaces(links, linkCount, addresses, owned.length);
+}
