@@ -28,6 +28,7 @@ const QUESTION_STATE: u64 = 1 << 60;
 
 /** The state that rules see; asks where the packet does not show it. */
 export function stateOfPacket(): u32 {
+  walk.connectionMark = tracking.entry == ENTRY_NONE ? 0 : entryAt(tracking.entry).mark;
   if (tracking.quoteMissing) {
     return ask(QUESTION_STATE, REASON_NO_ICMP, RULE_NONE) ? CT_RELATED : CT_INVALID;
   }

@@ -129,6 +129,7 @@ export function confirm(packet: Packet, walk: Walk, guessed: bool): bool {
     entry.fromPort = <u16>walk.newSport;
     if (walk.sportUnknown) entry.flags |= ENTRY_PORT_UNKNOWN;
   }
+  entry.mark = walk.connectionMark;
   if (guessed) entry.flags |= ENTRY_GUESSED;
   if (walk.masqueraded) entry.flags |= ENTRY_MASQUERADED;
   entry.tcpState = <u8>tracking.tcpState;

@@ -53,6 +53,10 @@ export class Entry {
   undecidedRule: i32;
   started: u64;
   deadline: u64;
+  /** Set by CONNMARK. */
+  mark: u32;
+  /** 1: the mark is not known. */
+  markDoubted: u32;
 }
 
 /** As created: what the first packet had. */
@@ -83,6 +87,7 @@ export const ENTRY_UNDECIDED: u16 = 1 << 6;
 export const ENTRY_SNAT: u16 = 1 << 7;
 /** The node chose the port of the translated source itself. */
 export const ENTRY_PORT_UNKNOWN: u16 = 1 << 8;
+export const ENTRY_ASSURED: u16 = 1 << 9;
 
 /** A tuple to look for. */
 @unmanaged

@@ -15,7 +15,7 @@ import { Verdict } from "./verdict";
 
 export { addInterface, setCaptureInterface } from "./interface";
 export { flowCount, flowPiece } from "./flow-rows";
-export { setSets } from "./match";
+export { setSets } from "./match/set";
 export { setNodeInterfaces } from "./node-interface";
 export { setRoutes } from "./route";
 export { addFamily, rulesAddress, setEntry, setRules } from "./rule";

@@ -418,14 +418,11 @@ export const MATCH_ADDRESS = 1;
 export const MATCH_INTERFACE = 2;
 /** Payload: protocol u8, three zeros. */
 export const MATCH_PROTOCOL = 3;
-/**
- * `-m tcp|udp|sctp --sport|--dport A:B`. Payload: sport first u16, last u16, dport first u16, last u16,
- * invert sport u8, invert dport u8, protocol u8, zero. The header's invert is not used.
- */
+/** `-m tcp|udp|udplite|sctp|dccp`. Drawn in src/match/port.ts. The header's invert is not used. */
 export const MATCH_PORT = 4;
 /** Payload: side u8 (SIDE_*), count u8, two zeros, then count times first u16, last u16. */
 export const MATCH_MULTIPORT = 5;
-/** Payload: states u8 (CT_*), three zeros. */
+/** Drawn in src/match/conntrack.ts. The header's invert is not used. */
 export const MATCH_CONNTRACK = 6;
 /** Payload: value u32, mask u32. */
 export const MATCH_MARK = 7;
@@ -433,9 +430,9 @@ export const MATCH_MARK = 7;
 export const MATCH_SET = 8;
 /** Payload: type u8 (ICMP_TYPE_ANY: every type), code first u8, code last u8, family u8. */
 export const MATCH_ICMP = 9;
-/** Payload: types u16 (ADDRTYPE_*), side u8, zero. */
+/** Drawn in src/match/addrtype.ts. The header's invert is not used. */
 export const MATCH_ADDRTYPE = 10;
-/** Payload: none; its outcome is not a function of the packet (`-m statistic --mode random`). */
+/** Payload: chance u32; its outcome is not a function of the packet (`-m statistic --mode random`). */
 export const MATCH_RANDOM = 11;
 /** Payload: none; always true. Comments are not packed. */
 export const MATCH_COMMENT = 12;
@@ -493,8 +490,57 @@ export const SIDE_EITHER = 2;
 
 export const ICMP_TYPE_ANY = 255;
 
-/** `--dst-type LOCAL`. */
-export const ADDRTYPE_LOCAL = 1 << 0;
+// Types of addresses: a bit each, by RTN_*.
+export const ADDRTYPE_UNSPEC = 1 << 0;
+export const ADDRTYPE_UNICAST = 1 << 1;
+export const ADDRTYPE_LOCAL = 1 << 2;
+export const ADDRTYPE_BROADCAST = 1 << 3;
+export const ADDRTYPE_ANYCAST = 1 << 4;
+export const ADDRTYPE_MULTICAST = 1 << 5;
+export const ADDRTYPE_UNREACHABLE = 1 << 7;
+// Flags of MATCH_ADDRTYPE.
+export const ADDRTYPE_INVERT_SRC = 1 << 0;
+export const ADDRTYPE_INVERT_DST = 1 << 1;
+export const ADDRTYPE_LIMIT_IN = 1 << 2;
+export const ADDRTYPE_LIMIT_OUT = 1 << 3;
+
+// What a MATCH_PORT looks at besides ports.
+export const PORT_FLAGS = 1 << 0;
+export const PORT_OPTION = 1 << 1;
+export const PORT_CHUNKS = 1 << 2;
+export const PORT_TYPES = 1 << 3;
+
+// What a MATCH_CONNTRACK looks at.
+export const CONNTRACK_STATE = 1 << 0;
+export const CONNTRACK_PROTOCOL = 1 << 1;
+export const CONNTRACK_STATUS = 1 << 2;
+export const CONNTRACK_DIRECTION = 1 << 3;
+export const CONNTRACK_EXPIRE = 1 << 4;
+export const CONNTRACK_ADDRESSES = 1 << 5;
+export const CONNTRACK_PORTS = 1 << 6;
+/** Bytes of a side: address, mask, first and last port. */
+export const CONNTRACK_SIDE_SIZE = 36;
+// Bits of a connection's status (IPS_*).
+export const STATUS_EXPECTED = 1 << 0;
+export const STATUS_SEEN_REPLY = 1 << 1;
+export const STATUS_ASSURED = 1 << 2;
+export const STATUS_CONFIRMED = 1 << 3;
+
+export const IPRANGE_SRC = 1 << 0;
+export const IPRANGE_DST = 1 << 1;
+export const IPRANGE_INVERT_SRC = 1 << 2;
+export const IPRANGE_INVERT_DST = 1 << 3;
+
+export const TTL_EQ = 0;
+export const TTL_LT = 1;
+export const TTL_GT = 2;
+
+export const PKTTYPE_UNICAST = 0;
+export const PKTTYPE_BROADCAST = 1;
+export const PKTTYPE_MULTICAST = 2;
+
+export const RPFILTER_LOOSE = 1 << 0;
+export const RPFILTER_ACCEPT_LOCAL = 1 << 1;
 
 // ── Targets ────────────────────────────────────────────────────────────────────────────────────────
 // What a target carries lies behind the rule's matches, 4-byte aligned, as src/target/<name>.ts writes
@@ -535,6 +581,17 @@ export const TARGET_OPAQUE = 24;
 export const TARGET_CONNLABEL = 25;
 export const TARGET_ECN = 26;
 export const TARGET_TCPOPTSTRIP = 27;
+
+// CONNMARK: what it does, u8; then value u32 and mask u32 at 4, or for copies connection mask u32 and
+// packet mask u32.
+export const CONNMARK_SET = 0;
+export const CONNMARK_SAVE = 1;
+export const CONNMARK_RESTORE = 2;
+
+// TTL and HL: how u8, value u8.
+export const TTL_SET = 0;
+export const TTL_DECREMENT = 1;
+export const TTL_INCREMENT = 2;
 
 // NAT range: first address 4 words, last address 4 words, first port u16, last port u16, base port u16,
 // flags u8 (NAT_*), 0.

@@ -3,16 +3,25 @@
 import { ask } from "./fork";
 import {
   REASON_NOT_MODELLED,
+  REASON_QUEUE,
+  TARGET_CONNMARK,
+  TARGET_CONTINUE,
+  TARGET_CT,
   TARGET_DNAT,
   TARGET_MARK,
   TARGET_MASQUERADE,
   TARGET_NETMAP,
+  TARGET_NFQUEUE,
   TARGET_OPAQUE,
   TARGET_REDIRECT,
   TARGET_REJECT,
   TARGET_SNAT,
+  TARGET_TOS,
+  TARGET_TTL,
 } from "./layout";
 import { Rule } from "./rule";
+import { applyConnmark } from "./target/connmark";
+import { applyTos, applyTtl } from "./target/header";
 import { mapNetwork, masquerade, redirect, translateFrom, translateTo } from "./target/nat";
 import { walk } from "./walk";
 
@@ -42,6 +51,22 @@ export function applyTarget(rule: Rule, index: u32): u32 {
       return masquerade(payload);
     case TARGET_NETMAP:
       return mapNetwork(payload);
+    case TARGET_CONNMARK:
+      applyConnmark(payload);
+      return EFFECT_CONTINUE;
+    case TARGET_CT:
+      walk.notrack = true;
+      return EFFECT_CONTINUE;
+    case TARGET_TTL:
+      applyTtl(payload);
+      return EFFECT_CONTINUE;
+    case TARGET_TOS:
+      applyTos(payload);
+      return EFFECT_CONTINUE;
+    case TARGET_CONTINUE:
+      return EFFECT_CONTINUE;
+    case TARGET_NFQUEUE:
+      return applyQueue(index);
     case TARGET_OPAQUE:
       return applyOpaque(index);
     default:
@@ -54,6 +79,12 @@ function applyOpaque(index: u32): u32 {
   const question = (<u64>index) << 2;
   if (ask(QUESTION_OPAQUE | question, REASON_NOT_MODELLED, index)) return EFFECT_CONTINUE;
   const accepts = ask(QUESTION_OPAQUE | question | 1, REASON_NOT_MODELLED, index);
+  return accepts ? EFFECT_ACCEPT : EFFECT_DROP;
+}
+
+// User space decides; what it says nobody knows.
+function applyQueue(index: u32): u32 {
+  const accepts = ask(QUESTION_OPAQUE | ((<u64>index) << 2), REASON_QUEUE, index);
   return accepts ? EFFECT_ACCEPT : EFFECT_DROP;
 }
 

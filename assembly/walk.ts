@@ -24,7 +24,20 @@ export class Walk {
   dport: u32;
   icmpType: u32;
   icmpCode: u32;
+  /** Bytes from the transport header to the packet's end, as on the wire; huge where not known. */
+  transportLength: u32;
   mark: u32;
+  /** The mark of the connection. */
+  connectionMark: u32;
+  /** The addresses before any translation. */
+  firstSrc0: u32;
+  firstSrc1: u32;
+  firstSrc2: u32;
+  firstSrc3: u32;
+  firstDst0: u32;
+  firstDst1: u32;
+  firstDst2: u32;
+  firstDst3: u32;
   /** One CT_* bit, and CT_SNAT and CT_DNAT. */
   ctState: u32;
   /** Interface numbers; 0 where the hook has none. */
@@ -100,6 +113,19 @@ export function startWalk(packet: Packet): void {
   walk.dport = packet.dport;
   walk.icmpType = packet.icmpType;
   walk.icmpCode = packet.icmpCode;
+  memory.copy(
+    changetype<usize>(walk) + offsetof<Walk>("firstSrc0"),
+    changetype<usize>(packet) + PACKET_SRC,
+    32,
+  );
+  walk.transportLength = transportLength(packet);
   walk.rule = RULE_NONE;
   walk.decider = RULE_NONE;
+}
+
+// A text capture has no headers: they are taken to be whole.
+function transportLength(packet: Packet): u32 {
+  if (packet.network == 0 || packet.transport == 0) return 0xffffffff;
+  const before = packet.transport - packet.network;
+  return packet.ipLength > before ? packet.ipLength - before : 0;
 }

@@ -81,7 +81,7 @@ function holds(
         ) !== match.invert
       );
     case "conntrack":
-      return match.states.includes("NEW") !== match.invert;
+      return (match.states?.includes("NEW") ?? true) !== match.invert;
     case "mark":
       return ((mark & match.mask) >>> 0 === match.value >>> 0) !== match.invert;
     case "set": {

@@ -55,6 +55,18 @@ export type DiagnosticCode =
   | "ADDRESS_CONFLICT"
   | "NO_POLICIES"
   | "NO_ENDPOINTS"
+  // a node's dumps
+  | "BAD_DUMP"
+  | "TRUNCATED_DUMP"
+  | "INCOMPLETE_DUMP"
+  | "BAD_RULE"
+  | "UNKNOWN_CHAIN"
+  | "CHAIN_LOOP"
+  | "UNKNOWN_SET"
+  | "BAD_SET"
+  | "BAD_ROUTE"
+  | "UNSUPPORTED_MATCH"
+  | "FOREIGN_DATAPLANE"
   // tables
   | "UNSUPPORTED_FEATURE";
 

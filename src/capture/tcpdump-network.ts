@@ -6,7 +6,7 @@ import type { Family } from "../net/address.ts";
 import { parseEndpoint, splitName, type Endpoint } from "./tcpdump-endpoint.ts";
 import { skipBlanks } from "./tcpdump-line.ts";
 import type { TextPacket } from "./tcpdump-packet.ts";
-import { portOf } from "./tcpdump-service.ts";
+import { servicePort } from "../net/service.ts";
 import { isIcmpError } from "./tcpdump-icmp.ts";
 import { isUdpPayload, parseTransport, protocolOf } from "./tcpdump-transport.ts";
 import { matchAt, numberIn, type Words } from "./tcpdump-words.ts";
@@ -228,7 +228,7 @@ function settleEnds(src: Endpoint, dst: Endpoint, words: Words, packet: TextPack
 function endsInPorts(src: Endpoint, dst: Endpoint): boolean {
   return [src, dst].every((end) => {
     const label = splitName(end)?.port;
-    return !end.certain && label !== undefined && portOf(label) !== undefined;
+    return !end.certain && label !== undefined && servicePort(label) !== undefined;
   });
 }
 
@@ -240,10 +240,11 @@ function hasPorts(words: Words, packet: TextPacket): boolean {
 }
 
 function setPorts(sport: string, dport: string, packet: TextPacket): void {
-  packet.sport = portOf(sport);
-  packet.dport = portOf(dport);
+  packet.sport = servicePort(sport);
+  packet.dport = servicePort(dport);
   for (const label of [sport, dport]) {
     // Numbers that are no port stand for RPC transactions; they name no service.
-    if (portOf(label) === undefined && !/^(?:0x|\d)/.test(label)) packet.unknownService = label;
+    if (servicePort(label) === undefined && !/^(?:0x|\d)/.test(label))
+      packet.unknownService = label;
   }
 }

@@ -12,6 +12,7 @@ import type { Backend, PayloadWriter } from "../match/extension.ts";
 import type { Family } from "../net/address.ts";
 import { packTarget, targetId } from "../target/index.ts";
 import type { Target } from "../target/index.ts";
+import { findCycle } from "../tables/loops.ts";
 import type { Chain, IpSet, RuleOrigin, Ruleset } from "../tables/model.ts";
 import type { MatcherExports } from "./exports.ts";
 import { BACKENDS, HOOKS, TABLES } from "./numbers.ts";
@@ -41,7 +42,7 @@ export function packRulesets(exports: MatcherExports, rulesets: readonly Ruleset
     refs.push({ ...ref, number: chain.rules.length + 1, rule: undefined });
   }
   const firstByChain = new Map(placed.map((chain) => [chainKey(chain), chain.first]));
-  refuseLoops(placed);
+  for (const { tables } of rulesets) for (const { chains } of tables) refuseCycle(chains);
   const records = exports.allocate(refs.length * layout.RULE_SIZE);
   const matches = packMatches(exports, refs, setNumbers);
   const view = new DataView(exports.memory.buffer);
@@ -144,7 +145,7 @@ function chainKey(place: {
 
 /** Gives every set a number and fills its table. */
 function packSets(exports: MatcherExports, rulesets: readonly Ruleset[]): Map<string, number> {
-  const sets = rulesets.flatMap((ruleset) => ruleset.sets);
+  const sets = [...new Set(rulesets.flatMap((ruleset) => ruleset.sets))];
   const tables = sets.map((set) => packSet(exports, set));
   const array = exports.allocate(4 * Math.max(1, sets.length));
   const view = new DataView(exports.memory.buffer);
@@ -297,29 +298,8 @@ function endTarget(chain: Chain): number {
   return chain.policy === "ACCEPT" ? layout.TARGET_POLICY_ACCEPT : layout.TARGET_POLICY_DROP;
 }
 
-/** > Loops between chains are refused when loaded. Source: Linux, mark_source_chains(). */
-function refuseLoops(placed: readonly PlacedChain[]): void {
-  const chainByKey = new Map(placed.map((place) => [chainKey(place), place]));
-  const done = new Set<PlacedChain>();
-  for (const start of placed) {
-    const stack: { place: PlacedChain; next: number }[] = [{ place: start, next: 0 }];
-    const open = new Set<PlacedChain>([start]);
-    for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
-      const rule = done.has(top.place) ? undefined : top.place.chain.rules[top.next];
-      top.next += 1;
-      if (rule === undefined) {
-        done.add(top.place);
-        open.delete(top.place);
-        stack.pop();
-      } else if (rule.target?.kind === "JUMP" || rule.target?.kind === "GOTO") {
-        const callee = chainByKey.get(
-          chainKey({ ...top.place, chain: { name: rule.target.chain } }),
-        );
-        if (callee === undefined) continue;
-        if (open.has(callee)) throw new Error(`bug: chains loop at ${callee.chain.name}`);
-        open.add(callee);
-        stack.push({ place: callee, next: 0 });
-      }
-    }
-  }
+/** Whoever makes tables tells people of loops; here one would be walked for ever. */
+function refuseCycle(chains: readonly Chain[]): void {
+  const cycle = findCycle(chains);
+  if (cycle !== undefined) throw new Error(`bug: chains loop at ${cycle[0]?.chain ?? ""}`);
 }

@@ -1,10 +1,12 @@
 /** `-m comment`: says something to people; always true. */
 import { MATCH_COMMENT } from "../../assembly/layout.ts";
+import { RuleError } from "./extension.ts";
 import type { MatchExtension } from "./extension.ts";
+import { needUse, quoteWord, refuseInvert, wordOf } from "./words.ts";
 
 export interface CommentMatch {
   readonly kind: "comment";
-  /** At most 255 characters of those that need no escape. */
+  /** At most 255 bytes. */
   readonly text: string;
 }
 
@@ -12,8 +14,22 @@ export interface CommentMatch {
 export const commentMatch: MatchExtension<CommentMatch> = {
   kind: "comment",
   id: MATCH_COMMENT,
-  modules: [],
-  render: (match) => `-m comment --comment ${quote(match.text)}`,
+  modules: [
+    {
+      name: "comment",
+      options: { "--comment": 1 },
+      parse(options) {
+        const use = needUse(options, "--comment");
+        refuseInvert(use);
+        const text = wordOf(use);
+        if (new TextEncoder().encode(text).length > LONGEST_COMMENT) {
+          throw new RuleError(`a comment has at most ${LONGEST_COMMENT} bytes`, use);
+        }
+        return { kind: "comment", text };
+      },
+    },
+  ],
+  render: (match) => `-m comment --comment ${quoteWord(match.text)}`,
   pack: () => undefined,
 };
 
@@ -28,9 +44,3 @@ export function makeComment(text: string): CommentMatch {
 
 /** XT_MAX_COMMENT_LEN is 256, the NUL included. */
 const LONGEST_COMMENT = 255;
-
-/** Source: libxtables, xtables_save_string. */
-function quote(text: string): string {
-  if (/^[A-Za-z0-9_-]+$/.test(text)) return text;
-  return `"${text.replace(/["\\']/g, "\\$&")}"`;
-}

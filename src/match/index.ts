@@ -1,5 +1,27 @@
 /** The registry of match extensions, and the union of what they match. */
 import type { Family } from "../net/address.ts";
+import { connmarkMatch } from "./connmark.ts";
+import type { ConnmarkMatch } from "./connmark.ts";
+import { dscpMatch } from "./dscp.ts";
+import type { DscpMatch } from "./dscp.ts";
+import { fragmentMatch } from "./fragment.ts";
+import type { FragmentMatch } from "./fragment.ts";
+import { iprangeMatch } from "./iprange.ts";
+import type { IprangeMatch } from "./iprange.ts";
+import { lengthMatch } from "./length.ts";
+import type { LengthMatch } from "./length.ts";
+import { macMatch } from "./mac.ts";
+import type { MacMatch } from "./mac.ts";
+import { pkttypeMatch } from "./pkttype.ts";
+import type { PkttypeMatch } from "./pkttype.ts";
+import { rpfilterMatch } from "./rpfilter.ts";
+import type { RpfilterMatch } from "./rpfilter.ts";
+import { stateMatch } from "./state.ts";
+import type { StateMatch } from "./state.ts";
+import { tosMatch } from "./tos.ts";
+import type { TosMatch } from "./tos.ts";
+import { ttlMatch } from "./ttl.ts";
+import type { TtlMatch } from "./ttl.ts";
 import { addressMatch } from "./address.ts";
 import type { AddressMatch } from "./address.ts";
 import { addrtypeMatch } from "./addrtype.ts";
@@ -8,7 +30,7 @@ import { commentMatch } from "./comment.ts";
 import type { CommentMatch } from "./comment.ts";
 import { conntrackMatch } from "./conntrack.ts";
 import type { ConntrackMatch } from "./conntrack.ts";
-import type { MatchExtension } from "./extension.ts";
+import type { MatchExtension, Module } from "./extension.ts";
 import { icmpMatch } from "./icmp.ts";
 import type { IcmpMatch } from "./icmp.ts";
 import { interfaceMatch } from "./interface.ts";
@@ -23,8 +45,8 @@ import { portMatch } from "./port.ts";
 import type { PortMatch } from "./port.ts";
 import { protocolMatch } from "./protocol.ts";
 import type { ProtocolMatch } from "./protocol.ts";
-import { randomMatch } from "./random.ts";
-import type { RandomMatch } from "./random.ts";
+import { nthMatch, randomMatch, statisticModule } from "./random.ts";
+import type { NthMatch, RandomMatch } from "./random.ts";
 import { setMatch } from "./set.ts";
 import type { SetMatch } from "./set.ts";
 
@@ -42,7 +64,19 @@ export type Match =
   | PortMatch
   | ProtocolMatch
   | RandomMatch
-  | SetMatch;
+  | SetMatch
+  | ConnmarkMatch
+  | DscpMatch
+  | FragmentMatch
+  | IprangeMatch
+  | LengthMatch
+  | MacMatch
+  | PkttypeMatch
+  | RpfilterMatch
+  | StateMatch
+  | TosMatch
+  | TtlMatch
+  | NthMatch;
 
 /** The one registry. Leaving a kind of `Match` out is a compile error. */
 export const MATCHES: {
@@ -61,7 +95,25 @@ export const MATCHES: {
   protocol: protocolMatch,
   random: randomMatch,
   set: setMatch,
+  connmark: connmarkMatch,
+  dscp: dscpMatch,
+  fragment: fragmentMatch,
+  iprange: iprangeMatch,
+  length: lengthMatch,
+  mac: macMatch,
+  pkttype: pkttypeMatch,
+  rpfilter: rpfilterMatch,
+  state: stateMatch,
+  tos: tosMatch,
+  ttl: ttlMatch,
+  nth: nthMatch,
 };
+
+/** Everything that `-m` can load. */
+export const MATCH_MODULES: readonly Module<Match>[] = [
+  ...Object.values(MATCHES).flatMap((extension): readonly Module<Match>[] => extension.modules),
+  statisticModule,
+];
 
 /** The extension of a match. */
 export function matchExtension(match: Match): MatchExtension<Match> {
@@ -93,10 +145,11 @@ export function orderMatches(matches: readonly Match[]): Match[] {
     .map(({ match }) => match);
 }
 
-const EXTENSION_RANK = 5;
+const EXTENSION_RANK = 6;
 
 function baseRank(match: Match): number {
   if (match.kind === "address") return match.side === "src" ? 0 : 1;
   if (match.kind === "interface") return match.side === "in" ? 2 : 3;
-  return match.kind === "protocol" ? 4 : EXTENSION_RANK;
+  if (match.kind === "protocol") return 4;
+  return match.kind === "fragment" ? 5 : EXTENSION_RANK;
 }

@@ -2,6 +2,7 @@
 import { MATCH_MARK } from "../../assembly/layout.ts";
 import { bang } from "./extension.ts";
 import type { Invertible, MatchExtension } from "./extension.ts";
+import { needUse, parseValueMask } from "./words.ts";
 
 export interface MarkMatch extends Invertible {
   readonly kind: "mark";
@@ -13,7 +14,16 @@ export interface MarkMatch extends Invertible {
 export const markMatch: MatchExtension<MarkMatch> = {
   kind: "mark",
   id: MATCH_MARK,
-  modules: [],
+  modules: [
+    {
+      name: "mark",
+      options: { "--mark": 1 },
+      parse(options) {
+        const use = needUse(options, "--mark");
+        return { kind: "mark", ...parseValueMask(use), invert: use.invert };
+      },
+    },
+  ],
   render(match) {
     const mask = match.mask >>> 0 === 0xffffffff ? "" : `/${hex(match.mask)}`;
     return `-m mark ${bang(match)}--mark ${hex(match.value)}${mask}`;

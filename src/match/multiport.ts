@@ -1,7 +1,15 @@
 /** `-m multiport`: a port is one of up to 15 slots; a range takes two. */
 import { MATCH_MULTIPORT, SIDE_DST, SIDE_EITHER, SIDE_SRC } from "../../assembly/layout.ts";
-import { bang } from "./extension.ts";
+import {
+  PROTOCOL_DCCP,
+  PROTOCOL_SCTP,
+  PROTOCOL_TCP,
+  PROTOCOL_UDP,
+  PROTOCOL_UDPLITE,
+} from "../net/protocol.ts";
+import { bang, RuleError } from "./extension.ts";
 import type { Invertible, MatchExtension } from "./extension.ts";
+import { needProtocol, parsePort, parseRange, wordOf } from "./words.ts";
 
 export interface PortRange {
   /** Inclusive; equal for one port. */
@@ -30,7 +38,44 @@ const SIDE = { src: SIDE_SRC, dst: SIDE_DST, either: SIDE_EITHER } as const;
 export const multiportMatch: MatchExtension<MultiportMatch> = {
   kind: "multiport",
   id: MATCH_MULTIPORT,
-  modules: [],
+  modules: [
+    {
+      name: "multiport",
+      options: {
+        "--sports": 1,
+        "--source-ports": 1,
+        "--dports": 1,
+        "--destination-ports": 1,
+        "--ports": 1,
+      },
+      parse(options, context) {
+        needProtocol(
+          context,
+          "tcp, udp, udplite, sctp or dccp",
+          PROTOCOL_TCP,
+          PROTOCOL_UDP,
+          PROTOCOL_UDPLITE,
+          PROTOCOL_SCTP,
+          PROTOCOL_DCCP,
+        );
+        const [use, second] = options;
+        if (use === undefined) throw new RuleError("expected --sports, --dports or --ports", use);
+        if (second !== undefined) throw new RuleError("one of its options only", second);
+        const ports = wordOf(use)
+          .split(",")
+          .map((text) => parseRange(text, use, { max: 0xffff }, (end) => parsePort(end, use)));
+        if (ports.reduce((sum, range) => sum + portSlots(range), 0) > MULTIPORT_SLOTS) {
+          throw new RuleError(`at most ${MULTIPORT_SLOTS} ports; a range counts as two`, use);
+        }
+        const side = use.name.startsWith("--s")
+          ? "src"
+          : use.name.startsWith("--d")
+            ? "dst"
+            : "either";
+        return { kind: "multiport", side, ports, invert: use.invert };
+      },
+    },
+  ],
   render(match) {
     const ports = match.ports.map(formatPortRange).join(",");
     return `-m multiport ${bang(match)}${OPTION[match.side]} ${ports}`;

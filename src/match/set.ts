@@ -1,7 +1,9 @@
 /** `-m set --match-set`: fields of the packet are a member of an ipset. */
 import { MATCH_SET, SIDE_DST, SIDE_SRC } from "../../assembly/layout.ts";
 import { bang } from "./extension.ts";
-import type { Invertible, MatchExtension } from "./extension.ts";
+import { RuleError } from "./extension.ts";
+import type { Invertible, MatchExtension, OptionUse } from "./extension.ts";
+import { needUse } from "./words.ts";
 
 export interface SetMatch extends Invertible {
   readonly kind: "set";
@@ -10,19 +12,43 @@ export interface SetMatch extends Invertible {
   readonly flags: readonly ("src" | "dst")[];
 }
 
-const MOST_FLAGS = 3;
+/** Dimensions of a set at most. */
+const PACKED_FLAGS = 3;
+/** > IPSET_DIM_MAX: more flags than a set has dimensions are ignored. */
+const MOST_FLAGS = 6;
+
+/** `src,dst`: one packet field for each dimension of the set. */
+export function parseSetFlags(text: string, use: OptionUse): ("src" | "dst")[] {
+  const flags = text.split(",").map((flag) => {
+    if (flag !== "src" && flag !== "dst") {
+      throw new RuleError(`${use.name} ${text}: expected src or dst`, use);
+    }
+    return flag;
+  });
+  if (flags.length > MOST_FLAGS) throw new RuleError(`at most ${MOST_FLAGS} directions`, use);
+  return flags;
+}
 
 /** `-m set [!] --match-set NAME src|dst[,src|dst]`. */
 export const setMatch: MatchExtension<SetMatch> = {
   kind: "set",
   id: MATCH_SET,
-  modules: [],
+  modules: [
+    {
+      name: "set",
+      options: { "--match-set": 2, "--set": 2 },
+      parse(options) {
+        const use = needUse(options, "--match-set", "--set");
+        const [set = "", flags = ""] = use.words;
+        return { kind: "set", set, flags: parseSetFlags(flags, use), invert: use.invert };
+      },
+    },
+  ],
   render: (match) => `-m set ${bang(match)}--match-set ${match.set} ${match.flags.join(",")}`,
   pack(match, writer) {
-    if (match.flags.length > MOST_FLAGS) throw new Error(`bug: too many flags for ${match.set}`);
     writer.u32(writer.setId(match.set));
     writer.u8(match.flags.length);
-    for (let at = 0; at < MOST_FLAGS; at++) {
+    for (let at = 0; at < PACKED_FLAGS; at++) {
       writer.u8(match.flags[at] === "dst" ? SIDE_DST : SIDE_SRC);
     }
   },

@@ -8,6 +8,8 @@ export const PROTOCOL_TCP = 6;
 export const PROTOCOL_UDP = 17;
 export const PROTOCOL_ICMPV6 = 58;
 export const PROTOCOL_SCTP = 132;
+export const PROTOCOL_DCCP = 33;
+export const PROTOCOL_UDPLITE = 136;
 
 const NAMES: readonly (readonly [number: number, name: string])[] = [
   [1, "icmp"],

@@ -4,6 +4,7 @@
  */
 import { makeComment } from "../match/comment.ts";
 import { orderMatches } from "../match/index.ts";
+import type { CtState } from "../match/conntrack.ts";
 import type { Match } from "../match/index.ts";
 import type { Target } from "../target/index.ts";
 import type { Rule, RuleOrigin } from "./model.ts";
@@ -90,6 +91,6 @@ export function interfaceBegins(side: "in" | "out", name: string): Match {
 }
 
 /** `--ctstate`. */
-export function stateIs(...states: Extract<Match, { kind: "conntrack" }>["states"]): Match {
+export function stateIs(...states: readonly CtState[]): Match {
   return { kind: "conntrack", states, invert: false };
 }

@@ -6,8 +6,24 @@ import {
   TARGET_JUMP,
   TARGET_RETURN,
 } from "../../assembly/layout.ts";
-import type { PayloadWriter } from "../match/extension.ts";
+import type { Module, PayloadWriter } from "../match/extension.ts";
 import type { Family } from "../net/address.ts";
+import { connmarkTarget } from "./connmark.ts";
+import type { ConnmarkTarget } from "./connmark.ts";
+import { ctTarget } from "./ct.ts";
+import type { CtTarget } from "./ct.ts";
+import { logTarget } from "./log.ts";
+import type { LogTarget } from "./log.ts";
+import { netmapTarget } from "./netmap.ts";
+import type { NetmapTarget } from "./netmap.ts";
+import { nfqueueTarget } from "./nfqueue.ts";
+import type { NfqueueTarget } from "./nfqueue.ts";
+import { redirectTarget } from "./redirect.ts";
+import type { RedirectTarget } from "./redirect.ts";
+import { snatTarget } from "./snat.ts";
+import type { SnatTarget } from "./snat.ts";
+import { tosTarget, ttlTarget } from "./header.ts";
+import type { TosTarget, TtlTarget } from "./header.ts";
 import { dnatTarget } from "./dnat.ts";
 import type { DnatTarget } from "./dnat.ts";
 import type { TargetExtension } from "./extension.ts";
@@ -30,7 +46,20 @@ export type PlainTarget =
 
 /** Targets that an extension implements. */
 export type ExtensionTarget =
-  DnatTarget | MarkTarget | MasqueradeTarget | OpaqueTarget | RejectTarget;
+  | ConnmarkTarget
+  | CtTarget
+  | DnatTarget
+  | LogTarget
+  | MarkTarget
+  | MasqueradeTarget
+  | NetmapTarget
+  | NfqueueTarget
+  | OpaqueTarget
+  | RedirectTarget
+  | RejectTarget
+  | SnatTarget
+  | TosTarget
+  | TtlTarget;
 
 export type Target = PlainTarget | ExtensionTarget;
 
@@ -43,7 +72,21 @@ export const TARGETS: {
   MASQUERADE: masqueradeTarget,
   opaque: opaqueTarget,
   REJECT: rejectTarget,
+  CONNMARK: connmarkTarget,
+  CT: ctTarget,
+  LOG: logTarget,
+  NETMAP: netmapTarget,
+  NFQUEUE: nfqueueTarget,
+  REDIRECT: redirectTarget,
+  SNAT: snatTarget,
+  TOS: tosTarget,
+  TTL: ttlTarget,
 };
+
+/** Every extension that `-j` can name. */
+export const TARGET_MODULES: readonly Module<ExtensionTarget>[] = Object.values(TARGETS).flatMap(
+  (extension): readonly Module<ExtensionTarget>[] => extension.modules,
+);
 
 /** The words iptables-save prints for a target: `-j ACCEPT`. */
 export function renderTarget(target: Target, family: Family): string {

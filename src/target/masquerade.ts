@@ -1,7 +1,15 @@
 /** `-j MASQUERADE`: a connection's source becomes the out-interface's address. */
 import { TARGET_MASQUERADE } from "../../assembly/layout.ts";
+import { refuseInvert, useOf, wordOf } from "../match/words.ts";
 import type { TargetExtension } from "./extension.ts";
-import { formatNatFlags, formatNatPorts, packNatRange } from "./nat-range.ts";
+import {
+  formatNatFlags,
+  formatNatPorts,
+  needNatChain,
+  packNatRange,
+  parseNatFlags,
+  parseNatPorts,
+} from "./nat-range.ts";
 import type { NatRange } from "./nat-range.ts";
 
 export interface MasqueradeTarget {
@@ -14,7 +22,22 @@ export interface MasqueradeTarget {
 export const masqueradeTarget: TargetExtension<MasqueradeTarget> = {
   kind: "MASQUERADE",
   id: TARGET_MASQUERADE,
-  modules: [],
+  modules: [
+    {
+      name: "MASQUERADE",
+      options: { "--to-ports": 1, "--random": 0, "--random-fully": 0 },
+      parse(options, context) {
+        needNatChain(context, "POSTROUTING");
+        const use = useOf(options, "--to-ports");
+        refuseInvert(use);
+        const ports = use === undefined ? undefined : parseNatPorts(wordOf(use), use, context, "-");
+        return {
+          kind: "MASQUERADE",
+          range: { addresses: undefined, ports, ...parseNatFlags(options) },
+        };
+      },
+    },
+  ],
   render({ range }) {
     const ports = range.ports === undefined ? "" : ` --to-ports ${formatNatPorts(range.ports)}`;
     return `-j MASQUERADE${ports}${formatNatFlags(range)}`;

@@ -6,9 +6,18 @@ import {
   NAT_PORTS,
   NAT_RANDOM,
 } from "../../assembly/layout.ts";
-import type { PayloadWriter } from "../match/extension.ts";
+import { RuleError } from "../match/extension.ts";
+import type { OptionUse, PayloadWriter, RuleContext } from "../match/extension.ts";
+import { parseNumber, parsePort, parseRuleAddress, refuseInvert, useOf } from "../match/words.ts";
 import { formatAddress } from "../net/address.ts";
-import type { Address } from "../net/address.ts";
+import type { Address, Family } from "../net/address.ts";
+import {
+  PROTOCOL_DCCP,
+  PROTOCOL_SCTP,
+  PROTOCOL_TCP,
+  PROTOCOL_UDP,
+  PROTOCOL_UDPLITE,
+} from "../net/protocol.ts";
 
 export interface NatRange {
   /** Undefined: the address stays. Inclusive; equal for one address. */
@@ -87,4 +96,119 @@ export function packNatRange(range: NatRange, writer: PayloadWriter): void {
       (ports?.base === undefined ? 0 : NAT_PORT_OFFSET),
   );
   writer.u8(0);
+}
+
+/** The options that say how to choose, and their words. */
+export const NAT_FLAG_OPTIONS = { "--random": 0, "--random-fully": 0, "--persistent": 0 } as const;
+
+/** Reads `--random`, `--random-fully` and `--persistent`. */
+export function parseNatFlags(
+  options: readonly OptionUse[],
+): Pick<NatRange, "random" | "persistent"> {
+  const random = useOf(options, "--random");
+  const fully = useOf(options, "--random-fully");
+  const persistent = useOf(options, "--persistent");
+  refuseInvert(random, fully, persistent);
+  return {
+    random: fully !== undefined ? "fully" : random !== undefined ? "random" : "no",
+    persistent: persistent !== undefined,
+  };
+}
+
+/** `ADDRESS[-ADDRESS][:PORT[-PORT[/BASE]]]`, brackets around IPv6 addresses where ports follow. */
+export function parseNatRange(
+  text: string,
+  use: OptionUse,
+  context: RuleContext,
+): Pick<NatRange, "addresses" | "ports"> {
+  const { family } = context;
+  const { hosts, ports } = splitPorts(text, use, family);
+  return {
+    addresses: hosts === "" ? undefined : parseHosts(hosts, use, family),
+    ports: ports === undefined ? undefined : parseNatPorts(ports, use, context, "-"),
+  };
+}
+
+/** `PORT`, `PORT-PORT`, `PORT-PORT/BASE`; the rule needs a protocol with ports. */
+export function parseNatPorts(
+  text: string,
+  use: OptionUse,
+  { protocol }: RuleContext,
+  separator: string,
+): NatPorts {
+  if (protocol === undefined || protocol.invert || !WITH_PORTS.has(protocol.number)) {
+    throw new RuleError(`${use.name}: ports need -p tcp, udp, udplite, sctp or dccp`, use);
+  }
+  const [range = "", baseText, ...rest] = text.split("/");
+  // > A service name may have a dash of its own.
+  const whole = /^\d+(-\d+)?$/.test(range) ? undefined : namedPort(range, use);
+  const [low = "", high, ...more] = whole === undefined ? range.split(separator) : [`${whole}`];
+  if (rest.length > 0 || more.length > 0)
+    throw new RuleError(`${use.name} ${text}: expected PORT-PORT`, use);
+  const first = parsePort(low, use);
+  const last = high === undefined ? first : parsePort(high, use);
+  if (last < first) throw new RuleError(`${use.name} ${text}: the end is below the start`, use);
+  const base =
+    baseText === undefined
+      ? undefined
+      : (namedPort(baseText, use) ?? parseNumber(baseText, use, 0xffff, 1));
+  if (base === 0) throw new RuleError(`${use.name} ${text}: the base port is zero`, use);
+  return { first, last, base };
+}
+
+const WITH_PORTS: ReadonlySet<number> = new Set([
+  PROTOCOL_TCP,
+  PROTOCOL_UDP,
+  PROTOCOL_UDPLITE,
+  PROTOCOL_SCTP,
+  PROTOCOL_DCCP,
+]);
+
+function namedPort(text: string, use: OptionUse): number | undefined {
+  if (/^\d/.test(text)) return undefined;
+  try {
+    return parsePort(text, use);
+  } catch {
+    return undefined;
+  }
+}
+
+function splitPorts(
+  text: string,
+  use: OptionUse,
+  family: Family,
+): { hosts: string; ports: string | undefined } {
+  if (family === 4) {
+    const colon = text.indexOf(":");
+    if (colon < 0) return { hosts: text, ports: undefined };
+    return { hosts: text.slice(0, colon), ports: text.slice(colon + 1) };
+  }
+  if (!text.startsWith("[")) {
+    if (text.startsWith(":") && !text.startsWith("::")) return { hosts: "", ports: text.slice(1) };
+    return { hosts: text, ports: undefined };
+  }
+  const end = text.indexOf("]");
+  const rest = text.slice(end + 1);
+  if (end < 0 || (rest !== "" && !rest.startsWith(":"))) {
+    throw new RuleError(`${use.name} ${text}: expected [ADDRESS]:PORT`, use);
+  }
+  return { hosts: text.slice(1, end), ports: rest === "" ? undefined : rest.slice(1) };
+}
+
+function parseHosts(text: string, use: OptionUse, family: Family): NatRange["addresses"] {
+  const [low = "", high, ...rest] = text.split("-");
+  if (rest.length > 0) throw new RuleError(`${use.name} ${text}: expected ADDRESS-ADDRESS`, use);
+  const first = parseRuleAddress(low, use, family);
+  return { first, last: high === undefined ? first : parseRuleAddress(high, use, family) };
+}
+
+/** Refuses a NAT target outside the chains where the kernel takes it. */
+export function needNatChain(context: RuleContext, ...chains: string[]): void {
+  const builtIn = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"].includes(
+    context.chain,
+  );
+  if (context.table !== "nat") throw new RuleError("it can stand in table nat only", undefined);
+  if (builtIn && !chains.includes(context.chain)) {
+    throw new RuleError(`it cannot stand in ${context.chain}`, undefined);
+  }
 }

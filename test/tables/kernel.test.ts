@@ -103,8 +103,22 @@ function everything(family: Family): Ruleset {
     ...both((invert) => [{ kind: "set", set: `ports${family}`, flags: ["dst", "dst"], invert }]),
     ...both((invert) => [icmp, { kind: "icmp", family, type: 8, code: undefined, invert }]),
     ...both((invert) => [icmp, { kind: "icmp", family, type: 3, code: 4, invert }]),
-    ...both((invert) => [{ kind: "addrtype", side: "dst", type: "LOCAL", invert }]),
-    ...both((invert) => [{ kind: "addrtype", side: "src", type: "LOCAL", invert }]),
+    ...both((invert) => [
+      {
+        kind: "addrtype",
+        source: undefined,
+        destination: { types: ["LOCAL"], invert },
+        limit: undefined,
+      },
+    ]),
+    ...both((invert) => [
+      {
+        kind: "addrtype",
+        source: { types: ["LOCAL"], invert },
+        destination: undefined,
+        limit: undefined,
+      },
+    ]),
     ...[1, 0.5, 0.3333333333, 0.25, 0.0001].flatMap((probability) =>
       both((invert) => [{ kind: "random", probability, invert }]),
     ),

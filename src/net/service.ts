@@ -143,7 +143,7 @@ const portByName = new Map(
 );
 
 /** The port that a label stands for, a number or a service name; undefined when nobody knows it. */
-export function portOf(label: string): number | undefined {
+export function servicePort(label: string): number | undefined {
   if (/^\d{1,5}$/.test(label)) {
     const port = Number(label);
     return port <= 0xffff ? port : undefined;

@@ -1,0 +1,145 @@
+// Conditions on the connection: `-m conntrack`, `-m state`, `-m connmark`.
+// Source: Linux, xt_conntrack.c, xt_state.c, xt_connmark.c; kernel lab.
+import { now, SECOND } from "../entry-life";
+import { Entry, entryAt, ENTRY_ASSURED, ENTRY_SEEN_REPLY } from "../flow-table";
+import { ask } from "../fork";
+import {
+  CONNTRACK_ADDRESSES,
+  CONNTRACK_DIRECTION,
+  CONNTRACK_EXPIRE,
+  CONNTRACK_PORTS,
+  CONNTRACK_PROTOCOL,
+  CONNTRACK_SIDE_SIZE,
+  CONNTRACK_STATE,
+  CONNTRACK_STATUS,
+  CT_INVALID,
+  CT_UNTRACKED,
+  MATCH_HEADER_SIZE,
+  REASON_STATE,
+  STATUS_ASSURED,
+  STATUS_CONFIRMED,
+  STATUS_SEEN_REPLY,
+} from "../layout";
+import { hasPorts } from "../match";
+import { DIRECTION_REPLY, ENTRY_NONE, tracking } from "../tracking";
+import { Walk, walk } from "../walk";
+import { isMasked } from "./address";
+
+const PAYLOAD: usize = MATCH_HEADER_SIZE;
+const SIDES: usize = PAYLOAD + 20;
+
+/** `--ctstate` and whatever else is asked; without a connection only the state counts. */
+export function matchConntrack(match: usize, rule: i32): bool {
+  const wanted: u32 = load<u8>(match, PAYLOAD);
+  const inverted: u32 = load<u8>(match, PAYLOAD + 1);
+  if ((wanted & CONNTRACK_STATE) != 0) {
+    const found = (walk.ctState & load<u8>(match, PAYLOAD + 2)) != 0;
+    if (found == ((inverted & CONNTRACK_STATE) != 0)) return false;
+  }
+  if ((wanted & ~(<u32>CONNTRACK_STATE)) == 0) return true;
+  if ((walk.ctState & (CT_INVALID | CT_UNTRACKED)) != 0) return (wanted & CONNTRACK_STATE) != 0;
+  if ((wanted & CONNTRACK_DIRECTION) != 0) {
+    const reply = tracking.direction == DIRECTION_REPLY;
+    if (reply != (load<u8>(match, PAYLOAD + 5) != 0)) return false;
+  }
+  if ((wanted & CONNTRACK_PROTOCOL) != 0) {
+    const found = connectionProtocol() == load<u8>(match, PAYLOAD + 3);
+    if (found == ((inverted & CONNTRACK_PROTOCOL) != 0)) return false;
+  }
+  if ((wanted & CONNTRACK_ADDRESSES) != 0 && !addressesHold(match)) return false;
+  if ((wanted & CONNTRACK_PORTS) != 0 && !portsHold(match)) return false;
+  if ((wanted & CONNTRACK_STATUS) != 0) {
+    const bits: u32 = load<u8>(match, PAYLOAD + 4);
+    const status = statusBits();
+    const found = bits == 0 ? status == 0 : (status & bits) != 0;
+    if (found == ((inverted & CONNTRACK_STATUS) != 0)) return false;
+  }
+  if ((wanted & CONNTRACK_EXPIRE) == 0) return true;
+  const left = secondsLeft();
+  const found = left >= load<u32>(match, PAYLOAD + 12) && left <= load<u32>(match, PAYLOAD + 16);
+  return found != ((inverted & CONNTRACK_EXPIRE) != 0);
+}
+
+/** > No connection: never, negated or not. */
+export function matchConnmark(match: usize, rule: i32, invert: bool): bool {
+  if ((walk.ctState & (CT_INVALID | CT_UNTRACKED)) != 0) return false;
+  if (tracking.entry != ENTRY_NONE && entryAt(tracking.entry).markDoubted != 0) {
+    return ask(((<u64>1) << 57) | tracking.entry, REASON_STATE, rule);
+  }
+  return (
+    ((walk.connectionMark & load<u32>(match, PAYLOAD + 4)) == load<u32>(match, PAYLOAD)) != invert
+  );
+}
+
+function addressesHold(match: usize): bool {
+  const sides: u32 = load<u8>(match, PAYLOAD + 6);
+  const inverted: u32 = load<u8>(match, PAYLOAD + 7);
+  for (let side: u32 = 0; side < 4; side++) {
+    if ((sides & (1 << side)) == 0) continue;
+    const at = match + SIDES + <usize>side * CONNTRACK_SIDE_SIZE;
+    const found = isMasked(connectionAddress(side), at, at + 16);
+    if (found == ((inverted & (1 << side)) != 0)) return false;
+  }
+  return true;
+}
+
+function portsHold(match: usize): bool {
+  const sides: u32 = load<u8>(match, PAYLOAD + 8);
+  const inverted: u32 = load<u8>(match, PAYLOAD + 9);
+  for (let side: u32 = 0; side < 4; side++) {
+    if ((sides & (1 << side)) == 0) continue;
+    const at = match + SIDES + <usize>side * CONNTRACK_SIDE_SIZE;
+    const port = connectionPort(side);
+    const found = port >= load<u16>(at, 32) && port <= load<u16>(at, 34);
+    if (found == ((inverted & (1 << side)) != 0)) return false;
+  }
+  return true;
+}
+
+// Four words of a side: original source and destination, reply source and destination. A connection
+// that is just being made has its packet's, and what nat has made of them.
+function connectionAddress(side: u32): usize {
+  if (tracking.entry == ENTRY_NONE) {
+    if (side == 0) return changetype<usize>(walk) + offsetof<Walk>("firstSrc0");
+    if (side == 1) return changetype<usize>(walk) + offsetof<Walk>("firstDst0");
+    if (side == 2) return changetype<usize>(walk) + offsetof<Walk>("dst0");
+    return changetype<usize>(walk) + offsetof<Walk>("newSrc0");
+  }
+  const entry = changetype<usize>(entryAt(tracking.entry));
+  if (side == 0) return entry + offsetof<Entry>("src0");
+  if (side == 1) return entry + offsetof<Entry>("dst0");
+  return entry + (side == 2 ? offsetof<Entry>("to0") : offsetof<Entry>("from0"));
+}
+
+function connectionPort(side: u32): u32 {
+  if (tracking.entry == ENTRY_NONE) {
+    if (!hasPorts(walk.protocol)) return 0;
+    if (side == 0) return walk.packet.sport;
+    if (side == 1) return walk.packet.dport;
+    return side == 2 ? walk.dport : walk.newSport;
+  }
+  const entry = entryAt(tracking.entry);
+  if (side == 0) return entry.sport;
+  if (side == 1) return entry.dport;
+  return side == 2 ? entry.toPort : entry.fromPort;
+}
+
+function connectionProtocol(): u32 {
+  return tracking.entry == ENTRY_NONE ? walk.protocol : entryAt(tracking.entry).protocol;
+}
+
+// > A connection is confirmed once its first packet got through the last hook.
+function statusBits(): u32 {
+  if (tracking.entry == ENTRY_NONE) return 0;
+  const flags = entryAt(tracking.entry).flags;
+  let bits: u32 = STATUS_CONFIRMED;
+  if ((flags & ENTRY_SEEN_REPLY) != 0) bits |= STATUS_SEEN_REPLY;
+  if ((flags & ENTRY_ASSURED) != 0) bits |= STATUS_ASSURED;
+  return bits;
+}
+
+function secondsLeft(): u32 {
+  if (tracking.entry == ENTRY_NONE) return 0;
+  const deadline = entryAt(tracking.entry).deadline;
+  return deadline <= now() ? 0 : <u32>((deadline - now()) / SECOND);
+}

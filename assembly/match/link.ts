@@ -1,0 +1,44 @@
+// Conditions on the frame around the packet: `-m mac` and `-m pkttype`.
+import { inInterfaceFor } from "../arrival";
+import { ask } from "../fork";
+import {
+  LINK_ETHERNET,
+  MATCH_HEADER_SIZE,
+  PKTTYPE_BROADCAST,
+  PKTTYPE_MULTICAST,
+  PKTTYPE_UNICAST,
+  REASON_NO_MAC,
+} from "../layout";
+import { hasMac, isLoopback } from "../node-interface";
+import { walk } from "../walk";
+
+const PAYLOAD: usize = MATCH_HEADER_SIZE;
+
+/** > False, negated or not, where the packet came by no Ethernet interface. */
+export function matchMac(match: usize, rule: i32, invert: bool): bool {
+  if (walk.generated) return false;
+  const number = inInterfaceFor(rule);
+  if (isLoopback(number) || (number != 0 && !hasMac(number))) return false;
+  if (walk.packet.linkType != LINK_ETHERNET) return ask(<u64>match, REASON_NO_MAC, rule);
+  const found =
+    load<u32>(match, PAYLOAD) == walk.packet.srcMac &&
+    load<u16>(match, PAYLOAD + 4) == walk.packet.srcMacTail;
+  return found != invert;
+}
+
+/** > Looped packets are told apart by their destination address. Source: Linux, xt_pkttype.c. */
+export function matchPkttype(match: usize, rule: i32): bool {
+  const wanted: u32 = load<u8>(match, PAYLOAD);
+  if (walk.generated) return wanted == loopedType();
+  if (walk.packet.linkType != LINK_ETHERNET) return ask(<u64>match, REASON_NO_MAC, rule);
+  const mac = walk.packet.dstMac;
+  if ((mac & 1) == 0) return wanted == PKTTYPE_UNICAST;
+  const all = mac == 0xffffffff && walk.packet.dstMacTail == 0xffff;
+  return wanted == <u32>(all ? PKTTYPE_BROADCAST : PKTTYPE_MULTICAST);
+}
+
+// > What the node sends has the type it was made with: to this host, except behind the loopback device.
+function loopedType(): u32 {
+  if (walk.family == 4) return walk.dst0 >> 28 == 0xe ? PKTTYPE_MULTICAST : PKTTYPE_UNICAST;
+  return walk.dst0 >> 24 == 0xff ? PKTTYPE_MULTICAST : PKTTYPE_UNICAST;
+}

@@ -1,0 +1,18 @@
+// TTL, HL, TOS and DSCP: fields of the IP header that later rules see changed.
+// Source: Linux, xt_HL.c, xt_DSCP.c.
+import { TTL_DECREMENT, TTL_SET } from "../layout";
+import { walk } from "../walk";
+
+/** Sets, lowers or raises the TTL; it stays within 0 and 255. */
+export function applyTtl(payload: usize): void {
+  const how: u32 = load<u8>(payload);
+  const value: u32 = load<u8>(payload, 1);
+  if (how == TTL_SET) walk.ttl = value;
+  else if (how == TTL_DECREMENT) walk.ttl = walk.ttl > value ? walk.ttl - value : 0;
+  else walk.ttl = walk.ttl + value > 255 ? 255 : walk.ttl + value;
+}
+
+/** tos = (tos & ~mask) ^ value. */
+export function applyTos(payload: usize): void {
+  walk.tos = (walk.tos & ~(<u32>load<u8>(payload, 1))) ^ load<u8>(payload);
+}

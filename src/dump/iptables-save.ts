@@ -1,0 +1,346 @@
+/**
+ * The text of iptables-save and ip6tables-save, and of files written by hand for the restore commands,
+ * to rulesets. A rule that cannot be read is an error at its line; nothing is left out.
+ */
+import type { DiagnosticCode, OnDiagnostic } from "../errors.ts";
+import type { Backend } from "../match/extension.ts";
+import type { Family } from "../net/address.ts";
+import type { Chain, Hook, IpSet, Rule, Ruleset, Table, TableName } from "../tables/model.ts";
+import { refuseLoops } from "../tables/loops.ts";
+import { RuleFault, parseRule } from "./rule.ts";
+import { splitWords } from "./words.ts";
+import type { Word } from "./words.ts";
+
+/** One file of rules. */
+export interface DumpText {
+  readonly file: string;
+  readonly text: string;
+  readonly family: Family;
+  /** Undefined: what the header of the file says. */
+  readonly backend: Backend | undefined;
+}
+
+/** Built-in chains by table, in the order the save commands print them. */
+const HOOKS: Readonly<Record<TableName, readonly Hook[]>> = {
+  raw: ["PREROUTING", "OUTPUT"],
+  mangle: ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"],
+  nat: ["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"],
+  filter: ["INPUT", "FORWARD", "OUTPUT"],
+  security: ["INPUT", "FORWARD", "OUTPUT"],
+};
+
+interface OpenChain {
+  readonly name: string;
+  policy: "ACCEPT" | "DROP" | undefined;
+  readonly rules: Rule[];
+}
+
+interface OpenTable {
+  readonly name: TableName;
+  readonly chains: Map<string, OpenChain>;
+}
+
+/** Parses one file; undefined after an error. Sets are those its rules may name. */
+export function parseIptablesSave(
+  dump: DumpText,
+  sets: readonly IpSet[],
+  onDiagnostic: OnDiagnostic,
+): Ruleset {
+  return new DumpParser(dump, sets, onDiagnostic).parse();
+}
+
+class DumpParser {
+  readonly #dump: DumpText;
+  readonly #sets: readonly IpSet[];
+  readonly #onDiagnostic: OnDiagnostic;
+  readonly #tables: OpenTable[] = [];
+  #backend: Backend;
+  #open: OpenTable | undefined;
+  #line = 0;
+
+  constructor(dump: DumpText, sets: readonly IpSet[], onDiagnostic: OnDiagnostic) {
+    this.#dump = dump;
+    this.#sets = sets;
+    this.#onDiagnostic = onDiagnostic;
+    this.#backend = dump.backend ?? detectBackend(dump.text);
+  }
+
+  parse(): Ruleset {
+    const { text, family } = this.#dump;
+    const lines = text.split(/\r?\n/);
+    this.#declareAll(lines);
+    lines.forEach((line, index) => {
+      this.#line = index + 1;
+      this.#parseLine(line);
+    });
+    if (this.#open !== undefined) {
+      this.#report("TRUNCATED_DUMP", `table ${this.#open.name} has no COMMIT: the file is cut off`);
+    }
+    if (this.#tables.length === 0 && !/^\s*#/m.test(text)) {
+      this.#line = 1;
+      this.#report("BAD_DUMP", "no table: this is not the output of iptables-save");
+    }
+    const tables = this.#tables.map(closeTable);
+    const ruleset = { family, backend: this.#backend, tables, sets: this.#sets };
+    refuseLoops(ruleset, this.#dump.file, this.#onDiagnostic);
+    this.#refuseMissingSets(ruleset);
+    return ruleset;
+  }
+
+  /** Chains may be used before the line that declares them only in what was written by hand. */
+  #declareAll(lines: readonly string[]): void {
+    let open: OpenTable | undefined;
+    for (const [index, raw] of lines.entries()) {
+      this.#line = index + 1;
+      const line = raw.trim();
+      if (line.startsWith("*")) open = this.#tableOf(line.slice(1).trim());
+      else if (line === "COMMIT") open = undefined;
+      else if (open !== undefined && line.startsWith(":")) this.#declare(open, line.slice(1));
+      else if (open !== undefined && /^-(N|-new-chain)\s/.test(line)) {
+        this.#declare(open, `${line.split(/\s+/)[1] ?? ""} -`);
+      }
+    }
+  }
+
+  #declare(table: OpenTable, text: string): void {
+    const [name = "", policy = "-"] = text.trim().split(/\s+/);
+    const column = 1;
+    const builtIn = HOOKS[table.name].some((hook) => hook === name);
+    if (!builtIn) {
+      if (name === "" || /[\s!]/.test(name) || name.startsWith("-")) {
+        this.#report("BAD_DUMP", `"${name}" cannot be a chain's name`, column);
+      }
+      if (policy !== "-") {
+        this.#report("BAD_DUMP", `user chain ${name} cannot have a policy: expected -`, column);
+      }
+      if (!table.chains.has(name)) table.chains.set(name, { name, policy: undefined, rules: [] });
+      return;
+    }
+    if (policy !== "ACCEPT" && policy !== "DROP") {
+      this.#report(
+        "BAD_DUMP",
+        `chain ${name}: the policy is ${policy}, expected ACCEPT or DROP`,
+        column,
+      );
+      return;
+    }
+    const chain = table.chains.get(name);
+    if (chain !== undefined) chain.policy = policy;
+  }
+
+  #tableOf(name: string): OpenTable | undefined {
+    const known = Object.keys(HOOKS).find((each) => each === name) as TableName | undefined;
+    if (known === undefined) {
+      this.#report(
+        "BAD_DUMP",
+        `there is no table ${name}; expected ${Object.keys(HOOKS).join(", ")}`,
+        1,
+      );
+      return undefined;
+    }
+    const before = this.#tables.find((table) => table.name === known);
+    if (before !== undefined) return before;
+    const chains = HOOKS[known].map((hook): [string, OpenChain] => [
+      hook,
+      { name: hook, policy: "ACCEPT", rules: [] },
+    ]);
+    const table = { name: known, chains: new Map(chains) };
+    this.#tables.push(table);
+    return table;
+  }
+
+  #parseLine(raw: string): void {
+    const line = raw.trimStart();
+    if (line.trim() === "") return;
+    if (line.startsWith("#")) {
+      this.#parseComment(line);
+      return;
+    }
+    if (line.startsWith("*")) {
+      const name = line.slice(1).trim();
+      if (this.#open !== undefined) {
+        this.#report("TRUNCATED_DUMP", `table ${this.#open.name} has no COMMIT`, 1);
+      }
+      this.#open = this.#tables.find((table) => table.name === name);
+      return;
+    }
+    if (line.trim() === "COMMIT") {
+      if (this.#open === undefined) this.#report("BAD_DUMP", "COMMIT without a table", 1);
+      this.#open = undefined;
+      return;
+    }
+    if (line.startsWith(":")) return;
+    const table = this.#open;
+    if (table === undefined) {
+      this.#report("BAD_DUMP", "outside of a table: expected a line like *filter first", 1);
+      return;
+    }
+    const words = splitWords(raw);
+    if (words === undefined) {
+      this.#report("BAD_DUMP", "a quote is not closed", raw.lastIndexOf('"') + 1);
+      return;
+    }
+    this.#parseCommand(table, words);
+  }
+
+  #parseComment(line: string): void {
+    if (/Warning: iptables-legacy tables present/.test(line)) {
+      this.#warn(
+        "INCOMPLETE_DUMP",
+        "the node has legacy tables, too: give the output of iptables-legacy-save as well",
+      );
+    }
+    const incompatible = /Table [`'](\w+)' is incompatible/.exec(line);
+    if (incompatible !== null) {
+      this.#report(
+        "UNSUPPORTED_FEATURE",
+        `table ${incompatible[1] ?? ""} was made by nft: iptables-save does not show it`,
+      );
+    }
+  }
+
+  #parseCommand(table: OpenTable, all: readonly Word[]): void {
+    // > With counters: [packets:bytes] in front.
+    const words = /^\[\d+:\d+\]$/.test(all[0]?.text ?? "") ? all.slice(1) : all;
+    const [command, chainWord, ...rest] = words;
+    if (command === undefined) return;
+    switch (command.text) {
+      case "-A":
+      case "--append":
+      case "-I":
+      case "--insert": {
+        if (chainWord === undefined) break;
+        const chain = this.#chainAt(table, chainWord);
+        if (chain === undefined) return;
+        const insert = command.text === "-I" || command.text === "--insert";
+        this.#addRules(table, chain, rest, insert);
+        return;
+      }
+      case "-N":
+      case "--new-chain":
+        return;
+      case "-P":
+      case "--policy": {
+        const [policy] = rest;
+        if (chainWord === undefined || policy === undefined) break;
+        this.#declare(table, `${chainWord.text} ${policy.text}`);
+        return;
+      }
+      case "-F":
+      case "--flush":
+        for (const chain of table.chains.values()) {
+          if (chainWord === undefined || chain.name === chainWord.text) chain.rules.length = 0;
+        }
+        return;
+      default:
+        break;
+    }
+    this.#report(
+      "BAD_DUMP",
+      `"${command.text}" is no line of iptables-save; expected -A CHAIN ...`,
+      command.column,
+    );
+  }
+
+  #chainAt(table: OpenTable, word: Word): OpenChain | undefined {
+    const chain = table.chains.get(word.text);
+    if (chain === undefined) {
+      this.#report("UNKNOWN_CHAIN", `table ${table.name} has no chain ${word.text}`, word.column);
+    }
+    return chain;
+  }
+
+  #addRules(table: OpenTable, chain: OpenChain, given: readonly Word[], insert: boolean): void {
+    const [numberWord] = given;
+    const numbered = insert && /^\d+$/.test(numberWord?.text ?? "");
+    const words = numbered ? given.slice(1) : given;
+    const place = { file: this.#dump.file, line: this.#line };
+    const chains = new Set(
+      [...table.chains.values()]
+        .filter(({ policy }) => policy === undefined)
+        .map(({ name }) => name),
+    );
+    const { family } = this.#dump;
+    try {
+      const parsed = parseRule(words, {
+        family,
+        backend: this.#backend,
+        table: table.name,
+        chain: chain.name,
+        chains,
+      });
+      for (const { what, name, column } of parsed[0]?.opaque ?? []) {
+        const flag = what === "match" ? "-m" : "-j";
+        this.#warn(
+          "UNSUPPORTED_MATCH",
+          `${flag} ${name} is not modelled: packets for which the rule could matter are unknown`,
+          column,
+        );
+      }
+      const rules = parsed.map(({ matches, target }): Rule => ({ matches, target, place }));
+      const at = insert ? (numbered ? Number(numberWord?.text ?? 1) - 1 : 0) : chain.rules.length;
+      if (at < 0 || at > chain.rules.length) {
+        throw new RuleFault(
+          `${chain.name} has ${chain.rules.length} rules`,
+          numberWord?.column ?? 1,
+        );
+      }
+      chain.rules.splice(at, 0, ...rules);
+    } catch (error) {
+      if (!(error instanceof RuleFault)) throw error;
+      this.#report("BAD_RULE", error.message, error.column);
+    }
+  }
+
+  #refuseMissingSets(ruleset: Ruleset): void {
+    const known = new Set(this.#sets.map(({ name }) => name));
+    for (const { rule, match } of setMatches(ruleset)) {
+      if (known.has(match.set)) continue;
+      this.#onDiagnostic({
+        severity: "error",
+        code: "UNKNOWN_SET",
+        message: `there is no set ${match.set}: give the output of ipset save with --ipset`,
+        ...(rule.place === undefined ? {} : { place: rule.place }),
+      });
+    }
+  }
+
+  #report(code: DiagnosticCode, message: string, column?: number): void {
+    this.#onDiagnostic({ severity: "error", code, message, place: this.#place(column) });
+  }
+
+  #warn(code: DiagnosticCode, message: string, column?: number): void {
+    this.#onDiagnostic({ severity: "warning", code, message, place: this.#place(column) });
+  }
+
+  #place(column: number | undefined): { file: string; line: number; column?: number } {
+    const { file } = this.#dump;
+    return column === undefined ? { file, line: this.#line } : { file, line: this.#line, column };
+  }
+}
+
+/** `# Generated by iptables-save v1.8.9 (nf_tables) on ...`; the form without a word is of old. */
+function detectBackend(text: string): Backend {
+  return /^#.*\bv[\d.]+ \(nf_tables\)/m.test(text) ? "nft" : "legacy";
+}
+
+function closeTable({ name, chains }: OpenTable): Table {
+  return {
+    name,
+    chains: [...chains.values()].map((chain): Chain => ({
+      name: chain.name,
+      policy: chain.policy,
+      rules: chain.rules,
+    })),
+  };
+}
+
+function setMatches({ tables }: Ruleset) {
+  return tables.flatMap(({ chains }) =>
+    chains.flatMap(({ rules }) =>
+      rules.flatMap((rule) =>
+        rule.matches.flatMap((match) => (match.kind === "set" ? [{ rule, match }] : [])),
+      ),
+    ),
+  );
+}
