@@ -54,7 +54,7 @@ const TABLE: readonly (readonly [match: Match, text: string, bytes: string])[] =
       dport: { first: 80, last: 80, invert: false },
     },
     "-m tcp --dport 80",
-    "0000ffff 50005000 00000600 00000000 0…",
+    "0000ffff 50005000 00000600 00000000 00000000 00000000",
   ],
   [
     {
@@ -64,7 +64,7 @@ const TABLE: readonly (readonly [match: Match, text: string, bytes: string])[] =
       dport: { first: 0, last: 65535, invert: true },
     },
     "-m udp ! --sport 1:5 ! --dport 0:65535",
-    "01000500 0000ffff 01011100 00000000 0…",
+    "01000500 0000ffff 01011100 00000000 00000000 00000000",
   ],
   [
     {
@@ -74,7 +74,7 @@ const TABLE: readonly (readonly [match: Match, text: string, bytes: string])[] =
       dport: { first: 0, last: 65535, invert: false },
     },
     "-m sctp",
-    "0000ffff 0000ffff 00008400 00000000 0…",
+    "0000ffff 0000ffff 00008400 00000000 00000000 00000000",
   ],
   [
     {
@@ -102,12 +102,12 @@ const TABLE: readonly (readonly [match: Match, text: string, bytes: string])[] =
   [
     { kind: "conntrack", states: ["ESTABLISHED", "RELATED"], invert: false },
     "-m conntrack --ctstate RELATED,ESTABLISHED",
-    "01000600 00000000 00000000 00000000 0…",
+    "01000600 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000",
   ],
   [
     { kind: "conntrack", states: ["DNAT", "INVALID"], invert: true },
     "-m conntrack ! --ctstate INVALID,DNAT",
-    "01012100 00000000 00000000 00000000 0…",
+    "01012100 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000",
   ],
   [
     { kind: "mark", value: 0x10000, mask: 0x30000, invert: false },
