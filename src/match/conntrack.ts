@@ -231,7 +231,7 @@ function readSides<T>(
     const use = useOf(options, nameOf(side));
     return use === undefined ? [] : [[side, read(use)] as const];
   });
-  return found.length === 0 ? undefined : (Object.fromEntries(found));
+  return found.length === 0 ? undefined : Object.fromEntries(found);
 }
 
 function readNames<T extends string>(use: OptionUse, known: (text: string) => text is T): T[] {

@@ -133,6 +133,8 @@ export interface Topology {
 /** One interface of a real node (`ip -j addr`). */
 export interface NodeInterface {
   readonly name: string;
+  /** By which captures of the kind SLL2 name it; undefined when not told. */
+  readonly index: number | undefined;
   /** Six bytes; undefined for interfaces without an Ethernet address. */
   readonly mac: readonly number[] | undefined;
   readonly loopback: boolean;

@@ -1,0 +1,58 @@
+/** `ip -j addr`: the node's interfaces and their addresses. */
+import type { OnDiagnostic } from "../errors.ts";
+import { parseAddress } from "../net/address.ts";
+import type { InterfaceAddress, NodeInterface } from "../tables/model.ts";
+import { numberOf, objectsOf, parseJsonArrays, stringOf } from "./json.ts";
+import type { JsonObject } from "./json.ts";
+
+/** Parses the file; what is given twice (once for each family) is joined by name. */
+export function parseAddresses(
+  text: string,
+  file: string,
+  onDiagnostic: OnDiagnostic,
+): NodeInterface[] {
+  const objects = parseJsonArrays(text, file, onDiagnostic) ?? [];
+  const byName = new Map<string, NodeInterface>();
+  for (const object of objects) {
+    const name = stringOf(object, "ifname");
+    if (name === undefined) {
+      const message = "an interface without a name: expected what ip -j addr prints";
+      onDiagnostic({ severity: "error", code: "BAD_ROUTE", message, place: { file } });
+      continue;
+    }
+    const before = byName.get(name);
+    byName.set(name, {
+      name,
+      index: numberOf(object, "ifindex") ?? before?.index,
+      mac: macOf(object) ?? before?.mac,
+      loopback: flagsOf(object).includes("LOOPBACK"),
+      addresses: [
+        ...(before?.addresses ?? []),
+        ...objectsOf(object, "addr_info").flatMap(addressOf),
+      ],
+    });
+  }
+  return [...byName.values()];
+}
+
+function flagsOf(object: JsonObject): unknown[] {
+  const flags = object["flags"];
+  return Array.isArray(flags) ? flags : [];
+}
+
+function macOf(object: JsonObject): number[] | undefined {
+  const mac = stringOf(object, "address") ?? "";
+  const ethernet = (stringOf(object, "link_type") ?? "ether") === "ether";
+  if (!ethernet || !/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(mac)) return undefined;
+  return mac.split(":").map((byte) => parseInt(byte, 16));
+}
+
+const SCOPES = ["global", "link", "host", "site"] as const;
+
+function addressOf(object: JsonObject): InterfaceAddress[] {
+  const address = parseAddress(stringOf(object, "local") ?? "");
+  if (address === undefined) return [];
+  const scope = SCOPES.find((each) => each === object["scope"]) ?? "global";
+  const bits = numberOf(object, "prefixlen") ?? (address.family === 4 ? 32 : 128);
+  return [{ address, bits, scope, secondary: object["secondary"] === true }];
+}
