@@ -99,7 +99,8 @@ export function flowJson(flow: FlowVerdict, nature: CaptureNature): Json {
 
 /** A rule's place in the tables. */
 export function ruleJson(rule: RuleRef): { readonly [key: string]: Json } {
-  return { table: rule.table, chain: rule.chain, number: rule.number };
+  const { file, line } = rule.rule?.place ?? {};
+  return { table: rule.table, chain: rule.chain, number: rule.number, file, line };
 }
 
 /** The policy a verdict points to. `rule` is null for an isolation. */

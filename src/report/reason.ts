@@ -4,6 +4,7 @@
  */
 import { formatAddress } from "../net/address.ts";
 import type { Address } from "../net/address.ts";
+import { formatPlace } from "../errors.ts";
 import type { Place } from "../errors.ts";
 import type { Judgement, RuleRef, Tuple } from "../engine/verdict.ts";
 import type { Direction, PolicyRef } from "../policy/model.ts";
@@ -226,7 +227,9 @@ function explainRule(judged: Judged): string {
   if (rule.rule === undefined) return `chain policy of ${rule.chain} in table ${rule.table}`;
   const comment = rule.rule.matches.find((match) => match.kind === "comment");
   const says = comment === undefined ? "" : `: ${comment.text}`;
-  return `rule ${rule.number} of chain ${rule.chain} in table ${rule.table}${says}`;
+  const { place } = rule.rule;
+  const where = place === undefined ? "" : ` (${formatPlace(place)})`;
+  return `rule ${rule.number} of chain ${rule.chain} in table ${rule.table}${where}${says}`;
 }
 
 function ruleText({ undecidedRule }: Judged): string {

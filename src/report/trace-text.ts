@@ -25,7 +25,9 @@ export function explanationText(explanation: Explanation, palette: Palette = PLA
   const verdict = reasons.includes(reason) ? packet.verdict : `${packet.verdict}: ${reason}`;
   const colour = packet.verdict === "drop" ? palette.red : palette.bold;
   const lines = wrapText(`${endsText(packet)}: ${verdict}`, 0).map(colour);
-  if (steps.length > 0) lines.push("", ...directionLines(directions, nearest));
+  // Without manifests there are no ends of which policies could say something.
+  const named = directions.some(({ endpoint }) => endpoint !== undefined);
+  if (steps.length > 0 && named) lines.push("", ...directionLines(directions, nearest));
   if (steps.length > 0) {
     lines.push("", palette.bold("WALK (+ matches, - does not match, ? not known)"));
     lines.push(...walkLines(steps, palette));
@@ -126,9 +128,8 @@ function enterChain(chains: readonly string[], chain: string): string[] {
 function stepText(step: TraceStep & { readonly kind: "rule" | "end" }): string {
   const { table, chain, number } = step.rule;
   if (step.kind === "end") {
-    return step.what === "return"
-      ? `. ${table}:${chain} ends: back to the chain before`
-      : `. ${table}:${chain} ends: its policy`;
+    const what = step.what === "return" ? "back to the chain before" : "the chain's policy";
+    return `. ${table}:${chain}:${step.what}:${number} ${what}`;
   }
   const sign = { matched: "+", "not-matched": "-", unknown: "?" }[step.outcome];
   const parts = [`${sign} ${table}:${chain}:rule:${number}`];
