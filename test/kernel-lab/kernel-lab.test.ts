@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from "vitest";
 
-import { buildPcap, buildPacket, timed, type PacketSpec } from "../frames.ts";
+import { buildFrame, buildPcap, buildPacket, timed, type PacketSpec } from "../frames.ts";
 import { compileObjects, judgeCapture } from "../judge.ts";
 import { judgeAttempt, podAt } from "../oracle.ts";
 import { makeRandom, randomWorld, worldObjects, type RandomWorld } from "../random-cluster.ts";
@@ -13,7 +13,9 @@ import { renderIptables } from "../../src/tables/iptables.ts";
 import { vethName } from "../../src/tables/names.ts";
 import type { PacketVerdict } from "../../src/engine/verdict.ts";
 import type { CompiledCluster } from "../../src/tables/compile.ts";
-import { haveLab, runLab, type LabPacket, type LabTask, type Sight } from "./lab.ts";
+import { startLab, type LabNode, type LabPacket } from "../../src/lab/lab.ts";
+import type { Backend } from "../../src/match/extension.ts";
+import { haveLab, numberOf } from "./have-lab.ts";
 import { arrivalOf, randomTraffic, type Draft } from "./traffic.ts";
 
 const NODE = "node-1";
@@ -26,16 +28,26 @@ interface Scene {
   readonly world: RandomWorld;
   readonly compiled: CompiledCluster;
   readonly drafts: readonly Draft[];
+  /** As they are sent; each has its position, from 1, as its number. */
   readonly packets: readonly LabPacket[];
-  readonly task: Omit<LabTask, "backend">;
+  /** The node without rules. */
+  readonly node: Omit<LabNode, "tables" | "ipsets">;
+}
+
+/** Where a packet came out. */
+interface Sight {
+  /** The interface it left by, or `local`. */
+  readonly place: string;
+  /** As it left; 0 for protocols without ports. */
+  readonly sourcePort: number;
 }
 
 describe.runIf(haveLab())("kernel lab", () => {
-  it("lets every packet through where there are no rules", () => {
-    const { task, packets } = makeScene(FIRST_SEED);
-    const { seen } = runLab({ ...task, backend: "legacy", ipsets: "", tables: { 4: "", 6: "" } });
-    const lost = packets.filter(({ number }) => !seen.has(number));
-    expect(lost.map(({ number }) => describePacket(task.packets, number))).toEqual([]);
+  it("lets every packet through where there are no rules", async () => {
+    const scene = makeScene(FIRST_SEED);
+    const seen = await runScene(scene, undefined);
+    const lost = scene.drafts.filter((_, index) => !seen.has(index + 1));
+    expect(lost.map(inWords)).toEqual([]);
   });
 
   it.each(["legacy", "nft"] as const)(
@@ -49,17 +61,17 @@ describe.runIf(haveLab())("kernel lab", () => {
       const wrong: string[] = [];
       for (let seed = FIRST_SEED; seed < FIRST_SEED + ROUNDS; seed++) {
         const scene = makeScene(seed);
-        const { seen } = runLab({ ...scene.task, backend });
-        const capture = buildPcap(timed(scene.packets.map(({ bytes }) => bytes)), LINK_TYPE_RAW);
+        const seen = await runScene(scene, backend);
+        const drawn = scene.drafts.map((draft, index) => buildPacket({ ...draft, id: index + 1 }));
+        const capture = buildPcap(timed(drawn), LINK_TYPE_RAW);
         const verdicts = await judgeCapture({ compiled: scene.compiled, capture });
         const aside = new Set<number | undefined>();
-        for (const [index, { number }] of scene.packets.entries()) {
-          const draft = scene.drafts[index]!;
+        for (const [index, draft] of scene.drafts.entries()) {
           if (aside.has(draft.flow)) {
             leftAside++;
             continue;
           }
-          const sight = seen.get(number);
+          const sight = seen.get(index + 1);
           const kernel = sight?.place ?? "drop";
           if (gotAnotherPort(draft, sight)) aside.add(draft.flow);
           if (kernel === "drop") dropped++;
@@ -115,6 +127,7 @@ describe.runIf(haveLab())("kernel lab", () => {
 });
 
 const LINK_TYPE_RAW = 101;
+const NODE_MAC = "02:00:00:00:01:00";
 
 /**
  * What the matcher leaves out by design, as the settings that make the kernel leave it out too: captures
@@ -145,35 +158,77 @@ function makeScene(seed: number): Scene {
     },
   });
   const packets = drafts.map((draft, index): LabPacket => {
-    const number = index + 1;
-    return {
-      number,
-      arrival: arrivalOf(world, draft.source, view),
-      bytes: buildPacket({ ...draft, id: number }),
-    };
+    const arrival = arrivalOf(world, draft.source, view);
+    const spec = { ...draft, id: index + 1 };
+    return arrival === "local"
+      ? { arrival: undefined, bytes: buildPacket(spec) }
+      : { arrival, bytes: buildFrame({ ...spec, destinationMac: NODE_MAC }) };
   });
   const veth = (pod: (typeof local)[number]): string =>
     vethName(pod.metadata.namespace ?? "default", pod.metadata.name);
+  const isSix = (address: string): boolean => address.includes(":");
+  const addresses = world.nodes[0]!.status!.addresses!.map(({ address }) => address).filter(
+    (address) => /[.:]/.test(address),
+  );
+  const podRoutes = local.flatMap((pod) =>
+    pod.status!.podIPs!.map(({ ip }) => ({ ip, line: `${ip} dev ${veth(pod)}` })),
+  );
+  const routesOf = (six: boolean): string[] =>
+    podRoutes.filter(({ ip }) => isSix(ip) === six).map(({ line }) => line);
   return {
     world,
     compiled,
     drafts,
     packets,
-    task: {
-      interfaces: ["eth0", ...local.map(veth)],
-      addresses: world.nodes[0]!.status!.addresses!.map(({ address }) => address).filter(
-        (address) => /[.:]/.test(address),
-      ),
-      routes: local.flatMap((pod) => pod.status!.podIPs!.map(({ ip }) => [ip, veth(pod)] as const)),
-      ipsets: renderIpsets(compiled.rulesets),
-      tables: {
-        4: renderIptables(compiled.rulesets[0]),
-        6: renderIptables(compiled.rulesets[1]),
+    node: {
+      interfaces: [
+        {
+          name: "eth0",
+          mac: NODE_MAC,
+          addresses: addresses.map((address) => `${address}/${isSix(address) ? 128 : 32}`),
+        },
+        ...local.map((pod) => ({ name: veth(pod), mac: NODE_MAC, addresses: [] })),
+      ],
+      routes: {
+        4: ["default via 169.254.1.1 dev eth0 onlink", ...routesOf(false)],
+        6: ["default via fe80::1 dev eth0 onlink", ...routesOf(true)],
       },
       sysctls: UNTRACKED,
-      packets,
     },
   };
+}
+
+/** Sends all packets through the kernel; no backend: without rules. By number; a dropped one is absent. */
+async function runScene(
+  { node, compiled, packets }: Scene,
+  backend: Backend | undefined,
+): Promise<ReadonlyMap<number, Sight>> {
+  const [four, six] = compiled.rulesets.map(renderIptables);
+  const lab = await startLab({
+    ...node,
+    ipsets: backend === undefined ? "" : renderIpsets(compiled.rulesets),
+    tables: backend === undefined ? {} : { [backend]: { 4: four ?? "", 6: six ?? "" } },
+  });
+  try {
+    const { sights } = await lab.cross(packets);
+    const seen = new Map<number, Sight>();
+    for (const { place = "local", packet } of sights) {
+      const number = numberOf(packet);
+      const before = seen.get(number);
+      if (before !== undefined) {
+        throw new Error(`packet ${number} was seen at ${before.place} and at ${place}`);
+      }
+      seen.set(number, { place, sourcePort: sourcePortOf(packet) });
+    }
+    return seen;
+  } finally {
+    await lab.close();
+  }
+}
+
+function sourcePortOf(packet: Uint8Array): number {
+  const start = packet[0]! >> 4 === 4 ? (packet[0]! & 15) * 4 : 40;
+  return ((packet[start] ?? 0) << 8) | (packet[start + 1] ?? 0);
 }
 
 /** The evaluator sees both ends; this node has the say of its own pods only. */
@@ -250,11 +305,6 @@ function printHistory(
         `${verdict?.verdict} ${verdict?.ctState}, kernel ${told.seen.get(index + 1)?.place ?? "drop"}`,
     );
   }
-}
-
-function describePacket(packets: readonly LabPacket[], number: number): string {
-  const packet = packets[number - 1];
-  return `${number} from ${packet?.arrival}: ${Buffer.from(packet?.bytes ?? []).toString("hex")}`;
 }
 
 function inWords(spec: PacketSpec): string {

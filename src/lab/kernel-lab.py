@@ -1,0 +1,420 @@
+"""The kernel lab: a node in network namespaces of its own, with rule tables in the real kernel.
+
+Reads one line of JSON, the node, from standard input; sets the node up and answers with one line of JSON:
+the kernel's own words about what was loaded. Then reads batches of packets, sends each batch in order and
+answers with what came out where. Ends when its input ends. The namespaces have no name and belong to this
+process alone: when it ends, however it ends, nothing is left.
+
+The node is silent: what it would say by itself never gets past OUTPUT, so the packets that are sent are
+the only ones that rules and conntrack see.
+
+A batch, little-endian:   u32 count, u32 bytes, count of (u16 interface, u16 unused, u32 length), the bytes
+Its answer:               u32 sent, u32 sights, u32 bytes, sent of u64 time,
+                          sights of (u16 interface, u16 unused, u32 length, u64 time), the bytes
+An interface is its position in the node's list; LOCAL stands for the node itself. What is sent to an
+interface is an Ethernet frame, everything else an IP packet. Times are nanoseconds since 1970. A batch of
+no packets asks for the tables as they are now: its answer is u32 length and JSON.
+"""
+import array
+import ctypes
+import errno
+import fcntl
+import json
+import mmap
+import os
+import select
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+CLONE_NEWNET = 0x40000000
+libc = ctypes.CDLL(None, use_errno=True)
+
+LOCAL = 0xFFFF
+BACKENDS = {"legacy", "nft"}
+FAMILIES = {"4": "iptables", "6": "ip6tables"}
+# A marker behind every so many packets keeps all queues short.
+EVERY = 64
+MARKER_TYPE = 0x88B5
+MARKER = bytes(12) + struct.pack("!H", MARKER_TYPE) + bytes(46)
+ETH_P_ALL = 3
+# Tells what this process sends as the node from what the node says by itself; taken off before any rule.
+OWN_MARK = 0x6C616221
+
+
+def check(result, what):
+    if result != 0:
+        raise OSError(ctypes.get_errno(), what)
+
+
+def run(*command, text=None, fds=()):
+    done = subprocess.run(command, input=text, text=True, capture_output=True, pass_fds=fds)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip() or done.returncode}")
+    return done.stdout
+
+
+def write(path, value):
+    try:
+        with open(path, "w") as file:
+            file.write(str(value))
+    except FileNotFoundError:
+        pass
+
+
+def own_namespace():
+    check(libc.unshare(CLONE_NEWNET), "unshare")
+    return os.open("/proc/self/ns/net", os.O_RDONLY)
+
+
+def enter(namespace):
+    check(libc.setns(namespace, CLONE_NEWNET), "setns")
+
+
+# ── The node ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def set_up_node(node, home, wire):
+    """Interfaces, addresses, routes and settings; ends in the node's namespace."""
+    names = [each["name"] for each in node["interfaces"]]
+    enter(home)
+    be_silent()
+    path = f"/proc/{os.getpid()}/fd/{wire}"
+    run("ip", "-batch", "-", text="".join(f"{line}\n" for line in link_lines(node, path)))
+    enter(wire)
+    for name in ["all", "default", *names]:
+        write(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6", 1)
+    run("ip", "-batch", "-", text="".join(f"link set {name} arp off up\n" for name in names))
+    for name in names:
+        stop_offloads(name)
+    enter(home)
+    quiet = {"rp_filter": 0, "send_redirects": 0, "accept_redirects": 0}
+    quiet6 = {"accept_dad": 0, "dad_transmits": 0, "accept_ra": 0, "router_solicitations": 0, "forwarding": 1}
+    for name in ["all", "default", *names]:
+        for key, value in quiet.items():
+            write(f"/proc/sys/net/ipv4/conf/{name}/{key}", value)
+        for key, value in quiet6.items():
+            write(f"/proc/sys/net/ipv6/conf/{name}/{key}", value)
+    write("/proc/sys/net/ipv4/ip_forward", 1)
+    for key, value in node["sysctls"].items():
+        write(f"/proc/sys/net/{key}", value)
+    up = ["link set lo up"]
+    for each in node["interfaces"]:
+        stop_offloads(each["name"])
+        # No neighbour is ever asked for: every frame leaves.
+        up.append(f"link set {each['name']} arp off up")
+        for address in each["addresses"]:
+            up.append(f"addr add {address} dev {each['name']}{' nodad' if ':' in address else ''}")
+    run("ip", "-batch", "-", text="".join(f"{line}\n" for line in up))
+    for family in ("4", "6"):
+        lines = "".join(f"route add {line}\n" for line in node["routes"][family])
+        if lines:
+            run("ip", f"-{family}", "-batch", "-", text=lines)
+
+
+def link_lines(node, wire):
+    for each in node["interfaces"]:
+        name, mtu = each["name"], each.get("mtu", 1500)
+        mac = f" address {each['mac']}" if each.get("mac") else ""
+        yield f"link add {name}{mac} mtu {mtu} type veth peer name {name} mtu {mtu} netns {wire}"
+
+
+def stop_offloads(name):
+    """Checksums are then as the packets have them, and no packet is put together or cut up."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with sock:
+        # Receive and transmit checksums, TSO, GSO, GRO (SIOCETHTOOL).
+        for command in (0x15, 0x17, 0x1F, 0x24, 0x2C):
+            value = array.array("I", [command, 0])
+            address, _ = value.buffer_info()
+            request = struct.pack("16sP", name.encode(), address)
+            try:
+                fcntl.ioctl(sock, 0x8946, request.ljust(40, b"\0"))
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                    raise
+
+
+def be_silent():
+    """An nf_tables chain before all others of OUTPUT that stops all but what carries OWN_MARK."""
+
+    def attribute(kind, value):
+        return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+    def nested(kind, *parts):
+        return attribute(kind | 0x8000, b"".join(parts))
+
+    def number(kind, value):
+        return attribute(kind, struct.pack("!i", value))
+
+    def text(kind, value):
+        return attribute(kind, value.encode() + b"\0")
+
+    def expression(name, *parts):
+        return nested(1, text(1, name), nested(2, *parts))
+
+    def message(kind, family, resource, flags, *parts):
+        body = struct.pack("!BBH", family, 0, resource) + b"".join(parts)
+        return struct.pack("=IHHII", 16 + len(body), kind, flags, 0, 0) + body
+
+    inet, nftables, create = 1, 10 << 8, 0x401
+    mark = struct.pack("=I", OWN_MARK)
+    table, chain = "kernel-lab", "silence"
+    rule = nested(
+        4,
+        expression("meta", number(1, 1), number(2, 3)),
+        expression("cmp", number(1, 1), number(2, 0), nested(3, attribute(1, mark))),
+        expression("immediate", number(1, 1), nested(2, attribute(1, bytes(4)))),
+        expression("meta", number(3, 1), number(2, 3)),
+        expression("immediate", number(1, 0), nested(2, nested(2, number(1, 1)))),
+    )
+    hook = nested(4, number(1, 3), number(2, -1000))
+    batch = [
+        message(16, 0, 10, 1),
+        message(nftables | 0, inet, 0, create, text(1, table)),
+        message(nftables | 3, inet, 0, create, text(1, table), text(3, chain), hook, number(5, 0), text(7, "filter")),
+        message(nftables | 6, inet, 0, create | 0x804, text(1, table), text(2, chain), rule),
+        message(17, 0, 10, 1),
+    ]
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) as sock:  # NETLINK_NETFILTER
+        sock.settimeout(5)
+        sock.send(b"".join(batch))
+        code = struct.unpack_from("=i", sock.recv(65536), 16)[0]
+        if code != 0:
+            raise OSError(-code, f"nf_tables: {os.strerror(-code)}")
+
+
+def load_tables(node):
+    if node["ipsets"]:
+        run("ipset", "restore", text=node["ipsets"])
+    for backend, texts in node["tables"].items():
+        for family, text in texts.items():
+            if text:
+                run(f"{FAMILIES[family]}-{backend}-restore", text=text)
+
+
+def save_tables(node, *options):
+    saved = {}
+    for backend in node["tables"]:
+        saved[backend] = {
+            family: run(f"{command}-{backend}-save", *options) for family, command in FAMILIES.items()
+        }
+    return saved
+
+
+def describe(node):
+    routes = [json.loads(run("ip", "-j", f"-{family}", "route", "show", "table", "all")) for family in "46"]
+    return {
+        "tables": save_tables(node),
+        "ipsets": run("ipset", "save"),
+        "addresses": run("ip", "-j", "addr"),
+        "routes": json.dumps(routes[0] + routes[1]),
+    }
+
+
+# ── Packets ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Ring:
+    """Everything that the node's interfaces put on their wires, read from memory shared with the kernel."""
+
+    BLOCK = 1 << 20
+    BLOCKS = 8
+    KINDS = (0x0800, 0x86DD)
+
+    def __init__(self, largest):
+        self.slot = 2048
+        while self.slot < largest + 128:
+            self.slot *= 2
+        self.slots = self.BLOCK * self.BLOCKS // self.slot
+        self.next = 0
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        sock.setsockopt(263, 10, 1)  # PACKET_VERSION: TPACKET_V2
+        sock.setsockopt(263, 23, 1)  # PACKET_IGNORE_OUTGOING: what this process sends
+        request = struct.pack("IIII", self.BLOCK, self.BLOCKS, self.slot, self.slots)
+        sock.setsockopt(263, 5, request)  # PACKET_RX_RING
+        self.memory = mmap.mmap(sock.fileno(), self.BLOCK * self.BLOCKS)
+        protocol = socket.htons(ETH_P_ALL)
+        address = struct.pack("=HHiHBB8s", socket.AF_PACKET, protocol, 0, 0, 0, 0, bytes(8))
+        check(libc.bind(sock.fileno(), address, len(address)), "bind")
+        self.sock = sock
+
+    def drain(self, numbers, heads, bodies):
+        memory, at = self.memory, self.next
+        while True:
+            start = at * self.slot
+            status, _, length, mac, _, seconds, nanoseconds = struct.unpack_from("=IIIHHII", memory, start)
+            if not status & 1:
+                break
+            interface = struct.unpack_from("=i", memory, start + 36)[0]
+            frame = memory[start + mac : start + mac + length]
+            if struct.unpack_from("!H", frame, 12)[0] in self.KINDS and interface in numbers:
+                heads.append((numbers[interface], 0, length - 14, seconds * 1_000_000_000 + nanoseconds))
+                bodies.append(frame[14:])
+            struct.pack_into("=I", memory, start, 0)
+            at = (at + 1) % self.slots
+        self.next = at
+
+    def lost(self):
+        return struct.unpack("II", self.sock.getsockopt(263, 6, 8))[1]  # PACKET_STATISTICS
+
+
+class Ears:
+    """Raw sockets for every protocol: what they hear got through INPUT."""
+
+    def __init__(self):
+        self.poll = select.epoll()
+        self.socks = {}
+        for protocol in range(1, 255):
+            for family in (socket.AF_INET, socket.AF_INET6):
+                sock = socket.socket(family, socket.SOCK_RAW, protocol)
+                sock.setblocking(False)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+                if family == socket.AF_INET6:
+                    sock.setsockopt(socket.IPPROTO_IPV6, 11, 1)  # IPV6_FLOWINFO
+                    sock.setsockopt(socket.IPPROTO_IPV6, 49, 1)  # IPV6_RECVPKTINFO
+                self.socks[sock.fileno()] = (sock, protocol)
+                self.poll.register(sock.fileno(), select.EPOLLIN)
+
+    def drain(self, heads, bodies):
+        for number, _ in self.poll.poll(0):
+            sock, protocol = self.socks[number]
+            while True:
+                try:
+                    data, controls, _, address = sock.recvmsg(65536, 512)
+                except BlockingIOError:
+                    break
+                if sock.family == socket.AF_INET6:
+                    data = self.with_header(protocol, data, controls, address[0])
+                heads.append((LOCAL, 0, len(data), time.time_ns()))
+                bodies.append(data)
+
+    def with_header(self, protocol, data, controls, source):
+        flow, target = bytes(4), bytes(16)
+        for _, kind, value in controls:
+            if kind == 11:
+                flow = value
+            elif kind == 50:
+                target = value[:16]
+        first = struct.unpack("!I", flow)[0] & 0xFFFFF | 0x60000000
+        source = socket.inet_pton(socket.AF_INET6, source.partition("%")[0])
+        return struct.pack("!IHBB", first, len(data) & 0xFFFF, protocol, 64) + source + target + data
+
+
+class Mouth:
+    """Sends as the node itself."""
+
+    def __init__(self):
+        self.four = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        self.six = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        self.six.setsockopt(socket.IPPROTO_IPV6, 36, 1)  # IPV6_HDRINCL
+        self.four.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        for sock in (self.four, self.six):
+            sock.setsockopt(socket.SOL_SOCKET, 36, OWN_MARK)  # SO_MARK
+
+    def say(self, packet):
+        try:
+            if packet[0] >> 4 == 4:
+                self.four.sendto(packet, (socket.inet_ntop(socket.AF_INET, packet[16:20]), 0))
+            else:
+                self.six.sendto(packet, (socket.inet_ntop(socket.AF_INET6, packet[24:40]), 0))
+        except OSError:
+            # A packet that is dropped in OUTPUT, or has no route, is refused to its sender.
+            pass
+
+
+class Wire:
+    """The other ends of the node's interfaces, and the node's own processes."""
+
+    def __init__(self, node, home, wire):
+        names = [each["name"] for each in node["interfaces"]]
+        enter(wire)
+        self.ring = Ring(max(each.get("mtu", 1500) for each in node["interfaces"]) + 14)
+        self.numbers = {socket.if_nametoindex(name): at for at, name in enumerate(names)}
+        self.ends = [self.end(name, 0) for name in names]
+        enter(home)
+        self.marker = self.end(names[0], MARKER_TYPE)
+        self.ears = Ears()
+        self.mouth = Mouth()
+
+    def end(self, name, kind):
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(kind))
+        sock.bind((name, kind))
+        return sock
+
+    def settle(self):
+        """Three markers: one passes what was sent, one what the node sent on, one what it sent to itself."""
+        for _ in range(3):
+            self.ends[0].send(MARKER)
+            if not select.select([self.marker], [], [], 5)[0]:
+                raise RuntimeError("the marker was lost")
+            self.marker.recv(100)
+
+    def cross(self, packets, data):
+        """Sends packets in order; gives when each was sent, and what came out."""
+        times, heads, bodies = array.array("Q"), [], []
+        ends, say, now = self.ends, self.mouth.say, time.time_ns
+        at = 0
+        for index, (interface, _, length) in enumerate(packets, 1):
+            packet = data[at : at + length]
+            at += length
+            times.append(now())
+            if interface == LOCAL:
+                say(packet)
+            else:
+                ends[interface].send(packet)
+            if index % EVERY == 0 or index == len(packets):
+                self.settle()
+                self.ring.drain(self.numbers, heads, bodies)
+                self.ears.drain(heads, bodies)
+        if self.ring.lost():
+            raise RuntimeError("packets that came out were lost")
+        return times, heads, bodies
+
+
+def answer(output, batch):
+    times, heads, bodies = batch
+    output.write(struct.pack("<III", len(times), len(heads), sum(head[2] for head in heads)))
+    output.write(times.tobytes())
+    pack = struct.Struct("<HHIQ").pack
+    output.write(b"".join(pack(*head) for head in heads))
+    output.write(b"".join(bodies))
+    output.flush()
+
+
+def main():
+    source, output = sys.stdin.buffer, sys.stdout.buffer
+    node = json.loads(source.readline())
+    os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[-1]})
+    lock = os.path.join(tempfile.gettempdir(), f"kernel-lab-{os.getpid()}.lock")
+    os.environ["XTABLES_LOCKFILE"] = lock
+    try:
+        wire, home = own_namespace(), own_namespace()
+        set_up_node(node, home, wire)
+        load_tables(node)
+        output.write(json.dumps(describe(node)).encode() + b"\n")
+        output.flush()
+        crossing = Wire(node, home, wire)
+        while len(head := source.read(8)) == 8:
+            count, size = struct.unpack("<II", head)
+            if count == 0:
+                text = json.dumps(save_tables(node, "-c")).encode()
+                output.write(struct.pack("<I", len(text)) + text)
+                output.flush()
+                continue
+            packets = list(struct.iter_unpack("<HHI", source.read(8 * count)))
+            answer(output, crossing.cross(packets, source.read(size)))
+    finally:
+        if os.path.exists(lock):
+            os.unlink(lock)
+
+
+try:
+    main()
+except (RuntimeError, OSError) as failure:
+    sys.exit(f"{failure}")
+except KeyboardInterrupt:
+    sys.exit(130)
