@@ -15,6 +15,7 @@ import { Verdict } from "./verdict";
 
 export { addInterface, setCaptureInterface } from "./interface";
 export { flowCount, flowPiece } from "./flow-rows";
+export { insertEntry, makeIpSet, setProbe } from "./ipset";
 export { setSets } from "./match/set";
 export { setNodeInterfaces } from "./node-interface";
 export { setRoutes } from "./route";

@@ -426,7 +426,7 @@ export const MATCH_MULTIPORT = 5;
 export const MATCH_CONNTRACK = 6;
 /** Payload: value u32, mask u32. */
 export const MATCH_MARK = 7;
-/** Payload: set u32, flags u8 (how many), side of each of up to three flags u8. */
+/** Payload: set u32, flags u8 (how many), side of each of up to six flags u8, MATCH_SET_* u8. */
 export const MATCH_SET = 8;
 /** Payload: type u8 (ICMP_TYPE_ANY: every type), code first u8, code last u8, family u8. */
 export const MATCH_ICMP = 9;
@@ -702,6 +702,48 @@ export const INTERFACE_ADDRESS_SIZE = 24;
 export const INTERFACE_ADDRESS_SECONDARY = 1 << 0;
 /** Of link scope. */
 export const INTERFACE_ADDRESS_LINK = 1 << 1;
+
+// ── ipsets ─────────────────────────────────────────────────────────────────────────────────────────
+// What entries of a set have; one with both addresses and a port has the port between them.
+export const SET_FIELD_A = 1 << 0;
+export const SET_FIELD_PORT = 1 << 1;
+export const SET_FIELD_B = 1 << 2;
+export const SET_FIELD_MARK = 1 << 3;
+export const SET_FIELD_MAC = 1 << 4;
+export const SET_FIELD_IFACE = 1 << 5;
+// Flags of a set.
+/** list:set. */
+export const SET_LIST = 1 << 0;
+/** bitmap: what lies outside of its range is not in it. */
+export const SET_BITMAP = 1 << 1;
+/** bitmap:port: no other protocols, and the port alone counts. */
+export const SET_ONLY_TCP_UDP = 1 << 2;
+/** hash:ip: the address of zeros is never in it. */
+export const SET_NO_ZERO = 1 << 3;
+// Flags of an entry.
+export const SET_ENTRY_NOMATCH = 1 << 0;
+/** `--return-nomatch`: the last byte of MATCH_SET's flags. */
+export const MATCH_SET_RETURN_NOMATCH = 1 << 0;
+
+// An IpSet's fields (assembly/ipset.ts) that the host writes.
+export const IPSET_FLAGS = 12;
+export const IPSET_INCOMPLETE = 36;
+export const IPSET_MASK = 40;
+export const IPSET_MARK_MASK = 56;
+export const IPSET_LOW = 60;
+export const IPSET_HIGH = 64;
+export const IPSET_MEMBERS = 68;
+export const IPSET_MEMBER_COUNT = 72;
+// A SetEntry's.
+export const SET_ENTRY_A = 4;
+export const SET_ENTRY_B = 20;
+export const SET_ENTRY_PORT = 36;
+export const SET_ENTRY_PROTOCOL = 38;
+export const SET_ENTRY_BITS_A = 39;
+export const SET_ENTRY_BITS_B = 40;
+export const SET_ENTRY_FLAGS = 41;
+export const SET_ENTRY_WORD = 48;
+export const SET_ENTRY_DEADLINE = 56;
 
 // ── Set kinds ──────────────────────────────────────────────────────────────────────────────────────
 export const SET_NET = 1;

@@ -62,7 +62,7 @@ function rulesetJson(ruleset: Ruleset): Json {
     sets: ruleset.sets.map((set) => ({
       name: set.name,
       kind: set.kind,
-      members: set.members.length,
+      members: set.kind === "entries" ? set.entries.length : set.members.length,
       description: set.origin?.description,
     })),
   };

@@ -39,6 +39,9 @@ export interface MatcherExports {
   ): void;
   setRules(address: number): void;
   rulesAddress(): number;
+  makeIpSet(fields: number, family: number, members: number): number;
+  setProbe(): number;
+  insertEntry(set: number): void;
   makeTable(kind: number, family: number, members: number, incomplete: number): number;
   insertMember(
     table: number,

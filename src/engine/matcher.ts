@@ -63,7 +63,7 @@ export function loadMatcher(
 ): Matcher {
   const exports = instantiate(wasm);
   const interfaces = new InterfaceNumbers(exports);
-  const rules = packRulesets(exports, program.rulesets);
+  const rules = packRulesets(exports, program.rulesets, interfaces);
   packTopology(exports, program.topology, interfaces);
   const assume = options.midstream === "assume-established";
   exports.setUp(assume, options.conntrackMax, packBackends(exports, rules));

@@ -13,9 +13,11 @@ import type { Family } from "../net/address.ts";
 import { packTarget, targetId } from "../target/index.ts";
 import type { Target } from "../target/index.ts";
 import { findCycle } from "../tables/loops.ts";
-import type { Chain, IpSet, RuleOrigin, Ruleset } from "../tables/model.ts";
+import type { Chain, RuleOrigin, Ruleset } from "../tables/model.ts";
 import type { MatcherExports } from "./exports.ts";
 import { BACKENDS, HOOKS, TABLES } from "./numbers.ts";
+import { packSets } from "./sets.ts";
+import type { InterfaceNumbers } from "./topology.ts";
 import type { RuleRef } from "./verdict.ts";
 
 /** A chain of some table, with the index of its first rule. */
@@ -32,8 +34,14 @@ interface PlacedChain {
  * @returns the rules by their index, chain ends included
  * @throws Error for what a compiler of tables must not make: loops, unknown chains and sets
  */
-export function packRulesets(exports: MatcherExports, rulesets: readonly Ruleset[]): RuleRef[] {
-  const setNumbers = packSets(exports, rulesets);
+export function packRulesets(
+  exports: MatcherExports,
+  rulesets: readonly Ruleset[],
+  interfaces: InterfaceNumbers,
+): RuleRef[] {
+  // One node's tables share their sets.
+  const sets = [...new Set(rulesets.flatMap((ruleset) => ruleset.sets))];
+  const setNumbers = packSets(exports, sets, interfaces);
   const placed = placeChains(rulesets);
   const refs: RuleRef[] = [];
   for (const { ruleset, table, chain } of placed) {
@@ -141,34 +149,6 @@ function chainKey(place: {
 }): string {
   const { family, backend } = place.ruleset;
   return `${family} ${backend} ${place.table} ${place.chain.name}`;
-}
-
-/** Gives every set a number and fills its table. */
-function packSets(exports: MatcherExports, rulesets: readonly Ruleset[]): Map<string, number> {
-  const sets = [...new Set(rulesets.flatMap((ruleset) => ruleset.sets))];
-  const tables = sets.map((set) => packSet(exports, set));
-  const array = exports.allocate(4 * Math.max(1, sets.length));
-  const view = new DataView(exports.memory.buffer);
-  tables.forEach((table, index) => view.setUint32(array + 4 * index, table, true));
-  exports.setSets(array);
-  return new Map(sets.map((set, index) => [set.name, index]));
-}
-
-function packSet(exports: MatcherExports, set: IpSet): number {
-  const incomplete = set.origin?.incomplete === true ? 1 : 0;
-  const kind = set.kind === "hash:net" ? layout.SET_NET : layout.SET_IP_PORT;
-  const table = exports.makeTable(kind, set.family, set.members.length, incomplete);
-  if (set.kind === "hash:net") {
-    for (const { address, bits } of set.members) {
-      exports.insertMember(table, ...address.words, bits, 0, 0, 0);
-    }
-  } else {
-    const bits = set.family === 4 ? 32 : 128;
-    for (const { address, protocol, port } of set.members) {
-      exports.insertMember(table, ...address.words, bits, protocol, port, 0);
-    }
-  }
-  return table;
 }
 
 interface Span {

@@ -1,19 +1,19 @@
 /** `-m set --match-set`: fields of the packet are a member of an ipset. */
-import { MATCH_SET, SIDE_DST, SIDE_SRC } from "../../assembly/layout.ts";
+import { MATCH_SET, MATCH_SET_RETURN_NOMATCH, SIDE_DST, SIDE_SRC } from "../../assembly/layout.ts";
 import { bang } from "./extension.ts";
 import { RuleError } from "./extension.ts";
 import type { Invertible, MatchExtension, OptionUse } from "./extension.ts";
-import { needUse } from "./words.ts";
+import { needUse, refuseInvert, useOf } from "./words.ts";
 
 export interface SetMatch extends Invertible {
   readonly kind: "set";
   readonly set: string;
   /** One for each dimension of the set. */
   readonly flags: readonly ("src" | "dst")[];
+  /** Entries marked `nomatch` are what is looked for. */
+  readonly returnNomatch?: boolean;
 }
 
-/** Dimensions of a set at most. */
-const PACKED_FLAGS = 3;
 /** > IPSET_DIM_MAX: more flags than a set has dimensions are ignored. */
 const MOST_FLAGS = 6;
 
@@ -36,20 +36,32 @@ export const setMatch: MatchExtension<SetMatch> = {
   modules: [
     {
       name: "set",
-      options: { "--match-set": 2, "--set": 2 },
+      options: { "--match-set": 2, "--set": 2, "--return-nomatch": 0 },
       parse(options) {
         const use = needUse(options, "--match-set", "--set");
         const [set = "", flags = ""] = use.words;
-        return { kind: "set", set, flags: parseSetFlags(flags, use), invert: use.invert };
+        const returnNomatch = useOf(options, "--return-nomatch");
+        refuseInvert(returnNomatch);
+        return {
+          kind: "set",
+          set,
+          flags: parseSetFlags(flags, use),
+          ...(returnNomatch === undefined ? {} : { returnNomatch: true }),
+          invert: use.invert,
+        };
       },
     },
   ],
-  render: (match) => `-m set ${bang(match)}--match-set ${match.set} ${match.flags.join(",")}`,
+  render(match) {
+    const nomatch = match.returnNomatch === true ? " --return-nomatch" : "";
+    return `-m set ${bang(match)}--match-set ${match.set} ${match.flags.join(",")}${nomatch}`;
+  },
   pack(match, writer) {
     writer.u32(writer.setId(match.set));
     writer.u8(match.flags.length);
-    for (let at = 0; at < PACKED_FLAGS; at++) {
+    for (let at = 0; at < MOST_FLAGS; at++) {
       writer.u8(match.flags[at] === "dst" ? SIDE_DST : SIDE_SRC);
     }
+    writer.u8(match.returnNomatch === true ? MATCH_SET_RETURN_NOMATCH : 0);
   },
 };

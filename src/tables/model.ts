@@ -8,6 +8,7 @@ import type { Target } from "../target/index.ts";
 import type { PolicyRef, Direction } from "../policy/model.ts";
 import type { Place } from "../errors.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
+import type { SetType } from "./set-types.ts";
 
 export type Hook = "PREROUTING" | "INPUT" | "FORWARD" | "OUTPUT" | "POSTROUTING";
 export type TableName = "raw" | "mangle" | "nat" | "filter" | "security";
@@ -81,8 +82,9 @@ export type RuleOrigin =
   /** A Service without backends. */
   | { readonly kind: "service-refused"; readonly service: string; readonly place: Place };
 
-/** A named set of members. */
+/** A named set of members: of a compiled policy, or of a node's dump. */
 export type IpSet =
+  | EntrySet
   | {
       readonly kind: "hash:net";
       readonly name: string;
@@ -97,6 +99,49 @@ export type IpSet =
       readonly members: readonly PortMember[];
       readonly origin?: SetOrigin;
     };
+
+/** A set of any type, as `ipset save` tells it. */
+export interface EntrySet {
+  readonly kind: "entries";
+  readonly name: string;
+  readonly type: SetType;
+  /** Undefined: of no family (bitmap:port, hash:mac, list:set). */
+  readonly family: Family | undefined;
+  readonly entries: readonly SetEntry[];
+  readonly origin?: SetOrigin;
+  /** Of entries that have none of their own. */
+  readonly timeoutSeconds?: number;
+  readonly netmaskBits?: number;
+  readonly bitmask?: Address;
+  readonly markMask?: number;
+  /** bitmap: ports, or IPv4 addresses as numbers; inclusive. */
+  readonly range?: { readonly first: number; readonly last: number };
+  readonly counters?: boolean;
+  readonly comment?: boolean;
+  readonly skbinfo?: boolean;
+  readonly forceadd?: boolean;
+  /** hash:net,iface: names may be beginnings. */
+  readonly wildcard?: boolean;
+}
+
+/** One entry; it has the parts that the set's type says. */
+export interface SetEntry {
+  readonly first?: Prefix;
+  readonly second?: Prefix;
+  /** Undefined for bitmap:port, which does not tell protocols apart. */
+  readonly protocol?: number;
+  /** ICMP: type * 256 + code. */
+  readonly port?: number;
+  readonly mark?: number;
+  readonly mac?: readonly number[];
+  readonly interface?: string;
+  /** Name of a member set. */
+  readonly member?: string;
+  /** What falls here is not in the set. */
+  readonly nomatch?: boolean;
+  /** Left when the dump was made; 0: never. */
+  readonly timeoutSeconds?: number;
+}
 
 /** One member of a `hash:ip,port` set. */
 export interface PortMember {
