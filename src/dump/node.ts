@@ -1,0 +1,217 @@
+/**
+ * The files that a node tells its state by, to what packets are judged by. What is not given is said,
+ * with what becomes unknown by it; what follows from the rest is derived.
+ */
+import type { DiagnosticCode, OnDiagnostic } from "../errors.ts";
+import type { Backend } from "../match/extension.ts";
+import type { Family } from "../net/address.ts";
+import { parsePrefix } from "../net/address.ts";
+import type { IpSet, NodeInterface, Route, Ruleset, Topology } from "../tables/model.ts";
+import { parseAddresses } from "./addresses.ts";
+import { warnOfDataplanes } from "./dataplane.ts";
+import { parseIpsets } from "./ipset-save.ts";
+import { parseIptablesSave } from "./iptables-save.ts";
+import { parseRoutes, routesOfAddresses } from "./routes.ts";
+
+/** One file's text. */
+export interface NodeText {
+  readonly file: string;
+  readonly text: string;
+}
+
+/** What the node told; empty lists for what it did not. */
+export interface NodeTexts {
+  readonly iptables: readonly NodeText[];
+  readonly ip6tables: readonly NodeText[];
+  readonly ipset: readonly NodeText[];
+  readonly addresses: readonly NodeText[];
+  readonly routes: readonly NodeText[];
+  /** Undefined: what the dumps' headers say. */
+  readonly backend: Backend | undefined;
+}
+
+/** A node's rules, and where it sends packets. */
+export interface NodeState {
+  readonly rulesets: readonly Ruleset[];
+  readonly topology: Topology;
+}
+
+/** Parses everything that a node told. */
+export function parseNode(texts: NodeTexts, onDiagnostic: OnDiagnostic): NodeState {
+  const sets = parseSets(texts.ipset, onDiagnostic);
+  const rulesets = [
+    ...parseFamily(4, texts.iptables, { texts, sets }, onDiagnostic),
+    ...parseFamily(6, texts.ip6tables, { texts, sets }, onDiagnostic),
+  ];
+  const warn = (message: string, code: DiagnosticCode = "INCOMPLETE_DUMP"): void => {
+    onDiagnostic({ severity: "warning", code, message });
+  };
+  for (const [family, option] of FAMILIES) {
+    if (rulesets.some((ruleset) => ruleset.family === family)) continue;
+    warn(`no ${option}: every IPv${family} packet is unknown`);
+  }
+  const topology = buildTopology(texts, rulesets, { onDiagnostic, warn });
+  const told = texts.addresses.length > 0 ? topology.interfaces : undefined;
+  warnOfDataplanes({ rulesets, interfaces: told }, onDiagnostic);
+  return { rulesets, topology };
+}
+
+const FAMILIES: readonly (readonly [family: Family, option: string])[] = [
+  [4, "--iptables"],
+  [6, "--ip6tables"],
+];
+
+function parseSets(files: readonly NodeText[], onDiagnostic: OnDiagnostic): IpSet[] {
+  const byName = new Map<string, IpSet>();
+  for (const { file, text } of files) {
+    for (const set of parseIpsets(text, file, onDiagnostic)) {
+      if (byName.has(set.name)) {
+        const message = `set ${set.name} is in two files`;
+        onDiagnostic({ severity: "error", code: "BAD_SET", message, place: { file } });
+      }
+      byName.set(set.name, set);
+    }
+  }
+  return [...byName.values()];
+}
+
+/** One ruleset for each backend; the tables of one backend may come in several files. */
+function parseFamily(
+  family: Family,
+  files: readonly NodeText[],
+  { texts, sets }: { readonly texts: NodeTexts; readonly sets: readonly IpSet[] },
+  onDiagnostic: OnDiagnostic,
+): Ruleset[] {
+  const byBackend = new Map<Backend, Ruleset>();
+  for (const { file, text } of files) {
+    const dump = { file, text, family, backend: texts.backend };
+    const ruleset = parseIptablesSave(dump, sets, onDiagnostic);
+    const before = byBackend.get(ruleset.backend)?.tables ?? [];
+    for (const { name } of ruleset.tables) {
+      if (!before.some((table) => table.name === name)) continue;
+      const message = `table ${name} of the ${ruleset.backend} backend is in two files`;
+      onDiagnostic({ severity: "error", code: "BAD_DUMP", message, place: { file } });
+    }
+    byBackend.set(ruleset.backend, { ...ruleset, tables: [...before, ...ruleset.tables] });
+  }
+  warnOfTwoBackends([...byBackend.values()], onDiagnostic);
+  return [...byBackend.values()];
+}
+
+/** > At equal priority the order is that of registration, which no dump shows. */
+function warnOfTwoBackends(rulesets: readonly Ruleset[], onDiagnostic: OnDiagnostic): void {
+  const [one, other] = rulesets;
+  if (one === undefined || other === undefined) return;
+  const both = one.tables.flatMap(({ name, chains }) =>
+    chains.some(({ rules }) => rules.length > 0) &&
+    other.tables.some(
+      (table) => table.name === name && table.chains.some(({ rules }) => rules.length > 0),
+    )
+      ? [name]
+      : [],
+  );
+  if (both.length === 0) return;
+  const message = `both backends have rules in IPv${one.family} table ${both.join(", ")}: which comes first is not in the dumps, legacy is taken to`;
+  onDiagnostic({ severity: "warning", code: "INCOMPLETE_DUMP", message });
+}
+
+interface Reporting {
+  readonly onDiagnostic: OnDiagnostic;
+  readonly warn: (message: string) => void;
+}
+
+function buildTopology(
+  texts: NodeTexts,
+  rulesets: readonly Ruleset[],
+  { onDiagnostic, warn }: Reporting,
+): Topology {
+  const told = texts.addresses.flatMap(({ file, text }) =>
+    parseAddresses(text, file, onDiagnostic),
+  );
+  const given = texts.routes.flatMap(({ file, text }) => parseRoutes(text, file, onDiagnostic));
+  const hasAddresses = texts.addresses.length > 0;
+  const hasRoutes = texts.routes.length > 0;
+  const hasLocal = given.some(({ table }) => table === "local");
+  if (!hasAddresses) {
+    warn(
+      "no --addresses: MAC and interface addresses are not known, so packets that need them (MASQUERADE, REDIRECT, direction by MAC) are unknown",
+    );
+  }
+  if (!hasRoutes) {
+    warn(
+      "no --routes: where the node sends what is not for itself is not known, so that is unknown unless its rules drop it either way",
+    );
+  } else if (!hasLocal && !hasAddresses) {
+    const message =
+      "neither addresses nor routes of table local are given, so the node's own are not known: give ip -j route show table all, or --addresses";
+    onDiagnostic({ severity: "error", code: "INCOMPLETE_DUMP", message });
+  }
+  const derived = routesOfAddresses(told);
+  const routes = [
+    ...(hasRoutes ? given : UNTOLD_ROUTES),
+    ...(hasLocal ? [] : [...LOOPBACK_ROUTES, ...derived.filter(({ table }) => table === "local")]),
+    ...(hasRoutes ? [] : derived.filter(({ table }) => table !== "local")),
+  ];
+  const interfaces = hasAddresses ? told : namedInterfaces(routes, rulesets);
+  return { routes: uniqueRoutes(routes), wholeCluster: false, interfaces };
+}
+
+const AROUND = { node: undefined, owner: undefined } as const;
+
+/** What leads where nobody told. */
+const UNTOLD_ROUTES: readonly Route[] = ["0.0.0.0/0", "::/0"].map((text) => ({
+  ...AROUND,
+  prefix: prefix(text),
+  kind: "missing",
+  interface: "",
+  table: "default",
+}));
+
+const LOOPBACK_ROUTES: readonly Route[] = ["127.0.0.0/8", "::1/128"].map((text) => ({
+  ...AROUND,
+  prefix: prefix(text),
+  kind: "local",
+  interface: "lo",
+  table: "local",
+}));
+
+function prefix(text: string): Route["prefix"] {
+  const parsed = parsePrefix(text);
+  if (parsed === undefined) throw new Error(`bug: ${text} is no prefix`);
+  return parsed.prefix;
+}
+
+function uniqueRoutes(routes: readonly Route[]): Route[] {
+  const byKey = new Map<string, Route>();
+  for (const route of routes) {
+    const { address, bits } = route.prefix;
+    const key = [route.table, address.family, ...address.words, bits].join(" ");
+    if (!byKey.has(key)) byKey.set(key, route);
+  }
+  return [...byKey.values()];
+}
+
+/** The interfaces that routes and rules name. */
+function namedInterfaces(routes: readonly Route[], rulesets: readonly Ruleset[]): NodeInterface[] {
+  const names = new Set(routes.map((route) => route.interface));
+  for (const { tables } of rulesets) {
+    for (const { chains } of tables) {
+      for (const { rules } of chains) {
+        for (const { matches } of rules) {
+          for (const match of matches) {
+            if (match.kind === "interface" && !match.wildcard) names.add(match.name);
+          }
+        }
+      }
+    }
+  }
+  names.delete("");
+  names.add("lo");
+  return [...names].map((name) => ({
+    name,
+    index: undefined,
+    mac: undefined,
+    loopback: name === "lo",
+    addresses: [],
+  }));
+}
