@@ -356,6 +356,8 @@ export const REASON_NO_HEADER = 47;
 export const REASON_NO_SET = 48;
 /** Whether the node has joined the multicast group, is not known. */
 export const REASON_MULTICAST = 49;
+/** The node's routes were not given. */
+export const REASON_NO_ROUTES = 50;
 
 // Hooks, in the kernel's order (NF_INET_*).
 export const HOOK_PREROUTING = 0;

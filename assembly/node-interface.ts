@@ -36,6 +36,11 @@ export function setNodeInterfaces(
   addressCount = addressesInAll;
 }
 
+/** The node told its addresses. */
+export function addressesTold(): bool {
+  return addressCount != 0;
+}
+
 export function isLoopback(number: u32): bool {
   return (
     number < linkCount &&

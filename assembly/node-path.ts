@@ -5,6 +5,7 @@ import { arrive, inInterfaceFor } from "./arrival";
 import { attempt, end } from "./attempt";
 import { decidedBefore, stateOfPacket, takeFirstTuple } from "./connection-state";
 import { track, trackNothing } from "./conntrack";
+import { isPerhapsLocal } from "./departure";
 import { flowSeen } from "./flow-rows";
 import {
   CT_UNTRACKED,
@@ -19,11 +20,13 @@ import {
   REASON_MULTICAST,
   REASON_MULTIPATH,
   REASON_NO_ROUTE,
+  REASON_NO_ROUTES,
   REASON_TTL,
   ROUTE_ANYCAST,
   ROUTE_BLACKHOLE,
   ROUTE_BROADCAST,
   ROUTE_LOCAL,
+  ROUTE_MISSING,
   ROUTE_MULTICAST,
   ROUTE_NONE,
   RULE_NONE,
@@ -35,7 +38,7 @@ import {
   VERDICT_UNKNOWN,
 } from "./layout";
 import { startSource, translateDestination, translateSource } from "./nat";
-import { isLoopback, loopbackInterface } from "./node-interface";
+import { addressesTold, isLoopback, loopbackInterface } from "./node-interface";
 import { Packet } from "./records";
 import { localRouteOf, routeInterface, routeIsMultipath, routeKind, routeOf } from "./route";
 import { conntrackActive } from "./rule";
@@ -81,6 +84,7 @@ function routeIn(): bool {
   if (isBroadcast(kind) || kind == ROUTE_LOCAL || kind == ROUTE_ANYCAST) return deliver();
   if (attempt.dstRoute == ROUTE_NONE) return end(VERDICT_DROP, REASON_NO_ROUTE);
   if (kind == ROUTE_BLACKHOLE) return end(VERDICT_DROP, REASON_BLACKHOLE);
+  if (kind == ROUTE_MISSING && !addressesTold() && isPerhapsLocal(RULE_NONE)) return deliver();
   return forward();
 }
 
@@ -105,11 +109,11 @@ function forward(): bool {
   if (walk.family == 6 && isConfined6()) return end(VERDICT_DROP, REASON_MARTIAN);
   if (routeIsMultipath(attempt.dstRoute)) return end(VERDICT_UNKNOWN, REASON_MULTIPATH);
   walk.outInterface = routeInterface(attempt.dstRoute);
+  walk.outUnknown = routeKind(attempt.dstRoute) == ROUTE_MISSING;
   attempt.outInterface = walk.outInterface;
   walk.hook = HOOK_FORWARD;
-  return (
-    runTable(TABLE_MANGLE) && runTable(TABLE_FILTER) && runTable(TABLE_SECURITY) && postroute()
-  );
+  if (!runTable(TABLE_MANGLE) || !runTable(TABLE_FILTER) || !runTable(TABLE_SECURITY)) return false;
+  return walk.outUnknown ? end(VERDICT_UNKNOWN, REASON_NO_ROUTES) : postroute();
 }
 
 function postroute(): bool {
@@ -134,6 +138,7 @@ function goOut(packet: Packet): bool {
   walk.outInterface = before;
   if (!runTable(TABLE_FILTER) || !runTable(TABLE_SECURITY)) return false;
   walk.outInterface = after;
+  if (walk.outUnknown) return end(VERDICT_UNKNOWN, REASON_NO_ROUTES);
   if (!postroute()) return false;
   return isLoopback(after) ? comeBack() : leave(after);
 }
@@ -149,6 +154,7 @@ function findWayOut(): bool {
   if (kind == ROUTE_BLACKHOLE) return end(VERDICT_DROP, REASON_BLACKHOLE);
   if (routeIsMultipath(attempt.dstRoute)) return end(VERDICT_UNKNOWN, REASON_MULTIPATH);
   walk.outInterface = kind == ROUTE_LOCAL ? loopbackInterface() : routeInterface(attempt.dstRoute);
+  walk.outUnknown = kind == ROUTE_MISSING;
   return true;
 }
 

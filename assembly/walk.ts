@@ -68,6 +68,8 @@ export class Walk {
   generated: bool;
   /** Which interface it arrived by is not known; the first rule that looks asks. */
   inUnknown: bool;
+  /** The same for the way out. */
+  outUnknown: bool;
   /** raw says: not to be tracked. */
   notrack: bool;
   /** The destination was translated: the new one is in dst and dport. */

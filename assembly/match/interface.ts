@@ -1,14 +1,15 @@
 // `-i` and `-o`. A hook without the interface has the empty name: only `+` matches it.
 import { inInterfaceFor } from "../arrival";
+import { outInterfaceFor } from "../departure";
 import { interfaceName } from "../interface";
 import { MATCH_HEADER_SIZE, SIDE_SRC } from "../layout";
-import { walk } from "../walk";
 
 const PAYLOAD: usize = MATCH_HEADER_SIZE;
 
 /** The interface's name under the mask. */
 export function matchInterface(match: usize, rule: i32): bool {
-  const number = load<u8>(match, PAYLOAD) == SIDE_SRC ? inInterfaceFor(rule) : walk.outInterface;
+  const arriving = load<u8>(match, PAYLOAD) == SIDE_SRC;
+  const number = arriving ? inInterfaceFor(rule) : outInterfaceFor(rule);
   const name = interfaceName(number);
   const value = match + PAYLOAD + 4;
   const mask = value + 16;

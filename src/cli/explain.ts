@@ -1,5 +1,6 @@
 /** The `explain` command: one packet, synthesised or of a capture, and its way through the tables. */
 import { appendOpening } from "../capture/opening.ts";
+import { assignInterface } from "../capture/record.ts";
 import type { Matcher } from "../engine/matcher.ts";
 import type { PacketVerdict } from "../engine/verdict.ts";
 import type { CaptureNature } from "../report/reason.ts";
@@ -13,16 +14,16 @@ import { defaultPort, parsePort } from "./explain-port.ts";
 import { EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, Failure } from "./failure.ts";
 import { makeResolver } from "./hosts.ts";
 import { Interruption } from "./interruption.ts";
-import { loadCluster } from "./manifests.ts";
-import type { Cluster } from "./manifests.ts";
-import { loadClusterMatcher } from "./matcher.ts";
-import type { CaptureOptions, ClusterOptions } from "./options.ts";
+import { inputFiles, loadJudge } from "./judge.ts";
+import type { Judge } from "./judge.ts";
+import { loadProgramMatcher } from "./matcher.ts";
+import type { CaptureOptions, ClusterOptions, NodeOptions } from "./options.ts";
 import { openSink } from "./output.ts";
 import type { Output } from "./output.ts";
 import { replayTraffic } from "./traffic.ts";
 
 /** Options of `explain`. */
-export interface ExplainOptions extends ClusterOptions, CaptureOptions {
+export interface ExplainOptions extends ClusterOptions, NodeOptions, CaptureOptions {
   readonly output?: readonly Output<"text" | "json">[];
   readonly port?: string;
   readonly packet?: number;
@@ -39,12 +40,12 @@ export async function explain(
     options.read.length > 0 || options.packet !== undefined
       ? await traceCaptured(from, options, log)
       : traceOpening(from, to, options, log);
-  const { cluster, matcher, packet, nature } = traced;
-  const { snapshot, policies } = cluster;
+  const { judge, matcher, packet, nature } = traced;
+  const { snapshot, policies } = judge;
   const find = endpointFinder(snapshot);
   const context = { snapshot, policies, find, nature };
   const explanation = explainPacket(packet, matcher.trace(), context);
-  const inputs = [...options.read, ...options.filename];
+  const inputs = inputFiles(options);
   for (const { format, file } of options.output ?? [{ format: "text", file: undefined }]) {
     const sink = openSink(file, inputs);
     const palette = paletteFor(sink, options.color);
@@ -57,7 +58,7 @@ export async function explain(
 }
 
 interface Traced {
-  readonly cluster: Cluster;
+  readonly judge: Judge;
   readonly matcher: Matcher;
   readonly packet: PacketVerdict;
   readonly nature: CaptureNature;
@@ -73,25 +74,29 @@ function traceOpening(
   if (from === undefined || to === undefined) {
     throw new Failure("expected FROM and TO, or -r CAPTURE --packet N");
   }
-  const cluster = loadCluster(options, log, (snapshot) =>
+  const judge = loadJudge(options, log, (snapshot) =>
     standInAddresses([findEnd(from, snapshot), findEnd(to, snapshot)]),
   );
-  const { snapshot, compiled } = cluster;
+  const { snapshot, policies, program, midstream } = judge;
   const source = findEnd(from, snapshot);
   const destination = findEnd(to, snapshot);
   const ends = pairEnds(source, destination);
   const asked =
     options.port === undefined
-      ? defaultPort(source, destination, cluster.policies)
+      ? defaultPort(source, destination, policies)
       : parsePort(options.port, ends.source.family);
-  const matcher = loadClusterMatcher(compiled, { ...options, tracePacket: 1 });
+  const matcher = loadProgramMatcher(program, { ...options, midstream, tracePacket: 1 });
   appendOpening(matcher.batch, {
     ...ends,
     protocol: asked.protocol,
     destinationPort: asked.port,
   });
+  if (options.inInterface !== undefined) {
+    assignInterface(matcher.batch, 0);
+    matcher.nameInterfaces([options.inInterface]);
+  }
   matcher.replay();
-  return { cluster, matcher, packet: matcher.packetVerdict(0, []), nature: "question" };
+  return { judge, matcher, packet: matcher.packetVerdict(0, []), nature: "question" };
 }
 
 /** A packet of a capture, after all that came before it. */
@@ -106,9 +111,10 @@ async function traceCaptured(
   if (from !== undefined || options.port !== undefined) {
     throw new Failure("a packet of the capture is explained: leave out FROM, TO and --port");
   }
-  const cluster = loadCluster(options, log);
-  const resolveName = makeResolver(options.hosts, cluster.snapshot, log);
-  const matcher = loadClusterMatcher(cluster.compiled, { ...options, tracePacket: wanted });
+  const judge = loadJudge(options, log);
+  const { program, midstream } = judge;
+  const resolveName = makeResolver(options.hosts, judge.snapshot, log);
+  const matcher = loadProgramMatcher(program, { ...options, midstream, tracePacket: wanted });
   const interruption = new Interruption();
   let packet: PacketVerdict | undefined;
   let last = 0;
@@ -127,7 +133,7 @@ async function traceCaptured(
     },
   });
   interruption.dispose();
-  if (packet !== undefined) return { cluster, matcher, packet, nature };
+  if (packet !== undefined) return { judge, matcher, packet, nature };
   if (partial === "interrupted") throw new Failure("interrupted", EXIT_INTERRUPTED);
   const sentence = `--packet ${wanted}: the capture has ${last} packets`;
   throw new Failure(sentence, EXIT_USAGE);

@@ -9,7 +9,13 @@ import { InputError, escapeControls, formatDiagnostic } from "../errors.ts";
 import type { CompileOptions } from "./compile.ts";
 import type { ExplainOptions } from "./explain.ts";
 import { EXIT_BUG, EXIT_DONE, EXIT_USAGE, Failure } from "./failure.ts";
-import { addCaptureOptions, addClusterOptions, outputOption, positive } from "./options.ts";
+import {
+  addCaptureOptions,
+  addClusterOptions,
+  addNodeOptions,
+  outputOption,
+  positive,
+} from "./options.ts";
 import { guardStandardOutput } from "./output.ts";
 import type { ReplayOptions } from "./replay.ts";
 
@@ -65,7 +71,7 @@ function addReplay(program: Command, name: string, finish: (exitCode: number) =>
     .command("replay")
     .description("judge every packet of a capture")
     .argument("[expression...]", "report only packets that match a tcpdump-style expression");
-  addClusterOptions(addCaptureOptions(command))
+  addClusterOptions(addNodeOptions(addCaptureOptions(command)))
     .addOption(outputOption(["text", "json", "ndjson"], "text (default), json or ndjson"))
     .addOption(new Option("-c <n>", "stop after n packets").argParser(positive))
     .addOption(
@@ -86,6 +92,7 @@ Several captures are replayed in the order of their time; captures that overlap 
 Examples:
   ${name} replay -r traffic.pcapng -f policies/ -f cluster.yaml
   ${name} replay -r traffic.pcap.gz -f cluster.yaml -o json --fail-on drop port 53 and not host 10.0.0.1
+  ${name} replay -r traffic.pcap --node-state worker-1/
   tcpdump -i any -w - | ${name} replay -r - -f cluster.yaml -o ndjson`,
     )
     .action(async (expression: readonly string[], options: ReplayOptions) => {
@@ -100,7 +107,7 @@ function addExplain(program: Command, name: string, finish: (exitCode: number) =
     .description("show the way of one packet, rule by rule, and the policy each rule comes from")
     .argument("[from]", "namespace/pod, namespace/workload or an address")
     .argument("[to]", "namespace/pod, namespace/workload, namespace/service or an address");
-  addClusterOptions(addCaptureOptions(command))
+  addClusterOptions(addNodeOptions(addCaptureOptions(command)))
     .option(
       "--port <port/protocol>",
       "8443/tcp, 53/udp, 9/sctp or icmp; may be left out where no policy names ports",
@@ -115,7 +122,8 @@ A workload without pods gets a stand-in address of 192.0.2.0/24 (RFC 5737).
 Examples:
   ${name} explain -f cluster.yaml shop/web payments/api --port 8443/tcp
   ${name} explain -f cluster.yaml 203.0.113.9 shop/web --port 80/tcp
-  ${name} explain -f cluster.yaml -r traffic.pcapng --packet 17`,
+  ${name} explain -f cluster.yaml -r traffic.pcapng --packet 17
+  ${name} explain --node-state worker-1/ 10.0.0.7 10.0.0.9 --port 22/tcp --in-interface eth0`,
     )
     .action(async (from: string | undefined, to: string | undefined, options: ExplainOptions) => {
       const { explain } = await import("./explain.ts");

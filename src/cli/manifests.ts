@@ -20,9 +20,13 @@ import { Failure, systemErrorText } from "./failure.ts";
 import type { ClusterOptions, GivenAddress } from "./options.ts";
 
 /** What the manifests say. */
-export interface Cluster {
+export interface Manifests {
   readonly snapshot: Snapshot;
   readonly policies: readonly Policy[];
+}
+
+/** The same, with the tables that it becomes. */
+export interface Cluster extends Manifests {
   readonly compiled: CompiledCluster;
 }
 
@@ -42,6 +46,20 @@ export function loadCluster(
   if (options.filename.length === 0) {
     throw new Failure("no manifests: name the policies and pods with -f PATH");
   }
+  const { snapshot, policies } = loadManifests(options, log, give);
+  reportAbsences(snapshot, policies, log);
+  const node = checkNode(snapshot, options.node);
+  const compiled = compileCluster(snapshot, policies, { node }, log.report);
+  stopOnErrors(log);
+  return { snapshot, policies, compiled };
+}
+
+/** Reads and builds what `-f` names; nothing named is an empty cluster. */
+export function loadManifests(
+  options: ClusterOptions,
+  log: DiagnosticLog,
+  give?: GiveAddresses,
+): Manifests {
   const texts = options.filename.flatMap((path) => readManifests(path));
   for (const { file, text } of texts) log.addText(file, text);
   const objects = parseManifests(texts, log.report);
@@ -57,14 +75,12 @@ export function loadCluster(
     snapshot = buildSnapshot(objects, { clusterPrefixes, endpoints }, () => undefined);
   }
   checkPolicies(policies, snapshot, log.report);
-  reportAbsences(snapshot, policies, log);
-  const node = checkNode(snapshot, options.node);
-  const compiled = compileCluster(snapshot, policies, { node }, log.report);
   stopOnErrors(log);
-  return { snapshot, policies, compiled };
+  return { snapshot, policies };
 }
 
-function stopOnErrors(log: DiagnosticLog): void {
+/** Ends the command when something was wrong, which was said already. */
+export function stopOnErrors(log: DiagnosticLog): void {
   if (log.errors > 0) throw new Failure("");
 }
 

@@ -1,14 +1,12 @@
-/** Loads the Wasm that the package carries, with a cluster's tables in it. */
+/** Loads the Wasm that the package carries, with tables in it. */
 import { readFileSync } from "node:fs";
 import { loadMatcher } from "../engine/matcher.ts";
-import type { Matcher, MatcherOptions } from "../engine/matcher.ts";
-import type { CompiledCluster } from "../tables/compile.ts";
+import type { Matcher, MatcherOptions, Program } from "../engine/matcher.ts";
 import { EXIT_BUG, Failure, systemErrorCode } from "./failure.ts";
 
-/** Loads a matcher that judges by a compiled cluster. */
-export function loadClusterMatcher(compiled: CompiledCluster, options: MatcherOptions): Matcher {
-  const { rulesets, topology } = compiled;
-  return loadMatcher(readWasm(), { rulesets, topology }, options);
+/** Loads a matcher that judges by these tables. */
+export function loadProgramMatcher(program: Program, options: MatcherOptions): Matcher {
+  return loadMatcher(readWasm(), program, options);
 }
 
 function readWasm(): Uint8Array<ArrayBuffer> {

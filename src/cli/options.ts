@@ -4,6 +4,7 @@
  */
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
+import type { Backend } from "../match/extension.ts";
 import { parseAddress, parsePrefix } from "../net/address.ts";
 import type { Address, Prefix } from "../net/address.ts";
 import type { Output } from "./output.ts";
@@ -17,6 +18,17 @@ export interface ClusterOptions {
   readonly color?: boolean;
 }
 
+/** Options of every command that reads a node's dumps. */
+export interface NodeOptions {
+  readonly iptables: readonly string[];
+  readonly ip6tables: readonly string[];
+  readonly ipset: readonly string[];
+  readonly addresses: readonly string[];
+  readonly routes: readonly string[];
+  readonly nodeState?: string;
+  readonly backend?: Backend;
+}
+
 /** One `--endpoint ADDRESS=NAMESPACE/NAME`. */
 export interface GivenAddress {
   readonly address: Address;
@@ -28,7 +40,8 @@ export interface CaptureOptions {
   readonly read: readonly string[];
   readonly inInterface?: string;
   readonly hosts?: string;
-  readonly midstream: "cold" | "assume-established";
+  /** Undefined: `cold` by a node's dumps, `assume-established` by manifests. */
+  readonly midstream?: "cold" | "assume-established";
   readonly conntrackMax: number;
 }
 
@@ -66,6 +79,25 @@ export function addClusterOptions(command: Command): Command {
     .option("--no-color", "no colours (NO_COLOR and FORCE_COLOR are heeded too)");
 }
 
+/** Adds the options of a command that reads a node's dumps. */
+export function addNodeOptions(command: Command): Command {
+  const files = (flag: string, what: string): Option =>
+    new Option(`${flag} <file>`, `${what}; repeatable`).argParser(collect).default([], "none");
+  return command
+    .addOption(files("--iptables", "a node's rules: output of iptables-save"))
+    .addOption(files("--ip6tables", "output of ip6tables-save"))
+    .addOption(files("--ipset", "output of ipset save"))
+    .addOption(files("--addresses", "output of ip -j addr"))
+    .addOption(files("--routes", "output of ip -j route show table all, IPv4 and IPv6"))
+    .option("--node-state <folder>", "all of these under the names that netverdict collect gives")
+    .addOption(
+      new Option(
+        "--backend <name>",
+        "which tables the dumps are of (default: as they say)",
+      ).choices(["legacy", "nft"]),
+    );
+}
+
 /** Adds the options of a command that reads captures. */
 export function addCaptureOptions(command: Command): Command {
   return command
@@ -82,7 +114,7 @@ export function addCaptureOptions(command: Command): Command {
     .addOption(
       new Option("--midstream <mode>", "flows that were under way when the capture began")
         .choices(["cold", "assume-established"])
-        .default("assume-established"),
+        .default(undefined, "cold by a node's dumps, assume-established by manifests"),
     )
     .addOption(
       new Option("--conntrack-max <n>", "most flows that are followed at a time")

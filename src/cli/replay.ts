@@ -15,10 +15,10 @@ import { readExpression } from "./expression-words.ts";
 import { EXIT_DONE, EXIT_FINDING, EXIT_INTERRUPTED, EXIT_PARTIAL, Failure } from "./failure.ts";
 import { makeResolver } from "./hosts.ts";
 import { Interruption } from "./interruption.ts";
-import { loadCluster } from "./manifests.ts";
-import type { Cluster } from "./manifests.ts";
-import { loadClusterMatcher } from "./matcher.ts";
-import type { CaptureOptions, ClusterOptions } from "./options.ts";
+import { inputFiles, loadJudge } from "./judge.ts";
+import type { Judge } from "./judge.ts";
+import { loadProgramMatcher } from "./matcher.ts";
+import type { CaptureOptions, ClusterOptions, NodeOptions } from "./options.ts";
 import { openSink } from "./output.ts";
 import type { Output, Sink } from "./output.ts";
 import { replayTraffic } from "./traffic.ts";
@@ -29,7 +29,7 @@ export const REPLAY_FORMATS = ["text", "json", "ndjson"] as const;
 export type ReplayFormat = (typeof REPLAY_FORMATS)[number];
 
 /** Options of `replay`. */
-export interface ReplayOptions extends ClusterOptions, CaptureOptions {
+export interface ReplayOptions extends ClusterOptions, NodeOptions, CaptureOptions {
   readonly output?: readonly Output<ReplayFormat>[];
   readonly failOn: readonly ("drop" | "unknown")[];
   /** Most packets. */
@@ -39,17 +39,13 @@ export interface ReplayOptions extends ClusterOptions, CaptureOptions {
 /** Runs `replay` and gives its exit code. */
 export async function replay(words: readonly string[], options: ReplayOptions): Promise<number> {
   if (options.read.length === 0) throw new Failure("no capture: name one with -r FILE");
-  if (options.read.includes("-") && options.filename.includes("-")) {
-    throw new Failure("-r - and -f -: standard input can be read once only");
-  }
   const expression = readExpression(words);
   const log = new DiagnosticLog((text) => process.stderr.write(text));
-  const cluster = loadCluster(options, log);
-  const resolveName = makeResolver(options.hosts, cluster.snapshot, log);
-  const { midstream, conntrackMax } = options;
-  const matcher = loadClusterMatcher(cluster.compiled, {
-    midstream,
-    conntrackMax,
+  const judge = loadJudge(options, log);
+  const resolveName = makeResolver(options.hosts, judge.snapshot, log);
+  const matcher = loadProgramMatcher(judge.program, {
+    midstream: judge.midstream,
+    conntrackMax: options.conntrackMax,
     tracePacket: undefined,
   });
   const destinations = openDestinations(options);
@@ -67,7 +63,7 @@ export async function replay(words: readonly string[], options: ReplayOptions): 
     });
     const report = reporting.report(end, log);
     for (const { format, sink } of destinations) {
-      await sink.write(formatReport(format, report, { cluster, options, sink }));
+      await sink.write(formatReport(format, report, { judge, options, sink }));
       await sink.finish();
     }
     return exitCode(report, options);
@@ -86,7 +82,7 @@ interface Destination {
 
 /** All outputs are opened before anything is read: a folder that is not there is told at once. */
 function openDestinations(options: ReplayOptions): Destination[] {
-  const inputs = [...options.read, ...options.filename];
+  const inputs = inputFiles(options);
   const outputs = options.output ?? [{ format: REPLAY_FORMATS[0], file: undefined }];
   const opened: Destination[] = [];
   try {
@@ -153,7 +149,7 @@ class Reporting {
 }
 
 interface FormatContext {
-  readonly cluster: Cluster;
+  readonly judge: Judge;
   readonly options: ReplayOptions;
   readonly sink: Sink;
 }
@@ -166,10 +162,9 @@ function formatReport(format: ReplayFormat, report: ReplayReport, context: Forma
     case "json":
       return `${stringifyJson(replayJson(report), 1)}\n`;
     case "text": {
-      const { snapshot, policies } = context.cluster;
-      const { midstream, color } = context.options;
+      const { snapshot, policies, midstream } = context.judge;
       const find = endpointFinder(snapshot);
-      const palette = paletteFor(context.sink, color);
+      const palette = paletteFor(context.sink, context.options.color);
       return replayText(report, { snapshot, policies, find, midstream }, palette);
     }
   }

@@ -17,6 +17,8 @@ import { parseRoutes, routesOfAddresses } from "./routes.ts";
 export interface NodeText {
   readonly file: string;
   readonly text: string;
+  /** Of a dump whose backend is known without its header. */
+  readonly backend?: Backend;
 }
 
 /** What the node told; empty lists for what it did not. */
@@ -83,8 +85,8 @@ function parseFamily(
   onDiagnostic: OnDiagnostic,
 ): Ruleset[] {
   const byBackend = new Map<Backend, Ruleset>();
-  for (const { file, text } of files) {
-    const dump = { file, text, family, backend: texts.backend };
+  for (const { file, text, backend } of files) {
+    const dump = { file, text, family, backend: backend ?? texts.backend };
     const ruleset = parseIptablesSave(dump, sets, onDiagnostic);
     const before = byBackend.get(ruleset.backend)?.tables ?? [];
     for (const { name } of ruleset.tables) {

@@ -16,6 +16,8 @@ import type { FlowVerdict, PacketVerdict, RuleCount, Totals, TraceStep } from ".
 export interface Program {
   readonly rulesets: readonly Ruleset[];
   readonly topology: Topology;
+  /** What has an address (`namespace/name`), by its text, where the routes do not say. */
+  readonly owners?: ReadonlyMap<string, string>;
 }
 
 export interface MatcherOptions {
@@ -78,6 +80,7 @@ export function loadMatcher(
     routes,
     interfaces: interfaces.names,
     names,
+    owners: program.owners,
   });
   return {
     batch,

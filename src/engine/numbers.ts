@@ -67,6 +67,7 @@ export const REASONS: ReadonlyMap<number, Reason> = new Map([
   [layout.REASON_NO_HEADER, "no-header"],
   [layout.REASON_NO_SET, "no-set"],
   [layout.REASON_MULTICAST, "multicast"],
+  [layout.REASON_NO_ROUTES, "no-routes"],
   [layout.REASON_MARTIAN, "martian"],
   [layout.REASON_TTL, "ttl"],
   [layout.REASON_BLACKHOLE, "blackhole"],

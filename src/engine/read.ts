@@ -1,6 +1,7 @@
 /** Packet, verdict, flow and trace records to the values of verdict.ts. The only reader of those records. */
 import * as layout from "../../assembly/layout.ts";
 import type { CtState } from "../match/conntrack.ts";
+import { formatAddress, hostPrefix } from "../net/address.ts";
 import type { Address, Family } from "../net/address.ts";
 import { PROTOCOL_ICMP, PROTOCOL_ICMPV6 } from "../net/protocol.ts";
 import type { Route } from "../tables/model.ts";
@@ -24,6 +25,8 @@ export interface Meanings {
   readonly interfaces: readonly string[];
   /** Host names of the capture; PACKET_SRC_NAME is an index into it, plus one. */
   readonly names: readonly string[];
+  /** What has an address, by its text; undefined where routes say it. */
+  readonly owners: ReadonlyMap<string, string> | undefined;
 }
 
 /** Reads the verdict on one packet from its two records. */
@@ -39,8 +42,7 @@ export function readPacketVerdict(
   const interfaceAt = (offset: number): string | undefined =>
     meanings.interfaces[view.getUint16(verdict + offset, true)] || undefined;
   return {
-    ...readTuple(view, packet, meanings.names),
-    ...readJudgement(view, verdict, meanings),
+    ...readJudged(view, { packet, verdict }, meanings),
     number: Number(view.getBigUint64(packet + layout.PACKET_NUMBER, true)),
     timestampNs:
       (flags & layout.PACKET_HAS_TIME) === 0
@@ -54,6 +56,36 @@ export function readPacketVerdict(
     outInterface: interfaceAt(layout.VERDICT_OUT_INTERFACE),
     duplicateOf: duplicateOf === 0 ? undefined : duplicateOf,
   };
+}
+
+/** Reads both records, and names the ends where routes do not. */
+function readJudged(
+  view: DataView,
+  at: { readonly packet: number; readonly verdict: number },
+  meanings: Meanings,
+): Tuple & Judgement {
+  const tuple = readTuple(view, at.packet, meanings.names);
+  const judgement = readJudgement(view, at.verdict, meanings);
+  const { owners } = meanings;
+  if (owners === undefined) return { ...tuple, ...judgement };
+  const named = (address: Address | undefined, route: Route | undefined): Route | undefined => {
+    const owner = address === undefined ? undefined : owners.get(formatAddress(address));
+    if (address === undefined || owner === undefined) return route;
+    return { ...(route ?? nowhere(address)), owner };
+  };
+  const destination = judgement.translated?.address ?? tuple.destination;
+  return {
+    ...tuple,
+    ...judgement,
+    sourceRoute: named(tuple.source, judgement.sourceRoute),
+    destinationRoute: named(destination, judgement.destinationRoute),
+  };
+}
+
+/** An address that no route leads to. */
+function nowhere(address: Address): Route {
+  const prefix = hostPrefix(address);
+  return { prefix, kind: "missing", interface: "", node: undefined, owner: undefined };
 }
 
 /** Reads what the capture says of a packet's addresses. */
@@ -125,8 +157,7 @@ export function readJudgement(view: DataView, at: number, meanings: Meanings): J
 export function readFlow(view: DataView, row: number, meanings: Meanings): FlowVerdict {
   const first = row + layout.FLOW_PACKET;
   return {
-    ...readTuple(view, first, meanings.names),
-    ...readJudgement(view, row + layout.FLOW_VERDICT, meanings),
+    ...readJudged(view, { packet: first, verdict: row + layout.FLOW_VERDICT }, meanings),
     packets: Number(view.getBigUint64(row + layout.FLOW_PACKETS, true)),
     bytes: Number(view.getBigUint64(row + layout.FLOW_BYTES, true)),
     firstPacket: Number(view.getBigUint64(first + layout.PACKET_NUMBER, true)),

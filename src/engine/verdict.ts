@@ -52,6 +52,7 @@ export type Reason =
   | "no-header"
   | "no-set"
   | "multicast"
+  | "no-routes"
   | "martian"
   | "ttl"
   | "blackhole"

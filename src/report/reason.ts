@@ -171,6 +171,8 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
       return `${ruleText(judged)} looks at a set whose members are not known`;
     case "multicast":
       return `whether the node has joined ${destinationText(judged)} is not in what was given`;
+    case "no-routes":
+      return `where the node sends packets to ${destinationText(judged)} was not given`;
     case "martian":
       return `${addressText(judged.source)} cannot be the source of a packet that arrives there`;
     case "ttl":

@@ -46,6 +46,10 @@ export function remedyFor(flow: FlowVerdict, nature: CaptureNature): string | un
       return "capture on the Ethernet interface itself, not on any";
     case "no-in-interface":
       return "name it: --in-interface NAME, or capture pcapng, which names interfaces";
+    case "no-routes":
+      return "give the node's routes: --routes FILE with the output of ip -j route show table all";
+    case "no-tables":
+      return "give the tables of both families: --iptables FILE, --ip6tables FILE";
     case "nat-port":
       return "capture on the outgoing interface, too: the packets there show the port";
     case "not-modelled":
@@ -61,7 +65,6 @@ export function remedyFor(flow: FlowVerdict, nature: CaptureNature): string | un
     case "blackhole":
     case "bad-fragments":
     case "nat-failed":
-    case "no-tables":
     case "rule":
     case "chain-policy":
     case "not-ip":

@@ -1,0 +1,80 @@
+/**
+ * What a command judges packets by: a node's dumps, or the tables that manifests become. Beside dumps,
+ * manifests only give names.
+ */
+import { endpointName } from "../cluster/snapshot.ts";
+import type { Snapshot } from "../cluster/snapshot.ts";
+import { parseNode } from "../dump/node.ts";
+import type { Program } from "../engine/matcher.ts";
+import { formatAddress } from "../net/address.ts";
+import type { Address } from "../net/address.ts";
+import type { Policy } from "../policy/model.ts";
+import type { DiagnosticLog } from "./diagnostics.ts";
+import { Failure } from "./failure.ts";
+import { loadCluster, loadManifests, stopOnErrors } from "./manifests.ts";
+import type { GiveAddresses } from "./manifests.ts";
+import { readNodeFiles } from "./node-files.ts";
+import type { CaptureOptions, ClusterOptions, NodeOptions } from "./options.ts";
+
+/** Everything that verdicts and reports need. */
+export interface Judge {
+  /** Empty without manifests. */
+  readonly snapshot: Snapshot;
+  readonly policies: readonly Policy[];
+  readonly program: Program;
+  readonly midstream: "cold" | "assume-established";
+}
+
+/** Options that name what packets are judged by, and what is judged. */
+export type JudgeOptions = ClusterOptions & NodeOptions & CaptureOptions;
+
+/** Loads what the options name; ends the command when any of it is wrong. */
+export function loadJudge(options: JudgeOptions, log: DiagnosticLog, give?: GiveAddresses): Judge {
+  if (inputFiles(options).filter((file) => file === "-").length > 1) {
+    throw new Failure("- stands for several inputs: standard input can be read once only");
+  }
+  if (!namesNode(options)) {
+    if (options.filename.length === 0) {
+      throw new Failure(
+        "nothing to judge by: name policies and pods with -f PATH, or a node's dumps with --iptables FILE or --node-state FOLDER",
+      );
+    }
+    const { snapshot, policies, compiled } = loadCluster(options, log, give);
+    const midstream = options.midstream ?? "assume-established";
+    return { snapshot, policies, program: compiled, midstream };
+  }
+  const { snapshot, policies } = loadManifests(options, log, give);
+  const state = parseNode(readNodeFiles(options, log), log.report);
+  stopOnErrors(log);
+  const program = { ...state, owners: ownersOf(snapshot) };
+  return { snapshot, policies, program, midstream: options.midstream ?? "cold" };
+}
+
+/** The files that the options name; none of them is overwritten. */
+export function inputFiles(options: JudgeOptions): string[] {
+  const { read, filename, iptables, ip6tables, ipset, addresses, routes } = options;
+  return [read, filename, iptables, ip6tables, ipset, addresses, routes].flat();
+}
+
+function namesNode(options: NodeOptions): boolean {
+  const { iptables, ip6tables, ipset, addresses, routes, nodeState } = options;
+  const files = [iptables, ip6tables, ipset, addresses, routes].flat();
+  return nodeState !== undefined || files.length > 0;
+}
+
+/** Names by address; of several objects with one address the pod counts. */
+function ownersOf({ endpoints, nodeByName, services }: Snapshot): Map<string, string> {
+  const owners = new Map<string, string>();
+  const add = (addresses: readonly Address[], owner: string): void => {
+    for (const address of addresses) {
+      const text = formatAddress(address);
+      if (!owners.has(text)) owners.set(text, owner);
+    }
+  };
+  for (const endpoint of endpoints) add(endpoint.addresses, endpointName(endpoint));
+  for (const { name, addresses } of nodeByName.values()) add(addresses, `node ${name}`);
+  for (const service of services) {
+    add(service.clusterAddresses, `service ${endpointName(service)}`);
+  }
+  return owners;
+}

@@ -1,0 +1,87 @@
+/** The files of a node's state, read as text: those that options name, and those of a folder. */
+import { readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import type { NodeText, NodeTexts } from "../dump/node.ts";
+import type { Backend } from "../match/extension.ts";
+import type { DiagnosticLog } from "./diagnostics.ts";
+import { Failure, systemErrorCode, systemErrorText } from "./failure.ts";
+import type { NodeOptions } from "./options.ts";
+
+type Part = Exclude<keyof NodeTexts, "backend">;
+
+/** The names of a node's files in a folder. */
+export const NODE_FILES: readonly {
+  readonly name: string;
+  readonly part: Part;
+  /** Of files that are of one backend whatever their header says. */
+  readonly backend?: Backend;
+}[] = [
+  { name: "iptables-save", part: "iptables" },
+  { name: "iptables-legacy-save", part: "iptables", backend: "legacy" },
+  { name: "iptables-nft-save", part: "iptables", backend: "nft" },
+  { name: "ip6tables-save", part: "ip6tables" },
+  { name: "ip6tables-legacy-save", part: "ip6tables", backend: "legacy" },
+  { name: "ip6tables-nft-save", part: "ip6tables", backend: "nft" },
+  { name: "ipset-save", part: "ipset" },
+  { name: "ip-addr.json", part: "addresses" },
+  { name: "ip-route.json", part: "routes" },
+];
+
+/** Most bytes of one file: 100,000 rules or a set of a million entries have some tens of MiB. */
+const NODE_FILE_MAX = 512 * 1024 * 1024;
+
+/** Reads every file that the options name. */
+export function readNodeFiles(options: NodeOptions, log: DiagnosticLog): NodeTexts {
+  const texts: Record<Part, NodeText[]> = {
+    iptables: options.iptables.map((file) => readText(file, log)),
+    ip6tables: options.ip6tables.map((file) => readText(file, log)),
+    ipset: options.ipset.map((file) => readText(file, log)),
+    addresses: options.addresses.map((file) => readText(file, log)),
+    routes: options.routes.map((file) => readText(file, log)),
+  };
+  const { nodeState, backend } = options;
+  if (nodeState !== undefined) {
+    const found = NODE_FILES.filter(({ name }) => isFile(join(nodeState, name)));
+    if (found.length === 0) {
+      const names = NODE_FILES.map(({ name }) => name).join(", ");
+      throw new Failure(`${nodeState}: the folder has none of the files ${names}`);
+    }
+    for (const { name, part, backend: own } of found) {
+      const text = readText(join(nodeState, name), log);
+      texts[part].push(own === undefined ? text : { ...text, backend: own });
+    }
+  }
+  return { ...texts, backend };
+}
+
+function isFile(path: string): boolean {
+  try {
+    return statSync(path).isFile();
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === "ENOENT") return false;
+    throw new Failure(`${path}: ${systemErrorText(error)}`);
+  }
+}
+
+function readText(file: string, log: DiagnosticLog): NodeText {
+  let bytes: Buffer;
+  try {
+    if (file !== "-" && statSync(file).size > NODE_FILE_MAX) {
+      throw new Failure(`${file}: longer than ${NODE_FILE_MAX} bytes, which no dump is`);
+    }
+    bytes = readFileSync(file === "-" ? 0 : file);
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+    throw new Failure(`${file}: ${systemErrorText(error)}`);
+  }
+  // Comments and prefixes may hold any bytes; what is not UTF-8 is kept one character a byte.
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    text = bytes.toString("latin1");
+  }
+  log.addText(file, text);
+  return { file, text };
+}
