@@ -132,28 +132,32 @@ function buildTopology(
   );
   const given = texts.routes.flatMap(({ file, text }) => parseRoutes(text, file, onDiagnostic));
   const hasAddresses = texts.addresses.length > 0;
-  const hasRoutes = texts.routes.length > 0;
-  const hasLocal = given.some(({ table }) => table === "local");
   if (!hasAddresses) {
     warn(
       "no --addresses: MAC and interface addresses are not known, so packets that need them (MASQUERADE, REDIRECT, direction by MAC) are unknown",
     );
   }
-  if (!hasRoutes) {
-    warn(
-      "no --routes: where the node sends what is not for itself is not known, so that is unknown unless its rules drop it either way",
-    );
-  } else if (!hasLocal && !hasAddresses) {
-    const message =
-      "neither addresses nor routes of table local are given, so the node's own are not known: give ip -j route show table all, or --addresses";
-    onDiagnostic({ severity: "error", code: "INCOMPLETE_DUMP", message });
-  }
   const derived = routesOfAddresses(told);
-  const routes = [
-    ...(hasRoutes ? given : UNTOLD_ROUTES),
-    ...(hasLocal ? [] : [...LOOPBACK_ROUTES, ...derived.filter(({ table }) => table === "local")]),
-    ...(hasRoutes ? [] : derived.filter(({ table }) => table !== "local")),
-  ];
+  const routes = FAMILIES.flatMap(([family]) => {
+    const ofFamily = (route: Route): boolean => route.prefix.address.family === family;
+    const own = given.filter(ofFamily);
+    const hasLocal = own.some(({ kind }) => kind === "local");
+    if (own.length === 0 && rulesets.some((ruleset) => ruleset.family === family)) {
+      warn(
+        `no --routes of IPv${family}: where the node sends what is not for itself is not known, so that is unknown unless its rules drop it either way`,
+      );
+    } else if (own.length > 0 && !hasLocal && !hasAddresses) {
+      const message = `the IPv${family} routes have none of table local, so the node's own addresses are not known: give ip -j route show table all, or --addresses`;
+      onDiagnostic({ severity: "error", code: "INCOMPLETE_DUMP", message });
+    }
+    const isLocal = ({ table }: Route): boolean => table === "local";
+    return [
+      ...own,
+      ...(hasLocal ? [] : [...LOOPBACK_ROUTES, ...derived.filter(isLocal)].filter(ofFamily)),
+      ...(own.length > 0 ? [] : derived.filter((route) => ofFamily(route) && !isLocal(route))),
+      ...(own.length > 0 ? [] : UNTOLD_ROUTES.filter(ofFamily)),
+    ];
+  });
   const interfaces = hasAddresses ? told : namedInterfaces(routes, rulesets);
   return { routes: uniqueRoutes(routes), wholeCluster: false, interfaces };
 }
