@@ -30,6 +30,7 @@ import {
 import { hasPorts } from "./match";
 import { Packet } from "./records";
 import { firstSctpChunk, SCTP_HEARTBEAT, SCTP_INIT } from "./sctp";
+import { assumeTcp } from "./tcp-track";
 import {
   CLASS_ACK,
   CLASS_FIN,
@@ -165,10 +166,9 @@ function assumeEntry(packet: Packet, answer: bool, tcpState: u32): void {
   const entry = entryAt(number);
   entry.started = now();
   entry.flags = ENTRY_SEEN_REPLY | ENTRY_MIDSTREAM;
-  entry.tcpState = <u8>tcpState;
-  entry.lastClass = <u8>tcpClass(packet.tcpFlags);
   linkEntry(number);
-  refresh(entry);
+  if (entry.protocol == 6) assumeTcp(entry, tcpState);
+  else refresh(entry);
   tracking.state = CT_ESTABLISHED;
   tracking.entry = number;
   tracking.midstream = true;

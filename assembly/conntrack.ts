@@ -6,7 +6,6 @@ import { trackFirst } from "./conntrack-first";
 import { hasRoom, linkEntry, now, refresh } from "./entry-life";
 import {
   addEntry,
-  ENTRY_CLOSING,
   ENTRY_DNAT,
   ENTRY_GUESSED,
   ENTRY_MASQUERADED,
@@ -23,7 +22,6 @@ import {
   nodeEntry,
   nodeKind,
   touchEntry,
-  removeEntry,
 } from "./flow-table";
 import { findLive } from "./half-known";
 import {
@@ -43,18 +41,7 @@ import {
 } from "./layout";
 import { hasPorts } from "./match";
 import { Packet } from "./records";
-import {
-  CLASS_RST,
-  TCP_CLOSE,
-  TCP_FIN_WAIT,
-  TCP_IGNORE,
-  TCP_INVALID,
-  TCP_SYN_SENT,
-  TCP_TIME_WAIT,
-  tcpClass,
-  tcpFlagsValid,
-  tcpNext,
-} from "./tcp";
+import { assumeTcp, moveTcp, startTcp, TCP_BELONGS, TCP_REOPENS } from "./tcp-track";
 import { DIRECTION_ORIGINAL, DIRECTION_REPLY, ENTRY_NONE, keyOfPacket, tracking } from "./tracking";
 import { Walk } from "./walk";
 
@@ -132,10 +119,10 @@ export function confirm(packet: Packet, walk: Walk, guessed: bool): bool {
   entry.mark = walk.connectionMark;
   if (guessed) entry.flags |= ENTRY_GUESSED;
   if (walk.masqueraded) entry.flags |= ENTRY_MASQUERADED;
-  entry.tcpState = <u8>tracking.tcpState;
-  entry.lastClass = <u8>tcpClass(packet.tcpFlags);
   linkEntry(number);
-  refresh(entry);
+  if (entry.protocol != 6) refresh(entry);
+  else if ((packet.known & KNOWN_TCP_FLAGS) != 0) startTcp(entry, packet);
+  else assumeTcp(entry, tracking.tcpState);
   tracking.entry = number;
   return true;
 }
@@ -172,9 +159,13 @@ function trackKnown(packet: Packet, node: i64, seenBefore: bool): void {
     kind == NODE_REPLY || kind == NODE_REPLY_SEEN ? DIRECTION_REPLY : DIRECTION_ORIGINAL;
   tracking.direction = direction;
   if (entry.protocol == 6) {
-    if ((packet.known & KNOWN_TCP_FLAGS) != 0 && !trackTcp(packet, number, direction)) {
-      if (tracking.entry == ENTRY_NONE && tracking.fresh) trackFirst(packet, seenBefore);
-      return;
+    if ((packet.known & KNOWN_TCP_FLAGS) != 0) {
+      const word = moveTcp(entry, packet, direction);
+      if (word == TCP_REOPENS) {
+        tracking.direction = DIRECTION_ORIGINAL;
+        trackFirst(packet, seenBefore);
+      }
+      if (word != TCP_BELONGS) return;
     }
   }
   tracking.entry = number;
@@ -186,43 +177,6 @@ function trackKnown(packet: Packet, node: i64, seenBefore: bool): void {
   if ((entry.flags & ENTRY_DNAT) != 0) tracking.state |= CT_DNAT;
   if ((entry.flags & ENTRY_SNAT) != 0) tracking.state |= CT_SNAT;
   if (entry.protocol != 6) refresh(entry);
-}
-
-// Moves a TCP entry on. False when the packet is not (or no longer) the entry's: INVALID, or the first
-// packet of a new connection with the same tuple (`fresh` is set).
-function trackTcp(packet: Packet, number: u32, direction: u32): bool {
-  if (!tcpFlagsValid(packet.tcpFlags)) return false;
-  const entry = entryAt(number);
-  const packetClass = tcpClass(packet.tcpFlags);
-  const old: u32 = entry.tcpState;
-  let next = tcpNext(direction, packetClass, old);
-  if (next == TCP_INVALID) return false;
-  if (next == TCP_SYN_SENT && (old == TCP_TIME_WAIT || old == TCP_CLOSE)) {
-    // > A SYN after a close, or behind a reset from the same side, starts a new connection.
-    const resetHere = entry.lastClass == CLASS_RST && entry.lastDirection == direction;
-    if ((entry.flags & ENTRY_CLOSING) != 0 || resetHere) {
-      removeEntry(number);
-      tracking.fresh = true;
-      return false;
-    }
-    next = TCP_IGNORE;
-  }
-  entry.lastClass = <u8>packetClass;
-  entry.lastDirection = <u8>direction;
-  if (next == TCP_IGNORE) return true;
-  const answered = (entry.flags & ENTRY_SEEN_REPLY) != 0;
-  if (packetClass == CLASS_RST && !answered) {
-    // A reset before any answer ends the entry at once; the packet itself still belongs to it, and is
-    // translated as it says.
-    entry.deadline = 0;
-    return true;
-  }
-  if (next != old && next == TCP_FIN_WAIT) entry.flags |= ENTRY_CLOSING;
-  entry.tcpState = <u8>next;
-  // > Without an answer a repeated SYN does not renew the timer.
-  if (!answered && direction == DIRECTION_ORIGINAL && old == TCP_SYN_SENT) return true;
-  refresh(entry);
-  return true;
 }
 
 // > An error is RELATED when it quotes a known connection and goes to the quoted source.

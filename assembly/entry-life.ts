@@ -21,7 +21,6 @@ import {
   NODE_REPLY_SEEN,
   removeEntry,
 } from "./flow-table";
-import { TCP_ESTABLISHED, TCP_UNACKNOWLEDGED_SECONDS, tcpTimeoutSeconds } from "./tcp";
 
 export const SECOND: u64 = 1000000000;
 /** > nf_conntrack_udp_timeout_stream */
@@ -75,22 +74,20 @@ export function linkEntry(number: u32): void {
   if (portUnknown || (entry.flags & ENTRY_MASQUERADED) != 0) linkNode(number, NODE_BACKEND);
 }
 
-/** Renews an entry's deadline for the packet that was accepted. */
+/** Renews an entry's deadline for the packet that was accepted; TCP has timeouts of its own. */
 export function refresh(entry: Entry): void {
-  entry.deadline = clock + <u64>seconds(entry) * SECOND;
+  refreshFor(entry, seconds(entry));
+}
+
+/** Lets an entry live so many seconds from now on. */
+export function refreshFor(entry: Entry, seconds: u32): void {
+  entry.deadline = clock + <u64>seconds * SECOND;
 }
 
 // Seconds that an entry lives after this packet. Source: semantics.md CT-9.
 function seconds(entry: Entry): u32 {
   const answered = (entry.flags & ENTRY_SEEN_REPLY) != 0;
   switch (<i32>entry.protocol) {
-    case 6: {
-      const timeout = tcpTimeoutSeconds(entry.tcpState);
-      const pickedUp = !answered && entry.tcpState == TCP_ESTABLISHED;
-      return pickedUp && timeout > TCP_UNACKNOWLEDGED_SECONDS
-        ? TCP_UNACKNOWLEDGED_SECONDS
-        : timeout;
-    }
     case 17:
     case 136:
       return answered && clock > entry.started + 2 * SECOND ? <u32>UDP_STREAM_SECONDS : 30;

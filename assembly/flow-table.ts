@@ -42,6 +42,7 @@ export class Entry {
   family: u8;
   protocol: u8;
   tcpState: u8;
+  /** CLASS_* and direction of the last segment that was accepted or ignored. */
   lastClass: u8;
   lastDirection: u8;
   /** REASON_* of an undecided entry, and the rule whose match lacked the fact. */
@@ -53,6 +54,23 @@ export class Entry {
   undecidedRule: i32;
   started: u64;
   deadline: u64;
+  /** TCP: the last acknowledgement or ignored segment. */
+  lastSeq: u32;
+  lastAck: u32;
+  lastEnd: u32;
+  lastWindow: u16;
+  lastScale: u8;
+  lastFlags: u8;
+  retransmissions: u8;
+  unused2: u8;
+  unused3: u16;
+  /** Two TcpSide records (tcp-window.ts): original, reply. */
+  side0: u64;
+  side0b: u64;
+  side0c: u32;
+  side1: u32;
+  side1b: u64;
+  side1c: u64;
   /** Set by CONNMARK. */
   mark: u32;
   /** 1: the mark is not known. */
@@ -74,8 +92,6 @@ export const NODE_BACKEND: u32 = 5;
 const NODE_KINDS: u32 = 6;
 
 export const ENTRY_SEEN_REPLY: u16 = 1 << 0;
-/** A close was begun by a FIN. */
-export const ENTRY_CLOSING: u16 = 1 << 1;
 export const ENTRY_MIDSTREAM: u16 = 1 << 2;
 export const ENTRY_DNAT: u16 = 1 << 3;
 /** The backend is one of several that are judged alike; which one, is not known. */

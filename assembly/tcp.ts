@@ -1,5 +1,4 @@
-// The TCP part of connection tracking: packet classes, the state table, timeouts. Windows are not
-// checked (every entry is treated as liberal); docs/semantics.md lists what that changes.
+// The numbers of TCP connection tracking: packet classes, the state table, timeouts.
 // Source: Linux, net/netfilter/nf_conntrack_proto_tcp.c; semantics.md CT-T1 to CT-T10.
 
 export const TCP_FIN: u32 = 1;
@@ -47,11 +46,15 @@ const NEXT: usize = memory.data<u8>([
   10, 10, 10, 10,
 ]);
 
-// u32[10]: seconds that an entry lives in each state.
-const TIMEOUT_SECONDS: usize = memory.data<u32>([0, 120, 60, 432000, 120, 60, 30, 120, 10, 120]);
+/** For connections whose segments are sent again and again. */
+export const TIMEOUT_RETRANSMITTED: u32 = 10;
+/** For data that nobody acknowledged, and for connections picked up without a reply. */
+export const TIMEOUT_UNACKNOWLEDGED: u32 = 11;
 
-/** Seconds for data that nobody acknowledged, and for entries picked up without a reply. */
-export const TCP_UNACKNOWLEDGED_SECONDS: u32 = 300;
+// u32[12]: seconds that an entry lives in each state, and in those above.
+const TIMEOUT_SECONDS: usize = memory.data<u32>([
+  0, 120, 60, 432000, 120, 60, 30, 120, 10, 120, 300, 300,
+]);
 
 /** Class of a packet by the first flag that is set, in this order. */
 export function tcpClass(flags: u32): u32 {

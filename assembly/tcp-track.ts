@@ -1,0 +1,297 @@
+// A TCP packet and its connection: the state table, what windows allow, and the special cases that the
+// kernel knows of resets and of SYNs that come out of turn.
+// Source: Linux, nf_conntrack_proto_tcp.c, nf_conntrack_tcp_packet(); semantics.md CT-T4 to CT-T10.
+import { now, refreshFor, SECOND } from "./entry-life";
+import { Entry, ENTRY_ASSURED, ENTRY_SEEN_REPLY } from "./flow-table";
+import { Packet } from "./records";
+import {
+  CLASS_ACK,
+  CLASS_FIN,
+  CLASS_NONE,
+  CLASS_RST,
+  CLASS_SYN,
+  CLASS_SYNACK,
+  TCP_CLOSE,
+  TCP_ESTABLISHED,
+  TCP_FIN_WAIT,
+  TCP_IGNORE,
+  TCP_INVALID,
+  TCP_LAST_ACK,
+  TCP_SYN_RECV,
+  TCP_SYN_SENT,
+  TCP_SYN_SENT2,
+  TCP_TIME_WAIT,
+  tcpClass,
+  tcpFlagsValid,
+  tcpNext,
+  tcpTimeoutSeconds,
+  TIMEOUT_RETRANSMITTED,
+  TIMEOUT_UNACKNOWLEDGED,
+} from "./tcp";
+import {
+  beLiberal,
+  hasWindowFacts,
+  inWindow,
+  isAfter,
+  readOptions,
+  segmentEnd,
+  SIDE_CLOSE_INIT,
+  SIDE_MAX_ACK,
+  SIDE_SACK,
+  SIDE_UNACKNOWLEDGED,
+  SIDE_WINDOW_SCALE,
+  sideOf,
+  startWindows,
+  TcpSide,
+  WINDOW_ACCEPT,
+  WINDOW_INVALID,
+} from "./tcp-window";
+
+/** The packet belongs to its connection. */
+export const TCP_BELONGS: u32 = 0;
+export const TCP_IS_INVALID: u32 = 1;
+/** The connection is over; the packet begins another with the same tuple. */
+export const TCP_REOPENS: u32 = 2;
+
+// Entry.lastFlags, besides SIDE_WINDOW_SCALE and SIDE_SACK of an ignored SYN.
+const LAST_CHALLENGE: u8 = 1 << 6;
+const LAST_SIMULTANEOUS: u8 = 1 << 7;
+
+const RETRANSMISSIONS_MAX: u8 = 3;
+
+let ignoreInvalidResets: bool = false;
+
+/** Sets net.netfilter.nf_conntrack_tcp_ignore_invalid_rst. */
+export function setUpTcp(ignoreInvalid: bool): void {
+  ignoreInvalidResets = ignoreInvalid;
+}
+
+/** Makes a new connection of its first packet, which is valid as such. */
+export function startTcp(entry: Entry, packet: Packet): void {
+  entry.lastClass = <u8>CLASS_NONE;
+  startWindows(entry, packet);
+  moveTcp(entry, packet, 0);
+}
+
+/** Takes a connection as the kernel had it when the capture began: nothing is known of its windows. */
+export function assumeTcp(entry: Entry, state: u32): void {
+  entry.tcpState = <u8>state;
+  entry.lastClass = <u8>CLASS_NONE;
+  entry.flags |= ENTRY_ASSURED;
+  beLiberal(entry);
+  refreshFor(entry, tcpTimeoutSeconds(state));
+}
+
+/** Moves a connection on by a packet. @returns one of TCP_* above */
+export function moveTcp(entry: Entry, packet: Packet, direction: u32): u32 {
+  if (!tcpFlagsValid(packet.tcpFlags)) return TCP_IS_INVALID;
+  const packetClass = tcpClass(packet.tcpFlags);
+  let old: u32 = entry.tcpState;
+  let next = tcpNext(direction, packetClass, old);
+  let checked = true;
+  if (next == TCP_INVALID) return TCP_IS_INVALID;
+  if (next == TCP_SYN_SENT && (old == TCP_TIME_WAIT || old == TCP_CLOSE)) {
+    // > A SYN after a close, or behind a reset from the same side, starts a new connection.
+    const closed = ((sideOf(entry, 0).flags | sideOf(entry, 1).flags) & SIDE_CLOSE_INIT) != 0;
+    const resetHere = entry.lastDirection == direction && entry.lastClass == CLASS_RST;
+    if (closed || resetHere) {
+      entry.deadline = 0;
+      return TCP_REOPENS;
+    }
+    next = TCP_IGNORE;
+  }
+  if (next == TCP_IGNORE) {
+    if (!answersIgnored(entry, packet, direction, packetClass)) {
+      rememberIgnored(entry, packet, direction, packetClass, old);
+      return TCP_BELONGS;
+    }
+    resynchronise(entry, direction);
+    old = TCP_SYN_SENT;
+    next = TCP_SYN_RECV;
+  } else if (next == TCP_TIME_WAIT) {
+    if (isChallenge(entry, direction, packetClass, old)) {
+      entry.lastFlags &= ~LAST_CHALLENGE;
+      return TCP_BELONGS;
+    }
+  } else if (next == TCP_SYN_SENT2) {
+    entry.lastFlags |= LAST_SIMULTANEOUS;
+  } else if (next == TCP_SYN_RECV) {
+    const simultaneous = (entry.lastFlags & LAST_SIMULTANEOUS) != 0;
+    if (direction == 1 && packetClass == CLASS_ACK && simultaneous) next = TCP_ESTABLISHED;
+  } else if (next == TCP_CLOSE && packetClass == CLASS_RST) {
+    const word = isClosing(old) ? RESET_ACCEPTED : judgeReset(entry, packet, direction, old);
+    if (word == RESET_INVALID) return TCP_IS_INVALID;
+    if (word == RESET_KEEPS) next = old;
+    const open = word == RESET_KEEPS || word == RESET_UNJUDGED;
+    if (word == RESET_ACCEPTED || (open && answersLast(entry, packet, old))) checked = false;
+  }
+  if (checked) {
+    const fits = inWindow(entry, packet, direction, packetClass);
+    if (fits == WINDOW_INVALID) {
+      rememberInvalid(entry, direction, packetClass);
+      return TCP_IS_INVALID;
+    }
+    if (fits != WINDOW_ACCEPT) return TCP_BELONGS;
+  }
+  settle(entry, direction, packetClass, old, next);
+  return TCP_BELONGS;
+}
+
+// The packet is in its window: the connection takes its new state and time.
+function settle(entry: Entry, direction: u32, packetClass: u32, old: u32, next: u32): void {
+  entry.lastClass = <u8>packetClass;
+  entry.lastDirection = <u8>direction;
+  entry.tcpState = <u8>next;
+  const sender = sideOf(entry, direction);
+  if (old != next && next == TCP_FIN_WAIT) sender.flags |= SIDE_CLOSE_INIT;
+  const answered = (entry.flags & ENTRY_SEEN_REPLY) != 0;
+  let seconds = secondsAfter(entry, packetClass, next);
+  if (!answered) {
+    // > A reset before any answer ends the connection at once.
+    if (packetClass == CLASS_RST) {
+      entry.deadline = 0;
+      return;
+    }
+    // > A repeated SYN does not renew the timer.
+    if (packetClass == CLASS_SYN && old == TCP_SYN_SENT) return;
+    const unacknowledged = tcpTimeoutSeconds(TIMEOUT_UNACKNOWLEDGED);
+    if (next == TCP_ESTABLISHED && seconds > unacknowledged) seconds = unacknowledged;
+  } else if ((old == TCP_SYN_RECV || old == TCP_ESTABLISHED) && next == TCP_ESTABLISHED) {
+    entry.flags |= ENTRY_ASSURED;
+  }
+  refreshFor(entry, seconds);
+}
+
+function secondsAfter(entry: Entry, packetClass: u32, next: u32): u32 {
+  const usual = tcpTimeoutSeconds(next);
+  const retransmitted = tcpTimeoutSeconds(TIMEOUT_RETRANSMITTED);
+  const unacknowledged = tcpTimeoutSeconds(TIMEOUT_UNACKNOWLEDGED);
+  if (entry.retransmissions >= RETRANSMISSIONS_MAX && usual > retransmitted) return retransmitted;
+  if (packetClass == CLASS_RST) return tcpTimeoutSeconds(TCP_CLOSE);
+  const flags = sideOf(entry, 0).flags | sideOf(entry, 1).flags;
+  if ((flags & SIDE_UNACKNOWLEDGED) != 0 && usual > unacknowledged) return unacknowledged;
+  if (entry.lastWindow == 0 && usual > retransmitted) return retransmitted;
+  return usual;
+}
+
+// > A SYN-ACK that acknowledges a SYN which was ignored: both ends are in step, and now we are.
+function answersIgnored(entry: Entry, packet: Packet, direction: u32, packetClass: u32): bool {
+  return (
+    packetClass == CLASS_SYNACK &&
+    entry.lastClass == CLASS_SYN &&
+    entry.lastDirection != direction &&
+    hasWindowFacts(packet) &&
+    packet.tcpAck == entry.lastEnd
+  );
+}
+
+function resynchronise(entry: Entry, direction: u32): void {
+  const other = sideOf(entry, entry.lastDirection);
+  other.end = entry.lastEnd;
+  other.maxEnd = entry.lastEnd;
+  other.maxWindow = entry.lastWindow == 0 ? 1 : entry.lastWindow;
+  other.scale = entry.lastScale;
+  entry.lastFlags &= ~LAST_CHALLENGE;
+  other.flags = entry.lastFlags & (SIDE_WINDOW_SCALE | SIDE_SACK);
+  memory.fill(changetype<usize>(sideOf(entry, direction)), 0, offsetof<TcpSide>());
+}
+
+function rememberIgnored(
+  entry: Entry,
+  packet: Packet,
+  direction: u32,
+  packetClass: u32,
+  old: u32,
+): void {
+  entry.lastClass = <u8>packetClass;
+  entry.lastDirection = <u8>direction;
+  if (!hasWindowFacts(packet)) {
+    beLiberal(entry);
+    return;
+  }
+  entry.lastSeq = packet.tcpSeq;
+  entry.lastEnd = segmentEnd(packet);
+  entry.lastWindow = packet.tcpWindow;
+  if (packetClass == CLASS_SYN && direction == 0) {
+    const side = scratch;
+    memory.fill(changetype<usize>(side), 0, offsetof<TcpSide>());
+    readOptions(packet, side);
+    entry.lastFlags = side.flags;
+    entry.lastScale = side.scale;
+    // > The answer may be a challenge, which acknowledges no FIN.
+    if (old == TCP_LAST_ACK) entry.lastFlags |= LAST_CHALLENGE;
+  }
+  if (old == TCP_SYN_SENT && packetClass == CLASS_ACK && direction == 1) {
+    entry.lastAck = packet.tcpAck;
+  }
+}
+
+const scratch: TcpSide = changetype<TcpSide>(memory.data(offsetof<TcpSide>()));
+
+function isChallenge(entry: Entry, direction: u32, packetClass: u32, old: u32): bool {
+  return (
+    old == TCP_LAST_ACK &&
+    packetClass == CLASS_ACK &&
+    entry.lastDirection != direction &&
+    entry.lastClass == CLASS_SYN &&
+    (entry.lastFlags & LAST_CHALLENGE) != 0
+  );
+}
+
+// What is known of a reset before its window is looked at.
+const RESET_UNJUDGED: u32 = 0;
+const RESET_INVALID: u32 = 1;
+/** The window decides. */
+const RESET_CHECKED: u32 = 2;
+/** It belongs to the connection, whose state stays: a challenge may follow. */
+const RESET_KEEPS: u32 = 3;
+const RESET_ACCEPTED: u32 = 4;
+
+function judgeReset(entry: Entry, packet: Packet, direction: u32, old: u32): u32 {
+  const receiver = sideOf(entry, direction ^ 1);
+  if (!hasWindowFacts(packet)) return RESET_CHECKED;
+  if ((receiver.flags & SIDE_MAX_ACK) == 0 || entry.lastClass == CLASS_SYN) return RESET_UNJUDGED;
+  const seq = packet.tcpSeq;
+  const established = old == TCP_ESTABLISHED && (entry.flags & ENTRY_ASSURED) != 0;
+  if (seq == 0 && !established) return RESET_CHECKED;
+  if (isAfter(receiver.maxAck, seq) && !ignoreInvalidResets) return RESET_INVALID;
+  if (!established || seq == receiver.maxAck) return RESET_CHECKED;
+  // > Part of a train: directly behind the same side's data.
+  const train =
+    entry.lastClass == CLASS_ACK && entry.lastDirection == direction && seq == entry.lastEnd;
+  return train ? RESET_CHECKED : RESET_KEEPS;
+}
+
+// > The answer to a SYN or ACK that was let through though it was out of step.
+function answersLast(entry: Entry, packet: Packet, old: u32): bool {
+  const answered = (entry.flags & ENTRY_SEEN_REPLY) != 0;
+  const assured = (entry.flags & ENTRY_ASSURED) != 0;
+  const toIgnored =
+    (answered && entry.lastClass == CLASS_SYN) || (!assured && entry.lastClass == CLASS_ACK);
+  if (toIgnored && packet.tcpAck == entry.lastEnd) return true;
+  return (
+    old == TCP_SYN_SENT &&
+    entry.lastClass == CLASS_ACK &&
+    entry.lastDirection == 1 &&
+    packet.tcpSeq == entry.lastAck
+  );
+}
+
+// > Such connections may be dropped early; their numbers may be outdated.
+function isClosing(state: u32): bool {
+  return state >= TCP_FIN_WAIT && state <= TCP_CLOSE;
+}
+
+// > Connections do not linger for days because a FIN or reset was out of its window.
+function rememberInvalid(entry: Entry, direction: u32, packetClass: u32): void {
+  if ((entry.flags & ENTRY_ASSURED) == 0) return;
+  if (packetClass != CLASS_RST && packetClass != CLASS_FIN) return;
+  const ended = entry.lastClass == CLASS_FIN || entry.lastClass == CLASS_RST;
+  if (entry.lastDirection != direction && ended) {
+    const seconds = tcpTimeoutSeconds(TIMEOUT_UNACKNOWLEDGED);
+    if (entry.deadline > now() + <u64>seconds * SECOND) refreshFor(entry, seconds);
+    return;
+  }
+  entry.lastClass = <u8>packetClass;
+  entry.lastDirection = <u8>direction;
+}

@@ -1,0 +1,331 @@
+// TCP windows as conntrack follows them: for each direction how far data was sent, how far it may be
+// sent, and the largest window that was offered. Says whether a segment fits.
+// Source: Linux, nf_conntrack_proto_tcp.c, tcp_in_window(); van Rooij, "Real stateful TCP packet
+// filtering in IP Filter"; semantics.md CT-T8.
+import { Entry } from "./flow-table";
+import { KNOWN_PAYLOAD_LENGTH, KNOWN_TCP_SEQ } from "./layout";
+import { Packet } from "./records";
+import { CLASS_ACK, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TCP_SYN_RECV, TCP_SYN_SENT } from "./tcp";
+
+/** What is known of one direction. Sequence numbers are compared modulo 2^32. */
+@unmanaged
+export class TcpSide {
+  /** Behind the last byte sent. */
+  end: u32;
+  /** Behind the last byte that may be sent. */
+  maxEnd: u32;
+  /** The largest window offered; 0: nothing of this side was seen. */
+  maxWindow: u32;
+  maxAck: u32;
+  /** Shift of the windows that this side offers. */
+  scale: u8;
+  /** SIDE_* bits. */
+  flags: u8;
+  unused: u16;
+}
+
+if (offsetof<TcpSide>() != 20) ERROR("two TcpSide records have 40 bytes in Entry");
+if (offsetof<Entry>("side1") != offsetof<Entry>("side0") + 20) ERROR("side1");
+
+export const SIDE_WINDOW_SCALE: u8 = 1 << 0;
+export const SIDE_SACK: u8 = 1 << 1;
+/** Windows are not checked. */
+export const SIDE_LIBERAL: u8 = 1 << 2;
+/** A close was begun here. */
+export const SIDE_CLOSE_INIT: u8 = 1 << 3;
+export const SIDE_UNACKNOWLEDGED: u8 = 1 << 4;
+export const SIDE_MAX_ACK: u8 = 1 << 5;
+
+export const WINDOW_ACCEPT: u32 = 0;
+/** The packet keeps its connection, which stays as it is. */
+export const WINDOW_IGNORE: u32 = 1;
+export const WINDOW_INVALID: u32 = 2;
+
+// > An acknowledgement may be this far behind.
+const ACK_WINDOW: u32 = 66000;
+const SCALE_MAX: u8 = 14;
+const HEADER: u32 = 20;
+
+const OPTION_END: u32 = 0;
+const OPTION_NOP: u32 = 1;
+const OPTION_SCALE: u32 = 3;
+const OPTION_SACK_PERMITTED: u32 = 4;
+const OPTION_SACK: u32 = 5;
+
+let liberal: bool = false;
+
+/** Sets whether windows are checked at all (net.netfilter.nf_conntrack_tcp_be_liberal). */
+export function setUpWindows(beLiberal: bool): void {
+  liberal = beLiberal;
+}
+
+export function sideOf(entry: Entry, direction: u32): TcpSide {
+  const first = changetype<usize>(entry) + offsetof<Entry>("side0");
+  return changetype<TcpSide>(first + <usize>direction * offsetof<TcpSide>());
+}
+
+/** Behind the segment's last byte; SYN and FIN count as one each. */
+export function segmentEnd(packet: Packet): u32 {
+  const flags: u32 = packet.tcpFlags;
+  let end = packet.tcpSeq + packet.payloadLength;
+  if ((flags & TCP_SYN) != 0) end++;
+  if ((flags & TCP_FIN) != 0) end++;
+  return end;
+}
+
+/** The capture shows what windows need: numbers as on the wire, the length, and the options. */
+export function hasWindowFacts(packet: Packet): bool {
+  const needed = KNOWN_TCP_SEQ | KNOWN_PAYLOAD_LENGTH;
+  return (packet.known & needed) == needed && packet.network != 0 && hasOptions(packet);
+}
+
+/** Begins with a connection's first packet: a SYN, or one of a connection under way. */
+export function startWindows(entry: Entry, packet: Packet): void {
+  const sender = sideOf(entry, 0);
+  const receiver = sideOf(entry, 1);
+  if (!hasWindowFacts(packet)) {
+    beLiberal(entry);
+    return;
+  }
+  sender.end = segmentEnd(packet);
+  sender.maxWindow = atLeastOne(packet.tcpWindow);
+  if ((packet.tcpFlags & TCP_SYN) != 0) {
+    sender.maxEnd = sender.end;
+    readOptions(packet, sender);
+    return;
+  }
+  sender.maxEnd = sender.end + sender.maxWindow;
+  sender.flags = SIDE_SACK | SIDE_LIBERAL;
+  receiver.flags = SIDE_SACK | SIDE_LIBERAL;
+}
+
+/** Gives up on a connection's windows: the capture does not show enough of them. */
+export function beLiberal(entry: Entry): void {
+  sideOf(entry, 0).flags |= SIDE_LIBERAL;
+  sideOf(entry, 1).flags |= SIDE_LIBERAL;
+}
+
+/** Reads the options that a SYN negotiates. */
+export function readOptions(packet: Packet, side: TcpSide): void {
+  side.scale = 0;
+  side.flags &= SIDE_LIBERAL;
+  let at: u32 = HEADER;
+  const length = optionsEnd(packet);
+  const header: usize = packet.transport;
+  while (at < length) {
+    const kind: u32 = load<u8>(header + at);
+    if (kind == OPTION_END) return;
+    if (kind == OPTION_NOP) {
+      at++;
+      continue;
+    }
+    if (at + 1 >= length) return;
+    const size: u32 = load<u8>(header + at + 1);
+    if (size < 2 || at + size > length) return;
+    if (kind == OPTION_SACK_PERMITTED && size == 2) {
+      side.flags |= SIDE_SACK;
+    } else if (kind == OPTION_SCALE && size == 3) {
+      side.scale = load<u8>(header + at + 2);
+      if (side.scale > SCALE_MAX) side.scale = SCALE_MAX;
+      side.flags |= SIDE_WINDOW_SCALE;
+    }
+    at += size;
+  }
+}
+
+/**
+ * Tells whether a segment fits its connection's windows, and follows them.
+ *
+ * @param packetClass CLASS_* of the segment
+ * @returns one of WINDOW_*
+ */
+export function inWindow(entry: Entry, packet: Packet, direction: u32, packetClass: u32): u32 {
+  if (!hasWindowFacts(packet)) {
+    beLiberal(entry);
+    return WINDOW_ACCEPT;
+  }
+  const sender = sideOf(entry, direction);
+  const receiver = sideOf(entry, direction ^ 1);
+  const flags: u32 = packet.tcpFlags;
+  const syn = (flags & TCP_SYN) != 0;
+  const acks = (flags & TCP_ACK) != 0;
+  const opening: bool = entry.tcpState == TCP_SYN_SENT || entry.tcpState == TCP_SYN_RECV;
+  let seq = packet.tcpSeq;
+  let ack = packet.tcpAck;
+  let sack = ack;
+  let end = segmentEnd(packet);
+  let window: u32 = packet.tcpWindow;
+  if ((receiver.flags & SIDE_SACK) != 0) sack = highestSack(packet, sack);
+
+  if (sender.maxWindow == 0) {
+    if (syn) {
+      startSide(packet, sender, receiver, end, direction);
+      // > Simultaneous open.
+      if (!acks) return WINDOW_ACCEPT;
+    } else {
+      sender.end = end;
+      sender.maxWindow = atLeastOne(window << sender.scale);
+      sender.maxEnd = end + sender.maxWindow;
+      if (receiver.maxWindow == 0) {
+        receiver.end = sack;
+        receiver.maxEnd = sack;
+      } else if (sack == receiver.end + 1) {
+        // > Likely a reply to a keepalive.
+        receiver.end++;
+      }
+    }
+  } else if (syn && isAfter(end, sender.end) && opening) {
+    startSide(packet, sender, receiver, end, direction);
+    if (direction == 1 && !acks) return WINDOW_ACCEPT;
+  }
+  if (!acks || ((flags & TCP_RST) != 0 && ack == 0)) {
+    ack = receiver.end;
+    sack = ack;
+  }
+  // > A reset that answers a SYN.
+  if ((flags & TCP_RST) != 0 && seq == 0 && entry.tcpState == TCP_SYN_SENT) {
+    seq = sender.end;
+    end = seq;
+  }
+  if (isAfter(seq, sender.maxEnd)) {
+    const overshot = end - sender.maxEnd + 1;
+    const inReceiver = receiver.maxWindow != 0 && isAfter(end, sender.end - receiver.maxWindow - 1);
+    const ackFits =
+      isAfter(sack, receiver.end - ackWindow(sender) - 1) && !isAfter(sack, receiver.end);
+    if (inReceiver && ackFits && overshot <= receiver.maxWindow) {
+      sender.end = end;
+      sender.flags |= SIDE_UNACKNOWLEDGED;
+      return unlessLiberal(sender, WINDOW_IGNORE);
+    }
+    return unlessLiberal(sender, WINDOW_INVALID);
+  }
+  if (isAfter(sack, receiver.end)) return unlessLiberal(sender, WINDOW_INVALID);
+  if (receiver.maxWindow != 0 && !isAfter(end, sender.end - receiver.maxWindow - 1)) {
+    return unlessLiberal(sender, WINDOW_IGNORE);
+  }
+  if (!isAfter(sack, receiver.end - ackWindow(sender) - 1)) {
+    return unlessLiberal(sender, WINDOW_IGNORE);
+  }
+  if (!syn) window <<= sender.scale;
+  const offered = window + (sack - ack);
+  if (sender.maxWindow < offered) sender.maxWindow = offered;
+  if (isAfter(end, sender.end)) {
+    sender.end = end;
+    sender.flags |= SIDE_UNACKNOWLEDGED;
+  }
+  if (acks && ((sender.flags & SIDE_MAX_ACK) == 0 || isAfter(ack, sender.maxAck))) {
+    sender.maxAck = ack;
+    sender.flags |= SIDE_MAX_ACK;
+  }
+  if (receiver.maxWindow != 0 && isAfter(end, sender.maxEnd)) {
+    receiver.maxWindow += end - sender.maxEnd;
+  }
+  if (isAfter(sack + window, receiver.maxEnd - 1)) {
+    receiver.maxEnd = sack + window;
+    if (window == 0) receiver.maxEnd++;
+  }
+  if (ack == receiver.end) receiver.flags &= ~SIDE_UNACKNOWLEDGED;
+  if (packetClass == CLASS_ACK) countRetransmission(entry, packet, direction, seq, ack, end);
+  return WINDOW_ACCEPT;
+}
+
+// The same acknowledgement again and again is a retransmission that nobody answers.
+function countRetransmission(
+  entry: Entry,
+  packet: Packet,
+  direction: u32,
+  seq: u32,
+  ack: u32,
+  end: u32,
+): void {
+  const same =
+    entry.lastDirection == direction &&
+    entry.lastSeq == seq &&
+    entry.lastAck == ack &&
+    entry.lastEnd == end &&
+    entry.lastWindow == packet.tcpWindow;
+  if (same) {
+    if (entry.retransmissions < 255) entry.retransmissions++;
+    return;
+  }
+  entry.lastDirection = <u8>direction;
+  entry.lastSeq = seq;
+  entry.lastAck = ack;
+  entry.lastEnd = end;
+  entry.lastWindow = packet.tcpWindow;
+  entry.retransmissions = 0;
+}
+
+// A SYN or SYN-ACK begins its direction anew. > Both sides must scale windows, or none does.
+function startSide(
+  packet: Packet,
+  sender: TcpSide,
+  receiver: TcpSide,
+  end: u32,
+  direction: u32,
+): void {
+  sender.end = end;
+  sender.maxEnd = end;
+  sender.maxWindow = atLeastOne(packet.tcpWindow);
+  readOptions(packet, sender);
+  if (direction == 0) return;
+  if ((sender.flags & receiver.flags & SIDE_WINDOW_SCALE) == 0) {
+    sender.scale = 0;
+    receiver.scale = 0;
+  }
+}
+
+function unlessLiberal(sender: TcpSide, outcome: u32): u32 {
+  return liberal || (sender.flags & SIDE_LIBERAL) != 0 ? WINDOW_ACCEPT : outcome;
+}
+
+// The highest edge that a selective acknowledgement names.
+function highestSack(packet: Packet, ack: u32): u32 {
+  let highest = ack;
+  let at: u32 = HEADER;
+  const length = optionsEnd(packet);
+  const header: usize = packet.transport;
+  while (at < length) {
+    const kind: u32 = load<u8>(header + at);
+    if (kind == OPTION_END) return highest;
+    if (kind == OPTION_NOP) {
+      at++;
+      continue;
+    }
+    if (at + 1 >= length) return highest;
+    const size: u32 = load<u8>(header + at + 1);
+    if (size < 2 || at + size > length) return highest;
+    if (kind == OPTION_SACK && size >= 10 && (size - 2) % 8 == 0) {
+      for (let edge: u32 = 6; edge < size; edge += 8) {
+        const value = bswap(load<u32>(header + at + edge));
+        if (isAfter(value, highest)) highest = value;
+      }
+      return highest;
+    }
+    at += size;
+  }
+  return highest;
+}
+
+function hasOptions(packet: Packet): bool {
+  const header = (<u32>packet.tcpOffset) << 2;
+  if (packet.transport == 0 || packet.transport > packet.end) return false;
+  return packet.end - packet.transport >= header;
+}
+
+function optionsEnd(packet: Packet): u32 {
+  return (<u32>packet.tcpOffset) << 2;
+}
+
+function ackWindow(sender: TcpSide): u32 {
+  return sender.maxWindow > ACK_WINDOW ? sender.maxWindow : ACK_WINDOW;
+}
+
+function atLeastOne(window: u32): u32 {
+  return window == 0 ? 1 : window;
+}
+
+/** Sequence numbers wrap: `one` is the later one when it is less than half the circle ahead. */
+export function isAfter(one: u32, other: u32): bool {
+  return <i32>(other - one) < 0;
+}
