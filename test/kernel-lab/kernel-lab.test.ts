@@ -131,11 +131,9 @@ const NODE_MAC = "02:00:00:00:01:00";
 
 /**
  * What the matcher leaves out by design, as the settings that make the kernel leave it out too: captures
- * are lossy and cut, and hold checksums that the sender's hardware had yet to fill in (CT-6, CT-T11).
+ * hold checksums that the sender's hardware had yet to fill in (CT-6).
  */
 const UNTRACKED = {
-  "netfilter/nf_conntrack_tcp_be_liberal": 1,
-  "netfilter/nf_conntrack_tcp_ignore_invalid_rst": 1,
   "netfilter/nf_conntrack_checksum": 0,
 };
 
