@@ -147,7 +147,6 @@ function makeScene(seed: number): Scene {
   );
   const drafts = randomTraffic(random, world, {
     flows: FLOWS,
-    strange: process.env["NETVERDICT_LAB_STRANGE"] !== undefined,
     // Only what crosses this node, and is not a pod talking to its own address.
     passes: (source, target) => {
       if (source === target) return false;
