@@ -15,7 +15,8 @@ import type { PacketVerdict } from "../../src/engine/verdict.ts";
 import type { CompiledCluster } from "../../src/tables/compile.ts";
 import { startLab, type LabNode, type LabPacket } from "../../src/lab/lab.ts";
 import type { Backend } from "../../src/match/extension.ts";
-import { haveLab, numberOf } from "./have-lab.ts";
+import { haveLab } from "./have-lab.ts";
+import { numberOf } from "./packets.ts";
 import { arrivalOf, randomTraffic, type Draft } from "./traffic.ts";
 
 const NODE = "node-1";
