@@ -28,7 +28,11 @@ const QUESTION_STATE: u64 = 1 << 60;
 
 /** The state that rules see; asks where the packet does not show it. */
 export function stateOfPacket(): u32 {
-  walk.connectionMark = tracking.entry == ENTRY_NONE ? 0 : entryAt(tracking.entry).mark;
+  if (tracking.entry != ENTRY_NONE) {
+    const entry = entryAt(tracking.entry);
+    walk.connectionMark = entry.mark;
+    walk.connectionMarkUnknown = entry.markDoubted == 0 ? 0 : 0xffffffff;
+  }
   if (tracking.quoteMissing) {
     return ask(QUESTION_STATE, REASON_NO_ICMP, RULE_NONE) ? CT_RELATED : CT_INVALID;
   }

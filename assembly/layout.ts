@@ -571,20 +571,29 @@ export const TARGET_CONNMARK = 15;
 /** CT and NOTRACK. */
 export const TARGET_CT = 16;
 export const TARGET_SET = 17;
-/** LOG, NFLOG, TRACE, AUDIT, CHECKSUM and what else changes nothing that rules see. No payload. */
+/** LOG, TCPMSS and what else the walk goes on behind as if nothing had happened. Payload: CONTINUE_* u8. */
 export const TARGET_CONTINUE = 18;
 export const TARGET_TTL = 19;
 export const TARGET_TOS = 20;
-export const TARGET_TCPMSS = 21;
+/** Payload: mark u32, mask u32. */
 export const TARGET_TPROXY = 22;
 export const TARGET_NFQUEUE = 23;
 /** What it does is not known: it may go on, accept or drop. */
 export const TARGET_OPAQUE = 24;
-export const TARGET_CONNLABEL = 25;
-export const TARGET_ECN = 26;
-export const TARGET_TCPOPTSTRIP = 27;
 
-// CONNMARK: what it does, u8; then value u32 and mask u32 at 4, or for copies connection mask u32 and
+/** The packet's bytes are not those that the capture shows any more. */
+export const CONTINUE_REWRITES = 1 << 0;
+/** The packet's mark is not known any more. */
+export const CONTINUE_MARKS = 1 << 1;
+
+// CT: flags u8.
+export const CT_TARGET_NOTRACK = 1 << 0;
+/** A helper follows the connection and expects others. */
+export const CT_TARGET_HELPER = 1 << 1;
+/** A zone or a timeout policy: which connection it is, and how long it lives, is not modelled. */
+export const CT_TARGET_UNKNOWN = 1 << 2;
+
+// CONNMARK: what it does, u8; bits to shift left, i8 (negative: right); then value u32 and mask u32 at 4, or for copies connection mask u32 and
 // packet mask u32.
 export const CONNMARK_SET = 0;
 export const CONNMARK_SAVE = 1;

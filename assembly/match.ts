@@ -40,6 +40,7 @@ import { matchDscp, matchFragment, matchLength, matchTos, matchTtl } from "./mat
 import { matchIcmp } from "./match/icmp";
 import { matchInterface } from "./match/interface";
 import { matchMac, matchPkttype } from "./match/link";
+import { matchMark } from "./match/mark";
 import { matchMultiport } from "./match/multiport";
 import { matchPort } from "./match/port";
 import { matchRpfilter } from "./match/rpfilter";
@@ -75,7 +76,7 @@ export function matches(match: usize, rule: i32): bool {
     case MATCH_CONNMARK:
       return matchConnmark(match, rule, invert);
     case MATCH_MARK:
-      return ((walk.mark & load<u32>(match, PAYLOAD + 4)) == load<u32>(match, PAYLOAD)) != invert;
+      return matchMark(match, rule) != invert;
     case MATCH_SET:
       return matchSet(match, rule) != invert;
     case MATCH_IPRANGE:

@@ -6,8 +6,11 @@ import { attempt, end } from "./attempt";
 import { decidedBefore, stateOfPacket, takeFirstTuple } from "./connection-state";
 import { track, trackNothing } from "./conntrack";
 import { isPerhapsLocal } from "./departure";
+import { isPerhapsExpected } from "./expectation";
 import { flowSeen } from "./flow-rows";
 import {
+  CT_NEW,
+  CT_RELATED,
   CT_UNTRACKED,
   HOOK_FORWARD,
   HOOK_INPUT,
@@ -21,6 +24,8 @@ import {
   REASON_MULTIPATH,
   REASON_NO_ROUTE,
   REASON_NO_ROUTES,
+  REASON_NO_SOCKET,
+  REASON_NOT_MODELLED,
   REASON_TTL,
   ROUTE_ANYCAST,
   ROUTE_BLACKHOLE,
@@ -69,14 +74,17 @@ function connect(packet: Packet): bool {
     walk.ctState = CT_UNTRACKED;
     return true;
   }
+  if (walk.trackingUnknown) return end(VERDICT_UNKNOWN, REASON_NOT_MODELLED);
   track(packet, flowSeen(packet));
   if (tracking.seenAfter) takeFirstTuple();
   walk.ctState = stateOfPacket();
+  if ((walk.ctState & CT_NEW) != 0 && isPerhapsExpected()) walk.ctState ^= CT_NEW | CT_RELATED;
   return decidedBefore();
 }
 
 // The routing decision for a packet that came in.
 function routeIn(): bool {
+  if (walk.proxied) return end(VERDICT_UNKNOWN, REASON_NO_SOCKET);
   attempt.dstRoute = routeOf(walk.family, walk.dst0, walk.dst1, walk.dst2, walk.dst3);
   const kind = routeKind(attempt.dstRoute);
   if (walk.family == 4 && isMartian4(kind)) return end(VERDICT_DROP, REASON_MARTIAN);

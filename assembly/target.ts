@@ -2,6 +2,9 @@
 // line or two. Targets that move the walk itself are in traverse.ts.
 import { ask } from "./fork";
 import {
+  CONTINUE_MARKS,
+  CONTINUE_REWRITES,
+  REASON_NO_SOCKET,
   REASON_NOT_MODELLED,
   REASON_QUEUE,
   TARGET_CONNMARK,
@@ -17,11 +20,14 @@ import {
   TARGET_REJECT,
   TARGET_SNAT,
   TARGET_TOS,
+  TARGET_TPROXY,
   TARGET_TTL,
 } from "./layout";
 import { Rule } from "./rule";
 import { applyConnmark } from "./target/connmark";
+import { applyCt } from "./target/ct";
 import { applyTos, applyTtl } from "./target/header";
+import { applyMark } from "./target/mark";
 import { mapNetwork, masquerade, redirect, translateFrom, translateTo } from "./target/nat";
 import { walk } from "./walk";
 
@@ -36,7 +42,7 @@ export function applyTarget(rule: Rule, index: u32): u32 {
   const payload: usize = rule.matchesEnd;
   switch (<i32>rule.target) {
     case TARGET_MARK:
-      walk.mark = (walk.mark & ~load<u32>(payload, 4)) ^ load<u32>(payload);
+      applyMark(payload);
       return EFFECT_CONTINUE;
     case TARGET_REJECT:
       walk.reject = load<u8>(payload);
@@ -55,7 +61,7 @@ export function applyTarget(rule: Rule, index: u32): u32 {
       applyConnmark(payload);
       return EFFECT_CONTINUE;
     case TARGET_CT:
-      walk.notrack = true;
+      applyCt(payload, index);
       return EFFECT_CONTINUE;
     case TARGET_TTL:
       applyTtl(payload);
@@ -64,7 +70,11 @@ export function applyTarget(rule: Rule, index: u32): u32 {
       applyTos(payload);
       return EFFECT_CONTINUE;
     case TARGET_CONTINUE:
+      if ((load<u8>(payload) & CONTINUE_REWRITES) != 0) walk.rewritten = true;
+      if ((load<u8>(payload) & CONTINUE_MARKS) != 0) walk.markUnknown = 0xffffffff;
       return EFFECT_CONTINUE;
+    case TARGET_TPROXY:
+      return applyProxy(payload, index);
     case TARGET_NFQUEUE:
       return applyQueue(index);
     case TARGET_OPAQUE:
@@ -77,9 +87,20 @@ export function applyTarget(rule: Rule, index: u32): u32 {
 // A target that is not modelled may do anything that a target can do.
 function applyOpaque(index: u32): u32 {
   const question = (<u64>index) << 2;
+  walk.markUnknown = 0xffffffff;
+  walk.rewritten = true;
   if (ask(QUESTION_OPAQUE | question, REASON_NOT_MODELLED, index)) return EFFECT_CONTINUE;
   const accepts = ask(QUESTION_OPAQUE | question | 1, REASON_NOT_MODELLED, index);
   return accepts ? EFFECT_ACCEPT : EFFECT_DROP;
+}
+
+// > Without a socket that listens the packet is dropped; which do, no capture shows.
+function applyProxy(payload: usize, index: u32): u32 {
+  const listens = ask(QUESTION_OPAQUE | ((<u64>index) << 2), REASON_NO_SOCKET, index);
+  if (!listens) return EFFECT_DROP;
+  applyMark(payload);
+  walk.proxied = true;
+  return EFFECT_ACCEPT;
 }
 
 // User space decides; what it says nobody knows.

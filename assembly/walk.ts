@@ -29,6 +29,9 @@ export class Walk {
   mark: u32;
   /** The mark of the connection. */
   connectionMark: u32;
+  /** Bits of both that are not known. */
+  markUnknown: u32;
+  connectionMarkUnknown: u32;
   /** The addresses before any translation. */
   firstSrc0: u32;
   firstSrc1: u32;
@@ -72,6 +75,14 @@ export class Walk {
   outUnknown: bool;
   /** raw says: not to be tracked. */
   notrack: bool;
+  /** raw says something of its tracking: later words do not count. */
+  templated: bool;
+  /** What raw says is not modelled. */
+  trackingUnknown: bool;
+  /** TPROXY hands it to a socket of the node, by routes that were not told. */
+  proxied: bool;
+  /** A target rewrote bytes of the packet behind the addresses and ports. */
+  rewritten: bool;
   /** The destination was translated: the new one is in dst and dport. */
   translated: bool;
   /** The source becomes an address that is not known (a cluster's node). */

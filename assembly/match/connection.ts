@@ -24,6 +24,7 @@ import { hasPorts } from "../match";
 import { DIRECTION_REPLY, ENTRY_NONE, tracking } from "../tracking";
 import { Walk, walk } from "../walk";
 import { isMasked } from "./address";
+import { isMark } from "./mark";
 
 const PAYLOAD: usize = MATCH_HEADER_SIZE;
 const SIDES: usize = PAYLOAD + 20;
@@ -63,12 +64,10 @@ export function matchConntrack(match: usize, rule: i32): bool {
 /** > No connection: never, negated or not. */
 export function matchConnmark(match: usize, rule: i32, invert: bool): bool {
   if ((walk.ctState & (CT_INVALID | CT_UNTRACKED)) != 0) return false;
-  if (tracking.entry != ENTRY_NONE && entryAt(tracking.entry).markDoubted != 0) {
-    return ask(((<u64>1) << 57) | tracking.entry, REASON_STATE, rule);
-  }
-  return (
-    ((walk.connectionMark & load<u32>(match, PAYLOAD + 4)) == load<u32>(match, PAYLOAD)) != invert
-  );
+  const value = load<u32>(match, PAYLOAD);
+  const mask = load<u32>(match, PAYLOAD + 4);
+  const differing = (walk.connectionMark & mask) ^ value;
+  return isMark(match, rule, differing, walk.connectionMarkUnknown & mask) != invert;
 }
 
 function addressesHold(match: usize): bool {

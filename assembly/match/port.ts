@@ -14,6 +14,7 @@ import {
   REASON_NO_PAYLOAD,
   REASON_NO_PORTS,
   REASON_NO_TCP_FLAGS,
+  REASON_NOT_MODELLED,
 } from "../layout";
 import { transportBytes } from "../payload";
 import { walk } from "../walk";
@@ -132,6 +133,7 @@ function optionHolds(match: usize, rule: i32, protocol: u32): bool {
     return false;
   }
   const options = header - fixed;
+  if (walk.rewritten) return ask(<u64>match, REASON_NOT_MODELLED, rule);
   if (options == 0) return invert;
   const bytes = transportBytes(header);
   if (bytes == 0) return ask(<u64>match, REASON_NO_PAYLOAD, rule) != invert;

@@ -1,6 +1,7 @@
 // `-m set`: the packet's fields, picked by the rule's flags, are a member of a set.
 // Source: Linux, xt_set.c, ip_set_core.c, ip_set_getport.c, ip_set_hash_*.c, ip_set_bitmap_*.c; kernel lab.
 import { inInterfaceFor } from "../arrival";
+import { outInterfaceFor } from "../departure";
 import { sinceStart } from "../entry-life";
 import { ask } from "../fork";
 import { findEntry, IpSet, isNomatch, probe, SetEntry, setProbe } from "../ipset";
@@ -16,6 +17,7 @@ import {
   REASON_NO_ICMP,
   REASON_NO_MAC,
   REASON_NO_PORTS,
+  REASON_NOT_MODELLED,
   REASON_STATE,
   SET_BITMAP,
   SET_FIELD_A,
@@ -39,6 +41,8 @@ const DST: usize = changetype<usize>(walk) + offsetof<Walk>("dst0");
 // What a look-up says.
 const NO: u32 = 0;
 const YES: u32 = 1;
+// It is in the set, as far as this try goes: nothing is looked up.
+const TAKEN: u32 = 2;
 
 // The sets of the rulesets, u32[setCount].
 let sets: usize = 0;
@@ -66,7 +70,7 @@ function testSet(number: u32, flags: usize, match: usize, rule: i32): u32 {
   if (set.family != 0 && set.family != walk.family) return NO;
   if ((set.flags & SET_LIST) != 0) return testList(set, flags, match, rule);
   const outcome = fillProbe(set, flags, match, rule);
-  if (outcome != YES) return outcome;
+  if (outcome != YES) return outcome == TAKEN ? YES : NO;
   const found = findEntry(set, sinceStart());
   const returnsNomatch = (load<u8>(flags, 7) & MATCH_SET_RETURN_NOMATCH) != 0;
   if (found == 0) return missing(set, number, flags, rule);
@@ -123,12 +127,17 @@ function fillProbe(set: IpSet, flags: usize, match: usize, rule: i32): u32 {
     );
     dimension++;
   }
-  if ((set.fields & SET_FIELD_MARK) != 0) probe.word = walk.mark & set.markMask;
+  if ((set.fields & SET_FIELD_MARK) != 0) {
+    if ((walk.markUnknown & set.markMask) != 0) {
+      return ask(<u64>match, REASON_NOT_MODELLED, rule) ? TAKEN : NO;
+    }
+    probe.word = walk.mark & set.markMask;
+  }
   if ((set.fields & SET_FIELD_MAC) != 0)
     return fillMac(load<u8>(flags + dimension) == SIDE_SRC, match, rule);
   if ((set.fields & SET_FIELD_IFACE) != 0) {
     const src = load<u8>(flags + dimension) == SIDE_SRC;
-    probe.word = src ? inInterfaceFor(rule) : walk.outInterface;
+    probe.word = src ? inInterfaceFor(rule) : outInterfaceFor(rule);
     if (probe.word == 0) return NO;
   }
   return YES;
@@ -144,11 +153,11 @@ function fillPort(set: IpSet, src: bool, match: usize, rule: i32): u32 {
   if (!bitmap) probe.protocol = <u8>protocol;
   if (numbered) {
     if (walk.transportLength < headerSize(protocol)) return NO;
-    if ((walk.known & KNOWN_PORTS) == 0) return ask(<u64>match, REASON_NO_PORTS, rule) ? YES : NO;
+    if ((walk.known & KNOWN_PORTS) == 0) return ask(<u64>match, REASON_NO_PORTS, rule) ? TAKEN : NO;
     probe.port = <u16>(src ? walk.sport : walk.dport);
   } else if (icmp) {
     if (walk.transportLength < 8) return NO;
-    if ((walk.known & KNOWN_ICMP) == 0) return ask(<u64>match, REASON_NO_ICMP, rule) ? YES : NO;
+    if ((walk.known & KNOWN_ICMP) == 0) return ask(<u64>match, REASON_NO_ICMP, rule) ? TAKEN : NO;
     probe.port = <u16>((walk.icmpType << 8) | walk.icmpCode);
   }
   return bitmap && (<u32>probe.port < set.low || <u32>probe.port > set.high) ? NO : YES;
@@ -160,7 +169,9 @@ function headerSize(protocol: u32): u32 {
 
 function fillMac(src: bool, match: usize, rule: i32): u32 {
   if (walk.generated) return NO;
-  if (walk.packet.linkType != LINK_ETHERNET) return ask(<u64>match, REASON_NO_MAC, rule) ? YES : NO;
+  if (walk.packet.linkType != LINK_ETHERNET) {
+    return ask(<u64>match, REASON_NO_MAC, rule) ? TAKEN : NO;
+  }
   const packet = walk.packet;
   probe.word = src
     ? (<u64>packet.srcMac) | ((<u64>packet.srcMacTail) << 32)

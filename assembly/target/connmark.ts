@@ -9,18 +9,34 @@ import { walk } from "../walk";
 export function applyConnmark(payload: usize): void {
   if ((walk.ctState & (CT_INVALID | CT_UNTRACKED)) != 0) return;
   const how: u32 = load<u8>(payload);
+  const bits: i32 = load<i8>(payload, 1);
   const first = load<u32>(payload, 4);
   const second = load<u32>(payload, 8);
   if (how == CONNMARK_RESTORE) {
-    walk.mark = (walk.mark & ~second) ^ (walk.connectionMark & first);
+    walk.mark = (walk.mark & ~second) ^ shift(walk.connectionMark & first, bits);
+    walk.markUnknown =
+      (walk.markUnknown & ~second) | shift(walk.connectionMarkUnknown & first, bits);
     return;
   }
-  const added = how == CONNMARK_SAVE ? walk.mark & second : first;
-  const cleared = how == CONNMARK_SAVE ? first : second;
-  walk.connectionMark = (walk.connectionMark & ~cleared) ^ added;
+  if (how == CONNMARK_SAVE) {
+    walk.connectionMark = (walk.connectionMark & ~first) ^ shift(walk.mark & second, bits);
+    walk.connectionMarkUnknown =
+      (walk.connectionMarkUnknown & ~first) | shift(walk.markUnknown & second, bits);
+  } else {
+    // > Here the shift is of the whole mark.
+    walk.connectionMark = shift((walk.connectionMark & ~second) ^ first, bits);
+    walk.connectionMarkUnknown = shift(walk.connectionMarkUnknown & ~second, bits);
+  }
   if (tracking.entry == ENTRY_NONE) return;
   const entry = entryAt(tracking.entry);
   const at = changetype<usize>(entry);
-  touch(at + offsetof<Entry>("mark"), 4, at + offsetof<Entry>("markDoubted"));
+  const doubt = at + offsetof<Entry>("markDoubted");
+  touch(doubt, 4, doubt);
+  touch(at + offsetof<Entry>("mark"), 4, doubt);
   entry.mark = walk.connectionMark;
+  entry.markDoubted = walk.connectionMarkUnknown == 0 ? 0 : 1;
+}
+
+function shift(mark: u32, bits: i32): u32 {
+  return bits < 0 ? mark >>> -bits : mark << bits;
 }

@@ -111,6 +111,7 @@ class RuleParser {
     readonly column: number;
   }[] = [];
   #protocol: RuleContext["protocol"];
+  #protocolAt: number | undefined;
   #target: Target | undefined;
   #targetAt: number | undefined;
   #at = 0;
@@ -147,7 +148,7 @@ class RuleParser {
       word = this.#next();
     }
     const equals = word.text.startsWith("--") ? word.text.indexOf("=") : -1;
-    const name = equals < 0 ? word.text : word.text.slice(0, equals);
+    const name = this.#wholeName(equals < 0 ? word.text : word.text.slice(0, equals), word.column);
     const given = equals < 0 ? [] : [word.text.slice(equals + 1)];
     const owner = this.#ownerOf(name);
     if (owner !== undefined) {
@@ -196,6 +197,24 @@ class RuleParser {
     }
     this.#at += 1;
     return word;
+  }
+
+  /** > getopt_long() takes any beginning of a long option that only one has. */
+  #wholeName(text: string, column: number): string {
+    if (!/^--\w/.test(text)) return text;
+    const implicit = this.#implicitModule();
+    const modules = [...this.#loaded.map(({ module }) => module), implicit];
+    const loaded = modules.flatMap((module) => Object.keys(module?.options ?? {}));
+    const known = [...new Set([...Object.keys(BASE_OPTIONS), ...loaded])];
+    if (known.includes(text)) return text;
+    const begun = known.filter((option) => option.startsWith(text));
+    const [only, second] = [
+      ...new Map(begun.map((option) => [SAME_OPTION[option] ?? option, option])),
+    ];
+    if (second !== undefined) {
+      throw new RuleFault(`${text} may be ${begun.join(" or ")}`, column);
+    }
+    return only?.[1] ?? text;
   }
 
   /** The module loaded last that has the option. */
@@ -249,6 +268,8 @@ class RuleParser {
       case "-p":
       case "--protocol":
       case "--proto": {
+        if (this.#protocolAt !== undefined) throw new RuleFault("-p stands twice", use.column);
+        this.#protocolAt = use.column;
         const protocol = at(use, () => parseProtocol(word, use));
         if (protocol === 0) {
           if (use.invert) throw new RuleFault("! -p all matches nothing", use.column);
@@ -298,13 +319,17 @@ class RuleParser {
 
   /** > `-p tcp` loads the tcp match as soon as one of its options is met. */
   #loadImplicit(name: string, column: number): boolean {
-    const { number, invert } = this.#protocol ?? { number: -1, invert: true };
-    const moduleName = invert ? undefined : IMPLICIT.get(number);
-    const module = moduleName === undefined ? undefined : matchModules.get(moduleName);
+    const module = this.#implicitModule();
     if (module === undefined || !Object.hasOwn(module.options, name)) return false;
-    if (this.#loaded.some((loaded) => loaded.name === moduleName)) return false;
     this.#loaded.push({ what: "match", name: module.name, module, column, uses: [], words: [] });
     return true;
+  }
+
+  #implicitModule(): Module<Match> | undefined {
+    const { number, invert } = this.#protocol ?? { number: -1, invert: true };
+    const name = invert ? undefined : IMPLICIT.get(number);
+    if (name === undefined || this.#loaded.some((loaded) => loaded.name === name)) return undefined;
+    return matchModules.get(name);
   }
 
   #parseTarget(name: string, goto: boolean, column: number): void {
@@ -340,7 +365,11 @@ class RuleParser {
     if (new TextEncoder().encode(word).length > LONGEST_INTERFACE) {
       throw new RuleFault(`${word}: an interface's name has at most 15 bytes`, use.column);
     }
-    return { kind: "interface", side: incoming ? "in" : "out", name, wildcard, invert: use.invert };
+    const side = incoming ? "in" : "out";
+    if (this.#base.some((match) => match.kind === "interface" && match.side === side)) {
+      throw new RuleFault(`${use.name} stands twice`, use.column);
+    }
+    return { kind: "interface", side, name, wildcard, invert: use.invert };
   }
 
   /** Every combination of the addresses that comma lists name. */
@@ -377,6 +406,14 @@ class RuleParser {
 }
 
 const LONGEST_INTERFACE = 15;
+
+/** Options that are one under two names: a beginning of both is not ambiguous. */
+const SAME_OPTION: Readonly<Record<string, string>> = {
+  "--src": "--source",
+  "--dst": "--destination",
+  "--proto": "--protocol",
+  "--fragments": "--fragment",
+};
 
 const IMPLICIT: ReadonlyMap<number, string> = new Map([
   [PROTOCOL_TCP, "tcp"],

@@ -3,7 +3,7 @@
  * Every reader throws a RuleError that names what was expected.
  */
 import type { Family, Words } from "../net/address.ts";
-import { addressBits, parseAddress, prefixMask } from "../net/address.ts";
+import { addressBits, addressOfBytes, parseAddress, prefixMask } from "../net/address.ts";
 import type { Address } from "../net/address.ts";
 import { protocolNumber } from "../net/protocol.ts";
 import { servicePort } from "../net/service.ts";
@@ -100,17 +100,38 @@ const PROTOCOL_ALIASES: ReadonlyMap<string, number> = new Map([
   ["ipv6-mh", 135],
   ["mh", 135],
   ["udp-lite", 136],
-  ["ipip", 4],
   ["hopopt", 0],
+  ["ip", 0],
 ]);
 
-/** An address of the rule's family. */
+/**
+ * An address of the rule's family. IPv4 addresses may be short (`10.1` is 10.1.0.0) and their numbers
+ * octal or hexadecimal, as iptables takes them.
+ */
 export function parseRuleAddress(text: string, use: OptionUse, family: Family): Address {
-  const address = parseAddress(text);
+  const address = parseAddress(text) ?? (family === 4 ? parseOldIpv4(text) : parseMapped(text));
   if (address?.family !== family) {
     throw new RuleError(`${use.name} ${text}: expected an IPv${family} address`, use);
   }
   return address;
+}
+
+function parseOldIpv4(text: string): Address | undefined {
+  const parts = text.split(".");
+  if (parts.length > 4) return undefined;
+  const bytes = parts.map((part) => {
+    if (!/^(0x[0-9a-f]{1,2}|\d{1,4})$/i.test(part)) return NaN;
+    return /^0[0-7]+$/.test(part) ? parseInt(part, 8) : Number(part);
+  });
+  if (!bytes.every((byte) => byte <= 255)) return undefined;
+  return addressOfBytes([...bytes, 0, 0, 0].slice(0, 4));
+}
+
+/** `::ffff:1.2.3.4`, which is an address of IPv6 like any other here. */
+function parseMapped(text: string): Address | undefined {
+  const [, dotted] = /^(?:::|0:0:0:0:0:)ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(text) ?? [];
+  const inner = dotted === undefined ? undefined : parseAddress(dotted);
+  return inner === undefined ? undefined : { family: 6, words: [0, 0, 0xffff, inner.words[0]] };
 }
 
 /** `ADDRESS`, `ADDRESS/BITS` or `ADDRESS/MASK`; the address is masked. */

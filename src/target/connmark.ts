@@ -15,14 +15,19 @@ import { parseMarkChange } from "./mark.ts";
 export interface ConnmarkTarget {
   readonly kind: "CONNMARK";
   readonly change:
-    /** connection = (connection & ~mask) ^ value. */
+    /** connection = shifted((connection & ~mask) ^ value). */
     | { readonly how: "set"; readonly value: number; readonly mask: number }
-    /** save: connection = (connection & ~connectionMask) ^ (packet & packetMask); restore: the other way. */
+    /**
+     * save: connection = (connection & ~connectionMask) ^ shifted(packet & packetMask); restore: the
+     * other way.
+     */
     | {
         readonly how: "save" | "restore";
         readonly connectionMask: number;
         readonly packetMask: number;
       };
+  /** Bits to the left; negative: to the right. */
+  readonly shift: number;
 }
 
 const ALL = 0xffffffff;
@@ -45,45 +50,72 @@ export const connmarkTarget: TargetExtension<ConnmarkTarget> = {
         "--nfmask": 1,
         "--ctmask": 1,
         "--mask": 1,
+        "--left-shift-mark": 1,
+        "--right-shift-mark": 1,
       },
       parse(options) {
         refuseInvert(...options);
-        const masks = ["--nfmask", "--ctmask", "--mask"];
-        const [use, second] = options.filter(({ name }) => !masks.includes(name));
+        const [use, second] = options.filter(({ name }) => !DETAILS.includes(name));
         if (use === undefined)
           throw new RuleError("expected --set-xmark, --save-mark or --restore-mark", use);
         if (second !== undefined) throw new RuleError("one operation only", second);
+        const shift = readShift(options);
+        const masks = ["--mask", "--nfmask", "--ctmask"].map((name) => useOf(options, name));
+        const [both, packet, connection] = masks;
+        const strange = both === undefined ? undefined : (packet ?? connection);
+        if (strange !== undefined) throw new RuleError(`${strange.name} excludes --mask`, strange);
         if (use.name !== "--save-mark" && use.name !== "--restore-mark") {
-          return { kind: "CONNMARK", change: { how: "set", ...parseMarkChange(use) } };
+          const mask = both ?? packet ?? connection;
+          if (mask !== undefined) throw new RuleError(`${use.name} has no masks`, mask);
+          return { kind: "CONNMARK", change: { how: "set", ...parseMarkChange(use) }, shift };
         }
-        const both = readMask(useOf(options, "--mask"));
         return {
           kind: "CONNMARK",
           change: {
             how: use.name === "--save-mark" ? "save" : "restore",
-            connectionMask: readMask(useOf(options, "--ctmask")) ?? both ?? ALL,
-            packetMask: readMask(useOf(options, "--nfmask")) ?? both ?? ALL,
+            connectionMask: readMask(connection ?? both),
+            packetMask: readMask(packet ?? both),
           },
+          shift,
         };
       },
     },
   ],
-  render({ change }) {
+  render({ change, shift }) {
+    const shifted =
+      shift === 0 ? "" : ` --${shift < 0 ? "right" : "left"}-shift-mark ${Math.abs(shift)}`;
     if (change.how === "set")
-      return `-j CONNMARK --set-xmark ${hex(change.value)}/${hex(change.mask)}`;
+      return `-j CONNMARK --set-xmark ${hex(change.value)}/${hex(change.mask)}${shifted}`;
     const { how, packetMask, connectionMask } = change;
-    return `-j CONNMARK --${how}-mark --nfmask ${hex(packetMask)} --ctmask ${hex(connectionMask)}`;
+    return `-j CONNMARK --${how}-mark --nfmask ${hex(packetMask)} --ctmask ${hex(connectionMask)}${shifted}`;
   },
-  /** CONNMARK_* u8, three zeros, then value u32 and mask u32, or connection mask u32 and packet mask u32. */
-  pack({ change }, writer) {
+  /** CONNMARK_* u8, shift i8, zeros; then value u32, mask u32, or connection mask u32, packet mask u32. */
+  pack({ change, shift }, writer) {
     writer.u8({ set: CONNMARK_SET, save: CONNMARK_SAVE, restore: CONNMARK_RESTORE }[change.how]);
-    writer.u8(0);
+    writer.u8(shift & 0xff);
     writer.u16(0);
     writer.u32((change.how === "set" ? change.value : change.connectionMask) >>> 0);
     writer.u32((change.how === "set" ? change.mask : change.packetMask) >>> 0);
   },
 };
 
-function readMask(use: OptionUse | undefined): number | undefined {
-  return use === undefined ? undefined : parseNumber(wordOf(use), use);
+/** Options that are no operation. */
+const DETAILS: readonly string[] = [
+  "--nfmask",
+  "--ctmask",
+  "--mask",
+  "--left-shift-mark",
+  "--right-shift-mark",
+];
+
+function readMask(use: OptionUse | undefined): number {
+  return use === undefined ? ALL : parseNumber(wordOf(use), use);
+}
+
+/** > The last of several counts. */
+function readShift(options: readonly OptionUse[]): number {
+  const use = options.findLast(({ name }) => name.endsWith("-shift-mark"));
+  if (use === undefined) return 0;
+  const bits = parseNumber(wordOf(use), use, 31);
+  return use.name.startsWith("--left") ? bits : 0 - bits;
 }

@@ -1,6 +1,6 @@
 /** `-j DNAT`: a connection's new destination. */
 import { TARGET_DNAT } from "../../assembly/layout.ts";
-import { needUse, refuseInvert, wordOf } from "../match/words.ts";
+import { needUse, refuseInvert } from "../match/words.ts";
 import type { TargetExtension } from "./extension.ts";
 import {
   formatNatFlags,
@@ -32,7 +32,7 @@ export const dnatTarget: TargetExtension<DnatTarget> = {
         refuseInvert(use);
         return {
           kind: "DNAT",
-          range: { ...parseNatRange(wordOf(use), use, context), ...parseNatFlags(options) },
+          range: { ...parseNatRange(use, context, "shifts"), ...parseNatFlags(options) },
         };
       },
     },

@@ -81,6 +81,8 @@ function ttlModule(name: string, prefix: string): Module<TtlTarget> {
     name,
     options: { [`--${prefix}-set`]: 1, [`--${prefix}-dec`]: 1, [`--${prefix}-inc`]: 1 },
     parse(options, context) {
+      const own = context.family === 4 ? "TTL" : "HL";
+      if (name !== own) throw new RuleError(`for IPv${context.family} it is ${own}`, undefined);
       const use = onlyUse(options, context);
       const how = use.name.endsWith("set") ? "set" : use.name.endsWith("dec") ? "dec" : "inc";
       const value = parseNumber(wordOf(use), use, 255, how === "set" ? 0 : 1);

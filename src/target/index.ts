@@ -22,6 +22,8 @@ import { redirectTarget } from "./redirect.ts";
 import type { RedirectTarget } from "./redirect.ts";
 import { snatTarget } from "./snat.ts";
 import type { SnatTarget } from "./snat.ts";
+import { tproxyTarget } from "./tproxy.ts";
+import type { TproxyTarget } from "./tproxy.ts";
 import { tosTarget, ttlTarget } from "./header.ts";
 import type { TosTarget, TtlTarget } from "./header.ts";
 import { dnatTarget } from "./dnat.ts";
@@ -59,6 +61,7 @@ export type ExtensionTarget =
   | RejectTarget
   | SnatTarget
   | TosTarget
+  | TproxyTarget
   | TtlTarget;
 
 export type Target = PlainTarget | ExtensionTarget;
@@ -80,6 +83,7 @@ export const TARGETS: {
   REDIRECT: redirectTarget,
   SNAT: snatTarget,
   TOS: tosTarget,
+  TPROXY: tproxyTarget,
   TTL: ttlTarget,
 };
 

@@ -30,7 +30,8 @@ export const masqueradeTarget: TargetExtension<MasqueradeTarget> = {
         needNatChain(context, "POSTROUTING");
         const use = useOf(options, "--to-ports");
         refuseInvert(use);
-        const ports = use === undefined ? undefined : parseNatPorts(wordOf(use), use, context, "-");
+        const ports =
+          use === undefined ? undefined : parseNatPorts(wordOf(use), use, context, "lost");
         return {
           kind: "MASQUERADE",
           range: { addresses: undefined, ports, ...parseNatFlags(options) },

@@ -8,15 +8,22 @@ import {
 } from "../../assembly/layout.ts";
 import { RuleError } from "../match/extension.ts";
 import type { OptionUse, PayloadWriter, RuleContext } from "../match/extension.ts";
-import { parseNumber, parsePort, parseRuleAddress, refuseInvert, useOf } from "../match/words.ts";
+import {
+  parseNumber,
+  parsePort,
+  parseRuleAddress,
+  refuseInvert,
+  useOf,
+  wordOf,
+} from "../match/words.ts";
 import { formatAddress } from "../net/address.ts";
 import type { Address, Family } from "../net/address.ts";
 import {
   PROTOCOL_DCCP,
+  PROTOCOL_ICMP,
   PROTOCOL_SCTP,
   PROTOCOL_TCP,
   PROTOCOL_UDP,
-  PROTOCOL_UDPLITE,
 } from "../net/protocol.ts";
 
 export interface NatRange {
@@ -24,7 +31,8 @@ export interface NatRange {
   readonly addresses: { readonly first: Address; readonly last: Address } | undefined;
   /** Undefined: the port stays. Inclusive. `base`: shifts the range instead of choosing from it. */
   readonly ports: NatPorts | undefined;
-  readonly random: "no" | "random" | "fully";
+  /** `both`: printed as both, and drawn as `fully`. */
+  readonly random: "no" | "random" | "fully" | "both";
   /** `--persistent`: the same address for the same client. */
   readonly persistent: boolean;
 }
@@ -75,7 +83,12 @@ export function formatNatPorts({ first, last, base }: NatPorts): string {
 
 /** ` --random`, ` --random-fully`, ` --persistent`, in the order iptables-save prints them. */
 export function formatNatFlags({ random, persistent }: NatRange): string {
-  const drawn = { no: "", random: " --random", fully: " --random-fully" }[random];
+  const drawn = {
+    no: "",
+    random: " --random",
+    fully: " --random-fully",
+    both: " --random --random-fully",
+  }[random];
   return `${drawn}${persistent ? " --persistent" : ""}`;
 }
 
@@ -99,7 +112,7 @@ export function packNatRange(range: NatRange, writer: PayloadWriter): void {
 }
 
 /** The options that say how to choose, and their words. */
-export const NAT_FLAG_OPTIONS = { "--random": 0, "--random-fully": 0, "--persistent": 0 } as const;
+export const NAT_FLAG_OPTIONS = { "--random": 0, "--persistent": 0 } as const;
 
 /** Reads `--random`, `--random-fully` and `--persistent`. */
 export function parseNatFlags(
@@ -110,48 +123,61 @@ export function parseNatFlags(
   const persistent = useOf(options, "--persistent");
   refuseInvert(random, fully, persistent);
   return {
-    random: fully !== undefined ? "fully" : random !== undefined ? "random" : "no",
+    random:
+      random === undefined
+        ? fully === undefined
+          ? "no"
+          : "fully"
+        : fully === undefined
+          ? "random"
+          : "both",
     persistent: persistent !== undefined,
   };
 }
 
+/** What a target makes of `/BASE` behind a range of ports. */
+export type PortBase =
+  /** It shifts the range. */
+  | "shifts"
+  /** > SNAT and MASQUERADE lose it on the way to the kernel: it is 0 then. */
+  | "lost"
+  | "refused";
+
 /** `ADDRESS[-ADDRESS][:PORT[-PORT[/BASE]]]`, brackets around IPv6 addresses where ports follow. */
 export function parseNatRange(
-  text: string,
   use: OptionUse,
   context: RuleContext,
+  base: PortBase,
 ): Pick<NatRange, "addresses" | "ports"> {
   const { family } = context;
-  const { hosts, ports } = splitPorts(text, use, family);
+  const { hosts, ports } = splitPorts(wordOf(use), use, family);
   return {
     addresses: hosts === "" ? undefined : parseHosts(hosts, use, family),
-    ports: ports === undefined ? undefined : parseNatPorts(ports, use, context, "-"),
+    ports: ports === undefined ? undefined : parseNatPorts(ports, use, context, base),
   };
 }
 
-/** `PORT`, `PORT-PORT`, `PORT-PORT/BASE`; the rule needs a protocol with ports. */
+/** `PORT`, `PORT-PORT`, `PORT-PORT/BASE`; the rule needs a protocol with ports, or ICMP's identifiers. */
 export function parseNatPorts(
   text: string,
   use: OptionUse,
   { protocol }: RuleContext,
-  separator: string,
+  basePurpose: PortBase,
 ): NatPorts {
-  if (protocol === undefined || protocol.invert || !WITH_PORTS.has(protocol.number)) {
-    throw new RuleError(`${use.name}: ports need -p tcp, udp, udplite, sctp or dccp`, use);
+  if (protocol === undefined || !WITH_PORTS.has(protocol.number)) {
+    throw new RuleError(`${use.name}: ports need -p tcp, udp, sctp, dccp or icmp`, use);
   }
-  const [range = "", baseText, ...rest] = text.split("/");
-  // > A service name may have a dash of its own.
-  const whole = /^\d+(-\d+)?$/.test(range) ? undefined : namedPort(range, use);
-  const [low = "", high, ...more] = whole === undefined ? range.split(separator) : [`${whole}`];
-  if (rest.length > 0 || more.length > 0)
-    throw new RuleError(`${use.name} ${text}: expected PORT-PORT`, use);
-  const first = parsePort(low, use);
-  const last = high === undefined ? first : parsePort(high, use);
+  const [, range = "", baseText] = /^([^/]*)(?:\/(.*))?$/.exec(text) ?? [];
+  const [, low, high] = /^(\d+)-(\d+)$/.exec(range) ?? [];
+  const first = low === undefined ? parsePort(range, use) : parseNumber(low, use, 0xffff);
+  const last = high === undefined ? first : parseNumber(high, use, 0xffff);
   if (last < first) throw new RuleError(`${use.name} ${text}: the end is below the start`, use);
-  const base =
-    baseText === undefined
-      ? undefined
-      : (namedPort(baseText, use) ?? parseNumber(baseText, use, 0xffff, 1));
+  if (baseText === undefined) return { first, last, base: undefined };
+  if (basePurpose === "refused" || high === undefined) {
+    throw new RuleError(`${use.name} ${text}: expected PORT-PORT`, use);
+  }
+  const base = parsePort(baseText, use);
+  if (basePurpose === "lost") return { first, last, base: 0 };
   if (base === 0) throw new RuleError(`${use.name} ${text}: the base port is zero`, use);
   return { first, last, base };
 }
@@ -159,19 +185,10 @@ export function parseNatPorts(
 const WITH_PORTS: ReadonlySet<number> = new Set([
   PROTOCOL_TCP,
   PROTOCOL_UDP,
-  PROTOCOL_UDPLITE,
   PROTOCOL_SCTP,
   PROTOCOL_DCCP,
+  PROTOCOL_ICMP,
 ]);
-
-function namedPort(text: string, use: OptionUse): number | undefined {
-  if (/^\d/.test(text)) return undefined;
-  try {
-    return parsePort(text, use);
-  } catch {
-    return undefined;
-  }
-}
 
 function splitPorts(
   text: string,

@@ -2,7 +2,7 @@
 import { TARGET_NETMAP } from "../../assembly/layout.ts";
 import { RuleError } from "../match/extension.ts";
 import { maskBits, needUse, parseAddressMask, refuseInvert, wordOf } from "../match/words.ts";
-import { addressBits, formatAddress, prefixMask } from "../net/address.ts";
+import { formatPrefix, prefixMask } from "../net/address.ts";
 import type { Address, Prefix, Words } from "../net/address.ts";
 import type { TargetExtension } from "./extension.ts";
 import { NAT_NOTHING, needNatChain, packNatRange } from "./nat-range.ts";
@@ -32,8 +32,7 @@ export const netmapTarget: TargetExtension<NetmapTarget> = {
     },
   ],
   render({ to }) {
-    const whole = to.bits === addressBits(to.address.family);
-    return `-j NETMAP --to ${formatAddress(to.address)}${whole ? "" : `/${to.bits}`}`;
+    return `-j NETMAP --to ${formatPrefix(to)}`;
   },
   pack({ to }, writer) {
     const addresses = { first: to.address, last: lastOf(to) };

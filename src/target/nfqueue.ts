@@ -1,7 +1,7 @@
 /** `-j NFQUEUE`: user space decides. */
 import { TARGET_NFQUEUE } from "../../assembly/layout.ts";
-import { parseRange, refuseInvert, useOf, wordOf } from "../match/words.ts";
-import { parseNumber } from "../match/words.ts";
+import { RuleError } from "../match/extension.ts";
+import { parseNumber, parseRange, refuseInvert, useOf, wordOf } from "../match/words.ts";
 import type { TargetExtension } from "./extension.ts";
 
 export interface NfqueueTarget {
@@ -29,16 +29,27 @@ export const nfqueueTarget: TargetExtension<NfqueueTarget> = {
         refuseInvert(...options);
         const balance = useOf(options, "--queue-balance");
         const single = useOf(options, "--queue-num");
+        const fanout = useOf(options, "--queue-cpu-fanout");
+        if (single !== undefined && balance !== undefined) {
+          throw new RuleError("--queue-num and --queue-balance exclude each other", balance);
+        }
+        if (fanout !== undefined && balance === undefined) {
+          throw new RuleError("--queue-cpu-fanout needs --queue-balance", fanout);
+        }
         const number = single === undefined ? 0 : parseNumber(wordOf(single), single, 0xffff);
         const range =
           balance === undefined
             ? { first: number, last: number }
             : parseRange(wordOf(balance), balance, { max: 0xffff });
+        const count = range.last - range.first + 1;
+        if (balance !== undefined && (count < 2 || count > 0xffff)) {
+          throw new RuleError(`--queue-balance ${wordOf(balance)}: expected FIRST:LAST`, balance);
+        }
         return {
           kind: "NFQUEUE",
           ...range,
           bypass: useOf(options, "--queue-bypass") !== undefined,
-          fanout: useOf(options, "--queue-cpu-fanout") !== undefined,
+          fanout: fanout !== undefined,
         };
       },
     },

@@ -30,7 +30,8 @@ export const redirectTarget: TargetExtension<RedirectTarget> = {
         needNatChain(context, "PREROUTING", "OUTPUT");
         const use = useOf(options, "--to-ports");
         refuseInvert(use);
-        const ports = use === undefined ? undefined : parseNatPorts(wordOf(use), use, context, "-");
+        const ports =
+          use === undefined ? undefined : parseNatPorts(wordOf(use), use, context, "refused");
         return {
           kind: "REDIRECT",
           range: { addresses: undefined, ports, ...parseNatFlags(options) },

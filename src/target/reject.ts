@@ -79,6 +79,7 @@ const ALIASES: Readonly<Record<Family, Readonly<Record<string, RejectWith>>>> = 
     "tcp-rst": "tcp-reset",
   },
   6: {
+    "tcp-rst": "tcp-reset",
     "no-route": "icmp6-no-route",
     "adm-prohibited": "icmp6-adm-prohibited",
     "addr-unreach": "icmp6-addr-unreachable",
@@ -88,11 +89,20 @@ const ALIASES: Readonly<Record<Family, Readonly<Record<string, RejectWith>>>> = 
   },
 };
 
+/** > A beginning of a name will do; the first in the list that has it counts. */
 function readKind(use: OptionUse, { family, protocol }: RuleContext): RejectWith {
   const text = wordOf(use).toLowerCase();
-  const kind = ALIASES[family][text] ?? REJECT_KINDS.find((each) => each === text);
-  const fits = kind === "tcp-reset" || kind?.startsWith("icmp6-") === (family === 6);
-  if (kind === undefined || !fits) throw new RuleError(`--reject-with: there is no ${text}`, use);
+  const short = Object.entries(ALIASES[family]);
+  const kind = REJECT_KINDS.filter(
+    (each) => each === "tcp-reset" || each.startsWith("icmp6-") === (family === 6),
+  ).find(
+    (each) =>
+      each.startsWith(text) ||
+      short.some(([alias, whole]) => whole === each && alias.startsWith(text)),
+  );
+  if (kind === undefined || text === "") {
+    throw new RuleError(`--reject-with: there is no ${text}`, use);
+  }
   if (kind === "tcp-reset" && (protocol?.number !== PROTOCOL_TCP || protocol.invert)) {
     throw new RuleError("--reject-with tcp-reset needs -p tcp", use);
   }

@@ -1,6 +1,6 @@
 /** `-j SNAT`: a connection's new source. */
 import { TARGET_SNAT } from "../../assembly/layout.ts";
-import { needUse, refuseInvert, wordOf } from "../match/words.ts";
+import { needUse, refuseInvert } from "../match/words.ts";
 import type { TargetExtension } from "./extension.ts";
 import {
   formatNatFlags,
@@ -25,14 +25,14 @@ export const snatTarget: TargetExtension<SnatTarget> = {
   modules: [
     {
       name: "SNAT",
-      options: { "--to-source": 1, ...NAT_FLAG_OPTIONS },
+      options: { "--to-source": 1, ...NAT_FLAG_OPTIONS, "--random-fully": 0 },
       parse(options, context) {
         needNatChain(context, "INPUT", "POSTROUTING");
         const use = needUse(options, "--to-source");
         refuseInvert(use);
         return {
           kind: "SNAT",
-          range: { ...parseNatRange(wordOf(use), use, context), ...parseNatFlags(options) },
+          range: { ...parseNatRange(use, context, "lost"), ...parseNatFlags(options) },
         };
       },
     },

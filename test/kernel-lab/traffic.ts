@@ -32,6 +32,11 @@ interface Flow {
 export interface TrafficOptions {
   readonly flows: number;
   readonly passes: (source: string, target: string) => boolean;
+  /**
+   * Also what only sequence numbers tell apart (docs/semantics.md, CT-T6 to CT-T8), simultaneous opens,
+   * and SCTP with wrong tags or missing chunks.
+   */
+  readonly strange: boolean;
 }
 
 /** Draws packets of `flows` flows; attempts that `passes` refuses are drawn anew. */
@@ -54,7 +59,7 @@ export function randomTraffic(
     if (used.has(key)) continue;
     used.add(key);
     const flow = makeFlow(attempt, target);
-    const packets = script(random, flow, protocol);
+    const packets = script(random, flow, { ...options, protocol });
     const number = queues.length;
     queues.push(
       packets.map((packet): Draft => ({
@@ -135,10 +140,15 @@ function makeFlow(attempt: RandomAttempt, target: Target): Flow {
   };
 }
 
-function script(random: Random, flow: Flow, protocol: number): Draft[] {
+interface ScriptOptions {
+  readonly protocol: number;
+  readonly strange: boolean;
+}
+
+function script(random: Random, flow: Flow, { protocol, strange }: ScriptOptions): Draft[] {
   const packets = ((): Draft[] => {
-    if (protocol === TCP) return tcpScript(random, flow);
-    if (protocol === SCTP) return sctpScript(random, flow);
+    if (protocol === TCP) return tcpScript(random, flow, strange);
+    if (protocol === SCTP) return sctpScript(random, flow, strange);
     if (protocol === ICMP || protocol === ICMPV6) return echoScript(random, flow);
     return plainScript(random, flow);
   })();
@@ -147,7 +157,7 @@ function script(random: Random, flow: Flow, protocol: number): Draft[] {
 
 // ── TCP ───────────────────────────────────────────────────────────────────────────────────────────────
 
-function tcpScript(random: Random, flow: Flow): Draft[] {
+function tcpScript(random: Random, flow: Flow, strange: boolean): Draft[] {
   const next = { client: 1000 + random.below(1 << 20), server: 5000 + random.below(1 << 20) };
   const seen = { client: 0, server: 0 };
   const packets: Draft[] = [];
@@ -177,7 +187,7 @@ function tcpScript(random: Random, flow: Flow): Draft[] {
   const noise = (): void => {
     if (!random.chance(0.15)) return;
     const side = random.pick(["client", "server"] as const);
-    const off = random.pick([0, 1_000_000, -1_000_000, 70_000, -100]);
+    const off = strange ? random.pick([0, 1_000_000, -1_000_000, 70_000, -100]) : 0;
     const flags = [
       ".",
       "R",
@@ -189,8 +199,7 @@ function tcpScript(random: Random, flow: Flow): Draft[] {
       "SF",
       "FPU",
       "U",
-      "S",
-      "S.",
+      ...(strange ? ["S", "S."] : []),
     ];
     say(side, random.pick(flags), { off });
   };
@@ -240,7 +249,7 @@ function tcpScript(random: Random, flow: Flow): Draft[] {
       handshake(false);
       break;
     case 2:
-      say("server", random.pick(["S.", "S", "R."]));
+      say("server", random.pick(["S.", strange ? "S" : ".", "R."]));
       handshake(false);
       break;
     default:
@@ -273,7 +282,7 @@ function plainScript(random: Random, flow: Flow): Draft[] {
   return packets.map((packet) => (packet.badChecksum ? { ...packet, opens: false } : packet));
 }
 
-function sctpScript(random: Random, flow: Flow): Draft[] {
+function sctpScript(random: Random, flow: Flow, strange: boolean): Draft[] {
   const INIT = 1;
   const INIT_ACK = 2;
   const COOKIE_ECHO = 10;
@@ -288,7 +297,7 @@ function sctpScript(random: Random, flow: Flow): Draft[] {
   }
   packets.push({ ...client.send({ chunk: INIT }), opens: packets.length === 0 });
   if (server === undefined) return packets;
-  const there = (): boolean => random.chance(0.85);
+  const there = (): boolean => !strange || random.chance(0.85);
   if (there()) packets.push(server.send({ chunk: INIT_ACK }));
   if (there()) packets.push(client.send({ chunk: COOKIE_ECHO, payload: body }));
   if (there()) packets.push(server.send({ chunk: COOKIE_ACK }));

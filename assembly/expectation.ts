@@ -1,0 +1,28 @@
+// Connections that a helper expects (FTP, SIP). Which, the payload of the followed connection says, and
+// nobody reads it: once a rule has given a connection a helper, a new one may be such a connection.
+import { ask } from "./fork";
+import { touch } from "./journal";
+import { REASON_NOT_MODELLED, RULE_NONE } from "./layout";
+import { walk } from "./walk";
+
+const QUESTION_EXPECTED: u64 = 1 << 55;
+
+// The rule that gave a helper, i32, and the packet that matched it, u64; no packet: none did.
+const rule: usize = memory.data(4);
+const packet: usize = memory.data(8, 8);
+
+/** A rule gives the connection under way a helper. */
+export function expectOthers(index: i32): void {
+  if (load<u64>(packet) != 0) return;
+  touch(rule, 4, 0);
+  touch(packet, 8, 0);
+  store<i32>(rule, index);
+  store<u64>(packet, walk.packet.number);
+}
+
+/** Whether the connection that the packet begins may be expected, and is in this try. */
+export function isPerhapsExpected(): bool {
+  const first = load<u64>(packet);
+  if (first == 0 || first == walk.packet.number) return false;
+  return ask(QUESTION_EXPECTED, REASON_NOT_MODELLED, first == 0 ? RULE_NONE : load<i32>(rule));
+}
