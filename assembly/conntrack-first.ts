@@ -11,6 +11,7 @@ import {
 } from "./entry-life";
 import {
   addEntry,
+  Entry,
   ENTRY_MIDSTREAM,
   ENTRY_SEEN_REPLY,
   entryAt,
@@ -22,14 +23,13 @@ import {
   CT_NEW,
   KNOWN_ICMP,
   KNOWN_ICMP_ID,
-  KNOWN_PORTS,
   KNOWN_TCP_FLAGS,
   PACKET_DST,
   PACKET_SRC,
 } from "./layout";
 import { hasPorts } from "./match";
 import { Packet } from "./records";
-import { firstSctpChunk, SCTP_HEARTBEAT, SCTP_INIT } from "./sctp";
+import { assumeSctp, moveSctp, SCTP_IS_INVALID, SCTP_UNKNOWN } from "./sctp";
 import { assumeTcp } from "./tcp-track";
 import {
   CLASS_ACK,
@@ -76,9 +76,10 @@ export function trackFirst(packet: Packet, seenBefore: bool): void {
   } else if (protocol == 1 || protocol == 58) {
     trackFirstIcmp(packet, mayBeMidstream);
   } else if (protocol == 132) {
-    const chunk = firstSctpChunk(packet);
-    if (chunk < 0 && (packet.known & KNOWN_PORTS) != 0) tracking.ambiguous = true;
-    if (chunk == SCTP_INIT || chunk == SCTP_HEARTBEAT || chunk < 0) {
+    memory.fill(changetype<usize>(trial), 0, offsetof<Entry>());
+    const word = moveSctp(trial, packet, DIRECTION_ORIGINAL, true);
+    if (word == SCTP_UNKNOWN) tracking.ambiguous = true;
+    if (word != SCTP_IS_INVALID) {
       startEntry(0);
     } else if (mayBeMidstream) {
       assumeEntry(packet, packet.sport < packet.dport, 0);
@@ -87,6 +88,9 @@ export function trackFirst(packet: Packet, seenBefore: bool): void {
     startEntry(0);
   }
 }
+
+// A connection that is made to see whether its first packet is one.
+const trial: Entry = changetype<Entry>(memory.data(offsetof<Entry>(), 8));
 
 function trackFirstTcp(packet: Packet, mayBeMidstream: bool): void {
   if ((packet.known & KNOWN_TCP_FLAGS) == 0) {
@@ -168,7 +172,10 @@ function assumeEntry(packet: Packet, answer: bool, tcpState: u32): void {
   entry.flags = ENTRY_SEEN_REPLY | ENTRY_MIDSTREAM;
   linkEntry(number);
   if (entry.protocol == 6) assumeTcp(entry, tcpState);
-  else refresh(entry);
+  else {
+    if (entry.protocol == 132) assumeSctp(entry);
+    refresh(entry);
+  }
   tracking.state = CT_ESTABLISHED;
   tracking.entry = number;
   tracking.midstream = true;

@@ -6,6 +6,7 @@ import { trackFirst } from "./conntrack-first";
 import { hasRoom, linkEntry, now, refresh } from "./entry-life";
 import {
   addEntry,
+  Entry,
   ENTRY_DNAT,
   ENTRY_GUESSED,
   ENTRY_MASQUERADED,
@@ -41,6 +42,7 @@ import {
 } from "./layout";
 import { hasPorts } from "./match";
 import { Packet } from "./records";
+import { assumeSctp, moveSctp, SCTP_BELONGS, SCTP_IS_INVALID, SCTP_UNKNOWN } from "./sctp";
 import { assumeTcp, moveTcp, startTcp, TCP_BELONGS, TCP_REOPENS } from "./tcp-track";
 import { DIRECTION_ORIGINAL, DIRECTION_REPLY, ENTRY_NONE, keyOfPacket, tracking } from "./tracking";
 import { Walk } from "./walk";
@@ -121,7 +123,11 @@ export function confirm(packet: Packet, walk: Walk, guessed: bool): bool {
   if (guessed) entry.flags |= ENTRY_GUESSED;
   if (walk.masqueraded) entry.flags |= ENTRY_MASQUERADED;
   linkEntry(number);
-  if (entry.protocol != 6) refresh(entry);
+  if (entry.protocol == 132) {
+    const word = moveSctp(entry, packet, DIRECTION_ORIGINAL, true);
+    if (word == SCTP_UNKNOWN) assumeSctp(entry);
+    if (word != SCTP_BELONGS) refresh(entry);
+  } else if (entry.protocol != 6) refresh(entry);
   else if ((packet.known & KNOWN_TCP_FLAGS) != 0) startTcp(entry, packet);
   else assumeTcp(entry, tracking.tcpState);
   tracking.entry = number;
@@ -169,6 +175,7 @@ function trackKnown(packet: Packet, node: i64, seenBefore: bool): void {
       if (word != TCP_BELONGS) return;
     }
   }
+  if (entry.protocol == 132 && !trackSctp(entry, packet, direction)) return;
   tracking.entry = number;
   tracking.seenAfter = kind == NODE_ORIGINAL_SEEN || kind == NODE_REPLY_SEEN;
   tracking.midstream = (entry.flags & ENTRY_MIDSTREAM) != 0;
@@ -177,7 +184,18 @@ function trackKnown(packet: Packet, node: i64, seenBefore: bool): void {
   tracking.state = answered ? CT_ESTABLISHED : CT_NEW;
   if ((entry.flags & ENTRY_DNAT) != 0) tracking.state |= CT_DNAT;
   if ((entry.flags & ENTRY_SNAT) != 0) tracking.state |= CT_SNAT;
-  if (entry.protocol != 6) refresh(entry);
+  if (entry.protocol != 6 && entry.protocol != 132) refresh(entry);
+}
+
+// Connections whose tags nobody saw, and packets whose chunks were not captured, are taken as they are.
+function trackSctp(entry: Entry, packet: Packet, direction: u32): bool {
+  if ((entry.flags & ENTRY_MIDSTREAM) != 0) {
+    refresh(entry);
+    return true;
+  }
+  const word = moveSctp(entry, packet, direction, false);
+  if (word == SCTP_UNKNOWN) refresh(entry);
+  return word != SCTP_IS_INVALID;
 }
 
 // > An error is RELATED when it quotes a known connection and goes to the quoted source.

@@ -22,6 +22,8 @@ import {
   removeEntry,
 } from "./flow-table";
 
+import { sctpTimeout } from "./sctp";
+
 export const SECOND: u64 = 1000000000;
 /** > nf_conntrack_udp_timeout_stream */
 export const UDP_STREAM_SECONDS: u64 = 120;
@@ -95,7 +97,7 @@ function seconds(entry: Entry): u32 {
     case 58:
       return 30;
     case 132:
-      return answered ? 210 : 30;
+      return sctpTimeout(entry);
     case 47:
       return answered ? 180 : 30;
     default:

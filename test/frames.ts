@@ -18,6 +18,8 @@ export interface PacketSpec {
   readonly seq?: number | undefined;
   readonly ack?: number | undefined;
   readonly window?: number | undefined;
+  /** TCP options, padded to whole words. */
+  readonly tcpOptions?: Uint8Array | undefined;
   /** ICMP and ICMPv6; echo request when absent. `body` replaces identifier, sequence and payload. */
   readonly icmp?:
     | {
@@ -33,8 +35,12 @@ export interface PacketSpec {
   readonly chunk?: number | undefined;
   /** SCTP verification tag; 0 for INIT, else 1, when absent. */
   readonly tag?: number | undefined;
+  /** What INIT and INIT_ACK ask for as the other side's tag; 1 when absent. */
+  readonly initTag?: number | undefined;
   readonly payload?: Uint8Array | undefined;
   readonly ttl?: number | undefined;
+  /** Type of service or traffic class: DSCP and ECN. */
+  readonly tos?: number | undefined;
   /** IPv4 identification, or IPv6 flow label. */
   readonly id?: number | undefined;
   readonly sourceMac?: string | undefined;
@@ -80,7 +86,7 @@ export function buildPacket(spec: PacketSpec): Uint8Array {
   const packet = new Uint8Array(headerLength + segment.length);
   const view = new DataView(packet.buffer);
   if (six) {
-    view.setUint32(0, 0x60000000 | ((spec.id ?? 0) & 0xfffff));
+    view.setUint32(0, 0x60000000 | ((spec.tos ?? 0) << 20) | ((spec.id ?? 0) & 0xfffff));
     view.setUint16(4, segment.length);
     view.setUint8(6, spec.protocol);
     view.setUint8(7, spec.ttl ?? 64);
@@ -88,6 +94,7 @@ export function buildPacket(spec: PacketSpec): Uint8Array {
     packet.set(destination, 24);
   } else {
     view.setUint8(0, 0x45);
+    view.setUint8(1, spec.tos ?? 0);
     view.setUint16(2, packet.length);
     view.setUint16(4, spec.id ?? 0);
     view.setUint16(6, 0x4000);
@@ -120,12 +127,13 @@ function buildSegment(spec: PacketSpec, source: Uint8Array, destination: Uint8Ar
   };
   switch (spec.protocol) {
     case TCP: {
-      const segment = concat(new Uint8Array(20), payload);
+      const options = spec.tcpOptions ?? EMPTY;
+      const segment = concat(new Uint8Array(20), options, payload);
       const view = new DataView(segment.buffer);
       ports(view);
       view.setUint32(4, spec.seq ?? 0);
       view.setUint32(8, spec.ack ?? 0);
-      view.setUint8(12, 0x50);
+      view.setUint8(12, 0x50 + options.length * 4);
       view.setUint8(13, flagBits(spec.flags ?? "S"));
       view.setUint16(14, spec.window ?? 65535);
       return finish(segment, 16, true);
@@ -149,7 +157,7 @@ function buildSegment(spec: PacketSpec, source: Uint8Array, destination: Uint8Ar
       view.setUint8(12, chunk);
       view.setUint16(14, 4 + body.length);
       if (init) {
-        view.setUint32(16, 1);
+        view.setUint32(16, spec.initTag ?? 1);
         view.setUint32(20, 65536);
         view.setUint16(24, 1);
         view.setUint16(26, 1);
@@ -205,7 +213,8 @@ function pseudoHeader(
   return concat(source, destination, Uint8Array.of(length >> 8, length & 0xff, 0, protocol));
 }
 
-function internetChecksum(bytes: Uint8Array): number {
+/** The checksum of RFC 1071, as it stands in a header. */
+export function internetChecksum(bytes: Uint8Array): number {
   let sum = 0;
   for (let at = 0; at < bytes.length; at += 2) sum += (bytes[at]! << 8) | (bytes[at + 1] ?? 0);
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
@@ -239,7 +248,8 @@ function macBytes(text: string): number[] {
   return text.split(":").map((part) => Number.parseInt(part, 16));
 }
 
-function concat(...parts: readonly Uint8Array[]): Uint8Array {
+/** One array of several. */
+export function concat(...parts: readonly Uint8Array[]): Uint8Array {
   const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {
@@ -283,11 +293,11 @@ export function buildPcap(frames: readonly TimedFrame[], linkType = 1): Uint8Arr
   return file;
 }
 
-/** Builds a pcapng file of one section, with nanosecond times and interfaces of these names. */
+/** Builds a pcapng file of one section, with nanosecond times and interfaces of these names and link types. */
 export function buildPcapng(
   frames: readonly TimedFrame[],
   interfaces: readonly (string | undefined)[] = [undefined],
-  linkType = 1,
+  linkTypes: number | readonly number[] = 1,
 ): Uint8Array {
   const section = new Uint8Array(16);
   const sectionView = new DataView(section.buffer);
@@ -295,9 +305,10 @@ export function buildPcapng(
   sectionView.setUint16(4, 1, true);
   sectionView.setBigInt64(8, -1n, true);
   const blocks = [block(0x0a0d0d0a, section)];
-  for (const name of interfaces) {
+  for (const [index, name] of interfaces.entries()) {
     const head = new Uint8Array(8);
     const view = new DataView(head.buffer);
+    const linkType = typeof linkTypes === "number" ? linkTypes : (linkTypes[index] ?? 1);
     view.setUint16(0, linkType, true);
     view.setUint32(4, 262144, true);
     const nameOption = name === undefined ? EMPTY : option(2, new TextEncoder().encode(name));

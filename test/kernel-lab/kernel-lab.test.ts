@@ -15,7 +15,8 @@ import type { PacketVerdict } from "../../src/engine/verdict.ts";
 import type { CompiledCluster } from "../../src/tables/compile.ts";
 import { startLab, type LabNode, type LabPacket } from "../../src/lab/lab.ts";
 import type { Backend } from "../../src/match/extension.ts";
-import { haveLab, numberOf } from "./have-lab.ts";
+import { haveLab } from "./have-lab.ts";
+import { numberOf } from "./packets.ts";
 import { arrivalOf, randomTraffic, type Draft } from "./traffic.ts";
 
 const NODE = "node-1";
@@ -147,7 +148,6 @@ function makeScene(seed: number): Scene {
   );
   const drafts = randomTraffic(random, world, {
     flows: FLOWS,
-    strange: process.env["NETVERDICT_LAB_STRANGE"] !== undefined,
     // Only what crosses this node, and is not a pod talking to its own address.
     passes: (source, target) => {
       if (source === target) return false;

@@ -32,11 +32,6 @@ interface Flow {
 export interface TrafficOptions {
   readonly flows: number;
   readonly passes: (source: string, target: string) => boolean;
-  /**
-   * Also what only sequence numbers tell apart (docs/semantics.md, CT-T6 to CT-T8), simultaneous opens,
-   * and SCTP with wrong tags or missing chunks.
-   */
-  readonly strange: boolean;
 }
 
 /** Draws packets of `flows` flows; attempts that `passes` refuses are drawn anew. */
@@ -59,7 +54,7 @@ export function randomTraffic(
     if (used.has(key)) continue;
     used.add(key);
     const flow = makeFlow(attempt, target);
-    const packets = script(random, flow, { ...options, protocol });
+    const packets = script(random, flow, protocol);
     const number = queues.length;
     queues.push(
       packets.map((packet): Draft => ({
@@ -140,15 +135,10 @@ function makeFlow(attempt: RandomAttempt, target: Target): Flow {
   };
 }
 
-interface ScriptOptions {
-  readonly protocol: number;
-  readonly strange: boolean;
-}
-
-function script(random: Random, flow: Flow, { protocol, strange }: ScriptOptions): Draft[] {
+function script(random: Random, flow: Flow, protocol: number): Draft[] {
   const packets = ((): Draft[] => {
-    if (protocol === TCP) return tcpScript(random, flow, strange);
-    if (protocol === SCTP) return sctpScript(random, flow, strange);
+    if (protocol === TCP) return tcpScript(random, flow);
+    if (protocol === SCTP) return sctpScript(random, flow);
     if (protocol === ICMP || protocol === ICMPV6) return echoScript(random, flow);
     return plainScript(random, flow);
   })();
@@ -157,7 +147,7 @@ function script(random: Random, flow: Flow, { protocol, strange }: ScriptOptions
 
 // ── TCP ───────────────────────────────────────────────────────────────────────────────────────────────
 
-function tcpScript(random: Random, flow: Flow, strange: boolean): Draft[] {
+function tcpScript(random: Random, flow: Flow): Draft[] {
   const next = { client: 1000 + random.below(1 << 20), server: 5000 + random.below(1 << 20) };
   const seen = { client: 0, server: 0 };
   const packets: Draft[] = [];
@@ -187,7 +177,7 @@ function tcpScript(random: Random, flow: Flow, strange: boolean): Draft[] {
   const noise = (): void => {
     if (!random.chance(0.15)) return;
     const side = random.pick(["client", "server"] as const);
-    const off = strange ? random.pick([0, 1_000_000, -1_000_000, 70_000, -100]) : 0;
+    const off = random.pick([0, 1_000_000, -1_000_000, 70_000, -100]);
     const flags = [
       ".",
       "R",
@@ -199,7 +189,8 @@ function tcpScript(random: Random, flow: Flow, strange: boolean): Draft[] {
       "SF",
       "FPU",
       "U",
-      ...(strange ? ["S", "S."] : []),
+      "S",
+      "S.",
     ];
     say(side, random.pick(flags), { off });
   };
@@ -249,7 +240,7 @@ function tcpScript(random: Random, flow: Flow, strange: boolean): Draft[] {
       handshake(false);
       break;
     case 2:
-      say("server", random.pick(["S.", strange ? "S" : ".", "R."]));
+      say("server", random.pick(["S.", "S", "R."]));
       handshake(false);
       break;
     default:
@@ -282,7 +273,7 @@ function plainScript(random: Random, flow: Flow): Draft[] {
   return packets.map((packet) => (packet.badChecksum ? { ...packet, opens: false } : packet));
 }
 
-function sctpScript(random: Random, flow: Flow, strange: boolean): Draft[] {
+function sctpScript(random: Random, flow: Flow): Draft[] {
   const INIT = 1;
   const INIT_ACK = 2;
   const COOKIE_ECHO = 10;
@@ -297,7 +288,7 @@ function sctpScript(random: Random, flow: Flow, strange: boolean): Draft[] {
   }
   packets.push({ ...client.send({ chunk: INIT }), opens: packets.length === 0 });
   if (server === undefined) return packets;
-  const there = (): boolean => !strange || random.chance(0.85);
+  const there = (): boolean => random.chance(0.85);
   if (there()) packets.push(server.send({ chunk: INIT_ACK }));
   if (there()) packets.push(client.send({ chunk: COOKIE_ECHO, payload: body }));
   if (there()) packets.push(server.send({ chunk: COOKIE_ACK }));

@@ -1,0 +1,159 @@
+/**
+ * Random conversations held through a lab, as a recording: each packet as it was sent, when, and what the
+ * kernel made of it; and the recording as the capture that a user would have.
+ */
+import type { KernelLab, LabPacket } from "../../src/lab/lab.ts";
+import { buildPcapng, concat } from "../frames.ts";
+import type { Random } from "../random-cluster.ts";
+import { INTERFACES, macOf, type Host } from "./ground.ts";
+import { familyOf, numberOf, withNumber } from "./packets.ts";
+import { randomConversation, type Conversation, type Fate, type Sent } from "./sequences.ts";
+
+/** A packet that was sent. */
+export interface Recorded {
+  /** The interface it arrived by; undefined: the node itself sent it. */
+  readonly arrival: string | undefined;
+  /** As the lab was given it. */
+  readonly bytes: Uint8Array;
+  /** What tells it from others; fragments of one datagram have one. */
+  readonly number: number;
+  readonly sentNs: bigint;
+}
+
+/** What the kernel made of the packets, by number: an interface or `local`. A dropped one is absent. */
+export type Places = ReadonlyMap<number, string>;
+
+export interface Recording {
+  readonly packets: readonly Recorded[];
+  readonly places: Places;
+}
+
+/** How many conversations are held at once. */
+const OPEN = 48;
+const NUMBER_MAX = 0xffff;
+
+/** Holds random conversations until so many packets were sent. */
+export async function record(
+  lab: KernelLab,
+  random: Random,
+  count: number,
+  allowed: ReadonlySet<string>,
+): Promise<Recording> {
+  const packets: Recorded[] = [];
+  const places = new Map<number, string>();
+  let number = 0;
+  let open = Array.from({ length: OPEN }, () => begin(random, allowed));
+  while (packets.length < count && number < NUMBER_MAX - 1000) {
+    const batch: (Omit<Recorded, "sentNs"> & { readonly of: Talk })[] = [];
+    // Conversations take turns in an order of their own each time.
+    for (const talk of random.some(open, open.length, open.length)) {
+      for (const sent of talk.sent) {
+        if (sent.sameDatagram !== true) number++;
+        const { place } = sent.from;
+        const packet = withNumber(sent.packet, number);
+        const bytes = place === undefined ? packet : frameOf(sent.from, place, packet);
+        batch.push({ arrival: place, bytes, number, of: talk });
+      }
+    }
+    const { sentNs, sights } = await lab.cross(batch);
+    const seen = placesOf(sights);
+    batch.forEach(({ arrival, bytes, number: own }, index) => {
+      packets.push({ arrival, bytes, number: own, sentNs: sentNs[index] ?? 0n });
+    });
+    for (const [own, { place }] of seen) places.set(own, place);
+    const fates = new Map<Talk, Fate[]>(open.map((talk) => [talk, []]));
+    for (const { of: talk, number: own } of batch) {
+      const sight = seen.get(own);
+      fates.get(talk)?.push({ place: sight?.place, packet: sight?.packet });
+    }
+    open = open.map((talk) => {
+      const next = talk.conversation.next(fates.get(talk) ?? []);
+      return next.done === true
+        ? begin(random, allowed)
+        : { conversation: talk.conversation, sent: next.value };
+    });
+  }
+  return { packets, places };
+}
+
+/** A conversation and what it says next. */
+interface Talk {
+  readonly conversation: Conversation;
+  readonly sent: readonly Sent[];
+}
+
+function begin(random: Random, allowed: ReadonlySet<string>): Talk {
+  const conversation = randomConversation(random, allowed);
+  const first = conversation.next([]);
+  return { conversation, sent: first.done === true ? [] : first.value };
+}
+
+/** Sends packets once more, as they were. */
+export async function repeat(lab: KernelLab, packets: readonly Recorded[]): Promise<Places> {
+  const { sights } = await lab.cross(packets satisfies readonly LabPacket[]);
+  return new Map([...placesOf(sights)].map(([number, { place }]) => [number, place]));
+}
+
+interface Seen {
+  readonly place: string;
+  readonly packet: Uint8Array;
+}
+
+/** Fragments come out one by one: of each datagram the first counts. */
+function placesOf(
+  sights: readonly { readonly place: string | undefined; readonly packet: Uint8Array }[],
+): Map<number, Seen> {
+  const seen = new Map<number, Seen>();
+  for (const { place = "local", packet } of sights) {
+    const number = numberOf(packet);
+    if (number === 0) continue;
+    const before = seen.get(number);
+    if (before !== undefined && before.place !== place) {
+      throw new Error(`packet ${number} was seen at ${before.place} and at ${place}`);
+    }
+    if (before === undefined) seen.set(number, { place, packet });
+  }
+  return seen;
+}
+
+function frameOf(from: Host, place: string, packet: Uint8Array): Uint8Array {
+  const type = familyOf(packet) === 4 ? [0x08, 0x00] : [0x86, 0xdd];
+  return concat(targetMac(place, packet), macBytes(from.mac), Uint8Array.from(type), packet);
+}
+
+/** The node's own, or that of a group (RFC 1112, RFC 2464). */
+function targetMac(place: string, packet: Uint8Array): Uint8Array {
+  const four = familyOf(packet) === 4;
+  const target = packet.subarray(four ? 16 : 24, four ? 20 : 40);
+  const [first = 0] = target;
+  if (!four && first === 0xff) return concat(Uint8Array.of(0x33, 0x33), target.subarray(12));
+  if (four && first === 255) return new Uint8Array(6).fill(255);
+  if (four && first >> 4 === 14) {
+    const [, second = 0, third = 0, fourth = 0] = target;
+    return Uint8Array.of(1, 0, 0x5e, second & 0x7f, third, fourth);
+  }
+  const subnet = four && target[3] === 255 && first !== 10;
+  return subnet ? new Uint8Array(6).fill(255) : macBytes(macOf(place));
+}
+
+function macBytes(text: string): Uint8Array {
+  return Uint8Array.from(text.split(":").map((part) => Number.parseInt(part, 16)));
+}
+
+const LINK_TYPE_ETHERNET = 1;
+const LINK_TYPE_RAW = 101;
+
+/** The capture: one interface for each of the node's, and one of IP packets for what the node sent. */
+export function captureOf(packets: readonly Recorded[]): Uint8Array {
+  const names = INTERFACES.map(({ name }) => name);
+  const frames = packets.map(({ arrival, bytes, sentNs }) => ({
+    bytes,
+    timestampNs: sentNs,
+    captureInterface: arrival === undefined ? names.length : names.indexOf(arrival),
+  }));
+  return buildPcapng(
+    frames,
+    [...names, undefined],
+    [...names.map(() => LINK_TYPE_ETHERNET), LINK_TYPE_RAW],
+  );
+}
