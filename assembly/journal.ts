@@ -1,7 +1,8 @@
 // What a try has changed outside the walk's record: connections, sets, lists, counters of rules. Before
 // the first change of a piece of memory in a try its bytes are kept here, so that the try can be taken
 // back and another be made. Where several tries were needed, what they changed is not known any more:
-// each change names a byte that says so.
+// each change names a byte that says so. What is changed before a try asks anything, every try changes alike.
+import { askedCount } from "./fork";
 
 // One record: u32 address, u32 size, u32 doubt, then the bytes, padded to four.
 const RECORD_SIZE: usize = 12;
@@ -38,7 +39,7 @@ export function touch(address: usize, size: usize, doubt: usize): void {
   const at = journal + length;
   store<u32>(at, <u32>address);
   store<u32>(at, <u32>size, 4);
-  store<u32>(at, <u32>doubt, 8);
+  store<u32>(at, askedCount() == 0 ? 0 : <u32>doubt, 8);
   memory.copy(at + RECORD_SIZE, address, size);
   length += RECORD_SIZE + padded;
   // The newest record's length lies behind it, to walk backwards.
@@ -46,9 +47,19 @@ export function touch(address: usize, size: usize, doubt: usize): void {
   length += 4;
 }
 
+/** Where the journal stands, for taking back what is changed from here on. */
+export function journalMark(): usize {
+  return length;
+}
+
 /** Takes everything back that was changed since `startJournal`. */
 export function rollBack(): void {
-  while (length > 0) {
+  rollBackTo(0);
+}
+
+/** Takes back what was changed since a mark. */
+export function rollBackTo(mark: usize): void {
+  while (length > mark) {
     length -= 4;
     length -= load<u32>(journal + length);
     const at = journal + length;

@@ -17,6 +17,7 @@ import {
   MATCH_IPRANGE,
   MATCH_KIND,
   MATCH_LENGTH,
+  MATCH_LIMIT,
   MATCH_MAC,
   MATCH_MARK,
   MATCH_MULTIPORT,
@@ -25,6 +26,7 @@ import {
   MATCH_PKTTYPE,
   MATCH_PORT,
   MATCH_PROTOCOL,
+  MATCH_QUOTA,
   MATCH_RANDOM,
   MATCH_RPFILTER,
   MATCH_SET,
@@ -39,10 +41,12 @@ import { matchConnmark, matchConntrack } from "./match/connection";
 import { matchDscp, matchFragment, matchLength, matchTos, matchTtl } from "./match/header";
 import { matchIcmp } from "./match/icmp";
 import { matchInterface } from "./match/interface";
+import { matchLimit } from "./match/limit";
 import { matchMac, matchPkttype } from "./match/link";
 import { matchMark } from "./match/mark";
 import { matchMultiport } from "./match/multiport";
 import { matchPort } from "./match/port";
+import { matchQuota } from "./match/quota";
 import { matchRpfilter } from "./match/rpfilter";
 import { matchSet } from "./match/set";
 import { matchNth, matchRandom } from "./match/statistic";
@@ -101,6 +105,10 @@ export function matches(match: usize, rule: i32): bool {
       return matchPkttype(match, rule) != invert;
     case MATCH_RPFILTER:
       return matchRpfilter(match, rule) != invert;
+    case MATCH_LIMIT:
+      return matchLimit(match, rule);
+    case MATCH_QUOTA:
+      return matchQuota(match, rule) != invert;
     case MATCH_COMMENT:
       return true;
     case MATCH_OPAQUE:

@@ -20,6 +20,7 @@ import {
   RULE_IS_END,
   MATCH_SIZE,
 } from "./layout";
+import { journalMark, rollBackTo } from "./journal";
 import { matches } from "./match";
 import { Rule, ruleAt } from "./rule";
 import { applyTarget, EFFECT_ACCEPT, EFFECT_CONTINUE } from "./target";
@@ -149,20 +150,23 @@ function matchesAll(rule: Rule, index: u32): bool {
 }
 
 // As `matchesAll`, and records which matches fail. Those behind the first failure are looked at only to
-// tell people: they may not raise questions.
+// tell people: they may not raise questions, and what they change is taken back.
 function matchesTraced(rule: Rule, index: u32): bool {
   const askedBefore = askedCount();
   let failed: u32 = 0;
+  let mark: usize = 0;
   let match: usize = rule.matches;
   const end: usize = rule.matchesEnd;
   for (let bit: u32 = 1; match < end; bit <<= 1) {
     if (!matches(match, index)) {
+      if (failed == 0) mark = journalMark();
       failed |= bit;
       peek(true);
     }
     match += load<u16>(match, MATCH_SIZE);
   }
   peek(false);
+  if (failed != 0) rollBackTo(mark);
   const unknown = askedCount() != askedBefore;
   traceRule(rule, index, failed, unknown);
   return failed == 0;

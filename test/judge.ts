@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { openCapture, type ByteSource } from "../src/capture/stream.ts";
 import { buildSnapshot } from "../src/cluster/build.ts";
 import { parseManifests, type ManifestText } from "../src/cluster/manifest.ts";
-import { loadMatcher, type Matcher } from "../src/engine/matcher.ts";
+import { loadMatcher, type Matcher, type Program } from "../src/engine/matcher.ts";
 import type { PacketVerdict } from "../src/engine/verdict.ts";
 import { formatDiagnostic, type Diagnostic } from "../src/errors.ts";
 import { lowerPolicies } from "../src/policy/index.ts";
@@ -17,7 +17,7 @@ import { BLOCK_SIZE } from "../assembly/layout.ts";
 
 /** What the whole path is asked. */
 export interface Question {
-  readonly compiled: CompiledCluster;
+  readonly compiled: Program;
   /** A capture file of any format. */
   readonly capture: Uint8Array;
   /** `cold` when absent: what the kernel does that has seen nothing before. */

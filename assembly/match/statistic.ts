@@ -2,7 +2,14 @@
 // often it was asked. Source: Linux, xt_statistic.c.
 import { ask } from "../fork";
 import { touch } from "../journal";
-import { MATCH_HEADER_SIZE, REASON_BACKEND, REASON_STATE } from "../layout";
+import {
+  MATCH_HEADER_SIZE,
+  REASON_BACKEND,
+  REASON_RANDOM,
+  REASON_STATE,
+  TABLE_NAT,
+} from "../layout";
+import { walk } from "../walk";
 
 const PAYLOAD: usize = MATCH_HEADER_SIZE;
 const CERTAIN: u32 = 0x80000000;
@@ -11,7 +18,9 @@ const CERTAIN: u32 = 0x80000000;
 export function matchRandom(match: usize, rule: i32): bool {
   const chance = load<u32>(match, PAYLOAD);
   if (chance == 0) return false;
-  return chance == CERTAIN || ask(0, REASON_BACKEND, rule);
+  if (chance == CERTAIN) return true;
+  // In nat it is a Service's backend that is drawn.
+  return ask(0, walk.table == TABLE_NAT ? REASON_BACKEND : REASON_RANDOM, rule);
 }
 
 /** `--mode nth`: true when the count wraps. */

@@ -6,6 +6,10 @@ import { dscpMatch } from "./dscp.ts";
 import type { DscpMatch } from "./dscp.ts";
 import { fragmentMatch } from "./fragment.ts";
 import type { FragmentMatch } from "./fragment.ts";
+import { limitMatch } from "./limit.ts";
+import type { LimitMatch } from "./limit.ts";
+import { quotaMatch } from "./quota.ts";
+import type { QuotaMatch } from "./quota.ts";
 import { iprangeMatch } from "./iprange.ts";
 import type { IprangeMatch } from "./iprange.ts";
 import { lengthMatch } from "./length.ts";
@@ -76,7 +80,9 @@ export type Match =
   | StateMatch
   | TosMatch
   | TtlMatch
-  | NthMatch;
+  | NthMatch
+  | LimitMatch
+  | QuotaMatch;
 
 /** The one registry. Leaving a kind of `Match` out is a compile error. */
 export const MATCHES: {
@@ -107,6 +113,8 @@ export const MATCHES: {
   tos: tosMatch,
   ttl: ttlMatch,
   nth: nthMatch,
+  limit: limitMatch,
+  quota: quotaMatch,
 };
 
 /** Everything that `-m` can load. */

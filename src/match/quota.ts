@@ -1,0 +1,37 @@
+/** `-m quota`: so many bytes, and no more. */
+import { MATCH_QUOTA } from "../../assembly/layout.ts";
+import { packU64 } from "./bucket.ts";
+import { bang, RuleError } from "./extension.ts";
+import type { Invertible, MatchExtension } from "./extension.ts";
+import { needUse, wordOf } from "./words.ts";
+
+export interface QuotaMatch extends Invertible {
+  readonly kind: "quota";
+  readonly bytes: bigint;
+}
+
+/** `-m quota [!] --quota BYTES`. */
+export const quotaMatch: MatchExtension<QuotaMatch> = {
+  kind: "quota",
+  id: MATCH_QUOTA,
+  modules: [
+    {
+      name: "quota",
+      options: { "--quota": 1 },
+      parse(options) {
+        const use = needUse(options, "--quota");
+        const text = wordOf(use);
+        if (!/^(0x[0-9a-f]+|\d+)$/i.test(text) || BigInt(text) > 0xffff_ffff_ffff_ffffn) {
+          throw new RuleError(`--quota ${text}: expected a number of bytes`, use);
+        }
+        return { kind: "quota", bytes: BigInt(text), invert: use.invert };
+      },
+    },
+  ],
+  render: (match) => `-m quota ${bang(match)}--quota ${match.bytes}`,
+  /** Bytes left u64 (state), doubt u8 (state), three zeros. */
+  pack({ bytes }, writer) {
+    packU64(bytes, writer);
+    writer.u32(0);
+  },
+};

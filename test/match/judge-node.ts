@@ -1,0 +1,57 @@
+/** A node with a few rules, asked about packets that arrive by its one interface. */
+import type { Diagnostic } from "../../src/errors.ts";
+import { parseNode } from "../../src/dump/node.ts";
+import type { PacketVerdict } from "../../src/engine/verdict.ts";
+import type { Backend } from "../../src/match/extension.ts";
+import { buildPcapng, type TimedFrame } from "../frames.ts";
+import { judgeCapture } from "../judge.ts";
+
+const ADDRESSES = [
+  {
+    ifname: "eth0",
+    ifindex: 2,
+    flags: ["BROADCAST", "UP"],
+    link_type: "ether",
+    address: "02:00:00:00:00:10",
+    addr_info: [
+      { family: "inet", local: "192.0.2.1", prefixlen: 24, scope: "global" },
+      { family: "inet6", local: "2001:db8::1", prefixlen: 64, scope: "global" },
+    ],
+  },
+];
+
+/** The node's interface has this MAC: frames to it arrive. */
+export const NODE_MAC = "02:00:00:00:00:10";
+
+/** Judges frames by the rules of the filter table's INPUT chain (or what `rules` say in full). */
+export async function judgeNode(
+  rules: readonly string[],
+  frames: readonly TimedFrame[],
+  backend: Backend = "legacy",
+): Promise<PacketVerdict[]> {
+  const text = [
+    "*filter",
+    ":INPUT ACCEPT [0:0]",
+    ":FORWARD ACCEPT [0:0]",
+    ...rules,
+    "COMMIT",
+    "",
+  ].join("\n");
+  const errors: Diagnostic[] = [];
+  const iptables = [{ file: "rules", text, backend }];
+  const program = parseNode(
+    {
+      iptables,
+      ip6tables: iptables,
+      ipset: [],
+      addresses: [{ file: "addresses", text: JSON.stringify(ADDRESSES) }],
+      routes: [],
+      backend: undefined,
+    },
+    (diagnostic) => {
+      if (diagnostic.severity === "error") errors.push(diagnostic);
+    },
+  );
+  if (errors.length > 0) throw new Error(errors.map(({ message }) => message).join("\n"));
+  return judgeCapture({ compiled: program, capture: buildPcapng(frames, ["eth0"]) });
+}

@@ -1,0 +1,92 @@
+/** limit, quota and statistic: which packets of a sequence they let through. */
+import { describe, expect, it } from "vitest";
+import type { Backend } from "../../src/match/extension.ts";
+import { buildFrame, UDP } from "../frames.ts";
+import { judgeNode, NODE_MAC } from "./judge-node.ts";
+
+const START_NS = 1_700_000_000_000_000_000n;
+
+/** `1`, `0` or `?` for each packet: whether the rule dropped it. Packets at these milliseconds. */
+async function dropped(
+  match: string,
+  milliseconds: readonly number[],
+  backend: Backend = "legacy",
+): Promise<string> {
+  const frames = milliseconds.map((at, index) => ({
+    bytes: buildFrame({
+      source: "192.0.2.7",
+      destination: "192.0.2.1",
+      protocol: UDP,
+      destinationPort: 53,
+      destinationMac: NODE_MAC,
+      id: index + 1,
+      payload: new Uint8Array(72),
+    }),
+    timestampNs: START_NS + BigInt(Math.round(at * 1000)) * 1000n,
+    captureInterface: 0,
+  }));
+  const verdicts = await judgeNode([`-A INPUT ${match} -j DROP`], frames, backend);
+  return verdicts
+    .map(({ verdict }) => (verdict === "drop" ? "1" : verdict === "allow" ? "0" : "?"))
+    .join("");
+}
+
+const every = (milliseconds: number, count: number): number[] =>
+  Array.from({ length: count }, (_, index) => index * milliseconds);
+
+describe.each(["legacy", "nft"] as const)("limit of iptables-%s", (backend) => {
+  it.each([
+    ["3/hour", 5, every(1, 8), "11111000"],
+    ["1/sec", 1, [0, 500, 1100, 1200, 2300], "10101"],
+    ["1/sec", 2, [0, 1, 2, 1100, 1200, 1300, 2150], "1101001"],
+    ["10/sec", 1, [0, 50, 150, 270, 1000, 1001], "101110"],
+    // Both clocks near the moment of the refill.
+    ["1/sec", 1, [0, 1000, 1500, 1999.9, 2500], "1????"],
+    // Idle time makes it certain again.
+    ["1/sec", 1, [0, 1000, 9000, 9001], "1?10"],
+    ["5/min", 5, [...every(1, 6), 30_000, 30_001, 30_002], "111110110"],
+  ])("%s, burst %i at %j", async (rate, burst, times, expected) => {
+    const match = `-m limit --limit ${rate} --limit-burst ${burst}`;
+    expect(await dropped(match, times, backend)).toBe(expected);
+  });
+
+  it("counts when it is asked, whatever the matches behind it say", async () => {
+    const match = "-m limit --limit 1/hour --limit-burst 2 -m udp --dport 1";
+    const text = await dropped(`-p udp ${match}`, every(1, 4), backend);
+    expect(text).toBe("0000");
+  });
+});
+
+describe("quota", () => {
+  // 100 bytes each.
+  it.each([
+    ["--quota 250", "1100"],
+    ["--quota 300", "1110"],
+    ["! --quota 250", "0011"],
+    ["--quota 0", "0000"],
+  ])("%s", async (options, expected) => {
+    expect(await dropped(`-m quota ${options}`, every(1, 4))).toBe(expected);
+  });
+
+  it("is used up by a packet that is too long for it", async () => {
+    const rules = "-m length --length 100 -m quota --quota 99";
+    expect(await dropped(rules, every(1, 2))).toBe("00");
+  });
+});
+
+describe("statistic", () => {
+  it.each([
+    ["--every 3 --packet 0", "0010010"],
+    ["--every 3 --packet 2", "1001001"],
+    ["! --every 2 --packet 0", "1010101"],
+    ["--every 1 --packet 0", "1111111"],
+  ])("nth %s", async (options, expected) => {
+    expect(await dropped(`-m statistic --mode nth ${options}`, every(1, 7))).toBe(expected);
+  });
+
+  it("draws at random, which nobody can foresee", async () => {
+    expect(await dropped("-m statistic --mode random --probability 0.5", [0])).toBe("?");
+    expect(await dropped("-m statistic --mode random --probability 1", [0])).toBe("1");
+    expect(await dropped("-m statistic --mode random --probability 0", [0])).toBe("0");
+  });
+});
