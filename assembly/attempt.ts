@@ -17,6 +17,8 @@ export class Attempt {
   outInterface: u32;
   /** For an unknown verdict of the connection's first packet: the rule that lacked the fact. */
   undecidedRule: i32;
+  /** The packet got through a last hook, and its connection was confirmed there, whatever came then. */
+  confirmed: bool;
 }
 
 /** The try under way. */

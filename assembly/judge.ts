@@ -178,7 +178,8 @@ function settle(packet: Packet, verdict: Verdict): void {
     if (tracking.fresh) leaveUndecided(packet, walk, reason, undecidedRule);
     return;
   }
-  if (attempt.verdict == VERDICT_ALLOW && !confirm(packet, walk, guessed)) {
+  const through = attempt.verdict == VERDICT_ALLOW || attempt.confirmed;
+  if (through && !confirm(packet, walk, guessed)) {
     return say(verdict, VERDICT_UNKNOWN, REASON_CONNTRACK_FULL);
   }
   countPath(packet.ipLength);

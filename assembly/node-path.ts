@@ -168,6 +168,7 @@ function findWayOut(): bool {
 
 // > The loopback device hands it back; it keeps its connection, and nat was asked already.
 function comeBack(): bool {
+  attempt.confirmed = true;
   walk.inInterface = walk.outInterface;
   attempt.inInterface = walk.inInterface;
   walk.outInterface = 0;

@@ -9,7 +9,9 @@ import {
   PACKET_SRC,
   VERDICT_SIZE,
 } from "./layout";
+import { captureInterfaceNumber } from "./interface";
 import { Packet } from "./records";
+import { isRealNode } from "./route";
 import { Verdict } from "./verdict";
 import { ENTRY_NONE } from "./tracking";
 
@@ -132,6 +134,7 @@ function sameContent(sight: Sight, packet: Packet): bool {
 // Another interface, or arrived before and leaving now; and the TTL did not rise.
 function elsewhere(sight: Sight, packet: Packet): bool {
   if (packet.ttl > sight.ttl) return false;
+  if (isRealNode()) return leavesThere(sight, packet);
   const direction = directionOf(packet);
   if (sight.direction == 1 && direction == 2) return true;
   return (
@@ -139,6 +142,13 @@ function elsewhere(sight: Sight, packet: Packet): bool {
     sight.captureInterface != CAPTURE_INTERFACE_NONE &&
     packet.captureInterface != CAPTURE_INTERFACE_NONE
   );
+}
+
+// On a real node the first sight's verdict says by which interface the packet leaves.
+function leavesThere(sight: Sight, packet: Packet): bool {
+  const verdict = changetype<Verdict>(changetype<usize>(sight) + offsetof<Sight>());
+  const number = captureInterfaceNumber(packet.captureInterface);
+  return number != 0 && verdict.outInterface == number && packet.ttl + 1 == sight.ttl;
 }
 
 function directionOf(packet: Packet): u32 {

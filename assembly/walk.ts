@@ -1,7 +1,7 @@
 // What a packet carries through the hooks while its walk is tried: the addresses as rules see them now,
 // mark, conntrack state and interfaces. A walk may be tried several times (see fork.ts), so nothing
 // outside this record changes before the verdict is settled.
-import { PACKET_SRC, RULE_NONE } from "./layout";
+import { CT_INVALID, PACKET_SRC, RULE_NONE } from "./layout";
 import { Packet } from "./records";
 
 @unmanaged
@@ -132,6 +132,8 @@ export function startWalk(packet: Packet): void {
     32,
   );
   walk.transportLength = transportLength(packet);
+  // No connection yet: raw comes first.
+  walk.ctState = CT_INVALID;
   walk.rule = RULE_NONE;
   walk.decider = RULE_NONE;
 }
