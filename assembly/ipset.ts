@@ -15,9 +15,11 @@ import {
   SET_ENTRY_B,
   SET_ENTRY_BITS_A,
   SET_ENTRY_BITS_B,
+  SET_ENTRY_BYTES,
   SET_ENTRY_DEADLINE,
   SET_ENTRY_FLAGS,
   SET_ENTRY_NOMATCH,
+  SET_ENTRY_PACKETS,
   SET_ENTRY_PORT,
   SET_ENTRY_PROTOCOL,
   SET_ENTRY_WORD,
@@ -92,6 +94,8 @@ export class SetEntry {
   deadline: u64;
   packets: u64;
   bytes: u64;
+  /** 1: the counters are not known. */
+  countsDoubted: u64;
 }
 
 if (offsetof<IpSet>("flags") != IPSET_FLAGS) ERROR("IPSET_FLAGS");
@@ -111,6 +115,8 @@ if (offsetof<SetEntry>("bitsB") != SET_ENTRY_BITS_B) ERROR("SET_ENTRY_BITS_B");
 if (offsetof<SetEntry>("flags") != SET_ENTRY_FLAGS) ERROR("SET_ENTRY_FLAGS");
 if (offsetof<SetEntry>("word") != SET_ENTRY_WORD) ERROR("SET_ENTRY_WORD");
 if (offsetof<SetEntry>("deadline") != SET_ENTRY_DEADLINE) ERROR("SET_ENTRY_DEADLINE");
+if (offsetof<SetEntry>("packets") != SET_ENTRY_PACKETS) ERROR("SET_ENTRY_PACKETS");
+if (offsetof<SetEntry>("bytes") != SET_ENTRY_BYTES) ERROR("SET_ENTRY_BYTES");
 
 /** What is looked for; also what is inserted. */
 export const probe: SetEntry = changetype<SetEntry>(memory.data(offsetof<SetEntry>(), 8));

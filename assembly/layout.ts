@@ -428,7 +428,7 @@ export const MATCH_MULTIPORT = 5;
 export const MATCH_CONNTRACK = 6;
 /** Payload: value u32, mask u32. */
 export const MATCH_MARK = 7;
-/** Payload: set u32, flags u8 (how many), side of each of up to six flags u8, MATCH_SET_* u8. */
+/** Payload: set u32, flags u8 (how many), side of each of up to six flags u8, MATCH_SET_* u8, comparison of packets u8, of bytes u8, 0 u16, packets u64, bytes u64. */
 export const MATCH_SET = 8;
 /** Payload: type u8 (ICMP_TYPE_ANY: every type), code first u8, code last u8, family u8. */
 export const MATCH_ICMP = 9;
@@ -731,10 +731,20 @@ export const SET_BITMAP = 1 << 1;
 export const SET_ONLY_TCP_UDP = 1 << 2;
 /** hash:ip: the address of zeros is never in it. */
 export const SET_NO_ZERO = 1 << 3;
+/** Entries count packets and bytes. */
+export const SET_COUNTERS = 1 << 4;
 // Flags of an entry.
 export const SET_ENTRY_NOMATCH = 1 << 0;
 /** `--return-nomatch`: the last byte of MATCH_SET's flags. */
 export const MATCH_SET_RETURN_NOMATCH = 1 << 0;
+/** `! --update-counters`, `! --update-subcounters`. */
+export const MATCH_SET_SKIP_COUNTERS = 1 << 1;
+export const MATCH_SET_SKIP_SUBCOUNTERS = 1 << 2;
+// How a counter is compared (IPSET_COUNTER_*); 0: not at all.
+export const COUNTER_EQ = 1;
+export const COUNTER_NE = 2;
+export const COUNTER_LT = 3;
+export const COUNTER_GT = 4;
 
 // An IpSet's fields (assembly/ipset.ts) that the host writes.
 export const IPSET_FLAGS = 12;
@@ -755,6 +765,8 @@ export const SET_ENTRY_BITS_B = 40;
 export const SET_ENTRY_FLAGS = 41;
 export const SET_ENTRY_WORD = 48;
 export const SET_ENTRY_DEADLINE = 56;
+export const SET_ENTRY_PACKETS = 64;
+export const SET_ENTRY_BYTES = 72;
 
 // ── Set kinds ──────────────────────────────────────────────────────────────────────────────────────
 export const SET_NET = 1;

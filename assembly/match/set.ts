@@ -4,13 +4,20 @@ import { inInterfaceFor } from "../arrival";
 import { outInterfaceFor } from "../departure";
 import { sinceStart } from "../entry-life";
 import { ask } from "../fork";
+import { touch } from "../journal";
 import { findEntry, IpSet, isNomatch, probe, SetEntry, setProbe } from "../ipset";
 import {
+  COUNTER_EQ,
+  COUNTER_GT,
+  COUNTER_LT,
+  COUNTER_NE,
   KNOWN_ICMP,
   KNOWN_PORTS,
   LINK_ETHERNET,
   MATCH_HEADER_SIZE,
   MATCH_SET_RETURN_NOMATCH,
+  MATCH_SET_SKIP_COUNTERS,
+  MATCH_SET_SKIP_SUBCOUNTERS,
   PACKET_LATER_FRAGMENT,
   REASON_MISSING_DST,
   REASON_MISSING_SRC,
@@ -20,6 +27,7 @@ import {
   REASON_NOT_MODELLED,
   REASON_STATE,
   SET_BITMAP,
+  SET_COUNTERS,
   SET_FIELD_A,
   SET_FIELD_B,
   SET_FIELD_IFACE,
@@ -56,7 +64,7 @@ export function setSets(address: usize): void {
 export function matchSet(match: usize, rule: i32): bool {
   const number = load<u32>(match, PAYLOAD);
   const flags = match + PAYLOAD + 4;
-  return testSet(number, flags, match, rule) == YES;
+  return testSet(number, flags, match, rule, false) == YES;
 }
 
 function setOf(number: u32): IpSet {
@@ -64,7 +72,7 @@ function setOf(number: u32): IpSet {
 }
 
 // > Fewer flags than the set has dimensions, or another family: not in the set.
-function testSet(number: u32, flags: usize, match: usize, rule: i32): u32 {
+function testSet(number: u32, flags: usize, match: usize, rule: i32, sub: bool): u32 {
   const set = setOf(number);
   if (load<u8>(flags) < <u8>set.dimensions) return NO;
   if (set.family != 0 && set.family != walk.family) return NO;
@@ -77,14 +85,53 @@ function testSet(number: u32, flags: usize, match: usize, rule: i32): u32 {
   if (changetype<SetEntry>(found).doubted != 0) {
     return ask(<u64>found, REASON_STATE, rule) ? YES : NO;
   }
-  return isNomatch(found) == returnsNomatch ? YES : NO;
+  if (isNomatch(found) != returnsNomatch) return NO;
+  return (set.flags & SET_COUNTERS) == 0 ||
+    countsHold(changetype<SetEntry>(found), flags, rule, sub)
+    ? YES
+    : NO;
+}
+
+// > The packet is counted first, then the counters are compared.
+function countsHold(entry: SetEntry, flags: usize, rule: i32, sub: bool): bool {
+  const options: u32 = load<u8>(flags, 7);
+  const skip = MATCH_SET_SKIP_COUNTERS | (sub ? MATCH_SET_SKIP_SUBCOUNTERS : 0);
+  const at = changetype<usize>(entry);
+  if ((options & skip) == 0) {
+    touch(at + offsetof<SetEntry>("packets"), 16, at + offsetof<SetEntry>("countsDoubted"));
+    entry.packets++;
+    entry.bytes += walk.packet.ipLength;
+  }
+  const packets: u32 = load<u8>(flags, 8);
+  const bytes: u32 = load<u8>(flags, 9);
+  if (packets == 0 && bytes == 0) return true;
+  if (entry.countsDoubted != 0) return ask((<u64>at) | ((<u64>packets) << 33), REASON_STATE, rule);
+  return (
+    countHolds(entry.packets, packets, load<u64>(flags, 12)) &&
+    countHolds(entry.bytes, bytes, load<u64>(flags, 20))
+  );
+}
+
+function countHolds(count: u64, compare: u32, value: u64): bool {
+  switch (<i32>compare) {
+    case COUNTER_EQ:
+      return count == value;
+    case COUNTER_NE:
+      return count != value;
+    case COUNTER_LT:
+      return count < value;
+    case COUNTER_GT:
+      return count > value;
+    default:
+      return true;
+  }
 }
 
 // > Members in their order; the first that has the packet.
 function testList(list: IpSet, flags: usize, match: usize, rule: i32): u32 {
   for (let index: u32 = 0; index < list.memberCount; index++) {
     const member = load<u32>(<usize>list.members + ((<usize>index) << 2));
-    if (testSet(member, flags, match, rule) == YES) return YES;
+    if (testSet(member, flags, match, rule, true) == YES) return YES;
   }
   return NO;
 }

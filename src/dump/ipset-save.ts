@@ -275,6 +275,11 @@ function readExtras(options: readonly Word[]): SetEntry {
         break;
       case "packets":
       case "bytes":
+        if (value === undefined)
+          throw new SetFault(`${option.text}: a value is missing`, option.column);
+        extras[option.text] = wholeNumber(value, Number.MAX_SAFE_INTEGER);
+        at += 1;
+        break;
       case "comment":
       case "skbmark":
       case "skbprio":

@@ -58,8 +58,9 @@ function fieldsOf(type: SetType): number {
   }, 0);
 }
 
-function flagsOf(type: SetType): number {
+function flagsOf({ type, counters }: EntrySet): number {
   return (
+    (counters === true ? layout.SET_COUNTERS : 0) |
     (type === "list:set" ? layout.SET_LIST : 0) |
     (type.startsWith("bitmap:") ? layout.SET_BITMAP : 0) |
     (type === "bitmap:port" ? layout.SET_ONLY_TCP_UDP : 0) |
@@ -89,7 +90,7 @@ function packSet(
 
 function writeHead(exports: MatcherExports, table: number, set: EntrySet): void {
   const view = new DataView(exports.memory.buffer);
-  view.setUint32(table + layout.IPSET_FLAGS, flagsOf(set.type), true);
+  view.setUint32(table + layout.IPSET_FLAGS, flagsOf(set), true);
   view.setUint32(table + layout.IPSET_INCOMPLETE, set.origin?.incomplete === true ? 1 : 0, true);
   view.setUint32(table + layout.IPSET_MARK_MASK, set.markMask ?? 0xffffffff, true);
   view.setUint32(table + layout.IPSET_LOW, set.range?.first ?? 0, true);
@@ -122,6 +123,8 @@ function writeEntry(
   view.setUint8(at + layout.SET_ENTRY_BITS_B, second?.bits ?? 0);
   view.setUint8(at + layout.SET_ENTRY_FLAGS, entry.nomatch === true ? layout.SET_ENTRY_NOMATCH : 0);
   view.setBigUint64(at + layout.SET_ENTRY_WORD, wordOf(entry, number), true);
+  view.setBigUint64(at + layout.SET_ENTRY_PACKETS, BigInt(entry.packets ?? 0), true);
+  view.setBigUint64(at + layout.SET_ENTRY_BYTES, BigInt(entry.bytes ?? 0), true);
   const seconds = entry.timeoutSeconds ?? set.timeoutSeconds ?? 0;
   view.setBigUint64(at + layout.SET_ENTRY_DEADLINE, BigInt(seconds) * 1_000_000_000n, true);
 }

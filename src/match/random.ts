@@ -16,7 +16,7 @@ export interface NthMatch extends Invertible {
   readonly kind: "nth";
   /** At least 1. */
   readonly every: number;
-  /** Where counting begins; below `every`. */
+  /** Which one of `every` it is, from 0. */
   readonly packet: number;
 }
 
@@ -58,10 +58,10 @@ export const nthMatch: MatchExtension<NthMatch> = {
   modules: [],
   render: (match) =>
     `-m statistic --mode nth ${bang(match)}--every ${match.every} --packet ${match.packet}`,
-  /** Every u32, count u32 (state), doubt u8 (state), three zeros. */
+  /** Every u32, count u32 (state: it matches when that wraps), doubt u8 (state), three zeros. */
   pack(match, writer) {
     writer.u32(match.every);
-    writer.u32(match.packet);
+    writer.u32(match.every - 1 - match.packet);
     writer.u32(0);
   },
 };

@@ -1,9 +1,16 @@
 /** `-m set --match-set`: fields of the packet are a member of an ipset. */
-import { MATCH_SET, MATCH_SET_RETURN_NOMATCH, SIDE_DST, SIDE_SRC } from "../../assembly/layout.ts";
+import {
+  MATCH_SET,
+  MATCH_SET_RETURN_NOMATCH,
+  MATCH_SET_SKIP_COUNTERS,
+  MATCH_SET_SKIP_SUBCOUNTERS,
+  SIDE_DST,
+  SIDE_SRC,
+} from "../../assembly/layout.ts";
 import { bang } from "./extension.ts";
 import { RuleError } from "./extension.ts";
 import type { Invertible, MatchExtension, OptionUse } from "./extension.ts";
-import { needUse, refuseInvert, useOf } from "./words.ts";
+import { needUse, parseNumber, refuseInvert, useOf, wordOf } from "./words.ts";
 
 export interface SetMatch extends Invertible {
   readonly kind: "set";
@@ -12,7 +19,23 @@ export interface SetMatch extends Invertible {
   readonly flags: readonly ("src" | "dst")[];
   /** Entries marked `nomatch` are what is looked for. */
   readonly returnNomatch?: boolean;
+  /** Of the entry's counters; sets without counters match whatever is said here. */
+  readonly packets?: CounterCondition;
+  readonly bytes?: CounterCondition;
+  /** The entry's counters stay as they are. */
+  readonly skipCounters?: boolean;
+  /** The same for the members of a list. */
+  readonly skipSubcounters?: boolean;
 }
+
+/** A condition on a counter, after the packet was counted. */
+export interface CounterCondition {
+  readonly compare: "eq" | "ne" | "lt" | "gt";
+  readonly value: number;
+}
+
+/** IPSET_COUNTER_*: 0 is none. */
+const COMPARE = ["", "eq", "ne", "lt", "gt"];
 
 /** > IPSET_DIM_MAX: more flags than a set has dimensions are ignored. */
 const MOST_FLAGS = 6;
@@ -36,7 +59,19 @@ export const setMatch: MatchExtension<SetMatch> = {
   modules: [
     {
       name: "set",
-      options: { "--match-set": 2, "--set": 2, "--return-nomatch": 0 },
+      options: {
+        "--match-set": 2,
+        "--set": 2,
+        "--return-nomatch": 0,
+        "--update-counters": 0,
+        "--update-subcounters": 0,
+        "--packets-eq": 1,
+        "--packets-lt": 1,
+        "--packets-gt": 1,
+        "--bytes-eq": 1,
+        "--bytes-lt": 1,
+        "--bytes-gt": 1,
+      },
       parse(options) {
         const use = needUse(options, "--match-set", "--set");
         const [set = "", flags = ""] = use.words;
@@ -47,14 +82,21 @@ export const setMatch: MatchExtension<SetMatch> = {
           set,
           flags: parseSetFlags(flags, use),
           ...(returnNomatch === undefined ? {} : { returnNomatch: true }),
+          ...parseCounters(options),
           invert: use.invert,
         };
       },
     },
   ],
   render(match) {
-    const nomatch = match.returnNomatch === true ? " --return-nomatch" : "";
-    return `-m set ${bang(match)}--match-set ${match.set} ${match.flags.join(",")}${nomatch}`;
+    return [
+      `-m set ${bang(match)}--match-set ${match.set} ${match.flags.join(",")}`,
+      ...(match.returnNomatch === true ? ["--return-nomatch"] : []),
+      ...(match.skipCounters === true ? ["! --update-counters"] : []),
+      ...(match.skipSubcounters === true ? ["! --update-subcounters"] : []),
+      ...renderCounter("packets", match.packets),
+      ...renderCounter("bytes", match.bytes),
+    ].join(" ");
   },
   pack(match, writer) {
     writer.u32(writer.setId(match.set));
@@ -62,6 +104,51 @@ export const setMatch: MatchExtension<SetMatch> = {
     for (let at = 0; at < MOST_FLAGS; at++) {
       writer.u8(match.flags[at] === "dst" ? SIDE_DST : SIDE_SRC);
     }
-    writer.u8(match.returnNomatch === true ? MATCH_SET_RETURN_NOMATCH : 0);
+    writer.u8(
+      (match.returnNomatch === true ? MATCH_SET_RETURN_NOMATCH : 0) |
+        (match.skipCounters === true ? MATCH_SET_SKIP_COUNTERS : 0) |
+        (match.skipSubcounters === true ? MATCH_SET_SKIP_SUBCOUNTERS : 0),
+    );
+    writer.u8(COMPARE.indexOf(match.packets?.compare ?? ""));
+    writer.u8(COMPARE.indexOf(match.bytes?.compare ?? ""));
+    writer.u16(0);
+    for (const condition of [match.packets, match.bytes]) {
+      const value = condition?.value ?? 0;
+      writer.u32(value % 2 ** 32);
+      writer.u32(Math.floor(value / 2 ** 32));
+    }
   },
 };
+
+function parseCounters(
+  options: readonly OptionUse[],
+): Pick<SetMatch, "packets" | "bytes" | "skipCounters" | "skipSubcounters"> {
+  const counters = useOf(options, "--update-counters");
+  const subcounters = useOf(options, "--update-subcounters");
+  const packets = parseCounter("packets", options);
+  const bytes = parseCounter("bytes", options);
+  return {
+    ...(packets === undefined ? {} : { packets }),
+    ...(bytes === undefined ? {} : { bytes }),
+    ...(counters?.invert === true ? { skipCounters: true } : {}),
+    ...(subcounters?.invert === true ? { skipSubcounters: true } : {}),
+  };
+}
+
+function parseCounter(
+  what: "packets" | "bytes",
+  options: readonly OptionUse[],
+): CounterCondition | undefined {
+  const use = useOf(options, `--${what}-eq`, `--${what}-lt`, `--${what}-gt`);
+  if (use === undefined) return undefined;
+  const compare = use.name.endsWith("-lt") ? "lt" : use.name.endsWith("-gt") ? "gt" : "eq";
+  if (use.invert && compare !== "eq") throw new RuleError(`${use.name} cannot be negated`, use);
+  const value = parseNumber(wordOf(use), use, Number.MAX_SAFE_INTEGER);
+  return { compare: use.invert ? "ne" : compare, value };
+}
+
+function renderCounter(what: string, condition: CounterCondition | undefined): string[] {
+  if (condition === undefined) return [];
+  const { compare, value } = condition;
+  return [compare === "ne" ? `! --${what}-eq ${value}` : `--${what}-${compare} ${value}`];
+}

@@ -141,6 +141,9 @@ export interface SetEntry {
   readonly nomatch?: boolean;
   /** Left when the dump was made; 0: never. */
   readonly timeoutSeconds?: number;
+  /** Where the set counts. */
+  readonly packets?: number;
+  readonly bytes?: number;
 }
 
 /** One member of a `hash:ip,port` set. */
