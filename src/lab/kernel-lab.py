@@ -43,6 +43,8 @@ MARKER = bytes(12) + struct.pack("!H", MARKER_TYPE) + bytes(46)
 ETH_P_ALL = 3
 # Tells what this process sends as the node from what the node says by itself; taken off before any rule.
 OWN_MARK = 0x6C616221
+# The log group by which this process hears what was delivered to the node.
+EARS = 61621
 
 
 def check(result, what):
@@ -81,7 +83,7 @@ def set_up_node(node, home, wire):
     """Interfaces, addresses, routes and settings; ends in the node's namespace."""
     names = [each["name"] for each in node["interfaces"]]
     enter(home)
-    be_silent()
+    own_chains()
     path = f"/proc/{os.getpid()}/fd/{wire}"
     run("ip", "-batch", "-", text="".join(f"{line}\n" for line in link_lines(node, path)))
     enter(wire)
@@ -138,59 +140,87 @@ def stop_offloads(name):
                     raise
 
 
-def be_silent():
-    """An nf_tables chain before all others of OUTPUT that stops all but what carries OWN_MARK."""
+def attribute(kind, value):
+    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
 
-    def attribute(kind, value):
-        return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
 
-    def nested(kind, *parts):
-        return attribute(kind | 0x8000, b"".join(parts))
+def nested(kind, *parts):
+    return attribute(kind | 0x8000, b"".join(parts))
 
-    def number(kind, value):
-        return attribute(kind, struct.pack("!i", value))
 
-    def text(kind, value):
-        return attribute(kind, value.encode() + b"\0")
+def number(kind, value):
+    return attribute(kind, struct.pack("!i", value))
+
+
+def text(kind, value):
+    return attribute(kind, value.encode() + b"\0")
+
+
+def message(kind, family, resource, flags, *parts):
+    body = struct.pack("!BBH", family, 0, resource) + b"".join(parts)
+    return struct.pack("=IHHII", 16 + len(body), kind, flags, 0, 0) + body
+
+
+def netfilter_socket():
+    return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)  # NETLINK_NETFILTER
+
+
+def ask(sock, *messages):
+    """Sends one request; raises with the kernel's answer when it is an error."""
+    sock.settimeout(5)
+    sock.send(b"".join(messages))
+    code = struct.unpack_from("=i", sock.recv(65536), 16)[0]
+    if code != 0:
+        raise OSError(-code, f"netfilter: {os.strerror(-code)}")
+
+
+INET, NFTABLES, CREATE, ACK = 1, 10 << 8, 0x401, 4
+OUTPUT, INPUT = 3, 1
+TABLE = "kernel-lab"
+FIRST, LAST = -(1 << 31), (1 << 31) - 1
+
+
+def own_chains():
+    """Two nf_tables chains around all others: in OUTPUT one that stops all but what carries OWN_MARK, in
+    INPUT one that copies what got to the end to EARS."""
 
     def expression(name, *parts):
         return nested(1, text(1, name), nested(2, *parts))
 
-    def message(kind, family, resource, flags, *parts):
-        body = struct.pack("!BBH", family, 0, resource) + b"".join(parts)
-        return struct.pack("=IHHII", 16 + len(body), kind, flags, 0, 0) + body
+    def chain(name, hook, priority, policy):
+        place = nested(4, number(1, hook), number(2, priority))
+        return message(
+            NFTABLES | 3, INET, 0, CREATE, text(1, TABLE), text(3, name), place, number(5, policy), text(7, "filter")
+        )
 
-    inet, nftables, create = 1, 10 << 8, 0x401
-    mark = struct.pack("=I", OWN_MARK)
-    table, chain = "kernel-lab", "silence"
-    rule = nested(
-        4,
-        expression("meta", number(1, 1), number(2, 3)),
-        expression("cmp", number(1, 1), number(2, 0), nested(3, attribute(1, mark))),
-        expression("immediate", number(1, 1), nested(2, attribute(1, bytes(4)))),
-        expression("meta", number(3, 1), number(2, 3)),
-        expression("immediate", number(1, 0), nested(2, nested(2, number(1, 1)))),
-    )
-    hook = nested(4, number(1, 3), number(2, -1000))
-    batch = [
-        message(16, 0, 10, 1),
-        message(nftables | 0, inet, 0, create, text(1, table)),
-        message(nftables | 3, inet, 0, create, text(1, table), text(3, chain), hook, number(5, 0), text(7, "filter")),
-        message(nftables | 6, inet, 0, create | 0x804, text(1, table), text(2, chain), rule),
-        message(17, 0, 10, 1),
-    ]
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) as sock:  # NETLINK_NETFILTER
-        sock.settimeout(5)
-        sock.send(b"".join(batch))
-        code = struct.unpack_from("=i", sock.recv(65536), 16)[0]
-        if code != 0:
-            raise OSError(-code, f"nf_tables: {os.strerror(-code)}")
+    def rule(name, *expressions):
+        return message(NFTABLES | 6, INET, 0, CREATE | 0x800, text(1, TABLE), text(2, name), nested(4, *expressions))
+
+    with netfilter_socket() as sock:
+        ask(
+            sock,
+            message(16, 0, 10, 1),
+            message(NFTABLES | 0, INET, 0, CREATE | ACK, text(1, TABLE)),
+            chain("silence", OUTPUT, FIRST, 0),
+            rule(
+                "silence",
+                expression("meta", number(1, 1), number(2, 3)),
+                expression("cmp", number(1, 1), number(2, 0), nested(3, attribute(1, struct.pack("=I", OWN_MARK)))),
+                expression("immediate", number(1, 1), nested(2, attribute(1, bytes(4)))),
+                expression("meta", number(3, 1), number(2, 3)),
+                expression("immediate", number(1, 0), nested(2, nested(2, number(1, 1)))),
+            ),
+            chain("ears", INPUT, LAST, 1),
+            rule("ears", expression("log", attribute(1, struct.pack("!H", EARS)))),
+            message(17, 0, 10, 1),
+        )
 
 
 def load_tables(node):
     if node["ipsets"]:
         run("ipset", "restore", text=node["ipsets"])
-    for backend, texts in node["tables"].items():
+    # Of two tables of one name the one loaded later comes first: legacy, as a dump is read.
+    for backend, texts in sorted(node["tables"].items(), reverse=True):
         for family, text in texts.items():
             if text:
                 run(f"{FAMILIES[family]}-{backend}-restore", text=text)
@@ -263,45 +293,48 @@ class Ring:
 
 
 class Ears:
-    """Raw sockets for every protocol: what they hear got through INPUT."""
+    """What got through INPUT, as the kernel's packet log tells it."""
 
     def __init__(self):
-        self.poll = select.epoll()
-        self.socks = {}
-        for protocol in range(1, 255):
-            for family in (socket.AF_INET, socket.AF_INET6):
-                sock = socket.socket(family, socket.SOCK_RAW, protocol)
-                sock.setblocking(False)
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-                if family == socket.AF_INET6:
-                    sock.setsockopt(socket.IPPROTO_IPV6, 11, 1)  # IPV6_FLOWINFO
-                    sock.setsockopt(socket.IPPROTO_IPV6, 49, 1)  # IPV6_RECVPKTINFO
-                self.socks[sock.fileno()] = (sock, protocol)
-                self.poll.register(sock.fileno(), select.EPOLLIN)
+        self.sock = netfilter_socket()
+        ask(self.sock, message(4 << 8 | 1, 0, EARS, 1 | ACK, attribute(1, bytes([1]))))
+        ask(
+            self.sock,
+            message(
+                4 << 8 | 1,
+                0,
+                EARS,
+                1 | ACK,
+                attribute(2, struct.pack("!IBB", 0xFFFF, 2, 0)),
+                # Told at once, one by one.
+                number(5, 1),
+            ),
+        )
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        self.sock.setblocking(False)
 
     def drain(self, heads, bodies):
-        for number, _ in self.poll.poll(0):
-            sock, protocol = self.socks[number]
-            while True:
-                try:
-                    data, controls, _, address = sock.recvmsg(65536, 512)
-                except BlockingIOError:
-                    break
-                if sock.family == socket.AF_INET6:
-                    data = self.with_header(protocol, data, controls, address[0])
-                heads.append((LOCAL, 0, len(data), time.time_ns()))
-                bodies.append(data)
+        while True:
+            try:
+                data = self.sock.recv(1 << 17)
+            except BlockingIOError:
+                return
+            at = 0
+            while at + 20 <= len(data):
+                size, kind = struct.unpack_from("=IH", data, at)
+                if kind == 4 << 8:
+                    self.hear(data[at + 20 : at + size], heads, bodies)
+                at += size + 3 & ~3
 
-    def with_header(self, protocol, data, controls, source):
-        flow, target = bytes(4), bytes(16)
-        for _, kind, value in controls:
-            if kind == 11:
-                flow = value
-            elif kind == 50:
-                target = value[:16]
-        first = struct.unpack("!I", flow)[0] & 0xFFFFF | 0x60000000
-        source = socket.inet_pton(socket.AF_INET6, source.partition("%")[0])
-        return struct.pack("!IHBB", first, len(data) & 0xFFFF, protocol, 64) + source + target + data
+    def hear(self, attributes, heads, bodies):
+        at = 0
+        while at + 4 <= len(attributes):
+            size, kind = struct.unpack_from("=HH", attributes, at)
+            if kind == 9:
+                heads.append((LOCAL, 0, size - 4, time.time_ns()))
+                bodies.append(attributes[at + 4 : at + size])
+                return
+            at += size + 3 & ~3
 
 
 class Mouth:

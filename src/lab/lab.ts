@@ -50,7 +50,7 @@ export interface LabPacket {
 export interface LabSight {
   /** The interface it left by; undefined: it was delivered to the node. */
   readonly place: string | undefined;
-  /** The IP packet as it came out. The header of one that was delivered over IPv6 is made up again. */
+  /** The IP packet as it came out. */
   readonly packet: Uint8Array;
   readonly timestampNs: bigint;
 }

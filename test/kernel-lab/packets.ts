@@ -110,6 +110,28 @@ export function withExtensions(packet: Uint8Array, kinds: readonly number[]): Ui
   return whole;
 }
 
+/** Which bytes of its datagram a packet carries; a whole one carries all. */
+export interface Extent {
+  readonly from: number;
+  readonly to: number;
+  /** The datagram goes on behind it. */
+  readonly more: boolean;
+}
+
+/** Reads it; an IPv6 fragment header is looked for right behind the IP header. */
+export function extentOf(packet: Uint8Array): Extent {
+  const view = viewOf(packet);
+  const start = headerLength(packet);
+  const six = familyOf(packet) === 6;
+  if (six && packet[6] !== FRAGMENT_HEADER) {
+    return { from: 0, to: packet.length - start, more: false };
+  }
+  const word = view.getUint16(six ? start + 2 : 6);
+  const from = six ? word & 0xfff8 : (word & 0x1fff) * 8;
+  const more = (word & (six ? 1 : 0x2000)) !== 0;
+  return { from, to: from + packet.length - start - (six ? 8 : 0), more };
+}
+
 /** One piece of a datagram: a range of the bytes behind the IP header, in units of eight. */
 export interface Piece {
   readonly from: number;

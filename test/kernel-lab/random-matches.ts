@@ -404,7 +404,7 @@ export function randomMatches(
     // The same module twice in one rule is refused, or means one.
     const module = ["ctstate", "ctexpire"].includes(feature) ? "conntrack" : feature;
     if (words.has(module)) continue;
-    const word = (DRAWS[feature])(rule);
+    const word = DRAWS[feature](rule);
     if (word !== undefined) words.set(module, word);
   }
   return [...words.values()];

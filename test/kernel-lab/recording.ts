@@ -2,11 +2,11 @@
  * Random conversations held through a lab, as a recording: each packet as it was sent, when, and what the
  * kernel made of it; and the recording as the capture that a user would have.
  */
-import type { KernelLab, LabPacket } from "../../src/lab/lab.ts";
+import type { KernelLab, LabPacket, LabSight } from "../../src/lab/lab.ts";
 import { buildPcapng, concat } from "../frames.ts";
 import type { Random } from "../random-cluster.ts";
 import { INTERFACES, macOf, type Host } from "./ground.ts";
-import { familyOf, numberOf, withNumber } from "./packets.ts";
+import { extentOf, familyOf, numberOf, withNumber } from "./packets.ts";
 import { randomConversation, type Conversation, type Fate, type Sent } from "./sequences.ts";
 
 /** A packet that was sent. */
@@ -20,8 +20,8 @@ export interface Recorded {
   readonly sentNs: bigint;
 }
 
-/** What the kernel made of the packets, by number: an interface or `local`. A dropped one is absent. */
-export type Places = ReadonlyMap<number, string>;
+/** What the kernel made of each packet: an interface or `local`; undefined: it did not come out. */
+export type Places = readonly (string | undefined)[];
 
 export interface Recording {
   readonly packets: readonly Recorded[];
@@ -40,7 +40,7 @@ export async function record(
   allowed: ReadonlySet<string>,
 ): Promise<Recording> {
   const packets: Recorded[] = [];
-  const places = new Map<number, string>();
+  const places: (string | undefined)[] = [];
   let number = 0;
   let open = Array.from({ length: OPEN }, () => begin(random, allowed));
   while (packets.length < count && number < NUMBER_MAX - 1000) {
@@ -56,15 +56,13 @@ export async function record(
       }
     }
     const { sentNs, sights } = await lab.cross(batch);
-    const seen = placesOf(sights);
-    batch.forEach(({ arrival, bytes, number: own }, index) => {
-      packets.push({ arrival, bytes, number: own, sentNs: sentNs[index] ?? 0n });
-    });
-    for (const [own, { place }] of seen) places.set(own, place);
+    const found = fatesOf(batch, sights);
     const fates = new Map<Talk, Fate[]>(open.map((talk) => [talk, []]));
-    for (const { of: talk, number: own } of batch) {
-      const sight = seen.get(own);
-      fates.get(talk)?.push({ place: sight?.place, packet: sight?.packet });
+    for (const [index, { arrival, bytes, number: own, of: talk }] of batch.entries()) {
+      const fate = found[index] ?? { place: undefined, packet: undefined };
+      packets.push({ arrival, bytes, number: own, sentNs: sentNs[index] ?? 0n });
+      places.push(fate.place);
+      fates.get(talk)?.push(fate);
     }
     open = open.map((talk) => {
       const next = talk.conversation.next(fates.get(talk) ?? []);
@@ -91,29 +89,51 @@ function begin(random: Random, allowed: ReadonlySet<string>): Talk {
 /** Sends packets once more, as they were. */
 export async function repeat(lab: KernelLab, packets: readonly Recorded[]): Promise<Places> {
   const { sights } = await lab.cross(packets satisfies readonly LabPacket[]);
-  return new Map([...placesOf(sights)].map(([number, { place }]) => [number, place]));
+  return fatesOf(packets, sights).map(({ place }) => place);
 }
 
-interface Seen {
-  readonly place: string;
-  readonly packet: Uint8Array;
-}
-
-/** Fragments come out one by one: of each datagram the first counts. */
-function placesOf(
-  sights: readonly { readonly place: string | undefined; readonly packet: Uint8Array }[],
-): Map<number, Seen> {
-  const seen = new Map<number, Seen>();
+/** What became of each packet. Fragments were put together and came out as one, or each for itself. */
+function fatesOf(
+  packets: readonly Omit<Recorded, "sentNs">[],
+  sights: readonly LabSight[],
+): readonly Fate[] {
+  const byNumber = new Map<number, Fate[]>();
   for (const { place = "local", packet } of sights) {
     const number = numberOf(packet);
-    if (number === 0) continue;
-    const before = seen.get(number);
-    if (before !== undefined && before.place !== place) {
-      throw new Error(`packet ${number} was seen at ${before.place} and at ${place}`);
-    }
-    if (before === undefined) seen.set(number, { place, packet });
+    const others = byNumber.get(number);
+    if (others === undefined) byNumber.set(number, [{ place, packet }]);
+    else others.push({ place, packet });
   }
-  return seen;
+  return packets.map(({ arrival, bytes, number }) => {
+    const found = byNumber.get(number) ?? [];
+    const [first] = found;
+    if (first === undefined) return { place: undefined, packet: undefined };
+    if (new Set(found.map(({ place }) => place)).size > 1) {
+      const places = found.map(({ place }) => place).join();
+      throw new Error(`packet ${number} was seen at ${places}`);
+    }
+    if (isWhole(found)) return first;
+    const own = extentOf(arrival === undefined ? bytes : bytes.subarray(14));
+    const same = found.find(({ packet }) => {
+      const extent = packet === undefined ? undefined : extentOf(packet);
+      return extent?.from === own.from && extent.to === own.to;
+    });
+    return same ?? { place: undefined, packet: undefined };
+  });
+}
+
+/** Tells whether all bytes of the datagram came out. */
+function isWhole(found: readonly Fate[]): boolean {
+  const extents = found
+    .flatMap(({ packet }) => (packet === undefined ? [] : [extentOf(packet)]))
+    .sort((one, other) => one.from - other.from);
+  let end = 0;
+  for (const { from, to, more } of extents) {
+    if (from > end) return false;
+    end = Math.max(end, to);
+    if (!more) return true;
+  }
+  return false;
 }
 
 function frameOf(from: Host, place: string, packet: Uint8Array): Uint8Array {

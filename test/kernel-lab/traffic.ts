@@ -178,20 +178,7 @@ function tcpScript(random: Random, flow: Flow): Draft[] {
     if (!random.chance(0.15)) return;
     const side = random.pick(["client", "server"] as const);
     const off = random.pick([0, 1_000_000, -1_000_000, 70_000, -100]);
-    const flags = [
-      ".",
-      "R",
-      "R.",
-      "F",
-      "F.",
-      "P.",
-      "",
-      "SF",
-      "FPU",
-      "U",
-      "S",
-      "S.",
-    ];
+    const flags = [".", "R", "R.", "F", "F.", "P.", "", "SF", "FPU", "U", "S", "S."];
     say(side, random.pick(flags), { off });
   };
   const handshake = (opens: boolean): void => {

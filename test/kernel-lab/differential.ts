@@ -1,0 +1,272 @@
+/**
+ * A random node and random traffic, judged by this machine's kernel and by the matcher, which is given
+ * what the kernel itself prints about the node: where the two differ, and the smallest case of it.
+ */
+import { parseNode, type NodeText } from "../../src/dump/node.ts";
+import type { PacketVerdict } from "../../src/engine/verdict.ts";
+import { formatDiagnostic } from "../../src/errors.ts";
+import { startLab, type LoadedState } from "../../src/lab/lab.ts";
+import type { Backend } from "../../src/match/extension.ts";
+import type { Family } from "../../src/net/address.ts";
+import { judgeCapture } from "../judge.ts";
+import { makeRandom } from "../random-cluster.ts";
+import { INTERFACES, ROUTES } from "./ground.ts";
+import { randomRules, rulesText, type RandomRules, type RandomTable } from "./random-rules.ts";
+import {
+  captureOf,
+  record,
+  repeat,
+  type Places,
+  type Recorded,
+  type Recording,
+} from "./recording.ts";
+
+/** What is drawn. */
+export interface Draw {
+  readonly seed: number;
+  readonly backend: Backend;
+  readonly packets: number;
+  /** Features of rules and of traffic. */
+  readonly allowed: ReadonlySet<string>;
+}
+
+/** A node, what it says of itself, and what it made of its traffic. */
+export interface Scene extends Recording {
+  readonly rules: RandomRules;
+  readonly loaded: LoadedState;
+}
+
+/** A packet on which kernel and matcher differ. */
+export interface Difference {
+  readonly packet: Recorded;
+  /** Position in the capture, from 1. */
+  readonly position: number;
+  /** An interface, `local` or `drop`. */
+  readonly kernel: string;
+  readonly ours: string;
+  readonly verdict: PacketVerdict;
+}
+
+/** What comparing found. */
+export interface Comparison {
+  readonly compared: number;
+  readonly dropped: number;
+  readonly differences: readonly Difference[];
+  /** How many packets are unknown, by reason. */
+  readonly unknown: ReadonlyMap<string, number>;
+  /** How often something was seen that a test should see: states, hooks, families. */
+  readonly traits: ReadonlyMap<string, number>;
+}
+
+/** Draws a node and its traffic, and asks the kernel. */
+export async function drawScene({ seed, backend, packets, allowed }: Draw): Promise<Scene> {
+  const random = makeRandom(seed);
+  const rules = randomRules(random, backend, allowed);
+  const lab = await startLab(nodeOf(rules));
+  try {
+    const recording = await record(lab, random, packets, allowed);
+    return { rules, loaded: lab.loaded, ...recording };
+  } finally {
+    await lab.close();
+  }
+}
+
+function nodeOf(rules: RandomRules): Parameters<typeof startLab>[0] {
+  const text = rulesText(rules);
+  const tables = Object.keys(text.tables).length === 0 ? { legacy: { 4: "", 6: "" } } : text.tables;
+  return { interfaces: INTERFACES, routes: ROUTES, sysctls: {}, ...text, tables };
+}
+
+/** Asks the matcher, and compares packet by packet. */
+export async function compareScene({ loaded, packets, places }: Scene): Promise<Comparison> {
+  const verdicts = await judge(loaded, packets);
+  const differences: Difference[] = [];
+  const unknown = new Map<string, number>();
+  const traits = new Map<string, number>();
+  let dropped = 0;
+  for (const [index, packet] of packets.entries()) {
+    const verdict = verdicts[index];
+    if (verdict === undefined) throw new Error(`packet ${index + 1} has no verdict`);
+    const kernel = places[index] ?? "drop";
+    const ours = verdict.verdict === "allow" ? (verdict.outInterface ?? "local") : verdict.verdict;
+    if (kernel === "drop") dropped++;
+    for (const trait of [verdict.ctState ?? "no state", verdict.hook ?? "no hook"]) {
+      traits.set(trait, (traits.get(trait) ?? 0) + 1);
+    }
+    if (ours === "unknown") unknown.set(verdict.reason, (unknown.get(verdict.reason) ?? 0) + 1);
+    else if (ours !== kernel) {
+      differences.push({ packet, position: index + 1, kernel, ours, verdict });
+    }
+  }
+  return { compared: packets.length, dropped, differences, unknown, traits };
+}
+
+/** The verdicts of the matcher that knows the node by its dumps. */
+async function judge(
+  loaded: LoadedState,
+  packets: readonly Recorded[],
+): Promise<readonly PacketVerdict[]> {
+  const dumpsOf = (family: Family): NodeText[] =>
+    Object.entries(loaded.tables).flatMap(([backend, texts]) => ({
+      file: `ip${family === 6 ? "6" : ""}tables-${backend}-save`,
+      text: texts[family],
+      // Without any table there is no header that would say.
+      ...(texts[family] === "" ? { backend: backend as Backend } : {}),
+    }));
+  const state = parseNode(
+    {
+      iptables: dumpsOf(4),
+      ip6tables: dumpsOf(6),
+      ipset: [{ file: "ipset-save", text: loaded.ipsets }],
+      addresses: [{ file: "ip-addr.json", text: loaded.addresses }],
+      routes: [{ file: "ip-route.json", text: loaded.routes }],
+      backend: undefined,
+    },
+    (diagnostic) => {
+      if (diagnostic.severity === "error") throw new Error(formatDiagnostic(diagnostic));
+    },
+  );
+  return judgeCapture({ compiled: state, capture: captureOf(packets) });
+}
+
+/** A case that still differs, and where. */
+export interface SmallCase {
+  readonly scene: Scene;
+  readonly difference: Difference;
+}
+
+/**
+ * Takes packets, rules and sets away as long as kernel and matcher go on differing on one packet.
+ *
+ * @param until milliseconds since 1970 after which the smallest case so far is good enough
+ */
+export async function shrinkScene(
+  scene: Scene,
+  difference: Difference,
+  until: number,
+): Promise<SmallCase> {
+  let best: SmallCase = { scene, difference };
+  const { number } = difference.packet;
+  const tryCase = async (rules: RandomRules, packets: readonly Recorded[]): Promise<boolean> => {
+    if (Date.now() > until) return false;
+    const found = await differsStill(rules, packets, number).catch(() => undefined);
+    if (found === undefined) return false;
+    best = found;
+    return true;
+  };
+  await tryCase(scene.rules, scene.packets.slice(0, difference.position));
+  // What costs least to try and takes most away comes first.
+  await tryCase({ ...best.scene.rules, sets: [] }, best.scene.packets);
+  await shrinkList(
+    () => best.scene.rules.tables,
+    (tables) => tryCase({ ...best.scene.rules, tables }, best.scene.packets),
+  );
+  await shrinkList(
+    () => best.scene.packets,
+    (packets) => tryCase(best.scene.rules, packets),
+  );
+  for (const table of best.scene.rules.tables.keys()) {
+    await shrinkTable(
+      () => best.scene.rules.tables[table]!,
+      (shorter) => {
+        const tables = best.scene.rules.tables.map((each, at) => (at === table ? shorter : each));
+        return tryCase({ ...best.scene.rules, tables }, best.scene.packets);
+      },
+    );
+  }
+  await shrinkList(
+    () => best.scene.rules.sets,
+    (sets) => tryCase({ ...best.scene.rules, sets }, best.scene.packets),
+  );
+  await shrinkList(
+    () => best.scene.packets,
+    (packets) => tryCase(best.scene.rules, packets),
+  );
+  return best;
+}
+
+/** Whole chains first, then their rules. */
+async function shrinkTable(
+  now: () => RandomTable,
+  fails: (shorter: RandomTable) => Promise<boolean>,
+): Promise<void> {
+  const withRules = (chain: number, rules: readonly string[]): RandomTable => ({
+    ...now(),
+    chains: now().chains.map((each, at) => (at === chain ? { ...each, rules } : each)),
+  });
+  for (const chain of now().chains.keys()) {
+    if ((now().chains[chain]?.rules.length ?? 0) > 0) await fails(withRules(chain, []));
+  }
+  for (const chain of now().chains.keys()) {
+    await shrinkList(
+      () => now().chains[chain]?.rules ?? [],
+      (rules) => fails(withRules(chain, rules)),
+    );
+  }
+  const called = new Set(
+    now().chains.flatMap(({ rules }) => rules.flatMap((rule) => rule.split(" "))),
+  );
+  await fails({
+    ...now(),
+    chains: now().chains.filter(({ name, policy }) => policy !== "-" || called.has(name)),
+  });
+}
+
+async function differsStill(
+  rules: RandomRules,
+  packets: readonly Recorded[],
+  number: number,
+): Promise<SmallCase | undefined> {
+  const lab = await startLab(nodeOf(rules));
+  let scene: Scene;
+  try {
+    const places: Places = await repeat(lab, packets);
+    scene = { rules, loaded: lab.loaded, packets, places };
+  } finally {
+    await lab.close();
+  }
+  const { differences } = await compareScene(scene);
+  const difference = differences.find(({ packet }) => packet.number === number);
+  return difference === undefined ? undefined : { scene, difference };
+}
+
+/** Takes halves, quarters, ... and at last single items away. */
+async function shrinkList<T>(
+  now: () => readonly T[],
+  fails: (shorter: readonly T[]) => Promise<boolean>,
+): Promise<void> {
+  for (let size = Math.ceil(now().length / 2); size >= 1; size = Math.floor(size / 2)) {
+    for (let at = 0; at < now().length;) {
+      const list = now();
+      const shorter = [...list.slice(0, at), ...list.slice(at + size)];
+      if (!(await fails(shorter))) at += size;
+    }
+  }
+}
+
+/** A case in words: tables, sets, packets, and what each side says of the last. */
+export function describeCase({ scene, difference }: SmallCase): string {
+  const { kernel, ours, verdict, position } = difference;
+  const tables = Object.entries(scene.loaded.tables).flatMap(([backend, texts]) =>
+    ([4, 6] as const).map((family) => `## ${backend}, IPv${family}\n${rulesOf(texts[family])}`),
+  );
+  const lines = scene.packets.map(
+    ({ arrival, bytes }, index) =>
+      `${index + 1} by ${arrival ?? "the node"}, kernel ${scene.places[index] ?? "drop"}: ${Buffer.from(bytes).toString("hex")}`,
+  );
+  return [
+    `packet ${position}: kernel ${kernel}, ours ${ours} (${verdict.reason}, ${verdict.ctState ?? "no state"} at ${verdict.hook ?? "no hook"}, ` +
+      `${verdict.rule?.table ?? ""}:${verdict.rule?.chain ?? ""}:${verdict.rule?.number ?? ""}${verdict.duplicateOf === undefined ? "" : `, duplicate of ${verdict.duplicateOf}`})`,
+    ...tables,
+    scene.loaded.ipsets,
+    ...lines,
+  ].join("\n");
+}
+
+/** Without comments and empty built-in chains. */
+function rulesOf(text: string): string {
+  return text
+    .split("\n")
+    .filter((line) => line !== "" && !line.startsWith("#"))
+    .join("\n");
+}
