@@ -544,6 +544,18 @@ export const PKTTYPE_MULTICAST = 2;
 export const RPFILTER_LOOSE = 1 << 0;
 export const RPFILTER_ACCEPT_LOCAL = 1 << 1;
 
+// What `-m u32` does with a number.
+export const U32_AND = 0;
+export const U32_LEFT = 1;
+export const U32_RIGHT = 2;
+/** Goes where the number so far says, and reads there. */
+export const U32_AT = 3;
+
+export const STRING_IGNORE_CASE = 1 << 0;
+
+export const TIME_CONTIGUOUS = 1 << 0;
+export const TIME_KERNEL_ZONE = 1 << 1;
+
 // ── Targets ────────────────────────────────────────────────────────────────────────────────────────
 // What a target carries lies behind the rule's matches, 4-byte aligned, as src/target/<name>.ts writes
 // it and assembly/target/<name>.ts reads it.

@@ -18,6 +18,10 @@ import {
   MATCH_KIND,
   MATCH_LENGTH,
   MATCH_LIMIT,
+  MATCH_TIME,
+  MATCH_BPF,
+  MATCH_STRING,
+  MATCH_U32,
   MATCH_MAC,
   MATCH_MARK,
   MATCH_MULTIPORT,
@@ -41,6 +45,10 @@ import { matchConnmark, matchConntrack } from "./match/connection";
 import { matchDscp, matchFragment, matchLength, matchTos, matchTtl } from "./match/header";
 import { matchIcmp } from "./match/icmp";
 import { matchInterface } from "./match/interface";
+import { matchU32 } from "./match/u32";
+import { matchString } from "./match/string";
+import { matchBpf } from "./match/bpf";
+import { matchTime } from "./match/time";
 import { matchLimit } from "./match/limit";
 import { matchMac, matchPkttype } from "./match/link";
 import { matchMark } from "./match/mark";
@@ -109,6 +117,14 @@ export function matches(match: usize, rule: i32): bool {
       return matchLimit(match, rule);
     case MATCH_QUOTA:
       return matchQuota(match, rule) != invert;
+    case MATCH_U32:
+      return matchU32(match, rule) != invert;
+    case MATCH_STRING:
+      return matchString(match, rule) != invert;
+    case MATCH_BPF:
+      return matchBpf(match, rule);
+    case MATCH_TIME:
+      return matchTime(match, rule);
     case MATCH_COMMENT:
       return true;
     case MATCH_OPAQUE:

@@ -10,6 +10,14 @@ import { limitMatch } from "./limit.ts";
 import type { LimitMatch } from "./limit.ts";
 import { quotaMatch } from "./quota.ts";
 import type { QuotaMatch } from "./quota.ts";
+import { u32Match } from "./u32.ts";
+import type { U32Match } from "./u32.ts";
+import { stringMatch } from "./string.ts";
+import type { StringMatch } from "./string.ts";
+import { bpfMatch, bpfModule } from "./bpf.ts";
+import type { BpfMatch } from "./bpf.ts";
+import { timeMatch } from "./time.ts";
+import type { TimeMatch } from "./time.ts";
 import { iprangeMatch } from "./iprange.ts";
 import type { IprangeMatch } from "./iprange.ts";
 import { lengthMatch } from "./length.ts";
@@ -82,7 +90,11 @@ export type Match =
   | TtlMatch
   | NthMatch
   | LimitMatch
-  | QuotaMatch;
+  | QuotaMatch
+  | U32Match
+  | StringMatch
+  | BpfMatch
+  | TimeMatch;
 
 /** The one registry. Leaving a kind of `Match` out is a compile error. */
 export const MATCHES: {
@@ -113,6 +125,10 @@ export const MATCHES: {
   tos: tosMatch,
   ttl: ttlMatch,
   nth: nthMatch,
+  time: timeMatch,
+  bpf: bpfMatch,
+  string: stringMatch,
+  u32: u32Match,
   limit: limitMatch,
   quota: quotaMatch,
 };
@@ -121,6 +137,7 @@ export const MATCHES: {
 export const MATCH_MODULES: readonly Module<Match>[] = [
   ...Object.values(MATCHES).flatMap((extension): readonly Module<Match>[] => extension.modules),
   statisticModule,
+  bpfModule,
 ];
 
 /** The extension of a match. */

@@ -76,9 +76,9 @@ describe("quota", () => {
 
 describe("statistic", () => {
   it.each([
-    ["--every 3 --packet 0", "0010010"],
-    ["--every 3 --packet 2", "1001001"],
-    ["! --every 2 --packet 0", "1010101"],
+    ["--every 3 --packet 0", "1001001"],
+    ["--every 3 --packet 2", "0010010"],
+    ["! --every 2 --packet 0", "0101010"],
     ["--every 1 --packet 0", "1111111"],
   ])("nth %s", async (options, expected) => {
     expect(await dropped(`-m statistic --mode nth ${options}`, every(1, 7))).toBe(expected);

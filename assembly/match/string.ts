@@ -1,0 +1,58 @@
+// `-m string`: whether bytes of the packet hold a text. Source: Linux, xt_string.c and skb_find_text().
+import {
+  askForBytes,
+  capturedLength,
+  currentBytes,
+  currentLength,
+  hasBytes,
+} from "../current-bytes";
+import { MATCH_HEADER_SIZE, STRING_IGNORE_CASE } from "../layout";
+
+const FROM: usize = MATCH_HEADER_SIZE;
+const TO: usize = FROM + 2;
+const LENGTH: usize = TO + 2;
+const FLAGS: usize = LENGTH + 1;
+const PATTERN: usize = FLAGS + 1;
+
+/** The text begins at `from` or behind, and ends at `to` or before. */
+export function matchString(match: usize, rule: i32): bool {
+  if (!hasBytes()) return askForBytes(match, rule);
+  const from: u32 = load<u16>(match, FROM);
+  const size: u32 = load<u8>(match, LENGTH);
+  const end = min<u32>(load<u16>(match, TO), currentLength());
+  const captured = min(end, capturedLength());
+  const ignoreCase = (load<u8>(match, FLAGS) & STRING_IGNORE_CASE) != 0;
+  if (isIn(currentBytes(), from, captured, match + PATTERN, size, ignoreCase)) return true;
+  const fits = from + size <= end;
+  return fits && captured < end ? askForBytes(match, rule) : false;
+}
+
+// With its case ignored a text is packed in capitals.
+function isIn(
+  bytes: usize,
+  from: u32,
+  end: u32,
+  pattern: usize,
+  size: u32,
+  ignoreCase: bool,
+): bool {
+  const first = load<u8>(pattern);
+  for (let at = from; at + size <= end; at++) {
+    let byte = load<u8>(bytes + at);
+    if ((ignoreCase ? capital(byte) : byte) != first) continue;
+    let index: u32 = 1;
+    while (index < size) {
+      byte = load<u8>(bytes + at + index);
+      if ((ignoreCase ? capital(byte) : byte) != load<u8>(pattern + index)) break;
+      index++;
+    }
+    if (index == size) return true;
+  }
+  return false;
+}
+
+// > toupper() knows Latin-1. Source: Linux, lib/ctype.c.
+function capital(byte: u8): u8 {
+  const small = (byte >= 0x61 && byte <= 0x7a) || (byte >= 0xdf && byte <= 0xf6) || byte >= 0xf8;
+  return small ? byte - 0x20 : byte;
+}
