@@ -16,6 +16,7 @@ import {
   ENTRY_SNAT,
   ENTRY_UNDECIDED,
   entryAt,
+  inverseIcmp,
   key,
   NODE_ORIGINAL_SEEN,
   NODE_REPLY,
@@ -42,6 +43,7 @@ import {
 } from "./layout";
 import { hasPorts } from "./match";
 import { Packet } from "./records";
+import { isRealNode } from "./route";
 import { assumeSctp, moveSctp, SCTP_BELONGS, SCTP_IS_INVALID, SCTP_UNKNOWN } from "./sctp";
 import { assumeTcp, moveTcp, startTcp, TCP_BELONGS, TCP_REOPENS } from "./tcp-track";
 import { DIRECTION_ORIGINAL, DIRECTION_REPLY, ENTRY_NONE, keyOfPacket, tracking } from "./tracking";
@@ -64,6 +66,7 @@ export function track(packet: Packet, seenBefore: bool): void {
     trackError(packet);
     return;
   }
+  if (packet.protocol == 47 && isOddGre(packet)) return;
   keyOfPacket(packet);
   const node = findLive();
   if (node >= 0) {
@@ -85,6 +88,16 @@ export function trackNothing(): void {
   tracking.quoteMissing = false;
   tracking.tcpState = 0;
 }
+
+// > GRE of version 1 that carries no PPP has no tuple. Source: Linux, gre_pkt_to_tuple().
+function isOddGre(packet: Packet): bool {
+  const header: usize = packet.transport;
+  if (header == 0 || packet.end - packet.transport < 8) return false;
+  const version = load<u8>(header, 1) & 7;
+  return version == 1 && bswap<u16>(load<u16>(header, 2)) != GRE_PPP;
+}
+
+const GRE_PPP: u16 = 0x880b;
 
 /** Number of the entry that a packet belongs to, without touching it; ENTRY_NONE without one. */
 export function entryOfPacket(packet: Packet): u32 {
@@ -219,6 +232,8 @@ function trackError(packet: Packet): void {
     key.sport = 0;
     key.dport = 0;
   }
+  // > The quoted packet is looked up by what answers it: translated connections are found so, too.
+  if (isRealNode()) invertKey();
   const node = findLive();
   if (node < 0) return;
   const toQuotedSource =
@@ -233,6 +248,23 @@ function trackError(packet: Packet): void {
   tracking.state = CT_RELATED;
   const entry = entryAt(tracking.entry);
   tracking.midstream = (entry.flags & ENTRY_MIDSTREAM) != 0;
-  tracking.direction =
-    kind == NODE_REPLY || kind == NODE_REPLY_SEEN ? DIRECTION_ORIGINAL : DIRECTION_REPLY;
+  const replies = kind == NODE_REPLY || kind == NODE_REPLY_SEEN;
+  tracking.direction = replies == isRealNode() ? DIRECTION_REPLY : DIRECTION_ORIGINAL;
+}
+
+// The tuple of answers to what `key` holds.
+function invertKey(): void {
+  const at = changetype<usize>(key);
+  for (let word: usize = 0; word < 16; word += 4) {
+    const src = load<u32>(at + word);
+    store<u32>(at + word, load<u32>(at + word, 16));
+    store<u32>(at + word, src, 16);
+  }
+  if (key.protocol == 1 || key.protocol == 58) {
+    key.dport = inverseIcmp(key.protocol, key.dport);
+    return;
+  }
+  const sport = key.sport;
+  key.sport = key.dport;
+  key.dport = sport;
 }

@@ -45,6 +45,12 @@ export function keyOfPacket(packet: Packet): void {
   if ((packet.known & KNOWN_PORTS) != 0 && hasPorts(packet.protocol)) {
     key.sport = packet.sport;
     key.dport = packet.dport;
+  } else if (packet.protocol == 47) {
+    // > Only PPTP's calls (version 1) have a key.
+    if (packet.transport != 0 && packet.end - packet.transport >= 8) {
+      if ((load<u8>(packet.transport, 1) & 7) == 1)
+        key.dport = bswap<u16>(load<u16>(packet.transport, 6));
+    }
   } else if (packet.protocol == 1 || packet.protocol == 58) {
     key.sport = packet.icmpId;
     key.dport = ((<u16>packet.icmpType) << 8) | packet.icmpCode;

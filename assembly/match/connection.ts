@@ -1,7 +1,7 @@
 // Conditions on the connection: `-m conntrack`, `-m state`, `-m connmark`.
 // Source: Linux, xt_conntrack.c, xt_state.c, xt_connmark.c; kernel lab.
 import { now, SECOND } from "../entry-life";
-import { Entry, entryAt, ENTRY_ASSURED, ENTRY_SEEN_REPLY } from "../flow-table";
+import { Entry, entryAt, ENTRY_ASSURED, ENTRY_SEEN_REPLY, inverseIcmp } from "../flow-table";
 import { ask } from "../fork";
 import {
   CONNTRACK_ADDRESSES,
@@ -110,9 +110,12 @@ function connectionAddress(side: u32): usize {
   return entry + (side == 2 ? offsetof<Entry>("to0") : offsetof<Entry>("from0"));
 }
 
+// > ICMP has its id in place of the source port, type and code in place of the destination's.
 function connectionPort(side: u32): u32 {
+  const protocol = connectionProtocol();
+  if (protocol == 1 || protocol == 58) return connectionIcmp(side, protocol);
   if (tracking.entry == ENTRY_NONE) {
-    if (!hasPorts(walk.protocol)) return 0;
+    if (!hasPorts(protocol)) return 0;
     if (side == 0) return walk.packet.sport;
     if (side == 1) return walk.packet.dport;
     return side == 2 ? walk.dport : walk.newSport;
@@ -121,6 +124,19 @@ function connectionPort(side: u32): u32 {
   if (side == 0) return entry.sport;
   if (side == 1) return entry.dport;
   return side == 2 ? entry.toPort : entry.fromPort;
+}
+
+function connectionIcmp(side: u32, protocol: u32): u32 {
+  if (tracking.entry == ENTRY_NONE) {
+    const kind = <u16>((walk.icmpType << 8) | walk.icmpCode);
+    if (side == 0) return walk.packet.icmpId;
+    if (side == 1) return kind;
+    return side == 2 ? walk.newSport : inverseIcmp(protocol, kind);
+  }
+  const entry = entryAt(tracking.entry);
+  if (side == 0) return entry.sport;
+  if (side == 1) return entry.dport;
+  return side == 2 ? entry.fromPort : inverseIcmp(protocol, entry.dport);
 }
 
 function connectionProtocol(): u32 {
