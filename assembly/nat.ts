@@ -18,6 +18,7 @@ import {
 } from "./flow-table";
 import {
   CT_DNAT,
+  CT_RELATED,
   CT_SNAT,
   NAT_PORTS,
   NAT_RANDOM,
@@ -31,7 +32,8 @@ import {
   VERDICT_UNKNOWN,
 } from "./layout";
 import { hasPorts } from "./match";
-import { natLoaded } from "./rule";
+import { isRealNode } from "./route";
+import { natHooked, natLoaded } from "./rule";
 import { runTable } from "./run-table";
 import { DIRECTION_ORIGINAL, DIRECTION_REPLY, ENTRY_NONE, tracking } from "./tracking";
 import { Walk, walk } from "./walk";
@@ -43,7 +45,10 @@ const walkNewSrc: usize = changetype<usize>(walk) + offsetof<Walk>("newSrc0");
 /** Translates the destination, at PREROUTING and OUTPUT; false when the try has ended. */
 export function translateDestination(): bool {
   if (!tracking.fresh) {
-    if (tracking.entry != ENTRY_NONE) repeatDestination(entryAt(tracking.entry));
+    if (tracking.entry == ENTRY_NONE) return true;
+    const entry = entryAt(tracking.entry);
+    if (!translatesError(entry, false)) return end(VERDICT_DROP, REASON_NAT_FAILED);
+    repeatDestination(entry);
     return true;
   }
   if (!runTable(TABLE_NAT)) return false;
@@ -54,6 +59,10 @@ export function translateDestination(): bool {
 
 /** Chooses the connection's new source, at POSTROUTING and INPUT; false when the try has ended. */
 export function translateSource(): bool {
+  if (!tracking.fresh && tracking.entry != ENTRY_NONE) {
+    const fits = translatesError(entryAt(tracking.entry), true);
+    return fits || end(VERDICT_DROP, REASON_NAT_FAILED);
+  }
   if (!tracking.fresh || !natLoaded(walk.family)) return true;
   if (!runTable(TABLE_NAT)) return false;
   if (walk.masqueraded) return true;
@@ -121,6 +130,35 @@ function isTaken(): bool {
   }
   const node = findNode((1 << NODE_ORIGINAL) | (1 << NODE_REPLY));
   return node >= 0 && entryAt(nodeEntry(node)).deadline > now();
+}
+
+// > The header that an error quotes is translated, too: without its first eight bytes the error is
+// dropped, and so is a redirect about a translated connection.
+// Source: Linux, nf_nat_proto.c, nf_nat_icmp_reply_translation().
+function translatesError(entry: Entry, source: bool): bool {
+  if ((walk.ctState & CT_RELATED) == 0 || !isRealNode() || !natHooked(walk.family, walk.hook))
+    return true;
+  const translated = (entry.flags & (ENTRY_SNAT | ENTRY_DNAT)) != 0;
+  const redirect: u32 = walk.family == 4 ? 5 : 137;
+  if (translated && walk.icmpType == redirect) return false;
+  const bit = source == (tracking.direction == DIRECTION_ORIGINAL) ? ENTRY_SNAT : ENTRY_DNAT;
+  if ((entry.flags & bit) == 0 || !hasHead(entry.protocol)) return true;
+  const header: u32 = walk.family == 4 ? quotedHeader() : 40;
+  return walk.transportLength >= ICMP_HEADER + header + QUOTED_MIN;
+}
+
+const ICMP_HEADER: u32 = 8;
+const QUOTED_MIN: u32 = 8;
+
+function hasHead(protocol: u32): bool {
+  return hasPorts(protocol) || protocol == 1 || protocol == 58;
+}
+
+// Length of the IPv4 header that the error quotes; it was captured, or nothing would be known of it.
+function quotedHeader(): u32 {
+  const packet = walk.packet;
+  if (packet.transport == 0 || packet.end - packet.transport <= ICMP_HEADER) return 20;
+  return ((<u32>load<u8>(packet.transport + ICMP_HEADER)) & 15) << 2;
 }
 
 // What this connection's first packet got. Errors about it have no ports of their own.

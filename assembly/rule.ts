@@ -87,10 +87,16 @@ export function setEntry(
 
 /** Tells whether any nat table is loaded for the family: then connections get bindings. */
 export function natLoaded(family: u32): bool {
+  for (let hook: u32 = 0; hook < <u32>HOOK_COUNT; hook++) {
+    if (natHooked(family, hook)) return true;
+  }
+  return false;
+}
+
+/** The same at one hook. */
+export function natHooked(family: u32, hook: u32): bool {
   for (let backend: u32 = 0; backend < <u32>BACKEND_COUNT; backend++) {
-    for (let hook: u32 = 0; hook < <u32>HOOK_COUNT; hook++) {
-      if (entryOf(backend, family, TABLE_NAT, hook) != RULE_NONE) return true;
-    }
+    if (entryOf(backend, family, TABLE_NAT, hook) != RULE_NONE) return true;
   }
   return false;
 }
