@@ -23,9 +23,11 @@ import {
   NODE_REPLY_SEEN,
   nodeEntry,
   nodeKind,
+  replyNode,
   touchEntry,
 } from "./flow-table";
-import { findLive } from "./half-known";
+import { ask } from "./fork";
+import { findLive, findPortUnknown } from "./half-known";
 import {
   CT_DNAT,
   CT_ESTABLISHED,
@@ -40,6 +42,8 @@ import {
   MALFORMED_NONE,
   PACKET_DST,
   PACKET_QUOTED_SRC,
+  REASON_NAT_PORT,
+  RULE_NONE,
 } from "./layout";
 import { hasPorts } from "./match";
 import { Packet } from "./records";
@@ -73,8 +77,17 @@ export function track(packet: Packet, seenBefore: bool): void {
     trackKnown(packet, node, seenBefore);
     return;
   }
+  if (isRealNode()) {
+    const entry = findPortUnknown();
+    if (entry != ENTRY_NONE && ask(QUESTION_PORT, REASON_NAT_PORT, RULE_NONE)) {
+      trackKnown(packet, replyNode(entry), seenBefore);
+      return;
+    }
+  }
   trackFirst(packet, seenBefore);
 }
+
+const QUESTION_PORT: u64 = 1 << 56;
 
 /** Begins with no connection: INVALID until one is found. */
 export function trackNothing(): void {

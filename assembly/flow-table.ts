@@ -257,6 +257,11 @@ export function nodeEntry(node: i64): u32 {
   return <u32>node / NODE_KINDS;
 }
 
+/** The node by which an entry's answers are met. */
+export function replyNode(number: u32): i64 {
+  return <i64>number * NODE_KINDS + NODE_REPLY;
+}
+
 export function nodeKind(node: i64): u32 {
   return <u32>node % NODE_KINDS;
 }

@@ -72,6 +72,25 @@ function findHalfKnown(): i64 {
   return -1;
 }
 
+/**
+ * The connection whose answers come from where `key` comes from, to an address (or any) at a port that
+ * the node chose itself: `key` may be one of them. ENTRY_NONE without one.
+ */
+export function findPortUnknown(): u32 {
+  const saved = changetype<usize>(savedKey);
+  memory.copy(saved, changetype<usize>(key), offsetof<SavedKey>());
+  if (key.protocol == 1 || key.protocol == 58) key.sport = 0;
+  else key.dport = 0;
+  let node = findNode(1 << NODE_BACKEND);
+  if (node < 0) {
+    memory.fill(changetype<usize>(key) + 16, 0, 16);
+    node = findNode(1 << NODE_BACKEND);
+  }
+  memory.copy(changetype<usize>(key), saved, offsetof<SavedKey>());
+  if (node < 0 || entryAt(nodeEntry(node)).deadline <= now()) return ENTRY_NONE;
+  return nodeEntry(node);
+}
+
 function isBackend(word0: u32, word1: u32, word2: u32, word3: u32, port: u16): bool {
   return lookup(backends, word0, word1, word2, word3, key.protocol, port) >= 0;
 }
