@@ -1,5 +1,6 @@
 // What a rule's target does to the packet and its connection: the switch, and the targets that are a
 // line or two. Targets that move the walk itself are in traverse.ts.
+import { entryAt } from "./flow-table";
 import { ask } from "./fork";
 import {
   CONTINUE_MARKS,
@@ -7,6 +8,7 @@ import {
   REASON_NO_SOCKET,
   REASON_NOT_MODELLED,
   REASON_QUEUE,
+  REJECT_TCP_RESET,
   TARGET_CONNMARK,
   TARGET_CONTINUE,
   TARGET_CT,
@@ -29,6 +31,8 @@ import { applyCt } from "./target/ct";
 import { applyTos, applyTtl } from "./target/header";
 import { applyMark } from "./target/mark";
 import { mapNetwork, masquerade, redirect, translateFrom, translateTo } from "./target/nat";
+import { closeTcp } from "./tcp-track";
+import { ENTRY_NONE, tracking } from "./tracking";
 import { walk } from "./walk";
 
 /** The walk goes on with the next rule. */
@@ -46,6 +50,9 @@ export function applyTarget(rule: Rule, index: u32): u32 {
       return EFFECT_CONTINUE;
     case TARGET_REJECT:
       walk.reject = load<u8>(payload);
+      if (walk.reject == REJECT_TCP_RESET && tracking.entry != ENTRY_NONE) {
+        closeTcp(entryAt(tracking.entry), walk.packet);
+      }
       return EFFECT_DROP;
     case TARGET_DNAT:
       return translateTo(payload, index);

@@ -2,7 +2,7 @@
 // kernel knows of resets and of SYNs that come out of turn.
 // Source: Linux, nf_conntrack_proto_tcp.c, nf_conntrack_tcp_packet(); semantics.md CT-T4 to CT-T10.
 import { now, refreshFor, SECOND } from "./entry-life";
-import { Entry, ENTRY_ASSURED, ENTRY_SEEN_REPLY } from "./flow-table";
+import { Entry, ENTRY_ASSURED, ENTRY_SEEN_REPLY, touchEntry } from "./flow-table";
 import { Packet } from "./records";
 import {
   CLASS_ACK,
@@ -80,6 +80,17 @@ export function assumeTcp(entry: Entry, state: u32): void {
   entry.flags |= ENTRY_ASSURED;
   beLiberal(entry);
   refreshFor(entry, tcpTimeoutSeconds(state));
+}
+
+/**
+ * Closes a connection whose packet is answered with a reset; a reset is not.
+ * Source: Linux, nf_reject_ipv4.c, nf_send_reset().
+ */
+export function closeTcp(entry: Entry, packet: Packet): void {
+  if (entry.protocol != 6 || tcpClass(packet.tcpFlags) == CLASS_RST) return;
+  touchEntry(entry);
+  entry.tcpState = <u8>TCP_CLOSE;
+  refreshFor(entry, tcpTimeoutSeconds(TCP_CLOSE));
 }
 
 /** Moves a connection on by a packet. @returns one of TCP_* above */
