@@ -18,6 +18,8 @@ export interface DumpText {
   readonly family: Family;
   /** Undefined: what the header of the file says. */
   readonly backend: Backend | undefined;
+  /** The legacy tables of the same node and family are given, too. */
+  readonly besideLegacy?: boolean;
 }
 
 /** Built-in chains by table, in the order the save commands print them. */
@@ -54,20 +56,23 @@ class DumpParser {
   readonly #sets: readonly IpSet[];
   readonly #onDiagnostic: OnDiagnostic;
   readonly #tables: OpenTable[] = [];
-  #backend: Backend;
+  readonly #begun = new Set<OpenTable>();
+  readonly #backend: Backend;
   #open: OpenTable | undefined;
   #line = 0;
+  #strayed = false;
 
   constructor(dump: DumpText, sets: readonly IpSet[], onDiagnostic: OnDiagnostic) {
     this.#dump = dump;
     this.#sets = sets;
     this.#onDiagnostic = onDiagnostic;
-    this.#backend = dump.backend ?? detectBackend(dump.text);
+    this.#backend = dump.backend ?? backendOf(dump.text) ?? "legacy";
   }
 
   parse(): Ruleset {
     const { text, family } = this.#dump;
     const lines = text.split(/\r?\n/);
+    this.#warnOfHeader();
     this.#declareAll(lines);
     lines.forEach((line, index) => {
       this.#line = index + 1;
@@ -76,15 +81,24 @@ class DumpParser {
     if (this.#open !== undefined) {
       this.#report("TRUNCATED_DUMP", `table ${this.#open.name} has no COMMIT: the file is cut off`);
     }
-    if (this.#tables.length === 0 && !/^\s*#/m.test(text)) {
-      this.#line = 1;
-      this.#report("BAD_DUMP", "no table: this is not the output of iptables-save");
-    }
     const tables = this.#tables.map(closeTable);
     const ruleset = { family, backend: this.#backend, tables, sets: this.#sets };
     refuseLoops(ruleset, this.#dump.file, this.#onDiagnostic);
     this.#refuseMissingSets(ruleset);
     return ruleset;
+  }
+
+  #warnOfHeader(): void {
+    const { text, backend, family } = this.#dump;
+    this.#line = 1;
+    if (text.trim() === "") {
+      this.#warn("EMPTY_FILE", `no tables: everything of IPv${family} is let through`);
+    } else if (backend === undefined && backendOf(text) === undefined) {
+      this.#warn(
+        "INCOMPLETE_DUMP",
+        "the file does not say of which backend it is: taken to be legacy (else say --backend nft)",
+      );
+    }
   }
 
   /** Chains may be used before the line that declares them only in what was written by hand. */
@@ -162,6 +176,10 @@ class DumpParser {
         this.#report("TRUNCATED_DUMP", `table ${this.#open.name} has no COMMIT`, 1);
       }
       this.#open = this.#tables.find((table) => table.name === name);
+      if (this.#open !== undefined && this.#begun.has(this.#open)) {
+        this.#warn("BAD_DUMP", `table ${name} a second time: its rules are appended`, 1);
+      }
+      if (this.#open !== undefined) this.#begun.add(this.#open);
       return;
     }
     if (line.trim() === "COMMIT") {
@@ -172,7 +190,11 @@ class DumpParser {
     if (line.startsWith(":")) return;
     const table = this.#open;
     if (table === undefined) {
-      this.#report("BAD_DUMP", "outside of a table: expected a line like *filter first", 1);
+      // Said once: a file that is no dump at all has many such lines.
+      if (!this.#strayed) {
+        this.#report("BAD_DUMP", "outside of a table: expected a line like *filter first", 1);
+      }
+      this.#strayed = true;
       return;
     }
     const words = splitWords(raw);
@@ -184,17 +206,18 @@ class DumpParser {
   }
 
   #parseComment(line: string): void {
-    if (/Warning: iptables-legacy tables present/.test(line)) {
+    const [, twin] = /Warning: (ip6?tables-legacy) tables present/.exec(line) ?? [];
+    if (twin !== undefined && this.#dump.besideLegacy !== true) {
       this.#warn(
         "INCOMPLETE_DUMP",
-        "the node has legacy tables, too: give the output of iptables-legacy-save as well",
+        `the node has legacy tables, too: give the output of ${twin}-save as well`,
       );
     }
-    const incompatible = /Table [`'](\w+)' is incompatible/.exec(line);
+    const incompatible = /Table [`'](\S+)' (?:is|contains) incompatible/.exec(line);
     if (incompatible !== null) {
       this.#report(
         "UNSUPPORTED_FEATURE",
-        `table ${incompatible[1] ?? ""} was made by nft: iptables-save does not show it`,
+        `table ${incompatible[1] ?? ""} has what nft made and iptables-save does not show: the dump is not what the kernel does`,
       );
     }
   }
@@ -255,11 +278,6 @@ class DumpParser {
     const numbered = insert && /^\d+$/.test(numberWord?.text ?? "");
     const words = numbered ? given.slice(1) : given;
     const place = { file: this.#dump.file, line: this.#line };
-    const chains = new Set(
-      [...table.chains.values()]
-        .filter(({ policy }) => policy === undefined)
-        .map(({ name }) => name),
-    );
     const { family } = this.#dump;
     try {
       const parsed = parseRule(words, {
@@ -267,7 +285,7 @@ class DumpParser {
         backend: this.#backend,
         table: table.name,
         chain: chain.name,
-        chains,
+        isChain: (name) => table.chains.get(name)?.policy === undefined && table.chains.has(name),
       });
       for (const { what, name, column } of parsed[0]?.opaque ?? []) {
         const flag = what === "match" ? "-m" : "-j";
@@ -319,9 +337,18 @@ class DumpParser {
   }
 }
 
-/** `# Generated by iptables-save v1.8.9 (nf_tables) on ...`; the form without a word is of old. */
-function detectBackend(text: string): Backend {
-  return /^#.*\bv[\d.]+ \(nf_tables\)/m.test(text) ? "nft" : "legacy";
+/**
+ * The backend that the header tells: `# Generated by iptables-save v1.8.9 (nf_tables) on ...`. Undefined
+ * without one, and for 1.8.0 to 1.8.7, whose nft variants may look like legacy's.
+ */
+export function backendOf(text: string): Backend | undefined {
+  const [, command = "", version = "", word] =
+    /^# Generated by (\S+) v([\d.]+)(?: \((\w+)\))?/m.exec(text) ?? [];
+  if (word === "nf_tables" || /-nft-|^xtables-/.test(command)) return "nft";
+  if (word === "legacy" || command.includes("-legacy-")) return "legacy";
+  const [major = NaN, minor = NaN, patch = 0] = version.split(".").map(Number);
+  if (major !== 1) return undefined;
+  return minor < 8 || (minor === 8 && patch >= 8) ? "legacy" : undefined;
 }
 
 function closeTable({ name, chains }: OpenTable): Table {

@@ -10,7 +10,7 @@ import type { IpSet, NodeInterface, Route, Ruleset, Topology } from "../tables/m
 import { parseAddresses } from "./addresses.ts";
 import { warnOfDataplanes } from "./dataplane.ts";
 import { parseIpsets } from "./ipset-save.ts";
-import { parseIptablesSave } from "./iptables-save.ts";
+import { backendOf, parseIptablesSave } from "./iptables-save.ts";
 import { parseRoutes, routesOfAddresses } from "./routes.ts";
 
 /** One file's text. */
@@ -85,8 +85,15 @@ function parseFamily(
   onDiagnostic: OnDiagnostic,
 ): Ruleset[] {
   const byBackend = new Map<Backend, Ruleset>();
-  for (const { file, text, backend } of files) {
-    const dump = { file, text, family, backend: backend ?? texts.backend };
+  const dumps = files.map(({ file, text, backend }) => {
+    return { file, text, family, backend: backend ?? texts.backend };
+  });
+  const besideLegacy = dumps.some(
+    ({ text, backend }) => (backend ?? backendOf(text) ?? "legacy") === "legacy",
+  );
+  for (const each of dumps) {
+    const dump = { ...each, besideLegacy };
+    const { file } = each;
     const ruleset = parseIptablesSave(dump, sets, onDiagnostic);
     const before = byBackend.get(ruleset.backend)?.tables ?? [];
     for (const { name } of ruleset.tables) {

@@ -43,8 +43,8 @@ export class RuleFault extends Error {
 
 /** Where the rule stands. */
 export type RuleSurroundings = Omit<RuleContext, "protocol"> & {
-  /** User chains of the table. */
-  readonly chains: ReadonlySet<string>;
+  /** Tells whether the table has a user chain of this name. */
+  readonly isChain: (name: string) => boolean;
 };
 
 /** One `-m` or extension `-j`, and the options that fell to it. */
@@ -335,8 +335,9 @@ class RuleParser {
   #parseTarget(name: string, goto: boolean, column: number): void {
     if (this.#targetAt !== undefined) throw new RuleFault("the rule has two targets", column);
     this.#targetAt = column;
-    if (goto || this.#around.chains.has(name)) {
-      if (!this.#around.chains.has(name)) throw new RuleFault(`there is no chain ${name}`, column);
+    const isChain = this.#around.isChain(name);
+    if (goto || isChain) {
+      if (!isChain) throw new RuleFault(`there is no chain ${name}`, column);
       this.#target = { kind: goto ? "GOTO" : "JUMP", chain: name };
       return;
     }
