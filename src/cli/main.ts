@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { Command, CommanderError, Option } from "commander";
 import { InputError, escapeControls, formatDiagnostic } from "../errors.ts";
+import type { CollectOptions } from "./collect.ts";
 import type { CompileOptions } from "./compile.ts";
 import type { ExplainOptions } from "./explain.ts";
 import { EXIT_BUG, EXIT_DONE, EXIT_USAGE, Failure } from "./failure.ts";
@@ -63,6 +64,7 @@ Exit codes: 0 done, 1 a gate tripped, 2 wrong usage or input, 3 partial result`,
   addReplay(program, name, finish);
   addExplain(program, name, finish);
   addCompile(program, name, finish);
+  addCollect(program, name, finish);
   return program;
 }
 
@@ -150,6 +152,25 @@ Example:
     .action(async (options: CompileOptions) => {
       const { compile } = await import("./compile.ts");
       finish(await compile(options));
+    });
+}
+
+function addCollect(program: Command, name: string, finish: (exitCode: number) => void): void {
+  program
+    .command("collect")
+    .description("print the read-only shell script that gathers a node's state for --node-state")
+    .option("--conntrack", "gather the connections that conntrack follows, too")
+    .addHelpText(
+      "after",
+      `
+Example:
+  ${name} collect | ssh root@worker-1 sh -s -- /tmp/worker-1
+  scp -r root@worker-1:/tmp/worker-1 .
+  ${name} replay -r traffic.pcap --node-state worker-1/`,
+    )
+    .action(async (options: CollectOptions) => {
+      const { collect } = await import("./collect.ts");
+      finish(await collect(options));
     });
 }
 

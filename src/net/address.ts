@@ -59,6 +59,8 @@ export function formatAddress(address: Address): string {
     word & 0xff,
   ]);
   if (address.family === 4) return bytes.slice(0, 4).join(".");
+  const [a, b, c] = address.words;
+  if (a === 0 && b === 0 && c === 0xffff) return `::ffff:${bytes.slice(12).join(".")}`;
   return new ipaddr.IPv6(bytes).toRFC5952String();
 }
 
