@@ -81,6 +81,9 @@ function traceOpening(
   const source = findEnd(from, snapshot);
   const destination = findEnd(to, snapshot);
   const ends = pairEnds(source, destination);
+  if (judge.realNode && options.port === undefined) {
+    throw new Failure("--port is missing: a node's rules may ask for it (8443/tcp, 53/udp, icmp)");
+  }
   const asked =
     options.port === undefined
       ? defaultPort(source, destination, policies)

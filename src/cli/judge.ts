@@ -2,6 +2,7 @@
  * What a command judges packets by: a node's dumps, or the tables that manifests become. Beside dumps,
  * manifests only give names.
  */
+import { join } from "node:path";
 import { endpointName } from "../cluster/snapshot.ts";
 import type { Snapshot } from "../cluster/snapshot.ts";
 import { parseNode } from "../dump/node.ts";
@@ -13,7 +14,7 @@ import type { DiagnosticLog } from "./diagnostics.ts";
 import { Failure } from "./failure.ts";
 import { loadCluster, loadManifests, stopOnErrors } from "./manifests.ts";
 import type { GiveAddresses } from "./manifests.ts";
-import { readNodeFiles } from "./node-files.ts";
+import { NODE_FILES, readNodeFiles } from "./node-files.ts";
 import type { CaptureOptions, ClusterOptions, NodeOptions } from "./options.ts";
 
 /** Everything that verdicts and reports need. */
@@ -23,6 +24,8 @@ export interface Judge {
   readonly policies: readonly Policy[];
   readonly program: Program;
   readonly midstream: "cold" | "assume-established";
+  /** A real node's dumps are judged by, not manifests. */
+  readonly realNode: boolean;
 }
 
 /** Options that name what packets are judged by, and what is judged. */
@@ -41,19 +44,21 @@ export function loadJudge(options: JudgeOptions, log: DiagnosticLog, give?: Give
     }
     const { snapshot, policies, compiled } = loadCluster(options, log, give);
     const midstream = options.midstream ?? "assume-established";
-    return { snapshot, policies, program: compiled, midstream };
+    return { snapshot, policies, program: compiled, midstream, realNode: false };
   }
   const { snapshot, policies } = loadManifests(options, log, give);
   const state = parseNode(readNodeFiles(options, log), log.report);
   stopOnErrors(log);
   const program = { ...state, owners: ownersOf(snapshot) };
-  return { snapshot, policies, program, midstream: options.midstream ?? "cold" };
+  const midstream = options.midstream ?? "cold";
+  return { snapshot, policies, program, midstream, realNode: true };
 }
 
 /** The files that the options name; none of them is overwritten. */
 export function inputFiles(options: JudgeOptions): string[] {
-  const { read, filename, iptables, ip6tables, ipset, addresses, routes } = options;
-  return [read, filename, iptables, ip6tables, ipset, addresses, routes].flat();
+  const { read, filename, iptables, ip6tables, ipset, addresses, routes, nodeState } = options;
+  const state = nodeState === undefined ? [] : NODE_FILES.map(({ name }) => join(nodeState, name));
+  return [read, filename, iptables, ip6tables, ipset, addresses, routes, state].flat();
 }
 
 function namesNode(options: NodeOptions): boolean {

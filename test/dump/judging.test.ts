@@ -1,0 +1,301 @@
+/** Verdicts by a node's dumps: what was not told, and what targets leave unknown. */
+import { describe, expect, it } from "vitest";
+
+import { parseNode } from "../../src/dump/node.ts";
+import { formatDiagnostic } from "../../src/errors.ts";
+import type { PacketVerdict } from "../../src/engine/verdict.ts";
+import { buildFrame, buildPcapng, ICMP, TCP, timed, UDP, type PacketSpec } from "../frames.ts";
+import { judgeCapture } from "../judge.ts";
+
+const ADDRESSES = JSON.stringify([
+  { ifname: "lo", flags: ["LOOPBACK"], addr_info: [{ local: "127.0.0.1", prefixlen: 8 }] },
+  { ifname: "eth0", flags: [], addr_info: [{ local: "10.0.0.1", prefixlen: 24 }] },
+  { ifname: "eth1", flags: [], addr_info: [{ local: "10.1.0.1", prefixlen: 24 }] },
+]);
+const ROUTES = JSON.stringify([
+  { dst: "default", gateway: "10.1.0.9", dev: "eth1" },
+  { dst: "10.0.0.0/24", dev: "eth0" },
+  { dst: "10.1.0.0/24", dev: "eth1" },
+]);
+
+interface Told {
+  readonly addresses?: string | undefined;
+  readonly routes?: string | undefined;
+}
+
+const WHOLE: Told = { addresses: ADDRESSES, routes: ROUTES };
+
+async function judge(
+  iptables: string,
+  packets: readonly PacketSpec[],
+  told: Told = WHOLE,
+): Promise<PacketVerdict[]> {
+  const texts = (text: string | undefined) => (text === undefined ? [] : [{ file: "f", text }]);
+  const state = parseNode(
+    {
+      iptables: texts(iptables),
+      ip6tables: [],
+      ipset: [],
+      addresses: texts(told.addresses),
+      routes: texts(told.routes),
+      backend: "legacy",
+    },
+    (diagnostic) => {
+      if (diagnostic.severity === "error") throw new Error(formatDiagnostic(diagnostic));
+    },
+  );
+  const frames = timed(packets.map(buildFrame)).map((frame, index) => ({
+    ...frame,
+    captureInterface: packets[index]!.source.startsWith("10.1.") ? 1 : 0,
+  }));
+  const capture = buildPcapng(frames, ["eth0", "eth1"]);
+  return judgeCapture({ compiled: state, capture });
+}
+
+function syn(destination: string, destinationPort = 80, source = "10.0.0.7"): PacketSpec {
+  return { source, destination, protocol: TCP, sourcePort: 40_000, destinationPort };
+}
+
+function filter(...lines: readonly string[]): string {
+  return ["*filter", ...lines, "COMMIT", ""].join("\n");
+}
+
+async function verdictOf(
+  iptables: string,
+  told: Told,
+  packet = syn("10.1.0.7"),
+): Promise<string[]> {
+  const [verdict] = await judge(iptables, [packet], told);
+  return [verdict!.verdict, verdict!.reason];
+}
+
+describe("a real node", () => {
+  it("delivers, forwards and sends by its own routes", async () => {
+    const rules = filter(
+      ":FORWARD DROP [0:0]",
+      "-A FORWARD -i eth0 -o eth1 -p tcp -m tcp --dport 80 -j ACCEPT",
+    );
+    const verdicts = await judge(rules, [
+      syn("10.1.0.7"),
+      syn("10.1.0.7", 81),
+      syn("10.0.0.1"),
+      syn("192.0.2.7"),
+      syn("10.0.0.8", 80, "10.1.0.7"),
+    ]);
+    expect(
+      verdicts.map(({ verdict, hook, outInterface }) => [verdict, hook, outInterface]),
+    ).toEqual([
+      ["allow", "FORWARD", "eth1"],
+      ["drop", "FORWARD", undefined],
+      ["allow", "INPUT", undefined],
+      ["allow", "FORWARD", "eth1"],
+      ["drop", "FORWARD", undefined],
+    ]);
+  });
+
+  it("without tables of a family says so", async () => {
+    const packet: PacketSpec = { ...syn("fd00::2"), source: "fd00::1" };
+    expect(await verdictOf(filter(), WHOLE, packet)).toEqual(["unknown", "no-tables"]);
+  });
+
+  it("asks both backends' tables", async () => {
+    const state = parseNode(
+      {
+        iptables: [
+          {
+            file: "a",
+            text: filter("-A FORWARD -p tcp -m tcp --dport 81 -j DROP"),
+            backend: "legacy",
+          },
+          {
+            file: "b",
+            text: filter("-A FORWARD -p tcp -m tcp --dport 82 -j DROP"),
+            backend: "nft",
+          },
+        ],
+        ip6tables: [],
+        ipset: [],
+        addresses: [{ file: "c", text: ADDRESSES }],
+        routes: [{ file: "d", text: ROUTES }],
+        backend: undefined,
+      },
+      () => undefined,
+    );
+    const frames = [80, 81, 82].map((port) => buildFrame(syn("10.1.0.7", port)));
+    const capture = buildPcapng(timed(frames), ["eth0"]);
+    const verdicts = await judgeCapture({ compiled: state, capture });
+    expect(verdicts.map(({ verdict }) => verdict)).toEqual(["allow", "drop", "drop"]);
+  });
+});
+
+describe("a node that did not tell its routes", () => {
+  const NO_ROUTES: Told = { addresses: ADDRESSES };
+  const NOTHING: Told = {};
+
+  it("still delivers to its own addresses and their subnets", async () => {
+    const rules = filter(":INPUT DROP [0:0]");
+    expect(await verdictOf(rules, NO_ROUTES, syn("10.0.0.1"))).toEqual(["drop", "rule"]);
+    expect(await verdictOf(rules, NO_ROUTES, syn("10.1.0.7"))).toEqual(["allow", "chain-policy"]);
+  });
+
+  it("leaves others unknown, unless the rules drop them by whatever interface", async () => {
+    const far = syn("192.0.2.7");
+    expect(await verdictOf(filter(), NO_ROUTES, far)).toEqual(["unknown", "no-routes"]);
+    expect(await verdictOf(filter(":FORWARD DROP [0:0]"), NO_ROUTES, far)).toEqual([
+      "drop",
+      "rule",
+    ]);
+    const byOne = filter(":FORWARD DROP [0:0]", "-A FORWARD -o eth1 -j ACCEPT");
+    expect(await verdictOf(byOne, NO_ROUTES, far)).toEqual(["unknown", "no-routes"]);
+    const before = "*raw\n-A PREROUTING -p tcp -j DROP\nCOMMIT\n";
+    expect(await verdictOf(before, NO_ROUTES, far)).toEqual(["drop", "rule"]);
+  });
+
+  it("nor its addresses, may be the destination itself", async () => {
+    const far = syn("192.0.2.7");
+    expect(await verdictOf(filter(":FORWARD DROP [0:0]"), NOTHING, far)).toEqual([
+      "unknown",
+      "no-routes",
+    ]);
+    const both = filter(":FORWARD DROP [0:0]", ":INPUT DROP [0:0]");
+    expect(await verdictOf(both, NOTHING, far)).toEqual(["drop", "rule"]);
+  });
+});
+
+describe("a target that is not modelled", () => {
+  it.each([
+    ["can drop what would be allowed", ["-A FORWARD -j MAGIC"], "unknown"],
+    [
+      "changes nothing that is dropped anyway",
+      [":FORWARD DROP [0:0]", "-A FORWARD -p udp -j MAGIC"],
+      "drop",
+    ],
+    ["is not asked by what does not match", ["-A FORWARD -p udp -j MAGIC"], "allow"],
+  ])("%s", async (_, lines, wanted) => {
+    const [verdict] = await verdictOf(filter(...lines), WHOLE);
+    expect(verdict).toBe(wanted);
+  });
+
+  it("that goes on leaves the mark unknown, until it is set again", async () => {
+    const hashed =
+      "*mangle\n-A PREROUTING -j HMARK --hmark-src-prefix 24 --hmark-mod 4 --hmark-rnd 0x1\n";
+    const asks = filter("-A FORWARD -m mark --mark 0x1/0x1 -j DROP");
+    expect(await verdictOf(`${hashed}COMMIT\n${asks}`, WHOLE)).toEqual(["unknown", "not-modelled"]);
+    const set = `${hashed}-A PREROUTING -j MARK --set-xmark 0x0/0x1\nCOMMIT\n${asks}`;
+    expect(await verdictOf(set, WHOLE)).toEqual(["allow", "chain-policy"]);
+  });
+
+  it("that rewrites TCP options makes those unknown", async () => {
+    const mss = "*mangle\n-A FORWARD -p tcp -m tcp --syn -j TCPMSS --set-mss 500\nCOMMIT\n";
+    const asks = filter("-A FORWARD -p tcp -m tcp --tcp-option 2 -j DROP");
+    expect(await verdictOf(mss + asks, WHOLE)).toEqual(["unknown", "not-modelled"]);
+    expect(await verdictOf(asks, WHOLE)).toEqual(["allow", "chain-policy"]);
+  });
+});
+
+describe("targets", () => {
+  const mangle = (...lines: readonly string[]): string =>
+    ["*mangle", ...lines, "COMMIT", ""].join("\n");
+
+  it.each([
+    ["MARK", ["-j MARK --set-xmark 0x3/0x3"], "-m mark --mark 0x3/0xff"],
+    ["TTL", ["-j TTL --ttl-set 9"], "-m ttl --ttl-eq 8"],
+    ["TTL upwards", ["-j TTL --ttl-inc 255"], "-m ttl --ttl-eq 254"],
+    ["TOS", ["-j TOS --set-tos 0x10/0xff"], "-m tos --tos 0x10/0xff"],
+    ["DSCP", ["-j DSCP --set-dscp 0x0a"], "-m dscp --dscp 0x0a"],
+    ["CONNMARK", ["-j CONNMARK --set-xmark 0x5/0xff"], "-m connmark --mark 0x5"],
+    [
+      "CONNMARK, restored",
+      [
+        "-j CONNMARK --set-xmark 0x5/0xff",
+        "-j CONNMARK --restore-mark --nfmask 0xff --ctmask 0xff",
+      ],
+      "-m mark --mark 0x5",
+    ],
+    [
+      "CONNMARK, shifted",
+      [
+        "-j MARK --set-xmark 0x5/0xff",
+        "-j CONNMARK --save-mark --nfmask 0xff --ctmask 0xffff --left-shift-mark 8",
+      ],
+      "-m connmark --mark 0x500",
+    ],
+  ])("show later rules what they changed: %s", async (_, lines, match) => {
+    const changes = mangle(...lines.map((line) => `-A PREROUTING ${line}`));
+    const state = "-m conntrack --ctstate NEW";
+    const asks = filter(":FORWARD DROP [0:0]", `-A FORWARD ${match} ${state} -j ACCEPT`);
+    expect(await verdictOf(changes + asks, WHOLE)).toEqual(["allow", "rule"]);
+    expect(await verdictOf(asks, WHOLE)).toEqual(["drop", "rule"]);
+  });
+
+  it("keep a connection's mark for its later packets", async () => {
+    const rules =
+      mangle("-A PREROUTING -i eth0 -j CONNMARK --set-xmark 0x7/0xff") +
+      filter(
+        ":FORWARD DROP [0:0]",
+        "-A FORWARD -i eth0 -j ACCEPT",
+        "-A FORWARD -m connmark --mark 0x7 -j ACCEPT",
+      );
+    const reply: PacketSpec = {
+      ...{ source: "10.1.0.7", destination: "10.0.0.7", protocol: TCP },
+      ...{ sourcePort: 80, destinationPort: 40_000, flags: "S.", seq: 9, ack: 1 },
+    };
+    const verdicts = await judge(rules, [{ ...syn("10.1.0.7"), seq: 0 }, reply]);
+    expect(verdicts.map(({ verdict, ctState }) => [verdict, ctState])).toEqual([
+      ["allow", "NEW"],
+      ["allow", "ESTABLISHED"],
+    ]);
+  });
+
+  it("leave a packet untracked, the first word in raw counting", async () => {
+    const asks = filter("-A FORWARD -m conntrack --ctstate UNTRACKED -j DROP");
+    const untracked = "*raw\n-A PREROUTING -j CT --notrack\nCOMMIT\n";
+    const templated = "*raw\n-A PREROUTING -j CT\n-A PREROUTING -j NOTRACK\nCOMMIT\n";
+    expect(await verdictOf(untracked + asks, WHOLE)).toEqual(["drop", "rule"]);
+    expect(await verdictOf(templated + asks, WHOLE)).toEqual(["allow", "chain-policy"]);
+  });
+
+  it("make unknown what depends on a zone", async () => {
+    const zoned = "*raw\n-A PREROUTING -p tcp -m tcp --dport 80 -j CT --zone 5\nCOMMIT\n";
+    const asks = filter("-A FORWARD -m conntrack --ctstate NEW -j DROP");
+    expect(await verdictOf(zoned + asks, WHOLE)).toEqual(["unknown", "not-modelled"]);
+    expect(await verdictOf(zoned + asks, WHOLE, syn("10.1.0.7", 81))).toEqual(["drop", "rule"]);
+  });
+
+  it("let a helper expect connections that then may be RELATED", async () => {
+    const helped = "*raw\n-A PREROUTING -p tcp -m tcp --dport 21 -j CT --helper ftp\nCOMMIT\n";
+    const rules = (policy: string): string =>
+      helped +
+      filter(
+        `:FORWARD ${policy} [0:0]`,
+        "-A FORWARD -p tcp -m tcp --dport 21 -j ACCEPT",
+        "-A FORWARD -m conntrack --ctstate RELATED -j ACCEPT",
+      );
+    const packets = [syn("10.1.0.7", 30_000), syn("10.1.0.7", 21), syn("10.1.0.7", 30_001)];
+    const strict = await judge(rules("DROP"), packets);
+    expect(strict.map(({ verdict }) => verdict)).toEqual(["drop", "allow", "unknown"]);
+    const open = await judge(rules("ACCEPT"), packets);
+    expect(open.map(({ verdict }) => verdict)).toEqual(["allow", "allow", "allow"]);
+  });
+
+  it("hand packets to sockets and programs that nobody knows", async () => {
+    const proxied = mangle("-A PREROUTING -p tcp -j TPROXY --on-port 99 --tproxy-mark 0x1/0x1");
+    expect(await verdictOf(proxied + filter(), WHOLE)).toEqual(["unknown", "no-socket"]);
+    const queued = filter("-A FORWARD -p udp -j NFQUEUE --queue-num 3");
+    const datagram: PacketSpec = { ...syn("10.1.0.7"), protocol: UDP };
+    expect(await verdictOf(queued, WHOLE, datagram)).toEqual(["unknown", "queue"]);
+    expect(await verdictOf(queued, WHOLE)).toEqual(["allow", "chain-policy"]);
+  });
+
+  it("that only log change nothing", async () => {
+    const logs = filter(
+      "-A FORWARD -j LOG --log-prefix x",
+      "-A FORWARD -j NFLOG --nflog-group 1",
+      "-A FORWARD -j AUDIT --type accept",
+      "-A FORWARD -p icmp -j DROP",
+    );
+    const ping: PacketSpec = { source: "10.0.0.7", destination: "10.1.0.7", protocol: ICMP };
+    expect(await verdictOf(logs, WHOLE)).toEqual(["allow", "chain-policy"]);
+    expect(await verdictOf(logs, WHOLE, ping)).toEqual(["drop", "rule"]);
+  });
+});
