@@ -44,6 +44,7 @@ import {
   REASON_NO_TABLES,
   REASON_NOT_IP,
   REASON_OTHER_HOST,
+  REASON_OUT_INTERFACE,
   REASON_SAME_ENDPOINT,
   REASON_TOO_MANY_PATHS,
   ROUTE_LOCAL,
@@ -165,6 +166,11 @@ function settle(packet: Packet, verdict: Verdict): void {
       unknown = true;
       reason = REASON_TOO_MANY_PATHS;
     }
+  }
+  if (!unknown && severalWays && isRealNode()) {
+    unknown = true;
+    reason = REASON_OUT_INTERFACE;
+    undecidedRule = flippedRule();
   }
   if (!unknown && journalOverflowed()) {
     unknown = true;

@@ -356,6 +356,10 @@ export const REASON_NO_HEADER = 47;
 export const REASON_NO_SET = 48;
 /** Whether the node has joined the multicast group, is not known. */
 export const REASON_MULTICAST = 49;
+/** Both backends have rules in a table, and which come first makes a difference. */
+export const REASON_TABLE_ORDER = 50;
+/** By which interface the packet leaves, depends on what is not known. */
+export const REASON_OUT_INTERFACE = 51;
 /** The node's routes were not given. */
 export const REASON_NO_ROUTES = 50;
 

@@ -86,6 +86,7 @@ export function startSource(): void {
  */
 export function settleSource(range: usize): void {
   walk.sourceSettled = true;
+  walk.natBound = true;
   const numbered = hasPorts(walk.protocol) || isIcmp();
   if (numbered) choosePort(range);
   else if (isTaken()) walk.natFailed = true;

@@ -112,15 +112,24 @@ export function sourceAddress4(number: u32, nextHop: u32): usize {
 }
 
 /**
- * The same for IPv6: of the interface's global addresses the one that shares most bits with the
- * destination. Source: RFC 6724; Linux, ipv6_dev_get_saddr().
+ * The same for IPv6: of the interface's global addresses, or else of all, the one that shares most bits
+ * with the destination. Source: RFC 6724; Linux, ipv6_dev_get_saddr().
  */
 export function sourceAddress6(number: u32, destination: usize): usize {
+  const own = closestAddress6(number, destination);
+  return own != 0 ? own : closestAddress6(ANY_INTERFACE, destination);
+}
+
+const ANY_INTERFACE: u32 = 0xffffffff;
+
+function closestAddress6(number: u32, destination: usize): usize {
   let chosen: usize = 0;
   let most: u32 = 0;
   for (let index: u32 = 0; index < addressCount; index++) {
     const at = addressAt(index);
-    if (!isCandidate(at, number, 6)) continue;
+    const owner: u32 = load<u16>(at, INTERFACE_ADDRESS_INTERFACE);
+    if (number == ANY_INTERFACE && isLoopback(owner)) continue;
+    if (!isCandidate(at, number == ANY_INTERFACE ? owner : number, 6)) continue;
     const words = at + INTERFACE_ADDRESS_WORDS;
     const common = commonBits(words, destination);
     if (chosen != 0 && common <= most) continue;

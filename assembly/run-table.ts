@@ -1,10 +1,12 @@
 // One table at one hook: the tables of both backends, and what their outcome means for the try.
 import { attempt, end } from "./attempt";
+import { ask } from "./fork";
 import {
   BACKEND_LEGACY,
   BACKEND_NFT,
   REASON_NAT_FAILED,
   REASON_RULE,
+  REASON_TABLE_ORDER,
   REASON_TOO_MANY_RULES,
   RULE_NONE,
   TABLE_FILTER,
@@ -16,9 +18,26 @@ import { traceEnter } from "./trace";
 import { TABLE_DROPS, TABLE_PASS, traverse } from "./traverse";
 import { walk } from "./walk";
 
-/** Runs both backends' tables of a name at the hook under way; false when the try has ended. */
+/**
+ * Runs both backends' tables of a name at the hook under way; false when the try has ended. > Of equal
+ * priority, that which was registered last comes first, which no dump shows: both orders are tried.
+ */
 export function runTable(table: u32): bool {
-  return runBackend(BACKEND_LEGACY, table) && runBackend(BACKEND_NFT, table);
+  const both = hasRules(BACKEND_LEGACY, table) && hasRules(BACKEND_NFT, table);
+  const nftFirst = !both || ask(QUESTION_ORDER | table, REASON_TABLE_ORDER, RULE_NONE);
+  const first = nftFirst ? BACKEND_NFT : BACKEND_LEGACY;
+  walk.natBound = false;
+  if (!runBackend(first, table)) return false;
+  // > One binding is enough.
+  if (walk.natBound) return true;
+  return runBackend(first == BACKEND_NFT ? BACKEND_LEGACY : BACKEND_NFT, table);
+}
+
+const QUESTION_ORDER: u64 = 1 << 55;
+
+function hasRules(backend: u32, table: u32): bool {
+  const first = entryOf(backend, walk.family, table, walk.hook);
+  return first != RULE_NONE && <u32>first != underflowOf(backend, walk.family, table, walk.hook);
 }
 
 function runBackend(backend: u32, table: u32): bool {

@@ -98,6 +98,8 @@ export class Walk {
   sportUnknown: bool;
   /** The new source has its port. */
   sourceSettled: bool;
+  /** A NAT rule has settled the side under way. */
+  natBound: bool;
   /** More destinations may be drawn than are tried. */
   candidatesMany: bool;
   /** A NAT rule has nothing to translate to: the packet is dropped. */

@@ -58,6 +58,7 @@ export function translateTo(range: usize, index: u32): u32 {
     }
   }
   if (addresses > CANDIDATES_MAX || ports > CANDIDATES_MAX / addresses) {
+    walk.natBound = true;
     walk.candidatesMany = true;
     return EFFECT_ACCEPT;
   }
@@ -87,6 +88,7 @@ export function redirect(range: usize, index: u32): u32 {
     const size: u32 = <u32>load<u16>(range, NAT_RANGE_PORT_LAST) - first + 1;
     const fits = size > 1 && port >= first && port < first + size;
     if (size > CANDIDATES_MAX && !fits) {
+      walk.natBound = true;
       walk.candidatesMany = true;
       return EFFECT_ACCEPT;
     }
@@ -100,6 +102,7 @@ export function translateFrom(range: usize): u32 {
   if ((load<u8>(range, NAT_RANGE_FLAGS) & NAT_ADDRESSES) != 0) {
     if (addressesOf(range) > 1) {
       // Which one the node takes, its own secret decides.
+      walk.natBound = true;
       walk.masqueraded = true;
       return EFFECT_ACCEPT;
     }
@@ -112,6 +115,7 @@ export function translateFrom(range: usize): u32 {
 /** MASQUERADE: the address of the out-interface. */
 export function masquerade(range: usize): u32 {
   if (!isRealNode()) {
+    walk.natBound = true;
     walk.masqueraded = true;
     return EFFECT_ACCEPT;
   }
@@ -150,6 +154,7 @@ function masqueradeAddress4(): usize {
 }
 
 function setDestination(words: usize, port: u32): u32 {
+  walk.natBound = true;
   memory.copy(before, walkDst, 16);
   memory.copy(walkDst, words, 16);
   if (port != walk.dport || memory.compare(before, walkDst, 16) != 0) walk.translated = true;

@@ -153,7 +153,7 @@ function createSet(words: readonly Word[], sets: Map<string, OpenSet>): void {
         settings.netmaskBits = wholeNumber(value(), 128);
         break;
       case "bitmask":
-        settings.bitmask = addressOf(value());
+        settings.bitmask = bitmaskOf(value());
         break;
       case "markmask":
         settings.markMask = wholeNumber(value(), 0xffffffff);
@@ -527,6 +527,11 @@ function addressOf(word: Word): Address {
   const address = parseAddress(word.text);
   if (address === undefined) throw new SetFault(`${word.text}: expected an address`, word.column);
   return address;
+}
+
+/** > ipset save prints bits behind the mask that mean nothing. */
+function bitmaskOf(word: Word): Address {
+  return addressOf({ ...word, text: word.text.replace(/\/\d+$/, "") });
 }
 
 /** `A-B`, or a prefix: of ports, or of IPv4 addresses as numbers. */

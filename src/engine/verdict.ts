@@ -53,6 +53,8 @@ export type Reason =
   | "no-set"
   | "multicast"
   | "no-routes"
+  | "table-order"
+  | "out-interface"
   | "martian"
   | "ttl"
   | "blackhole"

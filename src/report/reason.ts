@@ -173,6 +173,10 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
       return `whether the node has joined ${destinationText(judged)} is not in what was given`;
     case "no-routes":
       return `where the node sends packets to ${destinationText(judged)} was not given`;
+    case "table-order":
+      return "iptables-legacy and iptables-nft both have rules, and no dump shows which come first";
+    case "out-interface":
+      return "it gets through, and by which interface depends on what is not known";
     case "martian":
       return `${addressText(judged.source)} cannot be the source of a packet that arrives there`;
     case "ttl":

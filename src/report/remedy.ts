@@ -60,6 +60,8 @@ export function remedyFor(flow: FlowVerdict, nature: CaptureNature): string | un
     case "queue":
     case "no-set":
     case "multicast":
+    case "table-order":
+    case "out-interface":
     case "martian":
     case "ttl":
     case "blackhole":
