@@ -55,6 +55,7 @@ export function tryClusterPath(packet: Packet): bool {
   if (!decidedBefore()) return false;
   walk.ctState = stateOfPacket();
   takeFirstTuple();
+  startSource();
   attempt.srcRoute = routeOf(family, walk.src0, walk.src1, walk.src2, walk.src3);
   attempt.dstRoute = routeOf(family, walk.dst0, walk.dst1, walk.dst2, walk.dst3);
   walk.srcMissing = routeKind(attempt.srcRoute) == ROUTE_MISSING;
@@ -100,7 +101,6 @@ function goOn(): bool {
 
 function postroute(): bool {
   walk.hook = HOOK_POSTROUTING;
-  startSource();
   return runTable(TABLE_MANGLE) && translateSource();
 }
 

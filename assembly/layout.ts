@@ -727,8 +727,8 @@ export const INTERFACE_ADDRESS_FLAGS = 4;
 export const INTERFACE_ADDRESS_WORDS = 8;
 export const INTERFACE_ADDRESS_SIZE = 24;
 export const INTERFACE_ADDRESS_SECONDARY = 1 << 0;
-/** Of link scope. */
-export const INTERFACE_ADDRESS_LINK = 1 << 1;
+/** Of link or host scope. */
+export const INTERFACE_ADDRESS_NARROW = 1 << 1;
 
 // ── ipsets ─────────────────────────────────────────────────────────────────────────────────────────
 // What entries of a set have; one with both addresses and a port has the port between them.

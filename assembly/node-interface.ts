@@ -5,7 +5,7 @@ import {
   INTERFACE_ADDRESS_FAMILY,
   INTERFACE_ADDRESS_FLAGS,
   INTERFACE_ADDRESS_INTERFACE,
-  INTERFACE_ADDRESS_LINK,
+  INTERFACE_ADDRESS_NARROW,
   INTERFACE_ADDRESS_SECONDARY,
   INTERFACE_ADDRESS_SIZE,
   INTERFACE_ADDRESS_WORDS,
@@ -158,7 +158,7 @@ function firstCandidate(number: u32, family: u32): usize {
 }
 
 function isCandidate(at: usize, number: u32, family: u32): bool {
-  const never = INTERFACE_ADDRESS_SECONDARY | INTERFACE_ADDRESS_LINK;
+  const never = INTERFACE_ADDRESS_SECONDARY | INTERFACE_ADDRESS_NARROW;
   return (
     load<u16>(at, INTERFACE_ADDRESS_INTERFACE) == number &&
     load<u8>(at, INTERFACE_ADDRESS_FAMILY) == family &&

@@ -69,6 +69,7 @@ export function tryNodePath(packet: Packet): bool {
 
 // The connection that the packet belongs to, and the state that rules see from here on.
 function connect(packet: Packet): bool {
+  startSource();
   if (walk.notrack || !conntrackActive(walk.family)) {
     trackNothing();
     walk.ctState = CT_UNTRACKED;
@@ -99,7 +100,6 @@ function routeIn(): bool {
 function deliver(): bool {
   walk.hook = HOOK_INPUT;
   walk.dstLocal = true;
-  startSource();
   return (
     runTable(TABLE_MANGLE) &&
     runTable(TABLE_FILTER) &&
@@ -126,7 +126,6 @@ function forward(): bool {
 
 function postroute(): bool {
   walk.hook = HOOK_POSTROUTING;
-  startSource();
   return runTable(TABLE_MANGLE) && translateSource();
 }
 

@@ -132,7 +132,7 @@ function packInterfaces(
     view.setUint8(
       at + layout.INTERFACE_ADDRESS_FLAGS,
       (own.secondary ? layout.INTERFACE_ADDRESS_SECONDARY : 0) |
-        (own.scope === "link" ? layout.INTERFACE_ADDRESS_LINK : 0),
+        (own.scope === "link" || own.scope === "host" ? layout.INTERFACE_ADDRESS_NARROW : 0),
     );
     own.address.words.forEach((word, place) => {
       view.setUint32(at + layout.INTERFACE_ADDRESS_WORDS + 4 * place, word, true);
