@@ -21,6 +21,7 @@ export { setNodeInterfaces } from "./node-interface";
 export { setRoutes } from "./route";
 export { addFamily, rulesAddress, setEntry, setRules } from "./rule";
 export { insertMember, makeTable } from "./set";
+export { setSharedStates } from "./shared-state";
 export { traceCount, traceSteps } from "./trace";
 
 export function layoutVersion(): i32 {

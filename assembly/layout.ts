@@ -555,6 +555,22 @@ export const U32_RIGHT = 2;
 /** Goes where the number so far says, and reads there. */
 export const U32_AT = 3;
 
+// What `-m recent` does with the list, and how.
+export const RECENT_SET = 1 << 0;
+export const RECENT_CHECK = 1 << 1;
+export const RECENT_UPDATE = 1 << 2;
+export const RECENT_REMOVE = 1 << 3;
+export const RECENT_TTL = 1 << 4;
+export const RECENT_REAP = 1 << 5;
+/** Of the destination, not the source. */
+export const RECENT_DEST = 1 << 6;
+
+// A table that matches of one name share: address u32 (0 until it is made), size wanted u32, conflicts u8
+// (a bit for each of its terms), three zeros.
+export const SHARED_STATE_WANTED = 4;
+export const SHARED_STATE_CONFLICTS = 8;
+export const SHARED_STATE_SIZE = 12;
+
 export const STRING_IGNORE_CASE = 1 << 0;
 
 export const TIME_CONTIGUOUS = 1 << 0;

@@ -18,6 +18,7 @@ import {
   MATCH_KIND,
   MATCH_LENGTH,
   MATCH_LIMIT,
+  MATCH_RECENT,
   MATCH_TIME,
   MATCH_BPF,
   MATCH_STRING,
@@ -49,6 +50,7 @@ import { matchU32 } from "./match/u32";
 import { matchString } from "./match/string";
 import { matchBpf } from "./match/bpf";
 import { matchTime } from "./match/time";
+import { matchRecent } from "./match/recent";
 import { matchLimit } from "./match/limit";
 import { matchMac, matchPkttype } from "./match/link";
 import { matchMark } from "./match/mark";
@@ -125,6 +127,8 @@ export function matches(match: usize, rule: i32): bool {
       return matchBpf(match, rule);
     case MATCH_TIME:
       return matchTime(match, rule);
+    case MATCH_RECENT:
+      return matchRecent(match, rule, invert);
     case MATCH_COMMENT:
       return true;
     case MATCH_OPAQUE:

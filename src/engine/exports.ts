@@ -15,6 +15,7 @@ export interface MatcherExports {
   flowCount(): number;
   flowPiece(index: number): number;
   setSets(address: number): void;
+  setSharedStates(address: number): void;
   setRoutes(
     records: number,
     tables: number,

@@ -8,7 +8,7 @@
 import * as layout from "../../assembly/layout.ts";
 import { matchExtension } from "../match/index.ts";
 import type { Match } from "../match/index.ts";
-import type { Backend, PayloadWriter } from "../match/extension.ts";
+import type { Backend, PayloadWriter, SharedState } from "../match/extension.ts";
 import type { Family } from "../net/address.ts";
 import { packTarget, targetId } from "../target/index.ts";
 import type { Target } from "../target/index.ts";
@@ -171,6 +171,7 @@ function packMatches(
     bytes.align();
     return { start, end };
   });
+  packSharedStates(exports, bytes.sharedStates);
   const base = exports.allocate(Math.max(1, bytes.length));
   new Uint8Array(exports.memory.buffer, base, bytes.length).set(bytes.written());
   return offsets.map(({ start, end }) => ({ start: base + start, end: base + end }));
@@ -188,11 +189,29 @@ function packMatch(bytes: GrowingBytes, match: Match): void {
   bytes.setU16(start + layout.MATCH_SIZE, bytes.length - start);
 }
 
+/** A table that matches of one name share, and in which terms they differ. */
+interface SharedTable extends SharedState {
+  readonly number: number;
+  readonly conflicts: number;
+}
+
+function packSharedStates(exports: MatcherExports, tables: ReadonlyMap<string, SharedTable>): void {
+  const records = exports.allocate(Math.max(1, tables.size * layout.SHARED_STATE_SIZE));
+  const view = new DataView(exports.memory.buffer);
+  for (const { number, size, conflicts } of tables.values()) {
+    const at = records + number * layout.SHARED_STATE_SIZE;
+    view.setUint32(at + layout.SHARED_STATE_WANTED, size, true);
+    view.setUint8(at + layout.SHARED_STATE_CONFLICTS, conflicts);
+  }
+  exports.setSharedStates(records);
+}
+
 /** Bytes that grow as they are written, little-endian. */
 class GrowingBytes implements PayloadWriter {
   length = 0;
   #bytes = new Uint8Array(4096);
   readonly #setNumbers: ReadonlyMap<string, number>;
+  readonly sharedStates = new Map<string, SharedTable>();
 
   constructor(setNumbers: ReadonlyMap<string, number>) {
     this.#setNumbers = setNumbers;
@@ -230,6 +249,18 @@ class GrowingBytes implements PayloadWriter {
   setId(name: string): number {
     const number = this.#setNumbers.get(name);
     if (number === undefined) throw new Error(`bug: no set ${name}`);
+    return number;
+  }
+
+  sharedId(state: SharedState): number {
+    const before = this.sharedStates.get(state.name);
+    const number = before?.number ?? this.sharedStates.size;
+    const conflicts = state.terms.reduce((bits, term, index) => {
+      const differs = before !== undefined && before.terms[index] !== term;
+      return differs ? bits | (1 << index) : bits;
+    }, before?.conflicts ?? 0);
+    const size = Math.max(state.size, before?.size ?? 0);
+    this.sharedStates.set(state.name, { ...(before ?? state), number, size, conflicts });
     return number;
   }
 

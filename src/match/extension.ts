@@ -8,6 +8,18 @@ export interface PayloadWriter {
   u32(value: number): void;
   /** Number of a set in the ruleset; throws a bug when the set is not there. */
   setId(name: string): number;
+  /** Number of the table that all matches of this name share. */
+  sharedId(state: SharedState): number;
+}
+
+/** What one match says of a table that it shares with others of its name. */
+export interface SharedState {
+  /** Unique among all kinds of tables. */
+  readonly name: string;
+  /** What the first match of the name settles for all of them; compared with the others', one by one. */
+  readonly terms: readonly string[];
+  /** The largest wins. */
+  readonly size: number;
 }
 
 /** One option as it was written in a rule: `! --sport 80` is `--sport`, negated, with one word. */

@@ -18,6 +18,8 @@ import { bpfMatch, bpfModule } from "./bpf.ts";
 import type { BpfMatch } from "./bpf.ts";
 import { timeMatch } from "./time.ts";
 import type { TimeMatch } from "./time.ts";
+import { recentMatch } from "./recent.ts";
+import type { RecentMatch } from "./recent.ts";
 import { iprangeMatch } from "./iprange.ts";
 import type { IprangeMatch } from "./iprange.ts";
 import { lengthMatch } from "./length.ts";
@@ -94,7 +96,8 @@ export type Match =
   | U32Match
   | StringMatch
   | BpfMatch
-  | TimeMatch;
+  | TimeMatch
+  | RecentMatch;
 
 /** The one registry. Leaving a kind of `Match` out is a compile error. */
 export const MATCHES: {
@@ -125,6 +128,7 @@ export const MATCHES: {
   tos: tosMatch,
   ttl: ttlMatch,
   nth: nthMatch,
+  recent: recentMatch,
   time: timeMatch,
   bpf: bpfMatch,
   string: stringMatch,

@@ -205,6 +205,7 @@ function pack(match: Match): string {
     u16: (value) => write(value, 2),
     u32: (value) => write(value, 4),
     setId: () => 7,
+    sharedId: () => 3,
   };
   matchExtension(match).pack(match, writer);
   const hex = bytes.map((byte) => byte.toString(16).padStart(2, "0")).join("");
