@@ -147,7 +147,7 @@ function settle(packet: Packet, verdict: Verdict): void {
       noteDoubts();
       rollBack();
       tryHooks(packet);
-      if (askedFor(REASON_BACKEND)) guessed = true;
+      if (walk.translated && askedFor(REASON_BACKEND)) guessed = true;
       if (attempt.outInterface != out) severalWays = true;
       if (attempt.verdict != word) {
         unknown = true;

@@ -361,7 +361,7 @@ export const REASON_TABLE_ORDER = 50;
 /** By which interface the packet leaves, depends on what is not known. */
 export const REASON_OUT_INTERFACE = 51;
 /** The node's routes were not given. */
-export const REASON_NO_ROUTES = 50;
+export const REASON_NO_ROUTES = 52;
 
 // Hooks, in the kernel's order (NF_INET_*).
 export const HOOK_PREROUTING = 0;

@@ -1,7 +1,15 @@
 // What a packet carries through the hooks while its walk is tried: the addresses as rules see them now,
 // mark, conntrack state and interfaces. A walk may be tried several times (see fork.ts), so nothing
 // outside this record changes before the verdict is settled.
-import { CT_INVALID, PACKET_SRC, RULE_NONE } from "./layout";
+import {
+  HOOK_OUTPUT,
+  HOOK_PREROUTING,
+  REASON_BACKEND,
+  TABLE_NAT,
+  CT_INVALID,
+  PACKET_SRC,
+  RULE_NONE,
+} from "./layout";
 import { Packet } from "./records";
 
 @unmanaged
@@ -145,4 +153,14 @@ function transportLength(packet: Packet): u32 {
   if (packet.network == 0 || packet.transport == 0) return 0xffffffff;
   const before = packet.transport - packet.network;
   return packet.ipLength > before ? packet.ipLength - before : 0;
+}
+
+/**
+ * Why it is not known what a rule drew or remembers. Where destinations are translated, it is a Service's
+ * backend that is not known by it.
+ */
+export function drawReason(otherwise: u32): u32 {
+  const translates =
+    walk.table == TABLE_NAT && (walk.hook == HOOK_PREROUTING || walk.hook == HOOK_OUTPUT);
+  return translates ? REASON_BACKEND : otherwise;
 }

@@ -6,7 +6,7 @@ import { now } from "../entry-life";
 import { ask } from "../fork";
 import { touch } from "../journal";
 import { PACKET_HAS_TIME, REASON_NO_TIME, REASON_STATE } from "../layout";
-import { walk } from "../walk";
+import { drawReason, walk } from "../walk";
 
 /** Written by `packTerms` of src/match/bucket.ts. */
 @unmanaged
@@ -94,7 +94,7 @@ export function takeFromBucket(
   slack: u64,
   rule: i32,
 ): bool {
-  if (bucket.doubt != 0) return ask(0, REASON_STATE, rule);
+  if (bucket.doubt != 0) return ask(0, drawReason(REASON_STATE), rule);
   const timed = (walk.flags & PACKET_HAS_TIME) != 0;
   const give = allowance(bucket, terms, slack);
   const inStep = bucket.early == bucket.late;
@@ -107,7 +107,7 @@ export function takeFromBucket(
   }
   if (late) bucket.late -= cost;
   if (inStep && early == late) return early;
-  return ask(0, timed ? REASON_STATE : REASON_NO_TIME, rule);
+  return ask(0, timed ? drawReason(REASON_STATE) : REASON_NO_TIME, rule);
 }
 
 // How much more or less the kernel's bucket may hold.

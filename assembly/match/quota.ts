@@ -2,14 +2,14 @@
 import { ask } from "../fork";
 import { touch } from "../journal";
 import { KNOWN_IP_LENGTH, MATCH_HEADER_SIZE, REASON_NO_HEADER, REASON_STATE } from "../layout";
-import { walk } from "../walk";
+import { drawReason, walk } from "../walk";
 
 const LEFT: usize = MATCH_HEADER_SIZE;
 const DOUBT: usize = LEFT + 8;
 
 /** Bytes are left for the whole packet. */
 export function matchQuota(match: usize, rule: i32): bool {
-  if (load<u8>(match, DOUBT) != 0) return ask(0, REASON_STATE, rule);
+  if (load<u8>(match, DOUBT) != 0) return ask(0, drawReason(REASON_STATE), rule);
   touch(match + LEFT, DOUBT - LEFT + 1, match + DOUBT);
   const left = load<u64>(match, LEFT);
   if (left == 0) return false;

@@ -10,7 +10,6 @@ import {
   KNOWN_TTL,
   MATCH_HEADER_SIZE,
   PACKET_HAS_TIME,
-  REASON_BACKEND,
   REASON_NO_HEADER,
   REASON_NO_TIME,
   REASON_STATE,
@@ -20,11 +19,10 @@ import {
   RECENT_SET,
   RECENT_TTL,
   RECENT_UPDATE,
-  TABLE_NAT,
 } from "../layout";
 import { mix } from "../set";
 import { sharedConflicts, sharedSize, sharedStateAt } from "../shared-state";
-import { walk } from "../walk";
+import { drawReason, walk } from "../walk";
 import { TICK_SLACK } from "./bucket";
 
 const LIST: usize = MATCH_HEADER_SIZE;
@@ -132,7 +130,7 @@ export function matchRecent(match: usize, rule: i32, invert: bool): bool {
 }
 
 function askState(rule: i32): bool {
-  return ask(0, walk.table == TABLE_NAT ? REASON_BACKEND : REASON_STATE, rule);
+  return ask(0, drawReason(REASON_STATE), rule);
 }
 
 function listOf(number: u32): List {
@@ -304,7 +302,7 @@ function hasHits(match: usize, item: Item, rule: i32): bool {
   if (item.forgotten != 0 && needed > 1) return askState(rule);
   if (surely >= needed) return true;
   if (perhaps < needed) return false;
-  return ask(0, timed ? REASON_STATE : REASON_NO_TIME, rule);
+  return ask(0, timed ? drawReason(REASON_STATE) : REASON_NO_TIME, rule);
 }
 
 // > The entry that was not used for longest goes once its last time is too old, but not the one at hand.

@@ -291,8 +291,9 @@ const DRAWS = {
       `--hashlimit-mode ${random.some(modes, 1, 2).join(",")} --hashlimit-name ${name} --hashlimit-htable-expire 3600000`
     );
   },
-  recent: ({ random }) => {
-    const name = `--name r${random.below(3)}`;
+  recent: ({ random, family }) => {
+    // With what mask a list was made that both families share, no dump shows.
+    const name = `--name r${random.below(3)}-${family}`;
     const side = random.pick(["--rsource", "--rdest"]);
     const action = random.pick(["--set", "--set", "--rcheck", "--update", "--remove"]);
     const times = action === "--rcheck" || action === "--update";

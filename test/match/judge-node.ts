@@ -23,7 +23,7 @@ const ADDRESSES = [
 /** The node's interface has this MAC: frames to it arrive. */
 export const NODE_MAC = "02:00:00:00:00:10";
 
-/** Judges frames by the rules of the filter table's INPUT chain (or what `rules` say in full). */
+/** Judges frames of one family by the rules of the filter table's INPUT chain (or what `rules` say in full). */
 export async function judgeNode(
   rules: readonly string[],
   frames: readonly TimedFrame[],
@@ -38,11 +38,12 @@ export async function judgeNode(
     "",
   ].join("\n");
   const errors: Diagnostic[] = [];
-  const iptables = [{ file: "rules", text, backend }];
+  const six = new DataView(frames[0]!.bytes.buffer).getUint16(12) === 0x86dd;
+  const tables = [{ file: "rules", text, backend }];
   const program = parseNode(
     {
-      iptables,
-      ip6tables: iptables,
+      iptables: six ? [] : tables,
+      ip6tables: six ? tables : [],
       ipset: [],
       addresses: [{ file: "addresses", text: JSON.stringify(ADDRESSES) }],
       routes: [],
