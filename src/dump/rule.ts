@@ -95,7 +95,26 @@ const BASE_OPTIONS: Readonly<Record<string, number>> = {
   "--ipv6": 0,
 };
 
-/** Parses the words behind `-A CHAIN`; several rules where comma lists name several addresses. */
+/** Options that no exclamation mark may stand in front of. */
+const UNNEGATED: ReadonlySet<string> = new Set([
+  "-m",
+  "--match",
+  "-j",
+  "--jump",
+  "-g",
+  "--goto",
+  "-c",
+  "--set-counters",
+  "-4",
+  "--ipv4",
+  "-6",
+  "--ipv6",
+]);
+
+/**
+ * Parses the words behind `-A CHAIN`; several rules where comma lists name several addresses, none when
+ * the rule is for the other family.
+ */
 export function parseRule(words: readonly Word[], around: RuleSurroundings): ParsedRule[] {
   return new RuleParser(words, around).parse();
 }
@@ -114,6 +133,8 @@ class RuleParser {
   #protocolAt: number | undefined;
   #target: Target | undefined;
   #targetAt: number | undefined;
+  /** > Files may be written for both families: -4 and -6 say which commands take a rule. */
+  #otherFamily = false;
   #at = 0;
 
   constructor(words: readonly Word[], around: RuleSurroundings) {
@@ -123,6 +144,7 @@ class RuleParser {
 
   parse(): ParsedRule[] {
     while (this.#at < this.#words.length) this.#parseOption();
+    if (this.#otherFamily) return [];
     const context: RuleContext = { ...this.#around, protocol: this.#protocol };
     const opaque: { what: "match" | "target"; name: string; column: number }[] = [];
     const matches = [...this.#base];
@@ -246,6 +268,9 @@ class RuleParser {
 
   #parseBase(name: string, use: OptionUse & { readonly column: number }): void {
     const word = use.words[0] ?? "";
+    if (use.invert && UNNEGATED.has(name)) {
+      throw new RuleFault(`${name} cannot be negated`, use.column);
+    }
     switch (name) {
       case "-s":
       case "--source":
@@ -283,6 +308,9 @@ class RuleParser {
       case "--fragment":
       case "--fragments":
         if (this.#around.family === 6) throw new RuleFault("ip6tables has no -f", use.column);
+        if (this.#base.some(({ kind }) => kind === "fragment")) {
+          throw new RuleFault("-f stands twice", use.column);
+        }
         this.#base.push({ kind: "fragment", invert: use.invert });
         return;
       case "-m":
@@ -304,6 +332,7 @@ class RuleParser {
       case "--ipv4":
       case "-6":
       case "--ipv6":
+        this.#otherFamily ||= name.endsWith("4") !== (this.#around.family === 4);
         return;
       default:
         // Counters: what is counted starts anew.

@@ -1,6 +1,6 @@
 /**
- * Lines of iptables-save and ipset save, split into words. Quotes keep blanks together, a backslash
- * keeps the character behind it (libxtables, xtables_save_string).
+ * Lines of iptables-save and ipset save, split into words. Double quotes keep blanks together,
+ * a backslash inside of them keeps the character behind it (libxtables, xtables_save_string).
  */
 
 /** One word of a line. */
@@ -22,24 +22,22 @@ export function splitWords(line: string): Word[] | undefined {
     const column = at + 1;
     let text = "";
     let quoted = false;
-    let quote: string | undefined;
+    let open = false;
     for (; at < line.length; at += 1) {
       const character = line.charAt(at);
-      if (character === "\\" && quote !== undefined) {
+      if (character === "\\" && open) {
         at += 1;
         text += line.charAt(at);
-      } else if (character === quote) {
-        quote = undefined;
-      } else if (quote === undefined && (character === '"' || character === "'")) {
-        quote = character;
+      } else if (character === '"') {
+        open = !open;
         quoted = true;
-      } else if (quote === undefined && (character === " " || character === "\t")) {
+      } else if (!open && (character === " " || character === "\t")) {
         break;
       } else {
         text += character;
       }
     }
-    if (quote !== undefined) return undefined;
+    if (open) return undefined;
     words.push({ text, column, quoted });
   }
 }
