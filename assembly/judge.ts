@@ -39,6 +39,7 @@ import {
   REASON_NAME_SRC,
   REASON_NO_ADDRESS,
   REASON_NO_FIRST_FRAGMENT,
+  REASON_NO_IN_INTERFACE,
   REASON_NO_PORTS,
   REASON_NO_PROTOCOL,
   REASON_NO_TABLES,
@@ -179,7 +180,7 @@ function settle(packet: Packet, verdict: Verdict): void {
   if (unknown) {
     verdict.undecidedRule = undecidedRule;
     verdict.ctState = <u8>walk.ctState;
-    verdict.inInterface = <u16>attempt.inInterface;
+    verdict.inInterface = arrivedBy();
     say(verdict, VERDICT_UNKNOWN, reason);
     if (tracking.fresh) leaveUndecided(packet, walk, reason, undecidedRule);
     return;
@@ -195,6 +196,11 @@ function settle(packet: Packet, verdict: Verdict): void {
   describe(packet, verdict, guessed || severalWays);
 }
 
+// The interface that the last try began at; 0 where it was one of several.
+function arrivedBy(): u16 {
+  return askedFor(REASON_NO_IN_INTERFACE) ? 0 : <u16>attempt.inInterface;
+}
+
 // Writes what the tries agreed on.
 function describe(packet: Packet, verdict: Verdict, guessed: bool): void {
   say(verdict, attempt.verdict, attempt.reason);
@@ -204,7 +210,7 @@ function describe(packet: Packet, verdict: Verdict, guessed: bool): void {
   verdict.decider = walk.decider;
   verdict.reject = <u8>walk.reject;
   verdict.ctState = <u8>walk.ctState;
-  verdict.inInterface = <u16>attempt.inInterface;
+  verdict.inInterface = arrivedBy();
   verdict.srcRoute = attempt.srcRoute;
   // Which backend it was, nobody knows: the destination stays the Service, and the way out is open.
   if (guessed) return;

@@ -120,7 +120,7 @@ function warnOfTwoBackends(rulesets: readonly Ruleset[], onDiagnostic: OnDiagnos
       : [],
   );
   if (both.length === 0) return;
-  const message = `both backends have rules in IPv${one.family} table ${both.join(", ")}: which comes first is not in the dumps, legacy is taken to`;
+  const message = `both backends have rules in IPv${one.family} table ${both.join(", ")}: which comes first is not in the dumps, so packets for which that matters are unknown`;
   onDiagnostic({ severity: "warning", code: "INCOMPLETE_DUMP", message });
 }
 

@@ -128,6 +128,32 @@ describe("a real node", () => {
   });
 });
 
+describe("a capture that names no interface", () => {
+  it("is judged by each of the node's, and none of them is named", async () => {
+    const rules = filter(":FORWARD DROP [0:0]", "-A FORWARD -i eth1 -p udp -j ACCEPT");
+    const state = parseNode(
+      {
+        iptables: [{ file: "a", text: rules, backend: "legacy" }],
+        ip6tables: [],
+        ipset: [],
+        addresses: [{ file: "b", text: ADDRESSES }],
+        routes: [{ file: "c", text: ROUTES }],
+        backend: undefined,
+      },
+      () => undefined,
+    );
+    const packets = [syn("10.1.0.7"), { ...syn("10.1.0.7"), protocol: UDP }];
+    const capture = buildPcapng(timed(packets.map(buildFrame)));
+    const verdicts = await judgeCapture({ compiled: state, capture });
+    expect(
+      verdicts.map(({ verdict, reason, inInterface }) => [verdict, reason, inInterface]),
+    ).toEqual([
+      ["drop", "rule", undefined],
+      ["unknown", "no-in-interface", undefined],
+    ]);
+  });
+});
+
 describe("a node that did not tell its routes", () => {
   const NO_ROUTES: Told = { addresses: ADDRESSES };
   const NOTHING: Told = {};
