@@ -244,6 +244,9 @@ async function shrinkList<T>(
   }
 }
 
+/** How many packets of a case that could not be made small are worth reading. */
+const LAST_PACKETS = 12;
+
 /** A case in words: tables, sets, packets, and what each side says of the last. */
 export function describeCase({ scene, difference }: SmallCase): string {
   const { kernel, ours, verdict, position } = difference;
@@ -259,7 +262,8 @@ export function describeCase({ scene, difference }: SmallCase): string {
       `${verdict.rule?.table ?? ""}:${verdict.rule?.chain ?? ""}:${verdict.rule?.number ?? ""}${verdict.duplicateOf === undefined ? "" : `, duplicate of ${verdict.duplicateOf}`})`,
     ...tables,
     scene.loaded.ipsets,
-    ...lines,
+    ...(lines.length > LAST_PACKETS ? [`(${lines.length - LAST_PACKETS} packets before)`] : []),
+    ...lines.slice(-LAST_PACKETS),
   ].join("\n");
 }
 
