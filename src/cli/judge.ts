@@ -61,7 +61,8 @@ export function inputFiles(options: JudgeOptions): string[] {
   return [read, filename, iptables, ip6tables, ipset, addresses, routes, state].flat();
 }
 
-function namesNode(options: NodeOptions): boolean {
+/** Whether a node's dumps are named. */
+export function namesNode(options: NodeOptions): boolean {
   const { iptables, ip6tables, ipset, addresses, routes, nodeState } = options;
   const files = [iptables, ip6tables, ipset, addresses, routes].flat();
   return nodeState !== undefined || files.length > 0;

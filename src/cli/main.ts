@@ -19,6 +19,7 @@ import {
 } from "./options.ts";
 import { guardStandardOutput } from "./output.ts";
 import type { ReplayOptions } from "./replay.ts";
+import type { VerifyOptions } from "./verify.ts";
 
 /** Runs the command line and gives its exit code; never throws. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -65,6 +66,7 @@ Exit codes: 0 done, 1 a gate tripped, 2 wrong usage or input, 3 partial result`,
   addExplain(program, name, finish);
   addCompile(program, name, finish);
   addCollect(program, name, finish);
+  addVerify(program, name, finish);
   return program;
 }
 
@@ -171,6 +173,32 @@ Example:
     .action(async (options: CollectOptions) => {
       const { collect } = await import("./collect.ts");
       finish(await collect(options));
+    });
+}
+
+function addVerify(program: Command, name: string, finish: (exitCode: number) => void): void {
+  const command = program
+    .command("verify")
+    .description("compare every verdict with this machine's own kernel");
+  addClusterOptions(addNodeOptions(addCaptureOptions(command)))
+    .addOption(outputOption(["text", "json"], "text (default) or json"))
+    .addOption(new Option("-c <n>", "stop after n packets").argParser(positive))
+    .addHelpText(
+      "after",
+      `
+Loads the tables into the kernel in network namespaces of their own, sends the capture through, each packet
+by the interface it arrived by, and reports every packet that fares otherwise there. Nothing is left behind.
+Needs Linux, python3, iptables, ipset and iproute2, and root or user namespaces. Exit code 1 on a difference.
+
+The capture's pauses are left out: packets are sent one after another and judged by the times they were sent.
+
+Examples:
+  ${name} verify -r traffic.pcapng --node-state worker-1/
+  ${name} verify -r traffic.pcapng -f policies/ -f cluster.yaml --node worker-1`,
+    )
+    .action(async (options: VerifyOptions) => {
+      const { verify } = await import("./verify.ts");
+      finish(await verify(options));
     });
 }
 

@@ -35,6 +35,7 @@ export interface Matcher {
   readonly batch: PacketBatch;
   /** Address of `BLOCK_SIZE` bytes for the capture's bytes. */
   readonly blockAddress: number;
+  readonly blockSize: number;
   /** The memory as it is now; growing replaces it. */
   memory(): ArrayBufferLike;
   /** Names the capture's interfaces, by PACKET_CAPTURE_INTERFACE; undefined entries are derived by route. */
@@ -85,6 +86,7 @@ export function loadMatcher(
   return {
     batch,
     blockAddress: exports.allocate(layout.BLOCK_SIZE),
+    blockSize: layout.BLOCK_SIZE,
     memory,
     nameInterfaces(names) {
       names.forEach((name, index) => {
