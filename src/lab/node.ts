@@ -3,7 +3,7 @@
  * them, and in words what the lab's node has otherwise than the real one.
  */
 import { addressBits, formatAddress, formatPrefix, prefixOf, sameAddress } from "../net/address.ts";
-import type { Family } from "../net/address.ts";
+import type { Address, Family } from "../net/address.ts";
 import type { NodeInterface, Route, Topology } from "../tables/model.ts";
 import type { LabInterface, LabNode } from "./lab.ts";
 
@@ -65,9 +65,14 @@ function macText(one: NodeInterface | undefined, index: number): string {
 /** A local address that no interface lists. */
 function isStray({ kind, prefix }: Route, interfaces: readonly NodeInterface[]): boolean {
   if (kind !== "local" || prefix.bits !== addressBits(prefix.address.family)) return false;
+  if (isLoopback(prefix.address)) return false;
   return !interfaces.some(({ addresses }) =>
     addresses.some(({ address }) => sameAddress(address, prefix.address)),
   );
+}
+
+function isLoopback({ family, words: [a, b, c, d] }: Address): boolean {
+  return family === 4 ? a >>> 24 === 127 : (a | b | c) === 0 && d === 1;
 }
 
 const FORWARDED: ReadonlySet<Route["kind"]> = new Set([
