@@ -46,12 +46,20 @@ export function readNodeFiles(options: NodeOptions, log: DiagnosticLog): NodeTex
       const names = NODE_FILES.map(({ name }) => name).join(", ");
       throw new Failure(`${nodeState}: the folder has none of the files ${names}`);
     }
+    warnOfConnections(join(nodeState, "conntrack"), log);
     for (const { name, part, backend: own } of found) {
       const text = readText(join(nodeState, name), log);
       texts[part].push(own === undefined ? text : { ...text, backend: own });
     }
   }
   return { ...texts, backend };
+}
+
+function warnOfConnections(file: string, log: DiagnosticLog): void {
+  if (!isFile(file)) return;
+  const message = "the connections that the node follows are not read: the replay begins with none";
+  const severity = "warning";
+  log.report({ severity, code: "UNSUPPORTED_FEATURE", message, place: { file } });
 }
 
 function isFile(path: string): boolean {

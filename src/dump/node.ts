@@ -66,7 +66,14 @@ const FAMILIES: readonly (readonly [family: Family, option: string])[] = [
 function parseSets(files: readonly NodeText[], onDiagnostic: OnDiagnostic): IpSet[] {
   const byName = new Map<string, IpSet>();
   for (const { file, text } of files) {
-    for (const set of parseIpsets(text, file, onDiagnostic)) {
+    const sets = parseIpsets(text, file, onDiagnostic);
+    const timed = sets.filter(({ entries }) => entries.some((entry) => entry.timeoutSeconds));
+    if (timed.length > 0) {
+      const names = timed.map(({ name }) => name).join(", ");
+      const message = `entries of ${names} time out: they are taken to have been listed when the first packet came`;
+      onDiagnostic({ severity: "warning", code: "BAD_SET", message, place: { file } });
+    }
+    for (const set of sets) {
       if (byName.has(set.name)) {
         const message = `set ${set.name} is in two files`;
         onDiagnostic({ severity: "error", code: "BAD_SET", message, place: { file } });

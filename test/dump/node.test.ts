@@ -231,6 +231,21 @@ describe("the tables of both backends", () => {
   });
 });
 
+describe("a node's sets", () => {
+  it("whose entries time out are said to count from the first packet", () => {
+    const create = "create s hash:ip family inet timeout 600\n";
+    const timed = load({ ...WHOLE, ipset: `${create}add s 10.0.0.1 timeout 30\n` });
+    expect(timed.said.filter((sentence) => sentence.includes("entries of s"))).toHaveLength(1);
+    const lasting = load({ ...WHOLE, ipset: `${create}add s 10.0.0.1 timeout 0\n` });
+    expect(lasting.said.filter((sentence) => sentence.includes("entries of s"))).toEqual([]);
+  });
+
+  it("are in one file only", () => {
+    const twice = load({ ...WHOLE, ipset: ["create s hash:ip\n", "create s hash:ip\n"] });
+    expect(twice.said[0]).toBe("error: set s is in two files");
+  });
+});
+
 describe("another dataplane", () => {
   const table = (chain: string): string => `${LEGACY}*filter\n:${chain} - [0:0]\nCOMMIT\n`;
 
