@@ -154,7 +154,7 @@ export function insertEntry(at: usize): void {
   const set = changetype<IpSet>(at);
   const entry = changetype<SetEntry>(heap.alloc(offsetof<SetEntry>()));
   memory.copy(changetype<usize>(entry), changetype<usize>(probe), offsetof<SetEntry>());
-  const bucket = bucketAt(set, hashOf(probe));
+  const bucket = bucketAt(set, hashOf(set, probe));
   entry.next = load<u32>(bucket);
   store<u32>(bucket, <u32>changetype<usize>(entry));
   set.count++;
@@ -189,17 +189,24 @@ export function findEntry(set: IpSet, now: u64): usize {
     probe.b1 = b1 & maskWord(bitsB, 32);
     probe.b2 = b2 & maskWord(bitsB, 64);
     probe.b3 = b3 & maskWord(bitsB, 96);
+    sameNetMet = false;
     const found = findExact(set, now);
     if (found != 0) return found;
+    // > With interfaces, the longest prefix that is there for any interface is the last one tried.
+    if (sameNetMet && (set.fields & SET_FIELD_IFACE) != 0) return 0;
   }
   return 0;
 }
 
+/** An entry of the prefix that was looked for was met, whatever its word. */
+let sameNetMet: bool = false;
+
 /** The entry that is just what `probe` holds, its lengths included; 0 without one. */
 export function findExact(set: IpSet, now: u64): usize {
-  let next = load<u32>(bucketAt(set, hashOf(probe)));
+  let next = load<u32>(bucketAt(set, hashOf(set, probe)));
   while (next != 0) {
     const entry = changetype<SetEntry>(next);
+    if (isSameNet(entry)) sameNetMet = true;
     if (isSame(entry) && (entry.deadline == 0 || entry.deadline > now)) return next;
     next = entry.next;
   }
@@ -225,6 +232,10 @@ export function dimensionsOf(fields: u32): u32 {
 }
 
 function isSame(entry: SetEntry): bool {
+  return entry.word == probe.word && isSameNet(entry);
+}
+
+function isSameNet(entry: SetEntry): bool {
   return (
     entry.a0 == probe.a0 &&
     entry.port == probe.port &&
@@ -232,7 +243,6 @@ function isSame(entry: SetEntry): bool {
     entry.bitsA == probe.bitsA &&
     entry.bitsB == probe.bitsB &&
     entry.b0 == probe.b0 &&
-    entry.word == probe.word &&
     entry.a1 == probe.a1 &&
     entry.a2 == probe.a2 &&
     entry.a3 == probe.a3 &&
@@ -242,13 +252,14 @@ function isSame(entry: SetEntry): bool {
   );
 }
 
-function hashOf(entry: SetEntry): u32 {
+// Entries of one prefix for several interfaces are in one bucket.
+function hashOf(set: IpSet, entry: SetEntry): u32 {
   let hash = mix(
     entry.a0,
     (<u32>entry.bitsA) | ((<u32>entry.protocol) << 8) | ((<u32>entry.port) << 16),
   );
   hash = mix(hash, entry.b0 ^ ((<u32>entry.bitsB) << 24));
-  hash = mix(hash, <u32>entry.word);
+  if ((set.fields & SET_FIELD_IFACE) == 0) hash = mix(hash, <u32>entry.word);
   if ((entry.a1 | entry.a2 | entry.a3 | entry.b3) != 0) {
     hash = mix(hash, entry.a1);
     hash = mix(hash, entry.a2);

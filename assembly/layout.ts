@@ -765,6 +765,8 @@ export const SET_ONLY_TCP_UDP = 1 << 2;
 export const SET_NO_ZERO = 1 << 3;
 /** Entries count packets and bytes. */
 export const SET_COUNTERS = 1 << 4;
+/** Of prefixes, whose entries may be `nomatch`. */
+export const SET_NETS = 1 << 5;
 // Flags of an entry.
 export const SET_ENTRY_NOMATCH = 1 << 0;
 /** `--return-nomatch`: the last byte of MATCH_SET's flags. */

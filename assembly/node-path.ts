@@ -18,11 +18,13 @@ import {
   HOOK_POSTROUTING,
   HOOK_PREROUTING,
   KNOWN_TTL,
+  LINK_ETHERNET,
   REASON_BLACKHOLE,
   REASON_MARTIAN,
   REASON_MULTICAST,
   REASON_MULTIPATH,
   REASON_NO_ROUTE,
+  REASON_OTHER_HOST,
   REASON_NO_ROUTES,
   REASON_NO_SOCKET,
   REASON_NOT_MODELLED,
@@ -115,6 +117,8 @@ function forward(): bool {
     walk.ttl--;
   }
   if (walk.family == 6 && isConfined6()) return end(VERDICT_DROP, REASON_MARTIAN);
+  // > Only what was sent to this host alone is forwarded, wherever a translation has it go.
+  if (isToGroup(walk.packet)) return end(VERDICT_DROP, REASON_OTHER_HOST);
   if (routeIsMultipath(attempt.dstRoute)) return end(VERDICT_UNKNOWN, REASON_MULTIPATH);
   walk.outInterface = routeInterface(attempt.dstRoute);
   walk.outUnknown = routeKind(attempt.dstRoute) == ROUTE_MISSING;
@@ -216,6 +220,11 @@ function isConfined6(): bool {
   if (routeInterface(attempt.dstRoute) == inInterfaceFor(RULE_NONE)) return false;
   const unspecified = (walk.src0 | walk.src1 | walk.src2 | walk.src3) == 0;
   return unspecified || walk.src0 >> 22 == 0x3fa;
+}
+
+// The first bit on the wire tells one host from several.
+function isToGroup(packet: Packet): bool {
+  return packet.linkType == LINK_ETHERNET && (packet.dstMac & 1) != 0;
 }
 
 function isMulticast(): bool {

@@ -51,8 +51,8 @@ export function matchConntrack(match: usize, rule: i32): bool {
   if ((wanted & CONNTRACK_PORTS) != 0 && !portsHold(match)) return false;
   if ((wanted & CONNTRACK_STATUS) != 0) {
     const bits: u32 = load<u8>(match, PAYLOAD + 4);
-    const status = statusBits();
-    const found = bits == 0 ? status == 0 : (status & bits) != 0;
+    // NONE is no bit at all: it never holds.
+    const found = (statusBits() & bits) != 0;
     if (found == ((inverted & CONNTRACK_STATUS) != 0)) return false;
   }
   if ((wanted & CONNTRACK_EXPIRE) == 0) return true;

@@ -35,6 +35,7 @@ import {
   SET_FIELD_MARK,
   SET_FIELD_PORT,
   SET_LIST,
+  SET_NETS,
   SET_NO_ZERO,
   SET_ONLY_TCP_UDP,
   SIDE_SRC,
@@ -80,7 +81,9 @@ function testSet(number: u32, flags: usize, match: usize, rule: i32, sub: bool):
   const outcome = fillProbe(set, flags, match, rule);
   if (outcome != YES) return outcome == TAKEN ? YES : NO;
   const found = findEntry(set, sinceStart());
-  const returnsNomatch = (load<u8>(flags, 7) & MATCH_SET_RETURN_NOMATCH) != 0;
+  // > Sets that know no `nomatch` do not heed the option.
+  const returnsNomatch =
+    (set.flags & SET_NETS) != 0 && (load<u8>(flags, 7) & MATCH_SET_RETURN_NOMATCH) != 0;
   if (found == 0) return missing(set, number, flags, rule);
   if (changetype<SetEntry>(found).doubted != 0) {
     return ask(<u64>found, REASON_STATE, rule) ? YES : NO;

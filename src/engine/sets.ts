@@ -64,6 +64,7 @@ function flagsOf({ type, counters }: EntrySet): number {
     (type === "list:set" ? layout.SET_LIST : 0) |
     (type.startsWith("bitmap:") ? layout.SET_BITMAP : 0) |
     (type === "bitmap:port" ? layout.SET_ONLY_TCP_UDP : 0) |
+    (type.includes("net") ? layout.SET_NETS : 0) |
     (type === "hash:ip" ? layout.SET_NO_ZERO : 0)
   );
 }

@@ -48,7 +48,7 @@ export interface ConntrackMatch {
   /** Negates the states, which most rules ask for and nothing else. */
   readonly invert: boolean;
   readonly protocol?: { readonly number: number; readonly invert: boolean };
-  /** Any of them; none: the connection has none of these. */
+  /** Any of them; none (`NONE`): never holds, and always when inverted. */
   readonly status?: { readonly names: readonly CtStatus[]; readonly invert: boolean };
   readonly direction?: { readonly name: "ORIGINAL" | "REPLY"; readonly invert: boolean };
   /** Seconds left. */
