@@ -565,6 +565,31 @@ export const RECENT_REAP = 1 << 5;
 /** Of the destination, not the source. */
 export const RECENT_DEST = 1 << 6;
 
+// `-m hashlimit`: what tells entries apart, and how they count.
+export const HASHLIMIT_SRC = 1 << 0;
+export const HASHLIMIT_DST = 1 << 1;
+export const HASHLIMIT_SPORT = 1 << 2;
+export const HASHLIMIT_DPORT = 1 << 3;
+export const HASHLIMIT_BYTES = 1 << 4;
+export const HASHLIMIT_RATE = 1 << 5;
+// Its payload; the terms of the bucket lie behind.
+export const HASHLIMIT_TABLE = 0;
+export const HASHLIMIT_FLAGS = 4;
+export const HASHLIMIT_SRC_BITS = 6;
+export const HASHLIMIT_DST_BITS = 7;
+/** Milliseconds. */
+export const HASHLIMIT_EXPIRE = 8;
+export const HASHLIMIT_COLLECT = 12;
+/** Most entries. */
+export const HASHLIMIT_MAX = 16;
+/** By bytes: how often an empty bucket is filled up. */
+export const HASHLIMIT_REFILLS = 20;
+/** By rate: milliseconds, then what a second has room for u64 and what an interval has u64. */
+export const HASHLIMIT_INTERVAL = 24;
+export const HASHLIMIT_RATE_SECOND = 28;
+export const HASHLIMIT_RATE_ROOM = 36;
+export const HASHLIMIT_TERMS = 44;
+
 // A table that matches of one name share: address u32 (0 until it is made), size wanted u32, conflicts u8
 // (a bit for each of its terms), three zeros.
 export const SHARED_STATE_WANTED = 4;

@@ -18,6 +18,7 @@ import {
   MATCH_KIND,
   MATCH_LENGTH,
   MATCH_LIMIT,
+  MATCH_HASHLIMIT,
   MATCH_RECENT,
   MATCH_TIME,
   MATCH_BPF,
@@ -51,6 +52,7 @@ import { matchString } from "./match/string";
 import { matchBpf } from "./match/bpf";
 import { matchTime } from "./match/time";
 import { matchRecent } from "./match/recent";
+import { matchHashlimit } from "./match/hashlimit";
 import { matchLimit } from "./match/limit";
 import { matchMac, matchPkttype } from "./match/link";
 import { matchMark } from "./match/mark";
@@ -129,6 +131,8 @@ export function matches(match: usize, rule: i32): bool {
       return matchTime(match, rule);
     case MATCH_RECENT:
       return matchRecent(match, rule, invert);
+    case MATCH_HASHLIMIT:
+      return matchHashlimit(match, rule, invert);
     case MATCH_COMMENT:
       return true;
     case MATCH_OPAQUE:

@@ -53,17 +53,26 @@ export const TICK_SLACK: u64 = 11000000;
 // No bucket holds as much.
 const FULL: i64 = i64.MAX_VALUE >> 2;
 
-/** Keeps a bucket's state before it is changed, and lets time fill it. */
-export function refillBucket(bucket: Bucket, terms: Terms, slack: u64): void {
-  const at = changetype<usize>(bucket);
-  touch(at, STATE_SIZE, at + offsetof<Bucket>("doubt"));
+/** How long nobody looked at the bucket, nanoseconds. To be asked once, in front of `refillBucket`. */
+export function bucketIdle(bucket: Bucket): u64 {
   const time = now();
   if (bucket.usedBy != walk.packet.number) {
     bucket.usedBy = walk.packet.number;
     bucket.usedBefore = bucket.usedAt;
     bucket.usedAt = time;
   }
-  const idle = bucket.filledAt == time ? 0 : filling(terms, time - bucket.usedBefore);
+  return bucket.filledAt == time ? 0 : time - bucket.usedBefore;
+}
+
+/** Keeps a bucket's state before it is changed. `doubt` is as for `touch`. */
+export function touchBucket(bucket: Bucket, doubt: usize): void {
+  touch(changetype<usize>(bucket), STATE_SIZE, doubt);
+}
+
+/** Lets time fill the bucket. Precondition: its state is kept. */
+export function refillBucket(bucket: Bucket, terms: Terms, idleFor: u64, slack: u64): void {
+  const time = now();
+  const idle = filling(terms, idleFor);
   const gained = filling(terms, time - bucket.filledAt);
   const brim = terms.room + allowance(bucket, terms, slack);
   bucket.filledAt = time;
@@ -110,8 +119,8 @@ export function takeFromBucket(
   return ask(0, timed ? drawReason(REASON_STATE) : REASON_NO_TIME, rule);
 }
 
-// How much more or less the kernel's bucket may hold.
-function allowance(bucket: Bucket, terms: Terms, slack: u64): i64 {
+/** How much more or less the kernel's bucket may hold. */
+export function allowance(bucket: Bucket, terms: Terms, slack: u64): i64 {
   return <i64>slack * terms.units + terms.roomSpread + <i64>bucket.taken * terms.costSpread;
 }
 

@@ -2,7 +2,16 @@
 // bucket of nanoseconds. Source: Linux, xt_limit.c and nft_limit.c; kernel lab.
 import { MATCH_HEADER_SIZE } from "../layout";
 import { walk } from "../walk";
-import { Bucket, CLOCK_SLACK, refillBucket, takeFromBucket, Terms, TICK_SLACK } from "./bucket";
+import {
+  Bucket,
+  bucketIdle,
+  CLOCK_SLACK,
+  refillBucket,
+  takeFromBucket,
+  Terms,
+  TICK_SLACK,
+  touchBucket,
+} from "./bucket";
 
 const LEGACY: usize = MATCH_HEADER_SIZE;
 const NFT: usize = LEGACY + offsetof<Terms>();
@@ -13,6 +22,7 @@ export function matchLimit(match: usize, rule: i32): bool {
   const bucket = changetype<Bucket>(match + BUCKET);
   const terms = changetype<Terms>(match + (walk.nft ? NFT : LEGACY));
   const slack = walk.nft ? CLOCK_SLACK : TICK_SLACK;
-  refillBucket(bucket, terms, slack);
+  touchBucket(bucket, match + BUCKET + offsetof<Bucket>("doubt"));
+  refillBucket(bucket, terms, bucketIdle(bucket), slack);
   return takeFromBucket(bucket, terms, terms.cost, slack, rule);
 }

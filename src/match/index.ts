@@ -20,6 +20,8 @@ import { timeMatch } from "./time.ts";
 import type { TimeMatch } from "./time.ts";
 import { recentMatch } from "./recent.ts";
 import type { RecentMatch } from "./recent.ts";
+import { hashlimitMatch } from "./hashlimit.ts";
+import type { HashlimitMatch } from "./hashlimit.ts";
 import { iprangeMatch } from "./iprange.ts";
 import type { IprangeMatch } from "./iprange.ts";
 import { lengthMatch } from "./length.ts";
@@ -97,7 +99,8 @@ export type Match =
   | StringMatch
   | BpfMatch
   | TimeMatch
-  | RecentMatch;
+  | RecentMatch
+  | HashlimitMatch;
 
 /** The one registry. Leaving a kind of `Match` out is a compile error. */
 export const MATCHES: {
@@ -128,6 +131,7 @@ export const MATCHES: {
   tos: tosMatch,
   ttl: ttlMatch,
   nth: nthMatch,
+  hashlimit: hashlimitMatch,
   recent: recentMatch,
   time: timeMatch,
   bpf: bpfMatch,

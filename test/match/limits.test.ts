@@ -11,10 +11,11 @@ async function dropped(
   match: string,
   milliseconds: readonly number[],
   backend: Backend = "legacy",
+  from: (index: number) => number = () => 7,
 ): Promise<string> {
   const frames = milliseconds.map((at, index) => ({
     bytes: buildFrame({
-      source: "192.0.2.7",
+      source: `192.0.2.${from(index)}`,
       destination: "192.0.2.1",
       protocol: UDP,
       destinationPort: 53,
@@ -54,6 +55,47 @@ describe.each(["legacy", "nft"] as const)("limit of iptables-%s", (backend) => {
     const match = "-m limit --limit 1/hour --limit-burst 2 -m udp --dport 1";
     const text = await dropped(`-p udp ${match}`, every(1, 4), backend);
     expect(text).toBe("0000");
+  });
+});
+
+describe("hashlimit", () => {
+  const turns = (index: number): number => 10 + (index % 2);
+
+  // Packets of 100 bytes, by turns of two sources.
+  it.each([
+    ["--hashlimit-upto 1/sec --hashlimit-burst 2 --hashlimit-mode srcip", every(1, 8), "11110000"],
+    ["--hashlimit-above 1/sec --hashlimit-burst 2 --hashlimit-mode srcip", every(1, 8), "00001111"],
+    ["--hashlimit-upto 1/sec --hashlimit-burst 2", every(1, 6), "110000"],
+    ["--hashlimit-upto 1/sec --hashlimit-burst 2 --hashlimit-mode dstip", every(1, 6), "110000"],
+    [
+      "--hashlimit-upto 1/sec --hashlimit-burst 2 --hashlimit-mode srcip --hashlimit-srcmask 24",
+      every(1, 6),
+      "110000",
+    ],
+    ["--hashlimit-upto 1/sec --hashlimit-burst 1 --hashlimit-mode dstport", [0, 500, 1100], "101"],
+    // Expired after a second, collected within another: the bucket is full again, or has one or two.
+    ["--hashlimit-upto 1/sec --hashlimit-burst 3", [0, 1, 2, 3, 4000, 4001, 4002], "1110111"],
+    ["--hashlimit-upto 1/sec --hashlimit-burst 3", [0, 1, 2, 3, 1500, 1501], "1110??"],
+    // Sixteen bytes more than there are; a second's worth of bytes is there at first.
+    ["--hashlimit-upto 224b/s", every(1, 4), "1100"],
+    ["--hashlimit-upto 224b/s --hashlimit-burst 448b", every(1, 8), "11111100"],
+    ["--hashlimit-upto 2/sec --hashlimit-burst 1 --hashlimit-rate-match", every(1, 5), "11100"],
+    // Five in a second were too many: the next second has none.
+    [
+      "--hashlimit-upto 2/sec --hashlimit-burst 1 --hashlimit-rate-match --hashlimit-htable-expire 9000",
+      [...every(1, 5), 1100, 1200, 2300, 2301],
+      "111000011",
+    ],
+  ])("%s at %j", async (options, times, expected) => {
+    const match = `-m hashlimit ${options} --hashlimit-name test`;
+    expect(await dropped(match, times, "nft", turns)).toBe(expected);
+  });
+
+  it("drops what a full table has no entry for", async () => {
+    const match =
+      "-m hashlimit --hashlimit-above 1/hour --hashlimit-mode srcip --hashlimit-name test --hashlimit-htable-size 2 --hashlimit-htable-max 2";
+    const three = (index: number): number => 10 + (index % 3);
+    expect(await dropped(match, every(1, 6), "nft", three)).toBe("001001");
   });
 });
 
