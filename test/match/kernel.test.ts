@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { startLab, type LabPacket } from "../../src/lab/lab.ts";
 import type { Backend } from "../../src/match/extension.ts";
-import { buildFrame, UDP } from "../frames.ts";
+import { buildFrame, UDP, type TimedFrame } from "../frames.ts";
 import { haveLab } from "../kernel-lab/have-lab.ts";
 import { numberOf } from "../kernel-lab/packets.ts";
 import { judgeNode, NODE_MAC } from "./judge-node.ts";
@@ -75,7 +75,7 @@ describe.runIf(haveLab())("stateful matches in the kernel", () => {
         ipsets: "",
         sysctls: {},
       });
-      const frames = [];
+      const frames: TimedFrame[] = [];
       const delivered = new Set<number>();
       try {
         for (const pause of [0, 300, 900, 2600]) {
