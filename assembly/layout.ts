@@ -565,6 +565,14 @@ export const RECENT_REAP = 1 << 5;
 /** Of the destination, not the source. */
 export const RECENT_DEST = 1 << 6;
 
+// What `-m connbytes` counts, and of which direction.
+export const CONNBYTES_PACKETS = 0;
+export const CONNBYTES_BYTES = 1;
+export const CONNBYTES_AVERAGE = 2;
+export const CONNBYTES_ORIGINAL = 0;
+export const CONNBYTES_REPLY = 1;
+export const CONNBYTES_BOTH = 2;
+
 // `-m hashlimit`: what tells entries apart, and how they count.
 export const HASHLIMIT_SRC = 1 << 0;
 export const HASHLIMIT_DST = 1 << 1;

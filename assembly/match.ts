@@ -18,6 +18,8 @@ import {
   MATCH_KIND,
   MATCH_LENGTH,
   MATCH_LIMIT,
+  MATCH_CONNBYTES,
+  MATCH_CONNLIMIT,
   MATCH_HASHLIMIT,
   MATCH_RECENT,
   MATCH_TIME,
@@ -53,6 +55,8 @@ import { matchBpf } from "./match/bpf";
 import { matchTime } from "./match/time";
 import { matchRecent } from "./match/recent";
 import { matchHashlimit } from "./match/hashlimit";
+import { matchConnlimit } from "./match/connlimit";
+import { matchConnbytes } from "./match/connbytes";
 import { matchLimit } from "./match/limit";
 import { matchMac, matchPkttype } from "./match/link";
 import { matchMark } from "./match/mark";
@@ -133,6 +137,10 @@ export function matches(match: usize, rule: i32): bool {
       return matchRecent(match, rule, invert);
     case MATCH_HASHLIMIT:
       return matchHashlimit(match, rule, invert);
+    case MATCH_CONNLIMIT:
+      return matchConnlimit(match, rule) != invert;
+    case MATCH_CONNBYTES:
+      return matchConnbytes(match, rule, invert);
     case MATCH_COMMENT:
       return true;
     case MATCH_OPAQUE:

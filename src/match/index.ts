@@ -22,6 +22,10 @@ import { recentMatch } from "./recent.ts";
 import type { RecentMatch } from "./recent.ts";
 import { hashlimitMatch } from "./hashlimit.ts";
 import type { HashlimitMatch } from "./hashlimit.ts";
+import { connlimitMatch } from "./connlimit.ts";
+import type { ConnlimitMatch } from "./connlimit.ts";
+import { connbytesMatch } from "./connbytes.ts";
+import type { ConnbytesMatch } from "./connbytes.ts";
 import { iprangeMatch } from "./iprange.ts";
 import type { IprangeMatch } from "./iprange.ts";
 import { lengthMatch } from "./length.ts";
@@ -100,7 +104,9 @@ export type Match =
   | BpfMatch
   | TimeMatch
   | RecentMatch
-  | HashlimitMatch;
+  | HashlimitMatch
+  | ConnlimitMatch
+  | ConnbytesMatch;
 
 /** The one registry. Leaving a kind of `Match` out is a compile error. */
 export const MATCHES: {
@@ -131,6 +137,8 @@ export const MATCHES: {
   tos: tosMatch,
   ttl: ttlMatch,
   nth: nthMatch,
+  connbytes: connbytesMatch,
+  connlimit: connlimitMatch,
   hashlimit: hashlimitMatch,
   recent: recentMatch,
   time: timeMatch,

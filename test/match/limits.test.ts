@@ -116,6 +116,30 @@ describe("quota", () => {
   });
 });
 
+describe("connections", () => {
+  // Each packet is of its source's one connection; 100 bytes.
+  const four = (index: number): number => 10 + (index % 4);
+
+  it.each([
+    ["--connlimit-above 2 --connlimit-mask 24", every(1, 4), "00??"],
+    ["--connlimit-upto 2 --connlimit-mask 24", every(1, 2), "11"],
+    ["--connlimit-above 1", every(1, 4), "0000"],
+    ["--connlimit-above 0", every(1, 4), "1111"],
+  ])("connlimit %s", async (options, times, expected) => {
+    expect(await dropped(`-m connlimit ${options}`, times, "legacy", four)).toBe(expected);
+  });
+
+  it.each([
+    ["--connbytes 1 --connbytes-mode packets --connbytes-dir original", "1"],
+    ["--connbytes 2 --connbytes-mode packets --connbytes-dir both", "0"],
+    ["--connbytes 100:100 --connbytes-mode bytes --connbytes-dir both", "1"],
+    ["! --connbytes 0:99 --connbytes-mode avgpkt --connbytes-dir original", "1"],
+    ["--connbytes 0:0 --connbytes-mode bytes --connbytes-dir reply", "1"],
+  ])("connbytes %s", async (options, expected) => {
+    expect(await dropped(`-m connbytes ${options}`, [0])).toBe(expected);
+  });
+});
+
 describe("statistic", () => {
   it.each([
     ["--every 3 --packet 0", "1001001"],

@@ -1,0 +1,60 @@
+// `-m connlimit`: the connections that a rule has seen of an address. The kernel forgets those that ended
+// some time later, a few at a time, so how many it still counts is told only while all of them together
+// are not too many. Source: Linux, xt_connlimit.c and nf_conncount.c; kernel lab.
+import { ask } from "../fork";
+import {
+  MALFORMED_NONE,
+  MATCH_HEADER_SIZE,
+  PACKET_LATER_FRAGMENT,
+  REASON_STATE,
+  SIDE_SRC,
+} from "../layout";
+import { mix } from "../set";
+import { ENTRY_NONE, tracking } from "../tracking";
+import { drawReason, walk } from "../walk";
+
+const LIMIT: usize = MATCH_HEADER_SIZE;
+const COUNTERS: usize = LIMIT + 4;
+const BITS: usize = COUNTERS + 4;
+const SIDE: usize = BITS + 1;
+
+// Addresses that fall together are counted together.
+const BINS: u32 = 1024;
+
+/** The address has more connections than the limit. */
+export function matchConnlimit(match: usize, rule: i32): bool {
+  const limit = load<u32>(match, LIMIT);
+  // > Only packets of connections that are not confirmed yet are counted.
+  const counted = tracking.entry == ENTRY_NONE;
+  const readable =
+    walk.packet.malformed == MALFORMED_NONE && (walk.flags & PACKET_LATER_FRAGMENT) == 0;
+  if (!counted || !readable) return ask(0, drawReason(REASON_STATE), rule);
+  if (limit == 0) return true;
+  const counter = counterAt(match);
+  const most = load<u32>(counter) + 1;
+  // Not taken back with a try: it is never too small.
+  store<u32>(counter, most);
+  return most > limit && ask(0, drawReason(REASON_STATE), rule);
+}
+
+function counterAt(match: usize): usize {
+  if (load<u32>(match, COUNTERS) == 0) {
+    const made = heap.alloc((<usize>BINS) << 2);
+    memory.fill(made, 0, (<usize>BINS) << 2);
+    store<u32>(match, <u32>made, COUNTERS);
+  }
+  const bits: u32 = load<u8>(match, BITS);
+  const source = load<u8>(match, SIDE) == SIDE_SRC;
+  let hash = masked(source ? walk.src0 : walk.dst0, bits, 0);
+  if (walk.family == 6) {
+    hash = mix(hash, masked(source ? walk.src1 : walk.dst1, bits, 32));
+    hash = mix(hash, masked(source ? walk.src2 : walk.dst2, bits, 64));
+    hash = mix(hash, masked(source ? walk.src3 : walk.dst3, bits, 96));
+  }
+  return <usize>load<u32>(match, COUNTERS) + ((<usize>(mix(hash, bits) % BINS)) << 2);
+}
+
+function masked(word: u32, bits: u32, before: u32): u32 {
+  if (bits <= before) return 0;
+  return bits >= before + 32 ? word : word & (~(<u32>0) << (before + 32 - bits));
+}
