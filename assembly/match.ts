@@ -138,7 +138,7 @@ export function matches(match: usize, rule: i32): bool {
     case MATCH_HASHLIMIT:
       return matchHashlimit(match, rule, invert);
     case MATCH_CONNLIMIT:
-      return matchConnlimit(match, rule) != invert;
+      return matchConnlimit(match, rule, invert);
     case MATCH_CONNBYTES:
       return matchConnbytes(match, rule, invert);
     case MATCH_COMMENT:

@@ -10,7 +10,7 @@ import {
   SIDE_SRC,
 } from "../layout";
 import { mix } from "../set";
-import { ENTRY_NONE, tracking } from "../tracking";
+import { tracking } from "../tracking";
 import { drawReason, walk } from "../walk";
 
 const LIMIT: usize = MATCH_HEADER_SIZE;
@@ -21,20 +21,23 @@ const SIDE: usize = BITS + 1;
 // Addresses that fall together are counted together.
 const BINS: u32 = 1024;
 
-/** The address has more connections than the limit. */
-export function matchConnlimit(match: usize, rule: i32): bool {
+/** The address has more connections than the limit, or, inverted, not more. */
+export function matchConnlimit(match: usize, rule: i32, invert: bool): bool {
   const limit = load<u32>(match, LIMIT);
-  // > Only packets of connections that are not confirmed yet are counted.
-  const counted = tracking.entry == ENTRY_NONE;
   const readable =
     walk.packet.malformed == MALFORMED_NONE && (walk.flags & PACKET_LATER_FRAGMENT) == 0;
-  if (!counted || !readable) return ask(0, drawReason(REASON_STATE), rule);
-  if (limit == 0) return true;
+  if (!tracking.fresh || !readable) {
+    // > Only a connection's first packet is counted; others of an address without any are dropped.
+    if (ask(0, drawReason(REASON_STATE), rule)) return ask(0, drawReason(REASON_STATE), rule);
+    walk.hotdrop = true;
+    return false;
+  }
+  if (limit == 0) return !invert;
   const counter = counterAt(match);
   const most = load<u32>(counter) + 1;
   // Not taken back with a try: it is never too small.
   store<u32>(counter, most);
-  return most > limit && ask(0, drawReason(REASON_STATE), rule);
+  return (most > limit && ask(0, drawReason(REASON_STATE), rule)) != invert;
 }
 
 function counterAt(match: usize): usize {
