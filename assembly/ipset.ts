@@ -11,6 +11,7 @@ import {
   IPSET_MASK,
   IPSET_MEMBER_COUNT,
   IPSET_MEMBERS,
+  SET_BITMAP,
   SET_ENTRY_A,
   SET_ENTRY_B,
   SET_ENTRY_BITS_A,
@@ -252,14 +253,16 @@ function isSameNet(entry: SetEntry): bool {
   );
 }
 
-// Entries of one prefix for several interfaces are in one bucket.
+// Entries of one prefix for several interfaces are in one bucket, and a bitmap's entry stays where it is
+// when it gets its Ethernet address.
 function hashOf(set: IpSet, entry: SetEntry): u32 {
   let hash = mix(
     entry.a0,
     (<u32>entry.bitsA) | ((<u32>entry.protocol) << 8) | ((<u32>entry.port) << 16),
   );
   hash = mix(hash, entry.b0 ^ ((<u32>entry.bitsB) << 24));
-  if ((set.fields & SET_FIELD_IFACE) == 0) hash = mix(hash, <u32>entry.word);
+  const changing = (set.fields & SET_FIELD_MAC) != 0 && (set.flags & SET_BITMAP) != 0;
+  if ((set.fields & SET_FIELD_IFACE) == 0 && !changing) hash = mix(hash, <u32>entry.word);
   if ((entry.a1 | entry.a2 | entry.a3 | entry.b3) != 0) {
     hash = mix(hash, entry.a1);
     hash = mix(hash, entry.a2);

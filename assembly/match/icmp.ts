@@ -1,5 +1,5 @@
 // `-m icmp` and `-m icmp6`. Source: Linux, ip_tables.c, icmp_match(): a later fragment never matches,
-// negated or not; a header shorter than four bytes drops the packet.
+// negated or not; a header shorter than eight bytes drops the packet.
 import { ask } from "../fork";
 import {
   ICMP_TYPE_ANY,
@@ -11,7 +11,7 @@ import {
 import { walk } from "../walk";
 
 const PAYLOAD: usize = MATCH_HEADER_SIZE;
-const HEADER: u32 = 4;
+const HEADER: u32 = 8;
 
 /** Type and code are those of the rule. */
 export function matchIcmp(match: usize, rule: i32, invert: bool): bool {

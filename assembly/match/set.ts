@@ -80,7 +80,8 @@ function testSet(number: u32, flags: usize, match: usize, rule: i32, sub: bool):
   if ((set.flags & SET_LIST) != 0) return testList(set, flags, match, rule);
   const outcome = fillProbe(set, flags, match, rule);
   if (outcome != YES) return outcome == TAKEN ? YES : NO;
-  const found = findEntry(set, sinceStart());
+  let found = findEntry(set, sinceStart());
+  if (found == 0) found = completeMac(set);
   // > Sets that know no `nomatch` do not heed the option.
   const returnsNomatch =
     (set.flags & SET_NETS) != 0 && (load<u8>(flags, 7) & MATCH_SET_RETURN_NOMATCH) != 0;
@@ -93,6 +94,19 @@ function testSet(number: u32, flags: usize, match: usize, rule: i32, sub: bool):
     countsHold(changetype<SetEntry>(found), flags, rule, sub)
     ? YES
     : NO;
+}
+
+// > bitmap:ip,mac: an entry without an Ethernet address takes that of the first packet that asks for it.
+function completeMac(set: IpSet): usize {
+  if ((set.fields & SET_FIELD_MAC) == 0 || (set.flags & SET_BITMAP) == 0) return 0;
+  const mac = probe.word;
+  probe.word = 0;
+  const found = findEntry(set, sinceStart());
+  probe.word = mac;
+  if (found == 0) return 0;
+  touch(found + offsetof<SetEntry>("word"), 8, found + offsetof<SetEntry>("doubted"));
+  changetype<SetEntry>(found).word = mac;
+  return found;
 }
 
 // > The packet is counted first, then the counters are compared.
