@@ -2,7 +2,15 @@
 // the way (the TTL by forwarding, addresses and ports by NAT), the captured bytes are copied and the
 // fields and checksums written anew.
 import { ask } from "./fork";
-import { FRAME_MAX, KNOWN_IP_LENGTH, REASON_NO_PAYLOAD } from "./layout";
+import {
+  CT_DNAT,
+  CT_RELATED,
+  CT_SNAT,
+  FRAME_MAX,
+  KNOWN_IP_LENGTH,
+  REASON_NO_PAYLOAD,
+  REASON_NOT_MODELLED,
+} from "./layout";
 import { walk } from "./walk";
 
 const copy: usize = memory.data(FRAME_MAX);
@@ -23,12 +31,19 @@ export function capturedLength(): u32 {
 
 /** Whether a match holds that needs bytes which were not captured. */
 export function askForBytes(match: usize, rule: i32): bool {
-  return ask(<u64>match, REASON_NO_PAYLOAD, rule);
+  return ask(<u64>match, isKnown() ? REASON_NO_PAYLOAD : REASON_NOT_MODELLED, rule);
 }
 
 /** The packet's length is known, and so are its bytes but for those beyond the capture's end. */
 export function hasBytes(): bool {
-  return walk.packet.network != 0 && (walk.known & KNOWN_IP_LENGTH) != 0;
+  return walk.packet.network != 0 && (walk.known & KNOWN_IP_LENGTH) != 0 && isKnown();
+}
+
+// No target rewrote them, and NAT no header that an ICMP error quotes.
+function isKnown(): bool {
+  if (walk.rewritten) return false;
+  if (walk.protocol != 1 && walk.protocol != 58) return true;
+  return (walk.ctState & CT_RELATED) == 0 || (walk.ctState & (CT_SNAT | CT_DNAT)) == 0;
 }
 
 /** Address of the IP header, with `capturedLength` bytes. Precondition: `hasBytes`. */
