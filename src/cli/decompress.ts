@@ -224,17 +224,15 @@ class Member {
     while (true) {
       const bytes: unknown = decompressor.read();
       if (bytes instanceof Uint8Array) return bytes;
-      if (this.fault !== undefined || this.#ended) return undefined;
-      if (this.#busy) {
+      if (this.fault !== undefined) return undefined;
+      if (this.#busy && !this.#ended) {
         await new Promise<void>((resolve) => (this.#wake = resolve));
         continue;
       }
       // All that was written is decompressed. What was not taken belongs to what follows the member.
       const left = this.#written - decompressor.bytesWritten;
-      if (left > 0) {
-        this.#input.giveBack(left);
-        return undefined;
-      }
+      if (left > 0) this.#input.giveBack(left);
+      if (left > 0 || this.#ended) return undefined;
       await this.#feed();
     }
   }

@@ -4,6 +4,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough, Readable } from "node:stream";
+import * as timers from "node:timers/promises";
 import * as zlib from "node:zlib";
 import { afterAll, describe, expect, it } from "vitest";
 import { hasZstd } from "../../src/cli/decompress.ts";
@@ -30,7 +31,11 @@ interface Outcome {
   readonly said: readonly string[];
 }
 
-async function readAll(path: string, options: Partial<SourceOptions> = {}): Promise<Outcome> {
+async function readAll(
+  path: string,
+  options: Partial<SourceOptions> = {},
+  between: () => Promise<void> = () => Promise.resolve(),
+): Promise<Outcome> {
   const diagnostics: Diagnostic[] = [];
   const onDiagnostic = (diagnostic: Diagnostic): void => {
     diagnostics.push(diagnostic);
@@ -39,8 +44,10 @@ async function readAll(path: string, options: Partial<SourceOptions> = {}): Prom
   const chunks: Buffer[] = [];
   const into = new Uint8Array(50_000);
   if (source !== undefined) {
-    for (let count = await source.read(into); count > 0; count = await source.read(into))
+    for (let count = await source.read(into); count > 0; count = await source.read(into)) {
       chunks.push(Buffer.from(into.subarray(0, count)));
+      await between();
+    }
     expect(source.failed).toBe(diagnostics.some(({ severity }) => severity === "error"));
     source.close();
   }
@@ -186,6 +193,14 @@ describe.each([
     const { bytes, said } = await readAll(
       file(Buffer.concat(parts.map((part) => compress(part)!))),
     );
+    expect(bytes.equals(CONTENT)).toBe(true);
+    expect(said).toEqual([]);
+  });
+
+  it("is the same to a reader that takes its time", async () => {
+    const parts = [CONTENT.subarray(0, 300_000), CONTENT.subarray(300_000)];
+    const several = Buffer.concat(parts.map((part) => compress(part)!));
+    const { bytes, said } = await readAll(file(several), {}, () => timers.setImmediate());
     expect(bytes.equals(CONTENT)).toBe(true);
     expect(said).toEqual([]);
   });
