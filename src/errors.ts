@@ -35,6 +35,7 @@ export type DiagnosticCode =
   | "UNRESOLVED_NAME"
   | "ODD_TIMESTAMP"
   | "ODD_LENGTH"
+  | "CAPTURE_ORDER"
   // manifests
   | "BAD_YAML"
   | "DUPLICATE_KEY"

@@ -5,10 +5,12 @@ export { formatAddress, formatPrefix, parseAddress, parsePrefix } from "./net/ad
 export type { Address, Family, Prefix } from "./net/address.ts";
 export { PacketBatch } from "./capture/batch.ts";
 export { detectFormat } from "./capture/index.ts";
+export { mergeCaptures } from "./capture/merge.ts";
+export type { MergeOptions, MergedStream } from "./capture/merge.ts";
 export { appendOpening } from "./capture/opening.ts";
 export type { Opening } from "./capture/opening.ts";
 export { CaptureStream, openCapture } from "./capture/stream.ts";
-export type { Block, ByteSource, StreamOptions } from "./capture/stream.ts";
+export type { Block, ByteSource, PacketStream, StreamOptions } from "./capture/stream.ts";
 export { buildSnapshot } from "./cluster/build.ts";
 export type { SnapshotOptions } from "./cluster/build.ts";
 export { parseManifests } from "./cluster/manifest.ts";

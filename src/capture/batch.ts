@@ -32,7 +32,8 @@ export class PacketBatch {
   /**
    * @param buffer  gives the memory as it is now; growing the memory replaces it
    * @param records address of the first record, `BATCH_PACKETS * PACKET_SIZE` bytes
-   * @param arena   address of `ARENA_SIZE` bytes for frames that a text capture spells out
+   * @param arena   address of `ARENA_SIZE` bytes for frames that a text capture spells out; they are
+   *   needed only where a text is read
    */
   constructor(buffer: () => ArrayBufferLike, records: number, arena: number) {
     this.#buffer = buffer;
@@ -93,6 +94,23 @@ export class PacketBatch {
     view.setUint16(at + layout.PACKET_LINK_TYPE, header.linkType, true);
     view.setUint16(at + layout.PACKET_CAPTURE_INTERFACE, header.captureInterface, true);
     return at;
+  }
+
+  /**
+   * Appends `count` records of another batch in this memory, from its record `first` on. They get
+   * numbers of this batch; their frames stay where they are. There must be room.
+   */
+  appendRecordsOf(other: PacketBatch, first: number, count: number): void {
+    const view = this.view;
+    const from = other.recordAt(first);
+    const to = this.recordAt(this.count);
+    new Uint8Array(view.buffer).copyWithin(to, from, from + count * layout.PACKET_SIZE);
+    for (let at = to; at < to + count * layout.PACKET_SIZE; at += layout.PACKET_SIZE) {
+      const number = (this.packetNumber += 1);
+      view.setUint32(at + layout.PACKET_NUMBER, number, true);
+      view.setUint32(at + layout.PACKET_NUMBER + 4, Math.floor(number / 0x100000000), true);
+    }
+    this.count += count;
   }
 
   /**

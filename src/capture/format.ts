@@ -35,12 +35,20 @@ export interface CaptureInterface {
   readonly linkType: number;
 }
 
+/**
+ * What the times of a capture count from: 1970 in UTC, dates without a time zone (taken as UTC),
+ * midnight of an unknown day, or the capture's own first packet.
+ */
+export type CaptureClock = "epoch" | "calendar" | "day" | "first-packet";
+
 /** A capture being read. Holds a few counters and, for pcapng, the sections' interfaces. */
 export interface CaptureReader {
   /** Grows as the capture is read; PACKET_CAPTURE_INTERFACE is an index into it. */
   readonly interfaces: readonly CaptureInterface[];
   /** Host names that nobody resolved; PACKET_SRC_NAME is an index into it, plus one. */
   readonly names: readonly string[];
+  /** That of the first packet with a time; undefined before it. */
+  readonly clock: CaptureClock | undefined;
   /** True after damage that reading cannot go past (a diagnostic was reported). */
   readonly damaged: boolean;
   /**

@@ -62,6 +62,7 @@ class PcapReader implements CaptureReader {
   // The file names no interface.
   readonly interfaces = [];
   readonly names = [];
+  readonly clock = "epoch";
   readonly #log: CaptureLog;
   #variant: Variant | undefined;
   #linkType = 0;

@@ -57,6 +57,7 @@ export const PCAPNG: CaptureFormat = {
 
 class PcapngReader implements CaptureReader {
   readonly names = [];
+  readonly clock = "epoch";
   readonly #log: CaptureLog;
   readonly #sections = new Sections();
   /** Bytes still to pass over, up to the trailing length of a block that is not interpreted. */

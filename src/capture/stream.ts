@@ -3,10 +3,10 @@
  * matcher's memory, scanned where they lie, and handed out a batch at a time. What is there is handed
  * out at once, so that a live capture is judged while it runs. Memory does not grow with the capture.
  */
-import type { OnDiagnostic } from "../errors.ts";
+import type { OnDiagnostic, Place } from "../errors.ts";
 import type { Address, Family } from "../net/address.ts";
 import type { PacketBatch } from "./batch.ts";
-import type { CaptureFormat, CaptureReader } from "./format.ts";
+import type { CaptureFormat, CaptureInterface, CaptureReader } from "./format.ts";
 import { DETECT_SIZE, detectFormat } from "./index.ts";
 
 /** Where the bytes of a capture come from. */
@@ -26,6 +26,23 @@ export interface Block {
   readonly address: number;
   /** In bytes; `BLOCK_SIZE` of the layout, or less in tests. */
   readonly size: number;
+}
+
+/** Packets in the order in which they are judged, a batch at a time. */
+export interface PacketStream {
+  /** Grows as packets come; PACKET_CAPTURE_INTERFACE is an index into it. */
+  readonly interfaces: readonly CaptureInterface[];
+  /** Host names that nobody resolved; PACKET_SRC_NAME is an index into it, plus one. */
+  readonly names: readonly string[];
+  /**
+   * Empties the batch and fills it with the packets that are there; false, with an empty batch, at the
+   * end. The frames of the batch before are overwritten.
+   */
+  fill(batch: PacketBatch): Promise<boolean>;
+  /** The format that the packet at this index of the batch came in. */
+  formatAt(index: number): CaptureFormat["name"];
+  /** Its file and its number there; undefined where one capture is all there is. */
+  placeAt(index: number): Place | undefined;
 }
 
 /** What a stream is made of. */
@@ -67,7 +84,8 @@ export async function openCapture(options: StreamOptions): Promise<CaptureStream
 }
 
 /** A capture being read, a batch at a time. Made by `openCapture`. */
-export class CaptureStream {
+export class CaptureStream implements PacketStream {
+  readonly file: string;
   readonly format: CaptureFormat;
   readonly reader: CaptureReader;
   readonly #input: BlockInput;
@@ -76,6 +94,7 @@ export class CaptureStream {
   constructor(options: StreamOptions, input: BlockInput, format: CaptureFormat) {
     this.#options = options;
     this.#input = input;
+    this.file = options.source.file;
     this.format = format;
     const { onDiagnostic, resolveName } = options;
     this.reader = format.open({
@@ -85,10 +104,22 @@ export class CaptureStream {
     });
   }
 
-  /**
-   * Empties the batch and fills it with the packets that are there; false, with an empty batch, at the
-   * end. The frames of the batch before are overwritten.
-   */
+  get interfaces(): readonly CaptureInterface[] {
+    return this.reader.interfaces;
+  }
+
+  get names(): readonly string[] {
+    return this.reader.names;
+  }
+
+  formatAt(): CaptureFormat["name"] {
+    return this.format.name;
+  }
+
+  placeAt(): undefined {
+    return undefined;
+  }
+
   async fill(batch: PacketBatch): Promise<boolean> {
     const input = this.#input;
     batch.clear();

@@ -3,6 +3,7 @@
  * zone); the default gives a time of day, which runs on over midnight; the deltas of `-ttt` and
  * `-ttttt` become times since the first packet, from midnight of an unknown day.
  */
+import type { CaptureClock } from "./format.ts";
 import type { PrintedTime } from "./tcpdump-head.ts";
 
 /** A timestamp as the packet record has it. */
@@ -17,6 +18,8 @@ const DAY_SECONDS = 86_400;
 
 /** The clock of one text. */
 export interface TextClock {
+  /** What the first time counts from; undefined before it. */
+  kind: CaptureClock | undefined;
   /** Days that passed since the first time of day. */
   days: number;
   /** Seconds of the last time of day. */
@@ -30,21 +33,25 @@ export interface TextClock {
 
 /** Makes a clock that has seen no time. */
 export function startClock(): TextClock {
-  return { days: 0, seconds: undefined, mode: undefined, base: 0, last: 0 };
+  return { kind: undefined, days: 0, seconds: undefined, mode: undefined, base: 0, last: 0 };
 }
 
 /** Turns the next printed time into a timestamp. */
 export function advanceClock(clock: TextClock, time: PrintedTime): Timestamp {
   const nanoseconds = BigInt(time.nanoseconds);
-  if (time.epoch)
+  if (time.epoch) {
+    clock.kind ??= "epoch";
     return { nanoseconds: BigInt(time.seconds) * SECOND + nanoseconds, timeOfDay: false };
+  }
   if (time.days !== undefined) {
+    clock.kind ??= "calendar";
     const seconds = BigInt(time.days) * BigInt(DAY_SECONDS) + BigInt(time.seconds);
     // A date before 1970 has no timestamp: it counts as 1970.
     const positive = seconds < 0n ? 0n : seconds;
     return { nanoseconds: positive * SECOND + nanoseconds, timeOfDay: false };
   }
   clock.mode ??= isDelta(time) ? "delta" : "day";
+  clock.kind ??= clock.mode === "day" ? "day" : "first-packet";
   return clock.mode === "delta" ? advanceDelta(clock, time) : advanceDay(clock, time);
 }
 

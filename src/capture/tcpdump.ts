@@ -5,7 +5,13 @@
  */
 import * as layout from "../../assembly/layout.ts";
 import type { PacketBatch } from "./batch.ts";
-import type { CaptureFormat, CaptureInterface, CaptureReader, ReaderOptions } from "./format.ts";
+import type {
+  CaptureClock,
+  CaptureFormat,
+  CaptureInterface,
+  CaptureReader,
+  ReaderOptions,
+} from "./format.ts";
 import { advanceClock, startClock } from "./tcpdump-clock.ts";
 import { parseHead, type Head } from "./tcpdump-head.ts";
 import { frameOf, makeDump } from "./tcpdump-hex.ts";
@@ -62,6 +68,10 @@ class TcpdumpReader implements CaptureReader {
   constructor(options: ReaderOptions) {
     this.#log = new TextLog(options);
     this.#names = new NameTable(options, this.#log);
+  }
+
+  get clock(): CaptureClock | undefined {
+    return this.#clock.kind;
   }
 
   get names(): readonly string[] {

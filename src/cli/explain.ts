@@ -3,6 +3,7 @@ import { appendOpening } from "../capture/opening.ts";
 import { assignInterface } from "../capture/record.ts";
 import type { Matcher } from "../engine/matcher.ts";
 import type { PacketVerdict } from "../engine/verdict.ts";
+import type { Place } from "../errors.ts";
 import type { CaptureNature } from "../report/reason.ts";
 import { explainPacket, explanationJson } from "../report/trace.ts";
 import { explanationText } from "../report/trace-text.ts";
@@ -40,10 +41,10 @@ export async function explain(
     options.read.length > 0 || options.packet !== undefined
       ? await traceCaptured(from, options, log)
       : traceOpening(from, to, options, log);
-  const { judge, matcher, packet, nature } = traced;
+  const { judge, matcher, packet, nature, place } = traced;
   const { snapshot, policies } = judge;
   const find = endpointFinder(snapshot);
-  const context = { snapshot, policies, find, nature };
+  const context = { snapshot, policies, find, nature, place };
   const explanation = explainPacket(packet, matcher.trace(), context);
   const inputs = inputFiles(options);
   for (const { format, file } of options.output ?? [{ format: "text", file: undefined }]) {
@@ -62,6 +63,8 @@ interface Traced {
   readonly matcher: Matcher;
   readonly packet: PacketVerdict;
   readonly nature: CaptureNature;
+  /** The packet's file and its number there, where several captures were merged. */
+  readonly place?: Place | undefined;
 }
 
 /** The opening packet of a connection that nobody captured. */
@@ -119,25 +122,30 @@ async function traceCaptured(
   const resolveName = makeResolver(options.hosts, judge.snapshot, log);
   const matcher = loadProgramMatcher(program, { ...options, midstream, tracePacket: wanted });
   const interruption = new Interruption();
-  let packet: PacketVerdict | undefined;
+  let found: Pick<Traced, "packet" | "nature" | "place"> | undefined;
   let last = 0;
-  const { nature, partial } = await replayTraffic({
+  const { partial } = await replayTraffic({
     capture: options,
     matcher,
     resolveName,
     log,
     interruption,
     packetsMax: wanted,
-    onBatch: async ({ names }) => {
+    onBatch: async ({ names, natureAt, placeAt }) => {
       const { count } = matcher.batch;
       last += count;
-      if (last === wanted) packet = matcher.packetVerdict(count - 1, names);
+      if (last === wanted) {
+        const index = count - 1;
+        const packet = matcher.packetVerdict(index, names);
+        found = { packet, nature: natureAt(index), place: placeAt(index) };
+      }
       return last < wanted;
     },
   });
   interruption.dispose();
-  if (packet !== undefined) return { judge, matcher, packet, nature };
+  if (found !== undefined) return { judge, matcher, ...found };
   if (partial === "interrupted") throw new Failure("interrupted", EXIT_INTERRUPTED);
-  const sentence = `--packet ${wanted}: the capture has ${last} packets`;
+  const what = options.read.length === 1 ? "the capture has" : "the captures have";
+  const sentence = `--packet ${wanted}: ${what} ${last} packets`;
   throw new Failure(sentence, EXIT_USAGE);
 }

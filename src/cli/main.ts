@@ -91,7 +91,8 @@ Expressions: host A, net A/BITS, port N, portrange N-M, each with src or dst; tc
 ip, ip6; and, or, not, parentheses. Every packet is judged, so that flows are followed; the expression
 chooses which are reported (rule counts stay those of all packets).
 
-Several captures are replayed in the order of their time; captures that overlap have to be merged first.
+Several captures are merged by time; packets of equal time come in the order in which their files are named.
+In ndjson "packet" counts the merged packets, "file" and "filePacket" say where each comes from.
 
 Examples:
   ${name} replay -r traffic.pcapng -f policies/ -f cluster.yaml
@@ -116,7 +117,12 @@ function addExplain(program: Command, name: string, finish: (exitCode: number) =
       "--port <port/protocol>",
       "8443/tcp, 53/udp, 9/sctp or icmp; may be left out where no policy names ports",
     )
-    .addOption(new Option("--packet <n>", "the n-th packet of the capture").argParser(positive))
+    .addOption(
+      new Option(
+        "--packet <n>",
+        "the n-th packet of the capture, or of all that are merged",
+      ).argParser(positive),
+    )
     .addOption(outputOption(["text", "json"], "text (default) or json"))
     .addHelpText(
       "after",

@@ -53,7 +53,7 @@ export function addClusterOptions(command: Command): Command {
     .addOption(
       new Option(
         "-f, --filename <path>",
-        "manifests: a file, a folder (recursive) or - for standard input; repeatable",
+        "manifests: a file, a folder (recursive) or - for standard input; repeatable: merged by time",
       )
         .argParser(collect)
         .default([], "none"),

@@ -99,7 +99,7 @@ class Reporting {
   readonly #matcher: Matcher;
   readonly #streams: readonly Sink[];
   readonly #expression: Expression | undefined;
-  /** Counts here when not every packet is reported, or names differ from capture to capture. */
+  /** Counts here when not every packet is reported. */
   readonly #collector: FlowCollector | undefined;
   #left: number;
 
@@ -114,13 +114,12 @@ class Reporting {
       .filter(({ format }) => format === "ndjson")
       .map(({ sink }) => sink);
     this.#expression = expression;
-    const own = expression !== undefined || options.read.length > 1;
-    this.#collector = own ? new FlowCollector() : undefined;
+    this.#collector = expression === undefined ? undefined : new FlowCollector();
     this.#left = options.c ?? Infinity;
   }
 
   /** Takes one batch; false when no more packets are wanted. */
-  async add({ names, nature }: JudgedBatch): Promise<boolean> {
+  async add({ names, natureAt, placeAt }: JudgedBatch): Promise<boolean> {
     const { batch } = this.#matcher;
     if (this.#collector === undefined && this.#streams.length === 0) return true;
     let lines = "";
@@ -129,7 +128,8 @@ class Reporting {
       if (this.#expression !== undefined && !expressionMatches(this.#expression, packet)) continue;
       this.#left -= 1;
       this.#collector?.add(packet, readOddities(batch, index));
-      if (this.#streams.length > 0) lines += `${stringifyJson(packetJson(packet, nature))}\n`;
+      if (this.#streams.length === 0) continue;
+      lines += `${stringifyJson(packetJson(packet, natureAt(index), placeAt(index)))}\n`;
     }
     for (const stream of this.#streams) await stream.write(lines);
     return this.#left > 0;

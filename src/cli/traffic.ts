@@ -1,22 +1,22 @@
 /**
- * Captures into the matcher, a batch at a time, in the order of their time. Several captures are read
- * one after another; those that overlap in time are refused, because their flows would be judged in the
- * wrong order.
+ * Captures into the matcher, a batch at a time, in the order of their time. One capture's bytes are read
+ * straight into the matcher's block; several have a block each and are merged.
  */
 import * as timers from "node:timers/promises";
-import { makeBatch } from "../capture/batch.ts";
-import { assignInterface, readTimestamp } from "../capture/record.ts";
+import { mergeCaptures } from "../capture/merge.ts";
+import { assignInterface } from "../capture/record.ts";
 import { openCapture } from "../capture/stream.ts";
-import type { CaptureStream } from "../capture/stream.ts";
+import type { Block, CaptureStream, PacketStream } from "../capture/stream.ts";
 import type { ResolveName } from "../cluster/names.ts";
 import type { Matcher } from "../engine/matcher.ts";
-import type { OnDiagnostic } from "../errors.ts";
+import type { OnDiagnostic, Place } from "../errors.ts";
 import type { CaptureNature } from "../report/reason.ts";
 import type { DiagnosticLog } from "./diagnostics.ts";
 import { Failure } from "./failure.ts";
 import type { Interruption } from "./interruption.ts";
 import type { CaptureOptions } from "./options.ts";
 import { openSource } from "./source.ts";
+import type { OpenSource } from "./source.ts";
 
 /** What captures are replayed with. */
 export interface TrafficOptions {
@@ -35,7 +35,10 @@ export interface TrafficOptions {
 export interface JudgedBatch {
   /** Host names that the capture gives instead of addresses. */
   readonly names: readonly string[];
-  readonly nature: CaptureNature;
+  /** What the packet at this index was captured as. */
+  readonly natureAt: (index: number) => CaptureNature;
+  /** Its file and its number there; undefined where one capture is all there is. */
+  readonly placeAt: (index: number) => Place | undefined;
 }
 
 /** How a replay ended. */
@@ -47,72 +50,113 @@ export interface TrafficEnd {
 
 /** Batches after which signals get their turn: reading files does not wait for anything. */
 const BATCHES_A_TURN = 16;
-/** Room for one capture's bytes while its times are looked at. */
-const SCAN_SIZE = 1 << 21;
+/** Memory for the blocks of all captures that are merged. */
+const MERGE_MEMORY = 1 << 28;
+/** Smallest block of one of them: holds the largest record that a capture may have. */
+const MERGE_BLOCK_MIN = 1 << 20;
+const CAPTURES_MAX = 512;
 
 /** Replays the captures; throws a Failure when none of them can be read. */
 export async function replayTraffic(options: TrafficOptions): Promise<TrafficEnd> {
-  const { capture, log, interruption, matcher } = options;
-  const run: Run = { ...options, left: options.packetsMax ?? Infinity, batches: 0, names: [] };
-  const errorsBefore = log.errors;
-  let nature: CaptureNature = "frames";
-  let opened = 0;
-  for (const file of await orderByTime(capture.read, interruption)) {
-    if (interruption.requested || run.left === 0) break;
-    const block = {
-      memory: () => matcher.memory(),
-      address: matcher.blockAddress,
-      size: SCAN_SIZE,
-    };
-    const report = captureReport(file, log);
-    const source = await interruption.race(openSource(file, { onDiagnostic: report }));
-    if (source === undefined) continue;
-    const { resolveName } = options;
-    const opening = openCapture({ source, block, onDiagnostic: report, resolveName });
-    const stream = await interruption.race(opening);
-    if (stream !== undefined) {
-      opened += 1;
-      if (stream.format.name === "tcpdump") nature = "text";
-      await replayStream(stream, run);
-    }
-    source.close();
+  const { capture, log, interruption } = options;
+  const { read: files } = capture;
+  if (files.length > CAPTURES_MAX) {
+    throw new Failure(
+      `${files.length} captures are more than the ${CAPTURES_MAX} that are merged: join some of them first (mergecap -w joined.pcapng FILE...)`,
+    );
   }
+  const errorsBefore = log.errors;
+  const sources: OpenSource[] = [];
+  const streams: CaptureStream[] = [];
+  let names: readonly string[] = [];
+  try {
+    for (const file of files) {
+      const opened = await openStream(file, sources, options);
+      if (opened !== undefined) streams.push(opened);
+    }
+    if (streams.length === 0 && log.errors > errorsBefore) throw new Failure("");
+    const stream = files.length === 1 ? streams[0] : await mergeStreams(streams, options);
+    if (stream !== undefined) {
+      await replayStream(stream, options);
+      names = stream.names;
+    }
+  } finally {
+    for (const source of sources) source.close();
+  }
+  const text = streams.some(({ format }) => format.name === "tcpdump");
   const damaged = log.errors > errorsBefore;
-  if (opened === 0 && damaged) throw new Failure("");
-  const partial = interruption.requested ? "interrupted" : damaged ? "damaged" : undefined;
-  return { nature, names: run.names, partial };
+  return {
+    nature: text ? "text" : "frames",
+    names,
+    partial: interruption.requested ? "interrupted" : damaged ? "damaged" : undefined,
+  };
 }
 
-interface Run extends TrafficOptions {
-  left: number;
-  batches: number;
-  names: readonly string[];
+/** Opens one capture; undefined when it cannot be read, which was reported, or when interrupted. */
+async function openStream(
+  file: string,
+  sources: OpenSource[],
+  { capture, log, interruption, matcher, resolveName }: TrafficOptions,
+): Promise<CaptureStream | undefined> {
+  const onDiagnostic = captureReport(file, log);
+  const source = await interruption.race(openSource(file, { onDiagnostic }));
+  if (source === undefined) return undefined;
+  sources.push(source);
+  const block = takeBlock(matcher, capture.read.length);
+  return await interruption.race(openCapture({ source, block, onDiagnostic, resolveName }));
 }
 
-async function replayStream(stream: CaptureStream, run: Run): Promise<void> {
-  const { matcher, interruption, capture } = run;
+function takeBlock(matcher: Matcher, captures: number): Block {
+  const memory = (): ArrayBufferLike => matcher.memory();
+  const { blockAddress, blockSize } = matcher;
+  if (captures === 1) return { memory, address: blockAddress, size: blockSize };
+  const share = Math.floor(MERGE_MEMORY / captures);
+  const size = Math.min(blockSize, Math.max(MERGE_BLOCK_MIN, share));
+  return { memory, address: matcher.allocate(size), size };
+}
+
+async function mergeStreams(
+  streams: readonly CaptureStream[],
+  { log, interruption, matcher }: TrafficOptions,
+): Promise<PacketStream | undefined> {
+  const merged = await interruption.race(
+    mergeCaptures({
+      streams,
+      memory: () => matcher.memory(),
+      allocate: (size) => matcher.allocate(size),
+      onDiagnostic: log.report,
+    }),
+  );
+  if (merged === undefined && !interruption.requested) throw new Failure("");
+  return merged;
+}
+
+async function replayStream(stream: PacketStream, options: TrafficOptions): Promise<void> {
+  const { matcher, interruption, capture, packetsMax, onBatch } = options;
   const { batch } = matcher;
-  const nature = stream.format.name === "tcpdump" ? "text" : "frames";
-  while (run.left > 0 && (await interruption.race(stream.fill(batch))) === true) {
-    batch.count = Math.min(batch.count, run.left);
-    run.left -= batch.count;
+  const natureAt = (index: number): CaptureNature =>
+    stream.formatAt(index) === "tcpdump" ? "text" : "frames";
+  const placeAt = (index: number): Place | undefined => stream.placeAt(index);
+  let left = packetsMax ?? Infinity;
+  let batches = 0;
+  while (left > 0 && (await interruption.race(stream.fill(batch))) === true) {
+    batch.count = Math.min(batch.count, left);
+    left -= batch.count;
     nameInterfaces(stream, matcher, capture.inInterface);
     matcher.replay();
-    const { names } = stream.reader;
-    run.names = names;
-    if (!(await run.onBatch({ names, nature }))) run.left = 0;
-    run.batches += 1;
-    if (run.batches % BATCHES_A_TURN === 0) await timers.setImmediate();
+    if (!(await onBatch({ names: stream.names, natureAt, placeAt }))) break;
+    batches += 1;
+    if (batches % BATCHES_A_TURN === 0) await timers.setImmediate();
   }
 }
 
 /** `--in-interface` names what the capture does not. */
 function nameInterfaces(
-  stream: CaptureStream,
+  stream: PacketStream,
   matcher: Matcher,
   inInterface: string | undefined,
 ): void {
-  const names = stream.reader.interfaces.map(({ name }) => name ?? inInterface);
+  const names = stream.interfaces.map(({ name }) => name ?? inInterface);
   if (inInterface !== undefined) {
     assignInterface(matcher.batch, names.length);
     names.push(inInterface);
@@ -126,65 +170,4 @@ function captureReport(file: string, log: DiagnosticLog): OnDiagnostic {
     const manifest = diagnostic.code === "NOT_A_CAPTURE" && /\.(ya?ml|json)$/i.test(file);
     log.report(manifest ? { ...diagnostic, suggestion: `did you mean -f ${file}?` } : diagnostic);
   };
-}
-
-interface Span {
-  readonly file: string;
-  readonly first: bigint;
-  readonly last: bigint;
-}
-
-/** Orders captures by their first packets; refuses those whose times overlap or are not known. */
-async function orderByTime(
-  files: readonly string[],
-  interruption: Interruption,
-): Promise<readonly string[]> {
-  if (files.length < 2) return files;
-  if (files.includes("-")) {
-    throw new Failure("-r -: standard input cannot be replayed together with other captures");
-  }
-  const spans: Span[] = [];
-  const unread: string[] = [];
-  for (const file of files) {
-    const span = await readSpan(file, interruption);
-    if (span === undefined) unread.push(file);
-    else spans.push(span);
-  }
-  spans.sort((one, other) => (one.first < other.first ? -1 : one.first > other.first ? 1 : 0));
-  for (const [index, span] of spans.entries()) {
-    const before = spans[index - 1];
-    if (before !== undefined && span.first < before.last) {
-      throw new Failure(
-        `${before.file} and ${span.file} overlap in time: merge them first (mergecap -w merged.pcapng ${before.file} ${span.file})`,
-      );
-    }
-  }
-  // What has no packets or cannot be read is told by the replay itself.
-  return [...spans.map(({ file }) => file), ...unread];
-}
-
-async function readSpan(file: string, interruption: Interruption): Promise<Span | undefined> {
-  const { batch, bytes } = makeBatch(SCAN_SIZE);
-  const block = { memory: () => bytes.buffer, address: bytes.byteOffset, size: SCAN_SIZE };
-  const quiet = (): void => undefined;
-  const source = await openSource(file, { onDiagnostic: quiet });
-  if (source === undefined) return undefined;
-  const stream = await openCapture({ source, block, onDiagnostic: quiet });
-  let first: bigint | undefined;
-  let last: bigint | undefined;
-  while (stream !== undefined && (await interruption.race(stream.fill(batch))) === true) {
-    for (let index = 0; index < batch.count; index++) {
-      const time = readTimestamp(batch, index);
-      if (time === undefined) {
-        throw new Failure(
-          `${file}: its packets have no date, so it cannot be ordered among other captures`,
-        );
-      }
-      if (first === undefined || time < first) first = time;
-      if (last === undefined || time > last) last = time;
-    }
-    await timers.setImmediate();
-  }
-  source.close();
-  return first === undefined || last === undefined ? undefined : { file, first, last };
 }

@@ -38,6 +38,8 @@ export interface Matcher {
   readonly blockSize: number;
   /** The memory as it is now; growing replaces it. */
   memory(): ArrayBufferLike;
+  /** Takes room in the memory that is never given back, for another block: its address. */
+  allocate(size: number): number;
   /** Names the capture's interfaces, by PACKET_CAPTURE_INTERFACE; undefined entries are derived by route. */
   nameInterfaces(names: readonly (string | undefined)[]): void;
   /** Decides every packet of the batch, in order. */
@@ -88,6 +90,7 @@ export function loadMatcher(
     blockAddress: exports.allocate(layout.BLOCK_SIZE),
     blockSize: layout.BLOCK_SIZE,
     memory,
+    allocate: (size) => exports.allocate(size),
     nameInterfaces(names) {
       names.forEach((name, index) => {
         const number = name === undefined ? 0 : interfaces.known(name);

@@ -4,7 +4,7 @@
  */
 import { formatAddress } from "../net/address.ts";
 import { protocolName } from "../net/protocol.ts";
-import type { Diagnostic } from "../errors.ts";
+import type { Diagnostic, Place } from "../errors.ts";
 import type {
   FlowVerdict,
   Judgement,
@@ -33,10 +33,16 @@ export interface ReplayReport {
   readonly partial: "interrupted" | "damaged" | undefined;
 }
 
-/** One packet's object of `-o ndjson`. */
-export function packetJson(packet: PacketVerdict, nature: CaptureNature): Json {
+/**
+ * One packet's object of `-o ndjson`.
+ *
+ * @param place the packet's file and its number there, where several captures were merged
+ */
+export function packetJson(packet: PacketVerdict, nature: CaptureNature, place?: Place): Json {
   return {
     packet: packet.number,
+    file: place?.file,
+    filePacket: place?.packet,
     time: formatTime(packet.timestampNs, packet.timeOfDay) ?? null,
     verdict: packet.verdict,
     reject: packet.reject,

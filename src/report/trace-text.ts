@@ -2,6 +2,7 @@
  * One packet explained, as text: what the policies of each end say, then the walk, one line for each
  * rule that was tried.
  */
+import { escapeControls } from "../errors.ts";
 import { formatAddress } from "../net/address.ts";
 import type { PacketVerdict, TraceStep } from "../engine/verdict.ts";
 import type { Rule } from "../tables/model.ts";
@@ -19,12 +20,17 @@ const RUN_SHOWN = 6;
 
 /** Formats an explanation for people; ends in a line end. */
 export function explanationText(explanation: Explanation, palette: Palette = PLAIN): string {
-  const { packet, nature, directions, nearest, steps } = explanation;
+  const { packet, nature, place, directions, nearest, steps } = explanation;
   const reasons = directions.map(({ sentence }) => sentence);
   const reason = explainReason(packet, nature);
   const verdict = reasons.includes(reason) ? packet.verdict : `${packet.verdict}: ${reason}`;
   const colour = packet.verdict === "drop" ? palette.red : palette.bold;
   const lines = wrapText(`${endsText(packet)}: ${verdict}`, 0).map(colour);
+  if (place !== undefined) {
+    lines.push(
+      `packet ${packet.number} of all, ${place.packet ?? 0} of ${escapeControls(place.file)}`,
+    );
+  }
   // Without manifests there are no ends of which policies could say something.
   const named = directions.some(({ endpoint }) => endpoint !== undefined);
   if (steps.length > 0 && named) lines.push("", ...directionLines(directions, nearest));

@@ -3,6 +3,7 @@
  * egress where it comes from, ingress where it goes. A view of the walk; walks nothing itself.
  */
 import { renderMatch, renderMatches } from "../match/index.ts";
+import type { Place } from "../errors.ts";
 import type { PacketVerdict, RuleRef, TraceStep } from "../engine/verdict.ts";
 import type { Direction } from "../policy/model.ts";
 import { renderTarget } from "../target/index.ts";
@@ -31,6 +32,8 @@ export interface DirectionOutcome {
 export interface Explanation {
   readonly packet: PacketVerdict;
   readonly nature: CaptureNature;
+  /** The packet's file and its number there, where several captures were merged. */
+  readonly place: Place | undefined;
   readonly directions: readonly DirectionOutcome[];
   readonly nearest: NearestMiss | undefined;
   readonly steps: readonly TraceStep[];
@@ -40,11 +43,12 @@ export interface Explanation {
 export function explainPacket(
   packet: PacketVerdict,
   steps: readonly TraceStep[],
-  context: PolicyContext & { readonly nature: CaptureNature },
+  context: PolicyContext & { readonly nature: CaptureNature; readonly place?: Place | undefined },
 ): Explanation {
   return {
     packet,
     nature: context.nature,
+    place: context.place,
     directions: [
       directionOutcome("egress", packet, steps),
       directionOutcome("ingress", packet, steps),
@@ -56,9 +60,9 @@ export function explainPacket(
 
 /** The same as data. */
 export function explanationJson(explanation: Explanation): string {
-  const { packet, nature, directions, nearest, steps } = explanation;
+  const { packet, nature, place, directions, nearest, steps } = explanation;
   const json: Json = {
-    packet: packetJson(packet, nature),
+    packet: packetJson(packet, nature, place),
     directions: directions.map(({ direction, endpoint, outcome, sentence, points }) => ({
       direction,
       endpoint,

@@ -92,14 +92,6 @@ describe("several captures", () => {
       .map((line) => (JSON.parse(line) as { time: string }).time.slice(14, 19));
     expect(times).toEqual(["01:40", "03:20", "05:00"]);
   });
-
-  it("are refused when they overlap in time", () => {
-    const around = captureAt("around.pcap", 50, 250);
-    const inside = captureAt("inside.pcap", 100);
-    const { status, stderr } = run("replay", "-r", around, "-r", inside, "-f", EXAMPLE);
-    expect(status).toBe(2);
-    expect(stderr).toContain("overlap in time");
-  });
 });
 
 describe("an output file", () => {
