@@ -19,6 +19,7 @@ import array
 import ctypes
 import errno
 import fcntl
+import ipaddress
 import json
 import mmap
 import os
@@ -217,6 +218,25 @@ def own_chains():
             rule("ears", expression("log", attribute(1, struct.pack("!H", EARS)))),
             message(17, 0, 10, 1),
         )
+
+
+def wait_for_addresses():
+    """IPv6 addresses and their routes are made by a worker of the kernel's, whenever it comes to it."""
+    for _ in range(1000):
+        links = json.loads(run("ip", "-6", "-j", "addr"))
+        routes = json.loads(run("ip", "-6", "-j", "route", "show", "table", "local"))
+        addresses = [(link["ifname"], each) for link in links for each in link.get("addr_info", [])]
+        there = {(route["dev"], route["dst"]) for route in routes}
+        # A router answers for the first address of each subnet, too.
+        wanted = {(name, each["local"]) for name, each in addresses} | {
+            (name, str(ipaddress.ip_network(f"{each['local']}/{each['prefixlen']}", False)[0]))
+            for name, each in addresses
+            if each["prefixlen"] < 127
+        }
+        if wanted <= there and not any(each.get("tentative") for _, each in addresses):
+            return
+        time.sleep(0.002)
+    raise RuntimeError("IPv6 addresses were not ready within seconds")
 
 
 def load_tables(node):
@@ -430,6 +450,7 @@ def main():
     wire, home = own_namespace(), own_namespace()
     set_up_node(node, home, wire)
     load_tables(node)
+    wait_for_addresses()
     output.write(json.dumps(describe(node)).encode() + b"\n")
     output.flush()
     crossing = Wire(node, home, wire)
