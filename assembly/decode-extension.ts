@@ -20,6 +20,9 @@ const FRAGMENT_OFFSET: u32 = 2;
 const FRAGMENT_ID: u32 = 4;
 const FRAGMENT_SIZE: u32 = 8;
 
+/** What ipv6_find_hdr() reads of a routing header. */
+const ROUTING_SIZE: u32 = 4;
+
 /** Linux has no limit; past this one the protocol is unknown (reliability, nested headers). */
 const HEADERS_MAX: u32 = 16;
 
@@ -38,6 +41,7 @@ export let chainOffset: u32 = 0;
 /** An extension header's number when the walk did not come to its end. */
 export let chainProtocol: u32 = 0;
 export let chainHasFragment: bool = false;
+export let chainHasAuthentication: bool = false;
 /** Offset and M flag as the header has them. */
 export let chainFragment: u32 = 0;
 export let chainFragmentId: u32 = 0;
@@ -64,6 +68,7 @@ export function isExtension(next: u32): bool {
  */
 export function walkChain(next: u32, at: usize, captured: u32, wire: u32): u32 {
   chainHasFragment = false;
+  chainHasAuthentication = false;
   let offset: u32 = 0;
   let headers: u32 = 0;
   while (true) {
@@ -91,9 +96,11 @@ export function walkChain(next: u32, at: usize, captured: u32, wire: u32): u32 {
         return CHAIN_LATER_FRAGMENT;
       }
     } else if (next == EXTENSION_AUTHENTICATION) {
+      chainHasAuthentication = true;
       // RFC 4302, section 2.2.
       size = (<u32>load<u8>(header, LENGTH) + 2) << 2;
     } else {
+      if (next == EXTENSION_ROUTING && wire - offset < ROUTING_SIZE) return CHAIN_BROKEN;
       size = (<u32>load<u8>(header, LENGTH) + 1) << 3;
     }
     if (wire - offset < size) {

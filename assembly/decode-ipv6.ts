@@ -13,6 +13,7 @@ import {
   MALFORMED_EXTENSION,
   MALFORMED_IP,
   MALFORMED_NONE,
+  PACKET_AUTHENTICATED,
   PACKET_FRAGMENT,
   PACKET_LATER_FRAGMENT,
 } from "./layout";
@@ -23,6 +24,7 @@ import {
   EXTENSION_HOP_BY_HOP,
   chainFragment,
   chainFragmentId,
+  chainHasAuthentication,
   chainHasFragment,
   chainOffset,
   chainProtocol,
@@ -142,6 +144,7 @@ function decodeChain(packet: Packet, next: u32, at: usize, captured: u32, wire: 
     if ((chainFragment & 0xfff9) != 0) packet.flags |= PACKET_FRAGMENT;
     if ((chainFragment & 0xfff8) != 0) packet.flags |= PACKET_LATER_FRAGMENT;
   }
+  if (chainHasAuthentication) packet.flags |= PACKET_AUTHENTICATED;
   if (outcome == CHAIN_BROKEN) {
     // ipv6_parse_hopopts() fails before any hook; other headers are first missed by ip6tables.
     const early = chainOffset == 0 && next == EXTENSION_HOP_BY_HOP;

@@ -2,7 +2,7 @@
 // nobody reads it: once a rule has given a connection a helper, a new one may be such a connection.
 import { ask } from "./fork";
 import { touch } from "./journal";
-import { REASON_NOT_MODELLED, RULE_NONE } from "./layout";
+import { REASON_NOT_MODELLED } from "./layout";
 import { walk } from "./walk";
 
 const QUESTION_EXPECTED: u64 = 1 << 55;
@@ -20,9 +20,13 @@ export function expectOthers(index: i32): void {
   store<u64>(packet, walk.packet.number);
 }
 
+/** A rule gave an earlier packet's connection a helper: others may be expected. */
+export function isHelperGiven(): bool {
+  const first = load<u64>(packet);
+  return first != 0 && first != walk.packet.number;
+}
+
 /** Whether the connection that the packet begins may be expected, and is in this try. */
 export function isPerhapsExpected(): bool {
-  const first = load<u64>(packet);
-  if (first == 0 || first == walk.packet.number) return false;
-  return ask(QUESTION_EXPECTED, REASON_NOT_MODELLED, first == 0 ? RULE_NONE : load<i32>(rule));
+  return isHelperGiven() && ask(QUESTION_EXPECTED, REASON_NOT_MODELLED, load<i32>(rule));
 }

@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 3;
+export const LAYOUT_VERSION = 4;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -143,6 +143,8 @@ export const PACKET_HAS_MAC = 1 << 10;
 export const PACKET_UNKNOWN_LINK = 1 << 11;
 /** TCP sequence numbers are relative to the first of the flow (tcpdump text). */
 export const PACKET_RELATIVE_SEQ = 1 << 12;
+/** IPv6: there is an authentication header among the extension headers. */
+export const PACKET_AUTHENTICATED = 1 << 13;
 
 // PACKET_KNOWN: which decoded fields hold what the packet on the wire had. A field whose bit is missing
 // was beyond the snap length, or is not spelt out by the text.
@@ -362,6 +364,8 @@ export const REASON_TABLE_ORDER = 50;
 export const REASON_OUT_INTERFACE = 51;
 /** The node's routes were not given. */
 export const REASON_NO_ROUTES = 52;
+/** The group of an interface, or the number of its name, was not told. */
+export const REASON_NO_GROUP = 53;
 
 // Hooks, in the kernel's order (NF_INET_*).
 export const HOOK_PREROUTING = 0;
@@ -479,7 +483,6 @@ export const MATCH_FRAGMENT = 44;
 export const MATCH_CONNLABEL = 45;
 export const MATCH_IPV6HEADER = 46;
 export const MATCH_FRAG6 = 47;
-export const MATCH_HBH = 48;
 export const MATCH_RT = 49;
 export const MATCH_EUI64 = 50;
 export const MATCH_TCP_FLAGS = 51;
@@ -488,6 +491,9 @@ export const MATCH_SCTP_CHUNKS = 53;
 export const MATCH_DCCP = 54;
 export const MATCH_STATE = 55;
 export const MATCH_MH = 56;
+export const MATCH_IPCOMP = 57;
+export const MATCH_OPTIONS = 58;
+export const MATCH_SRH = 59;
 
 export const SIDE_SRC = 0;
 export const SIDE_DST = 1;
@@ -547,6 +553,41 @@ export const PKTTYPE_MULTICAST = 2;
 
 export const RPFILTER_LOOSE = 1 << 0;
 export const RPFILTER_ACCEPT_LOCAL = 1 << 1;
+
+// What `-m ecn` looks at.
+export const ECN_IP = 1 << 0;
+export const ECN_ECE = 1 << 1;
+export const ECN_CWR = 1 << 2;
+
+// Flags of MATCH_AH.
+export const AH_INVERT_LENGTH = 1 << 0;
+/** The reserved field is zero. */
+export const AH_RESERVED = 1 << 1;
+
+// What MATCH_FRAG6 wants of a fragment header besides its identification.
+export const FRAG_RESERVED = 1 << 0;
+export const FRAG_FIRST = 1 << 1;
+export const FRAG_MORE = 1 << 2;
+export const FRAG_LAST = 1 << 3;
+
+// Flags of MATCH_OPTIONS.
+export const OPTIONS_LENGTH = 1 << 0;
+export const OPTIONS_INVERT_LENGTH = 1 << 1;
+
+// Flags of MATCH_RT.
+export const RT_TYPE = 1 << 0;
+export const RT_INVERT_TYPE = 1 << 1;
+export const RT_LENGTH = 1 << 2;
+export const RT_INVERT_LENGTH = 1 << 3;
+export const RT_RESERVED = 1 << 4;
+export const RT_ADDRESSES = 1 << 5;
+export const RT_LOOSE = 1 << 6;
+
+/** MATCH_IPV6HEADER: others than those of the rule may be there. */
+export const IPV6HEADER_SOFT = 1 << 0;
+
+/** MATCH_REALM, MATCH_DEVGROUP: a name whose number only the node knows. */
+export const NUMBER_UNKNOWN = 1 << 0;
 
 // What `-m u32` does with a number.
 export const U32_AND = 0;
@@ -733,15 +774,18 @@ export const FORK_PATHS_MAX = 4096;
 export const FORK_DEPTH_MAX = 4096;
 
 // ── Routes ─────────────────────────────────────────────────────────────────────────────────────────
-// kind u8 ROUTE_*, flags u8, interface u16, node u16 (0: unknown), 0 u16, gateway 4 words (0: none).
+// kind u8 ROUTE_*, flags u8, interface u16, node u16 (0: unknown), 0 u16, gateway 4 words (0: none), realm u32.
 export const ROUTE_KIND = 0;
 export const ROUTE_FLAGS = 1;
 export const ROUTE_INTERFACE = 2;
 export const ROUTE_NODE = 4;
 export const ROUTE_GATEWAY = 8;
-export const ROUTE_SIZE = 24;
+export const ROUTE_REALM = 24;
+export const ROUTE_SIZE = 28;
 // ROUTE_FLAGS
 export const ROUTE_MULTIPATH = 1 << 0;
+/** The realm has a name whose number only the node knows. */
+export const ROUTE_REALM_UNKNOWN = 1 << 1;
 /** Routing tables: local, main, default. */
 export const ROUTE_TABLES = 3;
 export const ROUTE_UNICAST = 1;
@@ -760,13 +804,16 @@ export const ROUTE_BLACKHOLE = 9;
 export const INTERFACE_SIZE = 16;
 export const INTERFACE_MAX = 65535;
 
-// What a real node tells of an interface, by its number: flags u8, 0, MAC 6 bytes as they lie in a frame.
+// What a real node tells of an interface, by its number: flags u8, three zeros, MAC 6 bytes as they lie in
+// a frame, 0 u16, group u32.
 export const INTERFACE_LINK_FLAGS = 0;
 export const INTERFACE_LINK_MAC = 4;
-export const INTERFACE_LINK_SIZE = 12;
+export const INTERFACE_LINK_GROUP = 12;
+export const INTERFACE_LINK_SIZE = 16;
 export const INTERFACE_LINK_EXISTS = 1 << 0;
 export const INTERFACE_LINK_HAS_MAC = 1 << 1;
 export const INTERFACE_LINK_LOOPBACK = 1 << 2;
+export const INTERFACE_LINK_HAS_GROUP = 1 << 3;
 
 // One address of an interface: interface u16, family u8, bits u8, flags u8, three zeros, 4 words.
 export const INTERFACE_ADDRESS_INTERFACE = 0;

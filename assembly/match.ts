@@ -10,6 +10,24 @@ import {
   MATCH_CONNTRACK,
   MATCH_DSCP,
   MATCH_FRAGMENT,
+  MATCH_AH,
+  MATCH_DEVGROUP,
+  MATCH_ECN,
+  MATCH_ESP,
+  MATCH_EUI64,
+  MATCH_FRAG6,
+  MATCH_HELPER,
+  MATCH_IPCOMP,
+  MATCH_IPV6HEADER,
+  MATCH_MH,
+  MATCH_OPTIONS,
+  MATCH_OWNER,
+  MATCH_PHYSDEV,
+  MATCH_POLICY,
+  MATCH_REALM,
+  MATCH_RT,
+  MATCH_SRH,
+  MATCH_TCPMSS,
   MATCH_HEADER_SIZE,
   MATCH_ICMP,
   MATCH_INTERFACE,
@@ -41,11 +59,12 @@ import {
   MATCH_STATE,
   MATCH_TOS,
   MATCH_TTL,
+  PACKET_AUTHENTICATED,
   REASON_NOT_MODELLED,
 } from "./layout";
 import { matchAddress, matchIprange } from "./match/address";
 import { matchAddrtype } from "./match/addrtype";
-import { matchConnmark, matchConntrack } from "./match/connection";
+import { matchConnmark, matchConntrack, matchHelper } from "./match/connection";
 import { matchDscp, matchFragment, matchLength, matchTos, matchTtl } from "./match/header";
 import { matchIcmp } from "./match/icmp";
 import { matchInterface } from "./match/interface";
@@ -57,8 +76,18 @@ import { matchRecent } from "./match/recent";
 import { matchHashlimit } from "./match/hashlimit";
 import { matchConnlimit } from "./match/connlimit";
 import { matchConnbytes } from "./match/connbytes";
+import { matchDevgroup, matchOwner, matchRealm } from "./match/device";
+import {
+  matchFrag,
+  matchIpv6header,
+  matchMh,
+  matchOptions,
+  matchRt,
+  matchSrh,
+} from "./match/extension-header";
+import { matchAh, matchEsp, matchIpcomp } from "./match/ipsec";
 import { matchLimit } from "./match/limit";
-import { matchMac, matchPkttype } from "./match/link";
+import { matchEui64, matchMac, matchPkttype } from "./match/link";
 import { matchMark } from "./match/mark";
 import { matchMultiport } from "./match/multiport";
 import { matchPort } from "./match/port";
@@ -66,10 +95,12 @@ import { matchQuota } from "./match/quota";
 import { matchRpfilter } from "./match/rpfilter";
 import { matchSet } from "./match/set";
 import { matchNth, matchRandom } from "./match/statistic";
+import { matchEcn, matchTcpmss } from "./match/tcp";
 import { walk } from "./walk";
 
 // Offset of a match's payload.
 const PAYLOAD: usize = MATCH_HEADER_SIZE;
+const AUTHENTICATION: u32 = 51;
 
 /** Tells whether the packet under way satisfies a match. `rule` is the rule it belongs to. */
 export function matches(match: usize, rule: i32): bool {
@@ -80,7 +111,7 @@ export function matches(match: usize, rule: i32): bool {
     case MATCH_INTERFACE:
       return matchInterface(match, rule) != invert;
     case MATCH_PROTOCOL:
-      return (load<u8>(match, PAYLOAD) == walk.protocol) != invert;
+      return (load<u8>(match, PAYLOAD) == protocolSeen()) != invert;
     case MATCH_FRAGMENT:
       return matchFragment(match, rule) != invert;
     case MATCH_PORT:
@@ -141,6 +172,42 @@ export function matches(match: usize, rule: i32): bool {
       return matchConnlimit(match, rule, invert);
     case MATCH_CONNBYTES:
       return matchConnbytes(match, rule, invert);
+    case MATCH_ECN:
+      return matchEcn(match, rule);
+    case MATCH_TCPMSS:
+      return matchTcpmss(match, rule, invert);
+    case MATCH_ESP:
+      return matchEsp(match, rule, invert);
+    case MATCH_AH:
+      return matchAh(match, rule, invert);
+    case MATCH_IPCOMP:
+      return matchIpcomp(match, rule, invert);
+    case MATCH_FRAG6:
+      return matchFrag(match, rule, invert);
+    case MATCH_OPTIONS:
+      return matchOptions(match, rule);
+    case MATCH_RT:
+      return matchRt(match, rule, invert);
+    case MATCH_SRH:
+      return matchSrh(match, rule);
+    case MATCH_MH:
+      return matchMh(match, rule, invert);
+    case MATCH_IPV6HEADER:
+      return matchIpv6header(match, rule, invert);
+    case MATCH_EUI64:
+      return matchEui64(match, rule);
+    case MATCH_HELPER:
+      return matchHelper(match, rule, invert);
+    case MATCH_REALM:
+      return matchRealm(match, rule) != invert;
+    case MATCH_DEVGROUP:
+      return matchDevgroup(match, rule);
+    case MATCH_OWNER:
+      return matchOwner(match, rule);
+    // No bridge hands packets over here, and no policy of IPsec is in force.
+    case MATCH_PHYSDEV:
+    case MATCH_POLICY:
+      return load<u8>(match, PAYLOAD) != 0;
     case MATCH_COMMENT:
       return true;
     case MATCH_OPAQUE:
@@ -148,6 +215,12 @@ export function matches(match: usize, rule: i32): bool {
     default:
       return unreachable();
   }
+}
+
+// > iptables-nft takes an authentication header among IPv6's for the protocol itself.
+function protocolSeen(): u32 {
+  const authenticated = (walk.flags & PACKET_AUTHENTICATED) != 0;
+  return walk.nft && authenticated ? AUTHENTICATION : walk.protocol;
 }
 
 /** Tells whether a protocol's header begins with two ports. */

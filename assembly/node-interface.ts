@@ -11,6 +11,8 @@ import {
   INTERFACE_ADDRESS_WORDS,
   INTERFACE_LINK_EXISTS,
   INTERFACE_LINK_FLAGS,
+  INTERFACE_LINK_GROUP,
+  INTERFACE_LINK_HAS_GROUP,
   INTERFACE_LINK_HAS_MAC,
   INTERFACE_LINK_LOOPBACK,
   INTERFACE_LINK_MAC,
@@ -84,6 +86,18 @@ export function hasMac(number: u32): bool {
     number < linkCount &&
     (load<u8>(linkAt(number), INTERFACE_LINK_FLAGS) & INTERFACE_LINK_HAS_MAC) != 0
   );
+}
+
+/** The node told the interface's group by number. */
+export function hasGroup(number: u32): bool {
+  return (
+    number < linkCount &&
+    (load<u8>(linkAt(number), INTERFACE_LINK_FLAGS) & INTERFACE_LINK_HAS_GROUP) != 0
+  );
+}
+
+export function groupOf(number: u32): u32 {
+  return load<u32>(linkAt(number), INTERFACE_LINK_GROUP);
 }
 
 /**

@@ -8,6 +8,8 @@ import {
   ROUTE_MULTIPATH,
   ROUTE_NODE,
   ROUTE_NONE,
+  ROUTE_REALM,
+  ROUTE_REALM_UNKNOWN,
   ROUTE_SIZE,
   ROUTE_TABLES,
 } from "./layout";
@@ -71,6 +73,15 @@ export function routeNode(route: i32): u32 {
 /** Several next hops of equal rank. */
 export function routeIsMultipath(route: i32): bool {
   return route != ROUTE_NONE && (load<u8>(routeAt(route), ROUTE_FLAGS) & ROUTE_MULTIPATH) != 0;
+}
+
+/** Realm of the route: that of destinations in the lower half, of sources in the upper one. */
+export function routeRealm(route: i32): u32 {
+  return route == ROUTE_NONE ? 0 : load<u32>(routeAt(route), ROUTE_REALM);
+}
+
+export function routeRealmIsKnown(route: i32): bool {
+  return route == ROUTE_NONE || (load<u8>(routeAt(route), ROUTE_FLAGS) & ROUTE_REALM_UNKNOWN) == 0;
 }
 
 /** Address of the next hop's four words; all zero when the destination itself is. */

@@ -7,6 +7,7 @@ import {
   REASON_BACKEND,
   TABLE_NAT,
   CT_INVALID,
+  MALFORMED_EXTENSION,
   PACKET_SRC,
   RULE_NONE,
 } from "./layout";
@@ -150,6 +151,7 @@ export function startWalk(packet: Packet): void {
 
 // A text capture has no headers: they are taken to be whole.
 function transportLength(packet: Packet): u32 {
+  if (packet.malformed == MALFORMED_EXTENSION) return 0;
   if (packet.network == 0 || packet.transport == 0) return 0xffffffff;
   const before = packet.transport - packet.network;
   return packet.ipLength > before ? packet.ipLength - before : 0;

@@ -2,6 +2,7 @@
 // Source: Linux, xt_conntrack.c, xt_state.c, xt_connmark.c; kernel lab.
 import { now, SECOND } from "../entry-life";
 import { Entry, entryAt, ENTRY_ASSURED, ENTRY_SEEN_REPLY, inverseIcmp } from "../flow-table";
+import { isHelperGiven } from "../expectation";
 import { ask } from "../fork";
 import {
   CONNTRACK_ADDRESSES,
@@ -15,6 +16,7 @@ import {
   CT_INVALID,
   CT_UNTRACKED,
   MATCH_HEADER_SIZE,
+  REASON_NOT_MODELLED,
   REASON_STATE,
   STATUS_ASSURED,
   STATUS_CONFIRMED,
@@ -68,6 +70,12 @@ export function matchConnmark(match: usize, rule: i32, invert: bool): bool {
   const mask = load<u32>(match, PAYLOAD + 4);
   const differing = (walk.connectionMark & mask) ^ value;
   return isMark(match, rule, differing, walk.connectionMarkUnknown & mask) != invert;
+}
+
+/** > No connection, or none that was expected: only `!` matches. Which are, nobody reads. */
+export function matchHelper(match: usize, rule: i32, invert: bool): bool {
+  if (!isHelperGiven() || (walk.ctState & (CT_INVALID | CT_UNTRACKED)) != 0) return invert;
+  return ask(<u64>match, REASON_NOT_MODELLED, rule);
 }
 
 function addressesHold(match: usize): bool {

@@ -1,4 +1,4 @@
-// Conditions on the frame around the packet: `-m mac` and `-m pkttype`.
+// Conditions on the frame around the packet: `-m mac`, `-m pkttype`, `-m eui64`.
 import { inInterfaceFor } from "../arrival";
 import { ask } from "../fork";
 import {
@@ -41,4 +41,20 @@ export function matchPkttype(match: usize, rule: i32): bool {
 function loopedType(): u32 {
   if (walk.family == 4) return walk.dst0 >> 28 == 0xe ? PKTTYPE_MULTICAST : PKTTYPE_UNICAST;
   return walk.dst0 >> 24 == 0xff ? PKTTYPE_MULTICAST : PKTTYPE_UNICAST;
+}
+
+/** > The lower half of the source address is the MAC with ff:fe in its middle. Source: Linux, ip6t_eui64.c. */
+export function matchEui64(match: usize, rule: i32): bool {
+  // > What the loopback device hands back has a MAC of zeros.
+  let head: u32 = 0;
+  let tail: u32 = 0;
+  if (!walk.generated) {
+    if (walk.packet.linkType != LINK_ETHERNET) return ask(<u64>match, REASON_NO_MAC, rule);
+    head = bswap<u32>(walk.packet.srcMac);
+    tail = bswap<u16>(walk.packet.srcMacTail);
+  }
+  return (
+    walk.src2 == (((head & 0xffffff00) ^ 0x02000000) | 0xff) &&
+    walk.src3 == (0xfe000000 | ((head & 0xff) << 16) | tail)
+  );
 }

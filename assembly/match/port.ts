@@ -128,11 +128,12 @@ function optionHolds(match: usize, rule: i32, protocol: u32): bool {
   const fixed: u32 = protocol == TCP ? 20 : dccpFixedLength(rule, match);
   if (fixed == 0) return false;
   const header = headerLength(protocol);
-  if (header < fixed || header > walk.transportLength) {
+  const options = header - fixed;
+  const broken = header < fixed || (options != 0 && header > walk.transportLength);
+  if (broken) {
     walk.hotdrop = true;
     return false;
   }
-  const options = header - fixed;
   if (walk.rewritten) return ask(<u64>match, REASON_NOT_MODELLED, rule);
   if (options == 0) return invert;
   const bytes = transportBytes(header);
@@ -141,8 +142,7 @@ function optionHolds(match: usize, rule: i32, protocol: u32): bool {
   while (at < options) {
     const kind: u32 = load<u8>(bytes + fixed + at);
     if (kind == wanted) return !invert;
-    const plain = protocol == TCP ? kind < 2 : kind < 32;
-    if (plain || at + 1 >= options) {
+    if (kind < 2 || at + 1 >= options) {
       at++;
       continue;
     }
@@ -171,8 +171,8 @@ function dccpTypeLength(kind: u32): u32 {
   switch (<i32>kind) {
     case 0:
       return 4;
-    case 1:
-      return 12;
+    case 2:
+      return 0;
     case 3:
     case 4:
     case 5:
@@ -180,10 +180,8 @@ function dccpTypeLength(kind: u32): u32 {
     case 8:
     case 9:
       return 8;
-    case 7:
-      return 12;
     default:
-      return 0;
+      return 12;
   }
 }
 
@@ -202,7 +200,7 @@ function chunksHold(match: usize, rule: i32): bool {
   let seen: u64 = 0;
   let found = how != 0;
   let at: u32 = 12;
-  while (at < walk.transportLength) {
+  do {
     if (walk.transportLength - at < 4 || load<u16>(bytes + at, 2) == 0) {
       walk.hotdrop = true;
       return false;
@@ -215,7 +213,7 @@ function chunksHold(match: usize, rule: i32): bool {
     if (index >= 0 && index < 64) seen |= (<u64>1) << index;
     const length: u32 = bswap<u16>(load<u16>(bytes + at, 2));
     at += (length + 3) & ~3;
-  }
+  } while (at < walk.transportLength);
   if (how == 0) found = false;
   else if (how == 1) found = count == 0xffff ? false : popcnt(seen) == count;
   else found = true;

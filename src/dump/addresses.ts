@@ -26,6 +26,7 @@ export function parseAddresses(
       index: numberOf(object, "ifindex") ?? before?.index,
       mac: macOf(object) ?? before?.mac,
       loopback: flagsOf(object).includes("LOOPBACK"),
+      ...groupOf(object, before),
       addresses: [
         ...(before?.addresses ?? []),
         ...objectsOf(object, "addr_info").flatMap(addressOf),
@@ -38,6 +39,14 @@ export function parseAddresses(
 function flagsOf(object: JsonObject): unknown[] {
   const flags = object["flags"];
   return Array.isArray(flags) ? flags : [];
+}
+
+/** > Groups have names in /etc/iproute2/group, of which everybody has one. */
+function groupOf(object: JsonObject, before: NodeInterface | undefined): { group?: number } {
+  const text = stringOf(object, "group") ?? "";
+  if (text === "default") return { group: 0 };
+  if (/^\d+$/.test(text)) return { group: Number(text) };
+  return before?.group === undefined ? {} : { group: before.group };
 }
 
 function macOf(object: JsonObject): number[] | undefined {

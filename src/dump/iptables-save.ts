@@ -31,6 +31,12 @@ const HOOKS: Readonly<Record<TableName, readonly Hook[]>> = {
   security: ["INPUT", "FORWARD", "OUTPUT"],
 };
 
+/** Matches about what no file of a node tells, and what it is taken to be. */
+const TAKEN_FOR_GRANTED: ReadonlyMap<string, string> = new Map([
+  ["policy", "the node had no IPsec policy, which its files do not tell"],
+  ["physdev", "no bridge handed packets over, which its files do not tell"],
+]);
+
 interface OpenChain {
   readonly name: string;
   policy: "ACCEPT" | "DROP" | undefined;
@@ -57,6 +63,7 @@ class DumpParser {
   readonly #onDiagnostic: OnDiagnostic;
   readonly #tables: OpenTable[] = [];
   readonly #begun = new Set<OpenTable>();
+  readonly #granted = new Set<string>();
   readonly #backend: Backend;
   #open: OpenTable | undefined;
   #line = 0;
@@ -294,6 +301,12 @@ class DumpParser {
           `${flag} ${name} is not modelled: packets for which the rule could matter are unknown`,
           column,
         );
+      }
+      for (const { kind } of parsed[0]?.matches ?? []) {
+        const taken = TAKEN_FOR_GRANTED.get(kind);
+        if (taken === undefined || this.#granted.has(kind)) continue;
+        this.#granted.add(kind);
+        this.#warn("UNSUPPORTED_FEATURE", `-m ${kind} is judged as if ${taken}`);
       }
       const rules = parsed.map(({ matches, target }): Rule => ({ matches, target, place }));
       const at = insert ? (numbered ? Number(numberWord?.text ?? 1) - 1 : 0) : chain.rules.length;

@@ -119,9 +119,23 @@ function readRoute(object: JsonObject, others: Set<string>): RankedRoute | strin
       table,
       ...(gateway === undefined ? {} : { gateway }),
       ...(source === undefined ? {} : { source }),
+      ...realmOf(via),
       ...(hops.length > 1 ? { multipath: true } : {}),
     },
   };
+}
+
+/** `"flow": {"from": "3", "to": "5"}`; names are those of /etc/iproute2/rt_realms. */
+function realmOf(object: JsonObject): { realm?: number | undefined } {
+  const flow = object["flow"];
+  if (typeof flow !== "object" || flow === null) return {};
+  const [from = "0", to = "0"] = ["from", "to"].map((key) =>
+    key in flow ? String((flow as JsonObject)[key]) : undefined,
+  );
+  const numbers = [from, to].map((text) => (text === "cosmos" ? 0 : Number(text)));
+  const [source = NaN, destination = NaN] = numbers;
+  const known = !Number.isNaN(source + destination);
+  return { realm: known ? source * 0x10000 + destination : undefined };
 }
 
 function gatewayOf(object: JsonObject): Address | undefined {

@@ -455,6 +455,7 @@ const IMPLICIT: ReadonlyMap<number, string> = new Map([
   [58, "icmp6"],
   [50, "esp"],
   [51, "ah"],
+  [108, "ipcomp"],
   [135, "mh"],
 ]);
 

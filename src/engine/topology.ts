@@ -87,7 +87,13 @@ function packRoutes(
     const at = records + index * layout.ROUTE_SIZE;
     const view = new DataView(exports.memory.buffer);
     view.setUint8(at + layout.ROUTE_KIND, ROUTE_KINDS[route.kind]);
-    view.setUint8(at + layout.ROUTE_FLAGS, route.multipath === true ? layout.ROUTE_MULTIPATH : 0);
+    const realmUnknown = "realm" in route && route.realm === undefined;
+    view.setUint8(
+      at + layout.ROUTE_FLAGS,
+      (route.multipath === true ? layout.ROUTE_MULTIPATH : 0) |
+        (realmUnknown ? layout.ROUTE_REALM_UNKNOWN : 0),
+    );
+    view.setUint32(at + layout.ROUTE_REALM, route.realm ?? 0, true);
     view.setUint16(at + layout.ROUTE_INTERFACE, number, true);
     view.setUint16(at + layout.ROUTE_NODE, numberByNode.get(route.node ?? "") ?? 0, true);
     route.gateway?.words.forEach((word, place) => {
@@ -114,14 +120,16 @@ function packInterfaces(
   const owned = real.flatMap((each) => each.addresses.map((own) => ({ own, name: each.name })));
   const addresses = exports.allocate(Math.max(1, owned.length) * layout.INTERFACE_ADDRESS_SIZE);
   const view = new DataView(exports.memory.buffer);
-  for (const { name, mac, loopback } of real) {
+  for (const { name, mac, loopback, group } of real) {
     const at = links + interfaces.known(name) * layout.INTERFACE_LINK_SIZE;
     view.setUint8(
       at + layout.INTERFACE_LINK_FLAGS,
       layout.INTERFACE_LINK_EXISTS |
         (mac === undefined ? 0 : layout.INTERFACE_LINK_HAS_MAC) |
-        (loopback ? layout.INTERFACE_LINK_LOOPBACK : 0),
+        (loopback ? layout.INTERFACE_LINK_LOOPBACK : 0) |
+        (group === undefined ? 0 : layout.INTERFACE_LINK_HAS_GROUP),
     );
+    view.setUint32(at + layout.INTERFACE_LINK_GROUP, group ?? 0, true);
     mac?.forEach((byte, place) => view.setUint8(at + layout.INTERFACE_LINK_MAC + place, byte));
   }
   owned.forEach(({ own, name }, index) => {

@@ -53,6 +53,7 @@ export type Reason =
   | "no-set"
   | "multicast"
   | "no-routes"
+  | "no-group"
   | "table-order"
   | "out-interface"
   | "martian"

@@ -123,6 +123,8 @@ def link_lines(node, wire):
         name, mtu = each["name"], each.get("mtu", 1500)
         mac = f" address {each['mac']}" if each.get("mac") else ""
         yield f"link add {name}{mac} mtu {mtu} type veth peer name {name} mtu {mtu} netns {wire}"
+        if each.get("group"):
+            yield f"link set {name} group {each['group']}"
         # A link-local address that is given takes the place of the kernel's own.
         if any(address.lower().startswith("fe80:") for address in each["addresses"]):
             yield f"link set {name} addrgenmode none"

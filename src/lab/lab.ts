@@ -30,6 +30,8 @@ export interface LabInterface {
   readonly addresses: readonly string[];
   /** 1500 when absent. */
   readonly mtu?: number | undefined;
+  /** 0 when absent. */
+  readonly group?: number | undefined;
 }
 
 /** One text for each family; empty: that family's tables stay as they are in a new namespace. */

@@ -73,11 +73,10 @@ function parseIcmpType(
   if (rest.length > 0) throw new RuleError(`${use.name} ${text}: expected TYPE/CODE`, use);
   if (!/^\d/.test(type)) throw new RuleError(`there is no ICMP type ${text}`, use);
   const number = parseNumber(type, use, 255);
-  return {
-    // > Type 255 is every type.
-    type: family === 4 && number === ICMP_TYPE_ANY ? undefined : number,
-    code: code === undefined ? undefined : parseNumber(code, use, 255),
-  };
+  const known = code === undefined ? undefined : parseNumber(code, use, 255);
+  // > Type 255 is every type, whatever the code.
+  if (family === 4 && number === ICMP_TYPE_ANY) return { type: undefined, code: undefined };
+  return { type: number, code: known };
 }
 
 type TypeCode = readonly [type: number, code: number | undefined];

@@ -67,6 +67,42 @@ import { protocolMatch } from "./protocol.ts";
 import type { ProtocolMatch } from "./protocol.ts";
 import { nthMatch, randomMatch, statisticModule } from "./random.ts";
 import type { NthMatch, RandomMatch } from "./random.ts";
+import { ahMatch } from "./ah.ts";
+import type { AhMatch } from "./ah.ts";
+import { devgroupMatch } from "./devgroup.ts";
+import type { DevgroupMatch } from "./devgroup.ts";
+import { ecnMatch } from "./ecn.ts";
+import type { EcnMatch } from "./ecn.ts";
+import { espMatch } from "./esp.ts";
+import type { EspMatch } from "./esp.ts";
+import { eui64Match } from "./eui64.ts";
+import type { Eui64Match } from "./eui64.ts";
+import { fragMatch } from "./frag.ts";
+import type { FragMatch } from "./frag.ts";
+import { helperMatch } from "./helper.ts";
+import type { HelperMatch } from "./helper.ts";
+import { ipcompMatch } from "./ipcomp.ts";
+import type { IpcompMatch } from "./ipcomp.ts";
+import { ipv6headerMatch } from "./ipv6header.ts";
+import type { Ipv6headerMatch } from "./ipv6header.ts";
+import { mhMatch } from "./mh.ts";
+import type { MhMatch } from "./mh.ts";
+import { optionsMatch } from "./options.ts";
+import type { OptionsMatch } from "./options.ts";
+import { ownerMatch } from "./owner.ts";
+import type { OwnerMatch } from "./owner.ts";
+import { physdevMatch } from "./physdev.ts";
+import type { PhysdevMatch } from "./physdev.ts";
+import { policyMatch } from "./policy.ts";
+import type { PolicyMatch } from "./policy.ts";
+import { realmMatch } from "./realm.ts";
+import type { RealmMatch } from "./realm.ts";
+import { rtMatch } from "./rt.ts";
+import type { RtMatch } from "./rt.ts";
+import { srhMatch } from "./srh.ts";
+import type { SrhMatch } from "./srh.ts";
+import { tcpmssMatch } from "./tcpmss.ts";
+import type { TcpmssMatch } from "./tcpmss.ts";
 import { setMatch } from "./set.ts";
 import type { SetMatch } from "./set.ts";
 
@@ -106,7 +142,25 @@ export type Match =
   | RecentMatch
   | HashlimitMatch
   | ConnlimitMatch
-  | ConnbytesMatch;
+  | ConnbytesMatch
+  | AhMatch
+  | DevgroupMatch
+  | EcnMatch
+  | EspMatch
+  | Eui64Match
+  | FragMatch
+  | HelperMatch
+  | IpcompMatch
+  | Ipv6headerMatch
+  | MhMatch
+  | OptionsMatch
+  | OwnerMatch
+  | PhysdevMatch
+  | PolicyMatch
+  | RealmMatch
+  | RtMatch
+  | SrhMatch
+  | TcpmssMatch;
 
 /** The one registry. Leaving a kind of `Match` out is a compile error. */
 export const MATCHES: {
@@ -147,6 +201,24 @@ export const MATCHES: {
   u32: u32Match,
   limit: limitMatch,
   quota: quotaMatch,
+  ah: ahMatch,
+  devgroup: devgroupMatch,
+  ecn: ecnMatch,
+  esp: espMatch,
+  eui64: eui64Match,
+  frag: fragMatch,
+  helper: helperMatch,
+  ipcomp: ipcompMatch,
+  ipv6header: ipv6headerMatch,
+  mh: mhMatch,
+  options: optionsMatch,
+  owner: ownerMatch,
+  physdev: physdevMatch,
+  policy: policyMatch,
+  realm: realmMatch,
+  rt: rtMatch,
+  srh: srhMatch,
+  tcpmss: tcpmssMatch,
 };
 
 /** Everything that `-m` can load. */

@@ -260,12 +260,25 @@ function chunksCondition(use: OptionUse): ChunksCondition {
     throw new RuleError(`${use.name} ${how}: expected any, all or only`, use);
   }
   if (list.toUpperCase() === "ALL") return { how, types: undefined, invert: use.invert };
-  const types = list
+  if (list.toUpperCase() === "NONE") return { how, types: [], invert: use.invert };
+  const given = list
     .split(",")
     .filter((each) => each !== "")
     .map((each) => chunkType(each, use));
-  if (types.length === 0) throw new RuleError(`${use.name}: expected chunk types`, use);
+  if (given.length === 0) throw new RuleError(`${use.name}: expected chunk types`, use);
+  // > A bit for each type; a type that stands twice has the flags of both.
+  const numbers = [...new Set(given.map(({ type }) => type))].sort((a, b) => a - b);
+  const types = numbers.map((number) => {
+    const flags = given.flatMap((each) => (each.type === number ? (each.flags ?? []) : []));
+    return { type: number, flags: joinFlags(flags) };
+  });
   return { how, types, invert: use.invert };
+}
+
+function joinFlags(all: readonly ChunkFlags[]): ChunkFlags | undefined {
+  if (all.length === 0) return undefined;
+  const set = all.reduce((bits, each) => bits | each.set, 0);
+  return { set, clear: all.reduce((bits, each) => bits | each.clear, 0) & ~set };
 }
 
 /** `DATA:Be`: a capital letter for a bit that is set, a small one for a bit that is clear. */
@@ -274,7 +287,7 @@ function chunkType(text: string, use: OptionUse): { type: number; flags: ChunkFl
   const known = CHUNK_TYPES.find(([each]) => each === name.toUpperCase());
   if (known === undefined) throw new RuleError(`there is no SCTP chunk type ${name}`, use);
   const [, type, layout] = known;
-  if (letters === undefined) return { type, flags: undefined };
+  if (letters === undefined || letters === "") return { type, flags: undefined };
   let set = 0;
   let clear = 0;
   for (const letter of letters) {
@@ -288,7 +301,8 @@ function chunkType(text: string, use: OptionUse): { type: number; flags: ChunkFl
 }
 
 function renderChunks({ how, types, invert }: ChunksCondition): string {
-  const list = types === undefined ? "ALL" : types.map(renderChunkType).join(",");
+  const names = types?.map(renderChunkType) ?? ["ALL"];
+  const list = names.length === 0 ? "NONE" : names.join(",");
   return `${invert ? "! " : ""}--chunk-types ${how} ${list}`;
 }
 

@@ -52,7 +52,8 @@ export function parseNumber(text: string, use: OptionUse, max = 0xffffffff, min 
 export function parseRange(
   text: string,
   use: OptionUse,
-  limits: { readonly max: number; readonly separator?: string },
+  // > Some ranges may end before they start: they hold nothing.
+  limits: { readonly max: number; readonly separator?: string; readonly reversible?: boolean },
   parseEnd: (text: string) => number = (end) => parseNumber(end, use, limits.max),
 ): { readonly first: number; readonly last: number } {
   const at = text.indexOf(limits.separator ?? ":");
@@ -64,7 +65,9 @@ export function parseRange(
   const high = text.slice(at + 1);
   const first = low === "" ? 0 : parseEnd(low);
   const last = high === "" ? limits.max : parseEnd(high);
-  if (last < first) throw new RuleError(`${use.name} ${text}: the end is below the start`, use);
+  if (last < first && limits.reversible !== true) {
+    throw new RuleError(`${use.name} ${text}: the end is below the start`, use);
+  }
   return { first, last };
 }
 
@@ -178,6 +181,11 @@ export function needProtocol(context: RuleContext, names: string, ...numbers: nu
     throw new RuleError(`it needs -p ${names}`, undefined);
   }
   return protocol.number;
+}
+
+/** Refuses a module that only IPv6 has. */
+export function needIpv6({ family }: RuleContext): void {
+  if (family !== 6) throw new RuleError("it is for IPv6 only", undefined);
 }
 
 /** Text in quotes where iptables-save prints it so. Source: libxtables, xtables_save_string. */

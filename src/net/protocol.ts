@@ -10,6 +10,10 @@ export const PROTOCOL_ICMPV6 = 58;
 export const PROTOCOL_SCTP = 132;
 export const PROTOCOL_DCCP = 33;
 export const PROTOCOL_UDPLITE = 136;
+export const PROTOCOL_ESP = 50;
+export const PROTOCOL_AH = 51;
+export const PROTOCOL_IPCOMP = 108;
+export const PROTOCOL_MOBILITY = 135;
 
 const NAMES: readonly (readonly [number: number, name: string])[] = [
   [1, "icmp"],

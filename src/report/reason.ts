@@ -173,6 +173,8 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
       return `whether the node has joined ${destinationText(judged)} is not in what was given`;
     case "no-routes":
       return `where the node sends packets to ${destinationText(judged)} was not given`;
+    case "no-group":
+      return `${ruleText(judged)} looks at the group of an interface, which was not told by number`;
     case "table-order":
       return "iptables-legacy and iptables-nft both have rules, and no dump shows which come first";
     case "out-interface":

@@ -48,6 +48,8 @@ export function remedyFor(flow: FlowVerdict, nature: CaptureNature): string | un
       return "name it: --in-interface NAME, or capture pcapng, which names interfaces";
     case "no-routes":
       return "give the node's routes: --routes FILE with the output of ip -j route show table all";
+    case "no-group":
+      return "give the node's interfaces: --addresses FILE with the output of ip -j addr";
     case "no-tables":
       return "give the tables of both families: --iptables FILE, --ip6tables FILE";
     case "nat-port":

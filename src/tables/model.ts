@@ -186,6 +186,8 @@ export interface NodeInterface {
   /** Six bytes; undefined for interfaces without an Ethernet address. */
   readonly mac: readonly number[] | undefined;
   readonly loopback: boolean;
+  /** Undefined: not told, or by a name that only the node knows. */
+  readonly group?: number;
   /** Addresses in the order the node lists them, each with the bits of its subnet. */
   readonly addresses: readonly InterfaceAddress[];
 }
@@ -224,6 +226,8 @@ export interface Route {
   readonly gateway?: Address;
   /** Address that the node uses as source on this route (`src`). */
   readonly source?: Address;
+  /** `realm` of the route, that of sources in the upper half; undefined: a name that only the node knows. */
+  readonly realm?: number | undefined;
   /** Several next hops of equal rank: `interface` is that of the first. */
   readonly multipath?: boolean;
   /** Interface that packets to it leave by and packets from it arrive by; empty for `local`. */

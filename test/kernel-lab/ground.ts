@@ -23,8 +23,9 @@ export const INTERFACES: readonly LabInterface[] = [
     name: "eth1",
     mac: "02:00:00:00:01:01",
     addresses: ["198.51.100.10/24", "2001:db8:1::10/64"],
+    group: 1,
   },
-  { name: "cali1", mac: "02:00:00:00:01:02", addresses: [] },
+  { name: "cali1", mac: "02:00:00:00:01:02", addresses: [], group: 3 },
   { name: "cali12", mac: "02:00:00:00:01:03", addresses: [] },
   { name: "cali2", mac: "02:00:00:00:01:04", addresses: [] },
   { name: "tap0", mac: "02:00:00:00:01:05", addresses: ["10.65.9.1/24", "fd00:65:9::1/64"] },
@@ -34,10 +35,10 @@ export const INTERFACES: readonly LabInterface[] = [
 export const ROUTES: Readonly<Record<Family, readonly string[]>> = {
   4: [
     "default via 192.0.2.1 dev eth0",
-    "10.65.0.1 dev cali1",
-    "10.65.0.2 dev cali12",
+    "10.65.0.1 dev cali1 realm 1",
+    "10.65.0.2 dev cali12 realm 2",
     "10.65.0.3 dev cali2",
-    "10.66.0.0/16 via 192.0.2.66 dev eth0",
+    "10.66.0.0/16 via 192.0.2.66 dev eth0 realm 3/1",
     "10.67.0.0/16 via 198.51.100.67 dev eth1",
   ],
   6: [

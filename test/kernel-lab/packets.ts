@@ -96,14 +96,20 @@ export function withOptions(packet: Uint8Array, words: number): Uint8Array {
   return whole;
 }
 
-/** IPv6 extension headers of eight bytes each before the transport header, in this order. */
+/** What one holds behind its first byte. */
+function extensionBody(kind: number): readonly number[] {
+  // Routing: type 2, nothing left to visit. Authentication: twelve bytes and four.
+  if (kind === 43) return [0, 2, 0, 0, 0, 0, 0];
+  if (kind === 51) return [2, 0, 0, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 0];
+  // Hop-by-hop and destination options: padding.
+  return [0, 1, 4, 0, 0, 0, 0];
+}
+
+/** IPv6 extension headers of eight or sixteen bytes each before the transport header, in this order. */
 export function withExtensions(packet: Uint8Array, kinds: readonly number[]): Uint8Array {
   const next = [...kinds.slice(1), packet[6]!];
   const headers = kinds.map((kind, index) =>
-    // Hop-by-hop and destination options: padding. Routing: type 2, nothing left to visit.
-    Uint8Array.from(
-      kind === 43 ? [next[index]!, 0, 2, 0, 0, 0, 0, 0] : [next[index]!, 0, 1, 4, 0, 0, 0, 0],
-    ),
+    Uint8Array.from([next[index]!, ...extensionBody(kind)]),
   );
   const whole = withBody(packet, concat(...headers, packet.subarray(HEADER6)));
   whole[6] = kinds[0] ?? packet[6]!;

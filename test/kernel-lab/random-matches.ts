@@ -313,21 +313,41 @@ const DRAWS = {
     const words = ["--loose", "--accept-local", "--validmark", "--invert"];
     return `-m rpfilter ${rule.random.some(words, 0, 2).join(" ")}`;
   },
-  realm: (rule) =>
-    rule.family === 4 && only(rule, ["INPUT", ...OUT_HOOKS])
-      ? `-m realm ${maybeNot(rule.random)}--realm ${rule.random.pick(["0", "0x1"])}`
-      : undefined,
-  devgroup: (rule) =>
-    only(rule, IN_HOOKS)
-      ? `-m devgroup ${maybeNot(rule.random)}--src-group ${rule.random.pick(["0x0", "0x1"])}`
-      : undefined,
-  policy: (rule) =>
-    only(rule, IN_HOOKS)
-      ? `-m policy --dir in --pol ${rule.random.pick(["none", "ipsec"])}`
-      : undefined,
+  realm: (rule) => {
+    if (rule.family !== 4 || !only(rule, ["INPUT", ...OUT_HOOKS])) return undefined;
+    const realms = ["0", "0x1", "0x1/0xffff", "0x10002", "0x30001", "0x20000/0xffff0000"];
+    return `-m realm ${maybeNot(rule.random)}--realm ${rule.random.pick(realms)}`;
+  },
+  devgroup: (rule) => {
+    const { random } = rule;
+    const groups = ["0", "0x1", "0x3", "0x1/0x1", "0x2/0x2"];
+    const draws: Record<string, () => string> = {};
+    if (only(rule, IN_HOOKS)) draws["--src-group"] = () => random.pick(groups);
+    if (only(rule, OUT_HOOKS)) draws["--dst-group"] = () => random.pick(groups);
+    return Object.keys(draws).length === 0 ? undefined : `-m devgroup ${options(random, draws, 2)}`;
+  },
+  policy: (rule) => {
+    const policy = rule.random.pick(["none", "ipsec", "ipsec --proto esp"]);
+    if (only(rule, IN_HOOKS)) return `-m policy --dir in --pol ${policy}`;
+    return only(rule, OUT_HOOKS) ? `-m policy --dir out --pol ${policy}` : undefined;
+  },
   physdev: (rule) =>
     only(rule, ["FORWARD", "INPUT", "PREROUTING"])
-      ? `-m physdev ${maybeNot(rule.random)}--physdev-in ${rule.random.pick(INTERFACES).name}`
+      ? `-m physdev ${maybeNot(rule.random, 0.5)}${rule.random.pick([`--physdev-in ${rule.random.pick(INTERFACES).name}`, "--physdev-is-in", "--physdev-is-bridged"])}`
+      : undefined,
+  owner: (rule) => {
+    if (!only(rule, ["OUTPUT", "POSTROUTING"])) return undefined;
+    const { random } = rule;
+    const draws = {
+      "--uid-owner": () => "0-99",
+      "--gid-owner": () => "0",
+      "--socket-exists": () => "",
+    };
+    return `-m owner ${options(random, draws, 2)}`;
+  },
+  ah: ({ random, family }) =>
+    family === 6
+      ? `-m ah ${random.pick(["! --ahspi 1", "--ahspi 0:4", "! --ahlen 24", "--ahres"])}`
       : undefined,
   helper: ({ random }) => `-m helper ${maybeNot(random)}--helper ${random.pick(["ftp", "sip"])}`,
   time: ({ random }) =>
@@ -355,7 +375,9 @@ const DRAWS = {
       ? `-m ipv6header ${maybeNot(random)}--header ${random.some(["hop", "dst", "route", "frag", "esp", "none", "prot"], 1, 2).join(",")}${random.chance(0.7) ? " --soft" : ""}`
       : undefined,
   hbh: ({ random, family }) =>
-    family === 6 ? `-m hbh ${maybeNot(random)}--hbh-len ${random.pick([8, 16])}` : undefined,
+    family === 6
+      ? `-m hbh ${random.pick([`${maybeNot(random)}--hbh-len ${random.pick([8, 16])}`, "--hbh-opts 1", "--hbh-opts 1:3,0"])}`
+      : undefined,
   dstopt: ({ random, family }) =>
     family === 6 ? `-m dst ${maybeNot(random)}--dst-len ${random.pick([8, 16])}` : undefined,
   frag: ({ random, family }) =>
@@ -363,7 +385,11 @@ const DRAWS = {
       ? `-m frag ${random.pick(["--fragid 0:1000000000", "--fragfirst", "--fragmore", "--fraglast"])}`
       : undefined,
   rt: ({ random, family }) =>
-    family === 6 ? `-m rt ${maybeNot(random)}--rt-type ${random.pick([0, 2])}` : undefined,
+    family === 6
+      ? `-m rt ${random.pick([`${maybeNot(random)}--rt-type ${random.pick([0, 2])}`, "--rt-segsleft 0", "! --rt-len 8"])}`
+      : undefined,
+  srh: ({ random, family }) =>
+    family === 6 ? `-m srh ${maybeNot(random)}--srh-segs-left-eq 0` : undefined,
   eui64: (rule) =>
     rule.family === 6 && only(rule, ["PREROUTING", "INPUT", "FORWARD"]) ? "-m eui64" : undefined,
   "ip-fragment": ({ random, family }) => (family === 4 ? `${maybeNot(random, 0.5)}-f` : undefined),

@@ -177,7 +177,7 @@ function dress(ends: Ends, sent: Sent): Sent[] {
     return [{ ...sent, packet: withOptions(packet, 1 + random.below(2)) }];
   }
   if (family === 6 && allowed.has("extension-headers") && random.chance(0.04)) {
-    const kinds = random.pick([[60], [0], [0, 60], [60, 60]]);
+    const kinds = random.pick([[60], [0], [0, 60], [60, 60], [43], [0, 43, 60], [51], [60, 51]]);
     return [{ ...sent, packet: withExtensions(packet, kinds) }];
   }
   if (allowed.has("fragments") && random.chance(0.03)) return inFragments(ends, sent);
