@@ -10,6 +10,7 @@ import {
   PACKET_OUTBOUND,
   REASON_NO_IN_INTERFACE,
   ROUTE_LOCAL,
+  ROUTE_UNICAST,
 } from "./layout";
 import {
   hasMac,
@@ -19,7 +20,7 @@ import {
   isSourceMac,
 } from "./node-interface";
 import { Packet } from "./records";
-import { isRealNode, routeKind } from "./route";
+import { isRealNode, routeInterface, routeIsMultipath, routeKind, routeOf } from "./route";
 import { ENTRY_NONE } from "./tracking";
 import { walk } from "./walk";
 
@@ -38,13 +39,29 @@ const QUESTION_ARRIVAL: u64 = 1 << 58;
 export function whereSeen(packet: Packet): u32 {
   if ((packet.flags & PACKET_INBOUND) != 0) return SEEN_ARRIVING;
   if ((packet.flags & PACKET_OUTBOUND) != 0) return SEEN_LEAVING;
-  if (!isRealNode() || packet.linkType != LINK_ETHERNET) return SEEN_ANYWHERE;
+  if (!isRealNode()) return SEEN_ANYWHERE;
   const number = captureInterfaceNumber(packet.captureInterface);
-  if (number == 0 || !hasMac(number)) return SEEN_ANYWHERE;
+  if (number == 0) return SEEN_ANYWHERE;
+  if (packet.linkType != LINK_ETHERNET || !hasMac(number)) {
+    return leavesByRoute(packet, number) ? SEEN_LEAVING : SEEN_ANYWHERE;
+  }
   if (isSourceMac(number, packet)) return SEEN_LEAVING;
   if (isDestinationMac(number, packet)) return SEEN_ARRIVING;
   // The first bit on the wire: a group of hosts.
   return (packet.dstMac & 1) != 0 ? SEEN_ARRIVING : SEEN_PASSING;
+}
+
+// Without direction and MAC addresses the routes tell: the way to the destination leads out by this
+// interface, and the source is not behind it. Source: semantics.md C-1, for any interface.
+function leavesByRoute(packet: Packet, number: u32): bool {
+  const family: u32 = packet.family;
+  const dst = routeOf(family, packet.dst0, packet.dst1, packet.dst2, packet.dst3);
+  if (routeKind(dst) != ROUTE_UNICAST || routeIsMultipath(dst)) return false;
+  if (routeInterface(dst) != number) return false;
+  const src = routeOf(family, packet.src0, packet.src1, packet.src2, packet.src3);
+  if (routeKind(src) == ROUTE_LOCAL) return true;
+  if (routeKind(src) != ROUTE_UNICAST || routeIsMultipath(src)) return false;
+  return routeInterface(src) != number;
 }
 
 /** Begins the walk at the interface by which the packet arrived, or at the node itself. */

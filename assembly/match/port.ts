@@ -128,6 +128,10 @@ function optionHolds(match: usize, rule: i32, protocol: u32): bool {
   const fixed: u32 = protocol == TCP ? 20 : dccpFixedLength(rule, match);
   if (fixed == 0) return false;
   const header = headerLength(protocol);
+  // A text does not say where the options end, nor does a capture that is cut before it.
+  if (header == 0 && transportBytes(13) == 0) {
+    return ask(<u64>match, REASON_NO_PAYLOAD, rule);
+  }
   const options = header - fixed;
   const broken = header < fixed || (options != 0 && header > walk.transportLength);
   if (broken) {

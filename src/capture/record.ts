@@ -43,6 +43,12 @@ export function assignInterface(batch: PacketBatch, captureInterface: number): v
   }
 }
 
+/** Says of a packet that it arrives: whatever else its addresses may mean. */
+export function markArriving(batch: PacketBatch, index: number): void {
+  const at = batch.recordAt(index) + layout.PACKET_FLAGS;
+  batch.view.setUint32(at, batch.view.getUint32(at, true) | layout.PACKET_INBOUND, true);
+}
+
 /** A packet's bytes as they were captured. */
 export interface CapturedPacket {
   /** From the IP header on; the capture may have cut them. */

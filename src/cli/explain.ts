@@ -1,6 +1,6 @@
 /** The `explain` command: one packet, synthesised or of a capture, and its way through the tables. */
 import { appendOpening } from "../capture/opening.ts";
-import { assignInterface } from "../capture/record.ts";
+import { assignInterface, markArriving } from "../capture/record.ts";
 import type { Matcher } from "../engine/matcher.ts";
 import type { PacketVerdict } from "../engine/verdict.ts";
 import type { Place } from "../errors.ts";
@@ -99,6 +99,7 @@ function traceOpening(
   });
   if (options.inInterface !== undefined) {
     assignInterface(matcher.batch, 0);
+    markArriving(matcher.batch, 0);
     matcher.nameInterfaces([options.inInterface]);
   }
   matcher.replay();

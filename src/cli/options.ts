@@ -109,7 +109,10 @@ export function addCaptureOptions(command: Command): Command {
         .argParser(collect)
         .default([], "none"),
     )
-    .option("--in-interface <name>", "ingress interface of packets whose capture names none")
+    .option(
+      "--in-interface <name>",
+      "interface of a capture that names none: packets arrive by it, unless they leave by it",
+    )
     .option("--hosts <file>", 'addresses of host names in text captures: lines "ADDRESS NAME..."')
     .addOption(
       new Option("--midstream <mode>", "flows that were under way when the capture began")
