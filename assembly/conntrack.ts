@@ -188,8 +188,8 @@ function trackKnown(packet: Packet, node: i64, seenBefore: bool): void {
   const kind = nodeKind(node);
   const entry = entryAt(number);
   touchEntry(entry);
-  const direction =
-    kind == NODE_REPLY || kind == NODE_REPLY_SEEN ? DIRECTION_REPLY : DIRECTION_ORIGINAL;
+  const replies = kind == NODE_REPLY || kind == NODE_REPLY_SEEN || answersItself(entry);
+  const direction = replies ? DIRECTION_REPLY : DIRECTION_ORIGINAL;
   tracking.direction = direction;
   if (entry.protocol == 6) {
     if ((packet.known & KNOWN_TCP_FLAGS) != 0) {
@@ -197,20 +197,46 @@ function trackKnown(packet: Packet, node: i64, seenBefore: bool): void {
       if (word == TCP_REOPENS) {
         tracking.direction = DIRECTION_ORIGINAL;
         trackFirst(packet, seenBefore);
+        return;
       }
-      if (word != TCP_BELONGS) return;
+      if (word != TCP_BELONGS) return doubtInvalid(number);
     }
   }
-  if (entry.protocol == 132 && !trackSctp(entry, packet, direction)) return;
+  if (entry.protocol == 132 && !trackSctp(entry, packet, direction)) return doubtInvalid(number);
   tracking.entry = number;
   tracking.seenAfter = kind == NODE_ORIGINAL_SEEN || kind == NODE_REPLY_SEEN;
   tracking.midstream = (entry.flags & ENTRY_MIDSTREAM) != 0;
   if (direction == DIRECTION_REPLY) entry.flags |= ENTRY_SEEN_REPLY;
   const answered = (entry.flags & ENTRY_SEEN_REPLY) != 0;
-  tracking.state = answered ? CT_ESTABLISHED : CT_NEW;
-  if ((entry.flags & ENTRY_DNAT) != 0) tracking.state |= CT_DNAT;
-  if ((entry.flags & ENTRY_SNAT) != 0) tracking.state |= CT_SNAT;
+  tracking.state = (answered ? CT_ESTABLISHED : CT_NEW) | translationBits(entry);
   if (entry.protocol != 6 && entry.protocol != 132) refresh(entry);
+}
+
+// > Where both tuples are equal (to itself, at the same port or none), the reply's is found: it was put in
+// front. Source: nf_conntrack_core.c, __nf_conntrack_hash_insert().
+function answersItself(entry: Entry): bool {
+  if (entry.protocol == 1 || entry.protocol == 58) return false;
+  const src = changetype<usize>(entry) + offsetof<Entry>("src0");
+  const to = changetype<usize>(entry) + offsetof<Entry>("to0");
+  // Source and destination lie behind each other, and so do what they became.
+  return (
+    memory.compare(src, to, 16) == 0 &&
+    memory.compare(src + 16, to + 16, 16) == 0 &&
+    entry.sport == entry.toPort &&
+    entry.dport == entry.fromPort
+  );
+}
+
+// > `--ctstate SNAT` and `DNAT` look at the connection, of which errors about it are, too.
+function translationBits(entry: Entry): u32 {
+  const dnat: u32 = (entry.flags & ENTRY_DNAT) != 0 ? CT_DNAT : 0;
+  const snat: u32 = (entry.flags & ENTRY_SNAT) != 0 ? CT_SNAT : 0;
+  return dnat | snat;
+}
+
+// What an undecided connection has no place for is only INVALID if the kernel has that connection at all.
+function doubtInvalid(number: u32): void {
+  if ((entryAt(number).flags & ENTRY_UNDECIDED) != 0) tracking.entry = number;
 }
 
 // Connections whose tags nobody saw, and packets whose chunks were not captured, are taken as they are.
@@ -258,8 +284,8 @@ function trackError(packet: Packet): void {
   if (!toQuotedSource) return;
   const kind = nodeKind(node);
   tracking.entry = nodeEntry(node);
-  tracking.state = CT_RELATED;
   const entry = entryAt(tracking.entry);
+  tracking.state = CT_RELATED | translationBits(entry);
   tracking.midstream = (entry.flags & ENTRY_MIDSTREAM) != 0;
   const replies = kind == NODE_REPLY || kind == NODE_REPLY_SEEN;
   tracking.direction = replies == isRealNode() ? DIRECTION_REPLY : DIRECTION_ORIGINAL;

@@ -13,6 +13,7 @@ const ANSWER_SIZE: usize = 16;
 const answers: usize = memory.data(FORK_DEPTH_MAX * 16);
 
 let asked: u32 = 0;
+let consulted: u32 = 0;
 let scripted: u32 = 0;
 let paths: u32 = 0;
 let overflowed: bool = false;
@@ -36,6 +37,7 @@ export function startForks(): void {
  */
 export function ask(question: u64, reason: u32, rule: i32): bool {
   if (peeking) return true;
+  consulted++;
   if (question != 0) {
     for (let index: u32 = 0; index < asked; index++) {
       const at = answers + <usize>index * ANSWER_SIZE;
@@ -83,6 +85,11 @@ export function forksOverflowed(): bool {
 /** How many questions this try has asked. */
 export function askedCount(): u32 {
   return asked;
+}
+
+/** How often anything was asked since the start, be it once more. */
+export function consultedCount(): u32 {
+  return consulted;
 }
 
 /** While on, questions are answered true and not remembered: for looking on without deciding. */

@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 4;
+export const LAYOUT_VERSION = 5;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -945,3 +945,4 @@ export const TRACE_POLICY = 4;
 export const OUTCOME_NO = 0;
 export const OUTCOME_YES = 1;
 export const OUTCOME_UNKNOWN = 2;
+export const OUTCOME_HOTDROP = 3;

@@ -72,6 +72,27 @@ export function translateSource(): bool {
   return true;
 }
 
+/** Gives the walk the source that it has behind the last hook: what the connection's first packet got. */
+export function takeNewSource(): void {
+  if (tracking.fresh) {
+    if (!walk.srcTranslated) return;
+    memory.copy(walkSrc, walkNewSrc, 16);
+    walk.sport = walk.newSport;
+    return;
+  }
+  // Errors about a connection keep a source of their own.
+  if (tracking.entry == ENTRY_NONE || (walk.ctState & CT_RELATED) != 0) return;
+  const entry = entryAt(tracking.entry);
+  const ports = hasPorts(walk.protocol);
+  if (tracking.direction == DIRECTION_ORIGINAL && (entry.flags & ENTRY_SNAT) != 0) {
+    memory.copy(walkSrc, changetype<usize>(entry) + offsetof<Entry>("from0"), 16);
+    if (ports) walk.sport = entry.fromPort;
+  } else if (tracking.direction == DIRECTION_REPLY && (entry.flags & ENTRY_DNAT) != 0) {
+    memory.copy(walkSrc, changetype<usize>(entry) + offsetof<Entry>("dst0"), 16);
+    if (ports) walk.sport = entry.dport;
+  }
+}
+
 /** Begins with the source as it is. */
 export function startSource(): void {
   memory.copy(walkNewSrc, walkSrc, 16);

@@ -9,6 +9,8 @@ import { isPerhapsLocal } from "./departure";
 import { isPerhapsExpected } from "./expectation";
 import { flowSeen } from "./flow-rows";
 import {
+  BACKEND_LEGACY,
+  BACKEND_NFT,
   CT_NEW,
   CT_RELATED,
   CT_UNTRACKED,
@@ -44,14 +46,14 @@ import {
   VERDICT_DROP,
   VERDICT_UNKNOWN,
 } from "./layout";
-import { startSource, translateDestination, translateSource } from "./nat";
+import { startSource, takeNewSource, translateDestination, translateSource } from "./nat";
 import { addressesTold, isLoopback, loopbackInterface } from "./node-interface";
 import { Packet } from "./records";
 import { localRouteOf, routeInterface, routeIsMultipath, routeKind, routeOf } from "./route";
 import { conntrackActive } from "./rule";
-import { runTable } from "./run-table";
+import { runTable, runTableOf } from "./run-table";
 import { tracking } from "./tracking";
-import { Walk, walk } from "./walk";
+import { walk } from "./walk";
 
 /** Tries the way; true when the packet got through its last hook. */
 export function tryNodePath(packet: Packet): bool {
@@ -102,12 +104,14 @@ function routeIn(): bool {
 function deliver(): bool {
   walk.hook = HOOK_INPUT;
   walk.dstLocal = true;
-  return (
-    runTable(TABLE_MANGLE) &&
-    runTable(TABLE_FILTER) &&
-    runTable(TABLE_SECURITY) &&
-    translateSource()
-  );
+  return runTable(TABLE_MANGLE) && runTable(TABLE_FILTER) && settleInput();
+}
+
+// > iptables-nft's security table has priority 150, behind that of nat's source (100); iptables' own has 50.
+function settleInput(): bool {
+  if (!runTableOf(BACKEND_LEGACY, TABLE_SECURITY) || !translateSource()) return false;
+  takeNewSource();
+  return runTableOf(BACKEND_NFT, TABLE_SECURITY);
 }
 
 function forward(): bool {
@@ -175,12 +179,7 @@ function comeBack(): bool {
   walk.inInterface = walk.outInterface;
   attempt.inInterface = walk.inInterface;
   walk.outInterface = 0;
-  memory.copy(
-    changetype<usize>(walk) + offsetof<Walk>("src0"),
-    changetype<usize>(walk) + offsetof<Walk>("newSrc0"),
-    16,
-  );
-  if (walk.srcTranslated) walk.sport = walk.newSport;
+  takeNewSource();
   walk.hook = HOOK_PREROUTING;
   if (!runTable(TABLE_RAW) || !runTable(TABLE_MANGLE)) return false;
   walk.hook = HOOK_INPUT;

@@ -35,6 +35,15 @@ export function runTable(table: u32): bool {
 
 const QUESTION_ORDER: u64 = 1 << 55;
 
+/**
+ * Runs one backend's table at the hook under way: where both are not of one priority. False when the try
+ * has ended.
+ */
+export function runTableOf(backend: u32, table: u32): bool {
+  walk.natBound = false;
+  return runBackend(backend, table);
+}
+
 function hasRules(backend: u32, table: u32): bool {
   const first = entryOf(backend, walk.family, table, walk.hook);
   return first != RULE_NONE && <u32>first != underflowOf(backend, walk.family, table, walk.hook);

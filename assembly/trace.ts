@@ -1,6 +1,8 @@
 // The walk of one chosen packet, step by step, for `explain`. Recorded by the walk that decides, in its
 // first try only.
+import { consultedCount } from "./fork";
 import {
+  OUTCOME_HOTDROP,
   OUTCOME_NO,
   OUTCOME_UNKNOWN,
   OUTCOME_YES,
@@ -30,6 +32,7 @@ import { walk } from "./walk";
 let steps: usize = 0;
 let stepCount: u32 = 0;
 let on: bool = false;
+let consulted: u32 = 0;
 
 /** Turns recording on or off; on starts anew. */
 export function record(wanted: bool): void {
@@ -37,6 +40,7 @@ export function record(wanted: bool): void {
   if (!on) return;
   if (steps == 0) steps = heap.alloc(TRACE_MAX * TRACE_SIZE);
   stepCount = 0;
+  consulted = consultedCount();
 }
 
 /** Stops recording for the tries after the first, without forgetting it. */
@@ -56,9 +60,18 @@ export function traceCount(): u32 {
   return stepCount;
 }
 
-/** Records that the walk enters a table at the hook under way. */
+/** Records that the walk enters a table at the hook under way, and whether something was assumed for that. */
 export function traceEnter(): void {
-  if (on) step(TRACE_ENTER, RULE_NONE, 0, 0, walk.mark);
+  if (!on) return;
+  const outcome = consultedCount() == consulted ? OUTCOME_YES : OUTCOME_UNKNOWN;
+  step(TRACE_ENTER, RULE_NONE, outcome, 0, walk.mark);
+}
+
+/** Records of the rule of the last step what its target did: whether it is known. */
+export function traceTarget(): void {
+  if (consultedCount() == consulted || stepCount == 0 || stepCount == TRACE_MAX) return;
+  store<u8>(steps + <usize>((stepCount - 1) * TRACE_SIZE), OUTCOME_UNKNOWN, TRACE_OUTCOME);
+  consulted = consultedCount();
 }
 
 /** Records a rule that was tried, or the end of a chain. `failed` has a bit for each failed match. */
@@ -71,11 +84,14 @@ export function traceRule(rule: Rule, index: u32, failed: u32, unknown: bool): v
   const payload: usize = rule.matchesEnd;
   const marked = failed == 0 && rule.target == TARGET_MARK;
   const mark = marked ? (walk.mark & ~load<u32>(payload, 4)) ^ load<u32>(payload) : walk.mark;
-  const outcome = unknown ? OUTCOME_UNKNOWN : failed == 0 ? OUTCOME_YES : OUTCOME_NO;
+  let outcome = failed == 0 ? OUTCOME_YES : OUTCOME_NO;
+  if (walk.hotdrop) outcome = OUTCOME_HOTDROP;
+  if (unknown) outcome = OUTCOME_UNKNOWN;
   step(TRACE_RULE, index, outcome, failed, mark);
 }
 
 function step(kind: u32, rule: i32, outcome: u32, failed: u32, mark: u32): void {
+  consulted = consultedCount();
   if (stepCount == TRACE_MAX) return;
   const at = steps + <usize>(stepCount * TRACE_SIZE);
   store<u8>(at, <u8>kind, TRACE_KIND);

@@ -1,7 +1,7 @@
 // Walks one table from a hook's entry: jump, goto, return, chain policy. Reads rules and the walk's
 // record; what it would count is kept as a path until the verdict is settled.
 // Source: Linux, net/ipv4/netfilter/ip_tables.c, ipt_do_table().
-import { askedCount, peek } from "./fork";
+import { consultedCount, peek } from "./fork";
 import {
   JUMP_DEPTH_MAX,
   PATH_RULES_MAX,
@@ -24,7 +24,7 @@ import { journalMark, rollBackTo } from "./journal";
 import { matches } from "./match";
 import { Rule, ruleAt } from "./rule";
 import { applyTarget, EFFECT_ACCEPT, EFFECT_CONTINUE } from "./target";
-import { traceRule, tracing } from "./trace";
+import { traceRule, traceTarget, tracing } from "./trace";
 import { walk } from "./walk";
 
 /** The table lets the packet go on to the next one. */
@@ -123,6 +123,7 @@ export function traverse(entry: u32, underflow: u32): u32 {
         break;
       default: {
         const effect = applyTarget(rule, index);
+        if (tracing()) traceTarget();
         if (effect == EFFECT_CONTINUE) {
           index++;
           break;
@@ -152,22 +153,29 @@ function matchesAll(rule: Rule, index: u32): bool {
 // As `matchesAll`, and records which matches fail. Those behind the first failure are looked at only to
 // tell people: they may not raise questions, and what they change is taken back.
 function matchesTraced(rule: Rule, index: u32): bool {
-  const askedBefore = askedCount();
+  const consultedBefore = consultedCount();
   let failed: u32 = 0;
   let mark: usize = 0;
+  let hotdrop: bool = false;
   let match: usize = rule.matches;
   const end: usize = rule.matchesEnd;
   for (let bit: u32 = 1; match < end; bit <<= 1) {
     if (!matches(match, index)) {
-      if (failed == 0) mark = journalMark();
+      if (failed == 0) {
+        mark = journalMark();
+        hotdrop = walk.hotdrop;
+      }
       failed |= bit;
       peek(true);
     }
     match += load<u16>(match, MATCH_SIZE);
   }
   peek(false);
-  if (failed != 0) rollBackTo(mark);
-  const unknown = askedCount() != askedBefore;
+  if (failed != 0) {
+    rollBackTo(mark);
+    walk.hotdrop = hotdrop;
+  }
+  const unknown = consultedCount() != consultedBefore;
   traceRule(rule, index, failed, unknown);
   return failed == 0;
 }

@@ -22,6 +22,8 @@ export interface Question {
   readonly capture: Uint8Array;
   /** `cold` when absent: what the kernel does that has seen nothing before. */
   readonly midstream?: "cold" | "assume-established";
+  /** Number of the packet whose walk is recorded. */
+  readonly tracePacket?: number;
 }
 
 /** Compiles manifests; an error in them is thrown, as the test's fault. */
@@ -61,13 +63,13 @@ export async function judgeCapture(question: Question): Promise<PacketVerdict[]>
 
 /** Replays a capture and hands out each batch once it is decided. */
 export async function replayCapture(
-  { compiled, capture, midstream = "cold" }: Question,
+  { compiled, capture, midstream = "cold", tracePacket }: Question,
   onBatch: (matcher: Matcher, names: readonly string[]) => void = () => undefined,
 ): Promise<void> {
   const matcher = loadMatcher(matcherWasm(), compiled, {
     midstream,
     conntrackMax: 262_144,
-    tracePacket: undefined,
+    tracePacket,
   });
   const stream = await openCapture({
     source: memorySource(capture),

@@ -1,5 +1,6 @@
 // Conditions on the connection: `-m conntrack`, `-m state`, `-m connmark`.
 // Source: Linux, xt_conntrack.c, xt_state.c, xt_connmark.c; kernel lab.
+import { attempt } from "../attempt";
 import { now, SECOND } from "../entry-life";
 import { Entry, entryAt, ENTRY_ASSURED, ENTRY_SEEN_REPLY, inverseIcmp } from "../flow-table";
 import { isHelperGiven } from "../expectation";
@@ -151,9 +152,10 @@ function connectionProtocol(): u32 {
   return tracking.entry == ENTRY_NONE ? walk.protocol : entryAt(tracking.entry).protocol;
 }
 
-// > A connection is confirmed once its first packet got through the last hook.
+// > A connection is confirmed once its first packet got through the last hook: one that the node sends to
+// itself comes back with it.
 function statusBits(): u32 {
-  if (tracking.entry == ENTRY_NONE) return 0;
+  if (tracking.entry == ENTRY_NONE) return attempt.confirmed ? STATUS_CONFIRMED : 0;
   const flags = entryAt(tracking.entry).flags;
   let bits: u32 = STATUS_CONFIRMED;
   if ((flags & ENTRY_SEEN_REPLY) != 0) bits |= STATUS_SEEN_REPLY;

@@ -225,7 +225,8 @@ function readStep(view: DataView, at: number, meanings: Meanings): TraceStep {
   if (hook === undefined || table === undefined) throw new Error("bug: a step without a table");
   if (kind === layout.TRACE_ENTER) {
     const ctState = stateOf(view.getUint32(at + layout.TRACE_CT_STATE, true));
-    return { kind: "table", hook, table, chain: hook, mark, ctState };
+    const assumed = view.getUint8(at + layout.TRACE_OUTCOME) === layout.OUTCOME_UNKNOWN;
+    return { kind: "table", hook, table, chain: hook, mark, ctState, assumed };
   }
   if (rule === undefined) throw new Error("bug: a step without a rule");
   if (kind === layout.TRACE_RULE) {
@@ -236,7 +237,7 @@ function readStep(view: DataView, at: number, meanings: Meanings): TraceStep {
   return { kind: "end", hook, rule, what: kind === layout.TRACE_POLICY ? "policy" : "return" };
 }
 
-const OUTCOMES = ["not-matched", "matched", "unknown"] as const;
+const OUTCOMES = ["not-matched", "matched", "unknown", "hotdrop"] as const;
 
 /** Comments are not packed: the bits count the other matches. */
 function failedMatches(rule: RuleRef, bits: number): number[] {

@@ -172,14 +172,19 @@ export type TraceStep =
       readonly chain: string;
       readonly mark: number;
       readonly ctState: CtState | undefined;
+      /** What led here, or the state, is not known: one of several possible ways is shown. */
+      readonly assumed: boolean;
     }
   /** A rule was tried. */
   | {
       readonly kind: "rule";
       readonly hook: Hook;
       readonly rule: RuleRef;
-      /** `unknown`: a fact is missing; the walk was tried both ways. */
-      readonly outcome: "matched" | "not-matched" | "unknown";
+      /**
+       * `unknown`: a fact is missing; the walk was tried both ways. `hotdrop`: a match found the packet
+       * itself malformed and had it dropped.
+       */
+      readonly outcome: "matched" | "not-matched" | "unknown" | "hotdrop";
       /** Indexes into `rule.rule.matches` of those that do not hold (all of them, not just the first). */
       readonly failed: readonly number[];
       /** The packet's mark after the rule. */

@@ -453,9 +453,9 @@ def main():
     set_up_node(node, home, wire)
     load_tables(node)
     wait_for_addresses()
+    crossing = Wire(node, home, wire)
     output.write(json.dumps(describe(node)).encode() + b"\n")
     output.flush()
-    crossing = Wire(node, home, wire)
     while len(head := source.read(8)) == 8:
         count, size = struct.unpack("<II", head)
         if count == 0:

@@ -79,6 +79,8 @@ export interface LoadedState {
 
 /** A lab under way. */
 export interface KernelLab {
+  /** The process whose network namespace is the node's. */
+  readonly pid: number;
   readonly loaded: LoadedState;
   /** Sends packets in order, and waits until all of them are through. One batch at a time. */
   cross(packets: readonly LabPacket[]): Promise<Crossing>;
@@ -155,6 +157,7 @@ export async function startLab(node: LabNode): Promise<KernelLab> {
   const names = node.interfaces.map(({ name }) => name);
   const loaded = JSON.parse(await read(() => input.line())) as LoadedState;
   return {
+    pid: child.pid ?? 0,
     loaded,
     async cross(packets) {
       if (packets.length === 0) return { sentNs: new BigUint64Array(), sights: [] };

@@ -108,7 +108,10 @@ function walkLines(steps: readonly TraceStep[], palette: Palette): string[] {
       tellSkipped();
       chains = [step.chain];
       const state = step.ctState === undefined ? "" : `, state ${step.ctState}`;
-      lines.push(palette.bold(`${step.hook} ${step.table}${state}, mark ${hex(step.mark)}`));
+      const assumed = step.assumed ? " (one of several possible ways)" : "";
+      lines.push(
+        palette.bold(`${step.hook} ${step.table}${state}, mark ${hex(step.mark)}${assumed}`),
+      );
       continue;
     }
     const { chain } = step.rule;
@@ -137,7 +140,7 @@ function stepText(step: TraceStep & { readonly kind: "rule" | "end" }): string {
     const what = step.what === "return" ? "back to the chain before" : "the chain's policy";
     return `. ${table}:${chain}:${step.what}:${number} ${what}`;
   }
-  const sign = { matched: "+", "not-matched": "-", unknown: "?" }[step.outcome];
+  const sign = { matched: "+", "not-matched": "-", unknown: "?", hotdrop: "!" }[step.outcome];
   const parts = [`${sign} ${table}:${chain}:rule:${number}`];
   const { rule } = step.rule;
   const text = bareRuleText(step.rule);
@@ -145,7 +148,8 @@ function stepText(step: TraceStep & { readonly kind: "rule" | "end" }): string {
   if (rule?.target?.kind === "MARK" && step.outcome === "matched") {
     parts.push(`(mark ${hex(step.mark)})`);
   }
-  const failed = failedTexts(step).join(", ");
+  if (step.outcome === "hotdrop") parts.push("(finds the packet malformed, and drops it)");
+  const failed = step.outcome === "hotdrop" ? "" : failedTexts(step).join(", ");
   // A rule of one condition says itself what does not hold.
   if (failed !== "" && failed !== text.replace(/ ?-[jg] .*/, "")) parts.push(`(not: ${failed})`);
   const remark = remarkOf(rule);

@@ -148,6 +148,7 @@ function stepJson(step: TraceStep): Json {
         chain: step.chain,
         mark: step.mark,
         state: step.ctState,
+        assumed: step.assumed ? true : undefined,
       };
     case "rule": {
       const { origin } = step.rule.rule ?? {};

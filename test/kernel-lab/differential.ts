@@ -3,6 +3,7 @@
  * what the kernel itself prints about the node: where the two differ, and the smallest case of it.
  */
 import { parseNode, type NodeText } from "../../src/dump/node.ts";
+import type { Program } from "../../src/engine/matcher.ts";
 import type { PacketVerdict } from "../../src/engine/verdict.ts";
 import { formatDiagnostic } from "../../src/errors.ts";
 import { startLab, type LoadedState } from "../../src/lab/lab.ts";
@@ -71,7 +72,8 @@ export async function drawScene({ seed, backend, packets, allowed }: Draw): Prom
   }
 }
 
-function nodeOf(rules: RandomRules): Parameters<typeof startLab>[0] {
+/** The node to set up for random rules. */
+export function nodeOf(rules: RandomRules): Parameters<typeof startLab>[0] {
   const text = rulesText(rules);
   const tables = Object.keys(text.tables).length === 0 ? { legacy: { 4: "", 6: "" } } : text.tables;
   return { interfaces: INTERFACES, routes: ROUTES, sysctls: {}, ...text, tables };
@@ -106,6 +108,11 @@ async function judge(
   loaded: LoadedState,
   packets: readonly Recorded[],
 ): Promise<readonly PacketVerdict[]> {
+  return judgeCapture({ compiled: programOf(loaded), capture: captureOf(packets) });
+}
+
+/** The node as its dumps tell it. */
+export function programOf(loaded: LoadedState): Program {
   const dumpsOf = (family: Family): NodeText[] =>
     Object.entries(loaded.tables).flatMap(([backend, texts]) => ({
       file: `ip${family === 6 ? "6" : ""}tables-${backend}-save`,
@@ -113,7 +120,7 @@ async function judge(
       // Without any table there is no header that would say.
       ...(texts[family] === "" ? { backend: backend as Backend } : {}),
     }));
-  const state = parseNode(
+  return parseNode(
     {
       iptables: dumpsOf(4),
       ip6tables: dumpsOf(6),
@@ -126,7 +133,6 @@ async function judge(
       if (diagnostic.severity === "error") throw new Error(formatDiagnostic(diagnostic));
     },
   );
-  return judgeCapture({ compiled: state, capture: captureOf(packets) });
 }
 
 /** A case that still differs, and where. */

@@ -52,7 +52,15 @@ const misses = Array.from({ length: 20 }, (_, index) =>
 );
 const toPods: Rule = { matches: [says, fromPod], target: { kind: "JUMP", chain: "cali-x" } };
 const walk: TraceStep[] = [
-  { kind: "table", hook: "FORWARD", table: "filter", chain: "FORWARD", mark: 0, ctState: "NEW" },
+  {
+    kind: "table",
+    hook: "FORWARD",
+    table: "filter",
+    chain: "FORWARD",
+    mark: 0,
+    ctState: "NEW",
+    assumed: false,
+  },
   step("FORWARD", 1, { matches: [], target: { kind: "JUMP", chain: "cali-FORWARD" } }),
   step("cali-FORWARD", 1, { ...toPods, matches: [says, fromPod, isUdp] }, [2]),
   ...misses,
