@@ -1,6 +1,9 @@
 // How one try of a packet's way through the hooks ended.
 import { RULE_NONE, TABLE_FILTER } from "./layout";
 
+/** Among VERDICT_*: a fragment for the node itself, which waits for the others behind PREROUTING. */
+export const VERDICT_DELIVERED: u32 = 5;
+
 /** One try. */
 @unmanaged
 export class Attempt {

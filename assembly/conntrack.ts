@@ -41,6 +41,7 @@ import {
   KNOWN_TCP_FLAGS,
   MALFORMED_NONE,
   PACKET_DST,
+  PACKET_LATER_FRAGMENT,
   PACKET_QUOTED_SRC,
   REASON_NAT_PORT,
   RULE_NONE,
@@ -66,6 +67,8 @@ export function track(packet: Packet, seenBefore: bool): void {
     return;
   }
   if (packet.malformed != MALFORMED_NONE) return;
+  // > A later fragment that was not put together has no tuple.
+  if ((packet.flags & PACKET_LATER_FRAGMENT) != 0) return;
   if (isIcmpError(packet)) {
     trackError(packet);
     return;

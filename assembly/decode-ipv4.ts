@@ -14,6 +14,7 @@ import {
   MALFORMED_IP,
   PACKET_FRAGMENT,
   PACKET_LATER_FRAGMENT,
+  PACKET_MORE_FRAGMENTS,
 } from "./layout";
 import { decodeTransport } from "./decode-transport";
 import { Packet } from "./records";
@@ -137,6 +138,7 @@ function ipLength(totalLength: u32, wire: u32): u32 {
 function setFragment(packet: Packet, field: u32): void {
   if ((field & (FRAGMENT_MORE | FRAGMENT_OFFSET)) == 0) return;
   packet.flags |= PACKET_FRAGMENT;
+  if ((field & FRAGMENT_MORE) != 0) packet.flags |= PACKET_MORE_FRAGMENTS;
   const offset = (field & FRAGMENT_OFFSET) << 3;
   if (offset == 0) return;
   packet.flags |= PACKET_LATER_FRAGMENT;

@@ -15,7 +15,9 @@ import {
   MALFORMED_NONE,
   PACKET_AUTHENTICATED,
   PACKET_FRAGMENT,
+  PACKET_FRAGMENT_HEADER,
   PACKET_LATER_FRAGMENT,
+  PACKET_MORE_FRAGMENTS,
 } from "./layout";
 import {
   CHAIN_BROKEN,
@@ -140,6 +142,8 @@ function decodeChain(packet: Packet, next: u32, at: usize, captured: u32, wire: 
     packet.ipId = chainFragmentId;
     packet.fragmentOffset = <u16>(chainFragment & 0xfff8);
     packet.known |= KNOWN_IP_ID | KNOWN_FRAGMENT;
+    packet.flags |= PACKET_FRAGMENT_HEADER;
+    if ((chainFragment & 1) != 0) packet.flags |= PACKET_MORE_FRAGMENTS;
     // RFC 8200, section 4.5: a first fragment with nothing behind it (RFC 6946) is no fragment.
     if ((chainFragment & 0xfff9) != 0) packet.flags |= PACKET_FRAGMENT;
     if ((chainFragment & 0xfff8) != 0) packet.flags |= PACKET_LATER_FRAGMENT;

@@ -1,20 +1,20 @@
 // The exports, nothing else.
 import { setUpMidstream } from "./conntrack-first";
-import { decode } from "./decode";
 import { setUpFlowTable } from "./flow-table";
 import { setUpFlowRows } from "./flow-rows";
 import { setUpFragments } from "./fragments";
-import { judge, totals } from "./judge";
+import { totals } from "./judge";
 import { LAYOUT_VERSION, PACKET_SIZE, VERDICT_SIZE } from "./layout";
 import { Packet } from "./records";
+import { finishReplay, replayPacket, setUpReplay, startReplay } from "./replay";
 import { setUpSights } from "./sights";
-import { record } from "./trace";
-import { advanceClock, setUpEntryLife } from "./entry-life";
+import { setUpEntryLife } from "./entry-life";
 import { setUpBackends } from "./half-known";
 import { Verdict } from "./verdict";
 
 export { addInterface, setCaptureInterface } from "./interface";
 export { flowCount, flowPiece } from "./flow-rows";
+export { settledAt, settledCount } from "./fragment";
 export { insertEntry, makeIpSet, setProbe } from "./ipset";
 export { setSets } from "./match/set";
 export { setNodeInterfaces } from "./node-interface";
@@ -40,6 +40,7 @@ export function setUp(assumeMidstream: bool, entriesMax: u32, backends: usize): 
   setUpFlowTable();
   setUpFlowRows();
   setUpFragments();
+  setUpReplay(assumeMidstream);
   setUpSights();
   setUpMidstream(assumeMidstream);
   setUpEntryLife(entriesMax);
@@ -51,17 +52,22 @@ export function totalsAddress(): usize {
 }
 
 /**
- * Decides a batch: decodes each packet record and writes its verdict record.
+ * Decides a batch: decodes each packet record and writes its verdict record. A fragment's verdict may come
+ * later (VERDICT_PENDING): in the batch that settles it, as `settledAt` says, or with `finish`.
  *
  * @param traced number of the packet whose walk is recorded; 0 for none
  */
 export function replay(packets: usize, verdicts: usize, count: u32, traced: u64): void {
+  startReplay(traced);
   for (let index: u32 = 0; index < count; index++) {
-    const packet = changetype<Packet>(packets + <usize>index * PACKET_SIZE);
-    decode(packet);
-    advanceClock(packet.timestamp);
-    if (packet.number == traced) record(true);
-    judge(packet, changetype<Verdict>(verdicts + <usize>index * VERDICT_SIZE));
-    if (packet.number == traced) record(false);
+    replayPacket(
+      changetype<Packet>(packets + <usize>index * PACKET_SIZE),
+      changetype<Verdict>(verdicts + <usize>index * VERDICT_SIZE),
+    );
   }
+}
+
+/** Settles what waits for packets that do not come any more. */
+export function finish(): void {
+  finishReplay();
 }

@@ -13,7 +13,6 @@ import {
   nextFork,
   startForks,
 } from "./fork";
-import { recallFirst, rememberFirst } from "./fragments";
 import { lookUpSights } from "./half-known";
 import { tryHooks } from "./hooks";
 import { castDoubts, journalOverflowed, noteDoubts, rollBack, startJournal } from "./journal";
@@ -38,7 +37,6 @@ import {
   REASON_NAME_DST,
   REASON_NAME_SRC,
   REASON_NO_ADDRESS,
-  REASON_NO_FIRST_FRAGMENT,
   REASON_NO_IN_INTERFACE,
   REASON_NO_PORTS,
   REASON_NO_PROTOCOL,
@@ -85,14 +83,9 @@ import { DIRECTION_REPLY, ENTRY_NONE, tracking } from "./tracking";
 /** Address of the totals, u64 each. */
 export const totals: usize = memory.data(TOTAL_SIZE);
 
-/** Decides one decoded packet and counts it. */
-export function judge(packet: Packet, verdict: Verdict): void {
+/** Says what needs no rules and no other packets; false: they decide. */
+export function decideAtOnce(packet: Packet, verdict: Verdict): bool {
   clearVerdict(verdict);
-  decide(packet, verdict);
-  count(packet, verdict);
-}
-
-function decide(packet: Packet, verdict: Verdict): void {
   const flags = packet.flags;
   if ((flags & PACKET_NOT_IP) != 0) return say(verdict, VERDICT_UNFILTERED, REASON_NOT_IP);
   if ((flags & PACKET_UNKNOWN_LINK) != 0) return say(verdict, VERDICT_UNKNOWN, REASON_LINK_TYPE);
@@ -100,22 +93,27 @@ function decide(packet: Packet, verdict: Verdict): void {
   // > ip_rcv() discards a packet with a bad header before any hook.
   if (packet.malformed == MALFORMED_IP) return say(verdict, VERDICT_DROP, REASON_BAD_HEADER);
   describeEnds(packet, verdict);
-  const missing = missingField(packet);
+  const missing = missingAddress(packet);
   if (missing != 0) return say(verdict, VERDICT_UNKNOWN, missing);
   if (!familyLoaded(packet.family)) return say(verdict, VERDICT_UNKNOWN, REASON_NO_TABLES);
-  const seen = whereSeen(packet);
-  if (seen == SEEN_PASSING) return say(verdict, VERDICT_UNFILTERED, REASON_OTHER_HOST);
-  if (!isRealNode() && isOwnAddress(packet, verdict)) {
-    return say(verdict, VERDICT_ALLOW, REASON_SAME_ENDPOINT);
+  if (whereSeen(packet) == SEEN_PASSING) return say(verdict, VERDICT_UNFILTERED, REASON_OTHER_HOST);
+  if (isRealNode() || !isOwnAddress(packet, verdict)) return false;
+  return say(verdict, VERDICT_ALLOW, REASON_SAME_ENDPOINT);
+}
+
+/** Decides by connection and hooks. Precondition: `decideAtOnce` said nothing. */
+export function decideByHooks(packet: Packet, verdict: Verdict): void {
+  if ((packet.known & KNOWN_PROTOCOL) == 0) {
+    say(verdict, VERDICT_UNKNOWN, REASON_NO_PROTOCOL);
+    return;
   }
-  if ((flags & PACKET_LATER_FRAGMENT) != 0) {
-    if (recallFirst(packet, verdict)) return;
-    return say(verdict, VERDICT_UNKNOWN, REASON_NO_FIRST_FRAGMENT);
-  }
-  const portsNeeded = hasPorts(packet.protocol) && packet.malformed == MALFORMED_NONE;
+  const later = (packet.flags & PACKET_LATER_FRAGMENT) != 0;
+  const portsNeeded = !later && hasPorts(packet.protocol) && packet.malformed == MALFORMED_NONE;
   if (portsNeeded && (packet.known & KNOWN_PORTS) == 0) {
-    return say(verdict, VERDICT_UNKNOWN, REASON_NO_PORTS);
+    say(verdict, VERDICT_UNKNOWN, REASON_NO_PORTS);
+    return;
   }
+  const seen = whereSeen(packet);
   lookUpSights(!isRealNode() || seen == SEEN_LEAVING);
   const again = severalSights(packet) && (!isRealNode() || seen != SEEN_ARRIVING);
   if (again && recallSight(packet, entryOfPacket(packet), verdict)) return;
@@ -125,7 +123,6 @@ function decide(packet: Packet, verdict: Verdict): void {
   if (tracking.direction == DIRECTION_REPLY) addFlag(verdict, VERDICT_REPLY);
   if (tracking.midstream) addFlag(verdict, VERDICT_MIDSTREAM);
   if (tracking.seenAfter || seen == SEEN_LEAVING) addFlag(verdict, VERDICT_OBSERVED);
-  if ((flags & PACKET_FRAGMENT) != 0) rememberFirst(packet, verdict);
   rememberSight(packet, verdict, tracking.entry);
 }
 
@@ -187,7 +184,8 @@ function settle(packet: Packet, verdict: Verdict): void {
   }
   const through = attempt.verdict == VERDICT_ALLOW || attempt.confirmed;
   if (through && !confirm(packet, walk, guessed)) {
-    return say(verdict, VERDICT_UNKNOWN, REASON_CONNTRACK_FULL);
+    say(verdict, VERDICT_UNKNOWN, REASON_CONNTRACK_FULL);
+    return;
   }
   countPath(packet.ipLength);
   if (tracking.entry != ENTRY_NONE && !tracking.fresh) {
@@ -236,13 +234,13 @@ function describeEnds(packet: Packet, verdict: Verdict): void {
     verdict.dstRoute = routeOf(family, packet.dst0, packet.dst1, packet.dst2, packet.dst3);
 }
 
-// REASON_* of the field without which nothing can be said; 0 when all are there.
-function missingField(packet: Packet): u32 {
+// REASON_* of the address without which nothing can be said; 0 when both are there.
+function missingAddress(packet: Packet): u32 {
   if ((packet.known & KNOWN_SRC) == 0)
     return packet.srcName != 0 ? REASON_NAME_SRC : REASON_NO_ADDRESS;
   if ((packet.known & KNOWN_DST) == 0)
     return packet.dstName != 0 ? REASON_NAME_DST : REASON_NO_ADDRESS;
-  return (packet.known & KNOWN_PROTOCOL) == 0 ? REASON_NO_PROTOCOL : 0;
+  return 0;
 }
 
 // > A pod cannot block access to itself: what it sends to its own address never leaves it.
@@ -253,16 +251,19 @@ function isOwnAddress(packet: Packet, verdict: Verdict): bool {
   return kind == ROUTE_UNICAST || kind == ROUTE_LOCAL;
 }
 
-function say(verdict: Verdict, word: u32, reason: u32): void {
+/** Writes a verdict's word; always true, for `return say(...)`. */
+export function say(verdict: Verdict, word: u32, reason: u32): bool {
   verdict.verdict = <u8>word;
   verdict.reason = <u8>reason;
+  return true;
 }
 
 function addFlag(verdict: Verdict, flag: u32): void {
   verdict.flags |= <u8>flag;
 }
 
-function count(packet: Packet, verdict: Verdict): void {
+/** Counts a packet whose verdict stands. */
+export function count(packet: Packet, verdict: Verdict): void {
   add(TOTAL_PACKETS, 1);
   add(TOTAL_BYTES, packet.originalLength);
   add(<usize>TOTAL_ALLOW + 8 * (<usize>verdict.verdict - 1), 1);

@@ -145,6 +145,12 @@ export const PACKET_UNKNOWN_LINK = 1 << 11;
 export const PACKET_RELATIVE_SEQ = 1 << 12;
 /** IPv6: there is an authentication header among the extension headers. */
 export const PACKET_AUTHENTICATED = 1 << 13;
+/** More fragments follow: MF, or the M flag of IPv6. */
+export const PACKET_MORE_FRAGMENTS = 1 << 14;
+/** IPv6: a fragment header is there, be the packet a fragment or not (RFC 6946). */
+export const PACKET_FRAGMENT_HEADER = 1 << 15;
+/** Put together behind the routing decision: its way begins at INPUT. */
+export const PACKET_AT_INPUT = 1 << 16;
 
 // PACKET_KNOWN: which decoded fields hold what the packet on the wire had. A field whose bit is missing
 // was beyond the snap length, or is not spelt out by the text.
@@ -272,6 +278,8 @@ export const VERDICT_REPLY = 1 << 1;
 export const VERDICT_DNAT = 1 << 2;
 /** The capture shows the packet after the last hook: it was let through when it was captured. */
 export const VERDICT_OBSERVED = 1 << 3;
+/** A fragment whose datagram is not complete: its verdict comes with the packet that settles it. */
+export const VERDICT_PENDING = 1 << 4;
 
 // VERDICT_REASON. `src/report/reason.ts` has the sentence of each.
 /** A rule with a terminating target, or the fall to a chain's policy. */
@@ -294,6 +302,8 @@ export const REASON_TTL = 9;
 export const REASON_BLACKHOLE = 10;
 /** drop: overlapping or oversized fragments, as the kernel discards them. */
 export const REASON_BAD_FRAGMENTS = 11;
+/** drop: the rest of the datagram did not come in time. */
+export const REASON_INCOMPLETE = 13;
 /** drop: no free address and port for the translated connection, or no address to translate to. */
 export const REASON_NAT_FAILED = 12;
 // unknown
@@ -311,8 +321,6 @@ export const REASON_NO_PROTOCOL = 22;
 export const REASON_NO_PORTS = 23;
 export const REASON_NO_TCP_FLAGS = 24;
 export const REASON_NO_ICMP = 25;
-/** A later fragment whose first fragment the capture does not show. */
-export const REASON_NO_FIRST_FRAGMENT = 26;
 export const REASON_LINK_TYPE = 27;
 /** The Service's backends would be judged differently, and the capture does not show which it was. */
 export const REASON_BACKEND = 28;
@@ -366,6 +374,8 @@ export const REASON_OUT_INTERFACE = 51;
 export const REASON_NO_ROUTES = 52;
 /** The group of an interface, or the number of its name, was not told. */
 export const REASON_NO_GROUP = 53;
+/** More fragments wait for the rest of their datagram than are followed. */
+export const REASON_MANY_FRAGMENTS = 54;
 
 // Hooks, in the kernel's order (NF_INET_*).
 export const HOOK_PREROUTING = 0;
@@ -909,6 +919,19 @@ export const FLOW_SIZE = FLOW_VERDICT + VERDICT_SIZE;
 export const FLOW_CHUNK = 4096;
 /** Most flow rows; beyond it packets are counted in the totals only. */
 export const FLOW_MAX = 1 << 22;
+
+// ── Fragments ──────────────────────────────────────────────────────────────────────────────────────
+// A fragment that waits for the rest of its datagram: its packet record, the verdict record that it gets,
+// and what assembly/fragment.ts draws behind.
+export const FRAGMENT_PACKET = 0;
+export const FRAGMENT_VERDICT = FRAGMENT_PACKET + PACKET_SIZE;
+export const FRAGMENT_OWN = FRAGMENT_VERDICT + VERDICT_SIZE;
+/** Fragments that wait at a time. */
+export const FRAGMENTS_MAX = 16384;
+/** Datagrams that wait at a time. */
+export const DATAGRAMS_MAX = 1024;
+/** Packets behind a fragment in which the rest of its datagram has to come: so many verdicts are held back. */
+export const FRAGMENT_REACH = 65536;
 
 // ── Totals ─────────────────────────────────────────────────────────────────────────────────────────
 // u64 each.

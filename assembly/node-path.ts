@@ -2,9 +2,10 @@
 // them, and what the IP stack itself discards.
 // Source: Linux, ip_input.c, ip_forward.c, ip_output.c, route.c and their IPv6 twins; semantics.md H-1 to H-6.
 import { arrive, inInterfaceFor } from "./arrival";
-import { attempt, end } from "./attempt";
+import { attempt, end, VERDICT_DELIVERED } from "./attempt";
 import { decidedBefore, stateOfPacket, takeFirstTuple } from "./connection-state";
 import { track, trackNothing } from "./conntrack";
+import { deliveredMark, deliveredMarkUnknown } from "./fragments";
 import { isPerhapsLocal } from "./departure";
 import { isPerhapsExpected } from "./expectation";
 import { flowSeen } from "./flow-rows";
@@ -21,6 +22,9 @@ import {
   HOOK_PREROUTING,
   KNOWN_TTL,
   LINK_ETHERNET,
+  PACKET_AT_INPUT,
+  PACKET_FRAGMENT,
+  REASON_CHAIN_POLICY,
   REASON_BLACKHOLE,
   REASON_MARTIAN,
   REASON_MULTICAST,
@@ -59,6 +63,7 @@ import { walk } from "./walk";
 export function tryNodePath(packet: Packet): bool {
   if (walk.family == 6 && isMartian6()) return end(VERDICT_DROP, REASON_MARTIAN);
   arrive(packet);
+  if ((packet.flags & PACKET_AT_INPUT) != 0) return comeIn(packet);
   if (walk.generated) return goOut(packet);
   attempt.inInterface = walk.inInterface;
   walk.hook = HOOK_PREROUTING;
@@ -101,7 +106,24 @@ function routeIn(): bool {
   return forward();
 }
 
+// What was put together behind PREROUTING goes on as its first fragment came.
+function comeIn(packet: Packet): bool {
+  if (walk.generated) walk.inInterface = loopbackInterface();
+  attempt.inInterface = walk.inInterface;
+  walk.mark = deliveredMark();
+  walk.markUnknown = deliveredMarkUnknown();
+  return connect(packet) && deliver();
+}
+
+// > ip_local_deliver() puts fragments together before INPUT; IPv6 does so behind it.
+function isPutTogether(): bool {
+  if (walk.family != 4 || (walk.flags & PACKET_FRAGMENT) == 0) return false;
+  end(VERDICT_DELIVERED, REASON_CHAIN_POLICY);
+  return true;
+}
+
 function deliver(): bool {
+  if (isPutTogether()) return false;
   walk.hook = HOOK_INPUT;
   walk.dstLocal = true;
   return runTable(TABLE_MANGLE) && runTable(TABLE_FILTER) && settleInput();
@@ -182,6 +204,7 @@ function comeBack(): bool {
   takeNewSource();
   walk.hook = HOOK_PREROUTING;
   if (!runTable(TABLE_RAW) || !runTable(TABLE_MANGLE)) return false;
+  if (isPutTogether()) return false;
   walk.hook = HOOK_INPUT;
   return runTable(TABLE_MANGLE) && runTable(TABLE_FILTER) && runTable(TABLE_SECURITY);
 }

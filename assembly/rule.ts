@@ -43,7 +43,10 @@ if (offsetof<Rule>() != RULE_SIZE) ERROR("RULE_SIZE");
 // i32[BACKEND_COUNT][2][TABLE_COUNT][HOOK_COUNT][2]: index of the hook's first rule, or RULE_NONE, and of its policy.
 const ENTRIES: usize = memory.data(BACKEND_COUNT * 2 * TABLE_COUNT * HOOK_COUNT * 8);
 const ENTRY_NUMBERS: u32 = <u32>(BACKEND_COUNT * 2 * TABLE_COUNT * HOOK_COUNT) * 2;
-// u8[2]: bit 0: the family has tables; bit 1: they make the kernel track connections.
+// u8[2]: LOADED_* of each family.
+const LOADED_TABLES: u8 = 1 << 0;
+const LOADED_TRACKING: u8 = 1 << 1;
+const LOADED_REASSEMBLY: u8 = 1 << 2;
 const LOADED: usize = memory.data(2);
 
 let rules: usize = 0;
@@ -61,15 +64,29 @@ export function rulesAddress(): usize {
   return rules;
 }
 
-/** Says that a family has tables, and whether they make the kernel track connections. */
-export function addFamily(family: u32, tracked: bool): void {
+/**
+ * Says that a family has tables.
+ *
+ * @param tracked     some rule of theirs makes the kernel track connections
+ * @param reassembled some rule makes it put fragments together
+ */
+export function addFamily(family: u32, tracked: bool, reassembled: bool): void {
   const at = LOADED + familyIndex(family);
-  store<u8>(at, load<u8>(at) | (tracked ? 3 : 1));
+  let loaded = load<u8>(at) | LOADED_TABLES;
+  if (tracked) loaded |= LOADED_TRACKING;
+  if (reassembled) loaded |= LOADED_REASSEMBLY;
+  store<u8>(at, loaded);
 }
 
-/** Some table of the family looks at connections: then the kernel tracks them, and reassembles. */
+/** Tells whether the kernel tracks the family's connections. */
 export function conntrackActive(family: u32): bool {
-  return load<u8>(LOADED + familyIndex(family)) == 3;
+  return (load<u8>(LOADED + familyIndex(family)) & LOADED_TRACKING) != 0;
+}
+
+/** Tells whether the kernel puts the family's fragments together before any rule. */
+export function defragActive(family: u32): bool {
+  const loaded = load<u8>(LOADED + familyIndex(family));
+  return (loaded & (LOADED_TRACKING | LOADED_REASSEMBLY)) != 0;
 }
 
 /** Enters a table at a hook: the built-in chain's first rule and the record of its policy. */

@@ -43,6 +43,11 @@ export function record(wanted: bool): void {
   consulted = consultedCount();
 }
 
+/** Goes on recording behind what is recorded. */
+export function resumeTrace(): void {
+  on = true;
+}
+
 /** Stops recording for the tries after the first, without forgetting it. */
 export function pauseTrace(): void {
   on = false;

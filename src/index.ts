@@ -25,6 +25,8 @@ export type { CompiledCluster } from "./tables/compile.ts";
 export { renderIpsets } from "./tables/ipset.ts";
 export { renderIptables } from "./tables/iptables.ts";
 export type { Chain, Route, Rule, Ruleset, Table, Topology } from "./tables/model.ts";
+export { CaptureOrder } from "./engine/capture-order.ts";
+export type { SettledPacket } from "./engine/capture-order.ts";
 export { loadMatcher } from "./engine/matcher.ts";
 export type { Matcher, MatcherOptions, Program } from "./engine/matcher.ts";
 export type {

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { openCapture, type ByteSource } from "../src/capture/stream.ts";
 import { buildSnapshot } from "../src/cluster/build.ts";
 import { parseManifests, type ManifestText } from "../src/cluster/manifest.ts";
+import { CaptureOrder } from "../src/engine/capture-order.ts";
 import { loadMatcher, type Matcher, type Program } from "../src/engine/matcher.ts";
 import type { PacketVerdict } from "../src/engine/verdict.ts";
 import { formatDiagnostic, type Diagnostic } from "../src/errors.ts";
@@ -53,15 +54,15 @@ export function compileObjects(objects: readonly object[], node?: string): Compi
 /** Judges every packet of the capture, in order. */
 export async function judgeCapture(question: Question): Promise<PacketVerdict[]> {
   const verdicts: PacketVerdict[] = [];
+  let order: CaptureOrder<undefined> | undefined;
   await replayCapture(question, (matcher, names) => {
-    for (let index = 0; index < matcher.batch.count; index++) {
-      verdicts.push(matcher.packetVerdict(index, names));
-    }
+    order ??= new CaptureOrder(matcher);
+    for (const { verdict } of order.take(names, () => undefined)) verdicts.push(verdict);
   });
   return verdicts;
 }
 
-/** Replays a capture and hands out each batch once it is decided. */
+/** Replays a capture and hands out each batch once it is decided; an empty one at its end. */
 export async function replayCapture(
   { compiled, capture, midstream = "cold", tracePacket }: Question,
   onBatch: (matcher: Matcher, names: readonly string[]) => void = () => undefined,
@@ -88,6 +89,8 @@ export async function replayCapture(
     matcher.replay();
     onBatch(matcher, stream.reader.names);
   }
+  matcher.finish();
+  onBatch(matcher, stream.reader.names);
 }
 
 let wasm: Uint8Array<ArrayBuffer> | undefined;

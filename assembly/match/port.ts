@@ -34,8 +34,9 @@ export function matchPort(match: usize, rule: i32): bool {
   const native = walk.nft && (protocol == TCP || protocol == UDP) && (parts & PORT_OPTION) == 0;
   if (native) return matchNative(match, rule, parts);
   if ((walk.flags & PACKET_LATER_FRAGMENT) != 0) {
-    // > A fragment at offset 1 would overwrite the flags: an attack.
-    if (protocol == TCP && walk.packet.fragmentOffset == 8) walk.hotdrop = true;
+    // > A fragment at offset 1 would overwrite the flags: an attack. (In IPv6 it counts bytes, not eights.)
+    const overwrites = walk.family == 4 && walk.packet.fragmentOffset == 8;
+    if (protocol == TCP && overwrites) walk.hotdrop = true;
     return false;
   }
   if ((walk.known & KNOWN_PORTS) == 0 && !isShort(protocol)) {
@@ -101,14 +102,19 @@ function nativePortsHold(match: usize, sport: u32, dport: u32): bool {
 
 // > nft reads a later fragment's own bytes (IPv4), or those from the start of the header (IPv6).
 function matchNativeFragment(match: usize, rule: i32, parts: u32, anyPorts: bool): bool {
-  const start = walk.family == 4 ? walk.packet.transport : walk.packet.network;
-  if (start == 0 || start + 14 > walk.packet.end) return ask(<u64>match, REASON_NO_PAYLOAD, rule);
-  const at: usize = start;
-  const sport: u32 = bswap<u16>(load<u16>(at));
-  const dport: u32 = bswap<u16>(load<u16>(at, 2));
-  if (!anyPorts && !nativePortsHold(match, sport, dport)) return false;
-  if ((parts & PORT_FLAGS) == 0) return true;
-  return flagsAre(match, load<u8>(at, 13));
+  const packet = walk.packet;
+  const needed: u32 = (parts & PORT_FLAGS) != 0 ? 14 : anyPorts ? 0 : 4;
+  if (packet.network == 0) return ask(<u64>match, REASON_NO_PAYLOAD, rule);
+  const header: u32 = walk.family == 4 ? ((<u32>load<u8>(packet.network)) & 0xf) << 2 : 0;
+  if (packet.ipLength < header + needed) return false;
+  const at: usize = packet.network + header;
+  if (at + needed > packet.end) return ask(<u64>match, REASON_NO_PAYLOAD, rule);
+  if (!anyPorts) {
+    const sport: u32 = bswap<u16>(load<u16>(at));
+    const dport: u32 = bswap<u16>(load<u16>(at, 2));
+    if (!nativePortsHold(match, sport, dport)) return false;
+  }
+  return (parts & PORT_FLAGS) == 0 || flagsAre(match, load<u8>(at, 13));
 }
 
 function flagsHold(match: usize, rule: i32): bool {

@@ -11,11 +11,10 @@ export interface Oddities {
   readonly truncated: boolean;
 }
 
-/** Reads what is odd about a packet; after it was decoded. */
-export function readOddities(batch: PacketBatch, index: number): Oddities {
-  const at = batch.recordAt(index);
-  const flags = batch.view.getUint32(at + layout.PACKET_FLAGS, true);
-  const malformed = batch.view.getUint16(at + layout.PACKET_MALFORMED, true);
+/** Reads what is odd about a packet from its record; after it was decoded. */
+export function readOddities(view: DataView, at: number): Oddities {
+  const flags = view.getUint32(at + layout.PACKET_FLAGS, true);
+  const malformed = view.getUint16(at + layout.PACKET_MALFORMED, true);
   return {
     fragment: (flags & layout.PACKET_FRAGMENT) !== 0,
     malformed: malformed !== layout.MALFORMED_NONE,

@@ -116,9 +116,10 @@ function writeLink(view: DataView, at: number, packet: TextPacket): number {
 }
 
 function fragmentFlags(packet: TextPacket): number {
+  const more = packet.moreFragments === true ? layout.PACKET_MORE_FRAGMENTS : 0;
   const later = (packet.fragmentOffset ?? 0) > 0 || packet.laterFragment === true;
-  if (later) return layout.PACKET_FRAGMENT | layout.PACKET_LATER_FRAGMENT;
-  return packet.moreFragments === true ? layout.PACKET_FRAGMENT : 0;
+  if (later) return layout.PACKET_FRAGMENT | layout.PACKET_LATER_FRAGMENT | more;
+  return more === 0 ? 0 : layout.PACKET_FRAGMENT | more;
 }
 
 function writeNetwork(view: DataView, at: number, packet: TextPacket): number {

@@ -131,16 +131,13 @@ async function traceCaptured(
     resolveName,
     log,
     interruption,
-    packetsMax: wanted,
-    onBatch: async ({ names, natureAt, placeAt }) => {
-      const { count } = matcher.batch;
-      last += count;
-      if (last === wanted) {
-        const index = count - 1;
-        const packet = matcher.packetVerdict(index, names);
-        found = { packet, nature: natureAt(index), place: placeAt(index) };
+    packetsMax: undefined,
+    onBatch: async ({ settled }) => {
+      for (const { verdict, about } of settled()) {
+        last = verdict.number;
+        if (last === wanted) found = { packet: verdict, ...about };
       }
-      return last < wanted;
+      return found === undefined;
     },
   });
   interruption.dispose();

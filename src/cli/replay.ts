@@ -1,5 +1,4 @@
 /** The `replay` command: captures and manifests in, a verdict for every packet out. */
-import { readOddities } from "../capture/record.ts";
 import type { Matcher } from "../engine/matcher.ts";
 import type { Verdict } from "../engine/verdict.ts";
 import { FlowCollector } from "../report/collect.ts";
@@ -119,17 +118,17 @@ class Reporting {
   }
 
   /** Takes one batch; false when no more packets are wanted. */
-  async add({ names, natureAt, placeAt }: JudgedBatch): Promise<boolean> {
-    const { batch } = this.#matcher;
+  async add({ settled }: JudgedBatch): Promise<boolean> {
     if (this.#collector === undefined && this.#streams.length === 0) return true;
     let lines = "";
-    for (let index = 0; index < batch.count && this.#left > 0; index++) {
-      const packet = this.#matcher.packetVerdict(index, names);
-      if (this.#expression !== undefined && !expressionMatches(this.#expression, packet)) continue;
+    for (const packet of settled()) {
+      const { verdict, about } = packet;
+      if (this.#left === 0) break;
+      if (this.#expression !== undefined && !expressionMatches(this.#expression, verdict)) continue;
       this.#left -= 1;
-      this.#collector?.add(packet, readOddities(batch, index));
+      this.#collector?.add(packet);
       if (this.#streams.length === 0) continue;
-      lines += `${stringifyJson(packetJson(packet, natureAt(index), placeAt(index)))}\n`;
+      lines += `${stringifyJson(packetJson(verdict, about.nature, about.place))}\n`;
     }
     for (const stream of this.#streams) await stream.write(lines);
     return this.#left > 0;

@@ -8,6 +8,8 @@ import { assignInterface } from "../capture/record.ts";
 import { openCapture } from "../capture/stream.ts";
 import type { Block, CaptureStream, PacketStream } from "../capture/stream.ts";
 import type { ResolveName } from "../cluster/names.ts";
+import { CaptureOrder } from "../engine/capture-order.ts";
+import type { SettledPacket } from "../engine/capture-order.ts";
 import type { Matcher } from "../engine/matcher.ts";
 import type { OnDiagnostic, Place } from "../errors.ts";
 import type { CaptureNature } from "../report/reason.ts";
@@ -27,7 +29,7 @@ export interface TrafficOptions {
   readonly interruption: Interruption;
   /** Most packets that are judged; undefined: all. */
   readonly packetsMax: number | undefined;
-  /** Called after every batch; false ends the replay. */
+  /** Called after every batch, and once more, with an empty one, at the end; false ends the replay. */
   readonly onBatch: (batch: JudgedBatch) => Promise<boolean>;
 }
 
@@ -35,10 +37,15 @@ export interface TrafficOptions {
 export interface JudgedBatch {
   /** Host names that the capture gives instead of addresses. */
   readonly names: readonly string[];
-  /** What the packet at this index was captured as. */
-  readonly natureAt: (index: number) => CaptureNature;
+  /** The packets whose verdicts stand now, in capture order. Called for every batch, or never. */
+  readonly settled: () => readonly SettledPacket<Origin>[];
+}
+
+/** Where a packet was captured. */
+export interface Origin {
+  readonly nature: CaptureNature;
   /** Its file and its number there; undefined where one capture is all there is. */
-  readonly placeAt: (index: number) => Place | undefined;
+  readonly place: Place | undefined;
 }
 
 /** How a replay ended. */
@@ -134,9 +141,15 @@ async function mergeStreams(
 async function replayStream(stream: PacketStream, options: TrafficOptions): Promise<void> {
   const { matcher, interruption, capture, packetsMax, onBatch } = options;
   const { batch } = matcher;
-  const natureAt = (index: number): CaptureNature =>
-    stream.formatAt(index) === "tcpdump" ? "text" : "frames";
-  const placeAt = (index: number): Place | undefined => stream.placeAt(index);
+  const order = new CaptureOrder<Origin>(matcher);
+  const originAt = (index: number): Origin => ({
+    nature: stream.formatAt(index) === "tcpdump" ? "text" : "frames",
+    place: stream.placeAt(index),
+  });
+  const judged = (): JudgedBatch => {
+    const { names } = stream;
+    return { names, settled: () => order.take(names, originAt) };
+  };
   let left = packetsMax ?? Infinity;
   let batches = 0;
   while (left > 0 && (await interruption.race(stream.fill(batch))) === true) {
@@ -144,10 +157,12 @@ async function replayStream(stream: PacketStream, options: TrafficOptions): Prom
     left -= batch.count;
     nameInterfaces(stream, matcher, capture.inInterface);
     matcher.replay();
-    if (!(await onBatch({ names: stream.names, natureAt, placeAt }))) break;
+    if (!(await onBatch(judged()))) return;
     batches += 1;
     if (batches % BATCHES_A_TURN === 0) await timers.setImmediate();
   }
+  matcher.finish();
+  await onBatch(judged());
 }
 
 /** `--in-interface` names what the capture does not. */

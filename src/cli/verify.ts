@@ -6,6 +6,7 @@
 import { release } from "node:os";
 import { appendMadeFrame, readPacketBytes } from "../capture/record.ts";
 import type { CapturedPacket } from "../capture/record.ts";
+import { CaptureOrder } from "../engine/capture-order.ts";
 import type { Matcher } from "../engine/matcher.ts";
 import type { PacketVerdict } from "../engine/verdict.ts";
 import { parseIptablesSave } from "../dump/iptables-save.ts";
@@ -186,16 +187,26 @@ interface Passenger {
   readonly packet: LabPacket;
 }
 
+/** What the kernel made of a packet that was sent. */
+interface Crossing {
+  readonly position: number;
+  /** An interface, `local` or `drop`. */
+  readonly kernel: string;
+}
+
 /** Sends packets through the lab and has a second matcher judge the same ones. */
 class Comparing {
   readonly #lab: KernelLab;
   readonly #ground: LabGround;
   readonly #matcher: Matcher;
+  readonly #order: CaptureOrder<undefined>;
   readonly #names: readonly string[];
   readonly #numberByDatagram = new Map<string, number>();
   readonly #unknown = new Map<string, number>();
   readonly #leftOut = new Map<LeftOut, number>();
   readonly #differences: Difference[] = [];
+  /** Packets that were sent, by their number in the matcher's capture. */
+  readonly #crossings = new Map<number, Crossing>();
   #number = 0;
   #sent = 0;
   #agreed = 0;
@@ -215,6 +226,7 @@ class Comparing {
       tracePacket: undefined,
     });
     this.#matcher.nameInterfaces([...this.#names, undefined]);
+    this.#order = new CaptureOrder(this.#matcher);
   }
 
   /** Takes the packets of a batch that another matcher has judged. */
@@ -270,18 +282,15 @@ class Comparing {
     const { sentNs, sights } = await this.#lab.cross(passengers.map(({ packet }) => packet));
     const placeByNumber = new Map<number, string>();
     for (const { place = "local", packet } of sights) placeByNumber.set(numberOf(packet), place);
-    this.#judge(passengers, sentNs, (index, verdict) => {
-      const { position, number } = passengers[index] ?? { position: 0, number: 0 };
-      this.#compare(verdict, position, placeByNumber.get(number) ?? "drop");
-    });
+    for (const { position, number } of passengers) {
+      this.#sent++;
+      this.#crossings.set(this.#sent, { position, kernel: placeByNumber.get(number) ?? "drop" });
+    }
+    this.#judge(passengers, sentNs);
   }
 
   /** Has the matcher judge what was sent, in as many batches as it takes. */
-  #judge(
-    passengers: readonly Passenger[],
-    sentNs: BigUint64Array,
-    onVerdict: (index: number, verdict: PacketVerdict) => void,
-  ): void {
+  #judge(passengers: readonly Passenger[], sentNs: BigUint64Array): void {
     const { batch, blockAddress, blockSize } = this.#matcher;
     let first = 0;
     while (first < passengers.length) {
@@ -305,22 +314,31 @@ class Comparing {
         used += bytes.length;
       }
       this.#matcher.replay();
-      for (let index = first; index < next; index++) {
-        onVerdict(index, this.#matcher.packetVerdict(index - first, []));
-      }
+      this.#compareSettled();
       first = next;
     }
   }
 
-  #compare(verdict: PacketVerdict, position: number, kernel: string): void {
-    this.#sent++;
+  #compareSettled(): void {
+    for (const { verdict } of this.#order.take([], () => undefined)) {
+      const crossing = this.#crossings.get(verdict.number);
+      if (crossing === undefined) throw new Error("bug: a verdict on a packet that was not sent");
+      this.#crossings.delete(verdict.number);
+      this.#compare(verdict, crossing);
+    }
+  }
+
+  #compare(verdict: PacketVerdict, { position, kernel }: Crossing): void {
     const ours = placeOf(verdict);
     if (ours === "unknown") count(this.#unknown, verdict.reason);
     else if (ours === kernel) this.#agreed++;
     else this.#differences.push({ number: position, kernel, verdict });
   }
 
+  /** What came of it; nothing more is sent. */
   result(): Result {
+    this.#matcher.finish();
+    this.#compareSettled();
     return {
       sent: this.#sent,
       agreed: this.#agreed,

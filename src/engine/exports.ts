@@ -10,6 +10,9 @@ export interface MatcherExports {
   setUp(assumeMidstream: boolean, entriesMax: number, backends: number): void;
   totalsAddress(): number;
   replay(packets: number, verdicts: number, count: number, traced: bigint): void;
+  finish(): void;
+  settledCount(): number;
+  settledAt(index: number): number;
   addInterface(): number;
   setCaptureInterface(captured: number, number: number): void;
   flowCount(): number;
@@ -29,7 +32,7 @@ export interface MatcherExports {
     addresses: number,
     addressCount: number,
   ): void;
-  addFamily(family: number, tracked: boolean): void;
+  addFamily(family: number, tracked: boolean, reassembled: boolean): void;
   setEntry(
     backend: number,
     family: number,

@@ -4,6 +4,8 @@
  */
 import * as layout from "../../assembly/layout.ts";
 import { PacketBatch } from "../capture/batch.ts";
+import { readOddities } from "../capture/record.ts";
+import type { Oddities } from "../capture/record.ts";
 import type { Ruleset, Topology } from "../tables/model.ts";
 import { instantiate } from "./exports.ts";
 import { packBackends, packRulesets } from "./pack.ts";
@@ -44,8 +46,14 @@ export interface Matcher {
   nameInterfaces(names: readonly (string | undefined)[]): void;
   /** Decides every packet of the batch, in order. */
   replay(): void;
-  /** The verdict on the batch's packet at this index, after `replay`. */
+  /** Settles what waits for packets that do not come any more; the batch is empty then. */
+  finish(): void;
+  /** The verdict on the batch's packet at this index, after `replay`; perhaps it is pending. */
   packetVerdict(index: number, names: readonly string[]): PacketVerdict;
+  /** Verdicts that the last `replay` or `finish` settled on packets of earlier batches. */
+  lateVerdicts(names: readonly string[]): PacketVerdict[];
+  /** What is odd about the batch's packet at this index, after `replay`. */
+  oddities(index: number): Oddities;
   totals(): Totals;
   /** In the order of their first packets. */
   flows(names: readonly string[]): FlowVerdict[];
@@ -100,10 +108,22 @@ export function loadMatcher(
     replay() {
       exports.replay(packets, verdicts, batch.count, BigInt(options.tracePacket ?? 0));
     },
+    finish() {
+      batch.clear();
+      exports.finish();
+    },
     packetVerdict(index, names) {
       const verdict = verdicts + index * layout.VERDICT_SIZE;
       return readPacketVerdict(batch.view, batch.recordAt(index), verdict, meanings(names));
     },
+    lateVerdicts(names) {
+      return Array.from({ length: exports.settledCount() }, (_, index) => {
+        const at = exports.settledAt(index);
+        const verdict = at + layout.FRAGMENT_VERDICT;
+        return readPacketVerdict(batch.view, at + layout.FRAGMENT_PACKET, verdict, meanings(names));
+      });
+    },
+    oddities: (index) => readOddities(batch.view, batch.recordAt(index)),
     totals: () => readTotals(batch.view, exports.totalsAddress()),
     flows(names) {
       return Array.from({ length: exports.flowCount() }, (_, index) => {

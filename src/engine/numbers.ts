@@ -43,7 +43,6 @@ export const REASONS: ReadonlyMap<number, Reason> = new Map([
   [layout.REASON_NO_PORTS, "no-ports"],
   [layout.REASON_NO_TCP_FLAGS, "no-tcp-flags"],
   [layout.REASON_NO_ICMP, "no-icmp"],
-  [layout.REASON_NO_FIRST_FRAGMENT, "no-first-fragment"],
   [layout.REASON_LINK_TYPE, "link-type"],
   [layout.REASON_BACKEND, "backend"],
   [layout.REASON_TOO_MANY_PATHS, "too-many-paths"],
@@ -64,6 +63,7 @@ export const REASONS: ReadonlyMap<number, Reason> = new Map([
   [layout.REASON_NO_IN_INTERFACE, "no-in-interface"],
   [layout.REASON_QUEUE, "queue"],
   [layout.REASON_NO_FRAGMENTS, "no-fragments"],
+  [layout.REASON_MANY_FRAGMENTS, "many-fragments"],
   [layout.REASON_NO_HEADER, "no-header"],
   [layout.REASON_NO_SET, "no-set"],
   [layout.REASON_MULTICAST, "multicast"],
@@ -75,6 +75,7 @@ export const REASONS: ReadonlyMap<number, Reason> = new Map([
   [layout.REASON_TTL, "ttl"],
   [layout.REASON_BLACKHOLE, "blackhole"],
   [layout.REASON_BAD_FRAGMENTS, "bad-fragments"],
+  [layout.REASON_INCOMPLETE, "incomplete"],
   [layout.REASON_NAT_FAILED, "nat-failed"],
 ]);
 

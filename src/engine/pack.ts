@@ -81,7 +81,9 @@ export function packRulesets(
       exports.setEntry(backend, ruleset.family, TABLES.indexOf(table), hook, first, end);
     }
   }
-  for (const ruleset of rulesets) exports.addFamily(ruleset.family, tracksConnections(ruleset));
+  for (const ruleset of rulesets) {
+    exports.addFamily(ruleset.family, uses(ruleset, TRACKING), uses(ruleset, REASSEMBLING));
+  }
   return refs;
 }
 
@@ -102,30 +104,40 @@ export function packBackends(exports: MatcherExports, refs: readonly RuleRef[]):
   return table;
 }
 
-/** Matches and targets for which the kernel tracks connections; a nat table does so, too. */
+/** > nf_ct_netns_get(): matches and targets for which the kernel tracks connections; tables never ask for it. */
 const TRACKING: ReadonlySet<string> = new Set([
-  "conntrack",
-  "state",
-  "connmark",
-  "connlabel",
+  "cluster",
   "connbytes",
+  "connlabel",
   "connlimit",
+  "connmark",
+  "conntrack",
   "helper",
+  "state",
   "CONNMARK",
+  "CONNSECMARK",
   "CT",
+  "DNAT",
+  "MASQUERADE",
+  "NETMAP",
+  "REDIRECT",
+  "SNAT",
+  "SYNPROXY",
 ]);
 
-/** > nf_ct_netns_get(): the kernel tracks connections once something asks for them. */
-function tracksConnections({ tables }: Ruleset): boolean {
-  return tables.some(
-    ({ name, chains }) =>
-      name === "nat" ||
-      chains.some(({ rules }) =>
-        rules.some(
-          ({ matches, target }) =>
-            matches.some(({ kind }) => TRACKING.has(kind)) || TRACKING.has(target?.kind ?? ""),
-        ),
+/** > nf_defrag_ipv4_enable(): those for which it puts fragments together, and no more than that. */
+const REASSEMBLING: ReadonlySet<string> = new Set(["socket", "TPROXY"]);
+
+/** Tells whether any rule has a match or a target of these names, modelled or not. */
+function uses({ tables }: Ruleset, names: ReadonlySet<string>): boolean {
+  const isNamed = (part: Match | Target): boolean =>
+    names.has(part.kind === "opaque" ? part.name : part.kind);
+  return tables.some(({ chains }) =>
+    chains.some(({ rules }) =>
+      rules.some(
+        ({ matches, target }) => matches.some(isNamed) || (target !== undefined && isNamed(target)),
       ),
+    ),
   );
 }
 

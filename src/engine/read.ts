@@ -55,6 +55,7 @@ export function readPacketVerdict(
     inInterface: interfaceAt(layout.VERDICT_IN_INTERFACE),
     outInterface: interfaceAt(layout.VERDICT_OUT_INTERFACE),
     duplicateOf: duplicateOf === 0 ? undefined : duplicateOf,
+    pending: (verdictFlags & layout.VERDICT_PENDING) !== 0,
   };
 }
 

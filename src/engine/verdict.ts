@@ -28,7 +28,6 @@ export type Reason =
   | "no-ports"
   | "no-tcp-flags"
   | "no-icmp"
-  | "no-first-fragment"
   | "link-type"
   | "backend"
   | "too-many-paths"
@@ -49,6 +48,7 @@ export type Reason =
   | "no-in-interface"
   | "queue"
   | "no-fragments"
+  | "many-fragments"
   | "no-header"
   | "no-set"
   | "multicast"
@@ -60,6 +60,7 @@ export type Reason =
   | "ttl"
   | "blackhole"
   | "bad-fragments"
+  | "incomplete"
   | "nat-failed";
 
 /** One rule of a ruleset, found again from its index. */
@@ -129,6 +130,8 @@ export interface PacketVerdict extends Tuple, Judgement {
   readonly outInterface: string | undefined;
   /** The earlier packet that this one is another sight of. */
   readonly duplicateOf: number | undefined;
+  /** A fragment whose datagram is not complete yet: its verdict is not this one, it comes later. */
+  readonly pending: boolean;
 }
 
 /**

@@ -2,7 +2,7 @@
  * Flows and totals gathered from single verdicts, for when only some packets are reported: the matcher's
  * own counts are of every packet.
  */
-import type { Oddities } from "../capture/record.ts";
+import type { SettledPacket } from "../engine/capture-order.ts";
 import { formatAddress } from "../net/address.ts";
 import { PROTOCOL_ICMP } from "../net/protocol.ts";
 import type { FlowVerdict, PacketVerdict, Totals, Tuple } from "../engine/verdict.ts";
@@ -30,7 +30,7 @@ export class FlowCollector {
   };
 
   /** Counts one packet. */
-  add(packet: PacketVerdict, oddities: Oddities): void {
+  add({ verdict: packet, oddities }: Omit<SettledPacket<unknown>, "about">): void {
     const totals = this.#totals;
     totals.packets += 1;
     totals.bytes += packet.bytes;

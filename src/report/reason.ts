@@ -125,8 +125,6 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
       return missing("TCP flags are");
     case "no-icmp":
       return missing("ICMP type and code are");
-    case "no-first-fragment":
-      return "a later fragment whose first fragment is not in the capture: its ports are not known";
     case "link-type":
       return "the link type of its interface is not supported";
     case "backend":
@@ -185,6 +183,10 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
       return "the TTL is used up";
     case "blackhole":
       return `the route to ${destinationText(judged)} discards`;
+    case "many-fragments":
+      return "more fragments wait for the rest of their datagram than are followed";
+    case "incomplete":
+      return "the rest of its datagram did not come: Linux puts fragments together before any rule, and gives up";
     case "bad-fragments":
       return "the fragments overlap or make too long a datagram: Linux discards them";
     case "nat-failed":

@@ -27,9 +27,8 @@ export function remedyFor(flow: FlowVerdict, nature: CaptureNature): string | un
       return nature === "frames"
         ? "capture whole packets: tcpdump -s 0"
         : "capture bytes instead of text: tcpdump -w FILE";
-    case "no-first-fragment":
     case "no-fragments":
-      return "start the capture before the datagram";
+      return "capture all fragments: with -v where it is text, from before the datagram to behind it";
     case "link-type":
       return "capture on an Ethernet, raw IP or the any interface";
     case "backend":
@@ -68,6 +67,8 @@ export function remedyFor(flow: FlowVerdict, nature: CaptureNature): string | un
     case "ttl":
     case "blackhole":
     case "bad-fragments":
+    case "incomplete":
+    case "many-fragments":
     case "nat-failed":
     case "rule":
     case "chain-policy":

@@ -223,7 +223,7 @@ function noteLines(report: ReplayReport, context: TextContext, palette: Palette)
     ],
     [totals.verdicts.unfiltered, "unfiltered: not IP, or addressed to another host"],
     [totals.midstream, midstream],
-    [totals.fragments, "fragments: judged by the ports of their first fragment"],
+    [totals.fragments, "fragments: judged with the rest of their datagram"],
     [totals.malformed, "malformed: judged as Linux does with such headers"],
     [totals.truncated, "cut by the snap length: judged by what was captured"],
     [totals.flowsLost, "counted, but not in the list of flows: there are more flows than it holds"],

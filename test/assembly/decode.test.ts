@@ -359,10 +359,14 @@ describe("decode: IPv4", () => {
 
   it("reads the ports of a first fragment and none of a later one", () => {
     const first = raw(ipv4(17, udp(new Uint8Array(8), 3000), { fragment: 0x2000 }));
-    expect(first).toMatchObject({ flags: layout.PACKET_FRAGMENT, dport: 53, malformed: 0 });
+    expect(first).toMatchObject({
+      flags: layout.PACKET_FRAGMENT | layout.PACKET_MORE_FRAGMENTS,
+      dport: 53,
+      malformed: 0,
+    });
     const later = raw(ipv4(17, new Uint8Array(16), { fragment: 0x2003 }));
     expect(later).toMatchObject({
-      flags: layout.PACKET_FRAGMENT | layout.PACKET_LATER_FRAGMENT,
+      flags: layout.PACKET_FRAGMENT | layout.PACKET_LATER_FRAGMENT | layout.PACKET_MORE_FRAGMENTS,
       known: KNOWN_IPV4,
       protocol: 17,
       fragmentOffset: 24,
@@ -424,7 +428,11 @@ describe("decode: IPv6", () => {
   it("takes a later fragment's protocol from the fragment header", () => {
     const later = raw(ipv6(44, bytes(fragment(17, 0x0011), new Uint8Array(16))));
     expect(later).toMatchObject({
-      flags: layout.PACKET_FRAGMENT | layout.PACKET_LATER_FRAGMENT,
+      flags:
+        layout.PACKET_FRAGMENT |
+        layout.PACKET_LATER_FRAGMENT |
+        layout.PACKET_FRAGMENT_HEADER |
+        layout.PACKET_MORE_FRAGMENTS,
       known: KNOWN_IPV4,
       protocol: 17,
       fragmentOffset: 16,
@@ -440,9 +448,13 @@ describe("decode: IPv6", () => {
 
   it("reads a first fragment, and an atomic one as no fragment", () => {
     const first = raw(ipv6(44, bytes(fragment(6, 1), SYN)));
-    expect(first).toMatchObject({ flags: layout.PACKET_FRAGMENT, dport: 80, ipId: 9 });
+    expect(first).toMatchObject({
+      flags: layout.PACKET_FRAGMENT | layout.PACKET_FRAGMENT_HEADER | layout.PACKET_MORE_FRAGMENTS,
+      dport: 80,
+      ipId: 9,
+    });
     const atomic = raw(ipv6(44, bytes(fragment(6, 0), SYN)));
-    expect(atomic).toMatchObject({ flags: 0, dport: 80, ipId: 9 });
+    expect(atomic).toMatchObject({ flags: layout.PACKET_FRAGMENT_HEADER, dport: 80, ipId: 9 });
   });
 
   it("calls a chain that leaves the packet malformed", () => {

@@ -6,7 +6,7 @@ import type { KernelLab, LabPacket, LabSight } from "../../src/lab/lab.ts";
 import { buildPcapng, concat } from "../frames.ts";
 import type { Random } from "../random-cluster.ts";
 import { INTERFACES, macOf, type Host } from "./ground.ts";
-import { extentOf, familyOf, numberOf, withNumber } from "./packets.ts";
+import { extentOf, familyOf, numberOf, withNumber, type Extent } from "./packets.ts";
 import { randomConversation, type Conversation, type Fate, type Sent } from "./sequences.ts";
 
 /** A packet that was sent. */
@@ -104,7 +104,11 @@ function fatesOf(
     if (others === undefined) byNumber.set(number, [{ place, packet }]);
     else others.push({ place, packet });
   }
-  return packets.map(({ arrival, bytes, number }) => {
+  const sent = new Set(
+    packets.map((packet) => `${packet.number} ${extentText(ownExtent(packet))}`),
+  );
+  return packets.map((packet) => {
+    const { number } = packet;
     const found = byNumber.get(number) ?? [];
     const [first] = found;
     if (first === undefined) return { place: undefined, packet: undefined };
@@ -112,14 +116,24 @@ function fatesOf(
       const places = found.map(({ place }) => place).join();
       throw new Error(`packet ${number} was seen at ${places}`);
     }
-    if (isWhole(found)) return first;
-    const own = extentOf(arrival === undefined ? bytes : bytes.subarray(14));
-    const same = found.find(({ packet }) => {
-      const extent = packet === undefined ? undefined : extentOf(packet);
-      return extent?.from === own.from && extent.to === own.to;
-    });
-    return same ?? { place: undefined, packet: undefined };
+    const own = extentText(ownExtent(packet));
+    const extents = found.map((fate) =>
+      fate.packet === undefined ? "" : extentText(extentOf(fate.packet)),
+    );
+    const same = found[extents.indexOf(own)];
+    if (same !== undefined) return same;
+    // All others came out as they were sent: nothing was put together, and this one stayed behind.
+    const alone = extents.every((extent) => sent.has(`${number} ${extent}`));
+    return isWhole(found) && !alone ? first : { place: undefined, packet: undefined };
   });
+}
+
+function ownExtent({ arrival, bytes }: Omit<Recorded, "sentNs">): Extent {
+  return extentOf(arrival === undefined ? bytes : bytes.subarray(14));
+}
+
+function extentText({ from, to }: Extent): string {
+  return `${from}-${to}`;
 }
 
 /** Tells whether all bytes of the datagram came out. */

@@ -180,7 +180,7 @@ function dress(ends: Ends, sent: Sent): Sent[] {
     const kinds = random.pick([[60], [0], [0, 60], [60, 60], [43], [0, 43, 60], [51], [60, 51]]);
     return [{ ...sent, packet: withExtensions(packet, kinds) }];
   }
-  if (allowed.has("fragments") && random.chance(0.03)) return inFragments(ends, sent);
+  if (allowed.has("fragments") && random.chance(0.06)) return inFragments(ends, sent);
   return [sent];
 }
 
@@ -203,25 +203,29 @@ function inFragments(ends: Ends, sent: Sent): Sent[] {
           { from: second, to: undefined },
         ];
   if (random.chance(0.3)) pieces = pieces.toReversed();
-  if (allowed.has("broken-fragments") && random.chance(0.3)) {
-    switch (random.below(3)) {
-      case 0:
-        pieces = pieces.slice(1);
-        break;
-      case 1:
-        // Overlaps its neighbour.
-        pieces = [{ from: 0, to: Math.min(cut + 1, units - 1) }, ...pieces.slice(1)];
-        break;
-      case 2:
-        pieces = [pieces[0]!, ...pieces];
-    }
-  }
+  if (allowed.has("broken-fragments") && random.chance(0.3)) pieces = broken(random, pieces, units);
   const identification = random.below(0xffffffff);
   return fragmentsOf(sent.packet, pieces, identification).map((packet, index) => ({
     ...sent,
     packet,
     sameDatagram: index > 0,
   }));
+}
+
+/** Without its first piece, with two that overlap, or with one twice before it is complete. */
+function broken(random: Random, pieces: readonly Piece[], units: number): Piece[] {
+  switch (random.below(3)) {
+    case 0:
+      return pieces.slice(1);
+    case 1: {
+      const second = pieces.toSorted((one, other) => one.from - other.from)[1];
+      // None holds all of another: whether that one was discarded, nobody would see.
+      if (second === undefined || (second.to ?? units) - second.from < 2) return [...pieces];
+      return pieces.map((piece) => (piece.from === 0 ? { from: 0, to: second.from + 1 } : piece));
+    }
+    default:
+      return pieces.flatMap((piece, index) => (index === 0 ? [piece, piece] : [piece]));
+  }
 }
 
 function text(random: Random, least = 0): Uint8Array {

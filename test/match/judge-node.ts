@@ -1,8 +1,10 @@
 /** A node with a few rules, asked about packets that arrive by its one interface. */
 import type { Diagnostic } from "../../src/errors.ts";
 import { parseNode } from "../../src/dump/node.ts";
+import type { Program } from "../../src/engine/matcher.ts";
 import type { PacketVerdict } from "../../src/engine/verdict.ts";
 import type { Backend } from "../../src/match/extension.ts";
+import type { Family } from "../../src/net/address.ts";
 import { buildPcapng, type TimedFrame } from "../frames.ts";
 import { judgeCapture } from "../judge.ts";
 
@@ -23,12 +25,19 @@ const ADDRESSES = [
 /** The node's interface has this MAC: frames to it arrive. */
 export const NODE_MAC = "02:00:00:00:00:10";
 
-/** Judges frames of one family by the rules of the filter table's INPUT chain (or what `rules` say in full). */
+/** Judges frames of one family by rules of the filter table, in full: `-A INPUT ...`. */
 export async function judgeNode(
   rules: readonly string[],
   frames: readonly TimedFrame[],
   backend: Backend = "legacy",
 ): Promise<PacketVerdict[]> {
+  const six = new DataView(frames[0]!.bytes.buffer).getUint16(12) === 0x86dd;
+  const compiled = nodeOf(rules, backend, six ? 6 : 4);
+  return judgeCapture({ compiled, capture: buildPcapng(frames, ["eth0"]) });
+}
+
+/** The node with these rules for one family. */
+export function nodeOf(rules: readonly string[], backend: Backend, family: Family): Program {
   const text = [
     "*filter",
     ":INPUT ACCEPT [0:0]",
@@ -38,12 +47,11 @@ export async function judgeNode(
     "",
   ].join("\n");
   const errors: Diagnostic[] = [];
-  const six = new DataView(frames[0]!.bytes.buffer).getUint16(12) === 0x86dd;
   const tables = [{ file: "rules", text, backend }];
   const program = parseNode(
     {
-      iptables: six ? [] : tables,
-      ip6tables: six ? tables : [],
+      iptables: family === 4 ? tables : [],
+      ip6tables: family === 6 ? tables : [],
       ipset: [],
       addresses: [{ file: "addresses", text: JSON.stringify(ADDRESSES) }],
       routes: [],
@@ -54,5 +62,5 @@ export async function judgeNode(
     },
   );
   if (errors.length > 0) throw new Error(errors.map(({ message }) => message).join("\n"));
-  return judgeCapture({ compiled: program, capture: buildPcapng(frames, ["eth0"]) });
+  return program;
 }

@@ -142,6 +142,7 @@ export function droppedPacket(changes: Partial<PacketVerdict> = {}): PacketVerdi
     inInterface: "cali1",
     outInterface: undefined,
     duplicateOf: undefined,
+    pending: false,
     ...changes,
   };
 }
