@@ -17,17 +17,19 @@ import {
   CT_RELATED,
   REASON_NO_ICMP,
   REASON_NO_TCP_FLAGS,
+  REASON_WINDOW,
   RULE_NONE,
   VERDICT_UNKNOWN,
 } from "./layout";
 import { hasPorts } from "./match";
-import { DIRECTION_REPLY, ENTRY_NONE, tracking } from "./tracking";
+import { DIRECTION_REPLY, ENTRY_NONE, trackNothing, tracking } from "./tracking";
 import { Walk, walk } from "./walk";
 
 const QUESTION_STATE: u64 = 1 << 60;
 
 /** The state that rules see; asks where the packet does not show it. */
 export function stateOfPacket(): u32 {
+  if (tracking.perhapsInvalid && ask(QUESTION_STATE, REASON_WINDOW, RULE_NONE)) trackNothing();
   if (tracking.entry != ENTRY_NONE) {
     const entry = entryAt(tracking.entry);
     walk.connectionMark = entry.mark;

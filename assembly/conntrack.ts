@@ -18,6 +18,7 @@ import {
   entryAt,
   inverseIcmp,
   key,
+  leaveEntryUndecided,
   NODE_ORIGINAL_SEEN,
   NODE_REPLY,
   NODE_REPLY_SEEN,
@@ -31,7 +32,6 @@ import { findLive, findPortUnknown } from "./half-known";
 import {
   CT_DNAT,
   CT_ESTABLISHED,
-  CT_INVALID,
   CT_NEW,
   CT_RELATED,
   CT_SNAT,
@@ -44,14 +44,38 @@ import {
   PACKET_LATER_FRAGMENT,
   PACKET_QUOTED_SRC,
   REASON_NAT_PORT,
+  REASON_WINDOW,
   RULE_NONE,
 } from "./layout";
 import { hasPorts } from "./match";
 import { Packet } from "./records";
 import { isRealNode } from "./route";
-import { assumeSctp, moveSctp, SCTP_BELONGS, SCTP_IS_INVALID, SCTP_UNKNOWN } from "./sctp";
-import { assumeTcp, moveTcp, startTcp, TCP_BELONGS, TCP_REOPENS } from "./tcp-track";
-import { DIRECTION_ORIGINAL, DIRECTION_REPLY, ENTRY_NONE, keyOfPacket, tracking } from "./tracking";
+import {
+  assumeSctp,
+  moveSctp,
+  SCTP_BELONGS,
+  SCTP_IS_INVALID,
+  SCTP_IS_LOST,
+  SCTP_MAY_BE_INVALID,
+  SCTP_UNKNOWN,
+} from "./sctp";
+import {
+  assumeTcp,
+  moveTcp,
+  startTcp,
+  TCP_BELONGS,
+  TCP_IS_LOST,
+  TCP_MAY_BE_INVALID,
+  TCP_REOPENS,
+} from "./tcp-track";
+import {
+  DIRECTION_ORIGINAL,
+  DIRECTION_REPLY,
+  ENTRY_NONE,
+  keyOfPacket,
+  tracking,
+  trackNothing,
+} from "./tracking";
 import { Walk } from "./walk";
 
 /**
@@ -91,19 +115,6 @@ export function track(packet: Packet, seenBefore: bool): void {
 }
 
 const QUESTION_PORT: u64 = 1 << 56;
-
-/** Begins with no connection: INVALID until one is found. */
-export function trackNothing(): void {
-  tracking.state = CT_INVALID;
-  tracking.direction = DIRECTION_ORIGINAL;
-  tracking.entry = ENTRY_NONE;
-  tracking.fresh = false;
-  tracking.seenAfter = false;
-  tracking.midstream = false;
-  tracking.ambiguous = false;
-  tracking.quoteMissing = false;
-  tracking.tcpState = 0;
-}
 
 // > GRE of version 1 that carries no PPP has no tuple. Source: Linux, gre_pkt_to_tuple().
 function isOddGre(packet: Packet): bool {
@@ -167,10 +178,7 @@ export function confirm(packet: Packet, walk: Walk, guessed: bool): bool {
 export function leaveUndecided(packet: Packet, walk: Walk, reason: u32, rule: i32): void {
   if (tracking.entry == ENTRY_NONE && !confirm(packet, walk, false)) return;
   if (tracking.entry == ENTRY_NONE) return;
-  const entry = entryAt(tracking.entry);
-  entry.flags |= ENTRY_UNDECIDED;
-  entry.reason = <u8>reason;
-  entry.undecidedRule = rule;
+  leaveEntryUndecided(entryAt(tracking.entry), reason, rule);
 }
 
 // > ICMPv6 130 to 136 and 143 are never tracked. Source: nf_conntrack_proto_icmpv6.c.
@@ -202,17 +210,19 @@ function trackKnown(packet: Packet, node: i64, seenBefore: bool): void {
         trackFirst(packet, seenBefore);
         return;
       }
-      if (word != TCP_BELONGS) return doubtInvalid(number);
+      if (word == TCP_IS_LOST) leaveEntryUndecided(entry, REASON_WINDOW, RULE_NONE);
+      else if (word == TCP_MAY_BE_INVALID) tracking.perhapsInvalid = true;
+      else if (word != TCP_BELONGS) return doubtInvalid(number);
     }
   }
   if (entry.protocol == 132 && !trackSctp(entry, packet, direction)) return doubtInvalid(number);
   tracking.entry = number;
   tracking.seenAfter = kind == NODE_ORIGINAL_SEEN || kind == NODE_REPLY_SEEN;
   tracking.midstream = (entry.flags & ENTRY_MIDSTREAM) != 0;
+  if (entry.protocol != 6 && entry.protocol != 132) refresh(entry);
   if (direction == DIRECTION_REPLY) entry.flags |= ENTRY_SEEN_REPLY;
   const answered = (entry.flags & ENTRY_SEEN_REPLY) != 0;
   tracking.state = (answered ? CT_ESTABLISHED : CT_NEW) | translationBits(entry);
-  if (entry.protocol != 6 && entry.protocol != 132) refresh(entry);
 }
 
 // > Where both tuples are equal (to itself, at the same port or none), the reply's is found: it was put in
@@ -250,6 +260,8 @@ function trackSctp(entry: Entry, packet: Packet, direction: u32): bool {
   }
   const word = moveSctp(entry, packet, direction, false);
   if (word == SCTP_UNKNOWN) refresh(entry);
+  if (word == SCTP_MAY_BE_INVALID) tracking.perhapsInvalid = true;
+  if (word == SCTP_IS_LOST) leaveEntryUndecided(entry, REASON_WINDOW, RULE_NONE);
   return word != SCTP_IS_INVALID;
 }
 

@@ -2,6 +2,7 @@
 // Source: semantics.md CT-9 and CT-10.
 import {
   Entry,
+  ENTRY_ASSURED,
   ENTRY_DNAT,
   ENTRY_GUESSED,
   ENTRY_MASQUERADED,
@@ -44,8 +45,18 @@ export function advanceClock(timestamp: u64): void {
   if (!started) {
     started = true;
     startedAt = timestamp;
+    startEntries(timestamp);
   }
   if (timestamp > clock) clock = timestamp;
+}
+
+// Entries that are there before the first packet have had their seconds counted from it.
+function startEntries(timestamp: u64): void {
+  for (let number: u32 = 0; number < entryLimit(); number++) {
+    const entry = entryAt(number);
+    entry.deadline += timestamp;
+    entry.started = timestamp > entry.started ? timestamp - entry.started : 0;
+  }
 }
 
 /** The clock. */
@@ -76,9 +87,16 @@ export function linkEntry(number: u32): void {
   if (portUnknown || (entry.flags & ENTRY_MASQUERADED) != 0) linkNode(number, NODE_BACKEND);
 }
 
-/** Renews an entry's deadline for the packet that was accepted; TCP has timeouts of its own. */
+/**
+ * Renews an entry's deadline for the packet that was accepted; TCP has timeouts of its own.
+ * > A first answer does not make it a stream yet.
+ */
 export function refresh(entry: Entry): void {
-  refreshFor(entry, seconds(entry));
+  const answered = (entry.flags & ENTRY_SEEN_REPLY) != 0;
+  const udp = entry.protocol == 17 || entry.protocol == 136;
+  const stream = udp ? clock > entry.started + 2 * SECOND : entry.protocol == 47;
+  if (answered && stream) entry.flags |= ENTRY_ASSURED;
+  refreshFor(entry, seconds(entry, answered && stream));
 }
 
 /** Lets an entry live so many seconds from now on. */
@@ -87,19 +105,18 @@ export function refreshFor(entry: Entry, seconds: u32): void {
 }
 
 // Seconds that an entry lives after this packet. Source: semantics.md CT-9.
-function seconds(entry: Entry): u32 {
-  const answered = (entry.flags & ENTRY_SEEN_REPLY) != 0;
+function seconds(entry: Entry, stream: bool): u32 {
   switch (<i32>entry.protocol) {
     case 17:
     case 136:
-      return answered && clock > entry.started + 2 * SECOND ? <u32>UDP_STREAM_SECONDS : 30;
+      return stream ? <u32>UDP_STREAM_SECONDS : 30;
     case 1:
     case 58:
       return 30;
     case 132:
       return sctpTimeout(entry);
     case 47:
-      return answered ? 180 : 30;
+      return stream ? 180 : 30;
     default:
       return 600;
   }

@@ -2,7 +2,7 @@
 // nobody reads it: once a rule has given a connection a helper, a new one may be such a connection.
 import { ask } from "./fork";
 import { touch } from "./journal";
-import { REASON_NOT_MODELLED } from "./layout";
+import { REASON_NOT_MODELLED, RULE_NONE } from "./layout";
 import { walk } from "./walk";
 
 const QUESTION_EXPECTED: u64 = 1 << 55;
@@ -10,6 +10,13 @@ const QUESTION_EXPECTED: u64 = 1 << 55;
 // The rule that gave a helper, i32, and the packet that matched it, u64; no packet: none did.
 const rule: usize = memory.data(4);
 const packet: usize = memory.data(8, 8);
+const BEFORE_ALL: u64 = u64.MAX_VALUE;
+
+/** A connection that was there before the first packet has a helper. */
+export function expectFromStart(): void {
+  store<i32>(rule, RULE_NONE);
+  store<u64>(packet, BEFORE_ALL);
+}
 
 /** A rule gives the connection under way a helper. */
 export function expectOthers(index: i32): void {

@@ -174,6 +174,13 @@ export function entryLinked(entry: Entry): bool {
   return entry.linked != 0;
 }
 
+/** Says that no packet of the entry has a verdict, and why. */
+export function leaveEntryUndecided(entry: Entry, reason: u32, rule: i32): void {
+  entry.flags |= ENTRY_UNDECIDED;
+  entry.reason = <u8>reason;
+  entry.undecidedRule = rule;
+}
+
 /** Makes an entry from `key` and links its two tuples. */
 export function addEntry(): u32 {
   let number: u32;

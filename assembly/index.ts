@@ -16,6 +16,7 @@ export { addInterface, setCaptureInterface } from "./interface";
 export { flowCount, flowPiece } from "./flow-rows";
 export { settledAt, settledCount } from "./fragment";
 export { insertEntry, makeIpSet, setProbe } from "./ipset";
+export { addConnection, connectionRecord } from "./known-connection";
 export { setSets } from "./match/set";
 export { setNodeInterfaces } from "./node-interface";
 export { setRoutes } from "./route";

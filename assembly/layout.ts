@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 5;
+export const LAYOUT_VERSION = 6;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -376,6 +376,10 @@ export const REASON_NO_ROUTES = 52;
 export const REASON_NO_GROUP = 53;
 /** More fragments wait for the rest of their datagram than are followed. */
 export const REASON_MANY_FRAGMENTS = 54;
+/** The node's dump has the connection in a flow table or a zone of one direction, which is not modelled. */
+export const REASON_CONNECTION = 55;
+/** The connection was there before, and its TCP windows or SCTP tags are not in the node's dump. */
+export const REASON_WINDOW = 56;
 
 // Hooks, in the kernel's order (NF_INET_*).
 export const HOOK_PREROUTING = 0;
@@ -835,6 +839,28 @@ export const INTERFACE_ADDRESS_SIZE = 24;
 export const INTERFACE_ADDRESS_SECONDARY = 1 << 0;
 /** Of link or host scope. */
 export const INTERFACE_ADDRESS_NARROW = 1 << 1;
+
+// ── Connections ────────────────────────────────────────────────────────────────────────────────────
+// One that the node followed before the capture: family u8, protocol u8, state u8 (TCP_*, SCTP's), flags
+// u8, seconds left u32, seconds since it began u32, mark u32; addresses of 4 words each: original source
+// and destination, reply source and destination; ports u16 in the same order.
+export const CONNECTION_FAMILY = 0;
+export const CONNECTION_PROTOCOL = 1;
+export const CONNECTION_STATE = 2;
+export const CONNECTION_FLAGS = 3;
+export const CONNECTION_SECONDS = 4;
+export const CONNECTION_AGE = 8;
+export const CONNECTION_MARK = 12;
+export const CONNECTION_WORDS = 16;
+export const CONNECTION_PORTS = 80;
+export const CONNECTION_SIZE = 88;
+// CONNECTION_FLAGS
+export const CONNECTION_ANSWERED = 1 << 0;
+export const CONNECTION_ASSURED = 1 << 1;
+export const CONNECTION_SNAT = 1 << 2;
+export const CONNECTION_DNAT = 1 << 3;
+export const CONNECTION_BEYOND = 1 << 4;
+export const CONNECTION_HELPED = 1 << 5;
 
 // ── ipsets ─────────────────────────────────────────────────────────────────────────────────────────
 // What entries of a set have; one with both addresses and a port has the port between them.

@@ -117,10 +117,11 @@ export function sourceAddress4(number: u32, nextHop: u32): usize {
     if (chosen == 0) chosen = words;
   }
   if (chosen != 0 || number == 0) return chosen;
-  // > Not all interfaces have one: any other's does.
-  for (let other: u32 = 1; other < linkCount; other++) {
-    const at = firstCandidate(other, 4);
-    if (at != 0) return at;
+  // > Not all interfaces have one: that of the first other one does.
+  for (let index: u32 = 0; index < addressCount; index++) {
+    const at = addressAt(index);
+    const owner: u32 = load<u16>(at, INTERFACE_ADDRESS_INTERFACE);
+    if (isCandidate(at, owner, 4)) return at + INTERFACE_ADDRESS_WORDS;
   }
   return 0;
 }
@@ -159,14 +160,6 @@ export function firstAddress(number: u32, family: u32): usize {
     const at = addressAt(index);
     if (load<u16>(at, INTERFACE_ADDRESS_INTERFACE) != number) continue;
     if (load<u8>(at, INTERFACE_ADDRESS_FAMILY) == family) return at + INTERFACE_ADDRESS_WORDS;
-  }
-  return 0;
-}
-
-function firstCandidate(number: u32, family: u32): usize {
-  for (let index: u32 = 0; index < addressCount; index++) {
-    const at = addressAt(index);
-    if (isCandidate(at, number, family)) return at + INTERFACE_ADDRESS_WORDS;
   }
   return 0;
 }

@@ -4,7 +4,7 @@
 import { arrive, inInterfaceFor } from "./arrival";
 import { attempt, end, VERDICT_DELIVERED } from "./attempt";
 import { decidedBefore, stateOfPacket, takeFirstTuple } from "./connection-state";
-import { track, trackNothing } from "./conntrack";
+import { track } from "./conntrack";
 import { deliveredMark, deliveredMarkUnknown } from "./fragments";
 import { isPerhapsLocal } from "./departure";
 import { isPerhapsExpected } from "./expectation";
@@ -56,7 +56,7 @@ import { Packet } from "./records";
 import { localRouteOf, routeInterface, routeIsMultipath, routeKind, routeOf } from "./route";
 import { conntrackActive } from "./rule";
 import { runTable, runTableOf } from "./run-table";
-import { tracking } from "./tracking";
+import { tracking, trackNothing } from "./tracking";
 import { walk } from "./walk";
 
 /** Tries the way; true when the packet got through its last hook. */

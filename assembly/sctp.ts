@@ -9,6 +9,10 @@ export const SCTP_BELONGS: u32 = 0;
 export const SCTP_IS_INVALID: u32 = 1;
 /** The capture does not show all chunks. */
 export const SCTP_UNKNOWN: u32 = 2;
+/** It belongs to its connection or is invalid: the tags, which are not known, decide. */
+export const SCTP_MAY_BE_INVALID: u32 = 3;
+/** As before, and it would move the connection on. */
+export const SCTP_IS_LOST: u32 = 4;
 
 const CHUNK_DATA: u32 = 0;
 const CHUNK_INIT: u32 = 1;
@@ -59,6 +63,12 @@ const HEARTBEAT_FAILED: u8 = 1;
 /** An INIT was seen in the original direction, in the reply direction. */
 const INIT_ORIGINAL: u8 = 2;
 const INIT_REPLY: u8 = 4;
+/** The tag of the original direction, of the reply direction, is not known. */
+const TAG_UNTOLD_ORIGINAL: u8 = 8;
+const TAG_UNTOLD_REPLY: u8 = 16;
+
+// A tag that is not known had to fit.
+let tagAssumed: bool = false;
 
 // Types of the chunks that a packet has: of those below 64, which are all that is asked for.
 let types: u64 = 0;
@@ -74,6 +84,12 @@ export function assumeSctp(entry: Entry): void {
   entry.flags |= ENTRY_ASSURED;
 }
 
+/** Takes a connection that the node's dump has: its state is known, its tags are not. */
+export function recallSctp(entry: Entry, state: u32): void {
+  entry.tcpState = <u8>state;
+  entry.lastFlags = TAG_UNTOLD_ORIGINAL | TAG_UNTOLD_REPLY;
+}
+
 /**
  * Moves a connection on by a packet.
  *
@@ -83,6 +99,7 @@ export function assumeSctp(entry: Entry): void {
 export function moveSctp(entry: Entry, packet: Packet, direction: u32, fresh: bool): u32 {
   const length = transportLength(packet);
   if (length < HEADER) return SCTP_IS_INVALID;
+  tagAssumed = false;
   const word = lookAtChunks(packet, length);
   if (word != SCTP_BELONGS) return word;
   if (fresh) {
@@ -99,9 +116,10 @@ export function moveSctp(entry: Entry, packet: Packet, direction: u32, fresh: bo
     has(CHUNK_SHUTDOWN_ACK) ||
     has(CHUNK_HEARTBEAT) ||
     has(CHUNK_HEARTBEAT_ACK);
-  if (!exempt && tagOf(packet) != entryTag(entry, direction)) return SCTP_IS_INVALID;
+  if (!exempt && !isTag(entry, direction, tagOf(packet))) return SCTP_IS_INVALID;
   let renews = true;
   let state = STATE_NONE;
+  const before = entry.tcpState;
   for (let at = HEADER; at + CHUNK_HEADER <= length; at += chunkStep(packet, at)) {
     const type = chunkType(packet, at);
     const tag = checkTag(entry, packet, at, direction, renews);
@@ -128,7 +146,8 @@ export function moveSctp(entry: Entry, packet: Packet, direction: u32, fresh: bo
     if (state != old && state == STATE_ESTABLISHED) entry.flags |= ENTRY_ASSURED;
   }
   if (renews) refreshFor(entry, load<u32>(TIMEOUT_SECONDS + ((<usize>state) << 2)));
-  return SCTP_BELONGS;
+  if (!tagAssumed) return SCTP_BELONGS;
+  return entry.tcpState == before ? SCTP_MAY_BE_INVALID : SCTP_IS_LOST;
 }
 
 // Checks which chunks stand together, and collects their types.
@@ -190,18 +209,18 @@ function checkTag(entry: Entry, packet: Packet, at: u32, direction: u32, renews:
     case CHUNK_ABORT:
     case CHUNK_SHUTDOWN_COMPLETE: {
       const reflected = (load<u8>(packet.transport + at, 1) & FLAG_T) != 0;
-      const wanted = reflected ? entryTag(entry, direction ^ 1) : own;
-      return tag == wanted ? TAG_FITS : TAG_WRONG;
+      const wanted = reflected ? direction ^ 1 : direction;
+      return isTag(entry, wanted, tag) ? TAG_FITS : TAG_WRONG;
     }
     case CHUNK_COOKIE_ECHO:
-      return tag == own ? TAG_FITS : TAG_WRONG;
+      return isTag(entry, direction, tag) ? TAG_FITS : TAG_WRONG;
     case CHUNK_COOKIE_ACK:
-      entry.lastFlags &= HEARTBEAT_FAILED;
+      entry.lastFlags &= ~(INIT_ORIGINAL | INIT_REPLY);
       return TAG_FITS;
     case CHUNK_HEARTBEAT:
-      if (own == 0) {
+      if (own == 0 && !isTagUntold(entry, direction)) {
         setEntryTag(entry, direction, tag);
-      } else if (tag != own) {
+      } else if (!isTag(entry, direction, tag)) {
         if (has(CHUNK_DATA) || !renews) return TAG_WRONG;
         entry.lastFlags |= HEARTBEAT_FAILED;
         entry.lastDirection = <u8>direction;
@@ -211,9 +230,9 @@ function checkTag(entry: Entry, packet: Packet, at: u32, direction: u32, renews:
       }
       return TAG_FITS;
     case CHUNK_HEARTBEAT_ACK:
-      if (own == 0) {
+      if (own == 0 && !isTagUntold(entry, direction)) {
         setEntryTag(entry, direction, tag);
-      } else if (tag != own) {
+      } else if (!isTag(entry, direction, tag)) {
         if (has(CHUNK_DATA) || !renews) return TAG_WRONG;
         const failed = (entry.lastFlags & HEARTBEAT_FAILED) != 0;
         if (!failed || entry.lastDirection == direction) return TAG_WRONG;
@@ -245,6 +264,10 @@ function takesInitAck(entry: Entry, direction: u32, tag: u32): bool {
   const here = (entry.lastFlags & initSeen(direction)) != 0;
   const there = (entry.lastFlags & initSeen(direction ^ 1)) != 0;
   const known = entryTag(entry, direction ^ 1);
+  if (isTagUntold(entry, direction ^ 1)) {
+    tagAssumed = true;
+    return true;
+  }
   if (!there && known != 0 && known != tag) return false;
   return !(here && there && known != tag);
 }
@@ -294,7 +317,23 @@ function entryTag(entry: Entry, direction: u32): u32 {
   return direction == 0 ? entry.lastSeq : entry.lastAck;
 }
 
+// A tag that is not known may be any.
+function isTag(entry: Entry, direction: u32, tag: u32): bool {
+  if (!isTagUntold(entry, direction)) return tag == entryTag(entry, direction);
+  tagAssumed = true;
+  return true;
+}
+
+function isTagUntold(entry: Entry, direction: u32): bool {
+  return (entry.lastFlags & tagUntold(direction)) != 0;
+}
+
+function tagUntold(direction: u32): u8 {
+  return direction == 0 ? TAG_UNTOLD_ORIGINAL : TAG_UNTOLD_REPLY;
+}
+
 function setEntryTag(entry: Entry, direction: u32, tag: u32): void {
+  entry.lastFlags &= ~tagUntold(direction);
   if (direction == 0) entry.lastSeq = tag;
   else entry.lastAck = tag;
 }

@@ -33,17 +33,20 @@ import {
   hasWindowFacts,
   inWindow,
   isAfter,
+  leaveUntold,
   readOptions,
   segmentEnd,
   SIDE_CLOSE_INIT,
   SIDE_MAX_ACK,
   SIDE_SACK,
   SIDE_UNACKNOWLEDGED,
+  SIDE_UNTOLD,
   SIDE_WINDOW_SCALE,
   sideOf,
   startWindows,
   TcpSide,
   WINDOW_ACCEPT,
+  WINDOW_DOUBTFUL,
   WINDOW_INVALID,
 } from "./tcp-window";
 
@@ -52,6 +55,10 @@ export const TCP_BELONGS: u32 = 0;
 export const TCP_IS_INVALID: u32 = 1;
 /** The connection is over; the packet begins another with the same tuple. */
 export const TCP_REOPENS: u32 = 2;
+/** It belongs to its connection or is invalid: what of the connection is not known, decides. */
+export const TCP_MAY_BE_INVALID: u32 = 3;
+/** What becomes of the connection depends on what of it is not known. */
+export const TCP_IS_LOST: u32 = 4;
 
 // Entry.lastFlags, besides SIDE_WINDOW_SCALE and SIDE_SACK of an ignored SYN.
 const LAST_CHALLENGE: u8 = 1 << 6;
@@ -82,6 +89,15 @@ export function assumeTcp(entry: Entry, state: u32): void {
   refreshFor(entry, tcpTimeoutSeconds(state));
 }
 
+/** Takes a connection that the node's dump has: its state is known, its windows are not. */
+export function recallTcp(entry: Entry, state: u32): void {
+  entry.tcpState = <u8>state;
+  entry.lastClass = <u8>CLASS_NONE;
+  leaveUntold(entry);
+  // > These states lie behind a FIN.
+  if (state >= TCP_FIN_WAIT && state <= TCP_TIME_WAIT) sideOf(entry, 0).flags |= SIDE_CLOSE_INIT;
+}
+
 /**
  * Closes a connection whose packet is answered with a reset; a reset is not.
  * Source: Linux, nf_reject_ipv4.c, nf_send_reset().
@@ -109,6 +125,7 @@ export function moveTcp(entry: Entry, packet: Packet, direction: u32): u32 {
       entry.deadline = 0;
       return TCP_REOPENS;
     }
+    if (isUntold(entry)) return TCP_IS_LOST;
     next = TCP_IGNORE;
   }
   if (next == TCP_IGNORE) {
@@ -132,6 +149,8 @@ export function moveTcp(entry: Entry, packet: Packet, direction: u32): u32 {
   } else if (next == TCP_CLOSE && packetClass == CLASS_RST) {
     const word = isClosing(old) ? RESET_ACCEPTED : judgeReset(entry, packet, direction, old);
     if (word == RESET_INVALID) return TCP_IS_INVALID;
+    const receiver = sideOf(entry, direction ^ 1);
+    if (word == RESET_UNJUDGED && (receiver.flags & SIDE_UNTOLD) != 0) return TCP_IS_LOST;
     if (word == RESET_KEEPS) next = old;
     const open = word == RESET_KEEPS || word == RESET_UNJUDGED;
     if (word == RESET_ACCEPTED || (open && answersLast(entry, packet, old))) checked = false;
@@ -142,10 +161,15 @@ export function moveTcp(entry: Entry, packet: Packet, direction: u32): u32 {
       rememberInvalid(entry, direction, packetClass);
       return TCP_IS_INVALID;
     }
+    if (fits == WINDOW_DOUBTFUL) return TCP_MAY_BE_INVALID;
     if (fits != WINDOW_ACCEPT) return TCP_BELONGS;
   }
   settle(entry, direction, packetClass, old, next);
   return TCP_BELONGS;
+}
+
+function isUntold(entry: Entry): bool {
+  return ((sideOf(entry, 0).flags | sideOf(entry, 1).flags) & SIDE_UNTOLD) != 0;
 }
 
 // The packet is in its window: the connection takes its new state and time.

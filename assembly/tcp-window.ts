@@ -35,11 +35,15 @@ export const SIDE_LIBERAL: u8 = 1 << 2;
 export const SIDE_CLOSE_INIT: u8 = 1 << 3;
 export const SIDE_UNACKNOWLEDGED: u8 = 1 << 4;
 export const SIDE_MAX_ACK: u8 = 1 << 5;
+/** The connection is of the node's dump: what the side sent and offered before is not known. */
+export const SIDE_UNTOLD: u8 = 1 << 6;
 
 export const WINDOW_ACCEPT: u32 = 0;
 /** The packet keeps its connection, which stays as it is. */
 export const WINDOW_IGNORE: u32 = 1;
 export const WINDOW_INVALID: u32 = 2;
+/** It does not fit what is known of the windows, which is not all. */
+export const WINDOW_DOUBTFUL: u32 = 3;
 
 // > An acknowledgement may be this far behind.
 const ACK_WINDOW: u32 = 66000;
@@ -105,6 +109,18 @@ export function beLiberal(entry: Entry): void {
   sideOf(entry, 1).flags |= SIDE_LIBERAL;
 }
 
+/**
+ * Begins with a connection that was there before the capture. Its scale was negotiated then, so windows
+ * are taken as large as they can be: what does not even fit these is doubtful.
+ */
+export function leaveUntold(entry: Entry): void {
+  for (let direction: u32 = 0; direction < 2; direction++) {
+    const side = sideOf(entry, direction);
+    side.scale = SCALE_MAX;
+    side.flags |= SIDE_SACK | SIDE_UNTOLD;
+  }
+}
+
 /** Reads the options that a SYN negotiates. */
 export function readOptions(packet: Packet, side: TcpSide): void {
   side.scale = 0;
@@ -156,6 +172,10 @@ export function inWindow(entry: Entry, packet: Packet, direction: u32, packetCla
   let end = segmentEnd(packet);
   let window: u32 = packet.tcpWindow;
   if ((receiver.flags & SIDE_SACK) != 0) sack = highestSack(packet, sack);
+  if ((receiver.flags & SIDE_UNTOLD) != 0 && receiver.maxWindow == 0 && acks) {
+    receiver.end = sack;
+    receiver.maxEnd = sack;
+  }
 
   if (sender.maxWindow == 0) {
     if (syn) {
@@ -195,16 +215,16 @@ export function inWindow(entry: Entry, packet: Packet, direction: u32, packetCla
     if (inReceiver && ackFits && overshot <= receiver.maxWindow) {
       sender.end = end;
       sender.flags |= SIDE_UNACKNOWLEDGED;
-      return unlessLiberal(sender, WINDOW_IGNORE);
+      return unlessLiberal(sender, receiver, WINDOW_IGNORE);
     }
-    return unlessLiberal(sender, WINDOW_INVALID);
+    return unlessLiberal(sender, receiver, WINDOW_INVALID);
   }
-  if (isAfter(sack, receiver.end)) return unlessLiberal(sender, WINDOW_INVALID);
+  if (isAfter(sack, receiver.end)) return unlessLiberal(sender, receiver, WINDOW_INVALID);
   if (receiver.maxWindow != 0 && !isAfter(end, sender.end - receiver.maxWindow - 1)) {
-    return unlessLiberal(sender, WINDOW_IGNORE);
+    return unlessLiberal(sender, receiver, WINDOW_IGNORE);
   }
   if (!isAfter(sack, receiver.end - ackWindow(sender) - 1)) {
-    return unlessLiberal(sender, WINDOW_IGNORE);
+    return unlessLiberal(sender, receiver, WINDOW_IGNORE);
   }
   if (!syn) window <<= sender.scale;
   const offered = window + (sack - ack);
@@ -275,8 +295,10 @@ function startSide(
   }
 }
 
-function unlessLiberal(sender: TcpSide, outcome: u32): u32 {
-  return liberal || (sender.flags & SIDE_LIBERAL) != 0 ? WINDOW_ACCEPT : outcome;
+function unlessLiberal(sender: TcpSide, receiver: TcpSide, outcome: u32): u32 {
+  if (liberal || (sender.flags & SIDE_LIBERAL) != 0) return WINDOW_ACCEPT;
+  if (((sender.flags | receiver.flags) & SIDE_UNTOLD) == 0) return outcome;
+  return outcome == WINDOW_INVALID ? WINDOW_DOUBTFUL : WINDOW_ACCEPT;
 }
 
 // The highest edge that a selective acknowledgement names.

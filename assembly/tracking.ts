@@ -1,6 +1,6 @@
 // What connection tracking says of the packet under way, and the tuple it is looked up by.
 import { key } from "./flow-table";
-import { KNOWN_PORTS, PACKET_SRC } from "./layout";
+import { CT_INVALID, KNOWN_PORTS, PACKET_SRC } from "./layout";
 import { hasPorts } from "./match";
 import { Packet } from "./records";
 
@@ -28,11 +28,27 @@ export class Tracking {
   ambiguous: bool;
   /** The ICMP error quotes a header that the capture does not hold. */
   quoteMissing: bool;
+  /** Of a connection whose windows are not known, and far from what is. */
+  perhapsInvalid: bool;
   tcpState: u32;
 }
 
 /** Tracking of the packet under way. */
 export const tracking: Tracking = changetype<Tracking>(memory.data(offsetof<Tracking>()));
+
+/** Begins with no connection: INVALID until one is found. */
+export function trackNothing(): void {
+  tracking.state = CT_INVALID;
+  tracking.direction = DIRECTION_ORIGINAL;
+  tracking.entry = ENTRY_NONE;
+  tracking.fresh = false;
+  tracking.seenAfter = false;
+  tracking.midstream = false;
+  tracking.ambiguous = false;
+  tracking.quoteMissing = false;
+  tracking.perhapsInvalid = false;
+  tracking.tcpState = 0;
+}
 
 /** Sets `key` to the tuple of a packet. */
 export function keyOfPacket(packet: Packet): void {

@@ -2,6 +2,7 @@
 // some time later, a few at a time, so how many it still counts is told only while all of them together
 // are not too many. Source: Linux, xt_connlimit.c and nf_conncount.c; kernel lab.
 import { ask } from "../fork";
+import { knownConnections } from "../known-connection";
 import {
   MALFORMED_NONE,
   MATCH_HEADER_SIZE,
@@ -37,7 +38,9 @@ export function matchConnlimit(match: usize, rule: i32, invert: bool): bool {
   const most = load<u32>(counter) + 1;
   // Not taken back with a try: it is never too small.
   store<u32>(counter, most);
-  return (most > limit && ask(0, drawReason(REASON_STATE), rule)) != invert;
+  // Those of before may have been counted, too.
+  const perhaps = most + knownConnections();
+  return (perhaps > limit && ask(0, drawReason(REASON_STATE), rule)) != invert;
 }
 
 function counterAt(match: usize): usize {

@@ -48,23 +48,32 @@ export function loadJudge(options: JudgeOptions, log: DiagnosticLog, give?: Give
   }
   const { snapshot, policies } = loadManifests(options, log, give);
   const state = parseNode(readNodeFiles(options, log), log.report);
+  refuseTooMany(state.connections.length, options.conntrackMax, log);
   stopOnErrors(log);
   const program = { ...state, owners: ownersOf(snapshot) };
   const midstream = options.midstream ?? "cold";
   return { snapshot, policies, program, midstream, realNode: true };
 }
 
+function refuseTooMany(connections: number, most: number, log: DiagnosticLog): void {
+  if (connections <= most) return;
+  const message = `the node follows ${connections} connections, and there is room for ${most}`;
+  const suggestion = `give --conntrack-max ${connections * 2} or more`;
+  log.report({ severity: "error", code: "LIMIT_EXCEEDED", message, suggestion });
+}
+
 /** The files that the options name; none of them is overwritten. */
 export function inputFiles(options: JudgeOptions): string[] {
-  const { read, filename, iptables, ip6tables, ipset, addresses, routes, nodeState } = options;
+  const { read, filename, iptables, ip6tables, ipset, addresses, routes, conntrack, nodeState } =
+    options;
   const state = nodeState === undefined ? [] : NODE_FILES.map(({ name }) => join(nodeState, name));
-  return [read, filename, iptables, ip6tables, ipset, addresses, routes, state].flat();
+  return [read, filename, iptables, ip6tables, ipset, addresses, routes, conntrack, state].flat();
 }
 
 /** Whether a node's dumps are named. */
 export function namesNode(options: NodeOptions): boolean {
-  const { iptables, ip6tables, ipset, addresses, routes, nodeState } = options;
-  const files = [iptables, ip6tables, ipset, addresses, routes].flat();
+  const { iptables, ip6tables, ipset, addresses, routes, conntrack, nodeState } = options;
+  const files = [iptables, ip6tables, ipset, addresses, routes, conntrack].flat();
   return nodeState !== undefined || files.length > 0;
 }
 

@@ -25,6 +25,7 @@ export const NODE_FILES: readonly {
   { name: "ipset-save", part: "ipset" },
   { name: "ip-addr.json", part: "addresses" },
   { name: "ip-route.json", part: "routes" },
+  { name: "conntrack", part: "conntrack" },
 ];
 
 /** Most bytes of one file: 100,000 rules or a set of a million entries have some tens of MiB. */
@@ -38,6 +39,7 @@ export function readNodeFiles(options: NodeOptions, log: DiagnosticLog): NodeTex
     ipset: options.ipset.map((file) => readText(file, log)),
     addresses: options.addresses.map((file) => readText(file, log)),
     routes: options.routes.map((file) => readText(file, log)),
+    conntrack: options.conntrack.map((file) => readText(file, log)),
   };
   const { nodeState, backend } = options;
   if (nodeState !== undefined) {
@@ -46,20 +48,12 @@ export function readNodeFiles(options: NodeOptions, log: DiagnosticLog): NodeTex
       const names = NODE_FILES.map(({ name }) => name).join(", ");
       throw new Failure(`${nodeState}: the folder has none of the files ${names}`);
     }
-    warnOfConnections(join(nodeState, "conntrack"), log);
     for (const { name, part, backend: own } of found) {
       const text = readText(join(nodeState, name), log);
       texts[part].push(own === undefined ? text : { ...text, backend: own });
     }
   }
   return { ...texts, backend };
-}
-
-function warnOfConnections(file: string, log: DiagnosticLog): void {
-  if (!isFile(file)) return;
-  const message = "the connections that the node follows are not read: the replay begins with none";
-  const severity = "warning";
-  log.report({ severity, code: "UNSUPPORTED_FEATURE", message, place: { file } });
 }
 
 function isFile(path: string): boolean {

@@ -25,6 +25,7 @@ export interface NodeOptions {
   readonly ipset: readonly string[];
   readonly addresses: readonly string[];
   readonly routes: readonly string[];
+  readonly conntrack: readonly string[];
   readonly nodeState?: string;
   readonly backend?: Backend;
 }
@@ -89,6 +90,9 @@ export function addNodeOptions(command: Command): Command {
     .addOption(files("--ipset", "output of ipset save"))
     .addOption(files("--addresses", "output of ip -j addr"))
     .addOption(files("--routes", "output of ip -j route show table all, IPv4 and IPv6"))
+    .addOption(
+      files("--conntrack", "connections that are there: /proc/net/nf_conntrack or conntrack -L"),
+    )
     .option("--node-state <folder>", "all of these under the names that netverdict collect gives")
     .addOption(
       new Option(

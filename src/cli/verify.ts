@@ -67,7 +67,8 @@ export async function verify(options: VerifyOptions): Promise<number> {
     lab = await startLab(labNode(options, judge, { ground, log }));
     const comparing = new Comparing(judge, options, { ground, lab });
     const end = await followCapture(comparing, { judge, options, log, interruption });
-    const report = { ...comparing.result(), end, notes: ground.notes };
+    const notes = [...ground.notes, ...notesOf(judge)];
+    const report = { ...comparing.result(), end, notes };
     await sink.write(output.format === "json" ? jsonOf(report) : textOf(report));
     await sink.finish();
     return exitCode(report);
@@ -79,6 +80,11 @@ export async function verify(options: VerifyOptions): Promise<number> {
     await lab?.close();
     interruption.dispose();
   }
+}
+
+function notesOf({ program: { connections = [] } }: Judge): string[] {
+  if (connections.length === 0) return [];
+  return ["the connections of --conntrack are left aside: the lab's kernel begins with none"];
 }
 
 // ── The node ──────────────────────────────────────────────────────────────────────────────────────────
@@ -219,8 +225,9 @@ class Comparing {
     this.#lab = lab;
     this.#ground = ground;
     this.#names = ground.interfaces.map(({ name }) => name);
-    this.#matcher = loadProgramMatcher(program, {
-      // The lab's kernel has seen nothing before.
+    // The lab's kernel has seen nothing before.
+    const unmet = { ...program, connections: [] };
+    this.#matcher = loadProgramMatcher(unmet, {
       midstream: "cold",
       conntrackMax: options.conntrackMax,
       tracePacket: undefined,

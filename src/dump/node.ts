@@ -6,8 +6,16 @@ import type { DiagnosticCode, OnDiagnostic } from "../errors.ts";
 import type { Backend } from "../match/extension.ts";
 import type { Family } from "../net/address.ts";
 import { parsePrefix } from "../net/address.ts";
-import type { IpSet, NodeInterface, Route, Ruleset, Topology } from "../tables/model.ts";
+import type {
+  Connection,
+  IpSet,
+  NodeInterface,
+  Route,
+  Ruleset,
+  Topology,
+} from "../tables/model.ts";
 import { parseAddresses } from "./addresses.ts";
+import { parseConnections } from "./conntrack.ts";
 import { warnOfDataplanes } from "./dataplane.ts";
 import { parseIpsets } from "./ipset-save.ts";
 import { backendOf, parseIptablesSave } from "./iptables-save.ts";
@@ -28,6 +36,7 @@ export interface NodeTexts {
   readonly ipset: readonly NodeText[];
   readonly addresses: readonly NodeText[];
   readonly routes: readonly NodeText[];
+  readonly conntrack?: readonly NodeText[];
   /** Undefined: what the dumps' headers say. */
   readonly backend: Backend | undefined;
 }
@@ -36,6 +45,7 @@ export interface NodeTexts {
 export interface NodeState {
   readonly rulesets: readonly Ruleset[];
   readonly topology: Topology;
+  readonly connections: readonly Connection[];
 }
 
 /** Parses everything that a node told. */
@@ -55,7 +65,10 @@ export function parseNode(texts: NodeTexts, onDiagnostic: OnDiagnostic): NodeSta
   const topology = buildTopology(texts, rulesets, { onDiagnostic, warn });
   const told = texts.addresses.length > 0 ? topology.interfaces : undefined;
   warnOfDataplanes({ rulesets, interfaces: told }, onDiagnostic);
-  return { rulesets, topology };
+  const connections = (texts.conntrack ?? []).flatMap(({ file, text }) =>
+    parseConnections(text, file, onDiagnostic),
+  );
+  return { rulesets, topology, connections };
 }
 
 const FAMILIES: readonly (readonly [family: Family, option: string])[] = [

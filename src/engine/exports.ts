@@ -58,6 +58,8 @@ export interface MatcherExports {
     port: number,
     value: number,
   ): void;
+  connectionRecord(): number;
+  addConnection(): void;
   traceCount(): number;
   traceSteps(): number;
 }

@@ -6,7 +6,8 @@ import * as layout from "../../assembly/layout.ts";
 import { PacketBatch } from "../capture/batch.ts";
 import { readOddities } from "../capture/record.ts";
 import type { Oddities } from "../capture/record.ts";
-import type { Ruleset, Topology } from "../tables/model.ts";
+import type { Connection, Ruleset, Topology } from "../tables/model.ts";
+import { packConnections } from "./connections.ts";
 import { instantiate } from "./exports.ts";
 import { packBackends, packRulesets } from "./pack.ts";
 import { InterfaceNumbers, packTopology } from "./topology.ts";
@@ -18,6 +19,8 @@ import type { FlowVerdict, PacketVerdict, RuleCount, Totals, TraceStep } from ".
 export interface Program {
   readonly rulesets: readonly Ruleset[];
   readonly topology: Topology;
+  /** Followed before the first packet; at most as many as fit. */
+  readonly connections?: readonly Connection[];
   /** What has an address (`namespace/name`), by its text, where the routes do not say. */
   readonly owners?: ReadonlyMap<string, string>;
 }
@@ -80,6 +83,7 @@ export function loadMatcher(
   packTopology(exports, program.topology, interfaces);
   const assume = options.midstream === "assume-established";
   exports.setUp(assume, options.conntrackMax, packBackends(exports, rules));
+  packConnections(exports, program.connections ?? []);
   const packets = exports.allocate(layout.BATCH_PACKETS * layout.PACKET_SIZE);
   const verdicts = exports.allocate(layout.BATCH_PACKETS * layout.VERDICT_SIZE);
   const arena = exports.allocate(layout.ARENA_SIZE);

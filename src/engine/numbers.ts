@@ -69,6 +69,8 @@ export const REASONS: ReadonlyMap<number, Reason> = new Map([
   [layout.REASON_MULTICAST, "multicast"],
   [layout.REASON_NO_ROUTES, "no-routes"],
   [layout.REASON_NO_GROUP, "no-group"],
+  [layout.REASON_CONNECTION, "connection"],
+  [layout.REASON_WINDOW, "window"],
   [layout.REASON_TABLE_ORDER, "table-order"],
   [layout.REASON_OUT_INTERFACE, "out-interface"],
   [layout.REASON_MARTIAN, "martian"],

@@ -54,6 +54,8 @@ export type Reason =
   | "multicast"
   | "no-routes"
   | "no-group"
+  | "connection"
+  | "window"
   | "table-order"
   | "out-interface"
   | "martian"

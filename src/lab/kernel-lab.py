@@ -13,7 +13,8 @@ Its answer:               u32 sent, u32 sights, u32 bytes, sent of u64 time,
                           sights of (u16 interface, u16 unused, u32 length, u64 time), the bytes
 An interface is its position in the node's list; LOCAL stands for the node itself. What is sent to an
 interface is an Ethernet frame, everything else an IP packet. Times are nanoseconds since 1970. A batch of
-no packets asks for the tables as they are now: its answer is u32 length and JSON.
+no packets asks for the tables as they are now, one of no packets and CONNECTIONS bytes for what conntrack
+lists: the answer is u32 length and JSON.
 """
 import array
 import ctypes
@@ -35,6 +36,7 @@ CLONE_NEWNET = 0x40000000
 libc = ctypes.CDLL(None, use_errno=True)
 
 LOCAL = 0xFFFF
+CONNECTIONS = 1
 BACKENDS = {"legacy", "nft"}
 FAMILIES = {"4": "iptables", "6": "ip6tables"}
 # A marker behind every so many packets keeps all queues short.
@@ -459,7 +461,8 @@ def main():
     while len(head := source.read(8)) == 8:
         count, size = struct.unpack("<II", head)
         if count == 0:
-            text = json.dumps(save_tables(node, "-c")).encode()
+            asked = run("conntrack", "-L") if size == CONNECTIONS else save_tables(node, "-c")
+            text = json.dumps(asked).encode()
             output.write(struct.pack("<I", len(text)) + text)
             output.flush()
             continue

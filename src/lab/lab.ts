@@ -86,6 +86,8 @@ export interface KernelLab {
   cross(packets: readonly LabPacket[]): Promise<Crossing>;
   /** What the save commands print now, with counters. */
   saveTables(): Promise<LoadedState["tables"]>;
+  /** What `conntrack -L` prints now; the command has to be there. */
+  saveConnections(): Promise<string>;
   /** Ends the lab; nothing of it is left. */
   close(): Promise<void>;
 }
@@ -96,6 +98,7 @@ export class LabError extends Error {
 }
 
 const LOCAL = 0xffff;
+const CONNECTIONS = 1;
 const TOOLS = ["python3", "ip", "ipset", "iptables-legacy-restore", "iptables-nft-restore"];
 
 let found: readonly string[] | string | undefined;
@@ -153,6 +156,14 @@ export async function startLab(node: LabNode): Promise<KernelLab> {
     child.stdin.end();
     await ended;
   };
+  const ask = async (what: number): Promise<unknown> => {
+    const batch = new Uint8Array(8);
+    viewOf(batch).setUint32(4, what, true);
+    child.stdin.write(batch);
+    const head = viewOf(await read(() => input.bytes(4)));
+    const text = await read(() => input.bytes(head.getUint32(0, true)));
+    return JSON.parse(new TextDecoder().decode(text));
+  };
   child.stdin.write(`${JSON.stringify(node)}\n`);
   const names = node.interfaces.map(({ name }) => name);
   const loaded = JSON.parse(await read(() => input.line())) as LoadedState;
@@ -172,10 +183,10 @@ export async function startLab(node: LabNode): Promise<KernelLab> {
       return { sentNs, sights: readSights(heads, bodies, names) };
     },
     async saveTables() {
-      child.stdin.write(new Uint8Array(8));
-      const head = viewOf(await read(() => input.bytes(4)));
-      const text = await read(() => input.bytes(head.getUint32(0, true)));
-      return JSON.parse(new TextDecoder().decode(text)) as LoadedState["tables"];
+      return (await ask(0)) as LoadedState["tables"];
+    },
+    async saveConnections() {
+      return (await ask(CONNECTIONS)) as string;
     },
     close,
   };

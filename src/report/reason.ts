@@ -173,6 +173,10 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
       return `where the node sends packets to ${destinationText(judged)} was not given`;
     case "no-group":
       return `${ruleText(judged)} looks at the group of an interface, which was not told by number`;
+    case "connection":
+      return "the node's dump has its connection in a flow table or in a zone of one direction, which is not modelled";
+    case "window":
+      return "it may not fit its connection, whose TCP windows or SCTP tags are not in the node's dump";
     case "table-order":
       return "iptables-legacy and iptables-nft both have rules, and no dump shows which come first";
     case "out-interface":

@@ -53,6 +53,9 @@ export function remedyFor(flow: FlowVerdict, nature: CaptureNature): string | un
       return "give the tables of both families: --iptables FILE, --ip6tables FILE";
     case "nat-port":
       return "capture on the outgoing interface, too: the packets there show the port";
+    case "window":
+      return "start the capture before the connection";
+    case "connection":
     case "not-modelled":
     case "no-socket":
     case "random":

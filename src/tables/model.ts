@@ -200,6 +200,38 @@ export interface InterfaceAddress {
   readonly secondary: boolean;
 }
 
+/** One connection that a node followed when its state was taken. */
+export interface Connection {
+  readonly protocol: number;
+  /** As the connection's first packet had it. */
+  readonly original: ConnectionTuple;
+  /** As answers arrive: the inverse of `original`, unless the connection is translated. */
+  readonly reply: ConnectionTuple;
+  /** TCP and SCTP: number of the kernel's state; 0 for other protocols. */
+  readonly state: number;
+  /** Left when the state was taken. */
+  readonly timeoutSeconds: number;
+  /** Since it began; undefined when not told. */
+  readonly ageSeconds: number | undefined;
+  readonly answered: boolean;
+  readonly assured: boolean;
+  readonly mark: number;
+  /** A helper looks for connections that it expects. */
+  readonly helped: boolean;
+  /** The kernel treats its packets in a way that is not modelled: a flow table, a zone of one direction. */
+  readonly beyond: boolean;
+}
+
+/** One direction of a connection. */
+export interface ConnectionTuple {
+  readonly source: Address;
+  readonly destination: Address;
+  /** ICMP: the identifier. 0 for protocols without ports. */
+  readonly sourcePort: number;
+  /** ICMP: type * 256 + code. */
+  readonly destinationPort: number;
+}
+
 /** What an address is. */
 export interface Route {
   readonly prefix: Prefix;

@@ -69,6 +69,7 @@ function load(given: Partial<Record<keyof NodeTexts, string | readonly string[]>
       ipset: texts("ipset"),
       addresses: texts("addresses"),
       routes: texts("routes"),
+      conntrack: texts("conntrack"),
       backend: undefined,
     },
     (diagnostic) => found.push(diagnostic),

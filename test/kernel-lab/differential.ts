@@ -35,6 +35,8 @@ export interface Draw {
 export interface Scene extends Recording {
   readonly rules: RandomRules;
   readonly loaded: LoadedState;
+  /** What conntrack listed before the first of these packets; absent: nothing. */
+  readonly connections?: string;
 }
 
 /** A packet on which kernel and matcher differ. */
@@ -72,6 +74,25 @@ export async function drawScene({ seed, backend, packets, allowed }: Draw): Prom
   }
 }
 
+/**
+ * Sends a scene's packets once more; those behind the middle are a scene of their own, which begins with
+ * the connections of those before.
+ */
+export async function secondHalf(scene: Scene): Promise<Scene> {
+  const { rules, packets } = scene;
+  const middle = packets.length >> 1;
+  const lab = await startLab(nodeOf(rules));
+  try {
+    await repeat(lab, packets.slice(0, middle));
+    const connections = await lab.saveConnections();
+    const rest = packets.slice(middle);
+    const places = await repeat(lab, rest);
+    return { rules, loaded: lab.loaded, packets: rest, places, connections };
+  } finally {
+    await lab.close();
+  }
+}
+
 /** The node to set up for random rules. */
 export function nodeOf(rules: RandomRules): Parameters<typeof startLab>[0] {
   const text = rulesText(rules);
@@ -80,8 +101,9 @@ export function nodeOf(rules: RandomRules): Parameters<typeof startLab>[0] {
 }
 
 /** Asks the matcher, and compares packet by packet. */
-export async function compareScene({ loaded, packets, places }: Scene): Promise<Comparison> {
-  const verdicts = await judge(loaded, packets);
+export async function compareScene(scene: Scene): Promise<Comparison> {
+  const { packets, places } = scene;
+  const verdicts = await judge(scene);
   const differences: Difference[] = [];
   const unknown = new Map<string, number>();
   const traits = new Map<string, number>();
@@ -104,15 +126,12 @@ export async function compareScene({ loaded, packets, places }: Scene): Promise<
 }
 
 /** The verdicts of the matcher that knows the node by its dumps. */
-async function judge(
-  loaded: LoadedState,
-  packets: readonly Recorded[],
-): Promise<readonly PacketVerdict[]> {
-  return judgeCapture({ compiled: programOf(loaded), capture: captureOf(packets) });
+async function judge({ loaded, packets, connections }: Scene): Promise<readonly PacketVerdict[]> {
+  return judgeCapture({ compiled: programOf(loaded, connections), capture: captureOf(packets) });
 }
 
-/** The node as its dumps tell it. */
-export function programOf(loaded: LoadedState): Program {
+/** The node as its dumps tell it, with what conntrack listed. */
+export function programOf(loaded: LoadedState, connections?: string): Program {
   const dumpsOf = (family: Family): NodeText[] =>
     Object.entries(loaded.tables).flatMap(([backend, texts]) => ({
       file: `ip${family === 6 ? "6" : ""}tables-${backend}-save`,
@@ -127,6 +146,7 @@ export function programOf(loaded: LoadedState): Program {
       ipset: [{ file: "ipset-save", text: loaded.ipsets }],
       addresses: [{ file: "ip-addr.json", text: loaded.addresses }],
       routes: [{ file: "ip-route.json", text: loaded.routes }],
+      conntrack: connections === undefined ? [] : [{ file: "conntrack", text: connections }],
       backend: undefined,
     },
     (diagnostic) => {

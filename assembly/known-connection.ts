@@ -1,0 +1,104 @@
+// Connections that the node followed before the capture, as its dump has them: entries of the flow table
+// that are there when the first packet comes. Their seconds count from it.
+import { linkEntry, SECOND } from "./entry-life";
+import { expectFromStart } from "./expectation";
+import {
+  addEntry,
+  ENTRY_ASSURED,
+  ENTRY_DNAT,
+  ENTRY_SEEN_REPLY,
+  ENTRY_SNAT,
+  Entry,
+  entryAt,
+  findNode,
+  key,
+  leaveEntryUndecided,
+  NODE_ORIGINAL,
+  NODE_REPLY,
+} from "./flow-table";
+import {
+  CONNECTION_ANSWERED,
+  CONNECTION_ASSURED,
+  CONNECTION_BEYOND,
+  CONNECTION_DNAT,
+  CONNECTION_HELPED,
+  CONNECTION_PORTS,
+  CONNECTION_SIZE,
+  CONNECTION_SNAT,
+  CONNECTION_WORDS,
+  REASON_CONNECTION,
+  RULE_NONE,
+} from "./layout";
+import { recallSctp } from "./sctp";
+import { recallTcp } from "./tcp-track";
+
+/** One connection of the dump. Written by the host. */
+@unmanaged
+class Connection {
+  family: u8;
+  protocol: u8;
+  state: u8;
+  flags: u8;
+  seconds: u32;
+  age: u32;
+  mark: u32;
+  /** Original source and destination, reply source and destination. */
+  src0: v128;
+  dst0: v128;
+  to0: v128;
+  from0: v128;
+  sport: u16;
+  dport: u16;
+  toPort: u16;
+  fromPort: u16;
+}
+
+if (offsetof<Connection>("src0") != CONNECTION_WORDS) ERROR("CONNECTION_WORDS");
+if (offsetof<Connection>("sport") != CONNECTION_PORTS) ERROR("CONNECTION_PORTS");
+if (offsetof<Connection>() != CONNECTION_SIZE) ERROR("CONNECTION_SIZE");
+
+const connection: Connection = changetype<Connection>(memory.data(offsetof<Connection>(), 16));
+
+let count: u32 = 0;
+
+/** How many there were before the first packet. */
+export function knownConnections(): u32 {
+  return count;
+}
+
+/** Where the host writes the connection that `addConnection` takes. */
+export function connectionRecord(): usize {
+  return changetype<usize>(connection);
+}
+
+/** Takes up the connection that the host wrote. Precondition: there is room. */
+export function addConnection(): void {
+  const from = changetype<usize>(connection) + offsetof<Connection>("src0");
+  memory.copy(changetype<usize>(key), from, 32);
+  key.family = connection.family;
+  key.protocol = connection.protocol;
+  key.sport = connection.sport;
+  key.dport = connection.dport;
+  key.unused = 0;
+  // A dump that is written while connections come and go may have one twice.
+  if (findNode((1 << NODE_ORIGINAL) | (1 << NODE_REPLY)) >= 0) return;
+  count++;
+  const number = addEntry();
+  const entry = entryAt(number);
+  const flags: u32 = connection.flags;
+  memory.copy(changetype<usize>(entry) + offsetof<Entry>("to0"), from + 32, 32);
+  entry.toPort = connection.toPort;
+  entry.fromPort = connection.fromPort;
+  if ((flags & CONNECTION_ANSWERED) != 0) entry.flags |= ENTRY_SEEN_REPLY;
+  if ((flags & CONNECTION_ASSURED) != 0) entry.flags |= ENTRY_ASSURED;
+  if ((flags & CONNECTION_SNAT) != 0) entry.flags |= ENTRY_SNAT;
+  if ((flags & CONNECTION_DNAT) != 0) entry.flags |= ENTRY_DNAT;
+  if ((flags & CONNECTION_BEYOND) != 0) leaveEntryUndecided(entry, REASON_CONNECTION, RULE_NONE);
+  if ((flags & CONNECTION_HELPED) != 0) expectFromStart();
+  entry.mark = connection.mark;
+  entry.deadline = <u64>connection.seconds * SECOND;
+  entry.started = <u64>connection.age * SECOND;
+  if (entry.protocol == 6) recallTcp(entry, connection.state);
+  if (entry.protocol == 132) recallSctp(entry, connection.state);
+  linkEntry(number);
+}

@@ -1,0 +1,67 @@
+/** Connections of before the capture to the matcher's memory, as assembly/layout.ts draws them. */
+import * as layout from "../../assembly/layout.ts";
+import { sameAddress } from "../net/address.ts";
+import { PROTOCOL_ICMP, PROTOCOL_ICMPV6 } from "../net/protocol.ts";
+import type { Connection } from "../tables/model.ts";
+import type { MatcherExports } from "./exports.ts";
+
+/** Hands the connections over one by one. Precondition: there is room for them. */
+export function packConnections(exports: MatcherExports, connections: readonly Connection[]): void {
+  const at = exports.connectionRecord();
+  for (const connection of connections) {
+    // The table grows by growing the memory.
+    const view = new DataView(exports.memory.buffer, at, layout.CONNECTION_SIZE);
+    const { protocol, original, reply, state } = connection;
+    view.setUint8(layout.CONNECTION_FAMILY, original.source.family);
+    view.setUint8(layout.CONNECTION_PROTOCOL, protocol);
+    view.setUint8(layout.CONNECTION_STATE, state);
+    view.setUint8(layout.CONNECTION_FLAGS, flagsOf(connection));
+    view.setUint32(layout.CONNECTION_SECONDS, connection.timeoutSeconds, true);
+    view.setUint32(layout.CONNECTION_AGE, ageOf(connection), true);
+    view.setUint32(layout.CONNECTION_MARK, connection.mark, true);
+    const addresses = [original.source, original.destination, reply.source, reply.destination];
+    addresses.forEach(({ words }, side) => {
+      words.forEach((word, place) => {
+        view.setUint32(layout.CONNECTION_WORDS + 16 * side + 4 * place, word, true);
+      });
+    });
+    const ports = isIcmp(connection)
+      ? [original.sourcePort, original.destinationPort, original.destinationPort, reply.sourcePort]
+      : [original.sourcePort, original.destinationPort, reply.sourcePort, reply.destinationPort];
+    ports.forEach((port, side) => {
+      view.setUint16(layout.CONNECTION_PORTS + 2 * side, port, true);
+    });
+    exports.addConnection();
+  }
+}
+
+/** > IPS_SRC_NAT, IPS_DST_NAT: a translation that changed nothing is none. */
+function flagsOf(connection: Connection): number {
+  const { original, reply, answered, assured, helped, beyond } = connection;
+  const source =
+    !sameAddress(original.source, reply.destination) ||
+    original.sourcePort !== (isIcmp(connection) ? reply.sourcePort : reply.destinationPort);
+  const destination =
+    !sameAddress(original.destination, reply.source) ||
+    (!isIcmp(connection) && original.destinationPort !== reply.sourcePort);
+  return (
+    (answered ? layout.CONNECTION_ANSWERED : 0) |
+    (assured ? layout.CONNECTION_ASSURED : 0) |
+    (source ? layout.CONNECTION_SNAT : 0) |
+    (destination ? layout.CONNECTION_DNAT : 0) |
+    (beyond ? layout.CONNECTION_BEYOND : 0) |
+    (helped ? layout.CONNECTION_HELPED : 0)
+  );
+}
+
+/** Where it is not told: a stream is old, and what is none has just begun. */
+function ageOf({ ageSeconds, assured }: Connection): number {
+  return ageSeconds ?? (assured ? ASSURED_SECONDS : 0);
+}
+
+/** > UDP: a connection that goes on for more than two seconds is a stream. */
+const ASSURED_SECONDS = 3;
+
+function isIcmp({ protocol }: Connection): boolean {
+  return protocol === PROTOCOL_ICMP || protocol === PROTOCOL_ICMPV6;
+}
