@@ -43,6 +43,7 @@ export function readNodeFiles(options: NodeOptions, log: DiagnosticLog): NodeTex
   };
   const { nodeState, backend } = options;
   if (nodeState !== undefined) {
+    if (!isFolder(nodeState)) throw new Failure(`${nodeState}: there is no such folder`);
     const found = NODE_FILES.filter(({ name }) => isFile(join(nodeState, name)));
     if (found.length === 0) {
       const names = NODE_FILES.map(({ name }) => name).join(", ");
@@ -54,6 +55,10 @@ export function readNodeFiles(options: NodeOptions, log: DiagnosticLog): NodeTex
     }
   }
   return { ...texts, backend };
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 function isFile(path: string): boolean {

@@ -21,13 +21,25 @@ export function parseJsonArrays(
       const items: unknown[] = parsed;
       // `ip -j` prints empty objects for what it does not show.
       objects.push(...items.filter(isObject).filter((item) => Object.keys(item).length > 0));
-    } catch {
+    } catch (error) {
       const message = "not what ip -j prints: expected a JSON array of objects";
-      onDiagnostic({ severity: "error", code: "BAD_ROUTE", message, place: { file } });
+      const place = { file, ...placeOf(text, text.indexOf(piece) + faultOf(error)) };
+      onDiagnostic({ severity: "error", code: "BAD_ROUTE", message, place });
       return undefined;
     }
   }
   return objects;
+}
+
+/** Where in the piece the parser gave up, as far as it says; else its beginning. */
+function faultOf(error: unknown): number {
+  const found = error instanceof SyntaxError ? /at position (\d+)/.exec(error.message) : null;
+  return Number(found?.[1] ?? "0");
+}
+
+function placeOf(text: string, at: number): { readonly line: number; readonly column: number } {
+  const before = text.slice(0, at).split("\n");
+  return { line: before.length, column: (before.at(-1) ?? "").length + 1 };
 }
 
 /** The value of a field when it is a string. */

@@ -19,6 +19,7 @@ import { parseConnections } from "./conntrack.ts";
 import { warnOfDataplanes } from "./dataplane.ts";
 import { parseIpsets } from "./ipset-save.ts";
 import { backendOf, parseIptablesSave } from "./iptables-save.ts";
+import { refuseMistaken } from "./mistaken.ts";
 import { parseRoutes, routesOfAddresses } from "./routes.ts";
 
 /** One file's text. */
@@ -49,7 +50,8 @@ export interface NodeState {
 }
 
 /** Parses everything that a node told. */
-export function parseNode(texts: NodeTexts, onDiagnostic: OnDiagnostic): NodeState {
+export function parseNode(given: NodeTexts, onDiagnostic: OnDiagnostic): NodeState {
+  const texts = refuseMistaken(given, onDiagnostic);
   const sets = parseSets(texts.ipset, onDiagnostic);
   const rulesets = [
     ...parseFamily(4, texts.iptables, { texts, sets }, onDiagnostic),
@@ -58,8 +60,8 @@ export function parseNode(texts: NodeTexts, onDiagnostic: OnDiagnostic): NodeSta
   const warn = (message: string, code: DiagnosticCode = "INCOMPLETE_DUMP"): void => {
     onDiagnostic({ severity: "warning", code, message });
   };
-  for (const [family, option] of FAMILIES) {
-    if (rulesets.some((ruleset) => ruleset.family === family)) continue;
+  for (const [family, part, option] of FAMILIES) {
+    if (given[part].length > 0) continue;
     warn(`no ${option}: every IPv${family} packet is unknown`);
   }
   const topology = buildTopology(texts, rulesets, { onDiagnostic, warn });
@@ -71,10 +73,10 @@ export function parseNode(texts: NodeTexts, onDiagnostic: OnDiagnostic): NodeSta
   return { rulesets, topology, connections };
 }
 
-const FAMILIES: readonly (readonly [family: Family, option: string])[] = [
-  [4, "--iptables"],
-  [6, "--ip6tables"],
-];
+const FAMILIES = [
+  [4, "iptables", "--iptables"],
+  [6, "ip6tables", "--ip6tables"],
+] as const;
 
 function parseSets(files: readonly NodeText[], onDiagnostic: OnDiagnostic): IpSet[] {
   const byName = new Map<string, IpSet>();

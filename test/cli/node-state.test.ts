@@ -132,7 +132,11 @@ describe("replay by a node's dumps", () => {
 
   it.each([
     ["no file at all", ["--node-state", folder], "iptables-save, "],
-    ["a folder that is not there", ["--node-state", join(folder, "none")], "none of the files"],
+    [
+      "a folder that is not there",
+      ["--node-state", join(folder, "none")],
+      "there is no such folder",
+    ],
     ["a file that is not there", ["--iptables", join(folder, "none")], "no such file"],
     [
       "sets that are missing",

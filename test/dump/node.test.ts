@@ -170,7 +170,7 @@ describe("a node's routes", () => {
   });
 
   it.each([
-    ["no JSON", "default via 10.0.0.1", "not what ip -j prints"],
+    ["no JSON", "10.0.0.1", "not what ip -j prints"],
     ["an object", "{}", "not what ip -j prints"],
     ["no destination", '[{"dev":"eth0"}]', "a route without dst"],
     ["no prefix", '[{"dst":"10.0.0.0/40","dev":"eth0"}]', "which is no prefix"],
@@ -267,5 +267,31 @@ describe("another dataplane", () => {
     const iptables = `${LEGACY}*filter\n${chains.map((name) => `:${name} - [0:0]\n`).join("")}COMMIT\n`;
     const { said } = load({ ...WHOLE, iptables });
     expect(said).toHaveLength(1);
+  });
+});
+
+describe("a file that was given as another one", () => {
+  const IPSET = "create s hash:ip\nadd s 10.0.0.1\n";
+
+  it.each([
+    ["sets as rules", { iptables: IPSET }, "give it with --ipset"],
+    ["rules as sets", { ipset: LEGACY + DROPS }, "give it with --iptables"],
+    ["interfaces as routes", { routes: JSON.stringify(LINKS) }, "give it with --addresses"],
+    ["routes as interfaces", { addresses: JSON.stringify(ROUTES4) }, "give it with --routes"],
+    [
+      "ip route's text",
+      { routes: "default via 10.0.0.1 dev eth0\n" },
+      "ip -j route show table all",
+    ],
+    [
+      "ip addr's text",
+      { addresses: "1: lo: <LOOPBACK,UP> mtu 65536\n" },
+      "the output of ip -j addr",
+    ],
+    ["bytes", { iptables: "\u0000\u0001" }, "a binary file"],
+  ])("is one error that names the right option: %s", (_, given, words) => {
+    const errors = load({ ...WHOLE, ...given }).said.filter((text) => text.startsWith("error"));
+    expect(errors).toHaveLength(1);
+    expect(errors[0]).toContain(words);
   });
 });
