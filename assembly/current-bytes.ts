@@ -1,6 +1,7 @@
 // The packet's bytes as rules see them now, for matches that read them: where a field was changed on
 // the way (the TTL by forwarding, addresses and ports by NAT), the captured bytes are copied and the
 // fields and checksums written anew.
+import { adjusted, changedHeader } from "./changed-header";
 import { ask } from "./fork";
 import {
   CT_DNAT,
@@ -53,6 +54,7 @@ export function currentBytes(): usize {
   const captured = capturedLength();
   if (captured < <u32>(six ? 40 : 20) || captured > <u32>FRAME_MAX) return packet.network;
   const unchanged =
+    walk.changedSize == 0 &&
     walk.ttl == packet.ttl &&
     walk.tos == packet.tos &&
     walk.sport == packet.sport &&
@@ -68,6 +70,7 @@ export function currentBytes(): usize {
   if (unchanged) return packet.network;
   memory.copy(copy, packet.network, captured);
   const transport = packet.transport == 0 ? captured : packet.transport - packet.network;
+  if (walk.changedSize != 0) memory.copy(copy + transport, changedHeader, walk.changedSize);
   const checksum = transportChecksum(transport, captured);
   if (six) {
     store<u8>(copy, <u8>(0x60 | (walk.tos >> 4)));
@@ -125,13 +128,9 @@ function writeHalf(offset: u32, value: u32, checksum: u32, other: u32): void {
   if (other != 0) adjust(other, old, value);
 }
 
-// > HC' = ~(~HC + ~m + m') (RFC 1624).
 function adjust(offset: u32, old: u32, value: u32): void {
   const before: u32 = bswap(load<u16>(copy + offset));
-  let sum = (~before & 0xffff) + (~old & 0xffff) + value;
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  store<u16>(copy + offset, bswap(<u16>(~sum & 0xffff)));
+  store<u16>(copy + offset, bswap(<u16>adjusted(before, old, value)));
 }
 
 // Offset of the checksum that covers addresses and ports; 0 without one.

@@ -691,7 +691,7 @@ export const TARGET_CONNMARK = 15;
 /** CT and NOTRACK. */
 export const TARGET_CT = 16;
 export const TARGET_SET = 17;
-/** LOG, TCPMSS and what else the walk goes on behind as if nothing had happened. Payload: CONTINUE_* u8. */
+/** LOG and what else the walk goes on behind as if nothing had happened. Payload: CONTINUE_* u8. */
 export const TARGET_CONTINUE = 18;
 export const TARGET_TTL = 19;
 export const TARGET_TOS = 20;
@@ -700,11 +700,12 @@ export const TARGET_TPROXY = 22;
 export const TARGET_NFQUEUE = 23;
 /** What it does is not known: it may go on, accept or drop. */
 export const TARGET_OPAQUE = 24;
+export const TARGET_ECN = 25;
+export const TARGET_TCPMSS = 26;
+export const TARGET_TCPOPTSTRIP = 27;
 
-/** The packet's bytes are not those that the capture shows any more. */
-export const CONTINUE_REWRITES = 1 << 0;
 /** The packet's mark is not known any more. */
-export const CONTINUE_MARKS = 1 << 1;
+export const CONTINUE_MARKS = 1 << 0;
 
 // CT: flags u8.
 export const CT_TARGET_NOTRACK = 1 << 0;

@@ -4,7 +4,6 @@ import { entryAt } from "./flow-table";
 import { ask } from "./fork";
 import {
   CONTINUE_MARKS,
-  CONTINUE_REWRITES,
   REASON_NO_SOCKET,
   REASON_NOT_MODELLED,
   REASON_QUEUE,
@@ -13,6 +12,7 @@ import {
   TARGET_CONTINUE,
   TARGET_CT,
   TARGET_DNAT,
+  TARGET_ECN,
   TARGET_MARK,
   TARGET_MASQUERADE,
   TARGET_NETMAP,
@@ -21,6 +21,8 @@ import {
   TARGET_REDIRECT,
   TARGET_REJECT,
   TARGET_SNAT,
+  TARGET_TCPMSS,
+  TARGET_TCPOPTSTRIP,
   TARGET_TOS,
   TARGET_TPROXY,
   TARGET_TTL,
@@ -31,6 +33,7 @@ import { applyCt } from "./target/ct";
 import { applyTos, applyTtl } from "./target/header";
 import { applyMark } from "./target/mark";
 import { mapNetwork, masquerade, redirect, translateFrom, translateTo } from "./target/nat";
+import { changeEcn, lowerMss, stripOptions } from "./target/tcp";
 import { closeTcp } from "./tcp-track";
 import { ENTRY_NONE, tracking } from "./tracking";
 import { walk } from "./walk";
@@ -77,9 +80,14 @@ export function applyTarget(rule: Rule, index: u32): u32 {
       applyTos(payload);
       return EFFECT_CONTINUE;
     case TARGET_CONTINUE:
-      if ((load<u8>(payload) & CONTINUE_REWRITES) != 0) walk.rewritten = true;
       if ((load<u8>(payload) & CONTINUE_MARKS) != 0) walk.markUnknown = 0xffffffff;
       return EFFECT_CONTINUE;
+    case TARGET_ECN:
+      return changeEcn(payload) ? EFFECT_CONTINUE : EFFECT_DROP;
+    case TARGET_TCPMSS:
+      return lowerMss(payload) ? EFFECT_CONTINUE : EFFECT_DROP;
+    case TARGET_TCPOPTSTRIP:
+      return stripOptions(payload) ? EFFECT_CONTINUE : EFFECT_DROP;
     case TARGET_TPROXY:
       return applyProxy(payload, index);
     case TARGET_NFQUEUE:

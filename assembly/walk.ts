@@ -90,7 +90,9 @@ export class Walk {
   trackingUnknown: bool;
   /** TPROXY hands it to a socket of the node, by routes that were not told. */
   proxied: bool;
-  /** A target rewrote bytes of the packet behind the addresses and ports. */
+  /** Bytes of the transport header that lie changed in changed-header.ts; 0: none. */
+  changedSize: u32;
+  /** A target rewrote bytes of the packet in a way that is not modelled. */
   rewritten: bool;
   /** The destination was translated: the new one is in dst and dport. */
   translated: bool;

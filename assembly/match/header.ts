@@ -8,6 +8,7 @@ import {
   MATCH_HEADER_SIZE,
   PACKET_LATER_FRAGMENT,
   REASON_NO_HEADER,
+  REASON_NOT_MODELLED,
   TTL_EQ,
   TTL_LT,
 } from "../layout";
@@ -18,6 +19,7 @@ const PAYLOAD: usize = MATCH_HEADER_SIZE;
 /** `-m length`: of the whole packet. */
 export function matchLength(match: usize, rule: i32): bool {
   if ((walk.known & KNOWN_IP_LENGTH) == 0) return ask(<u64>match, REASON_NO_HEADER, rule);
+  if (walk.rewritten) return ask(<u64>match, REASON_NOT_MODELLED, rule);
   const length = walk.packet.ipLength;
   return length >= load<u16>(match, PAYLOAD) && length <= load<u16>(match, PAYLOAD + 2);
 }

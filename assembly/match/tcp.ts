@@ -1,4 +1,5 @@
 // `-m tcpmss`, and what `-m ecn` asks of a TCP header. Source: Linux, xt_tcpmss.c, xt_ecn.c.
+import { changedHeader } from "../changed-header";
 import { ask } from "../fork";
 import {
   ECN_CWR,
@@ -44,6 +45,9 @@ function findHeader(): void {
     length = packet.ipLength - before;
   }
   if (header != 0 && header < packet.end) captured = packet.end - <u32>header;
+  if (walk.changedSize == 0) return;
+  header = changedHeader;
+  captured = walk.changedSize;
 }
 
 /** `-m ecn`. > A TCP header that is too short does not match, negated or not. */
@@ -63,7 +67,9 @@ export function matchEcn(match: usize, rule: i32): bool {
     return ask(<u64>match, REASON_NO_TCP_FLAGS, rule);
   }
   if (later && captured < TCP_SIZE) return ask(<u64>match, REASON_NO_PAYLOAD, rule);
-  const flags: u32 = later ? load<u8>(header + TCP_FLAGS) : walk.packet.tcpFlags;
+  if (walk.rewritten) return ask(<u64>match, REASON_NOT_MODELLED, rule);
+  const bytes = later || walk.changedSize != 0;
+  const flags: u32 = bytes ? load<u8>(header + TCP_FLAGS) : walk.packet.tcpFlags;
   return (
     bitHolds(asked & ECN_ECE, inverted & ECN_ECE, flags & FLAG_ECE) &&
     bitHolds(asked & ECN_CWR, inverted & ECN_CWR, flags & FLAG_CWR)

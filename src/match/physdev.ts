@@ -35,7 +35,7 @@ export const physdevMatch: MatchExtension<PhysdevMatch> = {
     {
       name: "physdev",
       options: Object.fromEntries(OPTIONS.map((name) => [name, NAMED.has(name) ? 1 : 0])),
-      parse(uses) {
+      parse(uses, { chain }) {
         const conditions = OPTIONS.flatMap((option): PhysdevCondition[] => {
           const use = useOf(uses, option);
           if (use === undefined) return [];
@@ -46,6 +46,14 @@ export const physdevMatch: MatchExtension<PhysdevMatch> = {
           return [{ option, port, invert: use.invert }];
         });
         if (conditions.length === 0) throw new RuleError("expected one of its options", undefined);
+        // > Where the node's own packets begin, no port is known yet.
+        const leaving = conditions.find(({ option }) => option.endsWith("out"));
+        const bridged = conditions.some(
+          ({ option, invert }) => option === "--physdev-is-bridged" && !invert,
+        );
+        if (chain === "OUTPUT" && leaving !== undefined && !bridged) {
+          throw new RuleError(`${leaving.option} cannot stand in ${chain}`, undefined);
+        }
         return { kind: "physdev", conditions };
       },
     },

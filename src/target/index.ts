@@ -12,6 +12,12 @@ import { connmarkTarget } from "./connmark.ts";
 import type { ConnmarkTarget } from "./connmark.ts";
 import { ctTarget } from "./ct.ts";
 import type { CtTarget } from "./ct.ts";
+import { ecnTarget } from "./ecn.ts";
+import type { EcnTarget } from "./ecn.ts";
+import { tcpmssTarget } from "./tcpmss.ts";
+import type { TcpmssTarget } from "./tcpmss.ts";
+import { tcpoptstripTarget } from "./tcpoptstrip.ts";
+import type { TcpoptstripTarget } from "./tcpoptstrip.ts";
 import { logTarget } from "./log.ts";
 import type { LogTarget } from "./log.ts";
 import { netmapTarget } from "./netmap.ts";
@@ -51,6 +57,7 @@ export type ExtensionTarget =
   | ConnmarkTarget
   | CtTarget
   | DnatTarget
+  | EcnTarget
   | LogTarget
   | MarkTarget
   | MasqueradeTarget
@@ -60,6 +67,8 @@ export type ExtensionTarget =
   | RedirectTarget
   | RejectTarget
   | SnatTarget
+  | TcpmssTarget
+  | TcpoptstripTarget
   | TosTarget
   | TproxyTarget
   | TtlTarget;
@@ -77,11 +86,14 @@ export const TARGETS: {
   REJECT: rejectTarget,
   CONNMARK: connmarkTarget,
   CT: ctTarget,
+  ECN: ecnTarget,
   LOG: logTarget,
   NETMAP: netmapTarget,
   NFQUEUE: nfqueueTarget,
   REDIRECT: redirectTarget,
   SNAT: snatTarget,
+  TCPMSS: tcpmssTarget,
+  TCPOPTSTRIP: tcpoptstripTarget,
   TOS: tosTarget,
   TPROXY: tproxyTarget,
   TTL: ttlTarget,

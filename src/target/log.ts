@@ -1,20 +1,12 @@
 /**
  * Targets behind which the walk goes on as if nothing had happened: they log, copy, count or mark for
- * others. Those that rewrite bytes of the packet say so to the matches that look at such bytes.
+ * others.
  */
-import { CONTINUE_MARKS, CONTINUE_REWRITES, TARGET_CONTINUE } from "../../assembly/layout.ts";
+import { CONTINUE_MARKS, TARGET_CONTINUE } from "../../assembly/layout.ts";
 import { RuleError } from "../match/extension.ts";
 import type { Module, OptionUse, RuleContext } from "../match/extension.ts";
-import {
-  needProtocol,
-  parseNumber,
-  parseRuleAddress,
-  quoteWord,
-  refuseInvert,
-  wordOf,
-} from "../match/words.ts";
+import { parseNumber, parseRuleAddress, quoteWord, refuseInvert, wordOf } from "../match/words.ts";
 import { formatAddress } from "../net/address.ts";
-import { PROTOCOL_TCP } from "../net/protocol.ts";
 import type { TargetExtension } from "./extension.ts";
 
 export interface LogTarget {
@@ -32,8 +24,8 @@ interface Kind {
   readonly tables?: readonly string[];
   /** Built-in chains in which it can stand. */
   readonly chains?: readonly string[];
-  /** What it changes in a way that is not modelled. */
-  readonly changes?: "bytes" | "mark";
+  /** Makes a mark that is not modelled. */
+  readonly marks?: boolean;
   readonly check?: (context: RuleContext, options: readonly OptionUse[]) => void;
 }
 
@@ -83,22 +75,6 @@ const trafficClass: Print = (use) => {
   }
   const print = (digits: string): string => digits.toLowerCase().slice(-4).padStart(4, "0");
   return `${use.name} ${print(major)}:${print(minor)}`;
-};
-
-const TCP_OPTIONS: Readonly<Record<string, number>> = {
-  mss: 2,
-  wscale: 3,
-  "sack-permitted": 4,
-  sack: 5,
-  timestamp: 8,
-  md5: 19,
-};
-
-const tcpOptions: Print = (use) => {
-  const numbers = wordOf(use)
-    .split(",")
-    .map((each) => TCP_OPTIONS[each] ?? parseNumber(each, use, 255, 2));
-  return `${use.name} ${[...new Set(numbers)].sort((a, b) => a - b).join(",")}`;
 };
 
 const LEAVING = ["FORWARD", "OUTPUT", "POSTROUTING"];
@@ -168,30 +144,6 @@ const KINDS: Readonly<Record<string, Kind>> = {
     tables: ["mangle", "security"],
     check: needOne,
   },
-  TCPMSS: {
-    options: { "--set-mss": [1, number(0xffff)], "--clamp-mss-to-pmtu": [0, bare] },
-    changes: "bytes",
-    check(context, options) {
-      needProtocol(context, "tcp", PROTOCOL_TCP);
-      needOne(context, options);
-      const [use] = options;
-      if (use?.name === "--clamp-mss-to-pmtu") needChain(context, LEAVING);
-    },
-  },
-  TCPOPTSTRIP: {
-    options: { "--strip-options": [1, tcpOptions] },
-    needs: ["--strip-options"],
-    tables: ["mangle"],
-    changes: "bytes",
-    check: (context) => void needProtocol(context, "tcp", PROTOCOL_TCP),
-  },
-  ECN: {
-    options: { "--ecn-tcp-remove": [0, bare] },
-    needs: ["--ecn-tcp-remove"],
-    tables: ["mangle"],
-    changes: "bytes",
-    check: (context) => void needProtocol(context, "tcp", PROTOCOL_TCP),
-  },
   HMARK: {
     options: Object.fromEntries(
       [
@@ -211,7 +163,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
       ].map((option) => [`--hmark-${option}`, [1, word]]),
     ),
     needs: ["--hmark-mod"],
-    changes: "mark",
+    marks: true,
   },
   LED: {
     options: {
@@ -239,8 +191,7 @@ export const logTarget: TargetExtension<LogTarget> = {
   render: ({ name, options }) => ["-j", name, ...options].join(" "),
   /** CONTINUE_* u8. */
   pack({ name }, writer) {
-    const { changes } = KINDS[name] ?? {};
-    writer.u8(changes === "bytes" ? CONTINUE_REWRITES : changes === "mark" ? CONTINUE_MARKS : 0);
+    writer.u8(KINDS[name]?.marks === true ? CONTINUE_MARKS : 0);
   },
 };
 

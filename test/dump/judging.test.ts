@@ -211,11 +211,13 @@ describe("a target that is not modelled", () => {
     expect(await verdictOf(set, WHOLE)).toEqual(["allow", "chain-policy"]);
   });
 
-  it("that rewrites TCP options makes those unknown", async () => {
+  it("that makes a TCP header longer makes its options and the length unknown", async () => {
     const mss = "*mangle\n-A FORWARD -p tcp -m tcp --syn -j TCPMSS --set-mss 500\nCOMMIT\n";
-    const asks = filter("-A FORWARD -p tcp -m tcp --tcp-option 2 -j DROP");
-    expect(await verdictOf(mss + asks, WHOLE)).toEqual(["unknown", "not-modelled"]);
-    expect(await verdictOf(asks, WHOLE)).toEqual(["allow", "chain-policy"]);
+    for (const match of ["-p tcp -m tcp --tcp-option 2", "-m length --length 44"]) {
+      const asks = filter(`-A FORWARD ${match} -j DROP`);
+      expect(await verdictOf(mss + asks, WHOLE)).toEqual(["unknown", "not-modelled"]);
+      expect(await verdictOf(asks, WHOLE)).toEqual(["allow", "chain-policy"]);
+    }
   });
 });
 

@@ -119,9 +119,17 @@ const CHANGES = {
     table === "mangle"
       ? `-j TOS --set-tos ${random.pick(["0x10/0x3f", "0x00/0xff", "0x02/0x03"])}`
       : undefined,
-  "ecn-target": ({ table, protocol, family }) =>
+  "ecn-target": ({ table, protocol, family, random }) =>
     table === "mangle" && protocol === "tcp" && family === 4
-      ? "-j ECN --ecn-tcp-remove"
+      ? `-j ECN ${random.pick(["--ecn-tcp-remove", "--ecn-tcp-ece 1", "--ecn-ip-ect 2"])}`
+      : undefined,
+  "tcpmss-target": ({ table, protocol, random }) =>
+    table === "mangle" && protocol === "tcp"
+      ? `-m tcp --tcp-flags SYN SYN -j TCPMSS --set-mss ${random.pick([500, 1000, 1460])}`
+      : undefined,
+  "tcpoptstrip-target": ({ table, protocol, random }) =>
+    table === "mangle" && protocol === "tcp"
+      ? `-j TCPOPTSTRIP --strip-options ${random.pick(["2", "3,8", "4,5"])}`
       : undefined,
   log: ({ random }) => `-j NFLOG --nflog-group ${random.below(3)}`,
   checksum: ({ table, protocol }) =>
