@@ -27,6 +27,7 @@ import {
   NAT_RANGE_PORT_LAST,
   REASON_BACKEND,
   REASON_NAT_FAILED,
+  REASON_NO_ICMP,
   TABLE_NAT,
   VERDICT_DROP,
   VERDICT_UNKNOWN,
@@ -45,7 +46,8 @@ const walkNewSrc: usize = changetype<usize>(walk) + offsetof<Walk>("newSrc0");
 /** Translates the destination, at PREROUTING and OUTPUT; false when the try has ended. */
 export function translateDestination(): bool {
   if (!tracking.fresh) {
-    if (tracking.entry == ENTRY_NONE) return true;
+    if (tracking.entry == ENTRY_NONE)
+      return !quotesUnknown() || end(VERDICT_UNKNOWN, REASON_NO_ICMP);
     const entry = entryAt(tracking.entry);
     if (!translatesError(entry, false)) return end(VERDICT_DROP, REASON_NAT_FAILED);
     repeatDestination(entry);
@@ -55,6 +57,11 @@ export function translateDestination(): bool {
   if (walk.candidatesMany) return end(VERDICT_UNKNOWN, REASON_BACKEND);
   if (walk.translated) walk.ctState |= CT_DNAT;
   return true;
+}
+
+// An error about a connection that the capture does not name: nor does it say what it is translated to.
+function quotesUnknown(): bool {
+  return tracking.quoteMissing && (walk.ctState & CT_RELATED) != 0 && natLoaded(walk.family);
 }
 
 /** Chooses the connection's new source, at POSTROUTING and INPUT; false when the try has ended. */

@@ -124,7 +124,7 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
     case "no-tcp-flags":
       return missing("TCP flags are");
     case "no-icmp":
-      return missing("ICMP type and code are");
+      return missing("ICMP header, or the packet that an error quotes, is");
     case "link-type":
       return "the link type of its interface is not supported";
     case "backend":

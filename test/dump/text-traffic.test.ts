@@ -139,4 +139,18 @@ describe("what a text does not show", () => {
     const said = await tell([`-A FORWARD ${match} -j DROP`], text);
     expect(said).toEqual(["allow chain-policy cali1 eth0"]);
   });
+
+  it("is an error's quote where connections are translated", async () => {
+    const error = "IP 203.0.113.9 > 192.0.2.10: ICMP host 203.0.113.5 unreachable, length 36";
+    const text = [LISTENING("eth0"), `12:00:00.000001 ${error}`];
+    const masquerade = [
+      "*nat",
+      ":POSTROUTING ACCEPT [0:0]",
+      "-A POSTROUTING -o eth0 -j MASQUERADE",
+    ];
+    const tracked = "-A FORWARD -m conntrack --ctstate RELATED -j ACCEPT";
+    expect(await tell([tracked], ...text)).toEqual(["allow chain-policy eth0 -"]);
+    const said = await tell([tracked, "COMMIT", ...masquerade], ...text);
+    expect(said).toEqual(["unknown no-icmp eth0 -"]);
+  });
 });
