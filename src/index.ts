@@ -14,7 +14,7 @@ export type { Block, ByteSource, PacketStream, StreamOptions } from "./capture/s
 export { buildSnapshot } from "./cluster/build.ts";
 export type { SnapshotOptions } from "./cluster/build.ts";
 export { parseManifests } from "./cluster/manifest.ts";
-export type { ManifestObject, ManifestText } from "./cluster/manifest.ts";
+export type { ManifestObject, ManifestText } from "./cluster/manifest-object.ts";
 export { resolveClusterName } from "./cluster/names.ts";
 export type { Endpoint, Service, Snapshot } from "./cluster/snapshot.ts";
 export { checkPolicies } from "./policy/check.ts";

@@ -7,7 +7,8 @@ import { join } from "node:path";
 
 import { openCapture, type ByteSource } from "../src/capture/stream.ts";
 import { buildSnapshot } from "../src/cluster/build.ts";
-import { parseManifests, type ManifestText } from "../src/cluster/manifest.ts";
+import { parseManifests } from "../src/cluster/manifest.ts";
+import type { ManifestText } from "../src/cluster/manifest-object.ts";
 import { CaptureOrder } from "../src/engine/capture-order.ts";
 import { loadMatcher, type Matcher, type Program } from "../src/engine/matcher.ts";
 import type { PacketVerdict } from "../src/engine/verdict.ts";

@@ -8,7 +8,7 @@ import { detectFormat } from "../capture/index.ts";
 import { buildSnapshot } from "../cluster/build.ts";
 import { suggestionFor } from "../cluster/fields.ts";
 import { parseManifests } from "../cluster/manifest.ts";
-import type { ManifestText } from "../cluster/manifest.ts";
+import type { ManifestText } from "../cluster/manifest-object.ts";
 import type { Snapshot } from "../cluster/snapshot.ts";
 import { checkPolicies } from "../policy/check.ts";
 import { lowerPolicies } from "../policy/index.ts";

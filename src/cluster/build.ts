@@ -13,7 +13,7 @@ import {
 } from "../net/address.ts";
 import { suggestionFor } from "./fields.ts";
 import { kindRole, kindsOfGroup } from "./kinds.ts";
-import type { ManifestObject } from "./manifest.ts";
+import type { ManifestObject } from "./manifest-object.ts";
 import { mentionedNamespace, readNamespace, readNode } from "./nodes.ts";
 import { readPods, type Pod } from "./pods.ts";
 import { readServices } from "./services.ts";

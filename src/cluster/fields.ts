@@ -6,8 +6,7 @@
 import { distance } from "fastest-levenshtein";
 
 import type { Diagnostic, DiagnosticCode, OnDiagnostic, Place } from "../errors.ts";
-import type { ManifestObject } from "./manifest.ts";
-import type { FieldPath } from "./yaml.ts";
+import type { FieldPath, ManifestObject } from "./manifest-object.ts";
 
 /** One value of an object, and where faults in it are reported. */
 export interface Field {

@@ -15,37 +15,8 @@ import {
   suggestionFor,
 } from "./fields.ts";
 import { apiGroup, isNamespaced, kindRole } from "./kinds.ts";
-import { parseYaml, type FieldPath, type PlacedValue } from "./yaml.ts";
-
-/** One Kubernetes object as written, with the place of everything in it. */
-export interface ManifestObject {
-  readonly apiVersion: string;
-  readonly kind: string;
-  readonly metadata: ObjectMetadata;
-  /** The whole object as plain data: maps are null-prototype records. */
-  readonly value: unknown;
-  /** The place of the object. */
-  readonly place: Place;
-  /**
-   * The place of a field, by its path; the nearest enclosing field when the path does not exist.
-   * With `"key"` the place of the field's name instead of its value.
-   */
-  placeOf(path: FieldPath, part?: "key"): Place;
-}
-
-export interface ObjectMetadata {
-  /** Empty when the object has none, which only kinds that nobody reads may. */
-  readonly name: string;
-  /** `default` when a namespaced kind has none; empty for cluster-wide kinds. */
-  readonly namespace: string;
-  readonly labels: ReadonlyMap<string, string>;
-}
-
-/** One manifest file's text. */
-export interface ManifestText {
-  readonly file: string;
-  readonly text: string;
-}
+import type { FieldPath, ManifestObject, ManifestText, ObjectMetadata } from "./manifest-object.ts";
+import { parseYaml, type PlacedValue } from "./yaml.ts";
 
 /**
  * Parses manifest files to objects, in the order written. An object with a fault in what identifies it

@@ -2,7 +2,7 @@
 import type { OnDiagnostic } from "../errors.ts";
 import type { Address, Prefix } from "../net/address.ts";
 import { fieldOf, itemsOf, readText, recordOf, rootField } from "./fields.ts";
-import type { ManifestObject } from "./manifest.ts";
+import type { ManifestObject } from "./manifest-object.ts";
 import { readAddress, readPrefix } from "./read-network.ts";
 import type { ClusterNode, Namespace } from "./snapshot.ts";
 

@@ -15,7 +15,7 @@ import {
   rootField,
   type Field,
 } from "./fields.ts";
-import type { ManifestObject } from "./manifest.ts";
+import type { ManifestObject } from "./manifest-object.ts";
 import { readAddress, readPort, readProtocol } from "./read-network.ts";
 import type { Endpoint, NamedPort } from "./snapshot.ts";
 

@@ -17,7 +17,7 @@ import {
   suggestionFor,
   type Field,
 } from "./fields.ts";
-import type { ManifestObject } from "./manifest.ts";
+import type { ManifestObject } from "./manifest-object.ts";
 import type { Pod } from "./pods.ts";
 import { readAddress, readPort, readProtocol } from "./read-network.ts";
 import { selectorMatches, type LabelSelector } from "./selector.ts";

@@ -19,10 +19,7 @@ import {
 } from "yaml";
 
 import type { DiagnosticCode, OnDiagnostic, Place } from "../errors.ts";
-import type { ManifestText } from "./manifest.ts";
-
-/** The steps from a value to a value inside it: keys and list positions. */
-export type FieldPath = readonly (string | number)[];
+import type { FieldPath, ManifestText } from "./manifest-object.ts";
 
 /** One document's value with the place of everything in it. */
 export interface PlacedValue {

@@ -3,7 +3,7 @@
  * here is an error: a verdict without it would be wrong.
  */
 import { kindRole } from "../cluster/kinds.ts";
-import type { ManifestObject } from "../cluster/manifest.ts";
+import type { ManifestObject } from "../cluster/manifest-object.ts";
 import type { OnDiagnostic } from "../errors.ts";
 import type { PolicyKind } from "./kind.ts";
 import type { Policy } from "./model.ts";

@@ -1,5 +1,5 @@
 /** What a policy kind is. A new one is a file with one of these and a line in `index.ts`. */
-import type { ManifestObject } from "../cluster/manifest.ts";
+import type { ManifestObject } from "../cluster/manifest-object.ts";
 import type { OnDiagnostic } from "../errors.ts";
 import type { Policy } from "./model.ts";
 

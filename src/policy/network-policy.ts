@@ -16,7 +16,7 @@ import {
   suggestionFor,
   type Field,
 } from "../cluster/fields.ts";
-import type { ManifestObject } from "../cluster/manifest.ts";
+import type { ManifestObject } from "../cluster/manifest-object.ts";
 import { isDnsLabel, isDnsSubdomain, readLabelSelector } from "../cluster/read-selector.ts";
 import type { OnDiagnostic, Place } from "../errors.ts";
 import type { PolicyKind } from "./kind.ts";

@@ -1,6 +1,7 @@
 /** Loads manifests given as text, for tests: what was made of them and what was said about them. */
 import { buildSnapshot, type SnapshotOptions } from "../../src/cluster/build.ts";
-import { parseManifests, type ManifestObject } from "../../src/cluster/manifest.ts";
+import { parseManifests } from "../../src/cluster/manifest.ts";
+import type { ManifestObject } from "../../src/cluster/manifest-object.ts";
 import type { Snapshot } from "../../src/cluster/snapshot.ts";
 import { formatDiagnostic, type Diagnostic } from "../../src/errors.ts";
 import { formatAddress, parseAddress, type Address } from "../../src/net/address.ts";

@@ -1,0 +1,35 @@
+/** What a manifest file holds: its text, and the objects in it with the place of every field. */
+import type { Place } from "../errors.ts";
+
+/** One manifest file's text. */
+export interface ManifestText {
+  readonly file: string;
+  readonly text: string;
+}
+
+/** The steps from a value to a value inside it: keys and list positions. */
+export type FieldPath = readonly (string | number)[];
+
+/** One Kubernetes object as written, with the place of everything in it. */
+export interface ManifestObject {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: ObjectMetadata;
+  /** The whole object as plain data: maps are null-prototype records. */
+  readonly value: unknown;
+  /** The place of the object. */
+  readonly place: Place;
+  /**
+   * The place of a field, by its path; the nearest enclosing field when the path does not exist.
+   * With `"key"` the place of the field's name instead of its value.
+   */
+  placeOf(path: FieldPath, part?: "key"): Place;
+}
+
+export interface ObjectMetadata {
+  /** Empty when the object has none, which only kinds that nobody reads may. */
+  readonly name: string;
+  /** `default` when a namespaced kind has none; empty for cluster-wide kinds. */
+  readonly namespace: string;
+  readonly labels: ReadonlyMap<string, string>;
+}
