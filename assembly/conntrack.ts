@@ -76,7 +76,7 @@ import {
   tracking,
   trackNothing,
 } from "./tracking";
-import { Walk } from "./walk";
+import { Walk, walk } from "./walk";
 
 /**
  * Finds the packet's entry and state. Preconditions: addresses, protocol, and ports where the protocol
@@ -174,10 +174,15 @@ export function confirm(packet: Packet, walk: Walk, guessed: bool): bool {
   return true;
 }
 
-/** Remembers that the flow of the packet under way has no verdict, and why. */
-export function leaveUndecided(packet: Packet, walk: Walk, reason: u32, rule: i32): void {
-  if (tracking.entry == ENTRY_NONE && !confirm(packet, walk, false)) return;
+/**
+ * Remembers that the flow of the packet under way has no verdict, and why.
+ *
+ * @param drawn only the backend is not known: the packet that shows it settles the flow
+ */
+export function leaveUndecided(packet: Packet, reason: u32, rule: i32, drawn: bool): void {
+  if (tracking.entry == ENTRY_NONE && !confirm(packet, walk, drawn)) return;
   if (tracking.entry == ENTRY_NONE) return;
+  if (drawn) entryAt(tracking.entry).markDoubted = 1;
   leaveEntryUndecided(entryAt(tracking.entry), reason, rule);
 }
 

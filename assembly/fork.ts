@@ -111,6 +111,14 @@ export function flippedRule(): i32 {
   return paths == 1 ? RULE_NONE : load<i32>(answers + <usize>flipped * ANSWER_SIZE, ANSWER_RULE);
 }
 
+/** Tells whether facts were asked for in this try, and all of them with this reason. */
+export function askedOnlyFor(reason: u32): bool {
+  for (let index: u32 = 0; index < asked; index++) {
+    if (load<u8>(answers + <usize>index * ANSWER_SIZE, ANSWER_REASON) != reason) return false;
+  }
+  return asked > 0;
+}
+
 /** Tells whether any fact with this reason was asked for in this try. */
 export function askedFor(reason: u32): bool {
   for (let index: u32 = 0; index < asked; index++) {

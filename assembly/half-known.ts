@@ -2,7 +2,11 @@
 // source that was masqueraded. The packet that shows the other side fixes it.
 import { now } from "./entry-life";
 import {
+  Entry,
   ENTRY_GUESSED,
+  ENTRY_PORT_UNKNOWN,
+  ENTRY_SNAT,
+  ENTRY_UNDECIDED,
   entryAt,
   findNode,
   key,
@@ -14,6 +18,7 @@ import {
   NODE_REPLY,
   NODE_REPLY_SEEN,
   nodeEntry,
+  nodeKind,
   removeEntry,
   unlinkNode,
 } from "./flow-table";
@@ -45,7 +50,14 @@ export function findLive(): i64 {
   while (true) {
     const node = findNode(kinds);
     if (node < 0) return findHalfKnown();
-    if (entryAt(nodeEntry(node)).deadline > now()) return node;
+    const entry = entryAt(nodeEntry(node));
+    if (entry.deadline > now()) {
+      // The backend that was tried first, and its translations.
+      const kind = nodeKind(node);
+      const shown = kind == NODE_REPLY || kind == NODE_ORIGINAL_SEEN;
+      if (shown && (entry.flags & ENTRY_GUESSED) != 0) settleBackend(nodeEntry(node));
+      return node;
+    }
     removeEntry(nodeEntry(node));
   }
 }
@@ -136,10 +148,22 @@ function fixBackend(number: u32, kind: u32, fromBackend: bool): i64 {
   entry.to2 = fromBackend ? key.src2 : key.dst2;
   entry.to3 = fromBackend ? key.src3 : key.dst3;
   entry.toPort = fromBackend ? key.sport : key.dport;
-  entry.flags &= ~ENTRY_GUESSED;
+  // It was found by the client's own address: the source is as it was.
+  memory.copy(
+    changetype<usize>(entry) + offsetof<Entry>("from0"),
+    changetype<usize>(entry) + offsetof<Entry>("src0"),
+    16,
+  );
+  entry.fromPort = entry.sport;
+  entry.flags &= ~(ENTRY_GUESSED | ENTRY_UNDECIDED | ENTRY_SNAT | ENTRY_PORT_UNKNOWN);
   linkNode(number, NODE_REPLY);
   linkNode(number, NODE_ORIGINAL_SEEN);
   return <i64>number * 6 + kind;
+}
+
+function settleBackend(number: u32): void {
+  unlinkNode(number, NODE_CLIENT);
+  entryAt(number).flags &= ~(ENTRY_GUESSED | ENTRY_UNDECIDED);
 }
 
 @unmanaged

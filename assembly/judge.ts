@@ -7,6 +7,7 @@ import { ENTRY_GUESSED, entryAt } from "./flow-table";
 import { countFlow, flowSeen } from "./flow-rows";
 import {
   askedFor,
+  askedOnlyFor,
   flippedReason,
   flippedRule,
   forksOverflowed,
@@ -136,6 +137,8 @@ function settle(packet: Packet, verdict: Verdict): void {
   let undecidedRule = attempt.undecidedRule;
   let unknown = attempt.verdict == VERDICT_UNKNOWN;
   let guessed = walk.translated && askedFor(REASON_BACKEND);
+  // All that is not known is the backend: the packet that shows it settles the connection.
+  let drawn = walk.translated && askedOnlyFor(REASON_BACKEND);
   const out = attempt.outInterface;
   let severalWays = false;
   if (!unknown && nextFork()) {
@@ -146,13 +149,14 @@ function settle(packet: Packet, verdict: Verdict): void {
       rollBack();
       tryHooks(packet);
       if (walk.translated && askedFor(REASON_BACKEND)) guessed = true;
+      drawn = drawn && walk.translated && askedOnlyFor(REASON_BACKEND);
       if (attempt.outInterface != out) severalWays = true;
-      if (attempt.verdict != word) {
+      if (!unknown && attempt.verdict != word) {
         unknown = true;
         reason = attempt.verdict == VERDICT_UNKNOWN ? attempt.reason : flippedReason();
         undecidedRule = flippedRule();
       }
-    } while (!unknown && nextFork());
+    } while ((!unknown || drawn) && nextFork());
     const overflowed = forksOverflowed();
     // The first try stands; what any of them changed is doubtful from now on.
     noteDoubts();
@@ -179,7 +183,8 @@ function settle(packet: Packet, verdict: Verdict): void {
     verdict.ctState = <u8>walk.ctState;
     verdict.inInterface = arrivedBy();
     say(verdict, VERDICT_UNKNOWN, reason);
-    if (tracking.fresh) leaveUndecided(packet, walk, reason, undecidedRule);
+    drawn = drawn && reason != REASON_TOO_MANY_PATHS;
+    if (tracking.fresh) leaveUndecided(packet, reason, undecidedRule, drawn);
     return;
   }
   const through = attempt.verdict == VERDICT_ALLOW || attempt.confirmed;

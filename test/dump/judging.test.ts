@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 
 import { parseNode } from "../../src/dump/node.ts";
 import { formatDiagnostic } from "../../src/errors.ts";
+import { formatAddress } from "../../src/net/address.ts";
 import type { PacketVerdict } from "../../src/engine/verdict.ts";
 import { buildFrame, buildPcapng, ICMP, TCP, timed, UDP, type PacketSpec } from "../frames.ts";
 import { judgeCapture } from "../judge.ts";
@@ -325,5 +326,43 @@ describe("targets", () => {
     const ping: PacketSpec = { source: "10.0.0.7", destination: "10.1.0.7", protocol: ICMP };
     expect(await verdictOf(logs, WHOLE)).toEqual(["allow", "chain-policy"]);
     expect(await verdictOf(logs, WHOLE, ping)).toEqual(["drop", "rule"]);
+  });
+});
+
+describe("a backend that is drawn", () => {
+  const rules = [
+    "*nat",
+    "-A PREROUTING -d 10.96.0.10 -p udp -m udp --dport 80 -m statistic --mode random --probability 0.5 -j DNAT --to-destination 10.1.0.7:8080",
+    "-A PREROUTING -d 10.96.0.10 -p udp -m udp --dport 80 -j DNAT --to-destination 10.1.0.8:8080",
+    "COMMIT",
+    filter("-A FORWARD -d 10.1.0.7 -j DROP"),
+  ].join("\n");
+  const ask = { ...syn("10.96.0.10"), protocol: UDP };
+  const answerOf = (source: string): PacketSpec => ({
+    ...ask,
+    source,
+    sourcePort: 8080,
+    destination: ask.source,
+    destinationPort: ask.sourcePort,
+  });
+
+  it.each([
+    ["10.1.0.7", "drop"],
+    ["10.1.0.8", "allow"],
+  ])("is known from its answer on (%s)", async (backend, later) => {
+    const verdicts = await judge(rules, [ask, ask, answerOf(backend), ask]);
+    expect(verdicts.map(({ verdict }) => verdict)).toEqual(["unknown", "unknown", "allow", later]);
+    expect(verdicts[0]?.reason).toBe("backend");
+    expect(verdicts[3]?.ctState).toBe("ESTABLISHED");
+    expect(formatAddress(verdicts[3]!.translated!.address)).toBe(backend);
+  });
+
+  it("is not, where another fact is missing, too", async () => {
+    const doubtful = rules.replace(
+      "-d 10.1.0.7 -j DROP",
+      "-d 10.1.0.7 -m osf --genre Linux -j DROP",
+    );
+    const verdicts = await judge(doubtful, [ask, answerOf("10.1.0.8"), ask]);
+    expect([verdicts[0]?.verdict, verdicts[2]?.verdict]).toEqual(["unknown", "unknown"]);
   });
 });
