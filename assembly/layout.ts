@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 6;
+export const LAYOUT_VERSION = 7;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -690,6 +690,7 @@ export const TARGET_NETMAP = 14;
 export const TARGET_CONNMARK = 15;
 /** CT and NOTRACK. */
 export const TARGET_CT = 16;
+/** Drawn at SET_TARGET_PART_SIZE. */
 export const TARGET_SET = 17;
 /** LOG and what else the walk goes on behind as if nothing had happened. Payload: CONTINUE_* u8. */
 export const TARGET_CONTINUE = 18;
@@ -884,8 +885,17 @@ export const SET_NO_ZERO = 1 << 3;
 export const SET_COUNTERS = 1 << 4;
 /** Of prefixes, whose entries may be `nomatch`. */
 export const SET_NETS = 1 << 5;
+export const SET_TIMEOUT = 1 << 6;
+/** Entries have a mark for packets. */
+export const SET_SKBINFO = 1 << 7;
+/** A new entry takes the place of another when the set is full. */
+export const SET_FORCEADD = 1 << 8;
+/** Rules add or delete entries. */
+export const SET_CHANGES = 1 << 9;
 // Flags of an entry.
 export const SET_ENTRY_NOMATCH = 1 << 0;
+/** Its interface is the beginning of names. */
+export const SET_ENTRY_WILDCARD = 1 << 1;
 /** `--return-nomatch`: the last byte of MATCH_SET's flags. */
 export const MATCH_SET_RETURN_NOMATCH = 1 << 0;
 /** `! --update-counters`, `! --update-subcounters`. */
@@ -906,6 +916,14 @@ export const IPSET_LOW = 60;
 export const IPSET_HIGH = 64;
 export const IPSET_MEMBERS = 68;
 export const IPSET_MEMBER_COUNT = 72;
+/** Most entries. */
+export const IPSET_LIMIT = 76;
+/** Seconds that entries live which no one says it of; 0: for ever. */
+export const IPSET_TIMEOUT = 80;
+/** Buckets of the kernel's own table. */
+export const IPSET_HASH_SIZE = 84;
+// One member of a list:set: its number u32, the address of the entry that holds what the list says of it u32.
+export const LIST_MEMBER_SIZE = 8;
 // A SetEntry's.
 export const SET_ENTRY_A = 4;
 export const SET_ENTRY_B = 20;
@@ -915,13 +933,27 @@ export const SET_ENTRY_BITS_A = 39;
 export const SET_ENTRY_BITS_B = 40;
 export const SET_ENTRY_FLAGS = 41;
 export const SET_ENTRY_WORD = 48;
+/** Nanoseconds since the first packet: there for sure before, gone for sure after; 0: for ever. */
 export const SET_ENTRY_DEADLINE = 56;
-export const SET_ENTRY_PACKETS = 64;
-export const SET_ENTRY_BYTES = 72;
+export const SET_ENTRY_GONE_AT = 64;
+export const SET_ENTRY_PACKETS = 72;
+export const SET_ENTRY_BYTES = 80;
+export const SET_ENTRY_MARK = 88;
+export const SET_ENTRY_MARK_MASK = 92;
 
-// ── Set kinds ──────────────────────────────────────────────────────────────────────────────────────
-export const SET_NET = 1;
-export const SET_IP_PORT = 2;
+// SET: three parts (add, delete, map), then the timeout u32, flags u8 (SET_TARGET_*). A part: set u32, then
+// flags u8 (how many; 0: there is no such part), side of each of up to six flags u8, 0 u8.
+export const SET_TARGET_PART_SIZE = 12;
+export const SET_TARGET_ADD = 0;
+export const SET_TARGET_DELETE = 12;
+export const SET_TARGET_MAP = 24;
+export const SET_TARGET_TIMEOUT = 36;
+export const SET_TARGET_FLAGS = 40;
+/** `--exist`: an entry that is there begins anew. */
+export const SET_TARGET_EXIST = 1 << 0;
+/** `--timeout`. */
+export const SET_TARGET_HAS_TIMEOUT = 1 << 1;
+export const SET_TARGET_MAP_MARK = 1 << 2;
 
 // ── Flow rows ──────────────────────────────────────────────────────────────────────────────────────
 // Packets of one tuple and its reply that got one verdict; the tuple is that of the first packet.

@@ -1,13 +1,10 @@
-// Longest-prefix tables: ipsets and the route table are the same structure. Members hang in hash
+// Longest-prefix tables, of routes and of the backends that rules lead to. Members hang in hash
 // chains by their masked address, and the lengths in use are tried from the longest.
 // Source of the order: ipset(8), hash:net; Linux, ip_set_hash_gen.h, mtype_test_cidrs().
 
 /** A table. `lengths` is how often each prefix length is in use, u32[129]. */
 @unmanaged
 class PrefixTable {
-  /** One of SET_*. */
-  kind: u32;
-  family: u32;
   /** Address of u32[bucketMask + 1]: member addresses, 0 at the end. */
   buckets: u32;
   bucketMask: u32;
@@ -15,8 +12,6 @@ class PrefixTable {
   /** Address of u8[lengthCount]: the lengths in use, longest first. */
   lengths: u32;
   lengthCount: u32;
-  /** 1 when an address that is missing from the snapshot may be a member. */
-  incomplete: u32;
 }
 
 @unmanaged
@@ -36,19 +31,16 @@ class Member {
 const LENGTHS_MAX: u32 = 129;
 
 /** Makes an empty table with room for about `members` without long chains. */
-export function makeTable(kind: u32, family: u32, members: u32, incomplete: u32): usize {
+export function makeTable(members: u32): usize {
   const table = changetype<PrefixTable>(heap.alloc(offsetof<PrefixTable>()));
   let size: u32 = 16;
   while (size < members) size <<= 1;
-  table.kind = kind;
-  table.family = family;
   table.buckets = <u32>heap.alloc((<usize>size) << 2);
   memory.fill(<usize>table.buckets, 0, (<usize>size) << 2);
   table.bucketMask = size - 1;
   table.count = 0;
   table.lengths = <u32>heap.alloc(LENGTHS_MAX);
   table.lengthCount = 0;
-  table.incomplete = incomplete;
   return changetype<usize>(table);
 }
 
@@ -118,18 +110,6 @@ export function lookup(
     }
   }
   return -1;
-}
-
-export function tableKind(at: usize): u32 {
-  return changetype<PrefixTable>(at).kind;
-}
-
-export function tableFamily(at: usize): u32 {
-  return changetype<PrefixTable>(at).family;
-}
-
-export function tableIncomplete(at: usize): bool {
-  return changetype<PrefixTable>(at).incomplete != 0;
 }
 
 function maskWord(bits: u32, from: u32): u32 {

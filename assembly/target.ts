@@ -20,6 +20,7 @@ import {
   TARGET_OPAQUE,
   TARGET_REDIRECT,
   TARGET_REJECT,
+  TARGET_SET,
   TARGET_SNAT,
   TARGET_TCPMSS,
   TARGET_TCPOPTSTRIP,
@@ -34,6 +35,7 @@ import { applyTos, applyTtl } from "./target/header";
 import { applyMark } from "./target/mark";
 import { mapNetwork, masquerade, redirect, translateFrom, translateTo } from "./target/nat";
 import { changeEcn, lowerMss, stripOptions } from "./target/tcp";
+import { applySet } from "./target/set";
 import { closeTcp } from "./tcp-track";
 import { ENTRY_NONE, tracking } from "./tracking";
 import { walk } from "./walk";
@@ -78,6 +80,9 @@ export function applyTarget(rule: Rule, index: u32): u32 {
       return EFFECT_CONTINUE;
     case TARGET_TOS:
       applyTos(payload);
+      return EFFECT_CONTINUE;
+    case TARGET_SET:
+      applySet(payload, index);
       return EFFECT_CONTINUE;
     case TARGET_CONTINUE:
       if ((load<u8>(payload) & CONTINUE_MARKS) != 0) walk.markUnknown = 0xffffffff;

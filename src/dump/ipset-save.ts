@@ -33,8 +33,6 @@ const SPREAD_MAX = 1 << 20;
 
 /** Options of `create` with a word behind them that say nothing about who is a member. */
 const CREATE_IGNORED: ReadonlySet<string> = new Set([
-  "hashsize",
-  "maxelem",
   "bucketsize",
   "initval",
   "size",
@@ -149,6 +147,12 @@ function createSet(words: readonly Word[], sets: Map<string, OpenSet>): void {
       case "timeout":
         settings.timeoutSeconds = wholeNumber(value(), 0xffffffff);
         break;
+      case "maxelem":
+        settings.mostEntries = wholeNumber(value(), 0xffffffff);
+        break;
+      case "hashsize":
+        settings.hashSize = wholeNumber(value(), 0xffffffff);
+        break;
       case "netmask":
         settings.netmaskBits = wholeNumber(value(), 128);
         break;
@@ -165,7 +169,6 @@ function createSet(words: readonly Word[], sets: Map<string, OpenSet>): void {
       case "comment":
       case "skbinfo":
       case "forceadd":
-      case "wildcard":
         settings[option.text] = true;
         break;
       default:
@@ -266,7 +269,13 @@ function readExtras(options: readonly Word[]): SetEntry {
     const value = options[at + 1];
     switch (option?.text) {
       case "nomatch":
-        extras.nomatch = true;
+      case "wildcard":
+        extras[option.text] = true;
+        break;
+      case "skbmark":
+        if (value === undefined) throw new SetFault("skbmark: a value is missing", option.column);
+        extras.setsMark = valueMask(value);
+        at += 1;
         break;
       case "timeout":
         if (value === undefined) throw new SetFault("timeout: a value is missing", option.column);
@@ -281,7 +290,6 @@ function readExtras(options: readonly Word[]): SetEntry {
         at += 1;
         break;
       case "comment":
-      case "skbmark":
       case "skbprio":
       case "skbqueue":
       case "before":
@@ -521,6 +529,15 @@ function wholeNumber(word: Word, max: number): number {
   if (!(value >= 0 && value <= max))
     throw new SetFault(`${word.text}: expected a number`, word.column);
   return value;
+}
+
+/** `VALUE` or `VALUE/MASK`. */
+function valueMask(word: Word): { value: number; mask: number } {
+  const [value = "", mask] = word.text.split("/");
+  return {
+    value: wholeNumber({ ...word, text: value }, 0xffffffff),
+    mask: mask === undefined ? 0xffffffff : wholeNumber({ ...word, text: mask }, 0xffffffff),
+  };
 }
 
 function addressOf(word: Word): Address {

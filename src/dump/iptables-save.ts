@@ -324,15 +324,20 @@ class DumpParser {
   }
 
   #refuseMissingSets(ruleset: Ruleset): void {
-    const known = new Set(this.#sets.map(({ name }) => name));
-    for (const { rule, match } of setMatches(ruleset)) {
-      if (known.has(match.set)) continue;
-      this.#onDiagnostic({
-        severity: "error",
-        code: "UNKNOWN_SET",
-        message: `there is no set ${match.set}: give the output of ipset save with --ipset`,
-        ...(rule.place === undefined ? {} : { place: rule.place }),
-      });
+    const known = new Map(this.#sets.map((set) => [set.name, set]));
+    const refuse = (code: DiagnosticCode, message: string, { place }: Rule): void => {
+      const where = place === undefined ? {} : { place };
+      this.#onDiagnostic({ severity: "error", code, message, ...where });
+    };
+    for (const { rule, name } of setsOfRules(ruleset)) {
+      const set = known.get(name);
+      if (set === undefined) {
+        const message = `there is no set ${name}: give the output of ipset save with --ipset`;
+        refuse("UNKNOWN_SET", message, rule);
+      } else if (set.family !== undefined && set.family !== ruleset.family) {
+        const message = `set ${name} holds IPv${set.family} addresses: no rule of IPv${ruleset.family} can name it`;
+        refuse("BAD_RULE", message, rule);
+      }
     }
   }
 
@@ -375,12 +380,19 @@ function closeTable({ name, chains }: OpenTable): Table {
   };
 }
 
-function setMatches({ tables }: Ruleset) {
-  return tables.flatMap(({ chains }) =>
-    chains.flatMap(({ rules }) =>
-      rules.flatMap((rule) =>
-        rule.matches.flatMap((match) => (match.kind === "set" ? [{ rule, match }] : [])),
-      ),
-    ),
-  );
+/** The sets that rules name, in matches and targets. */
+function* setsOfRules({ tables }: Ruleset): Generator<{ rule: Rule; name: string }> {
+  for (const { chains } of tables) {
+    for (const { rules } of chains) {
+      for (const rule of rules) {
+        for (const match of rule.matches) {
+          if (match.kind === "set") yield { rule, name: match.set };
+        }
+        if (rule.target?.kind !== "SET") continue;
+        for (const place of [rule.target.add, rule.target.delete, rule.target.map]) {
+          if (place !== undefined) yield { rule, name: place.set };
+        }
+      }
+    }
+  }
 }

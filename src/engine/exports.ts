@@ -45,8 +45,8 @@ export interface MatcherExports {
   rulesAddress(): number;
   makeIpSet(fields: number, family: number, members: number): number;
   setProbe(): number;
-  insertEntry(set: number): void;
-  makeTable(kind: number, family: number, members: number, incomplete: number): number;
+  insertEntry(set: number): number;
+  makeTable(members: number): number;
   insertMember(
     table: number,
     word0: number,

@@ -39,9 +39,7 @@ export function packRulesets(
   rulesets: readonly Ruleset[],
   interfaces: InterfaceNumbers,
 ): RuleRef[] {
-  // One node's tables share their sets.
-  const sets = [...new Set(rulesets.flatMap((ruleset) => ruleset.sets))];
-  const setNumbers = packSets(exports, sets, interfaces);
+  const setNumbers = packSets(exports, rulesets, interfaces);
   const placed = placeChains(rulesets);
   const refs: RuleRef[] = [];
   for (const { ruleset, table, chain } of placed) {
@@ -89,7 +87,7 @@ export function packRulesets(
 
 /** Packs the addresses and ports that DNAT rules lead to; a table like a `hash:ip,port` set. */
 export function packBackends(exports: MatcherExports, refs: readonly RuleRef[]): number {
-  const table = exports.makeTable(layout.SET_IP_PORT, 0, refs.length >> 3, 0);
+  const table = exports.makeTable(refs.length >> 3);
   for (const { rule } of refs) {
     if (rule?.target?.kind !== "DNAT") continue;
     const { addresses, ports } = rule.target.range;

@@ -1,7 +1,7 @@
 /** ipsets to the matcher's memory: one hash table each, as assembly/ipset.ts has them. */
 import * as layout from "../../assembly/layout.ts";
 import { hostPrefix, prefixMask } from "../net/address.ts";
-import type { EntrySet, IpSet, SetEntry } from "../tables/model.ts";
+import type { EntrySet, IpSet, Ruleset, SetEntry } from "../tables/model.ts";
 import { SET_TYPES } from "../tables/set-types.ts";
 import type { SetPart, SetType } from "../tables/set-types.ts";
 import type { MatcherExports } from "./exports.ts";
@@ -14,16 +14,50 @@ import type { InterfaceNumbers } from "./topology.ts";
  */
 export function packSets(
   exports: MatcherExports,
-  sets: readonly IpSet[],
+  rulesets: readonly Ruleset[],
   interfaces: InterfaceNumbers,
 ): Map<string, number> {
+  // One node's tables share their sets.
+  const sets = [...new Set(rulesets.flatMap((ruleset) => ruleset.sets))];
   const numbers = new Map(sets.map((set, index) => [set.name, index]));
-  const tables = sets.map((set) => packSet(exports, entrySetOf(set), numbers, interfaces));
+  const changing = changingSets(rulesets, sets);
+  const tables = sets.map((set) =>
+    packSet(exports, entrySetOf(set), { numbers, interfaces, changes: changing.has(set.name) }),
+  );
   const array = exports.allocate(4 * Math.max(1, sets.length));
   const view = new DataView(exports.memory.buffer);
   tables.forEach((table, index) => view.setUint32(array + 4 * index, table, true));
   exports.setSets(array);
   return numbers;
+}
+
+interface SetSurroundings {
+  readonly numbers: ReadonlyMap<string, number>;
+  readonly interfaces: InterfaceNumbers;
+  /** Rules add or delete entries. */
+  readonly changes: boolean;
+}
+
+/** Names of the sets that rules change; of lists, their members. */
+function changingSets(rulesets: readonly Ruleset[], sets: readonly IpSet[]): Set<string> {
+  const names = new Set<string>();
+  for (const { tables } of rulesets) {
+    for (const { chains } of tables) {
+      for (const { rules } of chains) {
+        for (const { target } of rules) {
+          if (target?.kind !== "SET") continue;
+          for (const place of [target.add, target.delete]) {
+            if (place !== undefined) names.add(place.set);
+          }
+        }
+      }
+    }
+  }
+  for (const set of sets) {
+    if (set.kind !== "entries" || !names.has(set.name)) continue;
+    for (const { member } of set.entries) if (member !== undefined) names.add(member);
+  }
+  return names;
 }
 
 /** The compiled kinds in the form that has room for all. */
@@ -58,8 +92,13 @@ function fieldsOf(type: SetType): number {
   }, 0);
 }
 
-function flagsOf({ type, counters }: EntrySet): number {
+function flagsOf(set: EntrySet, changes: boolean): number {
+  const { type, counters } = set;
   return (
+    (changes ? layout.SET_CHANGES : 0) |
+    (set.timeoutSeconds === undefined ? 0 : layout.SET_TIMEOUT) |
+    (set.skbinfo === true ? layout.SET_SKBINFO : 0) |
+    (set.forceadd === true ? layout.SET_FORCEADD : 0) |
     (counters === true ? layout.SET_COUNTERS : 0) |
     (type === "list:set" ? layout.SET_LIST : 0) |
     (type.startsWith("bitmap:") ? layout.SET_BITMAP : 0) |
@@ -72,15 +111,15 @@ function flagsOf({ type, counters }: EntrySet): number {
 function packSet(
   exports: MatcherExports,
   set: EntrySet,
-  numbers: ReadonlyMap<string, number>,
-  interfaces: InterfaceNumbers,
+  { numbers, interfaces, changes }: SetSurroundings,
 ): number {
-  const table = exports.makeIpSet(fieldsOf(set.type), set.family ?? 0, set.entries.length);
+  const room = changes ? Math.max(set.entries.length, roomOf(set)) : set.entries.length;
+  const table = exports.makeIpSet(fieldsOf(set.type), set.family ?? 0, room);
+  writeHead(exports, table, set, changes);
   if (set.type === "list:set") {
-    packMembers(exports, table, set.entries, numbers);
+    packMembers(exports, table, set, numbers);
     return table;
   }
-  writeHead(exports, table, set);
   for (const entry of set.entries) {
     const number = entry.interface === undefined ? 0 : interfaces.add(entry.interface);
     writeEntry(exports, entry, { set, number });
@@ -89,9 +128,24 @@ function packSet(
   return table;
 }
 
-function writeHead(exports: MatcherExports, table: number, set: EntrySet): void {
+/** > IPSET_DEFAULT_MAXELEM */
+const MOST_ENTRIES = 65536;
+
+/** How many entries a set may get. */
+function roomOf({ type, mostEntries = MOST_ENTRIES, range }: EntrySet): number {
+  if (type === "list:set") return 0;
+  const most = range === undefined ? mostEntries : range.last - range.first + 1;
+  return Math.min(most, 1 << 20);
+}
+
+function writeHead(exports: MatcherExports, table: number, set: EntrySet, changes: boolean): void {
   const view = new DataView(exports.memory.buffer);
-  view.setUint32(table + layout.IPSET_FLAGS, flagsOf(set), true);
+  view.setUint32(table + layout.IPSET_FLAGS, flagsOf(set, changes), true);
+  const limited = changes && set.type.startsWith("hash:");
+  const limit = limited ? (set.mostEntries ?? MOST_ENTRIES) : 0;
+  view.setUint32(table + layout.IPSET_LIMIT, limit, true);
+  view.setUint32(table + layout.IPSET_TIMEOUT, set.timeoutSeconds ?? 0, true);
+  view.setUint32(table + layout.IPSET_HASH_SIZE, limited ? (set.hashSize ?? 1024) : 0, true);
   view.setUint32(table + layout.IPSET_INCOMPLETE, set.origin?.incomplete === true ? 1 : 0, true);
   view.setUint32(table + layout.IPSET_MARK_MASK, set.markMask ?? 0xffffffff, true);
   view.setUint32(table + layout.IPSET_LOW, set.range?.first ?? 0, true);
@@ -122,12 +176,29 @@ function writeEntry(
   view.setUint8(at + layout.SET_ENTRY_PROTOCOL, entry.protocol ?? 0);
   view.setUint8(at + layout.SET_ENTRY_BITS_A, first?.bits ?? 0);
   view.setUint8(at + layout.SET_ENTRY_BITS_B, second?.bits ?? 0);
-  view.setUint8(at + layout.SET_ENTRY_FLAGS, entry.nomatch === true ? layout.SET_ENTRY_NOMATCH : 0);
+  view.setUint8(
+    at + layout.SET_ENTRY_FLAGS,
+    (entry.nomatch === true ? layout.SET_ENTRY_NOMATCH : 0) |
+      (entry.wildcard === true ? layout.SET_ENTRY_WILDCARD : 0),
+  );
   view.setBigUint64(at + layout.SET_ENTRY_WORD, wordOf(entry, number), true);
   view.setBigUint64(at + layout.SET_ENTRY_PACKETS, BigInt(entry.packets ?? 0), true);
   view.setBigUint64(at + layout.SET_ENTRY_BYTES, BigInt(entry.bytes ?? 0), true);
-  const seconds = entry.timeoutSeconds ?? set.timeoutSeconds ?? 0;
-  view.setBigUint64(at + layout.SET_ENTRY_DEADLINE, BigInt(seconds) * 1_000_000_000n, true);
+  view.setUint32(at + layout.SET_ENTRY_MARK, entry.setsMark?.value ?? 0, true);
+  view.setUint32(at + layout.SET_ENTRY_MARK_MASK, entry.setsMark?.mask ?? 0, true);
+  writeTimeout(view, at, set, entry);
+}
+
+const SECOND = 1_000_000_000n;
+
+/** > A timeout is printed in whole seconds that are left, and as 1 in the last of them. */
+function writeTimeout(view: DataView, at: number, set: EntrySet, entry: SetEntry): void {
+  const seconds = BigInt(entry.timeoutSeconds ?? set.timeoutSeconds ?? 0);
+  const awaitsMac = set.type === "bitmap:ip,mac" && entry.mac === undefined;
+  const least = seconds === 1n && !awaitsMac ? 1n : seconds * SECOND;
+  view.setBigUint64(at + layout.SET_ENTRY_DEADLINE, least, true);
+  const gone = seconds === 0n ? 0n : (seconds + 1n) * SECOND;
+  view.setBigUint64(at + layout.SET_ENTRY_GONE_AT, gone, true);
 }
 
 /** Mark, Ethernet address as it lies in a frame, or the interface's number. */
@@ -141,14 +212,21 @@ function wordOf({ mark, mac, interface: name }: SetEntry, number: number): bigin
 function packMembers(
   exports: MatcherExports,
   table: number,
-  entries: readonly SetEntry[],
+  set: EntrySet,
   numbers: ReadonlyMap<string, number>,
 ): void {
-  const members = entries.flatMap(({ member }) => numbers.get(member ?? "") ?? []);
-  const list = exports.allocate(4 * Math.max(1, members.length));
+  const members = set.entries.map((entry) => {
+    const number = numbers.get(entry.member ?? "");
+    if (number === undefined) throw new Error(`bug: no set ${entry.member ?? ""}`);
+    writeEntry(exports, entry, { set, number: 0 });
+    return { number, entry: exports.insertEntry(table) };
+  });
+  const list = exports.allocate(layout.LIST_MEMBER_SIZE * Math.max(1, members.length));
   const view = new DataView(exports.memory.buffer);
-  members.forEach((member, index) => view.setUint32(list + 4 * index, member, true));
-  view.setUint32(table + layout.IPSET_FLAGS, layout.SET_LIST, true);
+  members.forEach(({ number, entry }, index) => {
+    view.setUint32(list + layout.LIST_MEMBER_SIZE * index, number, true);
+    view.setUint32(list + layout.LIST_MEMBER_SIZE * index + 4, entry, true);
+  });
   view.setUint32(table + layout.IPSET_MEMBERS, list, true);
   view.setUint32(table + layout.IPSET_MEMBER_COUNT, members.length, true);
 }

@@ -68,8 +68,8 @@ function packRoutes(
   const tables = TABLES.map((name) => {
     const count = routes.filter(({ table }) => (table ?? "main") === name).length;
     return {
-      4: exports.makeTable(layout.SET_NET, 4, count, 0),
-      6: exports.makeTable(layout.SET_NET, 6, count, 0),
+      4: exports.makeTable(count),
+      6: exports.makeTable(count),
     };
   });
   const numberByNode = new Map<string, number>();

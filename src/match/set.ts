@@ -38,7 +38,7 @@ export interface CounterCondition {
 const COMPARE = ["", "eq", "ne", "lt", "gt"];
 
 /** > IPSET_DIM_MAX: more flags than a set has dimensions are ignored. */
-const MOST_FLAGS = 6;
+export const MOST_SET_FLAGS = 6;
 
 /** `src,dst`: one packet field for each dimension of the set. */
 export function parseSetFlags(text: string, use: OptionUse): ("src" | "dst")[] {
@@ -48,7 +48,8 @@ export function parseSetFlags(text: string, use: OptionUse): ("src" | "dst")[] {
     }
     return flag;
   });
-  if (flags.length > MOST_FLAGS) throw new RuleError(`at most ${MOST_FLAGS} directions`, use);
+  if (flags.length > MOST_SET_FLAGS)
+    throw new RuleError(`at most ${MOST_SET_FLAGS} directions`, use);
   return flags;
 }
 
@@ -101,7 +102,7 @@ export const setMatch: MatchExtension<SetMatch> = {
   pack(match, writer) {
     writer.u32(writer.setId(match.set));
     writer.u8(match.flags.length);
-    for (let at = 0; at < MOST_FLAGS; at++) {
+    for (let at = 0; at < MOST_SET_FLAGS; at++) {
       writer.u8(match.flags[at] === "dst" ? SIDE_DST : SIDE_SRC);
     }
     writer.u8(

@@ -1,4 +1,5 @@
 /** Sets as the text of `ipset save`, which `ipset restore` takes. */
+import { hex } from "../match/mark.ts";
 import { formatAddress, formatPrefix, prefixOf, addressBits } from "../net/address.ts";
 import type { Address, Prefix } from "../net/address.ts";
 import { protocolName } from "../net/protocol.ts";
@@ -67,15 +68,15 @@ function renderEntrySet(set: EntrySet): string {
     ...(family === undefined || type.startsWith("bitmap:")
       ? []
       : ["family", family === 4 ? "inet" : "inet6"]),
+    ...(set.hashSize === undefined ? [] : ["hashsize", `${set.hashSize}`]),
+    ...(set.mostEntries === undefined ? [] : ["maxelem", `${set.mostEntries}`]),
     ...(set.netmaskBits === undefined ? [] : ["netmask", `${set.netmaskBits}`]),
     ...(set.bitmask === undefined ? [] : ["bitmask", formatAddress(set.bitmask)]),
     ...(set.markMask === undefined
       ? []
       : ["markmask", `0x${set.markMask.toString(16).padStart(8, "0")}`]),
     ...(set.timeoutSeconds === undefined ? [] : ["timeout", `${set.timeoutSeconds}`]),
-    ...(["counters", "comment", "skbinfo", "forceadd", "wildcard"] as const).filter(
-      (flag) => set[flag],
-    ),
+    ...(["counters", "comment", "skbinfo", "forceadd"] as const).filter((flag) => set[flag]),
   ];
   return [
     ["create", name, type, ...options].join(" "),
@@ -98,8 +99,14 @@ function renderEntry(entry: SetEntry, set: EntrySet): string {
   const parts: readonly SetPart[] = SET_TYPES[set.type];
   const texts = parts.flatMap((part, index) => renderPart(part, entry, index > 0) ?? []);
   const extras = [
+    ...(entry.wildcard === true ? ["wildcard"] : []),
     ...(entry.nomatch === true ? ["nomatch"] : []),
     ...(entry.timeoutSeconds === undefined ? [] : ["timeout", `${entry.timeoutSeconds}`]),
+    ...(entry.packets === undefined ? [] : ["packets", `${entry.packets}`]),
+    ...(entry.bytes === undefined ? [] : ["bytes", `${entry.bytes}`]),
+    ...(entry.setsMark === undefined
+      ? []
+      : ["skbmark", `${hex(entry.setsMark.value)}/${hex(entry.setsMark.mask)}`]),
   ];
   return [texts.join(","), ...extras].join(" ");
 }

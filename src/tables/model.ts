@@ -120,8 +120,10 @@ export interface EntrySet {
   readonly comment?: boolean;
   readonly skbinfo?: boolean;
   readonly forceadd?: boolean;
-  /** hash:net,iface: names may be beginnings. */
-  readonly wildcard?: boolean;
+  /** Beyond it nothing is added; undefined: 65536. */
+  readonly mostEntries?: number;
+  /** Buckets of the kernel's table. */
+  readonly hashSize?: number;
 }
 
 /** One entry; it has the parts that the set's type says. */
@@ -137,8 +139,12 @@ export interface SetEntry {
   readonly interface?: string;
   /** Name of a member set. */
   readonly member?: string;
+  /** The interface's name is the beginning of names. */
+  readonly wildcard?: boolean;
   /** What falls here is not in the set. */
   readonly nomatch?: boolean;
+  /** What a packet's mark becomes: (mark & ~mask) ^ value. */
+  readonly setsMark?: { readonly value: number; readonly mask: number };
   /** Left when the dump was made; 0: never. */
   readonly timeoutSeconds?: number;
   /** Where the set counts. */

@@ -26,6 +26,8 @@ import { nfqueueTarget } from "./nfqueue.ts";
 import type { NfqueueTarget } from "./nfqueue.ts";
 import { redirectTarget } from "./redirect.ts";
 import type { RedirectTarget } from "./redirect.ts";
+import { setTarget } from "./set.ts";
+import type { SetTarget } from "./set.ts";
 import { snatTarget } from "./snat.ts";
 import type { SnatTarget } from "./snat.ts";
 import { tproxyTarget } from "./tproxy.ts";
@@ -66,6 +68,7 @@ export type ExtensionTarget =
   | OpaqueTarget
   | RedirectTarget
   | RejectTarget
+  | SetTarget
   | SnatTarget
   | TcpmssTarget
   | TcpoptstripTarget
@@ -91,6 +94,7 @@ export const TARGETS: {
   NETMAP: netmapTarget,
   NFQUEUE: nfqueueTarget,
   REDIRECT: redirectTarget,
+  SET: setTarget,
   SNAT: snatTarget,
   TCPMSS: tcpmssTarget,
   TCPOPTSTRIP: tcpoptstripTarget,

@@ -30,14 +30,20 @@ export async function judgeNode(
   rules: readonly string[],
   frames: readonly TimedFrame[],
   backend: Backend = "legacy",
+  sets = "",
 ): Promise<PacketVerdict[]> {
   const six = new DataView(frames[0]!.bytes.buffer).getUint16(12) === 0x86dd;
-  const compiled = nodeOf(rules, backend, six ? 6 : 4);
+  const compiled = nodeOf(rules, backend, six ? 6 : 4, sets);
   return judgeCapture({ compiled, capture: buildPcapng(frames, ["eth0"]) });
 }
 
-/** The node with these rules for one family. */
-export function nodeOf(rules: readonly string[], backend: Backend, family: Family): Program {
+/** The node with these rules for one family; sets as `ipset save` prints them. */
+export function nodeOf(
+  rules: readonly string[],
+  backend: Backend,
+  family: Family,
+  sets = "",
+): Program {
   const text = [
     "*filter",
     ":INPUT ACCEPT [0:0]",
@@ -52,7 +58,7 @@ export function nodeOf(rules: readonly string[], backend: Backend, family: Famil
     {
       iptables: family === 4 ? tables : [],
       ip6tables: family === 6 ? tables : [],
-      ipset: [],
+      ipset: [{ file: "sets", text: sets }],
       addresses: [{ file: "addresses", text: JSON.stringify(ADDRESSES) }],
       routes: [],
       backend: undefined,
