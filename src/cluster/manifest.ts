@@ -15,7 +15,7 @@ import {
   suggestionFor,
 } from "./fields.ts";
 import { apiGroup, isNamespaced, kindRole } from "./kinds.ts";
-import type { FieldPath, ManifestObject, ManifestText, ObjectMetadata } from "./manifest-object.ts";
+import type { FieldPath, ManifestObject, ManifestText } from "./manifest-object.ts";
 import { parseYaml, type PlacedValue } from "./yaml.ts";
 
 /**
