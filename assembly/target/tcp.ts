@@ -23,7 +23,9 @@ export function changeEcn(payload: usize): bool {
   if ((walk.flags & PACKET_LATER_FRAGMENT) != 0) {
     // > It does not look whether that is a header.
     walk.rewritten = true;
-    return true;
+    const packet = walk.packet;
+    if (packet.network == 0 || packet.network >= packet.end) return true;
+    return packet.ipLength >= ((<u32>(load<u8>(packet.network) & 0xf)) << 2) + SIZE;
   }
   if (walk.transportLength < SIZE) return false;
   // The options, too, where they are there: others may look at them.

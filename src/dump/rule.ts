@@ -229,6 +229,9 @@ class RuleParser {
     const loaded = modules.flatMap((module) => Object.keys(module?.options ?? {}));
     const known = [...new Set([...Object.keys(BASE_OPTIONS), ...loaded])];
     if (known.includes(text)) return text;
+    // What looks like a beginning may be an option of the extension whose options are not known.
+    const last = this.#loaded.at(-1);
+    if (last !== undefined && last.module === undefined) return text;
     const begun = known.filter((option) => option.startsWith(text));
     const [only, second] = [
       ...new Map(begun.map((option) => [SAME_OPTION[option] ?? option, option])),

@@ -136,6 +136,38 @@ describe("a dump", () => {
     expect(text).toContain("-A INPUT -m geoip ! --source-country DE -j MAGIC --now 5\n");
   });
 
+  it.each([
+    "-m cpu --cpu 0",
+    "-m socket --transparent --nowildcard",
+    "-m cgroup ! --cgroup 5",
+    '-m osf --genre "Linux:2.6" --ttl 0',
+    "-m ipvs --vaddr 10.0.0.1/32 --vport 80",
+    "-m nfacct --nfacct-name x",
+    "-m cluster --cluster-total-nodes 2 --cluster-local-node 1 --cluster-hash-seed 0xdeadbeef",
+    "-m connlabel --label bit40 --set",
+    "-m rateest --rateest x --rateest-gt --rateest-bps 1000bit",
+    "-m mymatch",
+  ])("with %s, which is not modelled, keeps its text and says so", (words) => {
+    const { said, text } = filter(`-A FORWARD -p tcp ${words} -m tcp --dport 80 -j DROP`);
+    const name = words.split(" ")[1];
+    expect(said).toEqual([
+      `3:19 UNSUPPORTED_MATCH -m ${name} is not modelled: packets for which the rule could matter are unknown`,
+    ]);
+    expect(text).toContain(`-A FORWARD -p tcp ${words} -m tcp --dport 80 -j DROP\n`);
+  });
+
+  it("with matches on what no file tells says once how they are judged", () => {
+    const { said } = filter(
+      "-A FORWARD -m policy --dir in --pol ipsec -j ACCEPT",
+      "-A FORWARD -m policy --dir out --pol ipsec -j ACCEPT",
+      "-A FORWARD -m physdev --physdev-is-bridged -j ACCEPT",
+    );
+    expect(said).toEqual([
+      "3: UNSUPPORTED_FEATURE -m policy is judged as if the node had no IPsec policy, which its files do not tell",
+      "5: UNSUPPORTED_FEATURE -m physdev is judged as if no bridge handed packets over, which its files do not tell",
+    ]);
+  });
+
   it("that the save command itself calls incomplete is not taken for whole", () => {
     const warning =
       "# Warning: iptables-legacy tables present, use iptables-legacy-save to see them\n";
