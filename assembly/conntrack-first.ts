@@ -7,6 +7,7 @@ import {
   refresh,
   SECOND,
   sinceStart,
+  timeoutOf,
   UDP_STREAM_SECONDS,
 } from "./entry-life";
 import {
@@ -29,7 +30,7 @@ import {
 } from "./layout";
 import { hasPorts } from "./match";
 import { Packet } from "./records";
-import { assumeSctp, moveSctp, SCTP_IS_INVALID, SCTP_UNKNOWN } from "./sctp";
+import { assumeSctp, moveSctp, sctpTimeout, SCTP_IS_INVALID, SCTP_UNKNOWN } from "./sctp";
 import { assumeTcp } from "./tcp-track";
 import {
   CLASS_ACK,
@@ -45,8 +46,10 @@ import {
   tcpClass,
   tcpFlagsValid,
   tcpTimeoutSeconds,
+  TIMEOUT_UNACKNOWLEDGED,
 } from "./tcp";
 import { DIRECTION_ORIGINAL, DIRECTION_REPLY, keyOfPacket, tracking } from "./tracking";
+import { walk } from "./walk";
 
 // Linux's ephemeral ports begin here; what answers to them from a low port is an answer.
 const EPHEMERAL_PORT_MIN: u32 = 32768;
@@ -91,6 +94,16 @@ export function trackFirst(packet: Packet, seenBefore: bool): void {
 
 // A connection that is made to see whether its first packet is one.
 const trial: Entry = changetype<Entry>(memory.data(offsetof<Entry>(), 8));
+
+/** Seconds that a connection lives after its first packet. */
+export function firstTimeout(): u32 {
+  if (walk.protocol == 132) return sctpTimeout(trial);
+  trial.protocol = <u8>walk.protocol;
+  trial.flags = 0;
+  if (walk.protocol != 6) return timeoutOf(trial, false);
+  const opens = tracking.tcpState == TCP_SYN_SENT;
+  return tcpTimeoutSeconds(opens ? TCP_SYN_SENT : TIMEOUT_UNACKNOWLEDGED);
+}
 
 function trackFirstTcp(packet: Packet, mayBeMidstream: bool): void {
   if ((packet.known & KNOWN_TCP_FLAGS) == 0) {

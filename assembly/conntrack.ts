@@ -2,8 +2,9 @@
 // change when they are looked up, before any rule; a new entry enters the table only when the packet got
 // through its last hook. The clock is packet time.
 // Source: Linux, net/netfilter/nf_conntrack_core.c; semantics.md section 9.
+import { attempt } from "./attempt";
 import { trackFirst } from "./conntrack-first";
-import { hasRoom, linkEntry, now, refresh } from "./entry-life";
+import { hasRoom, linkEntry, now, refresh, refreshFor } from "./entry-life";
 import {
   addEntry,
   Entry,
@@ -11,20 +12,24 @@ import {
   ENTRY_GUESSED,
   ENTRY_MASQUERADED,
   ENTRY_MIDSTREAM,
+  ENTRY_PERHAPS,
   ENTRY_PORT_UNKNOWN,
   ENTRY_SEEN_REPLY,
   ENTRY_SNAT,
   ENTRY_UNDECIDED,
   entryAt,
+  findNode,
   inverseIcmp,
   key,
   leaveEntryUndecided,
+  nextNode,
+  NODE_ORIGINAL,
   NODE_ORIGINAL_SEEN,
   NODE_REPLY,
   NODE_REPLY_SEEN,
   nodeEntry,
   nodeKind,
-  replyNode,
+  removeExpired,
   touchEntry,
 } from "./flow-table";
 import { ask } from "./fork";
@@ -43,9 +48,9 @@ import {
   PACKET_DST,
   PACKET_LATER_FRAGMENT,
   PACKET_QUOTED_SRC,
-  REASON_NAT_PORT,
   REASON_WINDOW,
   RULE_NONE,
+  VERDICT_ALLOW,
 } from "./layout";
 import { hasPorts } from "./match";
 import { Packet } from "./records";
@@ -76,7 +81,18 @@ import {
   tracking,
   trackNothing,
 } from "./tracking";
+import { TCP_ESTABLISHED, tcpTimeoutSeconds } from "./tcp";
 import { Walk, walk } from "./walk";
+import {
+  enterWorld,
+  isCertainWorld,
+  isGuessedWorld,
+  joinWorld,
+  keepWorld,
+  leaveWorlds,
+  settleChanges,
+  worldCount,
+} from "./worlds";
 
 /**
  * Finds the packet's entry and state. Preconditions: addresses, protocol, and ports where the protocol
@@ -104,17 +120,10 @@ export function track(packet: Packet, seenBefore: bool): void {
     trackKnown(packet, node, seenBefore);
     return;
   }
-  if (isRealNode()) {
-    const entry = findPortUnknown();
-    if (entry != ENTRY_NONE && ask(QUESTION_PORT, REASON_NAT_PORT, RULE_NONE)) {
-      trackKnown(packet, replyNode(entry), seenBefore);
-      return;
-    }
-  }
-  trackFirst(packet, seenBefore);
+  const answered = isRealNode() ? findPortUnknown() : -1;
+  if (answered >= 0) trackKnown(packet, answered, seenBefore);
+  else trackFirst(packet, seenBefore);
 }
-
-const QUESTION_PORT: u64 = 1 << 56;
 
 // > GRE of version 1 that carries no PPP has no tuple. Source: Linux, gre_pkt_to_tuple().
 function isOddGre(packet: Packet): bool {
@@ -138,6 +147,7 @@ export function confirm(packet: Packet, walk: Walk, guessed: bool): bool {
   if (!tracking.fresh) return true;
   if (!hasRoom()) return false;
   keyOfPacket(packet);
+  removeExpired();
   const number = addEntry();
   const entry = entryAt(number);
   entry.started = now();
@@ -156,7 +166,11 @@ export function confirm(packet: Packet, walk: Walk, guessed: bool): bool {
     entry.from2 = walk.newSrc2;
     entry.from3 = walk.newSrc3;
     entry.fromPort = <u16>walk.newSport;
-    if (walk.sportUnknown) entry.flags |= ENTRY_PORT_UNKNOWN;
+    if (walk.sportUnknown) {
+      entry.flags |= ENTRY_PORT_UNKNOWN;
+      entry.portFirst = <u16>walk.portFirst;
+      entry.portLast = <u16>walk.portLast;
+    }
   }
   entry.mark = walk.connectionMark;
   entry.markDoubted = walk.connectionMarkUnknown == 0 ? 0 : 1;
@@ -172,6 +186,71 @@ export function confirm(packet: Packet, walk: Walk, guessed: bool): bool {
   else assumeTcp(entry, tracking.tcpState);
   tracking.entry = number;
   return true;
+}
+
+/**
+ * Takes up what the tries of a packet made of connections. A new one on which they do not agree exists
+ * perhaps; the reason and rule are those of the fact that was missing.
+ */
+export function confirmWorlds(packet: Packet, reason: u32, rule: i32): bool {
+  settleChanges(reason, rule);
+  keepWorld();
+  let room: bool = true;
+  let first = ENTRY_NONE;
+  for (let index: u32 = 0; index < worldCount(); index++) {
+    enterWorld(index);
+    const like = entryLikeWalk(packet);
+    if (like != ENTRY_NONE) {
+      joinWorld(index, like);
+      refreshDoubted(entryAt(like));
+      continue;
+    }
+    if (!confirm(packet, walk, false)) {
+      room = false;
+      continue;
+    }
+    if (index == 0) first = tracking.entry;
+    if (isCertainWorld(index)) continue;
+    const entry = entryAt(tracking.entry);
+    entry.flags |= ENTRY_PERHAPS;
+    if (isGuessedWorld(index)) entry.flags |= ENTRY_GUESSED;
+    entry.reason = <u8>reason;
+    entry.undecidedRule = rule;
+  }
+  leaveWorlds();
+  const through = attempt.verdict == VERDICT_ALLOW || attempt.confirmed;
+  if (tracking.fresh && through) tracking.entry = first;
+  return room;
+}
+
+// A connection that exists perhaps, and that the walk's new one is like.
+function entryLikeWalk(packet: Packet): u32 {
+  keyOfPacket(packet);
+  for (let node = findNode(1 << NODE_ORIGINAL); node >= 0; node = nextNode(node)) {
+    const entry = entryAt(nodeEntry(node));
+    if ((entry.flags & ENTRY_PERHAPS) != 0 && isLikeWalk(entry)) return nodeEntry(node);
+  }
+  return ENTRY_NONE;
+}
+
+function isLikeWalk(entry: Entry): bool {
+  const dnat = (entry.flags & ENTRY_DNAT) != 0;
+  const snat = (entry.flags & ENTRY_SNAT) != 0;
+  if (dnat != walk.translated || snat != walk.srcTranslated) return false;
+  const at = changetype<usize>(entry);
+  const here = changetype<usize>(walk);
+  if (dnat) {
+    if (hasPorts(entry.protocol) && entry.toPort != walk.dport) return false;
+    if (memory.compare(at + offsetof<Entry>("to0"), here + offsetof<Walk>("dst0"), 16) != 0)
+      return false;
+  }
+  if (!snat) return true;
+  const portUnknown = (entry.flags & ENTRY_PORT_UNKNOWN) != 0;
+  return (
+    portUnknown == walk.sportUnknown &&
+    entry.fromPort == walk.newSport &&
+    memory.compare(at + offsetof<Entry>("from0"), here + offsetof<Walk>("newSrc0"), 16) == 0
+  );
 }
 
 /**
@@ -203,10 +282,14 @@ function trackKnown(packet: Packet, node: i64, seenBefore: bool): void {
   const number = nodeEntry(node);
   const kind = nodeKind(node);
   const entry = entryAt(number);
-  touchEntry(entry);
+  touchEntry(number);
   const replies = kind == NODE_REPLY || kind == NODE_REPLY_SEEN || answersItself(entry);
   const direction = replies ? DIRECTION_REPLY : DIRECTION_ORIGINAL;
   tracking.direction = direction;
+  if (entry.stateDoubted != 0) {
+    trackDoubted(packet, number, kind, seenBefore);
+    return;
+  }
   if (entry.protocol == 6) {
     if ((packet.known & KNOWN_TCP_FLAGS) != 0) {
       const word = moveTcp(entry, packet, direction);
@@ -221,13 +304,54 @@ function trackKnown(packet: Packet, node: i64, seenBefore: bool): void {
     }
   }
   if (entry.protocol == 132 && !trackSctp(entry, packet, direction)) return doubtInvalid(number);
-  tracking.entry = number;
-  tracking.seenAfter = kind == NODE_ORIGINAL_SEEN || kind == NODE_REPLY_SEEN;
-  tracking.midstream = (entry.flags & ENTRY_MIDSTREAM) != 0;
+  belongTo(number, kind);
   if (entry.protocol != 6 && entry.protocol != 132) refresh(entry);
   if (direction == DIRECTION_REPLY) entry.flags |= ENTRY_SEEN_REPLY;
   const answered = (entry.flags & ENTRY_SEEN_REPLY) != 0;
   tracking.state = (answered ? CT_ESTABLISHED : CT_NEW) | translationBits(entry);
+}
+
+// What tries left in different states may take a packet as any of them would.
+function trackDoubted(packet: Packet, number: u32, kind: u32, seenBefore: bool): void {
+  const entry = entryAt(number);
+  const question = QUESTION_DOUBT | ((<u64>number) << 2);
+  const reason: u32 = entry.reason;
+  const undecidedRule = entry.undecidedRule;
+  const follows = entry.protocol == 6 || entry.protocol == 132;
+  if (follows && !ask(question, reason, undecidedRule)) {
+    // It is over, and the packet is a first one; or the packet does not fit.
+    if (!ask(question | 1, reason, undecidedRule)) return;
+    entry.deadline = 0;
+    tracking.direction = DIRECTION_ORIGINAL;
+    trackFirst(packet, seenBefore);
+    return;
+  }
+  belongTo(number, kind);
+  refreshDoubted(entry);
+  const replies = tracking.direction == DIRECTION_REPLY;
+  const answered =
+    replies || (entry.flags & ENTRY_SEEN_REPLY) != 0 || ask(question | 2, reason, undecidedRule);
+  tracking.state = (answered ? CT_ESTABLISHED : CT_NEW) | translationBits(entry);
+  if (follows || !replies) return;
+  // From here on all are alike.
+  entry.flags |= ENTRY_SEEN_REPLY;
+  entry.stateDoubted = 0;
+}
+
+const QUESTION_DOUBT: u64 = 1 << 52;
+
+// As long as in the state in which it lives longest.
+function refreshDoubted(entry: Entry): void {
+  if (entry.protocol == 6 || entry.protocol == 132)
+    refreshFor(entry, tcpTimeoutSeconds(TCP_ESTABLISHED));
+  else refresh(entry);
+}
+
+function belongTo(number: u32, kind: u32): void {
+  const entry = entryAt(number);
+  tracking.entry = number;
+  tracking.seenAfter = kind == NODE_ORIGINAL_SEEN || kind == NODE_REPLY_SEEN;
+  tracking.midstream = (entry.flags & ENTRY_MIDSTREAM) != 0;
 }
 
 // > Where both tuples are equal (to itself, at the same port or none), the reply's is found: it was put in
@@ -293,7 +417,8 @@ function trackError(packet: Packet): void {
   }
   // > The quoted packet is looked up by what answers it: translated connections are found so, too.
   if (isRealNode()) invertKey();
-  const node = findLive();
+  let node = findLive();
+  if (node < 0 && isRealNode()) node = findPortUnknown();
   if (node < 0) return;
   const toQuotedSource =
     memory.compare(

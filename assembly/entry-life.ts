@@ -92,11 +92,11 @@ export function linkEntry(number: u32): void {
  * > A first answer does not make it a stream yet.
  */
 export function refresh(entry: Entry): void {
-  const answered = (entry.flags & ENTRY_SEEN_REPLY) != 0;
+  const answered = (entry.flags & ENTRY_SEEN_REPLY) != 0 || entry.stateDoubted != 0;
   const udp = entry.protocol == 17 || entry.protocol == 136;
   const stream = udp ? clock > entry.started + 2 * SECOND : entry.protocol == 47;
   if (answered && stream) entry.flags |= ENTRY_ASSURED;
-  refreshFor(entry, seconds(entry, answered && stream));
+  refreshFor(entry, timeoutOf(entry, answered && stream));
 }
 
 /** Lets an entry live so many seconds from now on. */
@@ -104,8 +104,8 @@ export function refreshFor(entry: Entry, seconds: u32): void {
   entry.deadline = clock + <u64>seconds * SECOND;
 }
 
-// Seconds that an entry lives after this packet. Source: semantics.md CT-9.
-function seconds(entry: Entry, stream: bool): u32 {
+/** Seconds that an entry lives after this packet. Source: semantics.md CT-9. */
+export function timeoutOf(entry: Entry, stream: bool): u32 {
   switch (<i32>entry.protocol) {
     case 17:
     case 136:

@@ -5,7 +5,7 @@ import { touch } from "./journal";
 import { REASON_NOT_MODELLED, RULE_NONE } from "./layout";
 import { walk } from "./walk";
 
-const QUESTION_EXPECTED: u64 = 1 << 55;
+const QUESTION_EXPECTED: u64 = 1 << 51;
 
 // The rule that gave a helper, i32, and the packet that matched it, u64; no packet: none did.
 const rule: usize = memory.data(4);

@@ -1,8 +1,10 @@
 // The table of conntrack entries: each entry hangs in hash chains under every tuple by which its packets
 // can be met. Besides the kernel's two tuples these are the sights of a translated flow after its last
 // hook, because a capture shows packets there too (semantics.md N-8).
+import { now } from "./entry-life";
 import { touch } from "./journal";
 import { mix } from "./set";
+import { isRefused, noteChange } from "./worlds";
 
 /** One tracked connection. Times are nanoseconds of packet time. */
 @unmanaged
@@ -52,6 +54,10 @@ export class Entry {
   unused0: u8;
   unused1: u16;
   undecidedRule: i32;
+  /** Where the node chose the port of the translated source: from these. `fromPort` is not the one. */
+  portFirst: u16;
+  portLast: u16;
+  unused3: u32;
   started: u64;
   deadline: u64;
   /** TCP: the last acknowledgement or ignored segment. */
@@ -62,8 +68,9 @@ export class Entry {
   lastScale: u8;
   lastFlags: u8;
   retransmissions: u8;
-  unused2: u8;
-  unused3: u16;
+  /** 1: tries left it in different states. */
+  stateDoubted: u8;
+  unused2: u16;
   /** Two TcpSide records (tcp-window.ts): original, reply. */
   side0: u64;
   side0b: u64;
@@ -104,6 +111,8 @@ export const ENTRY_SNAT: u16 = 1 << 7;
 /** The node chose the port of the translated source itself. */
 export const ENTRY_PORT_UNKNOWN: u16 = 1 << 8;
 export const ENTRY_ASSURED: u16 = 1 << 9;
+/** Only some tries of an earlier packet made it, or kept it. */
+export const ENTRY_PERHAPS: u16 = 1 << 10;
 
 /** A tuple to look for. */
 @unmanaged
@@ -127,6 +136,7 @@ export class Key {
 export const key: Key = changetype<Key>(memory.data(offsetof<Key>()));
 // A tuple computed from an entry.
 const other: Key = changetype<Key>(memory.data(offsetof<Key>()));
+const searched: Key = changetype<Key>(memory.data(offsetof<Key>()));
 const KEY_SIZE: usize = offsetof<Key>();
 
 const PIECE: u32 = 4096;
@@ -164,9 +174,10 @@ export function entryAt(number: u32): Entry {
 }
 
 /** Keeps an entry's state as it is, so that a try that changes it can be taken back. */
-export function touchEntry(entry: Entry): void {
+export function touchEntry(number: u32): void {
+  noteChange(number);
   const state = offsetof<Entry>("flags");
-  touch(changetype<usize>(entry) + state, offsetof<Entry>() - state, 0);
+  touch(changetype<usize>(entryAt(number)) + state, offsetof<Entry>() - state, 0);
 }
 
 /** Tells whether the entry is in the table (removed entries keep their place for reuse). */
@@ -241,14 +252,30 @@ export function removeEntry(number: u32): void {
   count--;
 }
 
-/** Looks `key` up among the kinds of the mask. @returns node number, or -1. The least kind wins. */
+/** Removes entries that have expired from the chain of `key`. */
+export function removeExpired(): void {
+  let node = load<u32>(bucketOf(key));
+  while (node != 0) {
+    const number = (node - 1) / NODE_KINDS;
+    node = load<u32>(nextAt(node - 1));
+    if (entryAt(number).deadline > now()) continue;
+    removeEntry(number);
+    // It may have hung there more than once.
+    node = load<u32>(bucketOf(key));
+  }
+}
+
+/**
+ * Looks `key` up among the kinds of the mask: what has expired, or does not exist in this try, is not met.
+ * The least kind wins. @returns node number, or -1
+ */
 export function findNode(kinds: u32): i64 {
   let found: i64 = -1;
   let foundKind: u32 = NODE_KINDS;
   let node = load<u32>(bucketOf(key));
   while (node != 0) {
     const kind = (node - 1) % NODE_KINDS;
-    if (kind < foundKind && ((1 << kind) & kinds) != 0) {
+    if (kind < foundKind && ((1 << kind) & kinds) != 0 && isMet((node - 1) / NODE_KINDS)) {
       tupleOf(entryAt((node - 1) / NODE_KINDS), kind);
       if (memory.compare(changetype<usize>(other), changetype<usize>(key), KEY_SIZE) == 0) {
         found = node - 1;
@@ -260,13 +287,36 @@ export function findNode(kinds: u32): i64 {
   return found;
 }
 
+function isMet(number: u32): bool {
+  return entryAt(number).deadline > now() && !isRefused(number);
+}
+
 export function nodeEntry(node: i64): u32 {
   return <u32>node / NODE_KINDS;
 }
 
-/** The node by which an entry's answers are met. */
-export function replyNode(number: u32): i64 {
-  return <i64>number * NODE_KINDS + NODE_REPLY;
+/** The node by which an entry is met in one of its chains. */
+export function nodeOf(number: u32, kind: u32): i64 {
+  return <i64>number * NODE_KINDS + kind;
+}
+
+/** The node behind another in its chain that hangs there as the same kind and by the same tuple; or -1. */
+export function nextNode(previous: i64): i64 {
+  const kind = nodeKind(previous);
+  tupleOf(entryAt(nodeEntry(previous)), kind);
+  memory.copy(changetype<usize>(searched), changetype<usize>(other), KEY_SIZE);
+  let node = load<u32>(nextAt(<u32>previous));
+  while (node != 0) {
+    const number = (node - 1) / NODE_KINDS;
+    if ((node - 1) % NODE_KINDS == kind && isMet(number)) {
+      tupleOf(entryAt(number), kind);
+      if (memory.compare(changetype<usize>(other), changetype<usize>(searched), KEY_SIZE) == 0) {
+        return node - 1;
+      }
+    }
+    node = load<u32>(nextAt(node - 1));
+  }
+  return -1;
 }
 
 export function nodeKind(node: i64): u32 {

@@ -1,16 +1,17 @@
 // Looking entries up, those included of which one side is not known yet: a backend chosen at random, a
 // source that was masqueraded. The packet that shows the other side fixes it.
-import { now } from "./entry-life";
 import {
   Entry,
   ENTRY_GUESSED,
   ENTRY_PORT_UNKNOWN,
   ENTRY_SNAT,
   ENTRY_UNDECIDED,
+  ENTRY_PERHAPS,
   entryAt,
   findNode,
   key,
   linkNode,
+  nextNode,
   NODE_BACKEND,
   NODE_CLIENT,
   NODE_ORIGINAL,
@@ -19,11 +20,16 @@ import {
   NODE_REPLY_SEEN,
   nodeEntry,
   nodeKind,
+  nodeOf,
   removeEntry,
   unlinkNode,
 } from "./flow-table";
+import { ask } from "./fork";
+import { REASON_NAT_PORT, RULE_NONE } from "./layout";
+import { isRealNode } from "./route";
 import { lookup } from "./set";
 import { ENTRY_NONE } from "./tracking";
+import { refuse } from "./worlds";
 
 // Table of the addresses and ports that DNAT rules lead to.
 let backends: usize = 0;
@@ -41,25 +47,62 @@ export function lookUpSights(allowed: bool): void {
   sights = allowed;
 }
 
-/**
- * Looks `key` up, the kernel's own tuples first; expired entries are removed on the way.
- */
+/** Looks `key` up, the kernel's own tuples first; asks whether a connection that exists perhaps does. */
 export function findLive(): i64 {
   let kinds: u32 = (1 << NODE_ORIGINAL) | (1 << NODE_REPLY);
   if (sights) kinds |= (1 << NODE_ORIGINAL_SEEN) | (1 << NODE_REPLY_SEEN);
   while (true) {
     const node = findNode(kinds);
     if (node < 0) return findHalfKnown();
-    const entry = entryAt(nodeEntry(node));
-    if (entry.deadline > now()) {
-      // The backend that was tried first, and its translations.
-      const kind = nodeKind(node);
-      const shown = kind == NODE_REPLY || kind == NODE_ORIGINAL_SEEN;
-      if (shown && (entry.flags & ENTRY_GUESSED) != 0) settleBackend(nodeEntry(node));
-      return node;
-    }
-    removeEntry(nodeEntry(node));
+    if (exists(node)) return node;
   }
+}
+
+/** Tells whether `key` is the tuple of a connection that exists. */
+export function isTupleTaken(): bool {
+  while (true) {
+    const node = findNode((1 << NODE_ORIGINAL) | (1 << NODE_REPLY));
+    if (node < 0) return false;
+    if (exists(node)) return true;
+  }
+}
+
+function exists(node: i64): bool {
+  const number = nodeEntry(node);
+  const entry = entryAt(number);
+  const kind = nodeKind(node);
+  // Nobody but the backend that was drawn answers, or is reached.
+  if ((entry.flags & ENTRY_GUESSED) != 0 && (kind == NODE_REPLY || kind == NODE_ORIGINAL_SEEN)) {
+    if ((entry.flags & ENTRY_PERHAPS) != 0) settleGuess(number);
+    else settleBackend(number);
+    return true;
+  }
+  if ((entry.flags & ENTRY_PERHAPS) == 0) return true;
+  if (ask(QUESTION_EXISTS | number, entry.reason, entry.undecidedRule)) return true;
+  refuse(number);
+  return false;
+}
+
+const QUESTION_EXISTS: u64 = 1 << 54;
+
+// The other backends that might have been drawn were not.
+function settleGuess(number: u32): void {
+  const entry = entryAt(number);
+  const saved = changetype<usize>(savedKey);
+  memory.copy(saved, changetype<usize>(key), offsetof<SavedKey>());
+  const tuple = changetype<usize>(entry) + offsetof<Entry>("src0");
+  memory.copy(changetype<usize>(key), tuple, 32);
+  key.sport = entry.sport;
+  key.dport = entry.dport;
+  let node = findNode(1 << NODE_ORIGINAL);
+  while (node >= 0) {
+    const next = nextNode(node);
+    const other = nodeEntry(node);
+    if (other != number && (entryAt(other).flags & ENTRY_GUESSED) != 0) removeEntry(other);
+    node = next;
+  }
+  memory.copy(changetype<usize>(key), saved, offsetof<SavedKey>());
+  entry.flags &= ~(ENTRY_PERHAPS | ENTRY_GUESSED);
 }
 
 // Flows of which one side is not known yet: a backend chosen at random, a source that was masqueraded.
@@ -78,29 +121,49 @@ function findHalfKnown(): i64 {
     // The answer of a backend to the address that stands for the masqueraded source.
     const masqueraded = findSide(NODE_BACKEND, false);
     if (masqueraded != ENTRY_NONE && !entryAnswered(masqueraded)) {
-      return <i64>masqueraded * 6 + NODE_REPLY;
+      return nodeOf(masqueraded, NODE_REPLY);
     }
   }
   return -1;
 }
 
 /**
- * The connection whose answers come from where `key` comes from, to an address (or any) at a port that
- * the node chose itself: `key` may be one of them. ENTRY_NONE without one.
+ * Looks for a connection whose answers come from where `key` comes from, to an address (or any) at a port
+ * that the node chose itself: asks whether `key` is one of them. @returns node number, or -1
  */
-export function findPortUnknown(): u32 {
+export function findPortUnknown(): i64 {
   const saved = changetype<usize>(savedKey);
   memory.copy(saved, changetype<usize>(key), offsetof<SavedKey>());
-  if (key.protocol == 1 || key.protocol == 58) key.sport = 0;
+  const icmp = key.protocol == 1 || key.protocol == 58;
+  const port = icmp ? key.sport : key.dport;
+  if (icmp) key.sport = 0;
   else key.dport = 0;
-  let node = findNode(1 << NODE_BACKEND);
-  if (node < 0) {
+  let found = askForPort(findNode(1 << NODE_BACKEND), port);
+  if (found < 0) {
     memory.fill(changetype<usize>(key) + 16, 0, 16);
-    node = findNode(1 << NODE_BACKEND);
+    found = askForPort(findNode(1 << NODE_BACKEND), port);
   }
   memory.copy(changetype<usize>(key), saved, offsetof<SavedKey>());
-  if (node < 0 || entryAt(nodeEntry(node)).deadline <= now()) return ENTRY_NONE;
-  return nodeEntry(node);
+  return found;
+}
+
+const QUESTION_PORT: u64 = 1 << 53;
+
+function askForPort(first: i64, port: u16): i64 {
+  for (let node = first; node >= 0; node = nextNode(node)) {
+    const number = nodeEntry(node);
+    const entry = entryAt(number);
+    if (!mayHavePort(entry, port)) continue;
+    if (!exists(node)) continue;
+    if (ask(QUESTION_PORT | number, REASON_NAT_PORT, RULE_NONE)) return nodeOf(number, NODE_REPLY);
+  }
+  return -1;
+}
+
+// Of ports that nobody gave a range for, the kernel draws from the wanted one's class, and never the wanted
+// one, which was taken. Source: Linux, nf_nat_core.c, nf_nat_l4proto_unique_tuple().
+function mayHavePort(entry: Entry, port: u16): bool {
+  return port >= entry.portFirst && port <= entry.portLast && (port != entry.fromPort || port == 0);
 }
 
 function isBackend(word0: u32, word1: u32, word2: u32, word3: u32, port: u16): bool {
@@ -130,11 +193,7 @@ function findSide(kind: u32, destination: bool): u32 {
   key.dport = 0;
   const node = findNode(1 << kind);
   memory.copy(changetype<usize>(key), saved, offsetof<SavedKey>());
-  if (node < 0) return ENTRY_NONE;
-  const number = nodeEntry(node);
-  if (entryAt(number).deadline > now()) return number;
-  removeEntry(number);
-  return ENTRY_NONE;
+  return node < 0 ? ENTRY_NONE : nodeEntry(node);
 }
 
 // Hangs a guessed entry up under the backend that the packet shows.
@@ -158,7 +217,7 @@ function fixBackend(number: u32, kind: u32, fromBackend: bool): i64 {
   entry.flags &= ~(ENTRY_GUESSED | ENTRY_UNDECIDED | ENTRY_SNAT | ENTRY_PORT_UNKNOWN);
   linkNode(number, NODE_REPLY);
   linkNode(number, NODE_ORIGINAL_SEEN);
-  return <i64>number * 6 + kind;
+  return nodeOf(number, kind);
 }
 
 function settleBackend(number: u32): void {

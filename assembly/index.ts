@@ -1,6 +1,7 @@
 // The exports, nothing else.
 import { setUpMidstream } from "./conntrack-first";
 import { setUpFlowTable } from "./flow-table";
+import { setUpWorlds } from "./worlds";
 import { setUpFlowRows } from "./flow-rows";
 import { setUpFragments } from "./fragments";
 import { totals } from "./judge";
@@ -39,6 +40,7 @@ export function allocate(size: usize): usize {
 /** Prepares the tables that a replay fills. */
 export function setUp(assumeMidstream: bool, entriesMax: u32, backends: usize): void {
   setUpFlowTable();
+  setUpWorlds();
   setUpFlowRows();
   setUpFragments();
   setUpReplay(assumeMidstream);

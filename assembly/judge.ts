@@ -2,7 +2,7 @@
 // missing facts demand. Only here do counters, entries and rows change, once the verdict is settled.
 import { SEEN_ARRIVING, SEEN_LEAVING, SEEN_PASSING, whereSeen } from "./arrival";
 import { attempt } from "./attempt";
-import { confirm, entryOfPacket, leaveUndecided, track } from "./conntrack";
+import { confirm, confirmWorlds, entryOfPacket, leaveUndecided, track } from "./conntrack";
 import { ENTRY_GUESSED, entryAt } from "./flow-table";
 import { countFlow, flowSeen } from "./flow-rows";
 import {
@@ -10,6 +10,7 @@ import {
   askedOnlyFor,
   flippedReason,
   flippedRule,
+  forkPaths,
   forksOverflowed,
   nextFork,
   startForks,
@@ -80,6 +81,7 @@ import { countPath, startVisits } from "./traverse";
 import { clearVerdict, Verdict } from "./verdict";
 import { Walk, walk } from "./walk";
 import { DIRECTION_REPLY, ENTRY_NONE, tracking } from "./tracking";
+import { giveUpWorlds, noteWorld, startWorlds, worldsIncomplete } from "./worlds";
 
 /** Address of the totals, u64 each. */
 export const totals: usize = memory.data(TOTAL_SIZE);
@@ -127,11 +129,15 @@ export function decideByHooks(packet: Packet, verdict: Verdict): void {
   rememberSight(packet, verdict, tracking.entry);
 }
 
+// Tries of a packet that is unknown already: what else may come of it is looked at.
+const UNKNOWN_PATHS_MAX: u32 = 64;
+
 // Tries every combination of missing facts; the verdict stands when all agree.
 function settle(packet: Packet, verdict: Verdict): void {
   startVisits();
   startJournal();
   startForks();
+  startWorlds();
   tryHooks(packet);
   let reason = attempt.reason;
   let undecidedRule = attempt.undecidedRule;
@@ -141,30 +147,43 @@ function settle(packet: Packet, verdict: Verdict): void {
   let drawn = walk.translated && askedOnlyFor(REASON_BACKEND);
   const out = attempt.outInterface;
   let severalWays = false;
-  if (!unknown && nextFork()) {
+  // The fact that made the last try another one.
+  let lacking = reason;
+  let lackingRule = undecidedRule;
+  const several = !unknown && nextFork();
+  if (several) {
     const word = attempt.verdict;
     pauseTrace();
-    do {
+    noteWorld();
+    while (true) {
       noteDoubts();
       rollBack();
       tryHooks(packet);
+      noteWorld();
+      lacking = flippedReason();
+      lackingRule = flippedRule();
       if (walk.translated && askedFor(REASON_BACKEND)) guessed = true;
       drawn = drawn && walk.translated && askedOnlyFor(REASON_BACKEND);
-      if (attempt.outInterface != out) severalWays = true;
-      if (!unknown && attempt.verdict != word) {
+      if (attempt.verdict == VERDICT_ALLOW && attempt.outInterface != out) severalWays = true;
+      if (attempt.verdict != word && !unknown) {
         unknown = true;
-        reason = attempt.verdict == VERDICT_UNKNOWN ? attempt.reason : flippedReason();
-        undecidedRule = flippedRule();
+        reason = attempt.verdict == VERDICT_UNKNOWN ? attempt.reason : lacking;
+        undecidedRule = lackingRule;
       }
-    } while ((!unknown || drawn) && nextFork());
-    const overflowed = forksOverflowed();
+      if (unknown && (isRealNode() ? forkPaths() >= UNKNOWN_PATHS_MAX : !drawn)) {
+        giveUpWorlds();
+        break;
+      }
+      if (!nextFork()) break;
+    }
+    if (forksOverflowed()) giveUpWorlds();
     // The first try stands; what any of them changed is doubtful from now on.
     noteDoubts();
     rollBack();
     startForks();
     tryHooks(packet);
     castDoubts();
-    if (!unknown && overflowed) {
+    if (!unknown && worldsIncomplete()) {
       unknown = true;
       reason = REASON_TOO_MANY_PATHS;
     }
@@ -172,23 +191,28 @@ function settle(packet: Packet, verdict: Verdict): void {
   if (!unknown && severalWays && isRealNode()) {
     unknown = true;
     reason = REASON_OUT_INTERFACE;
-    undecidedRule = flippedRule();
+    undecidedRule = lackingRule;
   }
   if (!unknown && journalOverflowed()) {
     unknown = true;
     reason = REASON_TOO_MANY_PATHS;
   }
+  // A backend that is all that is missing shows itself, whatever rules make of it.
+  const asWorlds = several && isRealNode() && !worldsIncomplete() && !drawn;
+  let room: bool = true;
+  if (asWorlds) room = confirmWorlds(packet, lacking, lackingRule);
   if (unknown) {
     verdict.undecidedRule = undecidedRule;
     verdict.ctState = <u8>walk.ctState;
     verdict.inInterface = arrivedBy();
     say(verdict, VERDICT_UNKNOWN, reason);
     drawn = drawn && reason != REASON_TOO_MANY_PATHS;
-    if (tracking.fresh) leaveUndecided(packet, reason, undecidedRule, drawn);
+    if (!asWorlds && tracking.fresh) leaveUndecided(packet, reason, undecidedRule, drawn);
     return;
   }
   const through = attempt.verdict == VERDICT_ALLOW || attempt.confirmed;
-  if (through && !confirm(packet, walk, guessed)) {
+  if (!asWorlds && through) room = confirm(packet, walk, guessed);
+  if (!room) {
     say(verdict, VERDICT_UNKNOWN, REASON_CONNTRACK_FULL);
     return;
   }

@@ -3,19 +3,8 @@
 // from; here the source's port is chosen and translations are carried out.
 // Source: Linux, nf_nat_core.c; semantics.md N-1 to N-9.
 import { end } from "./attempt";
-import { now } from "./entry-life";
-import {
-  Entry,
-  ENTRY_DNAT,
-  ENTRY_SNAT,
-  entryAt,
-  findNode,
-  inverseIcmp,
-  key,
-  NODE_ORIGINAL,
-  NODE_REPLY,
-  nodeEntry,
-} from "./flow-table";
+import { Entry, ENTRY_DNAT, ENTRY_SNAT, entryAt, inverseIcmp, key } from "./flow-table";
+import { isTupleTaken } from "./half-known";
 import {
   CT_DNAT,
   CT_RELATED,
@@ -49,14 +38,15 @@ export function translateDestination(): bool {
     if (tracking.entry == ENTRY_NONE)
       return !quotesUnknown() || end(VERDICT_UNKNOWN, REASON_NO_ICMP);
     const entry = entryAt(tracking.entry);
-    if (!translatesError(entry, false)) return end(VERDICT_DROP, REASON_NAT_FAILED);
+    if (!translatesError(entry, false) || !translatesHead(entry, false)) return fail();
     repeatDestination(entry);
     return true;
   }
   if (!runTable(TABLE_NAT)) return false;
   if (walk.candidatesMany) return end(VERDICT_UNKNOWN, REASON_BACKEND);
-  if (walk.translated) walk.ctState |= CT_DNAT;
-  return true;
+  if (!walk.translated) return true;
+  walk.ctState |= CT_DNAT;
+  return hasHead(false) || fail();
 }
 
 // An error about a connection that the capture does not name: nor does it say what it is translated to.
@@ -67,16 +57,21 @@ function quotesUnknown(): bool {
 /** Chooses the connection's new source, at POSTROUTING and INPUT; false when the try has ended. */
 export function translateSource(): bool {
   if (!tracking.fresh && tracking.entry != ENTRY_NONE) {
-    const fits = translatesError(entryAt(tracking.entry), true);
-    return fits || end(VERDICT_DROP, REASON_NAT_FAILED);
+    const entry = entryAt(tracking.entry);
+    return (translatesError(entry, true) && translatesHead(entry, true)) || fail();
   }
   if (!tracking.fresh || !natLoaded(walk.family)) return true;
   if (!runTable(TABLE_NAT)) return false;
   if (walk.masqueraded) return true;
   if (!walk.sourceSettled) settleSource(0);
-  if (walk.natFailed) return end(VERDICT_DROP, REASON_NAT_FAILED);
-  if (walk.srcTranslated) walk.ctState |= CT_SNAT;
-  return true;
+  if (walk.natFailed) return fail();
+  if (!walk.srcTranslated) return true;
+  walk.ctState |= CT_SNAT;
+  return hasHead(true) || fail();
+}
+
+function fail(): bool {
+  return end(VERDICT_DROP, REASON_NAT_FAILED);
 }
 
 /** Gives the walk the source that it has behind the last hook: what the connection's first packet got. */
@@ -136,9 +131,19 @@ function choosePort(range: usize): void {
   }
   if (limited && first == last) {
     walk.newSport = first;
+    // > Of two connections with one tuple the second is dropped when it would be confirmed.
+    walk.natFailed = isTaken();
     return;
   }
   walk.sportUnknown = true;
+  walk.portFirst = first;
+  walk.portLast = last;
+  if ((flags & NAT_RANDOM) != 0) {
+    walk.newSport = 0;
+  } else if (!limited && hasPorts(walk.protocol)) {
+    walk.portFirst = walk.newSport < 512 ? 1 : walk.newSport < 1024 ? 600 : 1024;
+    walk.portLast = walk.newSport < 512 ? 511 : walk.newSport < 1024 ? 1023 : 0xffff;
+  }
 }
 
 // The tuple of answers to the new source belongs to another connection.
@@ -157,8 +162,7 @@ function isTaken(): bool {
     key.sport = <u16>walk.newSport;
     key.dport = inverseIcmp(walk.protocol, <u16>((walk.icmpType << 8) | walk.icmpCode));
   }
-  const node = findNode((1 << NODE_ORIGINAL) | (1 << NODE_REPLY));
-  return node >= 0 && entryAt(nodeEntry(node)).deadline > now();
+  return isTupleTaken();
 }
 
 // > The header that an error quotes is translated, too: without its first eight bytes the error is
@@ -170,17 +174,46 @@ function translatesError(entry: Entry, source: bool): bool {
   const translated = (entry.flags & (ENTRY_SNAT | ENTRY_DNAT)) != 0;
   const redirect: u32 = walk.family == 4 ? 5 : 137;
   if (translated && walk.icmpType == redirect) return false;
-  const bit = source == (tracking.direction == DIRECTION_ORIGINAL) ? ENTRY_SNAT : ENTRY_DNAT;
-  if ((entry.flags & bit) == 0 || !hasHead(entry.protocol)) return true;
+  if (!isTranslated(entry, source) || !needsHead(entry.protocol)) return true;
   const header: u32 = walk.family == 4 ? quotedHeader() : 40;
-  return walk.transportLength >= ICMP_HEADER + header + QUOTED_MIN;
+  if (walk.transportLength < ICMP_HEADER + header + QUOTED_MIN) return false;
+  // What was a source there is a destination here.
+  const packet = walk.packet;
+  const quoted: usize = packet.transport + ICMP_HEADER + header;
+  const captured = packet.transport != 0 && packet.end >= <u32>quoted + QUOTED_MIN;
+  return entry.protocol != 47 || !source || !captured || isKnownGre(quoted);
 }
 
 const ICMP_HEADER: u32 = 8;
 const QUOTED_MIN: u32 = 8;
 
-function hasHead(protocol: u32): bool {
-  return hasPorts(protocol) || protocol == 1 || protocol == 58;
+// The entry's translation changes packets of this direction at hooks of this side.
+function isTranslated(entry: Entry, source: bool): bool {
+  const bit = source == (tracking.direction == DIRECTION_ORIGINAL) ? ENTRY_SNAT : ENTRY_DNAT;
+  return (entry.flags & bit) != 0;
+}
+
+// > A header too short to be rewritten drops the packet; without NAT nobody minds a short GRE header.
+// Source: Linux, nf_nat_proto.c, gre_manip_pkt().
+function translatesHead(entry: Entry, source: bool): bool {
+  if ((walk.ctState & CT_RELATED) != 0 || !isTranslated(entry, source)) return true;
+  return hasHead(source) || !natHooked(walk.family, walk.hook);
+}
+
+function hasHead(source: bool): bool {
+  if (!needsHead(walk.protocol)) return true;
+  if (walk.transportLength < QUOTED_MIN) return false;
+  const header: usize = walk.packet.transport;
+  return walk.protocol != 47 || source || header == 0 || isKnownGre(header);
+}
+
+// > Whose version is neither 0 nor 1, its destination is not translated.
+function isKnownGre(header: usize): bool {
+  return (load<u8>(header, 1) & 7) <= 1;
+}
+
+function needsHead(protocol: u32): bool {
+  return hasPorts(protocol) || protocol == 1 || protocol == 58 || protocol == 47;
 }
 
 // Length of the IPv4 header that the error quotes; it was captured, or nothing would be known of it.

@@ -1,6 +1,5 @@
 // What a rule's target does to the packet and its connection: the switch, and the targets that are a
 // line or two. Targets that move the walk itself are in traverse.ts.
-import { entryAt } from "./flow-table";
 import { ask } from "./fork";
 import {
   CONTINUE_MARKS,
@@ -56,7 +55,7 @@ export function applyTarget(rule: Rule, index: u32): u32 {
     case TARGET_REJECT:
       walk.reject = load<u8>(payload);
       if (walk.reject == REJECT_TCP_RESET && tracking.entry != ENTRY_NONE) {
-        closeTcp(entryAt(tracking.entry), walk.packet);
+        closeTcp(tracking.entry, walk.packet);
       }
       return EFFECT_DROP;
     case TARGET_DNAT:

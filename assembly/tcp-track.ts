@@ -2,7 +2,7 @@
 // kernel knows of resets and of SYNs that come out of turn.
 // Source: Linux, nf_conntrack_proto_tcp.c, nf_conntrack_tcp_packet(); semantics.md CT-T4 to CT-T10.
 import { now, refreshFor, SECOND } from "./entry-life";
-import { Entry, ENTRY_ASSURED, ENTRY_SEEN_REPLY, touchEntry } from "./flow-table";
+import { Entry, ENTRY_ASSURED, ENTRY_SEEN_REPLY, entryAt, touchEntry } from "./flow-table";
 import { Packet } from "./records";
 import {
   CLASS_ACK,
@@ -102,9 +102,10 @@ export function recallTcp(entry: Entry, state: u32): void {
  * Closes a connection whose packet is answered with a reset; a reset is not.
  * Source: Linux, nf_reject_ipv4.c, nf_send_reset().
  */
-export function closeTcp(entry: Entry, packet: Packet): void {
+export function closeTcp(number: u32, packet: Packet): void {
+  const entry = entryAt(number);
   if (entry.protocol != 6 || tcpClass(packet.tcpFlags) == CLASS_RST) return;
-  touchEntry(entry);
+  touchEntry(number);
   entry.tcpState = <u8>TCP_CLOSE;
   refreshFor(entry, tcpTimeoutSeconds(TCP_CLOSE));
 }

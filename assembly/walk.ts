@@ -107,6 +107,9 @@ export class Walk {
   newSport: u32;
   /** The node chooses the source port itself. */
   sportUnknown: bool;
+  /** From these, and not the wanted one, which is in newSport (0: that, too). */
+  portFirst: u32;
+  portLast: u32;
   /** The new source has its port. */
   sourceSettled: bool;
   /** A NAT rule has settled the side under way. */

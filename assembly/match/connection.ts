@@ -1,9 +1,17 @@
 // Conditions on the connection: `-m conntrack`, `-m state`, `-m connmark`.
 // Source: Linux, xt_conntrack.c, xt_state.c, xt_connmark.c; kernel lab.
 import { attempt } from "../attempt";
+import { firstTimeout } from "../conntrack-first";
 import { now, SECOND } from "../entry-life";
-import { Entry, entryAt, ENTRY_ASSURED, ENTRY_SEEN_REPLY, inverseIcmp } from "../flow-table";
 import { isHelperGiven } from "../expectation";
+import {
+  Entry,
+  entryAt,
+  ENTRY_ASSURED,
+  ENTRY_PORT_UNKNOWN,
+  ENTRY_SEEN_REPLY,
+  inverseIcmp,
+} from "../flow-table";
 import { ask } from "../fork";
 import {
   CONNTRACK_ADDRESSES,
@@ -17,6 +25,7 @@ import {
   CT_INVALID,
   CT_UNTRACKED,
   MATCH_HEADER_SIZE,
+  REASON_NAT_PORT,
   REASON_NOT_MODELLED,
   REASON_STATE,
   STATUS_ASSURED,
@@ -51,15 +60,18 @@ export function matchConntrack(match: usize, rule: i32): bool {
     if (found == ((inverted & CONNTRACK_PROTOCOL) != 0)) return false;
   }
   if ((wanted & CONNTRACK_ADDRESSES) != 0 && !addressesHold(match)) return false;
-  if ((wanted & CONNTRACK_PORTS) != 0 && !portsHold(match)) return false;
+  if ((wanted & CONNTRACK_PORTS) != 0 && !portsHold(match, rule)) return false;
   if ((wanted & CONNTRACK_STATUS) != 0) {
     const bits: u32 = load<u8>(match, PAYLOAD + 4);
     // NONE is no bit at all: it never holds.
-    const found = (statusBits() & bits) != 0;
+    const found = isDoubted(bits)
+      ? ask(QUESTION_CONNECTION | rule, REASON_STATE, rule)
+      : (statusBits() & bits) != 0;
     if (found == ((inverted & CONNTRACK_STATUS) != 0)) return false;
   }
   if ((wanted & CONNTRACK_EXPIRE) == 0) return true;
   const left = secondsLeft();
+  if (stateIsDoubted()) return ask(QUESTION_CONNECTION | (1 << 32) | rule, REASON_STATE, rule);
   const found = left >= load<u32>(match, PAYLOAD + 12) && left <= load<u32>(match, PAYLOAD + 16);
   return found != ((inverted & CONNTRACK_EXPIRE) != 0);
 }
@@ -91,17 +103,47 @@ function addressesHold(match: usize): bool {
   return true;
 }
 
-function portsHold(match: usize): bool {
+function portsHold(match: usize, rule: i32): bool {
   const sides: u32 = load<u8>(match, PAYLOAD + 8);
   const inverted: u32 = load<u8>(match, PAYLOAD + 9);
   for (let side: u32 = 0; side < 4; side++) {
     if ((sides & (1 << side)) == 0) continue;
     const at = match + SIDES + <usize>side * CONNTRACK_SIDE_SIZE;
     const port = connectionPort(side);
-    const found = port >= load<u16>(at, 32) && port <= load<u16>(at, 34);
+    const first: u32 = load<u16>(at, 32);
+    const last: u32 = load<u16>(at, 34);
+    const found =
+      side == 3 && isPortUnknown()
+        ? unknownPortHolds(first, last, rule)
+        : port >= first && port <= last;
     if (found == ((inverted & (1 << side)) != 0)) return false;
   }
   return true;
+}
+
+// The node chose the port itself, from a range.
+function isPortUnknown(): bool {
+  if (tracking.entry == ENTRY_NONE) return walk.sportUnknown;
+  return (entryAt(tracking.entry).flags & ENTRY_PORT_UNKNOWN) != 0;
+}
+
+function unknownPortHolds(first: u32, last: u32, rule: i32): bool {
+  const none = tracking.entry == ENTRY_NONE;
+  const least = none ? walk.portFirst : entryAt(tracking.entry).portFirst;
+  const most = none ? walk.portLast : entryAt(tracking.entry).portLast;
+  if (least >= first && most <= last) return true;
+  if (least > last || most < first) return false;
+  return ask(QUESTION_CONNECTION | (1 << 33) | rule, REASON_NAT_PORT, rule);
+}
+
+const QUESTION_CONNECTION: u64 = 1 << 50;
+
+function stateIsDoubted(): bool {
+  return tracking.entry != ENTRY_NONE && entryAt(tracking.entry).stateDoubted != 0;
+}
+
+function isDoubted(bits: u32): bool {
+  return stateIsDoubted() && (bits & (STATUS_SEEN_REPLY | STATUS_ASSURED)) != 0;
 }
 
 // Four words of a side: original source and destination, reply source and destination. A connection
@@ -164,7 +206,7 @@ function statusBits(): u32 {
 }
 
 function secondsLeft(): u32 {
-  if (tracking.entry == ENTRY_NONE) return 0;
+  if (tracking.entry == ENTRY_NONE) return attempt.confirmed ? firstTimeout() : 0;
   const deadline = entryAt(tracking.entry).deadline;
   return deadline <= now() ? 0 : <u32>((deadline - now()) / SECOND);
 }

@@ -1,7 +1,6 @@
 // CONNMARK: marks travel between packet and connection. Source: Linux, xt_connmark.c.
 import { ENTRY_NONE, tracking } from "../tracking";
-import { Entry, entryAt } from "../flow-table";
-import { touch } from "../journal";
+import { entryAt, touchEntry } from "../flow-table";
 import { CONNMARK_RESTORE, CONNMARK_SAVE, CT_INVALID, CT_UNTRACKED } from "../layout";
 import { walk } from "../walk";
 
@@ -28,11 +27,8 @@ export function applyConnmark(payload: usize): void {
     walk.connectionMarkUnknown = shift(walk.connectionMarkUnknown & ~second, bits);
   }
   if (tracking.entry == ENTRY_NONE) return;
+  touchEntry(tracking.entry);
   const entry = entryAt(tracking.entry);
-  const at = changetype<usize>(entry);
-  const doubt = at + offsetof<Entry>("markDoubted");
-  touch(doubt, 4, doubt);
-  touch(at + offsetof<Entry>("mark"), 4, doubt);
   entry.mark = walk.connectionMark;
   entry.markDoubted = walk.connectionMarkUnknown == 0 ? 0 : 1;
 }

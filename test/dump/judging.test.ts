@@ -357,12 +357,12 @@ describe("a backend that is drawn", () => {
     expect(formatAddress(verdicts[3]!.translated!.address)).toBe(backend);
   });
 
-  it("is not, where another fact is missing, too", async () => {
+  it("is known, too, where another fact is missing of those that were not drawn", async () => {
     const doubtful = rules.replace(
       "-d 10.1.0.7 -j DROP",
       "-d 10.1.0.7 -m osf --genre Linux -j DROP",
     );
     const verdicts = await judge(doubtful, [ask, answerOf("10.1.0.8"), ask]);
-    expect([verdicts[0]?.verdict, verdicts[2]?.verdict]).toEqual(["unknown", "unknown"]);
+    expect([verdicts[0]?.verdict, verdicts[2]?.verdict]).toEqual(["unknown", "allow"]);
   });
 });

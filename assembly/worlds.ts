@@ -1,0 +1,328 @@
+// What a packet's tries make of connections. Where facts are missing, one try may end with a connection
+// that another does not have, or has otherwise. Every outcome is kept: a connection that only some tries
+// made exists perhaps, and whoever meets it asks; one that they left in different states is doubted.
+// Only a real node's connections are followed so; those of a cluster are undecided as a whole.
+import { attempt } from "./attempt";
+import { Entry, ENTRY_ASSURED, ENTRY_PERHAPS, ENTRY_SEEN_REPLY, entryAt } from "./flow-table";
+import { askedFor } from "./fork";
+import { REASON_BACKEND, VERDICT_ALLOW, VERDICT_UNKNOWN } from "./layout";
+import { ENTRY_NONE, Tracking, tracking } from "./tracking";
+import { Walk, walk } from "./walk";
+
+const REFUSALS_MAX: u32 = 16;
+const WORLDS_MAX: u32 = 8;
+const CHANGES_MAX: u32 = 16;
+
+/** A connection that did not exist in some tries. */
+@unmanaged
+class Refusal {
+  entry: u32;
+  /** Tries in which it did not exist, and the last of them. */
+  count: u32;
+  last: u32;
+}
+
+/** A connection that tries made: the walk and its tracking when it was made. */
+@unmanaged
+class World {
+  /** Tries that made it. */
+  tries: u32;
+  markDoubted: bool;
+  /** A backend was drawn. */
+  guessed: bool;
+}
+
+/** A connection that tries changed. */
+@unmanaged
+class Change {
+  entry: u32;
+  /** A try has ended with it. */
+  seen: bool;
+  stateDoubted: bool;
+  markDoubted: bool;
+}
+
+// What changes of a connection once it is there, and how much of that comes before its mark.
+const STATE_OFFSET: usize = offsetof<Entry>("flags");
+const STATE_SIZE: usize = offsetof<Entry>() - offsetof<Entry>("flags");
+const MARK_OFFSET: usize = offsetof<Entry>("mark") - offsetof<Entry>("flags");
+const REFUSAL_SIZE: usize = 12;
+const WORLD_SIZE: usize = 8 + offsetof<Walk>() + offsetof<Tracking>();
+const CHANGE_SIZE: usize = 8 + STATE_SIZE;
+if (offsetof<Refusal>() != REFUSAL_SIZE) ERROR("a Refusal record has twelve bytes");
+if (offsetof<World>() > 8) ERROR("a World record has eight bytes");
+if (offsetof<Change>() > 8) ERROR("a Change record has eight bytes");
+
+const refusals: usize = memory.data(16 * 12);
+// Behind each record the walk and its tracking.
+let worlds: usize = 0;
+// Behind each record the state as tries left it.
+let changes: usize = 0;
+// The walk and tracking of the try that stands.
+let standing: usize = 0;
+
+let refusalCount: u32 = 0;
+let worldsCount: u32 = 0;
+let changeCount: u32 = 0;
+let tries: u32 = 0;
+// The connection from before to which tries came, and how many.
+let oldEntry: u32 = ENTRY_NONE;
+let oldTries: u32 = 0;
+let incomplete: bool = false;
+
+/** Prepares the memory. */
+export function setUpWorlds(): void {
+  worlds = heap.alloc(<usize>WORLDS_MAX * WORLD_SIZE);
+  changes = heap.alloc(<usize>CHANGES_MAX * CHANGE_SIZE);
+  standing = heap.alloc(WORLD_SIZE);
+}
+
+/** Begins a packet's first try. */
+export function startWorlds(): void {
+  refusalCount = 0;
+  worldsCount = 0;
+  changeCount = 0;
+  tries = 0;
+  oldEntry = ENTRY_NONE;
+  oldTries = 0;
+  incomplete = false;
+}
+
+/** More came of the tries than can be kept, or one of them did not come to its end. */
+export function worldsIncomplete(): bool {
+  return incomplete;
+}
+
+/** The tries were not all made. */
+export function giveUpWorlds(): void {
+  incomplete = true;
+}
+
+/** Lets a connection not exist in this try. */
+export function refuse(number: u32): void {
+  for (let index: u32 = 0; index < refusalCount; index++) {
+    const refusal = refusalAt(index);
+    if (refusal.entry != number) continue;
+    refusal.count++;
+    refusal.last = tries;
+    return;
+  }
+  if (refusalCount == REFUSALS_MAX) {
+    incomplete = true;
+    return;
+  }
+  const refusal = refusalAt(refusalCount);
+  refusal.entry = number;
+  refusal.count = 1;
+  refusal.last = tries;
+  refusalCount++;
+}
+
+/** The connection does not exist in this try. */
+export function isRefused(number: u32): bool {
+  for (let index: u32 = 0; index < refusalCount; index++) {
+    const refusal = refusalAt(index);
+    if (refusal.entry == number) return refusal.last == tries;
+  }
+  return false;
+}
+
+/** A connection's state is about to change. */
+export function noteChange(number: u32): void {
+  for (let index: u32 = 0; index < changeCount; index++) {
+    if (changeAt(index).entry == number) return;
+  }
+  if (changeCount == CHANGES_MAX) {
+    incomplete = true;
+    return;
+  }
+  const change = changeAt(changeCount);
+  change.entry = number;
+  change.stateDoubted = false;
+  change.markDoubted = false;
+  // Earlier tries in which it existed left it as it was.
+  change.seen = tries > refusedTries(number);
+  memory.copy(after(change), stateOf(number), STATE_SIZE);
+  changeCount++;
+}
+
+/** Notes how the try that has just ended leaves the connections. */
+export function noteWorld(): void {
+  if (attempt.verdict == VERDICT_UNKNOWN) incomplete = true;
+  for (let index: u32 = 0; index < changeCount; index++) noteState(changeAt(index));
+  const through = attempt.verdict == VERDICT_ALLOW || attempt.confirmed;
+  if (tracking.fresh && through) {
+    noteNew();
+  } else if (!tracking.fresh && tracking.entry != ENTRY_NONE) {
+    if (oldEntry == ENTRY_NONE) oldEntry = tracking.entry;
+    if (oldEntry == tracking.entry) oldTries++;
+  }
+  tries++;
+}
+
+/** Writes what all tries together made of the connections that were there before. */
+export function settleChanges(reason: u32, rule: i32): void {
+  for (let index: u32 = 0; index < changeCount; index++) {
+    const change = changeAt(index);
+    if (!change.seen) continue;
+    const entry = entryAt(change.entry);
+    memory.copy(stateOf(change.entry), after(change), STATE_SIZE);
+    if (change.markDoubted) entry.markDoubted = 1;
+    if (!change.stateDoubted) continue;
+    entry.stateDoubted = 1;
+    // It may be over in one of them.
+    if (entry.protocol == 6 || entry.protocol == 132) entry.flags |= ENTRY_PERHAPS;
+    entry.reason = <u8>reason;
+    entry.undecidedRule = rule;
+  }
+}
+
+/** How many different new connections the tries made. */
+export function worldCount(): u32 {
+  return worldsCount;
+}
+
+/** Gives the walk and its tracking what they were when the tries made that connection. */
+export function enterWorld(index: u32): void {
+  take(worldAt(index));
+  if (changetype<World>(worldAt(index)).markDoubted) walk.connectionMarkUnknown = 0xffffffff;
+}
+
+/** Keeps the try that stands, to come back to it. */
+export function keepWorld(): void {
+  put(standing);
+}
+
+export function leaveWorlds(): void {
+  take(standing);
+}
+
+/** All tries made it. */
+export function isCertainWorld(index: u32): bool {
+  return changetype<World>(worldAt(index)).tries == tries;
+}
+
+/** Tries differ because a backend was drawn. */
+export function isGuessedWorld(index: u32): bool {
+  return changetype<World>(worldAt(index)).guessed;
+}
+
+/**
+ * The tries made a connection that is like one that existed only in others: there it goes on. Where it does
+ * so in all, it exists.
+ */
+export function joinWorld(index: u32, number: u32): void {
+  const entry = entryAt(number);
+  const all = number == oldEntry && changetype<World>(worldAt(index)).tries + oldTries == tries;
+  const stateless = entry.protocol != 6 && entry.protocol != 132;
+  if (all && stateless) entry.flags &= ~ENTRY_PERHAPS;
+  if (!stateless || (entry.flags & ENTRY_SEEN_REPLY) != 0) entry.stateDoubted = 1;
+  entry.flags &= ~(ENTRY_SEEN_REPLY | ENTRY_ASSURED);
+  if (walk.connectionMark != entry.mark || walk.connectionMarkUnknown != 0) entry.markDoubted = 1;
+}
+
+function noteState(change: Change): void {
+  if (isRefused(change.entry)) return;
+  const state = stateOf(change.entry);
+  if (!change.seen) {
+    change.seen = true;
+    memory.copy(after(change), state, STATE_SIZE);
+    return;
+  }
+  const kept = after(change);
+  if (memory.compare(kept + MARK_OFFSET, state + MARK_OFFSET, STATE_SIZE - MARK_OFFSET) != 0)
+    change.markDoubted = true;
+  if (memory.compare(kept, state, MARK_OFFSET) == 0) return;
+  change.stateDoubted = true;
+  const one = changetype<Entry>(kept - STATE_OFFSET);
+  const other = entryAt(change.entry);
+  if (other.deadline > one.deadline) one.deadline = other.deadline;
+  // Seen only where all have seen it.
+  const seen = ENTRY_SEEN_REPLY | ENTRY_ASSURED;
+  one.flags &= other.flags | ~seen;
+}
+
+function noteNew(): void {
+  for (let index: u32 = 0; index < worldsCount; index++) {
+    const world = changetype<World>(worldAt(index));
+    if (!isLike(changetype<Walk>(worldAt(index) + 8))) continue;
+    world.tries++;
+    const other = changetype<Walk>(worldAt(index) + 8);
+    if (
+      other.connectionMark != walk.connectionMark ||
+      other.connectionMarkUnknown != walk.connectionMarkUnknown
+    ) {
+      world.markDoubted = true;
+    }
+    return;
+  }
+  if (worldsCount == WORLDS_MAX) {
+    incomplete = true;
+    return;
+  }
+  const at = worldAt(worldsCount);
+  const world = changetype<World>(at);
+  world.tries = 1;
+  world.markDoubted = false;
+  world.guessed = walk.translated && askedFor(REASON_BACKEND);
+  put(at);
+  worldsCount++;
+}
+
+// The walk makes the same connection as another.
+function isLike(other: Walk): bool {
+  if (other.translated != walk.translated || other.srcTranslated != walk.srcTranslated)
+    return false;
+  const words = offsetof<Walk>("dst0");
+  const one = changetype<usize>(other);
+  const here = changetype<usize>(walk);
+  if (walk.translated) {
+    if (other.dport != walk.dport) return false;
+    if (memory.compare(one + words, here + words, 16) != 0) return false;
+  }
+  if (!walk.srcTranslated) return true;
+  const source = offsetof<Walk>("newSrc0");
+  return (
+    other.newSport == walk.newSport &&
+    other.sportUnknown == walk.sportUnknown &&
+    other.masqueraded == walk.masqueraded &&
+    memory.compare(one + source, here + source, 16) == 0
+  );
+}
+
+function refusedTries(number: u32): u32 {
+  for (let index: u32 = 0; index < refusalCount; index++) {
+    if (refusalAt(index).entry == number) return refusalAt(index).count;
+  }
+  return 0;
+}
+
+function put(at: usize): void {
+  memory.copy(at + 8, changetype<usize>(walk), offsetof<Walk>());
+  memory.copy(at + 8 + offsetof<Walk>(), changetype<usize>(tracking), offsetof<Tracking>());
+}
+
+function take(at: usize): void {
+  memory.copy(changetype<usize>(walk), at + 8, offsetof<Walk>());
+  memory.copy(changetype<usize>(tracking), at + 8 + offsetof<Walk>(), offsetof<Tracking>());
+}
+
+function stateOf(number: u32): usize {
+  return changetype<usize>(entryAt(number)) + STATE_OFFSET;
+}
+
+function after(change: Change): usize {
+  return changetype<usize>(change) + 8;
+}
+
+function refusalAt(index: u32): Refusal {
+  return changetype<Refusal>(refusals + <usize>index * REFUSAL_SIZE);
+}
+
+function worldAt(index: u32): usize {
+  return worlds + <usize>index * WORLD_SIZE;
+}
+
+function changeAt(index: u32): Change {
+  return changetype<Change>(changes + <usize>index * CHANGE_SIZE);
+}

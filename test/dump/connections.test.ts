@@ -1,0 +1,203 @@
+/** What becomes of connections on a real node: found in the kernel lab, pinned here without a kernel. */
+import { describe, expect, it } from "vitest";
+
+import { parseNode } from "../../src/dump/node.ts";
+import { formatDiagnostic } from "../../src/errors.ts";
+import type { Backend } from "../../src/match/extension.ts";
+import {
+  buildFrame,
+  buildPacket,
+  buildPcapng,
+  ICMP,
+  TCP,
+  timed,
+  UDP,
+  type PacketSpec,
+} from "../frames.ts";
+import { judgeCapture } from "../judge.ts";
+
+const NODE = "10.0.0.1";
+const CLIENT = "10.0.0.7";
+const SERVER = "10.1.0.7";
+const GRE = 47;
+
+const ADDRESSES = JSON.stringify([
+  { ifname: "lo", flags: ["LOOPBACK"], addr_info: [{ local: "127.0.0.1", prefixlen: 8 }] },
+  { ifname: "eth0", flags: [], addr_info: [{ local: NODE, prefixlen: 24 }] },
+  { ifname: "eth1", flags: [], addr_info: [{ local: "10.1.0.1", prefixlen: 24 }] },
+]);
+const ROUTES = JSON.stringify([
+  { type: "local", dst: NODE, dev: "eth0", table: "local" },
+  { dst: "10.0.0.0/24", dev: "eth0" },
+  { dst: "10.1.0.0/24", dev: "eth1" },
+]);
+
+function table(name: string, ...rules: readonly string[]): string {
+  const chains =
+    name === "nat"
+      ? ["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"]
+      : ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
+  const own = name === "filter" || name === "security" ? chains.slice(1, 4) : chains;
+  return [`*${name}`, ...own.map((chain) => `:${chain} ACCEPT [0:0]`), ...rules, "COMMIT", ""].join(
+    "\n",
+  );
+}
+
+interface Said {
+  readonly verdict: string;
+  readonly state: string | undefined;
+  readonly out: string | undefined;
+}
+
+async function judge(
+  rules: string,
+  packets: readonly PacketSpec[],
+  backend: Backend = "legacy",
+): Promise<Said[]> {
+  const state = parseNode(
+    {
+      iptables: [{ file: "rules", text: rules }],
+      ip6tables: [],
+      ipset: [],
+      addresses: [{ file: "addresses", text: ADDRESSES }],
+      routes: [{ file: "routes", text: ROUTES }],
+      backend,
+    },
+    (diagnostic) => {
+      if (diagnostic.severity === "error") throw new Error(formatDiagnostic(diagnostic));
+    },
+  );
+  const interfaceOf = ({ source }: PacketSpec): number => (source.startsWith("10.1.") ? 1 : 0);
+  const frames = timed(packets.map(buildFrame)).map((frame, index) => ({
+    ...frame,
+    captureInterface: interfaceOf(packets[index]!),
+  }));
+  const verdicts = await judgeCapture({
+    compiled: state,
+    capture: buildPcapng(frames, ["eth0", "eth1"]),
+  });
+  return verdicts.map(({ verdict, ctState, outInterface }) => ({
+    verdict,
+    state: ctState,
+    out: outInterface,
+  }));
+}
+
+function words(said: readonly Said[]): string[] {
+  return said.map(({ verdict, state, out }) => [verdict, state, out ?? "-"].join(" "));
+}
+
+const ask: PacketSpec = {
+  source: CLIENT,
+  destination: SERVER,
+  protocol: UDP,
+  sourcePort: 40_000,
+  destinationPort: 53,
+  payload: new Uint8Array(8),
+};
+const answer: PacketSpec = {
+  ...ask,
+  source: SERVER,
+  destination: CLIENT,
+  sourcePort: 53,
+  destinationPort: 40_000,
+};
+
+describe("GRE that is translated", () => {
+  const rules = table("nat", `-A PREROUTING -i eth0 -j DNAT --to-destination ${SERVER}`);
+  const packet = (payload: readonly number[]): PacketSpec => ({
+    source: CLIENT,
+    destination: "10.1.0.9",
+    protocol: GRE,
+    payload: Uint8Array.from(payload),
+  });
+
+  it("is dropped when its header has less than eight bytes, or a version that nobody knows", async () => {
+    const said = await Promise.all(
+      [[1], [0, 0, 8, 0, 0, 0, 0, 0], [0, 5, 8, 0, 0, 0, 0, 0]].map((payload) =>
+        judge(rules, [packet(payload)]),
+      ),
+    );
+    expect(said.flat().map(({ verdict }) => verdict)).toEqual(["drop", "allow", "drop"]);
+  });
+});
+
+describe("an ICMP error about a translated connection", () => {
+  it("has the connection's DNAT state", async () => {
+    const rules =
+      table("nat", `-A PREROUTING -i eth0 -p udp -j DNAT --to-destination ${SERVER}`) +
+      table("mangle", "-A FORWARD -p icmp -m conntrack --ctstate DNAT -j DROP");
+    const toService = { ...ask, destination: "10.1.0.9" };
+    const error: PacketSpec = {
+      source: SERVER,
+      destination: CLIENT,
+      protocol: ICMP,
+      icmp: { type: 3, code: 3, quote: buildPacket(ask) },
+    };
+    expect(words(await judge(rules, [toService, error]))).toEqual([
+      "allow NEW eth1",
+      "drop RELATED -",
+    ]);
+  });
+});
+
+describe("the security table", () => {
+  it("is behind nat INPUT for iptables-nft, before it for iptables-legacy", async () => {
+    const rules =
+      table("security", "-A INPUT -s 10.9.9.9/32 -j DROP") +
+      table("nat", "-A INPUT -j SNAT --to-source 10.9.9.9");
+    const toNode = { ...ask, destination: NODE };
+    const [legacy] = await judge(rules, [toNode]);
+    const [nft] = await judge(rules, [toNode], "nft");
+    expect([legacy?.verdict, nft?.verdict]).toEqual(["allow", "drop"]);
+  });
+});
+
+describe("a packet from an address to itself", () => {
+  it("is met as its own answer the second time", async () => {
+    const same: PacketSpec = { source: SERVER, destination: SERVER, protocol: 253 };
+    const rules = table("filter", "-A INPUT -m conntrack --ctstate NEW");
+    expect(words(await judge(rules, [same, same]))).toEqual([
+      "allow NEW eth1",
+      "allow ESTABLISHED eth1",
+    ]);
+  });
+});
+
+describe("a connection that only perhaps exists", () => {
+  // Nobody knows whether the match holds.
+  const doubt = "-A POSTROUTING -p udp --dport 53 -m nobody --knows -j DROP";
+
+  it("leaves its answers unknown only where rules tell them from others", async () => {
+    const strict = table(
+      "filter",
+      "-A FORWARD -i eth1 -m conntrack --ctstate NEW -j DROP",
+      "-A FORWARD -i eth1 -p icmp -j DROP",
+    );
+    const open = await judge(table("mangle", doubt) + table("filter"), [ask, answer]);
+    const closed = await judge(table("mangle", doubt) + strict, [ask, answer]);
+    expect([...open, ...closed].map(({ verdict }) => verdict)).toEqual([
+      "unknown",
+      "allow",
+      "unknown",
+      "unknown",
+    ]);
+  });
+
+  it("has the translation that it would have", async () => {
+    const rules =
+      table("mangle", doubt) +
+      table("nat", "-A POSTROUTING -o eth1 -j SNAT --to-source 10.1.0.1") +
+      table("filter", "-A INPUT -j DROP");
+    const translated = { ...answer, destination: "10.1.0.1" };
+    const said = await judge(rules, [ask, translated]);
+    // For the client, or for the node itself.
+    expect(said.map(({ verdict }) => verdict)).toEqual(["unknown", "unknown"]);
+  });
+
+  it("does not keep others from a verdict", async () => {
+    const other: PacketSpec = { ...ask, protocol: TCP, destinationPort: 80 };
+    const rules = table("mangle", doubt) + table("filter");
+    expect((await judge(rules, [ask, other]))[1]?.verdict).toBe("allow");
+  });
+});
