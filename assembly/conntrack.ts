@@ -66,6 +66,7 @@ import {
 } from "./sctp";
 import {
   assumeTcp,
+  closeTcp,
   moveTcp,
   startTcp,
   TCP_BELONGS,
@@ -135,6 +136,20 @@ function isOddGre(packet: Packet): bool {
 
 const GRE_PPP: u16 = 0x880b;
 
+// The same of the header that an error quotes, where that was captured.
+function quotesOddGre(packet: Packet): bool {
+  if (packet.transport == 0) return false;
+  const ip: u32 = packet.transport + ICMP_HEADER;
+  if (packet.end < ip + 1) return false;
+  const size: u32 = packet.family == 4 ? ((<u32>load<u8>(ip)) & 15) << 2 : 40;
+  const header = ip + size;
+  if (packet.end < header + 8) return false;
+  const version = load<u8>(header, 1) & 7;
+  return version == 1 && bswap<u16>(load<u16>(header, 2)) != GRE_PPP;
+}
+
+const ICMP_HEADER: u32 = 8;
+
 /** Number of the entry that a packet belongs to, without touching it; ENTRY_NONE without one. */
 export function entryOfPacket(packet: Packet): u32 {
   keyOfPacket(packet);
@@ -184,6 +199,7 @@ export function confirm(packet: Packet, walk: Walk, guessed: bool): bool {
   } else if (entry.protocol != 6) refresh(entry);
   else if ((packet.known & KNOWN_TCP_FLAGS) != 0) startTcp(entry, packet);
   else assumeTcp(entry, tracking.tcpState);
+  if (walk.answeredByReset) closeTcp(number, packet);
   tracking.entry = number;
   return true;
 }
@@ -286,6 +302,7 @@ function trackKnown(packet: Packet, node: i64, seenBefore: bool): void {
   const replies = kind == NODE_REPLY || kind == NODE_REPLY_SEEN || answersItself(entry);
   const direction = replies ? DIRECTION_REPLY : DIRECTION_ORIGINAL;
   tracking.direction = direction;
+  tracking.deadlineBefore = entry.deadline;
   if (entry.stateDoubted != 0) {
     trackDoubted(packet, number, kind, seenBefore);
     return;
@@ -414,6 +431,7 @@ function trackError(packet: Packet): void {
   } else {
     key.sport = 0;
     key.dport = 0;
+    if (packet.quotedProtocol == 47 && quotesOddGre(packet)) return;
   }
   // > The quoted packet is looked up by what answers it: translated connections are found so, too.
   if (isRealNode()) invertKey();

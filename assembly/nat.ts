@@ -3,7 +3,18 @@
 // from; here the source's port is chosen and translations are carried out.
 // Source: Linux, nf_nat_core.c; semantics.md N-1 to N-9.
 import { end } from "./attempt";
-import { Entry, ENTRY_DNAT, ENTRY_SNAT, entryAt, inverseIcmp, key } from "./flow-table";
+import {
+  ENTRY_DNAT,
+  ENTRY_SNAT,
+  Entry,
+  NODE_REPLY,
+  entryAt,
+  findNode,
+  inverseIcmp,
+  key,
+  nodeEntry,
+  touchEntry,
+} from "./flow-table";
 import { isTupleTaken } from "./half-known";
 import {
   CT_DNAT,
@@ -26,6 +37,8 @@ import { isRealNode } from "./route";
 import { natHooked, natLoaded } from "./rule";
 import { runTable } from "./run-table";
 import { DIRECTION_ORIGINAL, DIRECTION_REPLY, ENTRY_NONE, tracking } from "./tracking";
+import { TCP_SYN_SENT, TCP_TIME_WAIT } from "./tcp";
+import { hasWindowFacts, isAfter, segmentEnd, sideOf } from "./tcp-window";
 import { Walk, walk } from "./walk";
 
 const walkSrc: usize = changetype<usize>(walk) + offsetof<Walk>("src0");
@@ -132,7 +145,7 @@ function choosePort(range: usize): void {
   if (limited && first == last) {
     walk.newSport = first;
     // > Of two connections with one tuple the second is dropped when it would be confirmed.
-    walk.natFailed = isTaken();
+    walk.natFailed = isTaken() && !takesOver();
     return;
   }
   walk.sportUnknown = true;
@@ -163,6 +176,23 @@ function isTaken(): bool {
     key.dport = inverseIcmp(walk.protocol, <u16>((walk.icmpType << 8) | walk.icmpCode));
   }
   return isTupleTaken();
+}
+
+// > A SYN takes the port of a translated connection that is over, when its numbers are behind that one's.
+// Source: Linux, nf_nat_core.c, nf_nat_used_tuple_harder(). `key` is the tuple that is taken.
+function takesOver(): bool {
+  const packet = walk.packet;
+  if (walk.protocol != 6 || tracking.tcpState != TCP_SYN_SENT || !hasWindowFacts(packet))
+    return false;
+  const node = findNode(1 << NODE_REPLY);
+  if (node < 0) return false;
+  const number = nodeEntry(node);
+  const entry = entryAt(number);
+  if (entry.tcpState < <u8>TCP_TIME_WAIT || (entry.flags & ENTRY_SNAT) == 0) return false;
+  if (!isAfter(segmentEnd(packet), sideOf(entry, 0).end)) return false;
+  touchEntry(number);
+  entry.deadline = 0;
+  return true;
 }
 
 // > The header that an error quotes is translated, too: without its first eight bytes the error is

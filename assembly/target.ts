@@ -1,5 +1,6 @@
 // What a rule's target does to the packet and its connection: the switch, and the targets that are a
 // line or two. Targets that move the walk itself are in traverse.ts.
+import { attempt } from "./attempt";
 import { ask } from "./fork";
 import {
   CONTINUE_MARKS,
@@ -54,8 +55,9 @@ export function applyTarget(rule: Rule, index: u32): u32 {
       return EFFECT_CONTINUE;
     case TARGET_REJECT:
       walk.reject = load<u8>(payload);
-      if (walk.reject == REJECT_TCP_RESET && tracking.entry != ENTRY_NONE) {
-        closeTcp(tracking.entry, walk.packet);
+      if (walk.reject == REJECT_TCP_RESET) {
+        if (tracking.entry != ENTRY_NONE) closeTcp(tracking.entry, walk.packet);
+        else walk.answeredByReset = attempt.confirmed;
       }
       return EFFECT_DROP;
     case TARGET_DNAT:

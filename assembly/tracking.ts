@@ -31,6 +31,8 @@ export class Tracking {
   /** Of a connection whose windows are not known, and far from what is. */
   perhapsInvalid: bool;
   tcpState: u32;
+  /** When the connection would have expired without this packet. */
+  deadlineBefore: u64;
 }
 
 /** Tracking of the packet under way. */

@@ -67,6 +67,8 @@ export class Walk {
   /** Last matched rule that stands for a policy. */
   decider: i32;
   reject: u32;
+  /** It was confirmed on its way out, came back to the node, and is answered with a reset. */
+  answeredByReset: bool;
   /** A match found the packet itself malformed: it is dropped at once. */
   hotdrop: bool;
   /** The table under way is iptables-nft's. */

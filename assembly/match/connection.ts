@@ -207,6 +207,8 @@ function statusBits(): u32 {
 
 function secondsLeft(): u32 {
   if (tracking.entry == ENTRY_NONE) return attempt.confirmed ? firstTimeout() : 0;
-  const deadline = entryAt(tracking.entry).deadline;
+  let deadline = entryAt(tracking.entry).deadline;
+  // > What ends a connection at once leaves its time as it was.
+  if (deadline == 0) deadline = tracking.deadlineBefore;
   return deadline <= now() ? 0 : <u32>((deadline - now()) / SECOND);
 }

@@ -201,3 +201,46 @@ describe("a connection that only perhaps exists", () => {
     expect((await judge(rules, [ask, other]))[1]?.verdict).toBe("allow");
   });
 });
+
+describe("a SYN whose translated source is taken", () => {
+  const rules = table("nat", "-A POSTROUTING -o eth1 -p tcp -j SNAT --to-source 10.1.0.1:6000");
+  const syn = (source: string, seq: number): PacketSpec => ({
+    source,
+    destination: SERVER,
+    protocol: TCP,
+    sourcePort: 40_000,
+    destinationPort: 80,
+    flags: "S",
+    seq,
+  });
+  const back = (flags: string, ack: number): PacketSpec => ({
+    ...syn(SERVER, 500),
+    destination: "10.1.0.1",
+    sourcePort: 80,
+    destinationPort: 6000,
+    flags,
+    ack,
+  });
+
+  it("is dropped, unless that connection is over and its numbers are lower", async () => {
+    const open = [syn(CLIENT, 100), back("S.", 101)];
+    const over = [...open, { ...back("R.", 101), seq: 501 }];
+    const last = async (packets: readonly PacketSpec[]): Promise<string | undefined> =>
+      (await judge(rules, packets)).at(-1)?.verdict;
+    expect(await last([...open, syn("10.0.0.8", 900)])).toBe("drop");
+    expect(await last([...over, syn("10.0.0.8", 900)])).toBe("allow");
+    expect(await last([...over, syn("10.0.0.8", 50)])).toBe("drop");
+  });
+});
+
+describe("a reset that ends a connection before any answer", () => {
+  it("shows rules the time that was left", async () => {
+    const rules = table("mangle", "-A PREROUTING -m conntrack --ctexpire 80:400 -j DROP");
+    const syn: PacketSpec = { ...ask, protocol: TCP, destinationPort: 80, flags: "S", seq: 9 };
+    const reset: PacketSpec = { ...answer, protocol: TCP, sourcePort: 80, flags: "R", seq: 1 };
+    expect(words(await judge(rules, [syn, reset]))).toEqual([
+      "allow NEW eth1",
+      "drop ESTABLISHED -",
+    ]);
+  });
+});
