@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 7;
+export const LAYOUT_VERSION = 8;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -778,8 +778,8 @@ export const RULE_DECIDES_WEAKLY = 1 << 2;
 /** The end of a chain, not a rule: it is walked, but neither counted nor numbered. */
 export const RULE_IS_END = 1 << 1;
 
-/** Deepest chain of jumps; the kernel allows as many as there are user chains, and refuses loops. */
-export const JUMP_DEPTH_MAX = 512;
+/** Deepest chain of jumps that is walked; the kernel allows as many as there are user chains, and refuses loops. */
+export const JUMP_DEPTH_MAX = 65536;
 /** Rules that one packet may visit, over all combinations of unknown facts. */
 export const RULE_VISITS_MAX = 4000000;
 /** Rules that one walk may match. */

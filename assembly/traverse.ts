@@ -103,8 +103,8 @@ export function traverse(entry: u32, underflow: u32): u32 {
         walk.rule = index;
         return TABLE_DROPS;
       case TARGET_JUMP:
-        // Rulesets with loops are refused when packed; a full stack drops, as in Linux.
-        if (depth == JUMP_DEPTH_MAX) return TABLE_DROPS;
+        // Rulesets with loops are refused when packed.
+        if (depth == JUMP_DEPTH_MAX) return TABLE_GIVES_UP;
         store<u32>(jumpStack + ((<usize>depth) << 2), index + 1);
         depth++;
         index = rule.targetArg;

@@ -308,7 +308,12 @@ class DumpParser {
         this.#granted.add(kind);
         this.#warn("UNSUPPORTED_FEATURE", `-m ${kind} is judged as if ${taken}`);
       }
-      const rules = parsed.map(({ matches, target }): Rule => ({ matches, target, place }));
+      const rules = parsed.map(({ matches, target, targetColumn: column }): Rule => ({
+        matches,
+        target,
+        place,
+        ...(column === undefined ? {} : { targetColumn: column }),
+      }));
       const at = insert ? (numbered ? Number(numberWord?.text ?? 1) - 1 : 0) : chain.rules.length;
       if (at < 0 || at > chain.rules.length) {
         throw new RuleFault(

@@ -23,6 +23,8 @@ import type { Word } from "./words.ts";
 export interface ParsedRule {
   readonly matches: readonly Match[];
   readonly target: Target | undefined;
+  /** Where the target stands. */
+  readonly targetColumn?: number;
   /** Extensions that are not modelled, for a warning. */
   readonly opaque: readonly {
     readonly what: "match" | "target";
@@ -123,6 +125,9 @@ class RuleParser {
   readonly #words: readonly Word[];
   readonly #around: RuleSurroundings;
   readonly #loaded: Loaded[] = [];
+  /** The names of what is loaded, and the options that it has: rules may be megabytes long. */
+  readonly #loadedNames = new Set<string>();
+  readonly #loadedOptions = new Set<string>();
   readonly #base: Match[] = [];
   readonly #addresses: {
     readonly side: "src" | "dst";
@@ -157,6 +162,7 @@ class RuleParser {
     return this.#spreadAddresses().map((addresses) => ({
       matches: orderMatches([...addresses, ...matches]),
       target: this.#target,
+      ...(this.#targetAt === undefined ? {} : { targetColumn: this.#targetAt }),
       opaque,
     }));
   }
@@ -225,13 +231,13 @@ class RuleParser {
   #wholeName(text: string, column: number): string {
     if (!/^--\w/.test(text)) return text;
     const implicit = this.#implicitModule();
-    const modules = [...this.#loaded.map(({ module }) => module), implicit];
-    const loaded = modules.flatMap((module) => Object.keys(module?.options ?? {}));
-    const known = [...new Set([...Object.keys(BASE_OPTIONS), ...loaded])];
-    if (known.includes(text)) return text;
+    const options = [BASE_OPTIONS, implicit?.options ?? {}];
+    if (this.#loadedOptions.has(text)) return text;
+    if (options.some((each) => Object.hasOwn(each, text))) return text;
     // What looks like a beginning may be an option of the extension whose options are not known.
     const last = this.#loaded.at(-1);
     if (last !== undefined && last.module === undefined) return text;
+    const known = [...new Set([...options.flatMap(Object.keys), ...this.#loadedOptions])];
     const begun = known.filter((option) => option.startsWith(text));
     const [only, second] = [
       ...new Map(begun.map((option) => [SAME_OPTION[option] ?? option, option])),
@@ -244,6 +250,7 @@ class RuleParser {
 
   /** The module loaded last that has the option. */
   #ownerOf(name: string): Loaded | undefined {
+    if (!this.#loadedOptions.has(name)) return undefined;
     return this.#loaded.findLast(
       ({ module }) => module !== undefined && Object.hasOwn(module.options, name),
     );
@@ -344,7 +351,7 @@ class RuleParser {
   }
 
   #load(loaded: Omit<Loaded, "uses" | "words">): void {
-    this.#loaded.push({ ...loaded, uses: [], words: [] });
+    this.#addLoaded({ ...loaded, uses: [], words: [] });
     const last = this.#loaded.at(-1);
     if (last !== undefined && last.module === undefined) this.#takeOpaqueWords(last);
   }
@@ -353,14 +360,20 @@ class RuleParser {
   #loadImplicit(name: string, column: number): boolean {
     const module = this.#implicitModule();
     if (module === undefined || !Object.hasOwn(module.options, name)) return false;
-    this.#loaded.push({ what: "match", name: module.name, module, column, uses: [], words: [] });
+    this.#addLoaded({ what: "match", name: module.name, module, column, uses: [], words: [] });
     return true;
+  }
+
+  #addLoaded(loaded: Loaded): void {
+    this.#loaded.push(loaded);
+    this.#loadedNames.add(loaded.name);
+    for (const option of Object.keys(loaded.module?.options ?? {})) this.#loadedOptions.add(option);
   }
 
   #implicitModule(): Module<Match> | undefined {
     const { number, invert } = this.#protocol ?? { number: -1, invert: true };
     const name = invert ? undefined : IMPLICIT.get(number);
-    if (name === undefined || this.#loaded.some((loaded) => loaded.name === name)) return undefined;
+    if (name === undefined || this.#loadedNames.has(name)) return undefined;
     return matchModules.get(name);
   }
 

@@ -1,5 +1,5 @@
 /** Chains that call themselves, directly or through others: the kernel refuses such tables. */
-import type { OnDiagnostic } from "../errors.ts";
+import type { OnDiagnostic, Place } from "../errors.ts";
 import type { Chain, Rule, Ruleset } from "./model.ts";
 
 /**
@@ -15,9 +15,15 @@ export function refuseLoops(ruleset: Ruleset, file: string, onDiagnostic: OnDiag
       severity: "error",
       code: "CHAIN_LOOP",
       message: `chains of table ${table.name} call themselves: ${cycle.map(({ chain }) => chain).join(" -> ")}`,
-      place: first?.rule.place ?? { file },
+      place: placeOf(first, file),
     });
   }
+}
+
+/** The jump's own place. */
+function placeOf(call: Call | undefined, file: string): Place {
+  const { place, targetColumn: column } = call?.rule ?? {};
+  return { ...(place ?? { file }), ...(column === undefined ? {} : { column }) };
 }
 
 interface Call {

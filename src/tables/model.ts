@@ -44,6 +44,8 @@ export interface Rule {
   readonly target: Target | undefined;
   /** Where a dump has the rule. */
   readonly place?: Place;
+  /** Where its line names the target. */
+  readonly targetColumn?: number;
   /** The policy this rule stands for; undefined for the plumbing between them. */
   readonly origin?: RuleOrigin;
 }

@@ -124,7 +124,7 @@ describe("a dump", () => {
 
   it("whose chains call themselves is refused with the cycle", () => {
     const { said } = filter(":A - [0:0]", ":B - [0:0]", "-A A -j B", "-A B -g A");
-    expect(said).toEqual(["5: CHAIN_LOOP chains of table filter call themselves: A -> B -> A"]);
+    expect(said).toEqual(["5:6 CHAIN_LOOP chains of table filter call themselves: A -> B -> A"]);
   });
 
   it("with what is not modelled says which rule it is", () => {
