@@ -7,8 +7,8 @@ import {
   refresh,
   SECOND,
   sinceStart,
+  streamSeconds,
   timeoutOf,
-  UDP_STREAM_SECONDS,
 } from "./entry-life";
 import {
   addEntry,
@@ -56,6 +56,12 @@ const EPHEMERAL_PORT_MIN: u32 = 32768;
 const SERVICE_PORT_MAX: u32 = 1023;
 
 let assumeMidstream: bool = false;
+let loose: bool = true;
+
+/** Sets net.netfilter.nf_conntrack_tcp_loose. */
+export function setUpPickUp(tcpLoose: bool): void {
+  loose = tcpLoose;
+}
 
 /** Sets whether flows that were under way when the capture began are taken as established. */
 export function setUpMidstream(assume: bool): void {
@@ -71,7 +77,7 @@ export function trackFirst(packet: Packet, seenBefore: bool): void {
     trackFirstTcp(packet, mayBeMidstream);
   } else if (protocol == 17) {
     const answer = packet.sport <= SERVICE_PORT_MAX && packet.dport >= EPHEMERAL_PORT_MIN;
-    if (mayBeMidstream && answer && sinceStart() < UDP_STREAM_SECONDS * SECOND) {
+    if (mayBeMidstream && answer && sinceStart() < streamSeconds() * SECOND) {
       assumeEntry(packet, true, 0);
     } else {
       startEntry(0);
@@ -101,8 +107,10 @@ export function firstTimeout(): u32 {
   trial.protocol = <u8>walk.protocol;
   trial.flags = 0;
   if (walk.protocol != 6) return timeoutOf(trial, false);
-  const opens = tracking.tcpState == TCP_SYN_SENT;
-  return tcpTimeoutSeconds(opens ? TCP_SYN_SENT : TIMEOUT_UNACKNOWLEDGED);
+  if (tracking.tcpState == TCP_SYN_SENT) return tcpTimeoutSeconds(TCP_SYN_SENT);
+  const established = tcpTimeoutSeconds(TCP_ESTABLISHED);
+  const unacknowledged = tcpTimeoutSeconds(TIMEOUT_UNACKNOWLEDGED);
+  return established < unacknowledged ? established : unacknowledged;
 }
 
 function trackFirstTcp(packet: Packet, mayBeMidstream: bool): void {
@@ -128,7 +136,7 @@ function trackFirstTcp(packet: Packet, mayBeMidstream: bool): void {
     return;
   }
   // > tcp_loose: a connection may be picked up at an ACK, with or without data, and at nothing else.
-  if (packetClass == CLASS_ACK) startEntry(TCP_ESTABLISHED);
+  if (packetClass == CLASS_ACK && loose) startEntry(TCP_ESTABLISHED);
 }
 
 // Source: nf_conntrack_proto_icmp.c and nf_conntrack_proto_icmpv6.c: only queries start an entry.

@@ -23,11 +23,43 @@ import {
   removeEntry,
 } from "./flow-table";
 
-import { sctpTimeout } from "./sctp";
+import {
+  TIMEOUT_GENERIC,
+  TIMEOUT_GRE,
+  TIMEOUT_GRE_STREAM,
+  TIMEOUT_ICMP,
+  TIMEOUT_ICMPV6,
+  TIMEOUT_SCTP,
+  TIMEOUT_TCP,
+  TIMEOUT_UDP,
+  TIMEOUT_UDP_STREAM,
+} from "./layout";
+import { sctpTimeout, setSctpTimeout } from "./sctp";
+import { setTcpTimeout } from "./tcp";
 
 export const SECOND: u64 = 1000000000;
-/** > nf_conntrack_udp_timeout_stream */
-export const UDP_STREAM_SECONDS: u64 = 120;
+// u32[]: seconds that entries live, from TIMEOUT_UDP on.
+const TIMEOUT_SECONDS: usize = memory.data<u32>([30, 120, 30, 30, 30, 180, 600]);
+
+/** Sets a timeout of TIMEOUT_*, seconds. */
+export function setTimeout(index: u32, seconds: u32): void {
+  if (index >= <u32>TIMEOUT_UDP) store<u32>(timeoutAt(index), seconds);
+  else if (index >= <u32>TIMEOUT_SCTP) setSctpTimeout(index - TIMEOUT_SCTP, seconds);
+  else setTcpTimeout(index - TIMEOUT_TCP, seconds);
+}
+
+/** Seconds that an answered UDP flow lives. */
+export function streamSeconds(): u64 {
+  return timeout(TIMEOUT_UDP_STREAM);
+}
+
+function timeout(index: u32): u32 {
+  return load<u32>(timeoutAt(index));
+}
+
+function timeoutAt(index: u32): usize {
+  return TIMEOUT_SECONDS + ((<usize>(index - TIMEOUT_UDP)) << 2);
+}
 
 let clock: u64 = 0;
 let started: bool = false;
@@ -109,16 +141,17 @@ export function timeoutOf(entry: Entry, stream: bool): u32 {
   switch (<i32>entry.protocol) {
     case 17:
     case 136:
-      return stream ? <u32>UDP_STREAM_SECONDS : 30;
+      return timeout(stream ? TIMEOUT_UDP_STREAM : TIMEOUT_UDP);
     case 1:
+      return timeout(TIMEOUT_ICMP);
     case 58:
-      return 30;
+      return timeout(TIMEOUT_ICMPV6);
     case 132:
       return sctpTimeout(entry);
     case 47:
-      return stream ? 180 : 30;
+      return timeout(stream ? TIMEOUT_GRE_STREAM : TIMEOUT_GRE);
     default:
-      return 600;
+      return timeout(TIMEOUT_GENERIC);
   }
 }
 

@@ -13,6 +13,7 @@ import { setUpEntryLife } from "./entry-life";
 import { setUpBackends } from "./half-known";
 import { Verdict } from "./verdict";
 
+export { setTimeout } from "./entry-life";
 export { addInterface, setCaptureInterface } from "./interface";
 export { flowCount, flowPiece } from "./flow-rows";
 export { settledAt, settledCount } from "./fragment";
@@ -24,6 +25,7 @@ export { setRoutes } from "./route";
 export { addFamily, rulesAddress, setEntry, setRules } from "./rule";
 export { insertMember, makeTable } from "./set";
 export { setSharedStates } from "./shared-state";
+export { setInterfaceSwitches, setTcpSwitches } from "./switches";
 export { traceCount, traceSteps } from "./trace";
 
 export function layoutVersion(): i32 {

@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 8;
+export const LAYOUT_VERSION = 9;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -380,6 +380,8 @@ export const REASON_MANY_FRAGMENTS = 54;
 export const REASON_CONNECTION = 55;
 /** The connection was there before, and its TCP windows or SCTP tags are not in the node's dump. */
 export const REASON_WINDOW = 56;
+/** drop: the node does not forward (ip_forward, conf.IF.forwarding). */
+export const REASON_NO_FORWARDING = 57;
 
 // Hooks, in the kernel's order (NF_INET_*).
 export const HOOK_PREROUTING = 0;
@@ -863,6 +865,26 @@ export const CONNECTION_SNAT = 1 << 2;
 export const CONNECTION_DNAT = 1 << 3;
 export const CONNECTION_BEYOND = 1 << 4;
 export const CONNECTION_HELPED = 1 << 5;
+
+// ── The node's switches (sysctl) ───────────────────────────────────────────────────────────────────
+// Timeouts of connections: by state for TCP and SCTP.
+export const TIMEOUT_TCP = 0;
+export const TIMEOUT_SCTP = 16;
+export const TIMEOUT_UDP = 32;
+export const TIMEOUT_UDP_STREAM = 33;
+export const TIMEOUT_ICMP = 34;
+export const TIMEOUT_ICMPV6 = 35;
+export const TIMEOUT_GRE = 36;
+export const TIMEOUT_GRE_STREAM = 37;
+export const TIMEOUT_GENERIC = 38;
+export const TIMEOUT_COUNT = 39;
+// What is switched for an interface: a byte each.
+export const SWITCH_FORWARDING = 1 << 0;
+export const SWITCH_FORWARDING6 = 1 << 1;
+export const SWITCH_RP_STRICT = 1 << 2;
+export const SWITCH_RP_LOOSE = 1 << 3;
+export const SWITCH_ACCEPT_LOCAL = 1 << 4;
+export const SWITCH_ROUTE_LOCALNET = 1 << 5;
 
 // ── ipsets ─────────────────────────────────────────────────────────────────────────────────────────
 // What entries of a set have; one with both addresses and a port has the port between them.

@@ -29,6 +29,7 @@ import {
   REASON_MARTIAN,
   REASON_MULTICAST,
   REASON_MULTIPATH,
+  REASON_NO_FORWARDING,
   REASON_NO_ROUTE,
   REASON_OTHER_HOST,
   REASON_NO_ROUTES,
@@ -53,9 +54,10 @@ import {
 import { startSource, takeNewSource, translateDestination, translateSource } from "./nat";
 import { addressesTold, isLoopback, loopbackInterface } from "./node-interface";
 import { Packet } from "./records";
-import { localRouteOf, routeInterface, routeIsMultipath, routeKind, routeOf } from "./route";
+import { routeInterface, routeIsMultipath, routeKind, routeOf } from "./route";
 import { conntrackActive } from "./rule";
 import { runTable, runTableOf } from "./run-table";
+import { forwards, isValidSource, routesLocalnet } from "./switches";
 import { tracking, trackNothing } from "./tracking";
 import { walk } from "./walk";
 
@@ -137,6 +139,7 @@ function settleInput(): bool {
 }
 
 function forward(): bool {
+  if (!forwards()) return end(VERDICT_DROP, REASON_NO_FORWARDING);
   // > ip_forward() looks at the TTL before the hook, and decrements it.
   if ((walk.known & KNOWN_TTL) != 0) {
     if (walk.ttl <= 1) return end(VERDICT_DROP, REASON_TTL);
@@ -209,20 +212,19 @@ function comeBack(): bool {
   return runTable(TABLE_MANGLE) && runTable(TABLE_FILTER) && runTable(TABLE_SECURITY);
 }
 
-// Source: Linux, ip_route_input_slow() and fib_validate_source(), with rp_filter and accept_local off.
+// Source: Linux, ip_route_input_slow() and fib_validate_source().
 function isMartian4(kind: u32): bool {
   const src = walk.src0;
   const dst = walk.dst0;
   if (src >> 28 == 0xe || src == 0xffffffff) return true;
-  if (dst == 0xffffffff || (src == 0 && dst == 0)) return false;
+  if (dst == 0xffffffff || (src | dst) == 0) return src >> 24 != 0 && !isValidSource();
   const toGroup = dst >> 28 == 0xe;
   // > 0.0.0.0 may ask its link-local neighbours.
   if (src >> 24 == 0 && !(toGroup && dst >> 8 == 0xe00000)) return true;
   if (dst >> 24 == 0) return true;
   const looped = src >> 24 == 127 || dst >> 24 == 127;
-  if (looped && !isLoopback(inInterfaceFor(RULE_NONE))) return true;
-  if (routeKind(localRouteOf(4, src, 0, 0, 0)) != ROUTE_LOCAL) return false;
-  return !isLoopback(inInterfaceFor(RULE_NONE));
+  if (looped && !routesLocalnet() && !isLoopback(inInterfaceFor(RULE_NONE))) return true;
+  return src >> 24 != 0 && !isValidSource();
 }
 
 // Source: Linux, ip6_rcv_core().
@@ -264,6 +266,6 @@ function hasJoined(): bool {
     return walk.dst0 == 0xe0000001 || end(VERDICT_UNKNOWN, REASON_MULTICAST);
   }
   const all = walk.dst0 == 0xff020000 && (walk.dst1 | walk.dst2) == 0;
-  if (all && (walk.dst3 == 1 || walk.dst3 == 2)) return true;
+  if (all && (walk.dst3 == 1 || (walk.dst3 == 2 && forwards()))) return true;
   return end(VERDICT_UNKNOWN, REASON_MULTICAST);
 }

@@ -73,6 +73,11 @@ let tagAssumed: bool = false;
 // Types of the chunks that a packet has: of those below 64, which are all that is asked for.
 let types: u64 = 0;
 
+/** Sets how long a connection lives in a state, seconds. */
+export function setSctpTimeout(state: u32, seconds: u32): void {
+  store<u32>(TIMEOUT_SECONDS + ((<usize>state) << 2), seconds);
+}
+
 /** Seconds that a connection lives in the state it is in. */
 export function sctpTimeout(entry: Entry): u32 {
   return load<u32>(TIMEOUT_SECONDS + ((<usize>entry.tcpState) << 2));

@@ -64,13 +64,13 @@ export const TCP_IS_LOST: u32 = 4;
 const LAST_CHALLENGE: u8 = 1 << 6;
 const LAST_SIMULTANEOUS: u8 = 1 << 7;
 
-const RETRANSMISSIONS_MAX: u8 = 3;
-
+let retransmissionsMax: u32 = 3;
 let ignoreInvalidResets: bool = false;
 
-/** Sets net.netfilter.nf_conntrack_tcp_ignore_invalid_rst. */
-export function setUpTcp(ignoreInvalid: bool): void {
+/** Sets net.netfilter.nf_conntrack_tcp_ignore_invalid_rst and nf_conntrack_tcp_max_retrans. */
+export function setUpTcp(ignoreInvalid: bool, retransmissions: u32): void {
   ignoreInvalidResets = ignoreInvalid;
+  retransmissionsMax = retransmissions;
 }
 
 /** Makes a new connection of its first packet, which is valid as such. */
@@ -149,9 +149,9 @@ export function moveTcp(entry: Entry, packet: Packet, direction: u32): u32 {
     if (direction == 1 && packetClass == CLASS_ACK && simultaneous) next = TCP_ESTABLISHED;
   } else if (next == TCP_CLOSE && packetClass == CLASS_RST) {
     const word = isClosing(old) ? RESET_ACCEPTED : judgeReset(entry, packet, direction, old);
+    const untold = (sideOf(entry, direction ^ 1).flags & SIDE_UNTOLD) != 0;
+    if (untold && word != RESET_ACCEPTED && word != RESET_CHECKED) return TCP_IS_LOST;
     if (word == RESET_INVALID) return TCP_IS_INVALID;
-    const receiver = sideOf(entry, direction ^ 1);
-    if (word == RESET_UNJUDGED && (receiver.flags & SIDE_UNTOLD) != 0) return TCP_IS_LOST;
     if (word == RESET_KEEPS) next = old;
     const open = word == RESET_KEEPS || word == RESET_UNJUDGED;
     if (word == RESET_ACCEPTED || (open && answersLast(entry, packet, old))) checked = false;
@@ -202,7 +202,7 @@ function secondsAfter(entry: Entry, packetClass: u32, next: u32): u32 {
   const usual = tcpTimeoutSeconds(next);
   const retransmitted = tcpTimeoutSeconds(TIMEOUT_RETRANSMITTED);
   const unacknowledged = tcpTimeoutSeconds(TIMEOUT_UNACKNOWLEDGED);
-  if (entry.retransmissions >= RETRANSMISSIONS_MAX && usual > retransmitted) return retransmitted;
+  if (entry.retransmissions >= retransmissionsMax && usual > retransmitted) return retransmitted;
   if (packetClass == CLASS_RST) return tcpTimeoutSeconds(TCP_CLOSE);
   const flags = sideOf(entry, 0).flags | sideOf(entry, 1).flags;
   if ((flags & SIDE_UNACKNOWLEDGED) != 0 && usual > unacknowledged) return unacknowledged;

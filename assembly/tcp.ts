@@ -88,6 +88,11 @@ export function tcpNext(direction: u32, packetClass: u32, state: u32): u32 {
   return load<u8>(NEXT + (<usize>(direction * 6 + packetClass) * STATES + state));
 }
 
+/** Sets a timeout of TIMEOUT_*, seconds. */
+export function setTcpTimeout(index: u32, seconds: u32): void {
+  store<u32>(TIMEOUT_SECONDS + ((<usize>index) << 2), seconds);
+}
+
 export function tcpTimeoutSeconds(state: u32): u32 {
   return load<u32>(TIMEOUT_SECONDS + ((<usize>state) << 2));
 }

@@ -71,6 +71,19 @@ routes() {
   ip -j -4 route show table all && ip -j -6 route show table all
 }
 
+# The switches that decide what is forwarded and how connections are followed.
+switches() {
+  for path in /proc/sys/net/netfilter/nf_conntrack_* /proc/sys/net/ipv4/ip_forward \\
+    /proc/sys/net/ipv4/conf/*/forwarding /proc/sys/net/ipv4/conf/*/rp_filter \\
+    /proc/sys/net/ipv4/conf/*/accept_local /proc/sys/net/ipv4/conf/*/route_localnet \\
+    /proc/sys/net/ipv4/conf/*/bc_forwarding /proc/sys/net/ipv4/conf/*/src_valid_mark \\
+    /proc/sys/net/ipv6/conf/*/forwarding /proc/sys/net/ipv6/conf/*/force_forwarding \\
+    /proc/sys/net/ipv6/conf/*/disable_ipv6 /proc/sys/net/ipv6/conf/*/seg6_enabled; do
+    [ -r "$path" ] && echo "\${path#/proc/sys/} = $(cat "$path")"
+  done
+  return 0
+}
+
 umask 077
 mkdir -p "$folder" || exit 1
 rules iptables /proc/net/ip_tables_names
@@ -78,6 +91,7 @@ rules ip6tables /proc/net/ip6_tables_names
 gather ipset-save ipset save
 gather ip-addr.json ip -j addr
 gather ip-route.json routes
+gather sysctl switches
 `;
 
 const CONNTRACK = `if [ -r /proc/net/nf_conntrack ]; then

@@ -14,7 +14,7 @@ import type { DiagnosticLog } from "./diagnostics.ts";
 import { Failure } from "./failure.ts";
 import { loadCluster, loadManifests, stopOnErrors } from "./manifests.ts";
 import type { GiveAddresses } from "./manifests.ts";
-import { NODE_FILES, readNodeFiles } from "./node-files.ts";
+import { isSwitch, NODE_FILES, readNodeFiles } from "./node-files.ts";
 import type { CaptureOptions, ClusterOptions, NodeOptions } from "./options.ts";
 
 /** Everything that verdicts and reports need. */
@@ -64,16 +64,38 @@ function refuseTooMany(connections: number, most: number, log: DiagnosticLog): v
 
 /** The files that the options name; none of them is overwritten. */
 export function inputFiles(options: JudgeOptions): string[] {
-  const { read, filename, iptables, ip6tables, ipset, addresses, routes, conntrack, nodeState } =
-    options;
+  const {
+    read,
+    filename,
+    iptables,
+    ip6tables,
+    ipset,
+    addresses,
+    routes,
+    conntrack,
+    sysctl,
+    nodeState,
+  } = options;
   const state = nodeState === undefined ? [] : NODE_FILES.map(({ name }) => join(nodeState, name));
-  return [read, filename, iptables, ip6tables, ipset, addresses, routes, conntrack, state].flat();
+  const switchFiles = sysctl.filter((word) => !isSwitch(word));
+  return [
+    read,
+    filename,
+    iptables,
+    ip6tables,
+    ipset,
+    addresses,
+    routes,
+    conntrack,
+    switchFiles,
+    state,
+  ].flat();
 }
 
 /** Whether a node's dumps are named. */
 export function namesNode(options: NodeOptions): boolean {
-  const { iptables, ip6tables, ipset, addresses, routes, conntrack, nodeState } = options;
-  const files = [iptables, ip6tables, ipset, addresses, routes, conntrack].flat();
+  const { iptables, ip6tables, ipset, addresses, routes, conntrack, sysctl, nodeState } = options;
+  const files = [iptables, ip6tables, ipset, addresses, routes, conntrack, sysctl].flat();
   return nodeState !== undefined || files.length > 0;
 }
 

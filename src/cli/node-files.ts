@@ -2,6 +2,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { NodeText, NodeTexts } from "../dump/node.ts";
+import type { SysctlText } from "../dump/sysctl.ts";
 import type { Backend } from "../match/extension.ts";
 import type { DiagnosticLog } from "./diagnostics.ts";
 import { Failure, systemErrorCode, systemErrorText } from "./failure.ts";
@@ -26,6 +27,7 @@ export const NODE_FILES: readonly {
   { name: "ip-addr.json", part: "addresses" },
   { name: "ip-route.json", part: "routes" },
   { name: "conntrack", part: "conntrack" },
+  { name: "sysctl", part: "sysctl" },
 ];
 
 /** Most bytes of one file: 100,000 rules or a set of a million entries have some tens of MiB. */
@@ -40,6 +42,7 @@ export function readNodeFiles(options: NodeOptions, log: DiagnosticLog): NodeTex
     addresses: options.addresses.map((file) => readText(file, log)),
     routes: options.routes.map((file) => readText(file, log)),
     conntrack: options.conntrack.map((file) => readText(file, log)),
+    sysctl: [],
   };
   const { nodeState, backend } = options;
   if (nodeState !== undefined) {
@@ -54,7 +57,17 @@ export function readNodeFiles(options: NodeOptions, log: DiagnosticLog): NodeTex
       texts[part].push(own === undefined ? text : { ...text, backend: own });
     }
   }
-  return { ...texts, backend };
+  // What is named by hand counts more than what the node's folder says.
+  const named = options.sysctl.map((word): SysctlText => {
+    if (!isSwitch(word)) return readText(word, log);
+    return { file: `--sysctl ${word}`, text: word, named: true };
+  });
+  return { ...texts, sysctl: [...texts.sysctl, ...named], backend };
+}
+
+/** Whether what stands behind `--sysctl` is a switch with its value, not a file. */
+export function isSwitch(word: string): boolean {
+  return /^[^=]+=/.test(word) && !isFile(word);
 }
 
 function isFolder(path: string): boolean {

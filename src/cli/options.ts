@@ -26,6 +26,8 @@ export interface NodeOptions {
   readonly addresses: readonly string[];
   readonly routes: readonly string[];
   readonly conntrack: readonly string[];
+  /** Files, and single switches as KEY=VALUE. */
+  readonly sysctl: readonly string[];
   readonly nodeState?: string;
   readonly backend?: Backend;
 }
@@ -92,6 +94,14 @@ export function addNodeOptions(command: Command): Command {
     .addOption(files("--routes", "output of ip -j route show table all, IPv4 and IPv6"))
     .addOption(
       files("--conntrack", "connections that are there: /proc/net/nf_conntrack or conntrack -L"),
+    )
+    .addOption(
+      new Option(
+        "--sysctl <file or key=value>",
+        "the kernel's switches: output of sysctl -a, or one of them; repeatable",
+      )
+        .argParser(collect)
+        .default([], "none"),
     )
     .option("--node-state <folder>", "all of these under the names that netverdict collect gives")
     .addOption(

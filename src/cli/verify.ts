@@ -21,6 +21,7 @@ import type { Json } from "../report/json.ts";
 import { countText } from "../report/layout.ts";
 import { renderIpsets } from "../tables/ipset.ts";
 import { renderIptables } from "../tables/iptables.ts";
+import { sysctlPaths } from "../dump/sysctl.ts";
 import { formatAddress } from "../net/address.ts";
 import { protocolName } from "../net/protocol.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
@@ -123,7 +124,8 @@ function labNode(
       tables[own] = { ...before, [family]: before[family] + text };
     }
   }
-  return { ...base, ipsets: texts.ipset.map(({ text }) => text).join(""), tables };
+  const sysctls = { ...SYSCTLS, ...sysctlPaths(texts.sysctl ?? []) };
+  return { ...base, sysctls, ipsets: texts.ipset.map(({ text }) => text).join(""), tables };
 }
 
 // ── The packets ───────────────────────────────────────────────────────────────────────────────────────

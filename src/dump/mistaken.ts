@@ -64,6 +64,7 @@ export function refuseMistaken(texts: NodeTexts, onDiagnostic: OnDiagnostic): No
     addresses: keep("addresses"),
     routes: keep("routes"),
     conntrack: keep("conntrack"),
+    sysctl: keep("sysctl"),
     backend: texts.backend,
   };
 }
@@ -75,4 +76,5 @@ const EXPECTED: Readonly<Record<Part, string>> = {
   addresses: "ip -j addr",
   routes: "ip -j route",
   conntrack: "conntrack -L",
+  sysctl: "sysctl -a",
 };

@@ -14,12 +14,15 @@ import type {
   Ruleset,
   Topology,
 } from "../tables/model.ts";
+import type { NodeSwitches } from "../tables/switches.ts";
 import { parseAddresses } from "./addresses.ts";
 import { parseConnections } from "./conntrack.ts";
 import { warnOfDataplanes } from "./dataplane.ts";
 import { parseIpsets } from "./ipset-save.ts";
 import { backendOf, parseIptablesSave } from "./iptables-save.ts";
 import { refuseMistaken } from "./mistaken.ts";
+import { parseSysctls } from "./sysctl.ts";
+import type { SysctlText } from "./sysctl.ts";
 import { parseRoutes, routesOfAddresses } from "./routes.ts";
 
 /** One file's text. */
@@ -38,6 +41,7 @@ export interface NodeTexts {
   readonly addresses: readonly NodeText[];
   readonly routes: readonly NodeText[];
   readonly conntrack?: readonly NodeText[];
+  readonly sysctl?: readonly SysctlText[];
   /** Undefined: what the dumps' headers say. */
   readonly backend: Backend | undefined;
 }
@@ -47,6 +51,7 @@ export interface NodeState {
   readonly rulesets: readonly Ruleset[];
   readonly topology: Topology;
   readonly connections: readonly Connection[];
+  readonly switches: NodeSwitches | undefined;
 }
 
 /** Parses everything that a node told. */
@@ -70,7 +75,9 @@ export function parseNode(given: NodeTexts, onDiagnostic: OnDiagnostic): NodeSta
   const connections = (texts.conntrack ?? []).flatMap(({ file, text }) =>
     parseConnections(text, file, onDiagnostic),
   );
-  return { rulesets, topology, connections };
+  const { sysctl = [] } = texts;
+  const switches = sysctl.length === 0 ? undefined : parseSysctls(sysctl, onDiagnostic);
+  return { rulesets, topology, connections, switches };
 }
 
 const FAMILIES = [

@@ -58,6 +58,14 @@ export interface MatcherExports {
     port: number,
     value: number,
   ): void;
+  setTimeout(index: number, seconds: number): void;
+  setTcpSwitches(
+    liberal: boolean,
+    loose: boolean,
+    ignoreInvalidResets: boolean,
+    retransmissionsMax: number,
+  ): void;
+  setInterfaceSwitches(bytes: number, count: number): void;
   connectionRecord(): number;
   addConnection(): void;
   traceCount(): number;

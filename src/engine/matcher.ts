@@ -7,9 +7,11 @@ import { PacketBatch } from "../capture/batch.ts";
 import { readOddities } from "../capture/record.ts";
 import type { Oddities } from "../capture/record.ts";
 import type { Connection, Ruleset, Topology } from "../tables/model.ts";
+import type { NodeSwitches } from "../tables/switches.ts";
 import { packConnections } from "./connections.ts";
 import { instantiate } from "./exports.ts";
 import { packBackends, packRulesets } from "./pack.ts";
+import { packSwitches } from "./switches.ts";
 import { InterfaceNumbers, packTopology } from "./topology.ts";
 import { readFlow, readPacketVerdict, readRuleCounts, readTotals, readTrace } from "./read.ts";
 import type { Meanings } from "./read.ts";
@@ -19,6 +21,8 @@ import type { FlowVerdict, PacketVerdict, RuleCount, Totals, TraceStep } from ".
 export interface Program {
   readonly rulesets: readonly Ruleset[];
   readonly topology: Topology;
+  /** Undefined: nobody told them. */
+  readonly switches?: NodeSwitches | undefined;
   /** Followed before the first packet; at most as many as fit. */
   readonly connections?: readonly Connection[];
   /** What has an address (`namespace/name`), by its text, where the routes do not say. */
@@ -83,6 +87,7 @@ export function loadMatcher(
   packTopology(exports, program.topology, interfaces);
   const assume = options.midstream === "assume-established";
   exports.setUp(assume, options.conntrackMax, packBackends(exports, rules));
+  if (program.switches !== undefined) packSwitches(exports, program.switches, interfaces);
   packConnections(exports, program.connections ?? []);
   const packets = exports.allocate(layout.BATCH_PACKETS * layout.PACKET_SIZE);
   const verdicts = exports.allocate(layout.BATCH_PACKETS * layout.VERDICT_SIZE);

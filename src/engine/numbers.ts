@@ -71,6 +71,7 @@ export const REASONS: ReadonlyMap<number, Reason> = new Map([
   [layout.REASON_NO_GROUP, "no-group"],
   [layout.REASON_CONNECTION, "connection"],
   [layout.REASON_WINDOW, "window"],
+  [layout.REASON_NO_FORWARDING, "no-forwarding"],
   [layout.REASON_TABLE_ORDER, "table-order"],
   [layout.REASON_OUT_INTERFACE, "out-interface"],
   [layout.REASON_MARTIAN, "martian"],

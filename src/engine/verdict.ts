@@ -56,6 +56,7 @@ export type Reason =
   | "no-group"
   | "connection"
   | "window"
+  | "no-forwarding"
   | "table-order"
   | "out-interface"
   | "martian"

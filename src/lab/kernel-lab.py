@@ -224,7 +224,7 @@ def own_chains():
         )
 
 
-def wait_for_addresses():
+def wait_for_addresses(node):
     """IPv6 addresses and their routes are made by a worker of the kernel's, whenever it comes to it."""
     for _ in range(1000):
         links = json.loads(run("ip", "-6", "-j", "addr"))
@@ -235,7 +235,7 @@ def wait_for_addresses():
         wanted = {(name, each["local"]) for name, each in addresses} | {
             (name, str(ipaddress.ip_network(f"{each['local']}/{each['prefixlen']}", False)[0]))
             for name, each in addresses
-            if each["prefixlen"] < 127
+            if each["prefixlen"] < 127 and node["sysctls"].get("ipv6/conf/all/forwarding", 1)
         }
         if wanted <= there and not any(each.get("tentative") for _, each in addresses):
             return
@@ -454,7 +454,7 @@ def main():
     wire, home = own_namespace(), own_namespace()
     set_up_node(node, home, wire)
     load_tables(node)
-    wait_for_addresses()
+    wait_for_addresses(node)
     crossing = Wire(node, home, wire)
     output.write(json.dumps(describe(node)).encode() + b"\n")
     output.flush()

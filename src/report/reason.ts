@@ -175,6 +175,8 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
       return `${ruleText(judged)} looks at the group of an interface, which was not told by number`;
     case "connection":
       return "the node's dump has its connection in a flow table or in a zone of one direction, which is not modelled";
+    case "no-forwarding":
+      return "the node does not forward packets that arrive there (net.ipv4.ip_forward, net.ipv4.conf.*.forwarding, net.ipv6.conf.all.forwarding)";
     case "window":
       return "it may not fit its connection, whose TCP windows or SCTP tags are not in the node's dump";
     case "table-order":

@@ -55,6 +55,7 @@ export function remedyFor(flow: FlowVerdict, nature: CaptureNature): string | un
       return "capture on the outgoing interface, too: the packets there show the port";
     case "window":
       return "start the capture before the connection";
+    case "no-forwarding":
     case "connection":
     case "not-modelled":
     case "no-socket":

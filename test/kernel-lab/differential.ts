@@ -37,6 +37,8 @@ export interface Scene extends Recording {
   readonly loaded: LoadedState;
   /** What conntrack listed before the first of these packets; absent: nothing. */
   readonly connections?: string;
+  /** What sysctl would print of the node; absent: nothing. */
+  readonly switches?: string;
 }
 
 /** A packet on which kernel and matcher differ. */
@@ -76,18 +78,20 @@ export async function drawScene({ seed, backend, packets, allowed }: Draw): Prom
 
 /**
  * Sends a scene's packets once more; those behind the middle are a scene of their own, which begins with
- * the connections of those before.
+ * the connections of those before. Of TCP's windows a dump has nothing: here nobody looks at them.
  */
 export async function secondHalf(scene: Scene): Promise<Scene> {
   const { rules, packets } = scene;
   const middle = packets.length >> 1;
-  const lab = await startLab(nodeOf(rules));
+  const sysctls = { "netfilter/nf_conntrack_tcp_be_liberal": 1 };
+  const lab = await startLab({ ...nodeOf(rules), sysctls });
   try {
     await repeat(lab, packets.slice(0, middle));
     const connections = await lab.saveConnections();
     const rest = packets.slice(middle);
     const places = await repeat(lab, rest);
-    return { rules, loaded: lab.loaded, packets: rest, places, connections };
+    const switches = "net.netfilter.nf_conntrack_tcp_be_liberal = 1";
+    return { rules, loaded: lab.loaded, packets: rest, places, connections, switches };
   } finally {
     await lab.close();
   }
@@ -126,12 +130,16 @@ export async function compareScene(scene: Scene): Promise<Comparison> {
 }
 
 /** The verdicts of the matcher that knows the node by its dumps. */
-async function judge({ loaded, packets, connections }: Scene): Promise<readonly PacketVerdict[]> {
-  return judgeCapture({ compiled: programOf(loaded, connections), capture: captureOf(packets) });
+async function judge(scene: Scene): Promise<readonly PacketVerdict[]> {
+  const compiled = programOf(scene.loaded, scene);
+  return judgeCapture({ compiled, capture: captureOf(scene.packets) });
 }
 
-/** The node as its dumps tell it, with what conntrack listed. */
-export function programOf(loaded: LoadedState, connections?: string): Program {
+/** The node as its dumps tell it, with what conntrack listed and sysctl printed. */
+export function programOf(
+  loaded: LoadedState,
+  { connections, switches }: Pick<Scene, "connections" | "switches"> = {},
+): Program {
   const dumpsOf = (family: Family): NodeText[] =>
     Object.entries(loaded.tables).flatMap(([backend, texts]) => ({
       file: `ip${family === 6 ? "6" : ""}tables-${backend}-save`,
@@ -147,6 +155,7 @@ export function programOf(loaded: LoadedState, connections?: string): Program {
       addresses: [{ file: "ip-addr.json", text: loaded.addresses }],
       routes: [{ file: "ip-route.json", text: loaded.routes }],
       conntrack: connections === undefined ? [] : [{ file: "conntrack", text: connections }],
+      sysctl: switches === undefined ? [] : [{ file: "sysctl", text: switches }],
       backend: undefined,
     },
     (diagnostic) => {

@@ -1,0 +1,234 @@
+/**
+ * The kernel's switches of a node: what `sysctl -a` prints, or single ones as `KEY=VALUE`. Of its keys
+ * those are read that change verdicts; the others of a file are left aside.
+ * Source: Linux, Documentation/networking/nf_conntrack-sysctl.rst and ip-sysctl.rst.
+ */
+import type { OnDiagnostic } from "../errors.ts";
+import { TIMEOUT_NAMES } from "../tables/switches.ts";
+import type { InterfaceSwitches, NodeSwitches } from "../tables/switches.ts";
+
+/** One file, or one key with its value. */
+export interface SysctlText {
+  readonly file: string;
+  readonly text: string;
+  /** The user named it: a key that is not modelled is an error. */
+  readonly named?: boolean;
+}
+
+/** Parses all that was told; of a key that is told twice the later value counts. */
+export function parseSysctls(
+  texts: readonly SysctlText[],
+  onDiagnostic: OnDiagnostic,
+): NodeSwitches {
+  const values = new Map<string, number>();
+  for (const each of texts) readText(each, values, onDiagnostic);
+  warnOf(values, onDiagnostic);
+  return buildSwitches(values);
+}
+
+/** The same as paths under /proc/sys/net, in the order in which they can be written. */
+export function sysctlPaths(texts: readonly SysctlText[]): Record<string, number> {
+  const values = new Map<string, number>();
+  for (const each of texts) readText(each, values, () => undefined);
+  const rank = (key: string): number => {
+    // > What is written for all is written to each.
+    if (key === "net.ipv4.ip_forward") return 0;
+    const conf = confKeyOf(key);
+    if (conf === undefined) return 3;
+    return conf.interface === "all" ? 1 : 2;
+  };
+  const paths = [...values]
+    .filter(([key]) => !IDLE.includes(key) && confKeyOf(key)?.interface !== "default")
+    .sort(([one], [other]) => rank(one) - rank(other))
+    .map(([key, value]): [string, number] => {
+      const conf = confKeyOf(key);
+      if (conf === undefined) return [key.split(".").slice(1).join("/"), value];
+      return [`ipv${conf.family}/conf/${conf.interface}/${conf.name}`, value];
+    });
+  return Object.fromEntries(paths);
+}
+
+// ── Keys ──────────────────────────────────────────────────────────────────────────────────────────────
+
+const CT = "net.netfilter.nf_conntrack_";
+
+const SWITCHES: readonly string[] = [
+  `${CT}tcp_be_liberal`,
+  `${CT}tcp_loose`,
+  `${CT}tcp_ignore_invalid_rst`,
+  `${CT}tcp_max_retrans`,
+  "net.ipv4.ip_forward",
+  ...TIMEOUT_NAMES.map((name) => CT + name),
+];
+
+/** What changes no verdict here; captures hold checksums that were not yet filled in (CT-6). */
+const IDLE: readonly string[] = [`${CT}checksum`, `${CT}acct`, `${CT}max`];
+
+const OF_INTERFACES: Readonly<Record<4 | 6, readonly string[]>> = {
+  4: ["forwarding", "rp_filter", "accept_local", "route_localnet", "log_martians"],
+  6: ["forwarding", "force_forwarding"],
+};
+
+/** Not modelled: the value that is assumed, and what is judged as with it. */
+const NOT_MODELLED: readonly (readonly [pattern: RegExp, assumed: number, what: string])[] = [
+  [/^net\.ipv4\.conf\..+\.bc_forwarding$/, 0, "packets to a subnet's broadcast address"],
+  [/^net\.ipv4\.conf\..+\.src_valid_mark$/, 0, "sources where ip rules look at marks"],
+  [/^net\.ipv6\.conf\..+\.disable_ipv6$/, 0, "IPv6 packets of that interface"],
+  [/^net\.ipv6\.conf\..+\.seg6_enabled$/, 0, "packets with segment routing headers"],
+];
+
+interface ConfKey {
+  readonly family: 4 | 6;
+  readonly interface: string;
+  readonly name: string;
+}
+
+function confKeyOf(key: string): ConfKey | undefined {
+  const found = /^net\.ipv([46])\.conf\.(.+)\.([a-z0-9_]+)$/.exec(key);
+  if (found === null) return undefined;
+  const [, digit, name = "", last = ""] = found;
+  return { family: digit === "4" ? 4 : 6, interface: name, name: last };
+}
+
+function isKnown(key: string): boolean {
+  const conf = confKeyOf(key);
+  if (conf !== undefined && OF_INTERFACES[conf.family].includes(conf.name)) return true;
+  if (NOT_MODELLED.some(([pattern]) => pattern.test(key))) return true;
+  return SWITCHES.includes(key) || IDLE.includes(key);
+}
+
+/** In dots; a dot in an interface's name, which sysctl prints as a slash, is one there, too. */
+function inDots(key: string): string {
+  const separator = /[./]/.exec(key)?.[0];
+  if (separator === "/") return key.replaceAll("/", ".");
+  return key
+    .split(".")
+    .map((part) => part.replaceAll("/", "."))
+    .join(".");
+}
+
+// ── Text ──────────────────────────────────────────────────────────────────────────────────────────────
+
+function readText(
+  { file, text, named }: SysctlText,
+  values: Map<string, number>,
+  onDiagnostic: OnDiagnostic,
+): void {
+  text.split(/\r?\n/).forEach((line, index) => {
+    // Comments of sysctl.conf, and what sysctl says of keys that it may not read.
+    if (/^\s*([#;]|$)/.test(line) || line.startsWith("sysctl: ")) return;
+    const report = (message: string, column: number, suggestion?: string): void => {
+      onDiagnostic({
+        severity: "error",
+        code: "BAD_DUMP",
+        message,
+        place: named === true ? { file } : { file, line: index + 1, column },
+        ...(suggestion === undefined ? {} : { suggestion }),
+      });
+    };
+    const found = /^\s*-?([^\s=]+)\s*=\s*(.*?)\s*$/.exec(line);
+    if (found === null) {
+      report('expected "key = value", as sysctl -a prints it', 1);
+      return;
+    }
+    const [, raw = "", value = ""] = found;
+    const key = inDots(raw);
+    if (!isKnown(key)) {
+      if (named === true) report(`${raw} is not a switch that is modelled`, 1, nearest(key));
+      return;
+    }
+    if (!/^\d{1,9}$/.test(value)) {
+      report(`${raw} is "${value}": expected a number`, line.trimEnd().length - value.length + 1);
+      return;
+    }
+    values.set(key, Number(value));
+  });
+}
+
+function nearest(key: string): string | undefined {
+  const conf = confKeyOf(key);
+  const known =
+    conf === undefined
+      ? SWITCHES
+      : OF_INTERFACES[conf.family].map(
+          (name) => `net.ipv${conf.family}.conf.${conf.interface}.${name}`,
+        );
+  const [best] = known
+    .map((candidate) => ({ candidate, distance: distanceOf(key, candidate) }))
+    .sort((one, other) => one.distance - other.distance);
+  if (best === undefined || best.distance > DISTANCE_MAX) return undefined;
+  return `did you mean ${best.candidate}?`;
+}
+
+/** `nf_conntrack_` may have been left out. */
+const DISTANCE_MAX = 14;
+
+/** Insertions, deletions and replacements that make one text of the other. */
+function distanceOf(one: string, other: string): number {
+  let row = Array.from({ length: other.length + 1 }, (_, index) => index);
+  for (const [at, character] of [...one].entries()) {
+    const next = [at + 1];
+    for (let index = 1; index <= other.length; index += 1) {
+      const same = other[index - 1] === character ? 0 : 1;
+      const [before = 0, above = 0, beside = 0] = [row[index - 1], row[index], next[index - 1]];
+      next.push(Math.min(above + 1, beside + 1, before + same));
+    }
+    row = next;
+  }
+  return row[other.length] ?? 0;
+}
+
+function warnOf(values: ReadonlyMap<string, number>, onDiagnostic: OnDiagnostic): void {
+  for (const [key, value] of values) {
+    const [, assumed, what] = NOT_MODELLED.find(([pattern]) => pattern.test(key)) ?? [];
+    if (assumed === undefined || assumed === value) continue;
+    if (confKeyOf(key)?.interface === "default") continue;
+    const message = `${key} is ${value}, which is not modelled: ${what} are judged as with ${assumed}`;
+    onDiagnostic({ severity: "warning", code: "UNSUPPORTED_FEATURE", message });
+  }
+}
+
+// ── Switches ──────────────────────────────────────────────────────────────────────────────────────────
+
+function buildSwitches(values: ReadonlyMap<string, number>): NodeSwitches {
+  const names = new Set([...values.keys()].flatMap((key) => confKeyOf(key)?.interface ?? []));
+  // > What is set for `default` is for interfaces that are yet to be made.
+  for (const name of ["all", "default"]) names.delete(name);
+  return {
+    tcpLiberal: (values.get(`${CT}tcp_be_liberal`) ?? 0) !== 0,
+    tcpLoose: (values.get(`${CT}tcp_loose`) ?? 1) !== 0,
+    tcpIgnoreInvalidResets: (values.get(`${CT}tcp_ignore_invalid_rst`) ?? 0) !== 0,
+    tcpRetransmissionsMax: values.get(`${CT}tcp_max_retrans`) ?? 3,
+    timeouts: new Map(
+      TIMEOUT_NAMES.flatMap((name) => {
+        const seconds = values.get(CT + name);
+        return seconds === undefined ? [] : [[name, seconds] as const];
+      }),
+    ),
+    interfaces: new Map([...names].map((name) => [name, switchesOf(values, name)])),
+    others: switchesOf(values, "all"),
+  };
+}
+
+/** > For each switch there is a rule of how `conf.all` and `conf.NAME` go together. */
+function switchesOf(values: ReadonlyMap<string, number>, name: string): InterfaceSwitches {
+  const all = (key: string): number | undefined => values.get(`net.ipv4.conf.all.${key}`);
+  const own = (key: string): number | undefined => values.get(`net.ipv4.conf.${name}.${key}`);
+  // > What is written for all is written to each; read is each one's own.
+  const forwarding =
+    own("forwarding") ?? all("forwarding") ?? values.get("net.ipv4.ip_forward") ?? 1;
+  // > IN_DEV_MAXCONF()
+  const filter = Math.max(all("rp_filter") ?? 0, own("rp_filter") ?? 0);
+  // > IN_DEV_ORCONF()
+  const either = (key: string): boolean => (all(key) ?? 0) !== 0 || (own(key) ?? 0) !== 0;
+  const forwarding6 =
+    (values.get("net.ipv6.conf.all.forwarding") ?? 1) !== 0 ||
+    (values.get(`net.ipv6.conf.${name}.force_forwarding`) ?? 0) !== 0;
+  return {
+    forwarding: forwarding !== 0,
+    forwarding6,
+    rpFilter: filter === 0 ? "off" : filter === 1 ? "strict" : "loose",
+    acceptLocal: either("accept_local"),
+    routeLocalnet: either("route_localnet"),
+  };
+}
