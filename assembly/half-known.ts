@@ -79,8 +79,8 @@ function exists(node: i64): bool {
   }
   if ((entry.flags & ENTRY_PERHAPS) == 0) return true;
   if (ask(QUESTION_EXISTS | number, entry.reason, entry.undecidedRule)) return true;
-  refuse(number);
-  return false;
+  // Else it would be met again and again.
+  return !refuse(number);
 }
 
 const QUESTION_EXISTS: u64 = 1 << 54;

@@ -98,24 +98,25 @@ export function giveUpWorlds(): void {
   incomplete = true;
 }
 
-/** Lets a connection not exist in this try. */
-export function refuse(number: u32): void {
+/** Lets a connection not exist in this try; false: more are refused than can be kept. */
+export function refuse(number: u32): bool {
   for (let index: u32 = 0; index < refusalCount; index++) {
     const refusal = refusalAt(index);
     if (refusal.entry != number) continue;
     refusal.count++;
     refusal.last = tries;
-    return;
+    return true;
   }
   if (refusalCount == REFUSALS_MAX) {
     incomplete = true;
-    return;
+    return false;
   }
   const refusal = refusalAt(refusalCount);
   refusal.entry = number;
   refusal.count = 1;
   refusal.last = tries;
   refusalCount++;
+  return true;
 }
 
 /** The connection does not exist in this try. */
