@@ -19,34 +19,45 @@ const COUNTERS: usize = LIMIT + 4;
 const BITS: usize = COUNTERS + 4;
 const SIDE: usize = BITS + 1;
 
-// Addresses that fall together are counted together.
+// Addresses that fall together are counted together: how many u32, the last packet counted u32.
 const BINS: u32 = 1024;
+const BIN_SHIFT: u32 = 3;
+const LAST_PACKET: usize = 4;
 
 /** The address has more connections than the limit, or, inverted, not more. */
 export function matchConnlimit(match: usize, rule: i32, invert: bool): bool {
   const limit = load<u32>(match, LIMIT);
+  const most = countPacket(match);
   const readable =
     walk.packet.malformed == MALFORMED_NONE && (walk.flags & PACKET_LATER_FRAGMENT) == 0;
   if (!tracking.fresh || !readable) {
-    // > Only a connection's first packet is counted; others of an address without any are dropped.
+    // > Of an address without any counted connection packets that are no connection's first are dropped.
     if (ask(0, drawReason(REASON_STATE), rule)) return ask(0, drawReason(REASON_STATE), rule);
     walk.hotdrop = true;
     return false;
   }
   if (limit == 0) return !invert;
-  const counter = counterAt(match);
-  const most = load<u32>(counter) + 1;
-  // Not taken back with a try: it is never too small.
-  store<u32>(counter, most);
   // Those of before may have been counted, too.
   const perhaps = most + knownConnections();
   return (perhaps > limit && ask(0, drawReason(REASON_STATE), rule)) != invert;
 }
 
+// How many connections there may be: never too few, so it is not taken back with a try; a packet counts
+// once in all its tries, and perhaps one that is no connection's first counts, too.
+function countPacket(match: usize): u32 {
+  const counter = counterAt(match);
+  const packet = <u32>walk.packet.number;
+  if (load<u32>(counter, LAST_PACKET) != packet) {
+    store<u32>(counter, load<u32>(counter) + 1);
+    store<u32>(counter, packet, LAST_PACKET);
+  }
+  return load<u32>(counter);
+}
+
 function counterAt(match: usize): usize {
   if (load<u32>(match, COUNTERS) == 0) {
-    const made = heap.alloc((<usize>BINS) << 2);
-    memory.fill(made, 0, (<usize>BINS) << 2);
+    const made = heap.alloc((<usize>BINS) << BIN_SHIFT);
+    memory.fill(made, 0, (<usize>BINS) << BIN_SHIFT);
     store<u32>(match, <u32>made, COUNTERS);
   }
   const bits: u32 = load<u8>(match, BITS);
@@ -57,7 +68,7 @@ function counterAt(match: usize): usize {
     hash = mix(hash, masked(source ? walk.src2 : walk.dst2, bits, 64));
     hash = mix(hash, masked(source ? walk.src3 : walk.dst3, bits, 96));
   }
-  return <usize>load<u32>(match, COUNTERS) + ((<usize>(mix(hash, bits) % BINS)) << 2);
+  return <usize>load<u32>(match, COUNTERS) + ((<usize>(mix(hash, bits) % BINS)) << BIN_SHIFT);
 }
 
 function masked(word: u32, bits: u32, before: u32): u32 {
