@@ -239,10 +239,12 @@ function describe(packet: Packet, verdict: Verdict, guessed: bool): void {
   verdict.ctState = <u8>walk.ctState;
   verdict.inInterface = arrivedBy();
   verdict.srcRoute = attempt.srcRoute;
-  // Which backend it was, nobody knows: the destination stays the Service, and the way out is open.
+  // On a real node all tries have left by one interface, else there is no verdict.
+  const leaves = attempt.verdict == VERDICT_ALLOW && (!guessed || isRealNode());
+  if (leaves) verdict.outInterface = <u16>attempt.outInterface;
+  // Which backend it was, nobody knows: the destination stays the Service.
   if (guessed) return;
   verdict.dstRoute = attempt.dstRoute;
-  if (attempt.verdict == VERDICT_ALLOW) verdict.outInterface = <u16>attempt.outInterface;
   if (!walk.translated) return;
   addFlag(verdict, VERDICT_DNAT);
   memory.copy(
