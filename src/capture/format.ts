@@ -33,6 +33,8 @@ export interface CaptureInterface {
   /** Undefined when the capture gives only a number. */
   readonly name: string | undefined;
   readonly linkType: number;
+  /** The number that the node it was captured on gives it; undefined when the capture does not tell. */
+  readonly index?: number;
 }
 
 /**

@@ -9,7 +9,8 @@ import type { CaptureStream } from "./stream.ts";
 /**
  * The interfaces. Those of one name are one interface: captures of one node that were cut into several
  * files are as common as captures of several nodes, and to take two interfaces for one loses no more
- * than the knowledge that a packet was seen twice. Those without a name stay apart.
+ * than the knowledge that a packet was seen twice. The same holds for those of one number. Those without
+ * either stay apart.
  */
 export class MergedInterfaces {
   readonly all: CaptureInterface[] = [];
@@ -31,10 +32,13 @@ export class MergedInterfaces {
     if (added === undefined || this.all.length >= CAPTURE_INTERFACE_NONE) {
       return CAPTURE_INTERFACE_NONE;
     }
-    if (added.name === undefined) return this.all.push(added) - 1;
+    const { name, index } = added;
+    if (name === undefined && index === undefined) return this.all.push(added) - 1;
     // One capture may have several interfaces of one name, which are those of several nodes.
-    const before = interfaces.slice(0, own).filter(({ name }) => name === added.name).length;
-    const key = `${before} ${added.name}`;
+    const before = interfaces
+      .slice(0, own)
+      .filter((each) => each.name === name && each.index === index).length;
+    const key = `${before} ${index ?? ""} ${name ?? ""}`;
     const known = this.#numberByKey.get(key);
     if (known !== undefined) return known;
     const number = this.all.push(added) - 1;

@@ -5,7 +5,7 @@
  */
 import * as layout from "../../assembly/layout.ts";
 import type { PacketBatch } from "./batch.ts";
-import type { CaptureFormat, CaptureReader, ReaderOptions } from "./format.ts";
+import type { CaptureFormat, CaptureInterface, CaptureReader, ReaderOptions } from "./format.ts";
 import { CaptureLog } from "./log.ts";
 import { secondsToTime } from "./timestamp.ts";
 
@@ -25,6 +25,10 @@ const HEADER_VERSION_MAJOR = 4;
 const HEADER_VERSION_MINOR = 6;
 const HEADER_SNAP_LENGTH = 16;
 const HEADER_LINK_TYPE = 20;
+
+/** In the frames of LINKTYPE_LINUX_SLL2, in network order. */
+const COOKED_INTERFACE = 4;
+const COOKED_INTERFACE_END = 8;
 
 const RECORD_FRACTION = 4;
 const RECORD_CAPTURED_LENGTH = 8;
@@ -59,14 +63,15 @@ function variantOf(start: Uint8Array): Variant | undefined {
 }
 
 class PcapReader implements CaptureReader {
-  // The file names no interface.
-  readonly interfaces = [];
+  // The file names no interface; frames of SLL2 have a number each.
+  readonly interfaces: CaptureInterface[] = [];
   readonly names = [];
   readonly clock = "epoch";
   readonly #log: CaptureLog;
   #variant: Variant | undefined;
   #linkType = 0;
   #snapLength = 0;
+  readonly #placeByIndex = new Map<number, number>();
 
   constructor(options: ReaderOptions) {
     this.#log = new CaptureLog(options);
@@ -166,10 +171,25 @@ class PcapReader implements CaptureReader {
       view.setUint32(record + layout.PACKET_CAPTURED_LENGTH, captured, true);
       view.setUint32(record + layout.PACKET_ORIGINAL_LENGTH, original, true);
       view.setUint16(record + layout.PACKET_LINK_TYPE, linkType, true);
+      if (linkType === layout.LINK_LINUX_SLL2 && captured >= COOKED_INTERFACE_END) {
+        const place = this.#place(view.getUint32(frame + COOKED_INTERFACE));
+        view.setUint16(record + layout.PACKET_CAPTURE_INTERFACE, place, true);
+      }
       view.setUint32(record + layout.PACKET_FLAGS, layout.PACKET_HAS_TIME, true);
       at = frame + captured;
     }
     return at - base;
+  }
+
+  /** Where `interfaces` has the one of this number. */
+  #place(index: number): number {
+    const known = this.#placeByIndex.get(index);
+    if (known !== undefined) return known;
+    const place = this.interfaces.length;
+    if (place >= layout.CAPTURE_INTERFACE_NONE) return layout.CAPTURE_INTERFACE_NONE;
+    this.interfaces.push({ name: undefined, linkType: this.#linkType, index });
+    this.#placeByIndex.set(index, place);
+    return place;
   }
 
   #reportSnapLength(captured: number, position: number): void {

@@ -165,13 +165,16 @@ async function replayStream(stream: PacketStream, options: TrafficOptions): Prom
   await onBatch(judged());
 }
 
-/** `--in-interface` names what the capture does not. */
+/** What the capture numbers has the node's names; `--in-interface` names the rest. */
 function nameInterfaces(
   stream: PacketStream,
   matcher: Matcher,
   inInterface: string | undefined,
 ): void {
-  const names = stream.interfaces.map(({ name }) => name ?? inInterface);
+  const names = stream.interfaces.map(({ name, index }) => {
+    const told = index === undefined ? undefined : matcher.interfaceName(index);
+    return name ?? told ?? inInterface;
+  });
   if (inInterface !== undefined) {
     assignInterface(matcher.batch, names.length);
     names.push(inInterface);

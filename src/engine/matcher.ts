@@ -51,6 +51,8 @@ export interface Matcher {
   allocate(size: number): number;
   /** Names the capture's interfaces, by PACKET_CAPTURE_INTERFACE; undefined entries are derived by route. */
   nameInterfaces(names: readonly (string | undefined)[]): void;
+  /** The name of the node's interface that has this number; undefined where no node told it. */
+  interfaceName(index: number): string | undefined;
   /** Decides every packet of the batch, in order. */
   replay(): void;
   /** Settles what waits for packets that do not come any more; the batch is empty then. */
@@ -95,6 +97,9 @@ export function loadMatcher(
   const memory = (): ArrayBufferLike => exports.memory.buffer;
   const batch = new PacketBatch(memory, packets, arena);
   const { routes } = program.topology;
+  const nameByIndex = new Map(
+    program.topology.interfaces?.map(({ name, index }) => [index, name] as const),
+  );
   const meanings = (names: readonly string[]): Meanings => ({
     rules,
     routes,
@@ -114,6 +119,7 @@ export function loadMatcher(
         exports.setCaptureInterface(index, number);
       });
     },
+    interfaceName: (index) => nameByIndex.get(index),
     replay() {
       exports.replay(packets, verdicts, batch.count, BigInt(options.tracePacket ?? 0));
     },

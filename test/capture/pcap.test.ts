@@ -105,6 +105,16 @@ describe("the file header of pcap", () => {
 });
 
 describe("a record of pcap", () => {
+  it("of SLL2 has the interface that the frame numbers", () => {
+    const cooked = (index: number) => ({ frame: [8, 0, 0, 0, 0, 0, 1, index, 0, 1, 0, 6] });
+    const records = [cooked(7), cooked(9), cooked(7), { frame: [8, 0, 0, 0, 0, 0, 1] }];
+    const { packets, reader } = readCapture(PCAP, pcap(records, { linkField: 276 }));
+    const indexes = packets.map(
+      ({ captureInterface }) => reader.interfaces[captureInterface]?.index,
+    );
+    expect(indexes).toEqual([263, 265, 263, undefined]);
+  });
+
   it("in the patched form has its frame behind a longer header", () => {
     const data = pcap([{}, { frame: [9, 8, 7] }], { magic: PATCHED, headerExtra: 8 });
     const { packets } = readCapture(PCAP, data);

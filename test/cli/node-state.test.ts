@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 
-import { buildFrame, buildPcapng, TCP, timed } from "../frames.ts";
+import { buildFrame, buildPcap, buildPcapng, concat, TCP, timed } from "../frames.ts";
 import { labMissing } from "../tables/lab.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -38,7 +38,7 @@ const SETS = file("state/ipset-save", "create web hash:net family inet\nadd web 
 const ADDRESSES = file(
   "state/ip-addr.json",
   JSON.stringify([
-    { ifname: "eth0", flags: [], addr_info: [{ local: "10.0.0.1", prefixlen: 24 }] },
+    { ifname: "eth0", ifindex: 2, flags: [], addr_info: [{ local: "10.0.0.1", prefixlen: 24 }] },
   ]),
 );
 const ROUTES = file(
@@ -84,6 +84,22 @@ describe("replay by a node's dumps", () => {
     );
     expect([status, stderr]).toEqual([0, ""]);
     expect(verdicts(stdout)).toEqual(judged);
+  });
+
+  it("knows the interfaces of `-i any` by the numbers that the node gives them", () => {
+    const cooked = (index: number) =>
+      concat(
+        Uint8Array.of(8, 0, 0, 0, 0, 0, 0, index, 0, 1, 0, 6, ...Array(8).fill(0)),
+        packet(80).slice(14),
+      );
+    const capture = file("any.pcap", buildPcap(timed([cooked(2), cooked(9)]), 276));
+    const { stdout } = run(
+      ...["replay", "-r", capture, "--node-state", join(folder, "state"), "-o", "ndjson"],
+    );
+    const lines = stdout.trim().split("\n");
+    expect(lines.map((line) => (JSON.parse(line) as { inInterface?: string }).inInterface)).toEqual(
+      ["eth0", undefined],
+    );
   });
 
   it("judges by files that are named one by one, and says what is missing", () => {
