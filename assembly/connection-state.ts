@@ -15,6 +15,7 @@ import {
   CT_INVALID,
   CT_NEW,
   CT_RELATED,
+  REASON_CONNTRACK_FULL,
   REASON_NO_ICMP,
   REASON_NO_TCP_FLAGS,
   REASON_WINDOW,
@@ -75,8 +76,12 @@ export function takeFirstTuple(): void {
   }
 }
 
-/** Ends the try of a connection whose first packet got no verdict: its others get none. */
+/**
+ * Ends the try of a connection whose first packet got no verdict: its others get none. So does one of
+ * which nobody knows whether a full table has room for it.
+ */
 export function decidedBefore(): bool {
+  if (tracking.crowded) return end(VERDICT_UNKNOWN, REASON_CONNTRACK_FULL);
   if (tracking.entry == ENTRY_NONE) return true;
   const entry = entryAt(tracking.entry);
   if ((entry.flags & ENTRY_UNDECIDED) == 0) return true;

@@ -4,10 +4,11 @@
 // Source: Linux, net/netfilter/nf_conntrack_core.c; semantics.md section 9.
 import { attempt } from "./attempt";
 import { trackFirst } from "./conntrack-first";
-import { hasRoom, linkEntry, now, refresh, refreshFor } from "./entry-life";
+import { hasRoom, linkEntry, now, refresh, refreshFor, refusedBefore } from "./entry-life";
 import {
   addEntry,
   Entry,
+  ENTRY_ASSURED,
   ENTRY_DNAT,
   ENTRY_GUESSED,
   ENTRY_MASQUERADED,
@@ -82,7 +83,7 @@ import {
   tracking,
   trackNothing,
 } from "./tracking";
-import { TCP_ESTABLISHED, tcpTimeoutSeconds } from "./tcp";
+import { TCP_ESTABLISHED, tcpTimeoutSeconds, TCP_SYN_SENT } from "./tcp";
 import { Walk, walk } from "./walk";
 import {
   enterWorld,
@@ -103,6 +104,20 @@ import {
  */
 export function track(packet: Packet, seenBefore: bool): void {
   trackNothing();
+  find(packet, seenBefore);
+  if (refusedBefore()) tracking.crowded = isPerhapsCrowdedOut(seenBefore);
+}
+
+// > A full table drops connections that are not assured for new ones, or else the new ones. What a packet
+// belongs to is certain if that is assured, or if the packet begins it.
+// Source: Linux, nf_conntrack_core.c, early_drop(); semantics.md CT-10.
+function isPerhapsCrowdedOut(seenBefore: bool): bool {
+  if (tracking.state == CT_UNTRACKED) return false;
+  if (tracking.entry != ENTRY_NONE) return (entryAt(tracking.entry).flags & ENTRY_ASSURED) == 0;
+  return seenBefore || !tracking.fresh || tracking.tcpState != TCP_SYN_SENT;
+}
+
+function find(packet: Packet, seenBefore: bool): void {
   if (isNeighbourDiscovery(packet)) {
     tracking.state = CT_UNTRACKED;
     return;

@@ -66,6 +66,7 @@ let started: bool = false;
 let startedAt: u64 = 0;
 let entriesMax: u32 = 0;
 let sweptAt: u64 = 0;
+let refused: bool = false;
 
 /** Sets the most entries. */
 export function setUpEntryLife(max: u32): void {
@@ -101,9 +102,16 @@ export function sinceStart(): u64 {
   return clock - startedAt;
 }
 
-/** Tells whether one more entry fits; expired ones make room. */
+/** Tells whether one more entry fits; expired ones make room. Remembers that one did not. */
 export function hasRoom(): bool {
-  return entryCount() < entriesMax || sweep();
+  if (entryCount() < entriesMax || sweep()) return true;
+  refused = true;
+  return false;
+}
+
+/** A connection did not fit: the kernel dropped its first packet, or another connection for it. */
+export function refusedBefore(): bool {
+  return refused;
 }
 
 /** Hangs a new entry up under every tuple by which its packets can be met. */

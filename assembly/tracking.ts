@@ -30,6 +30,8 @@ export class Tracking {
   quoteMissing: bool;
   /** Of a connection whose windows are not known, and far from what is. */
   perhapsInvalid: bool;
+  /** The table was full before: the connection may have had to go, or was never taken up. */
+  crowded: bool;
   tcpState: u32;
   /** When the connection would have expired without this packet. */
   deadlineBefore: u64;
@@ -49,6 +51,7 @@ export function trackNothing(): void {
   tracking.ambiguous = false;
   tracking.quoteMissing = false;
   tracking.perhapsInvalid = false;
+  tracking.crowded = false;
   tracking.tcpState = 0;
 }
 

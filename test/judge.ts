@@ -24,6 +24,8 @@ export interface Question {
   readonly capture: Uint8Array;
   /** `cold` when absent: what the kernel does that has seen nothing before. */
   readonly midstream?: "cold" | "assume-established";
+  /** The kernel's usual number when absent. */
+  readonly conntrackMax?: number;
   /** Number of the packet whose walk is recorded. */
   readonly tracePacket?: number;
 }
@@ -65,12 +67,12 @@ export async function judgeCapture(question: Question): Promise<PacketVerdict[]>
 
 /** Replays a capture and hands out each batch once it is decided; an empty one at its end. */
 export async function replayCapture(
-  { compiled, capture, midstream = "cold", tracePacket }: Question,
+  { compiled, capture, midstream = "cold", conntrackMax = 262_144, tracePacket }: Question,
   onBatch: (matcher: Matcher, names: readonly string[]) => void = () => undefined,
 ): Promise<void> {
   const matcher = loadMatcher(matcherWasm(), compiled, {
     midstream,
-    conntrackMax: 262_144,
+    conntrackMax,
     tracePacket,
   });
   const stream = await openCapture({

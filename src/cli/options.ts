@@ -134,8 +134,11 @@ export function addCaptureOptions(command: Command): Command {
         .default(undefined, "cold by a node's dumps, assume-established by manifests"),
     )
     .addOption(
-      new Option("--conntrack-max <n>", "most flows that are followed at a time")
-        .argParser(positive)
+      new Option(
+        "--conntrack-max <n>",
+        "most flows that are followed at a time; once there are more, what may be one of them is unknown",
+      )
+        .argParser(flowCount)
         .default(CONNTRACK_MAX),
     );
 }
@@ -170,6 +173,17 @@ export function positive(text: string): number {
   const value = Number(text);
   if (!/^\d{1,10}$/.test(text) || value < 1 || value > 0x7fffffff) {
     throw new InvalidArgumentError("Expected a whole number above zero.");
+  }
+  return value;
+}
+
+/** More flows than this do not fit into the matcher's memory. */
+const CONNTRACK_LIMIT = 4_194_304;
+
+function flowCount(text: string): number {
+  const value = positive(text);
+  if (value > CONNTRACK_LIMIT) {
+    throw new InvalidArgumentError(`Expected at most ${CONNTRACK_LIMIT}.`);
   }
   return value;
 }

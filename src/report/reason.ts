@@ -132,7 +132,7 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
     case "too-many-paths":
       return "too many facts are missing to try every combination";
     case "conntrack-full":
-      return "the conntrack table is full";
+      return "the conntrack table was full: whether it has the connection is not known";
     case "no-tables":
       return `no tables for IPv${judged.family ?? "4 or IPv6"} were given`;
     case "too-many-rules":
