@@ -151,6 +151,8 @@ export const PACKET_MORE_FRAGMENTS = 1 << 14;
 export const PACKET_FRAGMENT_HEADER = 1 << 15;
 /** Put together behind the routing decision: its way begins at INPUT. */
 export const PACKET_AT_INPUT = 1 << 16;
+/** Put together of several fragments, which the kernel keeps apart in memory. */
+export const PACKET_REASSEMBLED = 1 << 17;
 
 // PACKET_KNOWN: which decoded fields hold what the packet on the wire had. A field whose bit is missing
 // was beyond the snap length, or is not spelt out by the text.
@@ -662,6 +664,7 @@ export const SHARED_STATE_CONFLICTS = 8;
 export const SHARED_STATE_SIZE = 12;
 
 export const STRING_IGNORE_CASE = 1 << 0;
+export const STRING_BOYER_MOORE = 1 << 1;
 
 export const TIME_CONTIGUOUS = 1 << 0;
 export const TIME_KERNEL_ZONE = 1 << 1;

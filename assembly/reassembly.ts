@@ -16,6 +16,7 @@ import {
   PACKET_MORE_FRAGMENTS,
   PACKET_NUMBER,
   PACKET_OUTBOUND,
+  PACKET_REASSEMBLED,
   PACKET_SIZE,
   PACKET_TIME_OF_DAY,
 } from "./layout";
@@ -82,6 +83,7 @@ export function reassemble(datagram: Datagram, completing: Packet): void {
   whole.timestamp = completing.timestamp;
   if ((first.flags & PACKET_DECODED) != 0 || datagram.room == 0) stretch(datagram, first);
   else decodeFrame(datagram, first);
+  whole.flags |= PACKET_REASSEMBLED;
   if (datagram.atInput) whole.flags |= PACKET_AT_INPUT;
 }
 

@@ -6,7 +6,15 @@ import {
   currentLength,
   hasBytes,
 } from "../current-bytes";
-import { MATCH_HEADER_SIZE, STRING_IGNORE_CASE } from "../layout";
+import { ask } from "../fork";
+import {
+  MATCH_HEADER_SIZE,
+  PACKET_REASSEMBLED,
+  REASON_NO_PAYLOAD,
+  STRING_BOYER_MOORE,
+  STRING_IGNORE_CASE,
+} from "../layout";
+import { walk } from "../walk";
 
 const FROM: usize = MATCH_HEADER_SIZE;
 const TO: usize = FROM + 2;
@@ -21,8 +29,14 @@ export function matchString(match: usize, rule: i32): bool {
   const size: u32 = load<u8>(match, LENGTH);
   const end = min<u32>(load<u16>(match, TO), currentLength());
   const captured = min(end, capturedLength());
-  const ignoreCase = (load<u8>(match, FLAGS) & STRING_IGNORE_CASE) != 0;
-  if (isIn(currentBytes(), from, captured, match + PATTERN, size, ignoreCase)) return true;
+  const flags: u32 = load<u8>(match, FLAGS);
+  const ignoreCase = (flags & STRING_IGNORE_CASE) != 0;
+  if (isIn(currentBytes(), from, captured, match + PATTERN, size, ignoreCase)) {
+    // > Boyer-Moore does not see what lies across the pieces that a packet has in memory.
+    const pieces =
+      (walk.packet.flags & PACKET_REASSEMBLED) != 0 && (flags & STRING_BOYER_MOORE) != 0;
+    return !pieces || ask(<u64>match, REASON_NO_PAYLOAD, rule);
+  }
   const fits = from + size <= end;
   return fits && captured < end ? askForBytes(match, rule) : false;
 }

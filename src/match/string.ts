@@ -1,5 +1,5 @@
 /** `-m string`: a text somewhere in the packet. */
-import { MATCH_STRING, STRING_IGNORE_CASE } from "../../assembly/layout.ts";
+import { MATCH_STRING, STRING_BOYER_MOORE, STRING_IGNORE_CASE } from "../../assembly/layout.ts";
 import { bang, RuleError } from "./extension.ts";
 import type { Invertible, MatchExtension, OptionUse } from "./extension.ts";
 import { needUse, parseNumber, refuseInvert, useOf, wordOf } from "./words.ts";
@@ -8,7 +8,7 @@ export interface StringMatch extends Invertible {
   readonly kind: "string";
   /** At least one. */
   readonly pattern: readonly number[];
-  /** Both find the same. */
+  /** Both find the same, but for texts that lie across fragments: those `bm` may miss. */
   readonly algorithm: "bm" | "kmp";
   /** Where in the packet it may begin, and where it must have ended; counted from the IP header. */
   readonly from: number;
@@ -73,11 +73,12 @@ export const stringMatch: MatchExtension<StringMatch> = {
     ].join(" ");
   },
   /** From u16, to u16, length u8, flags u8 (STRING_*), the bytes; in capitals where case is ignored. */
-  pack({ pattern, from, to, ignoreCase }, writer) {
+  pack({ pattern, algorithm, from, to, ignoreCase }, writer) {
     writer.u16(from);
     writer.u16(to);
     writer.u8(pattern.length);
-    writer.u8(ignoreCase ? STRING_IGNORE_CASE : 0);
+    const boyerMoore = algorithm === "bm" ? STRING_BOYER_MOORE : 0;
+    writer.u8((ignoreCase ? STRING_IGNORE_CASE : 0) | boyerMoore);
     for (const byte of pattern) writer.u8(ignoreCase ? capital(byte) : byte);
   },
 };
