@@ -430,7 +430,7 @@ function trackSctp(entry: Entry, packet: Packet, direction: u32): bool {
 // Source: nf_conntrack_proto_icmp.c, nf_conntrack_inet_error().
 function trackError(packet: Packet): void {
   if ((packet.known & KNOWN_QUOTE) == 0) {
-    tracking.quoteMissing = true;
+    tracking.quoteMissing = !isWhole(packet) || isRedirect6(packet);
     return;
   }
   memory.copy(changetype<usize>(key), changetype<usize>(packet) + PACKET_QUOTED_SRC, 32);
@@ -467,6 +467,16 @@ function trackError(packet: Packet): void {
   tracking.midstream = (entry.flags & ENTRY_MIDSTREAM) != 0;
   const replies = kind == NODE_REPLY || kind == NODE_REPLY_SEEN;
   tracking.direction = replies == isRealNode() ? DIRECTION_REPLY : DIRECTION_ORIGINAL;
+}
+
+// All of it was captured: what it does not quote, the kernel does not see either.
+function isWhole(packet: Packet): bool {
+  return packet.network != 0 && packet.end - packet.network >= packet.ipLength;
+}
+
+// Its quote is in an option.
+function isRedirect6(packet: Packet): bool {
+  return packet.protocol == 58 && packet.icmpType == 137;
 }
 
 // The tuple of answers to what `key` holds.

@@ -60,7 +60,8 @@ const DCCP_SIZE: u32 = 12;
  * @param wire     bytes from there to the packet's end, by the IP lengths
  */
 export function decodeTransport(packet: Packet, at: usize, captured: u32, wire: u32): void {
-  if (captured != 0) packet.transport = <u32>at;
+  // Where the packet ends behind its IP headers, this is known, too.
+  if (captured != 0 || (wire == 0 && <u32>at <= packet.end)) packet.transport = <u32>at;
   const protocol = <u32>packet.protocol;
   if (protocol == PROTOCOL_TCP) return decodeTcp(packet, at, captured, wire);
   if (protocol == PROTOCOL_UDP) return decodeUdp(packet, at, captured, wire);

@@ -146,7 +146,9 @@ function closestAddress6(number: u32, destination: usize): usize {
     if (number == ANY_INTERFACE && isLoopback(owner)) continue;
     if (!isCandidate(at, number == ANY_INTERFACE ? owner : number, 6)) continue;
     const words = at + INTERFACE_ADDRESS_WORDS;
-    const common = commonBits(words, destination);
+    // > An address has no more in common with any other than its prefix.
+    const bits: u32 = load<u8>(at, INTERFACE_ADDRESS_BITS);
+    const common = min(commonBits(words, destination), bits);
     if (chosen != 0 && common <= most) continue;
     chosen = words;
     most = common;

@@ -180,7 +180,7 @@ function buildSegment(spec: PacketSpec, source: Uint8Array, destination: Uint8Ar
       return finish(segment, 2, six);
     }
     default:
-      return concat(payload.length === 0 ? new Uint8Array(8) : EMPTY, payload);
+      return spec.payload ?? new Uint8Array(8);
   }
 }
 

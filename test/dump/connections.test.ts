@@ -20,16 +20,29 @@ const NODE = "10.0.0.1";
 const CLIENT = "10.0.0.7";
 const SERVER = "10.1.0.7";
 const GRE = 47;
+const DCCP = 33;
 
 const ADDRESSES = JSON.stringify([
   { ifname: "lo", flags: ["LOOPBACK"], addr_info: [{ local: "127.0.0.1", prefixlen: 8 }] },
-  { ifname: "eth0", flags: [], addr_info: [{ local: NODE, prefixlen: 24 }] },
+  {
+    ifname: "eth0",
+    flags: [],
+    addr_info: [
+      { local: NODE, prefixlen: 24 },
+      { local: "fd00::77", prefixlen: 64 },
+      { local: "fd00::1", prefixlen: 64 },
+    ],
+  },
   { ifname: "eth1", flags: [], addr_info: [{ local: "10.1.0.1", prefixlen: 24 }] },
 ]);
 const ROUTES = JSON.stringify([
   { type: "local", dst: NODE, dev: "eth0", table: "local" },
   { dst: "10.0.0.0/24", dev: "eth0" },
   { dst: "10.1.0.0/24", dev: "eth1" },
+  { type: "local", dst: "fd00::77", dev: "eth0", table: "local" },
+  { type: "local", dst: "fd00::1", dev: "eth0", table: "local" },
+  { dst: "fd00::/64", dev: "eth0" },
+  { dst: "fd01::/64", dev: "eth1" },
 ]);
 
 function table(name: string, ...rules: readonly string[]): string {
@@ -54,10 +67,12 @@ async function judge(
   packets: readonly PacketSpec[],
   backend: Backend = "legacy",
 ): Promise<Said[]> {
+  const given = { file: "rules", text: rules };
+  const six = packets.some(({ source }) => source.includes(":"));
   const state = parseNode(
     {
-      iptables: [{ file: "rules", text: rules }],
-      ip6tables: [],
+      iptables: six ? [] : [given],
+      ip6tables: six ? [given] : [],
       ipset: [],
       addresses: [{ file: "addresses", text: ADDRESSES }],
       routes: [{ file: "routes", text: ROUTES }],
@@ -67,7 +82,7 @@ async function judge(
       if (diagnostic.severity === "error") throw new Error(formatDiagnostic(diagnostic));
     },
   );
-  const interfaceOf = ({ source }: PacketSpec): number => (source.startsWith("10.1.") ? 1 : 0);
+  const interfaceOf = ({ source }: PacketSpec): number => (/^(10\.1\.|fd01:)/.test(source) ? 1 : 0);
   const frames = timed(packets.map(buildFrame)).map((frame, index) => ({
     ...frame,
     captureInterface: interfaceOf(packets[index]!),
@@ -119,6 +134,55 @@ describe("GRE that is translated", () => {
       ),
     );
     expect(said.flat().map(({ verdict }) => verdict)).toEqual(["drop", "allow", "drop"]);
+  });
+});
+
+describe("a packet with nothing behind its IP header", () => {
+  it("is dropped by a match on ports", async () => {
+    const empty: PacketSpec = {
+      source: CLIENT,
+      destination: SERVER,
+      protocol: DCCP,
+      payload: new Uint8Array(0),
+    };
+    const rules = table(
+      "filter",
+      "-A FORWARD -p dccp -m multiport --dports 80 -j MARK --set-mark 1",
+    );
+    expect(words(await judge(rules, [empty]))).toEqual(["drop UNTRACKED -"]);
+  });
+});
+
+describe("an ICMP error", () => {
+  it("is INVALID when it quotes less than the ports", async () => {
+    const error = (quoted: number): PacketSpec => ({
+      ...{ source: SERVER, destination: CLIENT, protocol: ICMP },
+      icmp: { type: 3, code: 3, quote: buildPacket(ask).slice(0, quoted) },
+    });
+    const rules = table("filter", "-A FORWARD -m conntrack --ctstate INVALID -j DROP");
+    expect(words(await judge(rules, [ask, error(28), error(23), error(9)]))).toEqual([
+      "allow NEW eth1",
+      "allow RELATED eth0",
+      "drop INVALID -",
+      "drop INVALID -",
+    ]);
+  });
+});
+
+describe("MASQUERADE of IPv6", () => {
+  it("takes the first address of the destination's subnet, however many bits others share", async () => {
+    const rules = table("nat", "-A POSTROUTING -o eth0 -j MASQUERADE");
+    const six = { ...ask, source: "fd01::7", destination: "fd00::2" };
+    const answered = (destination: string): PacketSpec => ({
+      ...answer,
+      source: "fd00::2",
+      destination,
+    });
+    expect(words(await judge(rules, [six, answered("fd00::1"), answered("fd00::77")]))).toEqual([
+      "allow NEW eth0",
+      "allow NEW -",
+      "allow ESTABLISHED eth1",
+    ]);
   });
 });
 
