@@ -3,6 +3,7 @@
 // from; here the source's port is chosen and translations are carried out.
 // Source: Linux, nf_nat_core.c; semantics.md N-1 to N-9.
 import { end } from "./attempt";
+import { chainOffset, walkChain } from "./decode-extension";
 import {
   ENTRY_DNAT,
   ENTRY_SNAT,
@@ -205,7 +206,7 @@ function translatesError(entry: Entry, source: bool): bool {
   const redirect: u32 = walk.family == 4 ? 5 : 137;
   if (translated && walk.icmpType == redirect) return false;
   if (!isTranslated(entry, source) || !needsHead(entry.protocol)) return true;
-  const header: u32 = walk.family == 4 ? quotedHeader() : 40;
+  const header = quotedHeader();
   if (walk.transportLength < ICMP_HEADER + header + QUOTED_MIN) return false;
   // What was a source there is a destination here.
   const packet = walk.packet;
@@ -216,6 +217,9 @@ function translatesError(entry: Entry, source: bool): bool {
 
 const ICMP_HEADER: u32 = 8;
 const QUOTED_MIN: u32 = 8;
+const IPV4_HEADER: u32 = 20;
+const IPV6_HEADER: u32 = 40;
+const IPV6_NEXT_HEADER: usize = 6;
 
 // The entry's translation changes packets of this direction at hooks of this side.
 function isTranslated(entry: Entry, source: bool): bool {
@@ -246,11 +250,17 @@ function needsHead(protocol: u32): bool {
   return hasPorts(protocol) || protocol == 1 || protocol == 58 || protocol == 47;
 }
 
-// Length of the IPv4 header that the error quotes; it was captured, or nothing would be known of it.
+// Length of the IP header that the error quotes, with what extends it; it was captured, or nothing would
+// be known of it.
 function quotedHeader(): u32 {
   const packet = walk.packet;
-  if (packet.transport == 0 || packet.end - packet.transport <= ICMP_HEADER) return 20;
-  return ((<u32>load<u8>(packet.transport + ICMP_HEADER)) & 15) << 2;
+  const at: usize = packet.transport + ICMP_HEADER;
+  const plain: u32 = walk.family == 4 ? IPV4_HEADER : IPV6_HEADER;
+  if (packet.transport == 0 || packet.end < <u32>at + plain) return plain;
+  if (walk.family == 4) return ((<u32>load<u8>(at)) & 15) << 2;
+  const behind = packet.end - <u32>at - IPV6_HEADER;
+  walkChain(load<u8>(at, IPV6_NEXT_HEADER), at + IPV6_HEADER, behind, behind);
+  return IPV6_HEADER + chainOffset;
 }
 
 // What this connection's first packet got. Errors about it have no ports of their own.

@@ -193,7 +193,8 @@ function startSctp(entry: Entry, packet: Packet, length: u32): bool {
       if (tagOf(packet) != 0 || at + CHUNK_HEADER + INIT_SIZE > length) return false;
       setEntryTag(entry, 1, initTag(packet, at));
     } else {
-      setEntryTag(entry, type == CHUNK_HEARTBEAT ? 0 : 1, tagOf(packet));
+      const beats = type == CHUNK_HEARTBEAT || type == CHUNK_HEARTBEAT_ACK;
+      setEntryTag(entry, beats ? 0 : 1, tagOf(packet));
     }
   }
   return true;

@@ -1,7 +1,20 @@
 /** Sequences that the kernel lab found judged otherwise than Linux does; pinned here without a kernel. */
 import { describe, expect, it } from "vitest";
 
-import { buildFrame, buildPcap, TCP, timed } from "../frames.ts";
+import { parseNode } from "../../src/dump/node.ts";
+import type { PacketVerdict } from "../../src/engine/verdict.ts";
+import {
+  buildFrame,
+  buildPacket,
+  buildPcap,
+  buildPcapng,
+  ICMPV6,
+  SCTP,
+  TCP,
+  timed,
+  UDP,
+  type PacketSpec,
+} from "../frames.ts";
 import { compileObjects, judgeCapture } from "../judge.ts";
 import { worldObjects } from "../random-cluster.ts";
 
@@ -62,5 +75,123 @@ describe("a TCP reset before any answer", () => {
     // Picked up anew: the entry is gone, and the nat table is asked again.
     expect(later?.ctState).toBe("NEW");
     expect(verdicts.map(({ verdict }) => verdict)).toEqual(["allow", "allow", "allow"]);
+  });
+});
+
+const NODE_MAC = "02:00:00:00:00:10";
+const NODE = "2001:db8::1";
+const PEER = "2001:db8::7";
+const ADDRESSES = [
+  {
+    ifname: "eth0",
+    ifindex: 2,
+    flags: ["BROADCAST", "UP"],
+    link_type: "ether",
+    address: NODE_MAC,
+    addr_info: [{ family: "inet6", local: NODE, prefixlen: 64, scope: "global" }],
+  },
+];
+
+/** What a node with one interface and these tables makes of packets that come and go by it. */
+async function judge6(tables: string, packets: readonly PacketSpec[]): Promise<PacketVerdict[]> {
+  const compiled = parseNode(
+    {
+      iptables: [],
+      ip6tables: [{ file: "rules", text: tables, backend: "legacy" }],
+      ipset: [],
+      addresses: [{ file: "addresses", text: JSON.stringify(ADDRESSES) }],
+      routes: [],
+      backend: undefined,
+    },
+    ({ severity, message }) => {
+      if (severity === "error") throw new Error(message);
+    },
+  );
+  const frames = packets.map((packet) =>
+    packet.source === NODE
+      ? buildFrame({ ...packet, sourceMac: NODE_MAC })
+      : buildFrame({ ...packet, destinationMac: NODE_MAC }),
+  );
+  return judgeCapture({ compiled, capture: buildPcapng(timed(frames), ["eth0"]) });
+}
+
+describe("an association that begins with the answer to a heartbeat", () => {
+  const heartbeatAck = 5;
+  const ports = { protocol: SCTP, sourcePort: 4000, destinationPort: 4000 };
+  const there = { ...ports, source: PEER, destination: NODE };
+  const back = { ...ports, source: NODE, destination: PEER };
+
+  it.each([
+    ["another heartbeat's answer tells the tag", heartbeatAck, 0x92, "ESTABLISHED"],
+    ["until then there is none", 0, 0, "ESTABLISHED"],
+    ["nor is it that of the first", 0, 0x1e, "INVALID"],
+  ])("has no tag for the way back: %s", async (_, chunk, tag, state) => {
+    const verdicts = await judge6(
+      "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m conntrack --ctstate INVALID -j DROP\nCOMMIT\n",
+      [
+        { ...there, chunk: heartbeatAck, tag: 0x1e },
+        { ...back, chunk, tag },
+      ],
+    );
+    expect(verdicts.map(({ ctState }) => ctState)).toEqual(["NEW", state]);
+  });
+});
+
+describe("an ICMPv6 error that quotes extension headers", () => {
+  const hopByHop = (next: number): number[] => [next, 0, 1, 4, 0, 0, 0, 0];
+  const error = (quoted: number[]): PacketSpec => ({
+    source: "2001:db8::8",
+    destination: PEER,
+    protocol: ICMPV6,
+    icmp: {
+      type: 1,
+      quote: buildPacket({
+        source: PEER,
+        destination: NODE,
+        protocol: 0,
+        payload: Uint8Array.from(quoted),
+      }),
+    },
+  });
+  const GRE = 47;
+  const gre = [...hopByHop(GRE), 0, 0, 8, 0, 1, 2, 3, 4];
+
+  it.each([
+    ["is dropped where they leave no room for what is to be translated", hopByHop(GRE), true],
+    ["gets through with all of it", gre, false],
+  ])("%s", async (_, quoted, fails) => {
+    const verdicts = await judge6(
+      "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j REDIRECT\nCOMMIT\n",
+      [
+        {
+          source: PEER,
+          destination: "2001:db8:2::1",
+          protocol: 0,
+          payload: Uint8Array.from(gre),
+        },
+        error(quoted),
+      ],
+    );
+    expect(verdicts[1]?.ctState).toBe("RELATED");
+    expect(verdicts[1]?.reason === "nat-failed").toBe(fails);
+  });
+
+  it("is INVALID where they end too early, and counts as a packet", async () => {
+    const verdicts = await judge6(
+      [
+        ...["*nat", ":PREROUTING ACCEPT [0:0]", "-A PREROUTING -p tcp -j REDIRECT", "COMMIT"],
+        ...["*filter", ":INPUT ACCEPT [0:0]"],
+        "-A INPUT -m statistic --mode nth --every 2 --packet 1 -j DROP",
+        ...["COMMIT", ""],
+      ].join("\n"),
+      [
+        { ...error(hopByHop(60)), destination: NODE },
+        { source: PEER, destination: NODE, protocol: UDP, destinationPort: 53 },
+      ],
+    );
+    expect(verdicts.map(({ verdict, ctState }) => [verdict, ctState])).toEqual([
+      ["allow", "INVALID"],
+      ["drop", "NEW"],
+    ]);
   });
 });
