@@ -138,7 +138,8 @@ export function moveSctp(entry: Entry, packet: Packet, direction: u32, fresh: bo
     if (state == STATE_INVALID) return SCTP_IS_INVALID;
     if (type == CHUNK_INIT) {
       if (at + CHUNK_HEADER + INIT_SIZE > length) return SCTP_IS_INVALID;
-      noteInit(entry, direction);
+      if (fresh || initTag(packet, at) != entryTag(entry, direction ^ 1))
+        noteInit(entry, direction);
       setEntryTag(entry, direction ^ 1, initTag(packet, at));
       // > A repeated INIT does not keep a closed connection alive.
       if (state == STATE_CLOSED && old == STATE_CLOSED && !fresh) renews = false;
@@ -192,9 +193,11 @@ function startSctp(entry: Entry, packet: Packet, length: u32): bool {
     if (type == CHUNK_INIT) {
       if (tagOf(packet) != 0 || at + CHUNK_HEADER + INIT_SIZE > length) return false;
       setEntryTag(entry, 1, initTag(packet, at));
-    } else {
-      const beats = type == CHUNK_HEARTBEAT || type == CHUNK_HEARTBEAT_ACK;
-      setEntryTag(entry, beats ? 0 : 1, tagOf(packet));
+    } else if (type == CHUNK_HEARTBEAT) {
+      setEntryTag(entry, 0, tagOf(packet));
+    } else if (type == CHUNK_SHUTDOWN_ACK) {
+      // > Out of the blue, it is answered with its own tag (RFC 9260, section 8.4).
+      setEntryTag(entry, 1, tagOf(packet));
     }
   }
   return true;
@@ -254,6 +257,7 @@ function checkTag(entry: Entry, packet: Packet, at: u32, direction: u32, renews:
   }
 }
 
+// > One that tells the tag already known is a stale or a repeated one, and is not noted.
 function noteInit(entry: Entry, direction: u32): void {
   const here = initSeen(direction);
   const there = initSeen(direction ^ 1);

@@ -37,6 +37,7 @@ import {
   readOptions,
   segmentEnd,
   SIDE_CLOSE_INIT,
+  SIDE_LIBERAL,
   SIDE_MAX_ACK,
   SIDE_SACK,
   SIDE_UNACKNOWLEDGED,
@@ -154,7 +155,8 @@ export function moveTcp(entry: Entry, packet: Packet, direction: u32): u32 {
     if (word == RESET_INVALID) return TCP_IS_INVALID;
     if (word == RESET_KEEPS) next = old;
     const open = word == RESET_KEEPS || word == RESET_UNJUDGED;
-    if (word == RESET_ACCEPTED || (open && answersLast(entry, packet, old))) checked = false;
+    if (word == RESET_ACCEPTED || (open && answersLast(entry, packet, direction, old)))
+      checked = false;
   }
   if (checked) {
     const fits = inWindow(entry, packet, direction, packetClass);
@@ -229,7 +231,11 @@ function resynchronise(entry: Entry, direction: u32): void {
   other.scale = entry.lastScale;
   entry.lastFlags &= ~LAST_CHALLENGE;
   other.flags = entry.lastFlags & (SIDE_WINDOW_SCALE | SIDE_SACK);
-  memory.fill(changetype<usize>(sideOf(entry, direction)), 0, offsetof<TcpSide>());
+  // > A connection picked up in its midst stays liberal on the side that answers.
+  const answering = sideOf(entry, direction);
+  const kept = answering.flags & SIDE_LIBERAL;
+  memory.fill(changetype<usize>(answering), 0, offsetof<TcpSide>());
+  answering.flags = kept;
 }
 
 function rememberIgnored(
@@ -298,12 +304,12 @@ function judgeReset(entry: Entry, packet: Packet, direction: u32, old: u32): u32
   return train ? RESET_CHECKED : RESET_KEEPS;
 }
 
-// > The answer to a SYN or ACK that was let through though it was out of step.
-function answersLast(entry: Entry, packet: Packet, old: u32): bool {
+// > The answer to a SYN of the other side, or to an ACK, that was let through though it was out of step.
+function answersLast(entry: Entry, packet: Packet, direction: u32, old: u32): bool {
   const answered = (entry.flags & ENTRY_SEEN_REPLY) != 0;
   const assured = (entry.flags & ENTRY_ASSURED) != 0;
-  const toIgnored =
-    (answered && entry.lastClass == CLASS_SYN) || (!assured && entry.lastClass == CLASS_ACK);
+  const toSyn = answered && entry.lastClass == CLASS_SYN && entry.lastDirection != direction;
+  const toIgnored = toSyn || (!assured && entry.lastClass == CLASS_ACK);
   if (toIgnored && packet.tcpAck == entry.lastEnd) return true;
   return (
     old == TCP_SYN_SENT &&

@@ -121,12 +121,13 @@ export function leaveUntold(entry: Entry): void {
   }
 }
 
-/** Reads the options that a SYN negotiates. */
+/** Reads the options that a SYN negotiates. > A SYN without any leaves what was negotiated before. */
 export function readOptions(packet: Packet, side: TcpSide): void {
-  side.scale = 0;
-  side.flags &= SIDE_LIBERAL;
   let at: u32 = HEADER;
   const length = optionsEnd(packet);
+  if (length == HEADER) return;
+  side.scale = 0;
+  side.flags &= SIDE_LIBERAL;
   const header: usize = packet.transport;
   while (at < length) {
     const kind: u32 = load<u8>(header + at);

@@ -195,3 +195,99 @@ describe("an ICMPv6 error that quotes extension headers", () => {
     ]);
   });
 });
+
+/** A packet of the client's, or of its backend's. */
+type Step = readonly [from: "client" | "backend", fields: Partial<PacketSpec>];
+
+/** A conversation with the backend itself; what of it is INVALID. */
+async function invalidOf(protocol: number, steps: readonly Step[]): Promise<string> {
+  const frames = steps.map(([from, fields], index) => {
+    const there = { source: CLIENT, sourcePort: 40_000, destination: BACKEND, destinationPort: 80 };
+    const back = { source: BACKEND, sourcePort: 80, destination: CLIENT, destinationPort: 40_000 };
+    return buildFrame({
+      ...(from === "client" ? there : back),
+      ...{ protocol, id: index + 1, ...fields },
+    });
+  });
+  const verdicts = await judgeCapture({
+    compiled: compileObjects(clusterWithService, "node-1"),
+    capture: buildPcap(timed(frames)),
+  });
+  return verdicts.map(({ ctState }) => (ctState === "INVALID" ? "x" : ".")).join("");
+}
+
+const SCALE_7 = new Uint8Array([3, 3, 7, 1]);
+
+// The lab's kernel (Linux 6.18) said which are INVALID.
+const CONVERSATIONS: readonly (readonly [
+  what: string,
+  protocol: number,
+  steps: readonly Step[],
+  invalid: string,
+])[] = [
+  [
+    "a heartbeat's answer that comes first tells no tag of the other side",
+    SCTP,
+    [
+      ["client", { chunk: 5, tag: 0x55 }],
+      ["backend", { chunk: 4, tag: 0x90 }],
+      ["backend", { chunk: 0, tag: 0x90 }],
+      ["backend", { chunk: 0, tag: 0x55 }],
+    ],
+    "...x",
+  ],
+  [
+    "an INIT that tells the tag already known does not excuse another tag",
+    SCTP,
+    [
+      ["client", { chunk: 5, tag: 0x55 }],
+      ["backend", { chunk: 4, tag: 0x90 }],
+      ["backend", { chunk: 1, initTag: 0x55 }],
+      ["client", { chunk: 2, tag: 0x55, initTag: 0xbc }],
+    ],
+    "...x",
+  ],
+  [
+    "a reset far below its own side's SYN answers no SYN",
+    TCP,
+    [
+      ["client", { flags: "S", seq: 100 }],
+      ["backend", { flags: "S", seq: 1_000_000 }],
+      ["backend", { flags: "R", seq: 900_000 }],
+      ["client", { flags: ".", seq: 101, ack: 900_001 }],
+    ],
+    "...x",
+  ],
+  [
+    "a connection picked up in its midst stays liberal when an ignored SYN is answered",
+    TCP,
+    [
+      ["client", { flags: ".", seq: 5_000, ack: 7_000 }],
+      ["backend", { flags: ".", seq: 7_000, ack: 5_000 }],
+      ["client", { flags: "S", seq: 100 }],
+      ["backend", { flags: "S.", seq: 300, ack: 101 }],
+      ["backend", { flags: "R.", seq: 3_000_000, ack: 101 }],
+    ],
+    ".....",
+  ],
+  [
+    "a SYN without options keeps the scale of the SYN before",
+    TCP,
+    [
+      ["client", { flags: "S", seq: 100, window: 1000, tcpOptions: SCALE_7 }],
+      ["client", { flags: "S", seq: 200, window: 1000 }],
+      ["backend", { flags: "S.", seq: 0, ack: 201, window: 1000, tcpOptions: SCALE_7 }],
+      ["client", { flags: ".", seq: 201, ack: 1, window: 1000 }],
+      ["backend", { flags: ".", seq: 100_000, ack: 201 }],
+      ["backend", { flags: ".", seq: 300_000, ack: 201 }],
+    ],
+    ".....x",
+  ],
+];
+
+describe("a conversation's odd packets", () => {
+  it.each(CONVERSATIONS)("are INVALID where the kernel's are: %s", async (_, ...each) => {
+    const [protocol, steps, invalid] = each;
+    expect(await invalidOf(protocol, steps)).toBe(invalid);
+  });
+});
