@@ -24,6 +24,7 @@ import {
   LINK_ETHERNET,
   PACKET_AT_INPUT,
   PACKET_FRAGMENT,
+  PACKET_REASSEMBLED,
   REASON_CHAIN_POLICY,
   REASON_BLACKHOLE,
   REASON_MARTIAN,
@@ -204,6 +205,9 @@ function comeBack(): bool {
   walk.inInterface = walk.outInterface;
   attempt.inInterface = walk.inInterface;
   walk.outInterface = 0;
+  // > IPv6 cuts a datagram again before it leaves, and what comes back is not put together: its rules see fragments.
+  const cut = walk.family == 6 && (walk.flags & PACKET_REASSEMBLED) != 0;
+  if (cut) return end(VERDICT_UNKNOWN, REASON_NOT_MODELLED);
   takeNewSource();
   walk.hook = HOOK_PREROUTING;
   if (!runTable(TABLE_RAW) || !runTable(TABLE_MANGLE)) return false;

@@ -17,6 +17,8 @@ import {
 } from "../frames.ts";
 import { compileObjects, judgeCapture } from "../judge.ts";
 import { worldObjects } from "../random-cluster.ts";
+import { programOf } from "./differential.ts";
+import { captureOf } from "./recording.ts";
 
 const CLIENT = "10.244.0.2";
 const BACKEND = "10.244.0.3";
@@ -289,5 +291,40 @@ describe("a conversation's odd packets", () => {
   it.each(CONVERSATIONS)("are INVALID where the kernel's are: %s", async (_, ...each) => {
     const [protocol, steps, invalid] = each;
     expect(await invalidOf(protocol, steps)).toBe(invalid);
+  });
+});
+
+describe("an IPv6 datagram in fragments that the node sends to itself", () => {
+  // The kernel delivers the first fragment; the second is dropped, by a match that takes it for a TCP header.
+  const FIRST =
+    "600014aa00302c4020010db8000000000000000000000010fd00006500090000000000000000000106000001aec5320700509c4f6fcb53964c82716250107210037100007878787878787878787878787878787878787878";
+  const SECOND = `600014aa01202c4020010db8000000000000000000000010fd00006500090000000000000000000106000028aec53207${"78".repeat(280)}`;
+
+  it("is unknown: it comes back in fragments again", async () => {
+    const rules = [
+      ...["*filter", ":INPUT ACCEPT [0:0]", ":FORWARD ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]"],
+      "-A INPUT -p tcp -m tcpmss --mss 500:1400 -j RETURN",
+      ...["-A INPUT -m conntrack --ctstate INVALID -j DROP", "COMMIT", ""],
+    ];
+    const own = ["2001:db8::10", "fd00:65:9::1"].map((local) => ({ local, prefixlen: 64 }));
+    const eth0 = { ifname: "eth0", flags: [], link_type: "ether", addr_info: own };
+    const lo = { ifname: "lo", flags: ["LOOPBACK"], link_type: "loopback", addr_info: [] };
+    const compiled = programOf({
+      tables: { legacy: { 4: "", 6: rules.join("\n") } },
+      ipsets: "",
+      addresses: JSON.stringify([lo, eth0]),
+      routes: "",
+    });
+    const packets = [FIRST, SECOND].map((hex, index) => ({
+      arrival: undefined,
+      bytes: Uint8Array.from(Buffer.from(hex, "hex")),
+      number: 1,
+      sentNs: BigInt(index),
+    }));
+    const verdicts = await judgeCapture({ compiled, capture: captureOf(packets) });
+    expect(verdicts.map(({ verdict, reason }) => `${verdict} ${reason}`)).toEqual([
+      "unknown not-modelled",
+      "unknown not-modelled",
+    ]);
   });
 });
