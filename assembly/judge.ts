@@ -144,7 +144,7 @@ function settle(packet: Packet, verdict: Verdict): void {
   let unknown = attempt.verdict == VERDICT_UNKNOWN;
   let guessed = walk.translated && askedFor(REASON_BACKEND);
   // All that is not known is the backend: the packet that shows it settles the connection.
-  let drawn = walk.translated && askedOnlyFor(REASON_BACKEND);
+  let drawn = drewOnlyBackend();
   const out = attempt.outInterface;
   let severalWays = false;
   // The fact that made the last try another one.
@@ -163,7 +163,7 @@ function settle(packet: Packet, verdict: Verdict): void {
       lacking = flippedReason();
       lackingRule = flippedRule();
       if (walk.translated && askedFor(REASON_BACKEND)) guessed = true;
-      drawn = drawn && walk.translated && askedOnlyFor(REASON_BACKEND);
+      drawn = drawn && drewOnlyBackend();
       if (attempt.verdict == VERDICT_ALLOW && attempt.outInterface != out) severalWays = true;
       if (attempt.verdict != word && !unknown) {
         unknown = true;
@@ -221,6 +221,12 @@ function settle(packet: Packet, verdict: Verdict): void {
     guessed = (entryAt(tracking.entry).flags & ENTRY_GUESSED) != 0;
   }
   describe(packet, verdict, guessed || severalWays);
+}
+
+// A source that is translated, too, depends on the backend: then answers do not show it by themselves.
+function drewOnlyBackend(): bool {
+  const hides = isRealNode() && walk.srcTranslated;
+  return walk.translated && !hides && askedOnlyFor(REASON_BACKEND);
 }
 
 // The interface that the last try began at; 0 where it was one of several.

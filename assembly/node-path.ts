@@ -64,8 +64,8 @@ import { walk } from "./walk";
 
 /** Tries the way; true when the packet got through its last hook. */
 export function tryNodePath(packet: Packet): bool {
-  if (walk.family == 6 && isMartian6()) return end(VERDICT_DROP, REASON_MARTIAN);
   arrive(packet);
+  if (walk.family == 6 && isMartian6()) return end(VERDICT_DROP, REASON_MARTIAN);
   if ((packet.flags & PACKET_AT_INPUT) != 0) return comeIn(packet);
   if (walk.generated) return goOut(packet);
   attempt.inInterface = walk.inInterface;

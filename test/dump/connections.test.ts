@@ -259,6 +259,28 @@ describe("a connection that only perhaps exists", () => {
     expect(said.map(({ verdict }) => verdict)).toEqual(["unknown", "unknown"]);
   });
 
+  it("answers by an address that the drawn backend decides", async () => {
+    // eth0's backend is asked by 10.0.0.1, eth1's by 10.1.0.1.
+    const service = "10.96.0.1";
+    const dnat = `-A PREROUTING -d ${service}/32 -j DNAT --to-destination`;
+    const nat = table(
+      "nat",
+      `-A PREROUTING -d ${service}/32 -m statistic --mode random --probability 0.5 -j DNAT --to-destination 10.0.0.9`,
+      `${dnat} ${SERVER}`,
+      "-A POSTROUTING -j MASQUERADE",
+    );
+    const tcp = { protocol: TCP, sourcePort: 4000, destinationPort: 80 };
+    const answer = { protocol: TCP, sourcePort: 80, destinationPort: 4000, flags: "S.", ack: 1 };
+    const said = await judge(nat + table("filter"), [
+      { ...tcp, source: CLIENT, destination: service },
+      { ...answer, source: SERVER, destination: "10.1.0.1" },
+    ]);
+    expect(said).toEqual([
+      { verdict: "unknown", state: "NEW", out: undefined },
+      { verdict: "allow", state: "ESTABLISHED", out: "eth0" },
+    ]);
+  });
+
   it("does not keep others from a verdict", async () => {
     const other: PacketSpec = { ...ask, protocol: TCP, destinationPort: 80 };
     const rules = table("mangle", doubt) + table("filter");
