@@ -22,7 +22,7 @@ import {
   RULE_NONE,
   VERDICT_UNKNOWN,
 } from "./layout";
-import { hasPorts } from "./match";
+import { hasPorts } from "./protocol";
 import { DIRECTION_REPLY, ENTRY_NONE, trackNothing, tracking } from "./tracking";
 import { Walk, walk } from "./walk";
 

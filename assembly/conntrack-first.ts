@@ -28,7 +28,7 @@ import {
   PACKET_DST,
   PACKET_SRC,
 } from "./layout";
-import { hasPorts } from "./match";
+import { hasPorts } from "./protocol";
 import { Packet } from "./records";
 import { assumeSctp, moveSctp, sctpTimeout, SCTP_IS_INVALID, SCTP_UNKNOWN } from "./sctp";
 import { assumeTcp } from "./tcp-track";

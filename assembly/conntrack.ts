@@ -53,7 +53,7 @@ import {
   RULE_NONE,
   VERDICT_ALLOW,
 } from "./layout";
-import { hasPorts } from "./match";
+import { hasPorts } from "./protocol";
 import { Packet } from "./records";
 import { isRealNode } from "./route";
 import {

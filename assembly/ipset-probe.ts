@@ -23,7 +23,7 @@ import {
   SET_ONLY_TCP_UDP,
   SIDE_SRC,
 } from "./layout";
-import { hasPorts } from "./match";
+import { hasPorts } from "./protocol";
 import { Walk, walk } from "./walk";
 
 /** The packet has nothing that the set could hold. */

@@ -71,7 +71,7 @@ import {
   VERDICT_UNFILTERED,
   VERDICT_UNKNOWN,
 } from "./layout";
-import { hasPorts } from "./match";
+import { hasPorts } from "./protocol";
 import { Packet } from "./records";
 import { isRealNode, routeKind, routeOf } from "./route";
 import { familyLoaded } from "./rule";

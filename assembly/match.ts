@@ -222,8 +222,3 @@ function protocolSeen(): u32 {
   const authenticated = (walk.flags & PACKET_AUTHENTICATED) != 0;
   return walk.nft && authenticated ? AUTHENTICATION : walk.protocol;
 }
-
-/** Tells whether a protocol's header begins with two ports. */
-export function hasPorts(protocol: u32): bool {
-  return protocol == 6 || protocol == 17 || protocol == 132 || protocol == 136 || protocol == 33;
-}

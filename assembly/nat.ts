@@ -33,7 +33,7 @@ import {
   VERDICT_DROP,
   VERDICT_UNKNOWN,
 } from "./layout";
-import { hasPorts } from "./match";
+import { hasPorts } from "./protocol";
 import { isRealNode } from "./route";
 import { natHooked, natLoaded } from "./rule";
 import { runTable } from "./run-table";

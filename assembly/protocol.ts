@@ -6,3 +6,14 @@ export const PROTOCOL_DCCP: u32 = 33;
 export const PROTOCOL_ICMPV6: u32 = 58;
 export const PROTOCOL_SCTP: u32 = 132;
 export const PROTOCOL_UDPLITE: u32 = 136;
+
+/** Tells whether a protocol's header begins with two ports. */
+export function hasPorts(protocol: u32): bool {
+  return (
+    protocol == PROTOCOL_TCP ||
+    protocol == PROTOCOL_UDP ||
+    protocol == PROTOCOL_SCTP ||
+    protocol == PROTOCOL_UDPLITE ||
+    protocol == PROTOCOL_DCCP
+  );
+}

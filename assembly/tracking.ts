@@ -1,7 +1,7 @@
 // What connection tracking says of the packet under way, and the tuple it is looked up by.
 import { key } from "./flow-table";
 import { CT_INVALID, KNOWN_PORTS, PACKET_SRC } from "./layout";
-import { hasPorts } from "./match";
+import { hasPorts } from "./protocol";
 import { Packet } from "./records";
 
 /** From the side that asked first. */

@@ -32,7 +32,7 @@ import {
   STATUS_CONFIRMED,
   STATUS_SEEN_REPLY,
 } from "../layout";
-import { hasPorts } from "../match";
+import { hasPorts } from "../protocol";
 import { DIRECTION_REPLY, ENTRY_NONE, tracking } from "../tracking";
 import { Walk, walk } from "../walk";
 import { isMasked } from "./address";

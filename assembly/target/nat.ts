@@ -19,7 +19,7 @@ import {
   REASON_BACKEND,
   ROUTE_NONE,
 } from "../layout";
-import { hasPorts } from "../match";
+import { hasPorts } from "../protocol";
 import { settleSource } from "../nat";
 import { firstAddress, sourceAddress4, sourceAddress6 } from "../node-interface";
 import { isRealNode, routeGateway } from "../route";

@@ -1,7 +1,7 @@
 /** The files of a node's state, read as text: those that options name, and those of a folder. */
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import type { NodeText, NodeTexts } from "../dump/node.ts";
+import type { NodeText, NodeTexts } from "../dump/node-text.ts";
 import type { SysctlText } from "../dump/sysctl.ts";
 import type { Backend } from "../match/extension.ts";
 import type { DiagnosticLog } from "./diagnostics.ts";

@@ -1,6 +1,6 @@
 /** Files that were given as another one of a node's files: what they are, by how they begin. */
 import type { OnDiagnostic } from "../errors.ts";
-import type { NodeText, NodeTexts } from "./node.ts";
+import type { NodeText, NodeTexts } from "./node-text.ts";
 
 type Part = Exclude<keyof NodeTexts, "backend">;
 

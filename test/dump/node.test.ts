@@ -1,7 +1,8 @@
 /** A node's files together: interfaces, routes, both backends, and what is said of what is missing. */
 import { describe, expect, it } from "vitest";
 
-import { parseNode, type NodeState, type NodeTexts } from "../../src/dump/node.ts";
+import { parseNode, type NodeState } from "../../src/dump/node.ts";
+import type { NodeTexts } from "../../src/dump/node-text.ts";
 import type { Diagnostic } from "../../src/errors.ts";
 import { formatAddress, formatPrefix } from "../../src/net/address.ts";
 

@@ -2,7 +2,8 @@
  * A random node and random traffic, judged by this machine's kernel and by the matcher, which is given
  * what the kernel itself prints about the node: where the two differ, and the smallest case of it.
  */
-import { parseNode, type NodeText } from "../../src/dump/node.ts";
+import { parseNode } from "../../src/dump/node.ts";
+import type { NodeText } from "../../src/dump/node-text.ts";
 import type { Program } from "../../src/engine/matcher.ts";
 import type { PacketVerdict } from "../../src/engine/verdict.ts";
 import { formatDiagnostic } from "../../src/errors.ts";
