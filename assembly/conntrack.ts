@@ -46,6 +46,7 @@ import {
   KNOWN_QUOTE,
   KNOWN_TCP_FLAGS,
   MALFORMED_NONE,
+  PACKET_DEEP_QUOTE,
   PACKET_DST,
   PACKET_LATER_FRAGMENT,
   PACKET_QUOTED_SRC,
@@ -430,7 +431,8 @@ function trackSctp(entry: Entry, packet: Packet, direction: u32): bool {
 // Source: nf_conntrack_proto_icmp.c, nf_conntrack_inet_error().
 function trackError(packet: Packet): void {
   if ((packet.known & KNOWN_QUOTE) == 0) {
-    tracking.quoteMissing = !isWhole(packet) || isRedirect6(packet);
+    const deep = (packet.flags & PACKET_DEEP_QUOTE) != 0;
+    tracking.quoteMissing = deep || !isWhole(packet) || isRedirect6(packet);
     return;
   }
   memory.copy(changetype<usize>(key), changetype<usize>(packet) + PACKET_QUOTED_SRC, 32);

@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 9;
+export const LAYOUT_VERSION = 10;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -153,6 +153,8 @@ export const PACKET_FRAGMENT_HEADER = 1 << 15;
 export const PACKET_AT_INPUT = 1 << 16;
 /** Put together of several fragments, which the kernel keeps apart in memory. */
 export const PACKET_REASSEMBLED = 1 << 17;
+/** An ICMPv6 error quotes more extension headers than are read. */
+export const PACKET_DEEP_QUOTE = 1 << 18;
 
 // PACKET_KNOWN: which decoded fields hold what the packet on the wire had. A field whose bit is missing
 // was beyond the snap length, or is not spelt out by the text.

@@ -9,12 +9,14 @@ import {
   buildPacket,
   buildPcapng,
   ICMP,
+  ICMPV6,
   TCP,
   timed,
   UDP,
   type PacketSpec,
 } from "../frames.ts";
 import { judgeCapture } from "../judge.ts";
+import { withExtensions } from "../kernel-lab/packets.ts";
 
 const NODE = "10.0.0.1";
 const CLIENT = "10.0.0.7";
@@ -166,6 +168,20 @@ describe("an ICMP error", () => {
       "drop INVALID -",
       "drop INVALID -",
     ]);
+  });
+
+  it("is unknown when it quotes more extension headers than are read", async () => {
+    const six = { ...ask, source: "fd00::7", destination: "fd01::7" };
+    const error = (headers: number): PacketSpec => ({
+      ...{ source: six.destination, destination: six.source, protocol: ICMPV6 },
+      icmp: {
+        type: 1,
+        quote: withExtensions(buildPacket(six), new Array<number>(headers).fill(60)),
+      },
+    });
+    const rules = table("filter", "-A FORWARD -m conntrack --ctstate INVALID -j DROP");
+    const said = await judge(rules, [six, error(16), error(17)]);
+    expect(said.map(({ verdict }) => verdict)).toEqual(["allow", "allow", "unknown"]);
   });
 });
 
