@@ -130,7 +130,7 @@ function find(packet: Packet, seenBefore: bool): void {
     trackError(packet);
     return;
   }
-  if (packet.protocol == 47 && isOddGre(packet)) return;
+  if (isOddGre(packet)) return;
   keyOfPacket(packet);
   const node = findLive();
   if (node >= 0) {
@@ -142,10 +142,10 @@ function find(packet: Packet, seenBefore: bool): void {
   else trackFirst(packet, seenBefore);
 }
 
-// > GRE of version 1 that carries no PPP has no tuple. Source: Linux, gre_pkt_to_tuple().
-function isOddGre(packet: Packet): bool {
+/** > GRE of version 1 that carries no PPP has no tuple. Source: Linux, gre_pkt_to_tuple(). */
+export function isOddGre(packet: Packet): bool {
   const header: usize = packet.transport;
-  if (header == 0 || packet.end - packet.transport < 8) return false;
+  if (packet.protocol != 47 || header == 0 || packet.end - packet.transport < 8) return false;
   const version = load<u8>(header, 1) & 7;
   return version == 1 && bswap<u16>(load<u16>(header, 2)) != GRE_PPP;
 }

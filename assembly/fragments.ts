@@ -10,7 +10,7 @@ import {
   placePiece,
 } from "./datagram";
 import { now } from "./entry-life";
-import { FRAGMENT_NONE, fragmentAt, keepFragment, letGo } from "./fragment";
+import { FRAGMENT_NONE, fragmentAt, keepFragment, letGo, packetOf } from "./fragment";
 import { DATAGRAMS_MAX, FRAGMENT_REACH, MALFORMED_TRANSPORT, PACKET_SRC } from "./layout";
 import { isCutFirst, piece, readPiece } from "./piece";
 import { keepBytes, reassemble } from "./reassembly";
@@ -116,6 +116,29 @@ export function deliveredMark(): u32 {
 
 export function deliveredMarkUnknown(): u32 {
   return datagramAt(current).markUnknown;
+}
+
+/** Bytes of the longest fragment of the datagram under way, IP headers included. */
+export function longestFragment(): u32 {
+  let longest: u32 = 0;
+  let number = firstFragment(current);
+  while (number != FRAGMENT_NONE) {
+    const length = packetOf(number).ipLength;
+    if (length > longest) longest = length;
+    number = fragmentAt(number).next;
+  }
+  return longest;
+}
+
+/** The fragment of the datagram under way that begins at this byte, which `piece` is; FRAGMENT_NONE: no more. */
+export function nextPiece(offset: u32): u32 {
+  let number = firstFragment(current);
+  while (number != FRAGMENT_NONE) {
+    // Of several the first one counted.
+    if (readPiece(packetOf(number)) && piece.offset == offset) return number;
+    number = fragmentAt(number).next;
+  }
+  return FRAGMENT_NONE;
 }
 
 /** A datagram that waits no longer; DATAGRAM_NONE: there is none. */

@@ -3,15 +3,18 @@
 // Source: Linux, ip_input.c, ip_forward.c, ip_output.c, route.c and their IPv6 twins; semantics.md H-1 to H-6.
 import { arrive, inInterfaceFor } from "./arrival";
 import { attempt, end, VERDICT_DELIVERED } from "./attempt";
+import { keepWalk, walkAsFragment, walkAsWhole } from "./cut-again";
 import { decidedBefore, stateOfPacket, takeFirstTuple } from "./connection-state";
 import { track } from "./conntrack";
-import { deliveredMark, deliveredMarkUnknown } from "./fragments";
+import { FRAGMENT_NONE, packetOf } from "./fragment";
+import { deliveredMark, deliveredMarkUnknown, longestFragment, nextPiece } from "./fragments";
 import { isPerhapsLocal } from "./departure";
 import { isPerhapsExpected } from "./expectation";
 import { flowSeen } from "./flow-rows";
 import {
   BACKEND_LEGACY,
   BACKEND_NFT,
+  CT_INVALID,
   CT_NEW,
   CT_RELATED,
   CT_UNTRACKED,
@@ -54,6 +57,7 @@ import {
 } from "./layout";
 import { startSource, takeNewSource, translateDestination, translateSource } from "./nat";
 import { addressesTold, isLoopback, loopbackInterface } from "./node-interface";
+import { piece } from "./piece";
 import { Packet } from "./records";
 import { routeInterface, routeIsMultipath, routeKind, routeOf } from "./route";
 import { conntrackActive } from "./rule";
@@ -65,6 +69,8 @@ import { walk } from "./walk";
 /** Tries the way; true when the packet got through its last hook. */
 export function tryNodePath(packet: Packet): bool {
   arrive(packet);
+  // For raw, which comes before connections are looked up.
+  trackNothing();
   if (walk.family == 6 && isMartian6()) return end(VERDICT_DROP, REASON_MARTIAN);
   if ((packet.flags & PACKET_AT_INPUT) != 0) return comeIn(packet);
   if (walk.generated) return goOut(packet);
@@ -205,15 +211,55 @@ function comeBack(): bool {
   walk.inInterface = walk.outInterface;
   attempt.inInterface = walk.inInterface;
   walk.outInterface = 0;
-  // > IPv6 cuts a datagram again before it leaves, and what comes back is not put together: its rules see fragments.
-  const cut = walk.family == 6 && (walk.flags & PACKET_REASSEMBLED) != 0;
-  if (cut) return end(VERDICT_UNKNOWN, REASON_NOT_MODELLED);
   takeNewSource();
+  if (staysCut()) return walk.family == 6 ? runPieces(true) : runPieces(false) && comeIntoInput();
+  return comeThroughPrerouting() && !isPutTogether() && comeIntoInput();
+}
+
+function comeThroughPrerouting(): bool {
   walk.hook = HOOK_PREROUTING;
-  if (!runTable(TABLE_RAW) || !runTable(TABLE_MANGLE)) return false;
-  if (isPutTogether()) return false;
+  return runTable(TABLE_RAW) && runTable(TABLE_MANGLE);
+}
+
+function comeIntoInput(): bool {
   walk.hook = HOOK_INPUT;
   return runTable(TABLE_MANGLE) && runTable(TABLE_FILTER) && runTable(TABLE_SECURITY);
+}
+
+// > A datagram that was put together is cut again before it leaves, where it came, and what comes back is put
+// together only if it has no connection, or (IPv4, where there is NAT) is tracked. IPv6 leaves one in a piece
+// that is no longer than the longest fragment was.
+// Source: Linux, ip6_finish_output(), ipv6_defrag(), ipv4_conntrack_defrag().
+function staysCut(): bool {
+  if ((walk.flags & PACKET_REASSEMBLED) == 0) return false;
+  if (walk.family == 4) return walk.ctState == CT_UNTRACKED;
+  return walk.ctState != CT_INVALID && walk.packet.ipLength > longestFragment();
+}
+
+// Every fragment meets the rules by itself; behind them the datagram is put together. What becomes of its
+// fragments where they fare differently has no place in one verdict.
+function runPieces(intoInput: bool): bool {
+  keepWalk();
+  let mark: u32 = 0;
+  let markUnknown: u32 = 0;
+  let passed: u32 = 0;
+  let dropped: u32 = 0;
+  let fragment = nextPiece(0);
+  for (let offset: u32 = 0; fragment != FRAGMENT_NONE; fragment = nextPiece(offset)) {
+    walkAsFragment(packetOf(fragment));
+    if (comeThroughPrerouting() && (!intoInput || comeIntoInput())) passed++;
+    else dropped++;
+    if (offset == 0) {
+      mark = walk.mark;
+      markUnknown = walk.markUnknown;
+    }
+    offset = piece.more ? piece.end & ~7 : piece.end;
+  }
+  if (dropped > 0) return passed > 0 && end(VERDICT_UNKNOWN, REASON_NOT_MODELLED);
+  walkAsWhole();
+  walk.mark = mark;
+  walk.markUnknown = markUnknown;
+  return true;
 }
 
 // Source: Linux, ip_route_input_slow() and fib_validate_source().

@@ -156,8 +156,8 @@ export function startWalk(packet: Packet): void {
   walk.decider = RULE_NONE;
 }
 
-// A text capture has no headers: they are taken to be whole.
-function transportLength(packet: Packet): u32 {
+/** Bytes behind the IP headers. A text capture has none: they are taken to be whole. */
+export function transportLength(packet: Packet): u32 {
   if (packet.malformed == MALFORMED_EXTENSION) return 0;
   if (packet.network == 0 || packet.transport == 0) return 0xffffffff;
   const before = packet.transport - packet.network;

@@ -1,6 +1,7 @@
 // `-m connlimit`: the connections that a rule has seen of an address. The kernel forgets those that ended
 // some time later, a few at a time, so how many it still counts is told only while all of them together
 // are not too many. Source: Linux, xt_connlimit.c and nf_conncount.c; kernel lab.
+import { isOddGre } from "../conntrack";
 import { ask } from "../fork";
 import { knownConnections } from "../known-connection";
 import {
@@ -31,8 +32,10 @@ export function matchConnlimit(match: usize, rule: i32, invert: bool): bool {
   const readable =
     walk.packet.malformed == MALFORMED_NONE && (walk.flags & PACKET_LATER_FRAGMENT) == 0;
   if (!tracking.fresh || !readable) {
-    // > Of an address without any counted connection packets that are no connection's first are dropped.
-    if (ask(0, drawReason(REASON_STATE), rule)) return ask(0, drawReason(REASON_STATE), rule);
+    // > Of an address without any counted connection packets that are no connection's first are dropped, and
+    // all that have no tuple.
+    if (!isOddGre(walk.packet) && ask(0, drawReason(REASON_STATE), rule))
+      return ask(0, drawReason(REASON_STATE), rule);
     walk.hotdrop = true;
     return false;
   }

@@ -18,6 +18,7 @@ import {
   captureOf,
   record,
   repeat,
+  UNTOLD,
   type Places,
   type Recorded,
   type Recording,
@@ -122,6 +123,7 @@ export async function compareScene(scene: Scene): Promise<Comparison> {
     for (const trait of [verdict.ctState ?? "no state", verdict.hook ?? "no hook"]) {
       traits.set(trait, (traits.get(trait) ?? 0) + 1);
     }
+    if (kernel === UNTOLD) continue;
     if (ours === "unknown") unknown.set(verdict.reason, (unknown.get(verdict.reason) ?? 0) + 1);
     else if (ours !== kernel) {
       differences.push({ packet, position: index + 1, kernel, ours, verdict });

@@ -294,37 +294,90 @@ describe("a conversation's odd packets", () => {
   });
 });
 
-describe("an IPv6 datagram in fragments that the node sends to itself", () => {
-  // The kernel delivers the first fragment; the second is dropped, by a match that takes it for a TCP header.
-  const FIRST =
-    "600014aa00302c4020010db8000000000000000000000010fd00006500090000000000000000000106000001aec5320700509c4f6fcb53964c82716250107210037100007878787878787878787878787878787878787878";
-  const SECOND = `600014aa01202c4020010db8000000000000000000000010fd00006500090000000000000000000106000028aec53207${"78".repeat(280)}`;
+/** What a node with these IPv6 filter rules makes of what it sends to itself, in hexadecimal digits. */
+async function judgeOwn6(
+  rules: readonly string[],
+  packets: readonly string[],
+): Promise<readonly string[]> {
+  const chains = [":INPUT ACCEPT [0:0]", ":FORWARD ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]"];
+  const own = ["2001:db8::10", "fd00:65:9::1"].map((local) => ({ local, prefixlen: 64 }));
+  const eth0 = { ifname: "eth0", flags: [], link_type: "ether", addr_info: own };
+  const lo = { ifname: "lo", flags: ["LOOPBACK"], link_type: "loopback", addr_info: [] };
+  const compiled = programOf({
+    tables: { legacy: { 4: "", 6: ["*filter", ...chains, ...rules, "COMMIT", ""].join("\n") } },
+    ipsets: "",
+    addresses: JSON.stringify([lo, eth0]),
+    routes: "",
+  });
+  const sent = packets.map((hex, index) => ({
+    arrival: undefined,
+    bytes: Uint8Array.from(Buffer.from(hex, "hex")),
+    number: 1,
+    sentNs: BigInt(index),
+  }));
+  const verdicts = await judgeCapture({ compiled, capture: captureOf(sent) });
+  return verdicts.map(({ verdict, reason }) => `${verdict} ${reason}`);
+}
 
-  it("is unknown: it comes back in fragments again", async () => {
+describe("an IPv6 datagram in fragments that the node sends to itself", () => {
+  it("is unknown where rules drop one of its fragments only", async () => {
+    // The kernel delivers the first fragment; the second is dropped, by a match that takes it for a TCP header.
+    const first =
+      "600014aa00302c4020010db8000000000000000000000010fd00006500090000000000000000000106000001aec5320700509c4f6fcb53964c82716250107210037100007878787878787878787878787878787878787878";
+    const second = `600014aa01202c4020010db8000000000000000000000010fd00006500090000000000000000000106000028aec53207${"78".repeat(280)}`;
     const rules = [
-      ...["*filter", ":INPUT ACCEPT [0:0]", ":FORWARD ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]"],
       "-A INPUT -p tcp -m tcpmss --mss 500:1400 -j RETURN",
-      ...["-A INPUT -m conntrack --ctstate INVALID -j DROP", "COMMIT", ""],
+      "-A INPUT -m conntrack --ctstate INVALID -j DROP",
     ];
-    const own = ["2001:db8::10", "fd00:65:9::1"].map((local) => ({ local, prefixlen: 64 }));
-    const eth0 = { ifname: "eth0", flags: [], link_type: "ether", addr_info: own };
-    const lo = { ifname: "lo", flags: ["LOOPBACK"], link_type: "loopback", addr_info: [] };
-    const compiled = programOf({
-      tables: { legacy: { 4: "", 6: rules.join("\n") } },
-      ipsets: "",
-      addresses: JSON.stringify([lo, eth0]),
-      routes: "",
-    });
-    const packets = [FIRST, SECOND].map((hex, index) => ({
-      arrival: undefined,
-      bytes: Uint8Array.from(Buffer.from(hex, "hex")),
-      number: 1,
-      sentNs: BigInt(index),
-    }));
-    const verdicts = await judgeCapture({ compiled, capture: captureOf(packets) });
-    expect(verdicts.map(({ verdict, reason }) => `${verdict} ${reason}`)).toEqual([
+    expect(await judgeOwn6(rules, [first, second])).toEqual([
       "unknown not-modelled",
       "unknown not-modelled",
     ]);
+  });
+
+  const both = "20010db8000000000000000000000010".repeat(2);
+  const udp = `6b80037e00101140${both}9c4f75800010b08a7878787878787878`;
+
+  it.each([
+    [
+      "comes back in fragments, which rules count one by one",
+      `6b80032100282c40${both}110000019e8a59c99c4f7580006ce708${"78".repeat(24)}`,
+      `6b80032100542c40${both}110000209e8a59c9${"78".repeat(76)}`,
+      "drop rule",
+    ],
+    [
+      "comes back whole if it is no longer than its longest fragment",
+      `61000e3e00102c40${both}84000001653b91f71f909c4900000042`,
+      `61000e3e00102c40${both}84000008653b91f7ea3911f006000004`,
+      "allow chain-policy",
+    ],
+  ])("%s", async (_, first, second, later) => {
+    const rules = [
+      "-A INPUT -m conntrack --ctstate RELATED -j DROP",
+      "-A INPUT -m statistic --mode nth --every 3 --packet 2 -j DROP",
+    ];
+    expect(await judgeOwn6(rules, [first, second, udp])).toEqual([
+      "allow chain-policy",
+      "allow chain-policy",
+      later,
+    ]);
+  });
+});
+
+describe("connlimit in the raw table", () => {
+  it("drops GRE of a version and a protocol that have no tuple, whatever came before", async () => {
+    const verdicts = await judge6(
+      [
+        ...["*raw", ":PREROUTING ACCEPT [0:0]"],
+        "-A PREROUTING -p gre -m connlimit --connlimit-above 4 --connlimit-mask 128 -j DROP",
+        ...["COMMIT", "*filter", ":INPUT ACCEPT [0:0]"],
+        ...["-A INPUT -m conntrack --ctstate INVALID -j ACCEPT", "COMMIT", ""],
+      ].join("\n"),
+      [
+        { source: PEER, destination: NODE, protocol: UDP, destinationPort: 53 },
+        { source: PEER, destination: NODE, protocol: 47, payload: new Uint8Array(8).fill(0x79) },
+      ],
+    );
+    expect(verdicts.map(({ verdict }) => verdict)).toEqual(["allow", "drop"]);
   });
 });

@@ -20,7 +20,10 @@ export interface Recorded {
   readonly sentNs: bigint;
 }
 
-/** What the kernel made of each packet: an interface or `local`; undefined: it did not come out. */
+/** Of several fragments that are the same, only some came out: which, nobody sees. */
+export const UNTOLD = "untold";
+
+/** What the kernel made of each packet: an interface, `local` or UNTOLD; undefined: it did not come out. */
 export type Places = readonly (string | undefined)[];
 
 export interface Recording {
@@ -59,9 +62,9 @@ export async function record(
     const found = fatesOf(batch, sights);
     const fates = new Map<Talk, Fate[]>(open.map((talk) => [talk, []]));
     for (const [index, { arrival, bytes, number: own, of: talk }] of batch.entries()) {
-      const fate = found[index] ?? { place: undefined, packet: undefined };
+      const fate: Found = found[index] ?? { place: undefined, packet: undefined };
       packets.push({ arrival, bytes, number: own, sentNs: sentNs[index] ?? 0n });
-      places.push(fate.place);
+      places.push(placeOf(fate));
       fates.get(talk)?.push(fate);
     }
     open = open.map((talk) => {
@@ -89,14 +92,23 @@ function begin(random: Random, allowed: ReadonlySet<string>): Talk {
 /** Sends packets once more, as they were. */
 export async function repeat(lab: KernelLab, packets: readonly Recorded[]): Promise<Places> {
   const { sights } = await lab.cross(packets satisfies readonly LabPacket[]);
-  return fatesOf(packets, sights).map(({ place }) => place);
+  return fatesOf(packets, sights).map(placeOf);
+}
+
+/** A fate, perhaps that of another fragment that is the same. */
+interface Found extends Fate {
+  readonly untold?: boolean;
+}
+
+function placeOf({ place, untold }: Found): string | undefined {
+  return untold === true ? UNTOLD : place;
 }
 
 /** What became of each packet. Fragments were put together and came out as one, or each for itself. */
 function fatesOf(
   packets: readonly Omit<Recorded, "sentNs">[],
   sights: readonly LabSight[],
-): readonly Fate[] {
+): readonly Found[] {
   const byNumber = new Map<number, Fate[]>();
   for (const { place = "local", packet } of sights) {
     const number = numberOf(packet);
@@ -104,9 +116,11 @@ function fatesOf(
     if (others === undefined) byNumber.set(number, [{ place, packet }]);
     else others.push({ place, packet });
   }
-  const sent = new Set(
-    packets.map((packet) => `${packet.number} ${extentText(ownExtent(packet))}`),
-  );
+  const sent = new Map<string, number>();
+  for (const packet of packets) {
+    const name = `${packet.number} ${extentText(ownExtent(packet))}`;
+    sent.set(name, (sent.get(name) ?? 0) + 1);
+  }
   return packets.map((packet) => {
     const { number } = packet;
     const found = byNumber.get(number) ?? [];
@@ -120,8 +134,11 @@ function fatesOf(
     const extents = found.map((fate) =>
       fate.packet === undefined ? "" : extentText(extentOf(fate.packet)),
     );
-    const same = found[extents.indexOf(own)];
-    if (same !== undefined) return same;
+    const same = found.filter((_, index) => extents[index] === own);
+    if (same[0] !== undefined) {
+      const some = same.length < (sent.get(`${number} ${own}`) ?? 0);
+      return some ? { ...same[0], untold: true } : same[0];
+    }
     // All others came out as they were sent: nothing was put together, and this one stayed behind.
     const alone = extents.every((extent) => sent.has(`${number} ${extent}`));
     return isWhole(found) && !alone ? first : { place: undefined, packet: undefined };
