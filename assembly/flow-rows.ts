@@ -48,19 +48,24 @@ export function flowSeen(packet: Packet): bool {
   return findRow(packet, flowHash(packet), 0) != 0;
 }
 
-/** Counts a packet in its flow's row. False when the list is full. */
-export function countFlow(packet: Packet, verdict: Verdict): bool {
+/** Counts a packet in its flow's row. @returns its address; 0 when the list is full */
+export function countFlow(packet: Packet, verdict: Verdict): usize {
   const hash = flowHash(packet);
   let row = findRow(packet, hash, verdict.verdict);
   if (row == 0) {
-    if (rows == FLOW_MAX) return false;
+    if (rows == FLOW_MAX) return 0;
     row = addRow(hash);
     memory.copy(row + FLOW_PACKET, changetype<usize>(packet), PACKET_SIZE);
     memory.copy(row + FLOW_VERDICT, changetype<usize>(verdict), VERDICT_SIZE);
   }
+  countRow(row, packet);
+  return row;
+}
+
+/** Counts a packet in a row. */
+export function countRow(row: usize, packet: Packet): void {
   store<u64>(row, load<u64>(row, FLOW_PACKETS) + 1, FLOW_PACKETS);
   store<u64>(row, load<u64>(row, FLOW_BYTES) + packet.originalLength, FLOW_BYTES);
-  return true;
 }
 
 // Address of the row, or 0. Any verdict when `wanted` is 0.

@@ -57,7 +57,8 @@ export class Entry {
   /** Where the node chose the port of the translated source: from these. `fromPort` is not the one. */
   portFirst: u16;
   portLast: u16;
-  unused3: u32;
+  /** Tells it from others that had, or will have, its number, and from what it was under other tuples. */
+  stamp: u32;
   started: u64;
   deadline: u64;
   /** TCP: the last acknowledgement or ignored segment. */
@@ -148,6 +149,7 @@ let pieceCount: u32 = 0;
 let free: u32 = 0;
 let used: u32 = 0;
 let count: u32 = 0;
+let stamps: u32 = 0;
 let buckets: usize = 0;
 let bucketMask: u32 = 0;
 
@@ -217,9 +219,21 @@ export function addEntry(): u32 {
   entry.fromPort = key.sport;
   entry.family = key.family;
   entry.protocol = key.protocol;
+  stampEntry(entry);
   count++;
   if (count > bucketMask) growBuckets();
   return number;
+}
+
+/** The entry is another from now on. */
+export function stampEntry(entry: Entry): void {
+  stamps++;
+  entry.stamp = stamps;
+}
+
+/** Tells whether this entry still lives. */
+export function isEntryAlive(entry: Entry, stamp: u32): bool {
+  return entry.stamp == stamp && entry.linked != 0 && entry.deadline > now();
 }
 
 /** Hangs an entry under one of its tuples. */

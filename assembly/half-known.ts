@@ -22,6 +22,7 @@ import {
   nodeKind,
   nodeOf,
   removeEntry,
+  stampEntry,
   unlinkNode,
 } from "./flow-table";
 import { ask } from "./fork";
@@ -215,6 +216,7 @@ function fixBackend(number: u32, kind: u32, fromBackend: bool): i64 {
   );
   entry.fromPort = entry.sport;
   entry.flags &= ~(ENTRY_GUESSED | ENTRY_UNDECIDED | ENTRY_SNAT | ENTRY_PORT_UNKNOWN);
+  stampEntry(entry);
   linkNode(number, NODE_REPLY);
   linkNode(number, NODE_ORIGINAL_SEEN);
   return nodeOf(number, kind);

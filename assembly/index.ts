@@ -6,7 +6,11 @@ import { setUpFlowRows } from "./flow-rows";
 import { setUpFragments } from "./fragments";
 import { totals } from "./judge";
 import { LAYOUT_VERSION, PACKET_SIZE, VERDICT_SIZE } from "./layout";
+import { setUpRepeat } from "./repeat";
+import { setUpMemos } from "./memo";
+import { settleOutcomes, setUpOutcomes } from "./outcome";
 import { Packet } from "./records";
+import { rulesStart } from "./rule";
 import { finishReplay, replayPacket, setUpReplay, startReplay } from "./replay";
 import { setUpSights } from "./sights";
 import { setUpEntryLife } from "./entry-life";
@@ -15,6 +19,7 @@ import { Verdict } from "./verdict";
 
 export { setTimeout } from "./entry-life";
 export { addInterface, setCaptureInterface } from "./interface";
+export { repeatCount } from "./repeat";
 export { flowCount, flowPiece } from "./flow-rows";
 export { settledAt, settledCount } from "./fragment";
 export { insertEntry, makeIpSet, setProbe } from "./ipset";
@@ -22,7 +27,7 @@ export { setSets } from "./ipset-change";
 export { addConnection, connectionRecord } from "./known-connection";
 export { setNodeInterfaces } from "./node-interface";
 export { setRoutes } from "./route";
-export { addFamily, rulesAddress, setEntry, setRules } from "./rule";
+export { addFamily, setEntry, setRules } from "./rule";
 export { insertMember, makeTable } from "./set";
 export { setSharedStates } from "./shared-state";
 export { setInterfaceSwitches, setTcpSwitches } from "./switches";
@@ -40,16 +45,30 @@ export function allocate(size: usize): usize {
 }
 
 /** Prepares the tables that a replay fills. */
-export function setUp(assumeMidstream: bool, entriesMax: u32, backends: usize): void {
+export function setUp(
+  assumeMidstream: bool,
+  entriesMax: u32,
+  backends: usize,
+  walkAll: bool,
+): void {
   setUpFlowTable();
   setUpWorlds();
   setUpFlowRows();
   setUpFragments();
   setUpReplay(assumeMidstream);
   setUpSights();
+  setUpRepeat(!walkAll);
+  setUpMemos();
+  setUpOutcomes();
   setUpMidstream(assumeMidstream);
   setUpEntryLife(entriesMax);
   setUpBackends(backends);
+}
+
+/** Address of the array of all rules, with their counts. */
+export function rulesAddress(): usize {
+  settleOutcomes();
+  return rulesStart();
 }
 
 export function totalsAddress(): usize {

@@ -16,10 +16,12 @@ const doubts: usize = memory.data(65536 * 4);
 let length: usize = 0;
 let overflowed: bool = false;
 let doubtCount: u32 = 0;
+let records: u32 = 0;
 
 /** Forgets what was changed: it stands. */
 export function startJournal(): void {
   length = 0;
+  records = 0;
   overflowed = false;
   doubtCount = 0;
 }
@@ -31,6 +33,7 @@ export function startJournal(): void {
  *              are possible; 0 where that can be told by other means
  */
 export function touch(address: usize, size: usize, doubt: usize): void {
+  records++;
   const padded = (size + 3) & ~3;
   if (length + RECORD_SIZE + padded + 4 > JOURNAL_SIZE) {
     overflowed = true;
@@ -45,6 +48,11 @@ export function touch(address: usize, size: usize, doubt: usize): void {
   // The newest record's length lies behind it, to walk backwards.
   store<u32>(journal + length, <u32>(RECORD_SIZE + padded));
   length += 4;
+}
+
+/** How often something was about to change since `startJournal`. */
+export function touchCount(): u32 {
+  return records;
 }
 
 /** Where the journal stands, for taking back what is changed from here on. */

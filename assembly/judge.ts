@@ -8,6 +8,7 @@ import { countFlow, flowSeen } from "./flow-rows";
 import {
   askedFor,
   askedOnlyFor,
+  consultedCount,
   flippedReason,
   flippedRule,
   forkPaths,
@@ -17,7 +18,14 @@ import {
 } from "./fork";
 import { lookUpSights } from "./half-known";
 import { tryHooks } from "./hooks";
-import { castDoubts, journalOverflowed, noteDoubts, rollBack, startJournal } from "./journal";
+import {
+  castDoubts,
+  journalOverflowed,
+  noteDoubts,
+  rollBack,
+  startJournal,
+  touchCount,
+} from "./journal";
 import {
   KNOWN_DST,
   KNOWN_PORTS,
@@ -80,7 +88,7 @@ import { pauseTrace } from "./trace";
 import { countPath, startVisits } from "./traverse";
 import { clearVerdict, Verdict } from "./verdict";
 import { Walk, walk } from "./walk";
-import { DIRECTION_REPLY, ENTRY_NONE, tracking } from "./tracking";
+import { DIRECTION_REPLY, ENTRY_NONE, tracking, trackNothing } from "./tracking";
 import { giveUpWorlds, noteWorld, startWorlds, worldsIncomplete } from "./worlds";
 
 /** Address of the totals, u64 each. */
@@ -106,6 +114,7 @@ export function decideAtOnce(packet: Packet, verdict: Verdict): bool {
 
 /** Decides by connection and hooks. Precondition: `decideAtOnce` said nothing. */
 export function decideByHooks(packet: Packet, verdict: Verdict): void {
+  plainly = false;
   if ((packet.known & KNOWN_PROTOCOL) == 0) {
     say(verdict, VERDICT_UNKNOWN, REASON_NO_PROTOCOL);
     return;
@@ -121,7 +130,8 @@ export function decideByHooks(packet: Packet, verdict: Verdict): void {
   const again = severalSights(packet) && (!isRealNode() || seen != SEEN_ARRIVING);
   if (again && recallSight(packet, entryOfPacket(packet), verdict)) return;
   // On a real node the raw table comes first, and may say that a packet is not tracked.
-  if (!isRealNode()) track(packet, flowSeen(packet));
+  if (isRealNode()) trackNothing();
+  else track(packet, flowSeen(packet));
   settle(packet, verdict);
   if (tracking.direction == DIRECTION_REPLY) addFlag(verdict, VERDICT_REPLY);
   if (tracking.midstream) addFlag(verdict, VERDICT_MIDSTREAM);
@@ -129,11 +139,20 @@ export function decideByHooks(packet: Packet, verdict: Verdict): void {
   rememberSight(packet, verdict, tracking.entry);
 }
 
+// The verdict came of one try, which asked nothing and changed nothing but the connection.
+let plainly: bool = false;
+
+/** Tells whether the last packet's verdict hung on nothing that is missing, and changed nothing of rules. */
+export function walkedPlainly(): bool {
+  return plainly;
+}
+
 // Tries of a packet that is unknown already: what else may come of it is looked at.
 const UNKNOWN_PATHS_MAX: u32 = 64;
 
 // Tries every combination of missing facts; the verdict stands when all agree.
 function settle(packet: Packet, verdict: Verdict): void {
+  const consultedBefore = consultedCount();
   startVisits();
   startJournal();
   startForks();
@@ -216,6 +235,7 @@ function settle(packet: Packet, verdict: Verdict): void {
     say(verdict, VERDICT_UNKNOWN, REASON_CONNTRACK_FULL);
     return;
   }
+  plainly = consultedCount() == consultedBefore && touchCount() <= 1;
   countPath(packet.ipLength);
   if (tracking.entry != ENTRY_NONE && !tracking.fresh) {
     guessed = (entryAt(tracking.entry).flags & ENTRY_GUESSED) != 0;
@@ -299,8 +319,17 @@ function addFlag(verdict: Verdict, flag: u32): void {
   verdict.flags |= <u8>flag;
 }
 
-/** Counts a packet whose verdict stands. */
-export function count(packet: Packet, verdict: Verdict): void {
+/** Counts a packet whose verdict stands. @returns address of its flow's row; 0 without one */
+export function count(packet: Packet, verdict: Verdict): usize {
+  countTotals(packet, verdict);
+  if (verdict.duplicateOf != 0 || packet.family == 0) return 0;
+  const row = countFlow(packet, verdict);
+  if (row == 0) add(TOTAL_FLOWS_LOST, 1);
+  return row;
+}
+
+/** Counts it, but not in its flow's row. */
+export function countTotals(packet: Packet, verdict: Verdict): void {
   add(TOTAL_PACKETS, 1);
   add(TOTAL_BYTES, packet.originalLength);
   add(<usize>TOTAL_ALLOW + 8 * (<usize>verdict.verdict - 1), 1);
@@ -308,11 +337,7 @@ export function count(packet: Packet, verdict: Verdict): void {
   if (packet.malformed != MALFORMED_NONE) add(TOTAL_MALFORMED, 1);
   if ((packet.flags & PACKET_TRUNCATED) != 0) add(TOTAL_TRUNCATED, 1);
   if ((verdict.flags & VERDICT_MIDSTREAM) != 0) add(TOTAL_MIDSTREAM, 1);
-  if (verdict.duplicateOf != 0) {
-    add(TOTAL_DUPLICATES, 1);
-    return;
-  }
-  if (packet.family != 0 && !countFlow(packet, verdict)) add(TOTAL_FLOWS_LOST, 1);
+  if (verdict.duplicateOf != 0) add(TOTAL_DUPLICATES, 1);
 }
 
 function add(offset: usize, value: u64): void {

@@ -105,7 +105,9 @@ const AUTHENTICATION: u32 = 51;
 /** Tells whether the packet under way satisfies a match. `rule` is the rule it belongs to. */
 export function matches(match: usize, rule: i32): bool {
   const invert = load<u8>(match, MATCH_INVERT) != 0;
-  switch (<i32>load<u16>(match, MATCH_KIND)) {
+  const kind: u32 = load<u16>(match, MATCH_KIND);
+  if (((LASTING >> kind) & 1) == 0) walk.volatile = true;
+  switch (<i32>kind) {
     case MATCH_ADDRESS:
       return matchAddress(match) != invert;
     case MATCH_INTERFACE:
@@ -216,6 +218,32 @@ export function matches(match: usize, rule: i32): bool {
       return unreachable();
   }
 }
+
+// Kinds that come to the same for every packet of a connection, in one state and seen in one place, or that
+// say themselves when they do not.
+const LASTING: u64 =
+  (1 << (<u64>MATCH_ADDRESS)) |
+  (1 << (<u64>MATCH_INTERFACE)) |
+  (1 << (<u64>MATCH_PROTOCOL)) |
+  (1 << (<u64>MATCH_PORT)) |
+  (1 << (<u64>MATCH_MULTIPORT)) |
+  (1 << (<u64>MATCH_CONNTRACK)) |
+  (1 << (<u64>MATCH_MARK)) |
+  (1 << (<u64>MATCH_SET)) |
+  (1 << (<u64>MATCH_ICMP)) |
+  (1 << (<u64>MATCH_ADDRTYPE)) |
+  (1 << (<u64>MATCH_RANDOM)) |
+  (1 << (<u64>MATCH_COMMENT)) |
+  (1 << (<u64>MATCH_OPAQUE)) |
+  (1 << (<u64>MATCH_IPRANGE)) |
+  (1 << (<u64>MATCH_CONNMARK)) |
+  (1 << (<u64>MATCH_PHYSDEV)) |
+  (1 << (<u64>MATCH_RPFILTER)) |
+  (1 << (<u64>MATCH_HELPER)) |
+  (1 << (<u64>MATCH_REALM)) |
+  (1 << (<u64>MATCH_POLICY)) |
+  (1 << (<u64>MATCH_FRAGMENT)) |
+  (1 << (<u64>MATCH_STATE));
 
 // > iptables-nft takes an authentication header among IPv6's for the protocol itself.
 function protocolSeen(): u32 {

@@ -45,6 +45,7 @@ import {
 import { decode } from "./decode";
 import { whole } from "./reassembly";
 import { Packet } from "./records";
+import { keepVerdict, repeatVerdict } from "./repeat";
 import { isRealNode } from "./route";
 import { defragActive } from "./rule";
 import { record, resumeTrace } from "./trace";
@@ -75,6 +76,7 @@ export function replayPacket(packet: Packet, verdict: Verdict): void {
     giveUp(due);
     due = dueDatagram(packet.number);
   }
+  if (packet.number != traced && repeatVerdict(packet, verdict)) return;
   if (decideAtOnce(packet, verdict)) count(packet, verdict);
   else if (isReassembled(packet)) gather(packet, verdict, false);
   else decideAlone(packet, verdict);
@@ -101,7 +103,7 @@ function decideAlone(packet: Packet, verdict: Verdict): void {
   decideByHooks(packet, verdict);
   if (packet.number == traced) record(false);
   if (verdict.verdict == VERDICT_DELIVERED) gather(packet, verdict, true);
-  else count(packet, verdict);
+  else keepVerdict(packet, verdict, count(packet, verdict));
 }
 
 function gather(packet: Packet, verdict: Verdict, atInput: bool): void {

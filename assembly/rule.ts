@@ -59,8 +59,8 @@ export function setRules(address: usize): void {
   }
 }
 
-/** Address of the array of all rules, for reading their counts. */
-export function rulesAddress(): usize {
+/** Address of the array of all rules. */
+export function rulesStart(): usize {
   return rules;
 }
 

@@ -28,6 +28,7 @@ import {
   TARGET_TPROXY,
   TARGET_TTL,
 } from "./layout";
+import { forgetMemos } from "./memo";
 import { Rule } from "./rule";
 import { applyConnmark } from "./target/connmark";
 import { applyCt } from "./target/ct";
@@ -56,6 +57,7 @@ export function applyTarget(rule: Rule, index: u32): u32 {
     case TARGET_REJECT:
       walk.reject = load<u8>(payload);
       if (walk.reject == REJECT_TCP_RESET) {
+        walk.volatile = true;
         if (tracking.entry != ENTRY_NONE) closeTcp(tracking.entry, walk.packet);
         else walk.answeredByReset = attempt.confirmed;
       }
@@ -77,22 +79,28 @@ export function applyTarget(rule: Rule, index: u32): u32 {
       applyCt(payload, index);
       return EFFECT_CONTINUE;
     case TARGET_TTL:
+      walk.volatile = true;
       applyTtl(payload);
       return EFFECT_CONTINUE;
     case TARGET_TOS:
       applyTos(payload);
       return EFFECT_CONTINUE;
     case TARGET_SET:
+      walk.volatile = true;
+      forgetMemos();
       applySet(payload, index);
       return EFFECT_CONTINUE;
     case TARGET_CONTINUE:
       if ((load<u8>(payload) & CONTINUE_MARKS) != 0) walk.markUnknown = 0xffffffff;
       return EFFECT_CONTINUE;
     case TARGET_ECN:
+      walk.volatile = true;
       return changeEcn(payload) ? EFFECT_CONTINUE : EFFECT_DROP;
     case TARGET_TCPMSS:
+      walk.volatile = true;
       return lowerMss(payload) ? EFFECT_CONTINUE : EFFECT_DROP;
     case TARGET_TCPOPTSTRIP:
+      walk.volatile = true;
       return stripOptions(payload) ? EFFECT_CONTINUE : EFFECT_DROP;
     case TARGET_TPROXY:
       return applyProxy(payload, index);

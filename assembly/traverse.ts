@@ -51,10 +51,20 @@ export function startPath(): void {
   pathLength = 0;
 }
 
+/** How many rules matched in this try. */
+export function pathSize(): u32 {
+  return pathLength;
+}
+
+/** Index of one of them. */
+export function pathRule(index: u32): u32 {
+  return load<u32>(path + ((<usize>index) << 2));
+}
+
 /** Counts the packet at every rule of the path. */
 export function countPath(bytes: u32): void {
   for (let index: u32 = 0; index < pathLength; index++) {
-    const rule = ruleAt(load<u32>(path + ((<usize>index) << 2)));
+    const rule = ruleAt(pathRule(index));
     rule.packets++;
     rule.bytes += bytes;
   }

@@ -71,6 +71,10 @@ export class Walk {
   answeredByReset: bool;
   /** A match found the packet itself malformed: it is dropped at once. */
   hotdrop: bool;
+  /** Rules looked at, or changed, what packets of the same connection do not have in common. */
+  volatile: bool;
+  /** Rules looked at the TCP flags. */
+  looksAtTcpFlags: bool;
   /** The table under way is iptables-nft's. */
   nft: bool;
   /** The packet's record, for what rules see of it unchanged. */

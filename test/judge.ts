@@ -4,6 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { inspect, isDeepStrictEqual } from "node:util";
 
 import { openCapture, type ByteSource } from "../src/capture/stream.ts";
 import { buildSnapshot } from "../src/cluster/build.ts";
@@ -28,6 +29,8 @@ export interface Question {
   readonly conntrackMax?: number;
   /** Number of the packet whose walk is recorded. */
   readonly tracePacket?: number;
+  /** Every packet walks the rules: the reference. */
+  readonly walkAll?: boolean;
 }
 
 /** Compiles manifests; an error in them is thrown, as the test's fault. */
@@ -54,26 +57,62 @@ export function compileObjects(objects: readonly object[], node?: string): Compi
   return compileManifests([{ file: "cluster.json", text: JSON.stringify(list) }], node);
 }
 
-/** Judges every packet of the capture, in order. */
+/**
+ * Judges every packet of the capture, in order: once by the short way and once by walking, which must come
+ * to the same in all that is ever reported.
+ */
 export async function judgeCapture(question: Question): Promise<PacketVerdict[]> {
-  const verdicts: PacketVerdict[] = [];
+  const short = await judgeOnce(question);
+  const walked = await judgeOnce({ ...question, walkAll: true });
+  for (const part of ["verdicts", "flows", "rules"] as const) {
+    for (const [index, one] of short[part].entries()) {
+      if (isDeepStrictEqual(one, walked[part][index])) continue;
+      const words = [one, walked[part][index]].map((each) => inspect(each, { depth: 4 }));
+      throw new Error(`${part}[${index}]: the short way differs from the walk: ${words.join(" ")}`);
+    }
+  }
+  if (!isDeepStrictEqual(short, walked))
+    throw new Error("the short way counts what the walk does not");
+  return short.verdicts;
+}
+
+interface Judged {
+  readonly verdicts: PacketVerdict[];
+  flows: unknown[];
+  rules: unknown[];
+  totals: unknown;
+}
+
+async function judgeOnce(question: Question): Promise<Judged> {
+  const judged: Judged = { verdicts: [], flows: [], rules: [], totals: undefined };
   let order: CaptureOrder<undefined> | undefined;
   await replayCapture(question, (matcher, names) => {
     order ??= new CaptureOrder(matcher);
-    for (const { verdict } of order.take(names, () => undefined)) verdicts.push(verdict);
+    for (const { verdict } of order.take(names, () => undefined)) judged.verdicts.push(verdict);
+    judged.flows = matcher.flows(names);
+    judged.rules = matcher.ruleCounts();
+    judged.totals = matcher.totals();
   });
-  return verdicts;
+  return judged;
 }
 
 /** Replays a capture and hands out each batch once it is decided; an empty one at its end. */
 export async function replayCapture(
-  { compiled, capture, midstream = "cold", conntrackMax = 262_144, tracePacket }: Question,
+  {
+    compiled,
+    capture,
+    midstream = "cold",
+    conntrackMax = 262_144,
+    tracePacket,
+    walkAll = false,
+  }: Question,
   onBatch: (matcher: Matcher, names: readonly string[]) => void = () => undefined,
 ): Promise<void> {
   const matcher = loadMatcher(matcherWasm(), compiled, {
     midstream,
     conntrackMax,
     tracePacket,
+    walkAll,
   });
   const stream = await openCapture({
     source: memorySource(capture),

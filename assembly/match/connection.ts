@@ -70,6 +70,7 @@ export function matchConntrack(match: usize, rule: i32): bool {
     if (found == ((inverted & CONNTRACK_STATUS) != 0)) return false;
   }
   if ((wanted & CONNTRACK_EXPIRE) == 0) return true;
+  walk.volatile = true;
   const left = secondsLeft();
   if (stateIsDoubted()) return ask(QUESTION_CONNECTION | (1 << 32) | rule, REASON_STATE, rule);
   const found = left >= load<u32>(match, PAYLOAD + 12) && left <= load<u32>(match, PAYLOAD + 16);

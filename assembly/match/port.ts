@@ -30,6 +30,8 @@ export function matchPort(match: usize, rule: i32): bool {
   const protocol: u32 = load<u8>(match, PAYLOAD + 10);
   if (protocol != walk.protocol) return false;
   const parts: u32 = load<u8>(match, PAYLOAD + 11);
+  if ((parts & PORT_FLAGS) != 0) walk.looksAtTcpFlags = true;
+  if ((parts & ~(<u32>PORT_FLAGS)) != 0) walk.volatile = true;
   // > iptables-nft has its own expressions for the ports and flags of TCP and UDP.
   const native = walk.nft && (protocol == TCP || protocol == UDP) && (parts & PORT_OPTION) == 0;
   if (native) return matchNative(match, rule, parts);

@@ -42,6 +42,7 @@ import {
   SET_LIST,
   SET_NETS,
   SET_SKBINFO,
+  SET_TIMEOUT,
   SIDE_SRC,
 } from "../layout";
 import { walk } from "../walk";
@@ -74,6 +75,7 @@ export function testSet(number: u32, flags: usize, conditions: usize, rule: i32)
 
 function isMember(number: u32, flags: usize, conditions: usize, rule: i32, sub: bool): bool {
   const set = setOf(number);
+  if ((set.flags & SET_TIMEOUT) != 0 || hasLateMacs(set)) walk.volatile = true;
   if (!isAsked(set, flags)) return false;
   if ((set.flags & SET_LIST) != 0) return isInList(set, flags, conditions, rule);
   const outcome = fillProbe(set, flags, rule);

@@ -17,6 +17,7 @@ export function applyConnmark(payload: usize): void {
       (walk.markUnknown & ~second) | shift(walk.connectionMarkUnknown & first, bits);
     return;
   }
+  walk.volatile = true;
   if (how == CONNMARK_SAVE) {
     walk.connectionMark = (walk.connectionMark & ~first) ^ shift(walk.mark & second, bits);
     walk.connectionMarkUnknown =

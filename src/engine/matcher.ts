@@ -36,6 +36,8 @@ export interface MatcherOptions {
   readonly conntrackMax: number;
   /** Number of the packet whose walk is recorded; undefined: none. */
   readonly tracePacket: number | undefined;
+  /** Every packet walks the rules, those like earlier ones, too: the reference. */
+  readonly walkAll?: boolean;
 }
 
 /** A loaded matcher: its memory holds tables, flows, one block of the capture and one batch. */
@@ -64,6 +66,8 @@ export interface Matcher {
   /** What is odd about the batch's packet at this index, after `replay`. */
   oddities(index: number): Oddities;
   totals(): Totals;
+  /** How many packets did not walk, as one like them had. */
+  repeated(): number;
   /** In the order of their first packets. */
   flows(names: readonly string[]): FlowVerdict[];
   /** In table order. */
@@ -88,7 +92,8 @@ export function loadMatcher(
   const rules = packRulesets(exports, program.rulesets, interfaces);
   packTopology(exports, program.topology, interfaces);
   const assume = options.midstream === "assume-established";
-  exports.setUp(assume, options.conntrackMax, packBackends(exports, rules));
+  const backends = packBackends(exports, rules);
+  exports.setUp(assume, options.conntrackMax, backends, options.walkAll ?? false);
   if (program.switches !== undefined) packSwitches(exports, program.switches, interfaces);
   packConnections(exports, program.connections ?? []);
   const packets = exports.allocate(layout.BATCH_PACKETS * layout.PACKET_SIZE);
@@ -139,6 +144,7 @@ export function loadMatcher(
       });
     },
     oddities: (index) => readOddities(batch.view, batch.recordAt(index)),
+    repeated: () => Number(exports.repeatCount()),
     totals: () => readTotals(batch.view, exports.totalsAddress()),
     flows(names) {
       return Array.from({ length: exports.flowCount() }, (_, index) => {

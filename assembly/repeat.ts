@@ -1,0 +1,199 @@
+// The short way of a packet: its connection moves on, and what was said of an earlier packet is said again,
+// when nothing that the walk of that one looked at is different. Everything else goes the long way.
+import { SEEN_ARRIVING, SEEN_LEAVING, whereSeen } from "./arrival";
+import { refresh, refusedBefore } from "./entry-life";
+import { isHelperGiven } from "./expectation";
+import { countRow } from "./flow-rows";
+import {
+  Entry,
+  ENTRY_GUESSED,
+  ENTRY_MASQUERADED,
+  ENTRY_PERHAPS,
+  ENTRY_PORT_UNKNOWN,
+  ENTRY_SEEN_REPLY,
+  ENTRY_UNDECIDED,
+  entryAt,
+  isEntryAlive,
+} from "./flow-table";
+import { consultedCount, startForks } from "./fork";
+import { lookUpSights } from "./half-known";
+import { rollBack, startJournal } from "./journal";
+import { track } from "./conntrack";
+import { startWorlds } from "./worlds";
+import { countTotals, walkedPlainly } from "./judge";
+import {
+  CT_ESTABLISHED,
+  CT_NEW,
+  CT_UNTRACKED,
+  KNOWN_PORTS,
+  KNOWN_TCP_FLAGS,
+  KNOWN_TTL,
+  MALFORMED_NONE,
+  PACKET_DECODED,
+  PACKET_FRAGMENT,
+  PACKET_FRAGMENT_HEADER,
+  PACKET_INBOUND,
+  VERDICT_ALLOW,
+  VERDICT_DROP,
+  VERDICT_SIZE,
+} from "./layout";
+import {
+  findMemo,
+  MEMO_BEGINS,
+  MEMO_UNTRACKED,
+  nameMemo,
+  placeFor,
+  Saying,
+  sayingOf,
+} from "./memo";
+import { Outcome, outcomeOf, verdictOfOutcome } from "./outcome";
+import { PROTOCOL_TCP, PROTOCOL_UDP } from "./protocol";
+import { Packet } from "./records";
+import { isRealNode } from "./route";
+import { rememberSight, severalSights } from "./sights";
+import { moveTcp, TCP_BELONGS } from "./tcp-track";
+import { DIRECTION_REPLY, ENTRY_NONE, tracking } from "./tracking";
+import { Verdict } from "./verdict";
+import { walk } from "./walk";
+
+// Of entries that have one of these it is not known what they are.
+const ENTRY_UNCERTAIN: u32 =
+  ENTRY_GUESSED | ENTRY_MASQUERADED | ENTRY_PERHAPS | ENTRY_PORT_UNKNOWN | ENTRY_UNDECIDED;
+const KNOWN_NEEDED: u32 = KNOWN_PORTS | KNOWN_TTL;
+const PACKET_ODD: u32 = PACKET_DECODED | PACKET_FRAGMENT | PACKET_FRAGMENT_HEADER;
+const IPV4_SIZE: u32 = 20;
+const IPV6_SIZE: u32 = 40;
+
+const ENTRY_STATE: usize = offsetof<Entry>("flags");
+const ENTRY_STATE_SIZE: usize = offsetof<Entry>() - offsetof<Entry>("flags");
+const before: usize = memory.data(192, 8);
+
+let allowed: bool = true;
+let repeats: u64 = 0;
+
+/** Says whether packets may take the short way at all; those that walk are the reference. */
+export function setUpRepeat(may: bool): void {
+  allowed = may;
+}
+
+/** How many packets have taken the short way. */
+export function repeatCount(): u64 {
+  return repeats;
+}
+
+/** Says of a decoded packet what was said of one like it; false: it has to walk. */
+export function repeatVerdict(packet: Packet, verdict: Verdict): bool {
+  if (!allowed || !isPlain(packet) || !isSeenOnce(packet) || refusedBefore() || isHelperGiven())
+    return false;
+  const memo = findMemo(packet);
+  if (memo == null) return false;
+  let saying = sayingOf(memo, false);
+  if (memo.entry != ENTRY_NONE) {
+    const entry = entryAt(memo.entry);
+    if (!isEntryAlive(entry, memo.stamp) || entry.stateDoubted != 0) return false;
+    const state = changetype<usize>(entry) + ENTRY_STATE;
+    memory.copy(before, state, ENTRY_STATE_SIZE);
+    const moved = moveOn(entry, packet, memo.direction);
+    saying = sayingOf(memo, (entry.flags & ENTRY_SEEN_REPLY) != 0);
+    if (!moved || !holds(saying, entry, packet)) {
+      memory.copy(state, before, ENTRY_STATE_SIZE);
+      return false;
+    }
+  } else if (saying.outcome == 0 || !flagsHold(saying, packet)) {
+    return false;
+  } else if (memo.stamp == MEMO_BEGINS && !beginsAgain(packet)) {
+    return false;
+  }
+  const outcome = changetype<Outcome>(saying.outcome);
+  memory.copy(changetype<usize>(verdict), verdictOfOutcome(outcome), VERDICT_SIZE);
+  repeats++;
+  outcome.packets++;
+  outcome.bytes += packet.ipLength;
+  rememberSight(packet, verdict, memo.entry);
+  countTotals(packet, verdict);
+  countRow(saying.row, packet);
+  return true;
+}
+
+/**
+ * Keeps what was said of a packet for others like it, if all that its walk looked at is the same for them.
+ *
+ * @param row address of its flow's row; 0 without one
+ */
+export function keepVerdict(packet: Packet, verdict: Verdict, row: usize): void {
+  if (!allowed || !walkedPlainly() || walk.volatile || row == 0 || verdict.duplicateOf != 0) return;
+  if (verdict.verdict != VERDICT_ALLOW && verdict.verdict != VERDICT_DROP) return;
+  if (!isPlain(packet) || !isLasting(verdict)) return;
+  const memo = placeFor(packet);
+  const entry = tracking.entry;
+  let stamp = tracking.fresh ? MEMO_BEGINS : MEMO_UNTRACKED;
+  if (entry != ENTRY_NONE) stamp = entryAt(entry).stamp;
+  nameMemo(memo, entry, stamp, tracking.direction);
+  const flags: u16 = entry == ENTRY_NONE ? 0 : entryAt(entry).flags;
+  const saying = sayingOf(memo, (flags & ENTRY_SEEN_REPLY) != 0);
+  saying.outcome = <u32>changetype<usize>(outcomeOf(verdict));
+  saying.row = <u32>row;
+  saying.mark = entry == ENTRY_NONE ? 0 : entryAt(entry).mark;
+  saying.flags = flags;
+  saying.tcpFlags = packet.tcpFlags;
+  saying.looksAtTcpFlags = walk.looksAtTcpFlags ? 1 : 0;
+}
+
+// The connection is certain, or it is certain that there is none.
+function isLasting(verdict: Verdict): bool {
+  if (tracking.fresh) return verdict.verdict == VERDICT_DROP && tracking.entry == ENTRY_NONE;
+  if (tracking.entry == ENTRY_NONE) return verdict.ctState == CT_UNTRACKED;
+  if ((verdict.ctState & (CT_NEW | CT_ESTABLISHED)) == 0) return false;
+  const entry = entryAt(tracking.entry);
+  if ((entry.flags & ENTRY_UNCERTAIN) != 0 || entry.markDoubted != 0) return false;
+  // On a real node another connection's own tuple comes before what the capture shows behind the last hook.
+  return entry.stateDoubted == 0 && !(isRealNode() && tracking.seenAfter);
+}
+
+// A whole TCP or UDP packet whose headers have nothing that others of its connection have not.
+function isPlain(packet: Packet): bool {
+  if (packet.protocol != PROTOCOL_TCP && packet.protocol != PROTOCOL_UDP) return false;
+  if (packet.malformed != MALFORMED_NONE || (packet.flags & PACKET_ODD) != 0) return false;
+  const needed = packet.protocol == PROTOCOL_TCP ? KNOWN_NEEDED | KNOWN_TCP_FLAGS : KNOWN_NEEDED;
+  if ((packet.known & needed) != needed || packet.ttl <= 1) return false;
+  const size = packet.family == 4 ? IPV4_SIZE : IPV6_SIZE;
+  return packet.transport - packet.network == size;
+}
+
+// It cannot be another's second sight. Where the capture shows more than one place, a packet that arrives
+// at a real node is none.
+function isSeenOnce(packet: Packet): bool {
+  if (!severalSights(packet)) return true;
+  if (!isRealNode()) return false;
+  return (packet.flags & PACKET_INBOUND) != 0 || whereSeen(packet) == SEEN_ARRIVING;
+}
+
+// No connection that its packet would belong to has come up since. Its flow was seen before: it is kept here.
+function beginsAgain(packet: Packet): bool {
+  const consulted = consultedCount();
+  startJournal();
+  startForks();
+  startWorlds();
+  lookUpSights(!isRealNode() || whereSeen(packet) == SEEN_LEAVING);
+  track(packet, true);
+  if (tracking.fresh && !tracking.ambiguous && consultedCount() == consulted) return true;
+  rollBack();
+  return false;
+}
+
+// As conntrack does for a packet that its connection has a place for. False: it may have none.
+function moveOn(entry: Entry, packet: Packet, direction: u32): bool {
+  if (entry.protocol != PROTOCOL_TCP) refresh(entry);
+  else if (moveTcp(entry, packet, direction) != TCP_BELONGS) return false;
+  if (direction == DIRECTION_REPLY) entry.flags |= ENTRY_SEEN_REPLY;
+  return true;
+}
+
+function holds(saying: Saying, entry: Entry, packet: Packet): bool {
+  if (saying.outcome == 0 || saying.flags != entry.flags || saying.mark != entry.mark) return false;
+  return entry.markDoubted == 0 && flagsHold(saying, packet);
+}
+
+function flagsHold(saying: Saying, packet: Packet): bool {
+  return saying.looksAtTcpFlags == 0 || saying.tcpFlags == packet.tcpFlags;
+}
