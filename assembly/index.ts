@@ -29,6 +29,7 @@ export { setNodeInterfaces } from "./node-interface";
 export { setRoutes } from "./route";
 export { addFamily, setEntry, setRules } from "./rule";
 export { insertMember, makeTable } from "./set";
+export { scannedCount, scannedLatest, scanPcap, scanPcapng, scanWasCut, startScan } from "./scan";
 export { setSharedStates } from "./shared-state";
 export { setInterfaceSwitches, setTcpSwitches } from "./switches";
 export { traceCount, traceSteps } from "./trace";

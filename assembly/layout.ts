@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 10;
+export const LAYOUT_VERSION = 11;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -212,6 +212,13 @@ export const BLOCK_SIZE = 1 << 21;
 export const ARENA_SIZE = 1 << 20;
 /** Longest frame accepted: libpcap's MAXIMUM_SNAPLEN. */
 export const FRAME_MAX = 262144;
+
+// ── Scan ───────────────────────────────────────────────────────────────────────────────────────────
+// An interface of a pcapng section: u32 nanoseconds in one of its ticks (0: an unusual clock), u32 link type.
+export const SCAN_SOURCE_LINK_TYPE = 4;
+export const SCAN_SOURCE_SIZE = 8;
+/** Interfaces of one section that a scan knows; packets of others are left to the reader. */
+export const SCAN_SOURCES_MAX = 1024;
 
 // ── Verdict record ─────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch, written by `replay`.

@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { inspect, isDeepStrictEqual } from "node:util";
 
-import { openCapture, type ByteSource } from "../src/capture/stream.ts";
+import { openCapture, type ByteSource, type WalkRecords } from "../src/capture/stream.ts";
 import { buildSnapshot } from "../src/cluster/build.ts";
 import { parseManifests } from "../src/cluster/manifest.ts";
 import type { ManifestText } from "../src/cluster/manifest-object.ts";
@@ -16,7 +16,7 @@ import type { PacketVerdict } from "../src/engine/verdict.ts";
 import { formatDiagnostic, type Diagnostic } from "../src/errors.ts";
 import { lowerPolicies } from "../src/policy/index.ts";
 import { compileCluster, type CompiledCluster } from "../src/tables/compile.ts";
-import { BLOCK_SIZE } from "../assembly/layout.ts";
+import { BLOCK_SIZE, CAPTURE_INTERFACE_NONE } from "../assembly/layout.ts";
 
 /** What the whole path is asked. */
 export interface Question {
@@ -31,6 +31,8 @@ export interface Question {
   readonly tracePacket?: number;
   /** Every packet walks the rules: the reference. */
   readonly walkAll?: boolean;
+  /** False: packets are only counted, without records of their own. */
+  readonly packetsWanted?: boolean;
 }
 
 /** Compiles manifests; an error in them is thrown, as the test's fault. */
@@ -58,8 +60,8 @@ export function compileObjects(objects: readonly object[], node?: string): Compi
 }
 
 /**
- * Judges every packet of the capture, in order: once by the short way and once by walking, which must come
- * to the same in all that is ever reported.
+ * Judges every packet of the capture, in order: once by the short way, once by walking, and once without a
+ * record for each packet, which must come to the same in all that is ever reported.
  */
 export async function judgeCapture(question: Question): Promise<PacketVerdict[]> {
   const short = await judgeOnce(question);
@@ -73,7 +75,22 @@ export async function judgeCapture(question: Question): Promise<PacketVerdict[]>
   }
   if (!isDeepStrictEqual(short, walked))
     throw new Error("the short way counts what the walk does not");
+  const counted = await countCapture(question);
+  if (!isDeepStrictEqual(counted, { ...short, verdicts: [] })) {
+    throw new Error("packets without records of their own are counted otherwise");
+  }
   return short.verdicts;
+}
+
+/** Judges a capture whose packets nobody reads one by one. */
+async function countCapture(question: Question): Promise<Judged> {
+  const judged: Judged = { verdicts: [], flows: [], rules: [], totals: undefined };
+  await replayCapture({ ...question, packetsWanted: false }, (matcher, names) => {
+    judged.flows = matcher.flows(names);
+    judged.rules = matcher.ruleCounts();
+    judged.totals = matcher.totals();
+  });
+  return judged;
 }
 
 interface Judged {
@@ -105,6 +122,7 @@ export async function replayCapture(
     conntrackMax = 262_144,
     tracePacket,
     walkAll = false,
+    packetsWanted = true,
   }: Question,
   onBatch: (matcher: Matcher, names: readonly string[]) => void = () => undefined,
 ): Promise<void> {
@@ -126,8 +144,17 @@ export async function replayCapture(
     },
   });
   if (stream === undefined) throw new Error("the capture was not opened");
-  while (await stream.fill(matcher.batch)) {
+  const nameInterfaces = (): void => {
     matcher.nameInterfaces(stream.reader.interfaces.map(({ name }) => name));
+  };
+  const walk: WalkRecords = (records) => {
+    nameInterfaces();
+    return matcher.walkRecords(records, Infinity, CAPTURE_INTERFACE_NONE);
+  };
+  while (true) {
+    if (!packetsWanted && (await stream.walk(matcher.batch, walk)) > 0) continue;
+    if (!(await stream.fill(matcher.batch))) break;
+    nameInterfaces();
     matcher.replay();
     onBatch(matcher, stream.reader.names);
   }

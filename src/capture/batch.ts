@@ -62,6 +62,12 @@ export class PacketBatch {
     this.#arenaUsed = 0;
   }
 
+  /** Counts packets that were decided without a record here. */
+  pass(packets: number): void {
+    this.packetNumber += packets;
+    this.#cleared += packets;
+  }
+
   /** Address of a record. */
   recordAt(index: number): number {
     return this.#records + index * layout.PACKET_SIZE;

@@ -37,6 +37,47 @@ export interface CaptureInterface {
   readonly index?: number;
 }
 
+/** How the records of a capture lie, for the matcher to walk them itself. */
+export type RecordLayout = PcapLayout | PcapngLayout;
+
+/** The next records of a capture. */
+export interface WalkableRecords {
+  readonly layout: RecordLayout;
+  /** The latest time before them, nanoseconds. */
+  readonly latest: bigint;
+  /** Goes on behind those that the matcher has walked, of which none was odd. */
+  pass(walked: Walked): void;
+}
+
+/** Records of a pcap file. */
+export interface PcapLayout {
+  readonly format: "pcap";
+  readonly littleEndian: boolean;
+  readonly headerSize: number;
+  /** Nanoseconds in one unit of the timestamps' fraction. */
+  readonly unit: number;
+  readonly snapLength: number;
+  readonly linkType: number;
+}
+
+/** Blocks of the pcapng section under way. */
+export interface PcapngLayout {
+  readonly format: "pcapng";
+  readonly littleEndian: boolean;
+  /** What the section's interface 0 is in `interfaces`. */
+  readonly first: number;
+  /** The section's interfaces: nanoseconds in a tick (0: an unusual clock), and the link type. */
+  readonly sources: readonly { readonly scale: number; readonly linkType: number }[];
+}
+
+/** What the matcher walked of a capture. */
+export interface Walked {
+  readonly bytes: number;
+  readonly packets: number;
+  /** The latest time so far, nanoseconds. */
+  readonly latest: bigint;
+}
+
 /**
  * What the times of a capture count from: 1970 in UTC, dates without a time zone (taken as UTC),
  * midnight of an unknown day, or the capture's own first packet.
@@ -64,4 +105,6 @@ export interface CaptureReader {
    * @returns how many bytes were consumed
    */
   scan(bytes: Uint8Array, batch: PacketBatch, last: boolean): number;
+  /** The next records; undefined where the matcher cannot walk them, or not yet. */
+  readonly walkable?: WalkableRecords | undefined;
 }

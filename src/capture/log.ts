@@ -5,7 +5,7 @@
 import * as layout from "../../assembly/layout.ts";
 import type { Diagnostic, DiagnosticCode } from "../errors.ts";
 import type { PacketBatch } from "./batch.ts";
-import type { ReaderOptions } from "./format.ts";
+import type { ReaderOptions, RecordLayout, WalkableRecords } from "./format.ts";
 
 const SUPPORTED_LINKS: ReadonlySet<number> = new Set([
   layout.LINK_NULL,
@@ -52,6 +52,19 @@ export class CaptureLog {
     this.#packets += this.#batch?.count ?? 0;
     this.#batch = undefined;
     this.#offset += consumed;
+  }
+
+  /** The next records as something that the matcher can walk. */
+  walkable(layout: RecordLayout): WalkableRecords {
+    return {
+      layout,
+      latest: BigInt(this.#latest),
+      pass: ({ bytes, packets, latest }) => {
+        this.#offset += bytes;
+        this.#packets += packets;
+        this.#latest = Math.max(this.#latest, Number(latest));
+      },
+    };
   }
 
   /** Reports damage that reading cannot go past. */

@@ -5,7 +5,13 @@
  */
 import * as layout from "../../assembly/layout.ts";
 import type { PacketBatch } from "./batch.ts";
-import type { CaptureFormat, CaptureInterface, CaptureReader, ReaderOptions } from "./format.ts";
+import type {
+  CaptureFormat,
+  CaptureInterface,
+  CaptureReader,
+  ReaderOptions,
+  WalkableRecords,
+} from "./format.ts";
 import { CaptureLog } from "./log.ts";
 import { secondsToTime } from "./timestamp.ts";
 
@@ -79,6 +85,23 @@ class PcapReader implements CaptureReader {
 
   get damaged(): boolean {
     return this.#log.damaged;
+  }
+
+  get walkable(): WalkableRecords | undefined {
+    const linkType = this.#linkType;
+    // The interface numbers of SLL2 are read here.
+    const here = this.damaged || linkType === layout.LINK_LINUX_SLL2;
+    if (this.#variant === undefined || here) return undefined;
+    const { littleEndian, unit, recordHeaderSize: headerSize } = this.#variant;
+    const snapLength = this.#snapLength;
+    return this.#log.walkable({
+      format: "pcap",
+      littleEndian,
+      unit,
+      headerSize,
+      snapLength,
+      linkType,
+    });
   }
 
   scan(bytes: Uint8Array, batch: PacketBatch, last: boolean): number {

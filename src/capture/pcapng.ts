@@ -5,7 +5,13 @@
  */
 import * as layout from "../../assembly/layout.ts";
 import type { PacketBatch } from "./batch.ts";
-import type { CaptureFormat, CaptureInterface, CaptureReader, ReaderOptions } from "./format.ts";
+import type {
+  CaptureFormat,
+  CaptureInterface,
+  CaptureReader,
+  ReaderOptions,
+  WalkableRecords,
+} from "./format.ts";
 import { CaptureLog } from "./log.ts";
 import * as block from "./pcapng-block.ts";
 import { readPacketFlags } from "./pcapng-options.ts";
@@ -81,6 +87,15 @@ class PcapngReader implements CaptureReader {
 
   get damaged(): boolean {
     return this.#log.damaged;
+  }
+
+  get walkable(): WalkableRecords | undefined {
+    const { started, littleEndian, first, sources } = this.#sections;
+    if (this.damaged || !started || this.#skippedLength !== 0) return undefined;
+    const section = sources
+      .slice(first)
+      .map(({ linkType, clock: { scale } }) => ({ scale, linkType }));
+    return this.#log.walkable({ format: "pcapng", littleEndian, first, sources: section });
   }
 
   scan(bytes: Uint8Array, batch: PacketBatch, last: boolean): number {

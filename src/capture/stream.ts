@@ -6,7 +6,13 @@
 import type { OnDiagnostic, Place } from "../errors.ts";
 import type { Address, Family } from "../net/address.ts";
 import type { PacketBatch } from "./batch.ts";
-import type { CaptureFormat, CaptureInterface, CaptureReader } from "./format.ts";
+import type {
+  CaptureFormat,
+  CaptureInterface,
+  CaptureReader,
+  RecordLayout,
+  Walked,
+} from "./format.ts";
 import { DETECT_SIZE, detectFormat } from "./index.ts";
 
 /** Where the bytes of a capture come from. */
@@ -39,11 +45,26 @@ export interface PacketStream {
    * end. The frames of the batch before are overwritten.
    */
   fill(batch: PacketBatch): Promise<boolean>;
+  /** As CaptureStream.walk; undefined where packets need records of their own. */
+  readonly walk?: (batch: PacketBatch, walk: WalkRecords) => Promise<number>;
   /** The format that the packet at this index of the batch came in. */
   formatAt(index: number): CaptureFormat["name"];
   /** Its file and its number there; undefined where one capture is all there is. */
   placeAt(index: number): Place | undefined;
 }
+
+/** Records that the matcher may walk itself. */
+export interface Records {
+  /** A view of the matcher's memory. */
+  readonly bytes: Uint8Array;
+  readonly layout: RecordLayout;
+  /** Packets of the capture before them, and the latest of their times in nanoseconds. */
+  readonly before: number;
+  readonly latest: bigint;
+}
+
+/** Decides the packets of plain records; `cut`: the next one is not all there. */
+export type WalkRecords = (records: Records) => Walked & { readonly cut: boolean };
 
 /** What a stream is made of. */
 export interface StreamOptions {
@@ -118,6 +139,26 @@ export class CaptureStream implements PacketStream {
 
   placeAt(): undefined {
     return undefined;
+  }
+
+  /**
+   * Lets `walk` have the records that are there, until one of them is odd: how many packets it decided.
+   * The next `fill` goes on behind them.
+   */
+  async walk(batch: PacketBatch, walk: WalkRecords): Promise<number> {
+    const input = this.#input;
+    while (true) {
+      const { walkable } = this.reader;
+      if (walkable === undefined) return 0;
+      const { layout, latest } = walkable;
+      const walked = walk({ bytes: input.bytes, layout, before: batch.packetNumber, latest });
+      input.consume(walked.bytes);
+      walkable.pass(walked);
+      batch.pass(walked.packets);
+      if (walked.packets > 0) return walked.packets;
+      if (!walked.cut || input.ended || input.full) return 0;
+      await input.fill();
+    }
   }
 
   async fill(batch: PacketBatch): Promise<boolean> {

@@ -132,6 +132,7 @@ async function traceCaptured(
     log,
     interruption,
     packetsMax: undefined,
+    packetsWanted: true,
     onBatch: async ({ settled }) => {
       for (const { verdict, about } of settled()) {
         last = verdict.number;

@@ -58,6 +58,7 @@ export async function replay(words: readonly string[], options: ReplayOptions): 
       log,
       interruption,
       packetsMax: expression === undefined ? options.c : undefined,
+      packetsWanted: reporting.packetsWanted,
       onBatch: (batch) => reporting.add(batch),
     });
     const report = reporting.report(end, log);
@@ -117,9 +118,14 @@ class Reporting {
     this.#left = options.c ?? Infinity;
   }
 
+  /** Some single packets are reported. */
+  get packetsWanted(): boolean {
+    return this.#collector !== undefined || this.#streams.length > 0;
+  }
+
   /** Takes one batch; false when no more packets are wanted. */
   async add({ settled }: JudgedBatch): Promise<boolean> {
-    if (this.#collector === undefined && this.#streams.length === 0) return true;
+    if (!this.packetsWanted) return true;
     let lines = "";
     for (const packet of settled()) {
       const { verdict, about } = packet;

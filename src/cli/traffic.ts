@@ -3,10 +3,11 @@
  * straight into the matcher's block; several have a block each and are merged.
  */
 import * as timers from "node:timers/promises";
+import { CAPTURE_INTERFACE_NONE } from "../../assembly/layout.ts";
 import { mergeCaptures } from "../capture/merge.ts";
 import { assignInterface } from "../capture/record.ts";
 import { openCapture } from "../capture/stream.ts";
-import type { Block, CaptureStream, PacketStream } from "../capture/stream.ts";
+import type { Block, CaptureStream, PacketStream, WalkRecords } from "../capture/stream.ts";
 import type { ResolveName } from "../cluster/names.ts";
 import { CaptureOrder } from "../engine/capture-order.ts";
 import type { SettledPacket } from "../engine/capture-order.ts";
@@ -29,6 +30,8 @@ export interface TrafficOptions {
   readonly interruption: Interruption;
   /** Most packets that are judged; undefined: all. */
   readonly packetsMax: number | undefined;
+  /** Somebody reads single verdicts; else packets are counted only, which is faster. */
+  readonly packetsWanted: boolean;
   /** Called after every batch, and once more, with an empty one, at the end; false ends the replay. */
   readonly onBatch: (batch: JudgedBatch) => Promise<boolean>;
 }
@@ -139,7 +142,7 @@ async function mergeStreams(
 }
 
 async function replayStream(stream: PacketStream, options: TrafficOptions): Promise<void> {
-  const { matcher, interruption, capture, packetsMax, onBatch } = options;
+  const { matcher, interruption, capture, packetsMax, packetsWanted, onBatch } = options;
   const { batch } = matcher;
   const order = new CaptureOrder<Origin>(matcher);
   const originAt = (index: number): Origin => ({
@@ -152,10 +155,23 @@ async function replayStream(stream: PacketStream, options: TrafficOptions): Prom
   };
   let left = packetsMax ?? Infinity;
   let batches = 0;
-  while (left > 0 && (await interruption.race(stream.fill(batch))) === true) {
+  const walk: WalkRecords = (records) => {
+    const captureInterface = nameInterfaces(stream, matcher, capture.inInterface);
+    return matcher.walkRecords(records, left, captureInterface);
+  };
+  while (left > 0) {
+    if (!packetsWanted && stream.walk !== undefined) {
+      const walked = await interruption.race(stream.walk(batch, walk));
+      if (walked === undefined) break;
+      left -= walked;
+      if (walked > 0) await timers.setImmediate();
+      if (walked > 0) continue;
+    }
+    if ((await interruption.race(stream.fill(batch))) !== true) break;
     batch.count = Math.min(batch.count, left);
     left -= batch.count;
-    nameInterfaces(stream, matcher, capture.inInterface);
+    const captureInterface = nameInterfaces(stream, matcher, capture.inInterface);
+    if (capture.inInterface !== undefined) assignInterface(batch, captureInterface);
     matcher.replay();
     if (!(await onBatch(judged()))) return;
     batches += 1;
@@ -165,21 +181,22 @@ async function replayStream(stream: PacketStream, options: TrafficOptions): Prom
   await onBatch(judged());
 }
 
-/** What the capture numbers has the node's names; `--in-interface` names the rest. */
+/**
+ * What the capture numbers has the node's names; `--in-interface` names the rest. Returns the number of
+ * what the capture does not number.
+ */
 function nameInterfaces(
   stream: PacketStream,
   matcher: Matcher,
   inInterface: string | undefined,
-): void {
+): number {
   const names = stream.interfaces.map(({ name, index }) => {
     const told = index === undefined ? undefined : matcher.interfaceName(index);
     return name ?? told ?? inInterface;
   });
-  if (inInterface !== undefined) {
-    assignInterface(matcher.batch, names.length);
-    names.push(inInterface);
-  }
+  if (inInterface !== undefined) names.push(inInterface);
   matcher.nameInterfaces(names);
+  return inInterface === undefined ? CAPTURE_INTERFACE_NONE : names.length - 1;
 }
 
 /** Diagnostics of one capture; a manifest that was given as one is told apart by its name. */

@@ -181,6 +181,7 @@ async function followCapture(comparing: Comparing, following: Following): Promis
     log,
     interruption,
     packetsMax: options.c,
+    packetsWanted: true,
     onBatch: async ({ names }) => {
       await comparing.add(matcher, names);
       return true;

@@ -12,6 +12,20 @@ export interface MatcherExports {
   totalsAddress(): number;
   replay(packets: number, verdicts: number, count: number, traced: bigint): void;
   finish(): void;
+  startScan(before: bigint, time: bigint, packetsMax: number, big: boolean): void;
+  scanPcap(
+    at: number,
+    end: number,
+    header: number,
+    unit: number,
+    snapLength: number,
+    linkType: number,
+    captureInterface: number,
+  ): number;
+  scanPcapng(at: number, end: number, sources: number, sourceCount: number, first: number): number;
+  scannedCount(): number;
+  scanWasCut(): number;
+  scannedLatest(): bigint;
   settledCount(): number;
   settledAt(index: number): number;
   addInterface(): number;

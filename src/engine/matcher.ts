@@ -6,11 +6,13 @@ import * as layout from "../../assembly/layout.ts";
 import { PacketBatch } from "../capture/batch.ts";
 import { readOddities } from "../capture/record.ts";
 import type { Oddities } from "../capture/record.ts";
+import type { Records, WalkRecords } from "../capture/stream.ts";
 import type { Connection, Ruleset, Topology } from "../tables/model.ts";
 import type { NodeSwitches } from "../tables/switches.ts";
 import { packConnections } from "./connections.ts";
 import { instantiate } from "./exports.ts";
 import { packBackends, packRulesets } from "./pack.ts";
+import { walkRecords } from "./scan.ts";
 import { packSwitches } from "./switches.ts";
 import { InterfaceNumbers, packTopology } from "./topology.ts";
 import { readFlow, readPacketVerdict, readRuleCounts, readTotals, readTrace } from "./read.ts";
@@ -57,6 +59,17 @@ export interface Matcher {
   interfaceName(index: number): string | undefined;
   /** Decides every packet of the batch, in order. */
   replay(): void;
+  /**
+   * Decides at most so many packets of plain records, without a record or a verdict of their own: only
+   * totals, flows and rules count them.
+   *
+   * @param captureInterface PACKET_CAPTURE_INTERFACE of packets whose file names none
+   */
+  walkRecords(
+    records: Records,
+    packetsMax: number,
+    captureInterface: number,
+  ): ReturnType<WalkRecords>;
   /** Settles what waits for packets that do not come any more; the batch is empty then. */
   finish(): void;
   /** The verdict on the batch's packet at this index, after `replay`; perhaps it is pending. */
@@ -99,6 +112,7 @@ export function loadMatcher(
   const packets = exports.allocate(layout.BATCH_PACKETS * layout.PACKET_SIZE);
   const verdicts = exports.allocate(layout.BATCH_PACKETS * layout.VERDICT_SIZE);
   const arena = exports.allocate(layout.ARENA_SIZE);
+  const scanSources = exports.allocate(layout.SCAN_SOURCES_MAX * layout.SCAN_SOURCE_SIZE);
   const memory = (): ArrayBufferLike => exports.memory.buffer;
   const batch = new PacketBatch(memory, packets, arena);
   const { routes } = program.topology;
@@ -128,6 +142,8 @@ export function loadMatcher(
     replay() {
       exports.replay(packets, verdicts, batch.count, BigInt(options.tracePacket ?? 0));
     },
+    walkRecords: (records, packetsMax, captureInterface) =>
+      walkRecords(exports, scanSources, records, packetsMax, captureInterface),
     finish() {
       batch.clear();
       exports.finish();

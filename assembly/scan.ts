@@ -1,0 +1,206 @@
+// Walks the records of a capture where they lie, and decides each packet without a record of its own in a
+// batch. Only plain records are walked: at anything odd the scan ends in front of it, and the reader in
+// TypeScript says what it is.
+// Source: draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng.
+import {
+  FRAME_MAX,
+  PACKET_FRAGMENT,
+  PACKET_HAS_TIME,
+  SCAN_SOURCE_LINK_TYPE,
+  PACKET_SIZE,
+  SCAN_SOURCE_SIZE,
+  VERDICT_SIZE,
+} from "./layout";
+import { Packet } from "./records";
+import { replayPacket, startReplay } from "./replay";
+import { Verdict } from "./verdict";
+
+// Cleared in pieces of 16 bytes.
+const packet: Packet = changetype<Packet>(memory.data(PACKET_SIZE + 8, 16));
+const verdict: Verdict = changetype<Verdict>(memory.data(VERDICT_SIZE, 16));
+
+// Packets may be so many nanoseconds out of order without a word.
+const DISORDER: u64 = 1000000000;
+
+let count: u32 = 0;
+let cut: bool = false;
+let number: u64 = 0;
+let latest: u64 = 0;
+
+/** How many packets the last scan decided. */
+export function scannedCount(): u32 {
+  return count;
+}
+
+/** The last scan ended because the next record is not all there. */
+export function scanWasCut(): bool {
+  return cut;
+}
+
+/** The latest time of a packet so far, nanoseconds. */
+export function scannedLatest(): u64 {
+  return latest;
+}
+
+// What is the same for all records of one scan.
+let most: u32 = 0;
+let bigEndian: bool = false;
+
+/**
+ * Begins a scan: how many packets were decided before, the latest time among them, how many may follow, and
+ * the byte order of the records.
+ */
+export function startScan(before: u64, time: u64, packetsMax: u32, big: bool): void {
+  number = before;
+  latest = time;
+  most = packetsMax;
+  bigEndian = big;
+  count = 0;
+  cut = false;
+  startReplay(0);
+}
+
+// Record of a pcap file.
+const RECORD_FRACTION: usize = 4;
+const RECORD_CAPTURED: usize = 8;
+const RECORD_ORIGINAL: usize = 12;
+
+/**
+ * Decides packets of a pcap file.
+ *
+ * @param at         address of the first record
+ * @param end        behind the last byte that is there
+ * @param header     size of a record's header
+ * @param unit       nanoseconds in one unit of a timestamp's fraction
+ * @param snapLength longest frame that the file says it has
+ * @returns address behind the last packet that was decided
+ */
+export function scanPcap(
+  at: usize,
+  end: usize,
+  header: u32,
+  unit: u32,
+  snapLength: u32,
+  linkType: u32,
+  captureInterface: u32,
+): usize {
+  while (count < most) {
+    if (end - at < header) return isCut(at);
+    const captured = word(at + RECORD_CAPTURED);
+    const original = word(at + RECORD_ORIGINAL);
+    if (captured > original || captured > snapLength || captured > <u32>FRAME_MAX) return at;
+    const fraction = <u64>word(at + RECORD_FRACTION) * unit;
+    const time = <u64>word(at) * DISORDER + fraction;
+    if (fraction >= DISORDER || isDisordered(time)) return at;
+    const frame = at + header;
+    if (captured > <u32>(end - frame)) return isCut(at);
+    decide(frame, captured, original, time, linkType, captureInterface);
+    at = frame + captured;
+  }
+  return at;
+}
+
+const ENHANCED_PACKET: u32 = 6;
+const BLOCK_LENGTH: usize = 4;
+const BLOCK_SOURCE: usize = 8;
+const BLOCK_TIME: usize = 12;
+const BLOCK_CAPTURED: usize = 20;
+const BLOCK_ORIGINAL: usize = 24;
+const BLOCK_FRAME: usize = 28;
+/** Without frame and options. */
+const BLOCK_SIZE: u32 = 32;
+
+/** The interfaces of a pcapng section, one after the other. */
+@unmanaged
+class Source {
+  /** Nanoseconds in one of its ticks; 0: its clock is unusual. */
+  scale: u32;
+  linkType: u32;
+}
+
+if (offsetof<Source>("linkType") != SCAN_SOURCE_LINK_TYPE) ERROR("SCAN_SOURCE_LINK_TYPE");
+if (offsetof<Source>() != SCAN_SOURCE_SIZE) ERROR("SCAN_SOURCE_SIZE");
+
+/**
+ * Decides packets of a pcapng section: Enhanced Packet Blocks without options.
+ *
+ * @param sources its interfaces, `sourceCount` of them
+ * @param first   the number that interface 0 has over the whole capture
+ * @returns address behind the last packet that was decided
+ */
+export function scanPcapng(
+  at: usize,
+  end: usize,
+  sources: usize,
+  sourceCount: u32,
+  first: u32,
+): usize {
+  while (count < most) {
+    if (end - at < BLOCK_SIZE) return isCut(at);
+    if (word(at) != ENHANCED_PACKET) return at;
+    const captured = word(at + BLOCK_CAPTURED);
+    const original = word(at + BLOCK_ORIGINAL);
+    if (captured > original || captured > <u32>FRAME_MAX) return at;
+    const total = BLOCK_SIZE + ((captured + 3) & ~3);
+    if (word(at + BLOCK_LENGTH) != total) return at;
+    if (total > <u32>(end - at)) return isCut(at);
+    const index = word(at + BLOCK_SOURCE);
+    if (word(at + total - 4) != total || index >= sourceCount) return at;
+    const source = changetype<Source>(sources + <usize>index * SCAN_SOURCE_SIZE);
+    const ticks = ((<u64>word(at + BLOCK_TIME)) << 32) | word(at + BLOCK_TIME + 4);
+    if (source.scale == 0 || ticks > u64.MAX_VALUE / source.scale) return at;
+    const time = ticks * source.scale;
+    if (isDisordered(time)) return at;
+    decide(at + BLOCK_FRAME, captured, original, time, source.linkType, first + index);
+    at += total;
+  }
+  return at;
+}
+
+function isCut(at: usize): usize {
+  cut = true;
+  return at;
+}
+
+function isDisordered(time: u64): bool {
+  if (time >= latest) {
+    latest = time;
+    return false;
+  }
+  return time + DISORDER < latest;
+}
+
+function word(at: usize): u32 {
+  const value = load<u32>(at);
+  return bigEndian ? bswap(value) : value;
+}
+
+function decide(
+  frame: usize,
+  captured: u32,
+  original: u32,
+  time: u64,
+  linkType: u32,
+  captureInterface: u32,
+): void {
+  clear();
+  packet.timestamp = time;
+  packet.frame = <u32>frame;
+  packet.capturedLength = captured;
+  packet.originalLength = original;
+  packet.linkType = <u16>linkType;
+  packet.captureInterface = <u16>captureInterface;
+  packet.flags = PACKET_HAS_TIME;
+  number++;
+  packet.number = number;
+  count++;
+  replayPacket(packet, verdict);
+  // A fragment that waits keeps copies: the next packet takes these records.
+  if ((packet.flags & PACKET_FRAGMENT) != 0) startReplay(0);
+}
+
+function clear(): void {
+  const zero = i64x2.splat(0);
+  const record = changetype<usize>(packet);
+  for (let at: usize = 0; at < <usize>PACKET_SIZE; at += 16) v128.store(record + at, zero);
+}

@@ -1,0 +1,50 @@
+/** Lets the Wasm walk a capture's records where they lie. */
+import * as layout from "../../assembly/layout.ts";
+import type { PcapngLayout } from "../capture/format.ts";
+import type { Records, WalkRecords } from "../capture/stream.ts";
+import type { MatcherExports } from "./exports.ts";
+
+const PACKETS_MAX = 0xffffffff;
+
+/**
+ * Decides at most so many packets of plain records.
+ *
+ * @param sources          address for `SCAN_SOURCES_MAX` records of interfaces
+ * @param captureInterface PACKET_CAPTURE_INTERFACE of packets whose file names none
+ */
+export function walkRecords(
+  exports: MatcherExports,
+  sources: number,
+  { bytes, layout: records, before, latest }: Records,
+  packetsMax: number,
+  captureInterface: number,
+): ReturnType<WalkRecords> {
+  const from = bytes.byteOffset;
+  const end = from + bytes.length;
+  const most = Math.min(packetsMax, PACKETS_MAX);
+  exports.startScan(BigInt(before), latest, most, !records.littleEndian);
+  let behind: number;
+  if (records.format === "pcap") {
+    const { headerSize, unit, snapLength, linkType } = records;
+    behind = exports.scanPcap(from, end, headerSize, unit, snapLength, linkType, captureInterface);
+  } else {
+    const count = writeSources(new DataView(bytes.buffer), sources, records);
+    behind = exports.scanPcapng(from, end, sources, count, records.first);
+  }
+  return {
+    bytes: (behind >>> 0) - from,
+    packets: exports.scannedCount() >>> 0,
+    latest: BigInt.asUintN(64, exports.scannedLatest()),
+    cut: exports.scanWasCut() !== 0,
+  };
+}
+
+function writeSources(view: DataView, at: number, { sources }: PcapngLayout): number {
+  const known = sources.slice(0, layout.SCAN_SOURCES_MAX);
+  for (const [index, { scale, linkType }] of known.entries()) {
+    const source = at + index * layout.SCAN_SOURCE_SIZE;
+    view.setUint32(source, scale, true);
+    view.setUint32(source + layout.SCAN_SOURCE_LINK_TYPE, linkType, true);
+  }
+  return known.length;
+}
