@@ -16,7 +16,7 @@ import type { PacketVerdict } from "../src/engine/verdict.ts";
 import { formatDiagnostic, type Diagnostic } from "../src/errors.ts";
 import { lowerPolicies } from "../src/policy/index.ts";
 import { compileCluster, type CompiledCluster } from "../src/tables/compile.ts";
-import { BLOCK_SIZE, CAPTURE_INTERFACE_NONE } from "../assembly/layout.ts";
+import { BLOCK_SIZE } from "../assembly/layout.ts";
 
 /** What the whole path is asked. */
 export interface Question {
@@ -149,7 +149,7 @@ export async function replayCapture(
   };
   const walk: WalkRecords = (records) => {
     nameInterfaces();
-    return matcher.walkRecords(records, Infinity, CAPTURE_INTERFACE_NONE);
+    return matcher.walkRecords(records, Infinity, undefined);
   };
   while (true) {
     if (!packetsWanted && (await stream.walk(matcher.batch, walk)) > 0) continue;

@@ -3,7 +3,6 @@
  * straight into the matcher's block; several have a block each and are merged.
  */
 import * as timers from "node:timers/promises";
-import { CAPTURE_INTERFACE_NONE } from "../../assembly/layout.ts";
 import { mergeCaptures } from "../capture/merge.ts";
 import { assignInterface } from "../capture/record.ts";
 import { openCapture } from "../capture/stream.ts";
@@ -171,7 +170,7 @@ async function replayStream(stream: PacketStream, options: TrafficOptions): Prom
     batch.count = Math.min(batch.count, left);
     left -= batch.count;
     const captureInterface = nameInterfaces(stream, matcher, capture.inInterface);
-    if (capture.inInterface !== undefined) assignInterface(batch, captureInterface);
+    if (captureInterface !== undefined) assignInterface(batch, captureInterface);
     matcher.replay();
     if (!(await onBatch(judged()))) return;
     batches += 1;
@@ -182,21 +181,21 @@ async function replayStream(stream: PacketStream, options: TrafficOptions): Prom
 }
 
 /**
- * What the capture numbers has the node's names; `--in-interface` names the rest. Returns the number of
- * what the capture does not number.
+ * What the capture numbers has the node's names; `--in-interface` names the rest, and its number is
+ * returned.
  */
 function nameInterfaces(
   stream: PacketStream,
   matcher: Matcher,
   inInterface: string | undefined,
-): number {
+): number | undefined {
   const names = stream.interfaces.map(({ name, index }) => {
     const told = index === undefined ? undefined : matcher.interfaceName(index);
     return name ?? told ?? inInterface;
   });
   if (inInterface !== undefined) names.push(inInterface);
   matcher.nameInterfaces(names);
-  return inInterface === undefined ? CAPTURE_INTERFACE_NONE : names.length - 1;
+  return inInterface === undefined ? undefined : names.length - 1;
 }
 
 /** Diagnostics of one capture; a manifest that was given as one is told apart by its name. */

@@ -63,12 +63,12 @@ export interface Matcher {
    * Decides at most so many packets of plain records, without a record or a verdict of their own: only
    * totals, flows and rules count them.
    *
-   * @param captureInterface PACKET_CAPTURE_INTERFACE of packets whose file names none
+   * @param captureInterface PACKET_CAPTURE_INTERFACE of packets whose file names none; undefined: they stay without
    */
   walkRecords(
     records: Records,
     packetsMax: number,
-    captureInterface: number,
+    captureInterface: number | undefined,
   ): ReturnType<WalkRecords>;
   /** Settles what waits for packets that do not come any more; the batch is empty then. */
   finish(): void;

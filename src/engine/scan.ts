@@ -10,14 +10,14 @@ const PACKETS_MAX = 0xffffffff;
  * Decides at most so many packets of plain records.
  *
  * @param sources          address for `SCAN_SOURCES_MAX` records of interfaces
- * @param captureInterface PACKET_CAPTURE_INTERFACE of packets whose file names none
+ * @param captureInterface PACKET_CAPTURE_INTERFACE of packets whose file names none; undefined: they stay without
  */
 export function walkRecords(
   exports: MatcherExports,
   sources: number,
   { bytes, layout: records, before, latest }: Records,
   packetsMax: number,
-  captureInterface: number,
+  captureInterface: number | undefined,
 ): ReturnType<WalkRecords> {
   const from = bytes.byteOffset;
   const end = from + bytes.length;
@@ -26,7 +26,8 @@ export function walkRecords(
   let behind: number;
   if (records.format === "pcap") {
     const { headerSize, unit, snapLength, linkType } = records;
-    behind = exports.scanPcap(from, end, headerSize, unit, snapLength, linkType, captureInterface);
+    const place = captureInterface ?? layout.CAPTURE_INTERFACE_NONE;
+    behind = exports.scanPcap(from, end, headerSize, unit, snapLength, linkType, place);
   } else {
     const count = writeSources(new DataView(bytes.buffer), sources, records);
     behind = exports.scanPcapng(from, end, sources, count, records.first);
