@@ -201,6 +201,7 @@ export function confirm(packet: Packet, walk: Walk, guessed: bool): bool {
       entry.flags |= ENTRY_PORT_UNKNOWN;
       entry.portFirst = <u16>walk.portFirst;
       entry.portLast = <u16>walk.portLast;
+      entry.draw = walk.draw != 0 ? walk.draw : nextDraw();
     }
   }
   entry.mark = walk.connectionMark;
@@ -218,6 +219,13 @@ export function confirm(packet: Packet, walk: Walk, guessed: bool): bool {
   if (walk.answeredByReset) closeTcp(number, packet);
   tracking.entry = number;
   return true;
+}
+
+let draws: u32 = 0;
+
+function nextDraw(): u32 {
+  draws++;
+  return draws;
 }
 
 /**

@@ -20,6 +20,7 @@ import {
   NODE_ORIGINAL_SEEN,
   NODE_REPLY,
   NODE_REPLY_SEEN,
+  NODE_SOURCE,
   removeEntry,
 } from "./flow-table";
 
@@ -121,6 +122,7 @@ export function linkEntry(number: u32): void {
   const portUnknown = (entry.flags & ENTRY_PORT_UNKNOWN) != 0;
   if (!portUnknown) linkNode(number, NODE_REPLY);
   if ((entry.flags & (ENTRY_DNAT | ENTRY_SNAT)) == 0) return;
+  if ((entry.flags & ENTRY_SNAT) != 0) linkNode(number, NODE_SOURCE);
   if (!portUnknown) linkNode(number, NODE_ORIGINAL_SEEN);
   linkNode(number, NODE_REPLY_SEEN);
   if ((entry.flags & ENTRY_GUESSED) != 0) linkNode(number, NODE_CLIENT);

@@ -16,6 +16,7 @@ export class Entry {
   next3: u32;
   next4: u32;
   next5: u32;
+  next6: u32;
   /** Original tuple. ICMP: sport is the id, dport is type << 8 | code. */
   src0: u32;
   src1: u32;
@@ -57,6 +58,8 @@ export class Entry {
   /** Where the node chose the port of the translated source: from these. `fromPort` is not the one. */
   portFirst: u16;
   portLast: u16;
+  /** Number of that choice: connections of one source may share it. */
+  draw: u32;
   /** Tells it from others that had, or will have, its number, and from what it was under other tuples. */
   stamp: u32;
   started: u64;
@@ -97,7 +100,9 @@ export const NODE_REPLY_SEEN: u32 = 3;
 export const NODE_CLIENT: u32 = 4;
 /** The backend's side only: the source was replaced by an address or port that is not known. */
 export const NODE_BACKEND: u32 = 5;
-const NODE_KINDS: u32 = 6;
+/** The client's side only, of a translated source: its next connection may get the same translation. */
+export const NODE_SOURCE: u32 = 6;
+const NODE_KINDS: u32 = 7;
 
 export const ENTRY_SEEN_REPLY: u16 = 1 << 0;
 export const ENTRY_MIDSTREAM: u16 = 1 << 2;
@@ -369,6 +374,7 @@ function tupleOf(entry: Entry, kind: u32): void {
       }
       break;
     case NODE_CLIENT:
+    case NODE_SOURCE:
       memory.copy(at, src, 16);
       memory.fill(at + 16, 0, 16);
       other.sport = entry.sport;

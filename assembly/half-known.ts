@@ -68,7 +68,8 @@ export function isTupleTaken(): bool {
   }
 }
 
-function exists(node: i64): bool {
+/** Tells whether the connection that was met exists; asks where it does so perhaps. */
+export function exists(node: i64): bool {
   const number = nodeEntry(node);
   const entry = entryAt(number);
   const kind = nodeKind(node);
@@ -128,6 +129,47 @@ function findHalfKnown(): i64 {
   return -1;
 }
 
+/** Tells whether answers from where `key` comes from go to the port of that choice by the node. */
+export function isDrawTaken(draw: u32): bool {
+  for (let node = findBackend(); node >= 0; node = nextNode(node)) {
+    if (entryAt(nodeEntry(node)).draw == draw && exists(node)) return true;
+  }
+  return false;
+}
+
+// Out of more ports than these, that the node draws a certain one is left out of account.
+const PORTS_FEW: u32 = 1024;
+
+/**
+ * Tells whether `key` is the tuple of answers to a connection that drew its port: asks where it drew from so
+ * few that it may well have been this one.
+ */
+export function isTupleDrawn(): bool {
+  const icmp = key.protocol == 1 || key.protocol == 58;
+  const port = icmp ? key.sport : key.dport;
+  for (let node = findBackend(); node >= 0; node = nextNode(node)) {
+    const number = nodeEntry(node);
+    const entry = entryAt(number);
+    if (<u32>entry.portLast - entry.portFirst >= PORTS_FEW || !mayHavePort(entry, port)) continue;
+    if (exists(node) && ask(QUESTION_TAKEN | number, REASON_NAT_PORT, RULE_NONE)) return true;
+  }
+  return false;
+}
+
+const QUESTION_TAKEN: u64 = 1 << 49;
+
+// The first connection with a port of the node's choice whose answers come from where `key` comes from and
+// go where it goes; `key` is as before afterwards.
+function findBackend(): i64 {
+  const saved = changetype<usize>(savedKey);
+  memory.copy(saved, changetype<usize>(key), offsetof<SavedKey>());
+  if (key.protocol == 1 || key.protocol == 58) key.sport = 0;
+  else key.dport = 0;
+  const node = findNode(1 << NODE_BACKEND);
+  memory.copy(changetype<usize>(key), saved, offsetof<SavedKey>());
+  return node;
+}
+
 /**
  * Looks for a connection whose answers come from where `key` comes from, to an address (or any) at a port
  * that the node chose itself: asks whether `key` is one of them. @returns node number, or -1
@@ -155,7 +197,7 @@ function askForPort(first: i64, port: u16): i64 {
     const number = nodeEntry(node);
     const entry = entryAt(number);
     if (!mayHavePort(entry, port)) continue;
-    if (!exists(node)) continue;
+    // Whether one exists that it does not belong to makes no difference.
     if (ask(QUESTION_PORT | number, REASON_NAT_PORT, RULE_NONE)) return nodeOf(number, NODE_REPLY);
   }
   return -1;

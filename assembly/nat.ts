@@ -6,17 +6,21 @@ import { end } from "./attempt";
 import { chainOffset, walkChain } from "./decode-extension";
 import {
   ENTRY_DNAT,
+  ENTRY_PORT_UNKNOWN,
   ENTRY_SNAT,
   Entry,
   NODE_REPLY,
+  NODE_SOURCE,
   entryAt,
   findNode,
   inverseIcmp,
   key,
+  nextNode,
   nodeEntry,
   touchEntry,
 } from "./flow-table";
-import { isTupleTaken } from "./half-known";
+import { ask } from "./fork";
+import { exists, isDrawTaken, isTupleDrawn, isTupleTaken } from "./half-known";
 import {
   CT_DNAT,
   CT_RELATED,
@@ -28,7 +32,9 @@ import {
   NAT_RANGE_PORT_LAST,
   REASON_BACKEND,
   REASON_NAT_FAILED,
+  REASON_NAT_PORT,
   REASON_NO_ICMP,
+  RULE_NONE,
   TABLE_NAT,
   VERDICT_DROP,
   VERDICT_UNKNOWN,
@@ -139,14 +145,20 @@ function choosePort(range: usize): void {
   const limited = (flags & NAT_PORTS) != 0;
   const first: u32 = limited ? load<u16>(range, NAT_RANGE_PORT_FIRST) : 0;
   const last: u32 = limited ? load<u16>(range, NAT_RANGE_PORT_LAST) : 0xffff;
-  if ((flags & NAT_RANDOM) == 0) {
-    const fits = walk.newSport >= first && walk.newSport <= last;
+  const wanted = walk.newSport;
+  const random = (flags & NAT_RANDOM) != 0;
+  const fits = wanted >= first && wanted <= last;
+  if (!random) {
+    const keeps = fits && memory.compare(walkNewSrc, walkSrc, 16) == 0;
+    if (!keeps && repeatsMapping(first, last)) return;
     if (fits && !isTaken()) return;
   }
   if (limited && first == last) {
     walk.newSport = first;
-    // > Of two connections with one tuple the second is dropped when it would be confirmed.
-    walk.natFailed = isTaken() && !takesOver();
+    // > Of two connections with one tuple the second is dropped when it would be confirmed. Only where the
+    // port had to change, it is looked at harder.
+    const changes = random || wanted != first;
+    walk.natFailed = isTaken() && !(changes && takesOver());
     return;
   }
   walk.sportUnknown = true;
@@ -160,8 +172,8 @@ function choosePort(range: usize): void {
   }
 }
 
-// The tuple of answers to the new source belongs to another connection.
-function isTaken(): bool {
+// Sets `key` to the tuple of answers to the new source.
+function keyOfAnswers(): void {
   memory.copy(changetype<usize>(key), walkDst, 16);
   memory.copy(changetype<usize>(key) + 16, walkNewSrc, 16);
   key.family = <u8>walk.family;
@@ -176,8 +188,62 @@ function isTaken(): bool {
     key.sport = <u16>walk.newSport;
     key.dport = inverseIcmp(walk.protocol, <u16>((walk.icmpType << 8) | walk.icmpCode));
   }
-  return isTupleTaken();
 }
+
+// That tuple belongs to another connection.
+function isTaken(): bool {
+  keyOfAnswers();
+  return isTupleTaken() || isTupleDrawn();
+}
+
+// > A source that is translated already keeps its translation to another destination, its port included,
+// where that is in the range and is not taken; the newest counts.
+// Source: Linux, nf_nat_core.c, find_appropriate_src().
+function repeatsMapping(first: u32, last: u32): bool {
+  memory.copy(changetype<usize>(key), walkSrc, 16);
+  memory.fill(changetype<usize>(key) + 16, 0, 16);
+  key.family = <u8>walk.family;
+  key.protocol = <u8>walk.protocol;
+  key.unused = 0;
+  key.sport = <u16>identifier();
+  key.dport = 0;
+  for (let node = findNode(1 << NODE_SOURCE); node >= 0; node = nextNode(node)) {
+    const entry = entryAt(nodeEntry(node));
+    if (!mapsInto(entry, first, last) || !exists(node)) continue;
+    walk.newSport = entry.fromPort;
+    if ((entry.flags & ENTRY_PORT_UNKNOWN) == 0) {
+      if (!isTaken()) return true;
+    } else {
+      keyOfAnswers();
+      if (!isDrawTaken(entry.draw)) {
+        walk.sportUnknown = true;
+        walk.portFirst = entry.portFirst > first ? entry.portFirst : first;
+        walk.portLast = entry.portLast < last ? entry.portLast : last;
+        walk.draw = entry.draw;
+        return true;
+      }
+    }
+    walk.newSport = identifier();
+    return false;
+  }
+  return false;
+}
+
+function mapsInto(entry: Entry, first: u32, last: u32): bool {
+  const from = changetype<usize>(entry) + offsetof<Entry>("from0");
+  if (memory.compare(from, walkNewSrc, 16) != 0) return false;
+  if ((entry.flags & ENTRY_PORT_UNKNOWN) != 0) return drewInto(entry, first, last);
+  return entry.fromPort >= first && entry.fromPort <= last;
+}
+
+// Where only some of the ports that the node may have drawn are in the range, that is asked.
+function drewInto(entry: Entry, first: u32, last: u32): bool {
+  if (entry.portFirst >= first && entry.portLast <= last) return true;
+  if (entry.portLast < first || entry.portFirst > last) return false;
+  return ask(QUESTION_RANGE | entry.draw, REASON_NAT_PORT, RULE_NONE);
+}
+
+const QUESTION_RANGE: u64 = 1 << 48;
 
 // > A SYN takes the port of a translated connection that is over, when its numbers are behind that one's.
 // Source: Linux, nf_nat_core.c, nf_nat_used_tuple_harder(). `key` is the tuple that is taken.

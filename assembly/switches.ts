@@ -25,7 +25,7 @@ import { setUpTcp } from "./tcp-track";
 import { setUpWindows } from "./tcp-window";
 import { walk } from "./walk";
 
-const QUESTION_SOURCE: u64 = 1 << 54;
+const QUESTION_SOURCE: u64 = 1 << 47;
 const ASSUMED: u32 = SWITCH_FORWARDING | SWITCH_FORWARDING6;
 
 // u8[]: SWITCH_* bits by interface number; 0 until they are told.

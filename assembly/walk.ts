@@ -116,6 +116,8 @@ export class Walk {
   /** From these, and not the wanted one, which is in newSport (0: that, too). */
   portFirst: u32;
   portLast: u32;
+  /** The choice of an earlier connection that it repeats; 0: a choice of its own. */
+  draw: u32;
   /** The new source has its port. */
   sourceSettled: bool;
   /** A NAT rule has settled the side under way. */

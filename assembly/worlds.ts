@@ -285,6 +285,7 @@ function isLike(other: Walk): bool {
   const source = offsetof<Walk>("newSrc0");
   return (
     other.newSport == walk.newSport &&
+    other.draw == walk.draw &&
     other.sportUnknown == walk.sportUnknown &&
     other.masqueraded == walk.masqueraded &&
     memory.compare(one + source, here + source, 16) == 0

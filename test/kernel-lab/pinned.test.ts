@@ -381,3 +381,87 @@ describe("connlimit in the raw table", () => {
     expect(verdicts.map(({ verdict }) => verdict)).toEqual(["allow", "drop"]);
   });
 });
+
+describe("a source that NAT gave another port", () => {
+  const OWN = "192.0.2.10";
+  const SERVER = "203.0.113.5";
+  const OTHER = "203.0.113.6";
+  const NODE_FACE = "02:00:00:00:01:00";
+  const PODS = ["10.65.0.1", "10.65.0.2"];
+  const compiled = programOf({
+    tables: {
+      legacy: {
+        4: [
+          ...["*nat", ":PREROUTING ACCEPT [0:0]", ":INPUT ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]"],
+          ":POSTROUTING ACCEPT [0:0]",
+          `-A POSTROUTING -o eth0 -p udp -m udp --dport 81 -j SNAT --to-source ${OWN}:5000`,
+          ...["-A POSTROUTING -o eth0 -j MASQUERADE", "COMMIT", ""],
+        ].join("\n"),
+        6: "",
+      },
+    },
+    ipsets: "",
+    addresses: JSON.stringify([
+      {
+        ...{ ifname: "eth0", flags: [], link_type: "ether", address: NODE_FACE },
+        addr_info: [{ family: "inet", local: OWN, prefixlen: 24 }],
+      },
+      ...PODS.map((_, at) => ({
+        ...{ ifname: `cali${at + 1}`, flags: [], link_type: "ether", addr_info: [] },
+        address: `02:00:00:00:01:0${at + 1}`,
+      })),
+    ]),
+    routes: JSON.stringify([
+      { dst: "default", gateway: "192.0.2.1", dev: "eth0" },
+      ...PODS.map((dst, at) => ({ dst, dev: `cali${at + 1}`, scope: "link" })),
+    ]),
+  });
+
+  const out = (pod: number, from: number, to: string, port: number): PacketSpec => ({
+    ...{ source: PODS[pod]!, destination: to, protocol: UDP },
+    ...{ sourcePort: from, destinationPort: port, destinationMac: `02:00:00:00:01:0${pod + 1}` },
+  });
+  const back = (from: string, port: number): PacketSpec => ({
+    ...{ source: from, destination: OWN, protocol: UDP },
+    ...{ sourcePort: 80, destinationPort: port, destinationMac: NODE_FACE },
+  });
+
+  const judgePackets = async (packets: readonly PacketSpec[]): Promise<string[]> => {
+    const recorded = packets.map((packet, index) => ({
+      arrival:
+        { [NODE_FACE]: "eth0" }[packet.destinationMac!] ?? `cali${packet.destinationMac!.at(-1)}`,
+      bytes: buildFrame({ ...packet, id: index + 1 }),
+      number: index + 1,
+      sentNs: BigInt(index) * 1_000_000n,
+    }));
+    const verdicts = await judgeCapture({ compiled, capture: captureOf(recorded) });
+    return verdicts.map(({ verdict, outInterface, reason }) =>
+      verdict === "allow" ? (outInterface ?? "local") : `${verdict} ${reason}`,
+    );
+  };
+
+  // The lab's kernel forwarded answers to the ports that it showed, and delivered those to others.
+  it("gets that port again for another destination", async () => {
+    const places = await judgePackets([
+      ...[out(0, 40_000, SERVER, 81), out(0, 40_000, OTHER, 80)],
+      ...[back(OTHER, 40_000), back(OTHER, 5_000)],
+    ]);
+    expect(places).toEqual(["eth0", "eth0", "local", "cali1"]);
+  });
+
+  it("gets one that the node drew again: which, is unknown", async () => {
+    const places = await judgePackets([
+      ...[out(1, 40_000, SERVER, 80), out(0, 40_000, SERVER, 80), out(0, 40_000, OTHER, 80)],
+      ...[back(OTHER, 40_000), back(OTHER, 999), back(OTHER, 50_000)],
+    ]);
+    expect(places).toEqual(["eth0", "eth0", "eth0", "local", "local", "unknown out-interface"]);
+  });
+
+  it("keeps its own where that port is taken", async () => {
+    const places = await judgePackets([
+      ...[out(0, 40_000, SERVER, 81), out(1, 5_000, OTHER, 80), out(0, 40_000, OTHER, 80)],
+      ...[back(OTHER, 5_000), back(OTHER, 40_000)],
+    ]);
+    expect(places).toEqual(["eth0", "eth0", "eth0", "cali2", "cali1"]);
+  });
+});
