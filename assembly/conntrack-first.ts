@@ -31,7 +31,7 @@ import {
 import { hasPorts } from "./protocol";
 import { Packet } from "./records";
 import { assumeSctp, moveSctp, sctpTimeout, SCTP_IS_INVALID, SCTP_UNKNOWN } from "./sctp";
-import { assumeTcp } from "./tcp-track";
+import { assumeTcp, startTcp } from "./tcp-track";
 import {
   CLASS_ACK,
   CLASS_FIN,
@@ -46,7 +46,6 @@ import {
   tcpClass,
   tcpFlagsValid,
   tcpTimeoutSeconds,
-  TIMEOUT_UNACKNOWLEDGED,
 } from "./tcp";
 import { DIRECTION_ORIGINAL, DIRECTION_REPLY, keyOfPacket, tracking } from "./tracking";
 import { walk } from "./walk";
@@ -104,13 +103,12 @@ const trial: Entry = changetype<Entry>(memory.data(offsetof<Entry>(), 8));
 /** Seconds that a connection lives after its first packet. */
 export function firstTimeout(): u32 {
   if (walk.protocol == 132) return sctpTimeout(trial);
+  memory.fill(changetype<usize>(trial), 0, offsetof<Entry>());
   trial.protocol = <u8>walk.protocol;
-  trial.flags = 0;
   if (walk.protocol != 6) return timeoutOf(trial, false);
-  if (tracking.tcpState == TCP_SYN_SENT) return tcpTimeoutSeconds(TCP_SYN_SENT);
-  const established = tcpTimeoutSeconds(TCP_ESTABLISHED);
-  const unacknowledged = tcpTimeoutSeconds(TIMEOUT_UNACKNOWLEDGED);
-  return established < unacknowledged ? established : unacknowledged;
+  if ((walk.packet.known & KNOWN_TCP_FLAGS) != 0) startTcp(trial, walk.packet);
+  else assumeTcp(trial, tracking.tcpState);
+  return <u32>((trial.deadline - now()) / SECOND);
 }
 
 function trackFirstTcp(packet: Packet, mayBeMidstream: bool): void {

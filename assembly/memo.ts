@@ -2,14 +2,12 @@
 // were seen, and the state of the connection. It is a cache: places are taken over by others, and what is
 // not found is walked.
 import { whereSeen } from "./arrival";
-import { touchLines } from "./flow-table";
 import { captureInterfaceNumber } from "./interface";
 import { LINK_ETHERNET, PACKET_SRC } from "./layout";
 import { hasMac } from "./node-interface";
 import { Packet } from "./records";
 import { isRealNode } from "./route";
 import { mix } from "./set";
-import { ENTRY_NONE } from "./tracking";
 
 /** One direction of a connection, as it is seen in one place. A Saying for each state lies behind. */
 @unmanaged
@@ -31,22 +29,20 @@ export class Memo {
   protocol: u8;
   /** What the MAC addresses say. */
   side: u8;
-  unused0: u8;
-  unused1: u32;
+  /** DIRECTION_*. */
+  direction: u8;
   /** The connection's entry; ENTRY_NONE without one. */
   entry: u32;
   /** The entry's stamp; without an entry MEMO_*. */
   stamp: u32;
   /** Of what time it is: what rules look at has not changed since. */
   epoch: u32;
-  /** DIRECTION_*. */
-  direction: u32;
 }
 
 /** Rules say that it is not tracked. */
 export const MEMO_UNTRACKED: u32 = 0;
-/** It is tracked, and no connection comes of it: it is INVALID, or begins one and is dropped. */
-export const MEMO_UNCONNECTED: u32 = 1;
+/** It begins a connection, and is dropped before there is one. */
+export const MEMO_BEGINS: u32 = 1;
 
 /** What was said in one state of the connection. */
 @unmanaged
@@ -64,13 +60,8 @@ export class Saying {
 }
 
 const SAYING_SIZE: usize = offsetof<Saying>();
-// Two cache lines: the key, entry and stamp in the first, all else in the second.
-const MEMO_SIZE: usize = 128;
-
-if (offsetof<Memo>("epoch") != 64) ERROR("a Memo's first line");
-if (offsetof<Memo>() + 2 * SAYING_SIZE > MEMO_SIZE) ERROR("a Memo's second line");
-
-const KEY_SIZE: usize = offsetof<Memo>("entry");
+const MEMO_SIZE: usize = offsetof<Memo>() + 2 * SAYING_SIZE;
+const KEY_SIZE: usize = offsetof<Memo>("direction");
 // Places that are tried for a key, from the one that its hash names.
 const PLACES: u32 = 4;
 const MEMOS_MIN: u32 = 1 << 12;
@@ -137,7 +128,8 @@ function keyOf(packet: Packet): u32 {
   wanted.family = packet.family;
   wanted.protocol = packet.protocol;
   wanted.side = <u8>sideOf(packet);
-  let hash = hashOf(packet.src0, packet.dst0, ((<u32>packet.sport) << 16) | packet.dport);
+  let hash = mix(packet.src0, ((<u32>packet.sport) << 16) | packet.dport);
+  hash = mix(hash, packet.dst0);
   if (packet.family == 6) {
     hash = mix(hash, packet.src1 ^ packet.dst2);
     hash = mix(hash, packet.src2 ^ packet.dst1);
@@ -147,59 +139,13 @@ function keyOf(packet: Packet): u32 {
   return hash;
 }
 
-function hashOf(src0: u32, dst0: u32, ports: u32): u32 {
-  let hash = (((<u64>src0) << 32) | ports) * 0x9e3779b97f4a7c15;
-  hash = ((hash ^ (hash >> 29)) + dst0) * 0xbf58476d1ce4e5b9;
-  return <u32>(hash >> 32);
-}
-
-// Ethernet and IPv4 without options, and ports behind.
-const FRAME_TYPE: usize = 12;
-const FRAME_VERSION: usize = 14;
-const FRAME_SRC: usize = 26;
-const FRAME_DST: usize = 30;
-const FRAME_PORTS: usize = 34;
-const FRAME_SIZE: u32 = 38;
-const TYPE_IPV4: u16 = 0x0008;
-const VERSION_IPV4: u8 = 0x45;
-
-/**
- * Has the first cache line of what is probably kept of a frame's packet on its way from memory.
- * @returns its address, for `touchConnection`; 0 where no guess is made
- */
-export function touchMemo(frame: usize, captured: u32): usize {
-  if (captured < FRAME_SIZE || load<u16>(frame, FRAME_TYPE) != TYPE_IPV4) return 0;
-  if (load<u8>(frame, FRAME_VERSION) != VERSION_IPV4) return 0;
-  const src = bswap<u32>(load<u32>(frame, FRAME_SRC));
-  const dst = bswap<u32>(load<u32>(frame, FRAME_DST));
-  const memo = memoAt(hashOf(src, dst, bswap<u32>(load<u32>(frame, FRAME_PORTS))));
-  touched += memo.entry + memo.epoch;
-  return changetype<usize>(memo);
-}
-
-/** The same for what the rest of the short way needs. */
-export function touchConnection(at: usize): void {
-  const memo = changetype<Memo>(at);
-  if (memo.epoch != epoch || memo.entry == ENTRY_NONE) return;
-  touchLines(memo.entry);
-  const row: usize = sayingOf(memo, true).row;
-  if (row != 0) touched += load<u32>(row);
-}
-
-// Read by nobody: it only keeps the loads above from being left out.
-let touched: u32 = 0;
-
 function memoAt(hash: u32): Memo {
   return changetype<Memo>(memos + <usize>(hash & mask) * MEMO_SIZE);
 }
 
 function isWanted(memo: Memo): bool {
-  const here = changetype<usize>(memo);
-  const there = changetype<usize>(wanted);
-  let differing: u64 = 0;
-  for (let at: usize = 0; at < KEY_SIZE; at += 8)
-    differing |= load<u64>(here + at) ^ load<u64>(there + at);
-  return differing == 0 && memo.epoch == epoch;
+  if (memo.epoch != epoch) return false;
+  return memory.compare(changetype<usize>(memo), changetype<usize>(wanted), KEY_SIZE) == 0;
 }
 
 /** Says whose packets these are: what was said of another connection's is forgotten. */
@@ -208,23 +154,23 @@ export function nameMemo(memo: Memo, entry: u32, stamp: u32, direction: u32): vo
   memory.fill(sayingAt(memo, false), 0, 2 * SAYING_SIZE);
   memo.entry = entry;
   memo.stamp = stamp;
-  memo.direction = direction;
+  memo.direction = <u8>direction;
 }
 
-/** What was said of a connection before any answer or, `second`, behind one; without one, of its first packets or of INVALID ones. */
-export function sayingOf(memo: Memo, second: bool): Saying {
-  return changetype<Saying>(sayingAt(memo, second));
+/** What was said before any answer, or behind one. */
+export function sayingOf(memo: Memo, answered: bool): Saying {
+  return changetype<Saying>(sayingAt(memo, answered));
 }
 
-function sayingAt(memo: Memo, second: bool): usize {
+function sayingAt(memo: Memo, answered: bool): usize {
   const first = changetype<usize>(memo) + offsetof<Memo>();
-  return second ? first + SAYING_SIZE : first;
+  return answered ? first + SAYING_SIZE : first;
 }
 
 function makeMemos(count: u32): void {
   mask = count - 1;
   taken = 0;
-  memos = (heap.alloc(<usize>count * MEMO_SIZE + 64) + 63) & ~63;
+  memos = heap.alloc(<usize>count * MEMO_SIZE);
   memory.fill(memos, 0, <usize>count * MEMO_SIZE);
 }
 

@@ -218,7 +218,12 @@ function comeBack(): bool {
 
 function comeThroughPrerouting(): bool {
   walk.hook = HOOK_PREROUTING;
-  return runTable(TABLE_RAW) && runTable(TABLE_MANGLE);
+  // > xt_CT leaves alone what has a connection or is not to have one; what is INVALID begins anew.
+  walk.templated = walk.ctState != CT_INVALID;
+  walk.trackingUnknown = false;
+  if (!runTable(TABLE_RAW)) return false;
+  if (walk.trackingUnknown) return end(VERDICT_UNKNOWN, REASON_NOT_MODELLED);
+  return runTable(TABLE_MANGLE);
 }
 
 function comeIntoInput(): bool {

@@ -11,7 +11,6 @@ import {
   SCAN_SOURCE_SIZE,
   VERDICT_SIZE,
 } from "./layout";
-import { touchConnection, touchMemo } from "./memo";
 import { Packet } from "./records";
 import { replayPacket, startReplay } from "./replay";
 import { Verdict } from "./verdict";
@@ -85,16 +84,7 @@ export function scanPcap(
   linkType: u32,
   captureInterface: u32,
 ): usize {
-  startAhead();
-  let next = at;
   while (count < most) {
-    // Memory is slow: what packets a few records ahead will need is fetched meanwhile.
-    while (aheadRoom() && end - next >= header) {
-      const length = word(next + RECORD_CAPTURED);
-      if (length > <u32>(end - next) - header) break;
-      lookAhead(next + header, length);
-      next += header + length;
-    }
     if (end - at < header) return isCut(at);
     const captured = word(at + RECORD_CAPTURED);
     const original = word(at + RECORD_ORIGINAL);
@@ -165,32 +155,6 @@ export function scanPcapng(
     at += total;
   }
   return at;
-}
-
-// Places of packets ahead, as a ring: a place is touched on entering it, its connection half the way out.
-const AHEAD: u32 = 16;
-const places: usize = memory.data(16 * 4);
-let aheadFirst: u32 = 0;
-let aheadLast: u32 = 0;
-
-function startAhead(): void {
-  aheadFirst = count;
-  aheadLast = count;
-}
-
-function aheadRoom(): bool {
-  if (aheadFirst < count) aheadFirst = count;
-  if (aheadLast < aheadFirst) aheadLast = aheadFirst;
-  return aheadLast - aheadFirst < AHEAD;
-}
-
-function lookAhead(frame: usize, captured: u32): void {
-  store<u32>(places + (((<usize>aheadLast) & (AHEAD - 1)) << 2), <u32>touchMemo(frame, captured));
-  aheadLast++;
-  if (aheadLast - aheadFirst < AHEAD / 2) return;
-  const half = aheadLast - AHEAD / 2;
-  const place: usize = load<u32>(places + (((<usize>half) & (AHEAD - 1)) << 2));
-  if (place != 0) touchConnection(place);
 }
 
 function isCut(at: usize): usize {

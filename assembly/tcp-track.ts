@@ -101,11 +101,13 @@ export function recallTcp(entry: Entry, state: u32): void {
 
 /**
  * Closes a connection whose packet is answered with a reset; a reset is not.
- * Source: Linux, nf_reject_ipv4.c, nf_send_reset().
+ * Source: Linux, nf_reject_ipv4.c, nf_send_reset(); nf_conntrack_tcp_set_closing().
  */
 export function closeTcp(number: u32, packet: Packet): void {
   const entry = entryAt(number);
   if (entry.protocol != 6 || tcpClass(packet.tcpFlags) == CLASS_RST) return;
+  // > What is closed already does not live longer for it.
+  if (entry.tcpState == TCP_CLOSE) return;
   touchEntry(number);
   entry.tcpState = <u8>TCP_CLOSE;
   refreshFor(entry, tcpTimeoutSeconds(TCP_CLOSE));
@@ -324,6 +326,9 @@ function isClosing(state: u32): bool {
   return state >= TCP_FIN_WAIT && state <= TCP_CLOSE;
 }
 
+// > Seconds that are not worth cutting short.
+const LINGERS: u32 = 120;
+
 // > Connections do not linger for days because a FIN or reset was out of its window.
 function rememberInvalid(entry: Entry, direction: u32, packetClass: u32): void {
   if ((entry.flags & ENTRY_ASSURED) == 0) return;
@@ -331,7 +336,8 @@ function rememberInvalid(entry: Entry, direction: u32, packetClass: u32): void {
   const ended = entry.lastClass == CLASS_FIN || entry.lastClass == CLASS_RST;
   if (entry.lastDirection != direction && ended) {
     const seconds = tcpTimeoutSeconds(TIMEOUT_UNACKNOWLEDGED);
-    if (entry.deadline > now() + <u64>seconds * SECOND) refreshFor(entry, seconds);
+    const longer: u64 = seconds > LINGERS ? seconds : LINGERS;
+    if (entry.deadline > now() + longer * SECOND) refreshFor(entry, seconds);
     return;
   }
   entry.lastClass = <u8>packetClass;

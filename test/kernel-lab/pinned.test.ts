@@ -465,3 +465,112 @@ describe("a source that NAT gave another port", () => {
     expect(places).toEqual(["eth0", "eth0", "eth0", "cali2", "cali1"]);
   });
 });
+
+const OWN = "192.0.2.10";
+const CT_TCP = "net.netfilter.nf_conntrack_tcp_";
+
+/** What the node says to itself, and how many seconds after the first packet. */
+type Said = readonly [from: "client" | "server", fields: Partial<PacketSpec>, seconds?: number];
+
+/** The node's verdicts and states of what it says to itself, from port 40000 to port 80 and back. */
+async function judgeOwn(
+  rules: readonly string[],
+  switches: readonly string[],
+  said: readonly Said[],
+): Promise<string[]> {
+  const [eth0, lo] = [
+    { ifname: "eth0", flags: [], link_type: "ether", addr_info: [{ local: OWN, prefixlen: 24 }] },
+    { ifname: "lo", flags: ["LOOPBACK"], link_type: "loopback", addr_info: [] },
+  ];
+  const compiled = programOf(
+    {
+      tables: { legacy: { 4: rules.join("\n"), 6: "" } },
+      ipsets: "",
+      addresses: JSON.stringify([lo, eth0]),
+      routes: "",
+    },
+    { switches: switches.join("\n") },
+  );
+  const packets = said.map(([from, fields, seconds = 0], index) => {
+    const ports = from === "client" ? [40_000, 80] : [80, 40_000];
+    const bytes = buildPacket({
+      ...{ source: OWN, destination: OWN, protocol: TCP, id: index + 1 },
+      ...{ sourcePort: ports[0], destinationPort: ports[1], ...fields },
+    });
+    const sentNs = BigInt(seconds) * 1_000_000_000n + BigInt(index);
+    return { arrival: undefined, bytes, number: index + 1, sentNs };
+  });
+  const verdicts = await judgeCapture({ compiled, capture: captureOf(packets) });
+  return verdicts.map(({ verdict, ctState }) => `${verdict} ${ctState}`);
+}
+
+const FILTER = ["*filter", ":INPUT ACCEPT [0:0]", ":FORWARD ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]"];
+const NOTICES_STATES = "-A INPUT -m conntrack --ctstate INVALID";
+const HANDSHAKE: readonly Said[] = [
+  ["client", { flags: "S", seq: 100 }],
+  ["server", { flags: "S.", seq: 300, ack: 101 }],
+  ["client", { flags: ".", seq: 101, ack: 301 }],
+];
+
+// The lab's kernel (Linux 6.18) said so, or nf_conntrack_proto_tcp.c does where it takes minutes.
+describe("a packet that the node sends to itself", () => {
+  it("is not taken from its connection when it comes back; what has none can be", async () => {
+    const raw = ["*raw", ":PREROUTING ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]"];
+    const rules = [
+      ...[...raw, "-A PREROUTING -i lo -j CT --notrack", "COMMIT"],
+      ...[...FILTER, "-A INPUT -m conntrack --ctstate UNTRACKED -j DROP", "COMMIT", ""],
+    ];
+    const stray: Said = ["server", { flags: "S.", seq: 300, ack: 5, sourcePort: 81 }];
+    expect(await judgeOwn(rules, [], [...HANDSHAKE, stray])).toEqual([
+      "allow NEW",
+      "allow ESTABLISHED",
+      "allow ESTABLISHED",
+      "drop UNTRACKED",
+    ]);
+  });
+
+  it.each([
+    [[], "allow NEW"],
+    [[`${CT_TCP}max_retrans=0`, `${CT_TCP}timeout_max_retrans=60`], "drop NEW"],
+  ] as const)("is given the time of its state, as switched: %s", async (switches, said) => {
+    const rules = [...FILTER, "-A INPUT -m conntrack --ctexpire 55:65 -j DROP", "COMMIT", ""];
+    expect(await judgeOwn(rules, switches, HANDSHAKE.slice(0, 1))).toEqual([said]);
+  });
+});
+
+describe("a connection of which both ends say goodbye out of their windows", () => {
+  it.each([
+    [1000, "allow NEW"],
+    [100, "allow ESTABLISHED"],
+  ])("is cut short where it had more than two minutes: %i s", async (seconds, said) => {
+    const switches = [
+      `${CT_TCP}timeout_established=${seconds}`,
+      `${CT_TCP}timeout_unacknowledged=30`,
+    ];
+    const verdicts = await judgeOwn([...FILTER, NOTICES_STATES, "COMMIT", ""], switches, [
+      ...HANDSHAKE,
+      ["client", { flags: "F.", seq: 5_000_000, ack: 301 }],
+      ["server", { flags: "F.", seq: 5_000_000, ack: 101 }],
+      ["client", { flags: ".", seq: 101, ack: 301 }, 50],
+    ]);
+    expect(verdicts.slice(3)).toEqual(["allow INVALID", "allow INVALID", said]);
+  });
+});
+
+describe("a closed connection", () => {
+  it("does not live longer for a SYN that is answered with a reset", async () => {
+    const reject = "-A INPUT -p tcp --syn -m conntrack --ctstate ESTABLISHED";
+    const rules = [...FILTER, `${reject} -j REJECT --reject-with tcp-reset`, "COMMIT", ""];
+    const verdicts = await judgeOwn(
+      rules,
+      [],
+      [
+        ...HANDSHAKE,
+        ["server", { flags: "R", seq: 301 }],
+        ["client", { flags: "S", seq: 900 }, 8],
+        ["client", { flags: ".", seq: 101, ack: 301 }, 11],
+      ],
+    );
+    expect(verdicts.slice(3)).toEqual(["allow ESTABLISHED", "drop ESTABLISHED", "allow NEW"]);
+  });
+});

@@ -47,7 +47,7 @@ export interface Fate {
 export type Conversation = Generator<readonly Sent[], void, readonly Fate[]>;
 type Talk<T> = Generator<readonly Sent[], T, readonly Fate[]>;
 
-/** What kinds of conversation are drawn; each can be left out by name. */
+/** What kinds of conversation are drawn; each can be left out by name. "wild-tcp" has a lab of its own. */
 export const TRAFFIC: readonly string[] = [
   "tcp-traffic",
   "udp-traffic",
@@ -248,6 +248,10 @@ class Tcp {
   private readonly numbers: Record<Side, Numbers>;
   private readonly window: number;
   private readonly options: Uint8Array | undefined;
+  private readonly lastSaid: Record<Side, Partial<PacketSpec> | undefined> = {
+    client: undefined,
+    server: undefined,
+  };
 
   constructor(ends: Ends) {
     const { random, allowed } = ends;
@@ -284,14 +288,16 @@ class Tcp {
     const ackOff = strange ? (more.ackOff ?? 0) : 0;
     const window = strange && random.chance(0.03) ? random.pick([0, 1, 65535]) : this.window;
     const ecn = flags === "S" && random.chance(0.1) ? "EW" : "";
-    yield* this.ends.say(side, {
+    const spec = {
       flags: flags + ecn,
       seq: (mine.next + off) >>> 0,
       ack: flags.includes(".") ? (mine.heard + ackOff) >>> 0 : 0,
       window,
       payload,
       tcpOptions: flags.includes("S") ? this.options : this.lateOptions(),
-    });
+    };
+    this.lastSaid[side] = spec;
+    yield* this.ends.say(side, spec);
     if (off !== 0 || ackOff !== 0) return;
     const counts = payload.length + (flags.includes("S") ? 1 : 0) + (flags.includes("F") ? 1 : 0);
     mine.next = (mine.next + counts) >>> 0;
@@ -301,6 +307,87 @@ class Tcp {
   /** Steps back, so that the next thing said is said again. */
   again(side: Side, count: number): void {
     this.numbers[side].next = (this.numbers[side].next - count) >>> 0;
+  }
+
+  /** Says what was said last once more, some times over. */
+  *repeatLast(side: Side, count: number): Talk<void> {
+    const { ends } = this;
+    const spec = this.lastSaid[side];
+    if (spec === undefined) return;
+    for (let left = count; left > 0; left--) yield* ends.send(side, [ends.build(side, spec)]);
+  }
+
+  /** Any segment from either side, with numbers near those that would be right. */
+  *sayWild(): Talk<void> {
+    const { random } = this.ends;
+    const side = random.pick(SIDES);
+    const mine = this.numbers[side];
+    const theirs = this.numbers[side === "client" ? "server" : "client"];
+    const flags = random.pick(WILD_FLAG_POOL);
+    const length = random.chance(0.6) ? 0 : random.pick([1, 10, 100, 999, 1000, 1001]);
+    const bases = [mine.next, mine.next, mine.next, mine.next, theirs.heard, 0];
+    const acks = [mine.heard, mine.heard, mine.heard, theirs.next, theirs.next, 0];
+    const near = (base: number): number =>
+      random.chance(0.65) ? base : (base + random.pick(EDGES)) >>> 0;
+    const fresh = flags.startsWith("S") && random.chance(0.25);
+    const seq = near(fresh ? random.below(0xffffffff) : random.pick(bases));
+    const ack = flags.includes(".") || random.chance(0.1) ? near(random.pick(acks)) : 0;
+    const spec = {
+      flags,
+      seq,
+      ack,
+      window: random.chance(0.7) ? this.window : random.pick([0, 1, 64, 1000, 29200, 65535]),
+      payload: new Uint8Array(length),
+      tcpOptions: flags.startsWith("S") ? this.openingOptions() : this.sackOptions(ack),
+    };
+    this.lastSaid[side] = spec;
+    yield* this.ends.send(side, [this.ends.build(side, spec)]);
+    const counts = length + (flags.includes("S") ? 1 : 0) + (flags.includes("F") ? 1 : 0);
+    if (!fresh && random.chance(0.3)) return;
+    if (!fresh && seq !== mine.next) return;
+    mine.next = (seq + counts) >>> 0;
+    if (this.ends.last[side] !== undefined) theirs.heard = mine.next;
+  }
+
+  private openingOptions(): Uint8Array | undefined {
+    const { random } = this.ends;
+    if (random.chance(0.4)) return this.options;
+    const scale = random.pick([0, 1, 3, 7, 14, 15, 255]);
+    return Uint8Array.from(
+      random.pick([
+        [],
+        [2, 4, 5, 0xb4],
+        [4, 2, 1, 1],
+        [1, 3, 3, scale],
+        [4, 2, 3, 3, scale, 1, 1, 1],
+        [4, 2, 3, 3, scale, 0, 3, 3],
+        [3, 4, scale, 0],
+        [4, 3, 0, 3, 3, scale, 1, 1],
+        [3, 3, scale, 9],
+      ]),
+    );
+  }
+
+  private sackOptions(ack: number): Uint8Array | undefined {
+    const { random } = this.ends;
+    if (!random.chance(0.25)) return this.lateOptions();
+    const edge = (): number[] => {
+      const value = (ack + random.pick([0, 1, 100, 1000, 1001, 66000, -100, 0x7fffffff])) >>> 0;
+      return [value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255];
+    };
+    const block = (): number[] => [...edge(), ...edge()];
+    return Uint8Array.from(
+      random.pick([
+        [1, 1, 5, 10, ...block()],
+        [1, 1, 5, 18, ...block(), ...block()],
+        [5, 10, ...block(), 5, 10, ...block()],
+        [1, 1, 8, 10, 0, 0, 0, 9, 0, 0, 0, 8, 1, 1, 5, 10, ...block()],
+        [5, 9, ...block(), 1, 1],
+        [5, 12, ...block(), 0, 0],
+        [5, 2, 5, 10, ...block()],
+        [0, 1, 5, 10, ...block()],
+      ]),
+    );
   }
 
   private lateOptions(): Uint8Array | undefined {
@@ -430,6 +517,72 @@ function* tcpEnd(tcp: Tcp): Talk<void> {
     case 3:
       yield* tcp.say(first, "F.");
       yield* tcp.say(second, "R");
+  }
+}
+
+/** Numbers that lie at the edges of windows, or on the other side of the circle. */
+const EDGES = [
+  ...[1, -1, 2, 64, 65, 999, 1000, 1001, -1000, -1001, -1002, 29200, 29201, -29201, 65535, 65536],
+  ...[66000, 66001, -65999, -66000, -66001, -66002, 128_000, -128_000, 1_000_000, -1_000_000],
+  ...[0x7fffffff, 0x80000000, 0x80000001],
+];
+
+const WILD_FLAGS: readonly (readonly [string, number])[] = [
+  [".", 26],
+  ["P.", 14],
+  ["S", 14],
+  ["S.", 14],
+  ["F.", 9],
+  ["R", 7],
+  ["R.", 5],
+  ["U.", 1],
+  ["FU.", 1],
+  ["SU", 1],
+  ["S.EW", 1],
+  ["", 1],
+  ["F", 1],
+  ["SF", 1],
+  ["SR", 1],
+];
+const WILD_FLAG_POOL = WILD_FLAGS.flatMap(([flags, share]) =>
+  Array.from({ length: share }, () => flags),
+);
+
+/** Whole connections, pieces of them, and segments that only just belong or do not, on the same ports. */
+function* wildTcpTalk(ends: Ends): Conversation {
+  const { random } = ends;
+  let tcp = new Tcp(ends);
+  for (let count = 1 + random.below(8); count > 0; count--) {
+    switch (random.below(12)) {
+      case 0:
+      case 1:
+        yield* handshake(tcp);
+        break;
+      case 2:
+        yield* tcpData(tcp);
+        break;
+      case 3:
+        yield* tcpEnd(tcp);
+        break;
+      case 4:
+        yield* tcp.say("client", "S");
+        yield* tcp.say("server", "S");
+        yield* tcp.say(random.pick(SIDES), random.pick(["S.", "."]));
+        yield* tcp.say(random.pick(SIDES), random.pick(["S.", "."]));
+        break;
+      case 5:
+        // The ends begin anew, and the node is not asked.
+        tcp = new Tcp(ends);
+        yield* tcp.say("client", "S");
+        if (random.chance(0.7)) yield* tcp.say("server", random.pick(["S.", "S.", ".", "R.", "R"]));
+        if (random.chance(0.7)) yield* tcp.say("client", random.pick([".", ".", "R", "S"]));
+        break;
+      case 6:
+        yield* tcp.repeatLast(random.pick(SIDES), 1 + random.below(5));
+        break;
+      default:
+        for (let steps = random.below(8); steps > 0; steps--) yield* tcp.sayWild();
+    }
   }
 }
 
@@ -592,6 +745,7 @@ type Kind = (ends: Ends) => Conversation;
 export function randomConversation(random: Random, allowed: ReadonlySet<string>): Conversation {
   const kinds: readonly (readonly [string, number, number, Kind])[] = [
     ["tcp-traffic", 8, TCP, tcpTalk],
+    ["wild-tcp", 8, TCP, wildTcpTalk],
     ["udp-traffic", 4, UDP, plainTalk],
     ["sctp-traffic", 2, SCTP, sctpTalk],
     ["icmp-traffic", 2, ICMP, echoTalk],
