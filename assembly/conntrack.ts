@@ -182,6 +182,7 @@ export function confirm(packet: Packet, walk: Walk, guessed: bool): bool {
   const number = addEntry();
   const entry = entryAt(number);
   entry.started = now();
+  entry.maker = <u32>packet.number;
   if (walk.translated) {
     entry.flags |= ENTRY_DNAT;
     entry.to0 = walk.dst0;

@@ -62,6 +62,8 @@ export class Entry {
   draw: u32;
   /** Tells it from others that had, or will have, its number, and from what it was under other tuples. */
   stamp: u32;
+  /** Low bits of the number of the packet that made it; 0: it was there before. */
+  maker: u32;
   started: u64;
   deadline: u64;
   /** TCP: the last acknowledgement or ignored segment. */

@@ -1,11 +1,11 @@
-// Token buckets (limit, hashlimit). The kernel's clock and its ticks are not the capture's, so a bucket
-// is kept as two: one that is given its filling as early as the kernel could, one as late. While both
-// hold the same and decide alike, the kernel decides so, too; else it is asked for.
-// Fillings are in units of the time that refills the bucket.
+// Token buckets (limit, hashlimit). What a bucket holds is a range: tries may have taken different things
+// from it. The kernel's clock and its ticks are not the capture's, so it may hold a little more or less
+// than that; where that decides, it is asked for. Fillings are in units of the time that refills the bucket.
 import { now } from "../entry-life";
 import { ask } from "../fork";
-import { touch } from "../journal";
+import { touchRange } from "../journal";
 import { PACKET_HAS_TIME, REASON_NO_TIME, REASON_STATE } from "../layout";
+import { Range } from "../range";
 import { drawReason, walk } from "../walk";
 
 /** Written by `packTerms` of src/match/bucket.ts. */
@@ -25,25 +25,24 @@ export class Terms {
 /** The state of a bucket; all zeros when it was never used. */
 @unmanaged
 export class Bucket {
-  early: i64;
-  late: i64;
-  /** The kernel's holds at least this much, whatever the time. */
-  floor: i64;
-  /** Until when it is filled. */
+  /** A Range: what it holds, as far as the capture's clock is the kernel's. */
+  mostHeld: i64;
+  leastHeld: i64;
+  /** Another: packets that were taken since it was surely full. */
+  mostTaken: i64;
+  leastTaken: i64;
+  /** When it was surely full, and until when it is filled. */
+  fullAt: u64;
   filledAt: u64;
-  /** Packets that were taken since it was surely full. */
-  taken: u32;
-  /** 1: what the last packet took is not known. */
-  doubt: u8;
   started: u8;
-  unused: u16;
+  unused0: u8;
+  unused1: u16;
+  unused2: u32;
   // Not taken back with a try: when any try looked at it last, and before that packet.
   usedBy: u64;
   usedAt: u64;
   usedBefore: u64;
 }
-
-const STATE_SIZE: usize = offsetof<Bucket>("usedBy");
 
 /** How far the kernel's clock and the capture's may be apart, nanoseconds. */
 export const CLOCK_SLACK: u64 = 1000000;
@@ -64,64 +63,75 @@ export function bucketIdle(bucket: Bucket): u64 {
   return bucket.filledAt == time ? 0 : time - bucket.usedBefore;
 }
 
-/** Keeps a bucket's state before it is changed. `doubt` is as for `touch`. */
-export function touchBucket(bucket: Bucket, doubt: usize): void {
-  touch(changetype<usize>(bucket), STATE_SIZE, doubt);
+/** Keeps what a bucket holds before something is taken from it. */
+export function touchBucket(bucket: Bucket): void {
+  touchRange(changetype<Range>(changetype<usize>(bucket) + offsetof<Bucket>("mostHeld")));
+  touchRange(changetype<Range>(changetype<usize>(bucket) + offsetof<Bucket>("mostTaken")));
 }
 
-/** Lets time fill the bucket. Precondition: its state is kept. */
-export function refillBucket(bucket: Bucket, terms: Terms, idleFor: u64, slack: u64): void {
+/** Lets time fill the bucket. Whether tries look at it or not, it comes to the same. */
+export function refillBucket(bucket: Bucket, terms: Terms, slack: u64): void {
   const time = now();
-  const idle = filling(terms, idleFor);
   const gained = filling(terms, time - bucket.filledAt);
   const brim = terms.room + allowance(bucket, terms, slack);
   bucket.filledAt = time;
-  if (bucket.started == 0 || idle >= brim || (bucket.doubt == 0 && bucket.early + gained >= brim)) {
+  if (bucket.started == 0 || bucket.leastHeld + gained >= brim) {
     fillBucket(bucket, terms);
     return;
   }
-  bucket.early = min(bucket.early + gained, terms.room);
-  bucket.late = min(bucket.late + gained, terms.room);
+  bucket.mostHeld = min(bucket.mostHeld + gained, terms.room);
+  bucket.leastHeld = min(bucket.leastHeld + gained, terms.room);
 }
 
-/** Fills a bucket to the brim. Precondition: its state is kept. */
+/** Fills a bucket to the brim. */
 export function fillBucket(bucket: Bucket, terms: Terms): void {
-  bucket.early = terms.room;
-  bucket.late = terms.room;
-  bucket.floor = terms.room;
-  bucket.filledAt = now();
-  bucket.taken = 0;
-  bucket.doubt = 0;
+  bucket.mostHeld = terms.room;
+  bucket.leastHeld = terms.room;
+  bucket.mostTaken = 0;
+  bucket.leastTaken = 0;
+  bucket.fullAt = now();
+  bucket.filledAt = bucket.fullAt;
   bucket.started = 1;
 }
 
-/** Takes this much out of a refilled bucket; false when it does not hold that much. */
-export function takeFromBucket(
-  bucket: Bucket,
-  terms: Terms,
-  cost: i64,
-  slack: u64,
-  rule: i32,
-): bool {
-  if (bucket.doubt != 0) return ask(0, drawReason(REASON_STATE), rule);
+/** As many packets as it has room for may have been taken from it. */
+export function blurBucket(bucket: Bucket, terms: Terms): void {
+  bucket.leastHeld = 0;
+  bucket.mostTaken += terms.room / terms.cost + 1;
+}
+
+/** What it holds at least, whatever the time. */
+export function bucketFloor(bucket: Bucket, terms: Terms): i64 {
+  return max<i64>(0, terms.room - bucket.mostTaken * terms.cost);
+}
+
+/** Takes a packet out of a refilled bucket; false when it does not hold one. Precondition: what it holds is kept. */
+export function takeFromBucket(bucket: Bucket, terms: Terms, slack: u64, rule: i32): bool {
+  const cost = terms.cost;
   const timed = (walk.flags & PACKET_HAS_TIME) != 0;
   const give = allowance(bucket, terms, slack);
-  const inStep = bucket.early == bucket.late;
-  const early = !timed || bucket.early + give >= cost;
-  const late = max(timed ? bucket.late - give : 0, bucket.floor) >= cost;
-  if (early) {
-    bucket.early -= cost;
-    bucket.floor = max<i64>(0, bucket.floor - cost);
-    bucket.taken++;
+  const surely = max(timed ? bucket.leastHeld - give : 0, bucketFloor(bucket, terms)) >= cost;
+  const perhaps = !timed || bucket.mostHeld + give >= cost;
+  const reason = timed ? drawReason(REASON_STATE) : REASON_NO_TIME;
+  if (surely || (perhaps && ask(0, reason, rule))) {
+    bucket.mostHeld -= cost;
+    bucket.leastHeld = max<i64>(0, bucket.leastHeld - cost);
+    bucket.mostTaken++;
+    bucket.leastTaken++;
+    return true;
   }
-  if (late) bucket.late -= cost;
-  if (inStep && early == late) return early;
-  return ask(0, timed ? drawReason(REASON_STATE) : REASON_NO_TIME, rule);
+  // It held less: as many were taken as it had room for, at least.
+  bucket.leastTaken = max(bucket.leastTaken, terms.room / cost);
+  const refilled = filling(terms, now() - bucket.fullAt);
+  const held = terms.room - bucket.leastTaken * cost + refilled;
+  bucket.mostHeld = min(min(bucket.mostHeld, cost - 1), held);
+  bucket.leastHeld = min(bucket.leastHeld, bucket.mostHeld);
+  return false;
 }
 
 /** How much more or less the kernel's bucket may hold. */
 export function allowance(bucket: Bucket, terms: Terms, slack: u64): i64 {
-  return <i64>slack * terms.units + terms.roomSpread + <i64>bucket.taken * terms.costSpread;
+  return <i64>slack * terms.units + terms.roomSpread + bucket.mostTaken * terms.costSpread;
 }
 
 function filling(terms: Terms, elapsed: u64): i64 {

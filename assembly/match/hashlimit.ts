@@ -40,6 +40,7 @@ import { drawReason, walk } from "../walk";
 import {
   allowance,
   Bucket,
+  bucketFloor,
   bucketIdle,
   fillBucket,
   refillBucket,
@@ -133,6 +134,8 @@ class Item {
 const ITEM_KEY: usize = offsetof<Item>("src0");
 const ITEM_STATE: usize = offsetof<Item>("refills");
 const ITEM_BUCKET: usize = offsetof<Item>();
+const BUCKET_TIME: usize = offsetof<Bucket>("fullAt");
+const BUCKET_TIME_SIZE: usize = offsetof<Bucket>("usedBy") - BUCKET_TIME;
 const ITEM_SIZE: usize = ITEM_BUCKET + offsetof<Bucket>();
 
 /** What the table says: not more than the limit; or more, for `--hashlimit-above`. */
@@ -172,7 +175,10 @@ export function matchHashlimit(match: usize, rule: i32, above: bool): bool {
   if (!fresh) touch(at + ITEM_STATE, ITEM_BUCKET - ITEM_STATE, doubt);
   const item = changetype<Item>(at);
   const bucket = changetype<Bucket>(at + ITEM_BUCKET);
-  if (!fresh) touchBucket(bucket, doubt);
+  if (!fresh) {
+    touchBucket(bucket);
+    touch(changetype<usize>(bucket) + BUCKET_TIME, BUCKET_TIME_SIZE, doubt);
+  }
   const idle = fresh ? 0 : bucketIdle(bucket);
   const expire = <u64>load<u32>(payload, HASHLIMIT_EXPIRE) * MILLISECOND;
   const collected = fresh || idle >= lifetime;
@@ -182,8 +188,8 @@ export function matchHashlimit(match: usize, rule: i32, above: bool): bool {
     (flags & HASHLIMIT_RATE) != 0
       ? countRate(item, bucket, payload, perhaps, doubt, rule)
       : (flags & HASHLIMIT_BYTES) != 0
-        ? takeBytes(item, bucket, payload, idle, perhaps, doubt, rule)
-        : takePacket(bucket, payload, idle, perhaps, rule);
+        ? takeBytes(item, bucket, payload, perhaps, doubt, rule)
+        : takePacket(bucket, payload, perhaps, rule);
   return within != above;
 }
 
@@ -202,12 +208,15 @@ function askDoubtful(doubt: usize, rule: i32): bool {
   );
 }
 
-function takePacket(bucket: Bucket, payload: usize, idle: u64, perhaps: bool, rule: i32): bool {
+function takePacket(bucket: Bucket, payload: usize, perhaps: bool, rule: i32): bool {
   const terms = changetype<Terms>(payload + HASHLIMIT_TERMS);
-  refillBucket(bucket, terms, idle, TICK_SLACK);
+  refillBucket(bucket, terms, TICK_SLACK);
   // Collected in the meantime or not.
-  if (perhaps) bucket.late = terms.room;
-  return takeFromBucket(bucket, terms, terms.cost, TICK_SLACK, rule);
+  if (perhaps) {
+    bucket.mostHeld = terms.room;
+    bucket.leastTaken = 0;
+  }
+  return takeFromBucket(bucket, terms, TICK_SLACK, rule);
 }
 
 // > What a packet has, by sixteen bytes; an empty bucket is filled up as often as the burst says.
@@ -215,7 +224,6 @@ function takeBytes(
   item: Item,
   bucket: Bucket,
   payload: usize,
-  idle: u64,
   perhaps: bool,
   doubt: usize,
   rule: i32,
@@ -225,24 +233,26 @@ function takeBytes(
     return ask(0, REASON_NO_HEADER, rule);
   }
   const terms = changetype<Terms>(payload + HASHLIMIT_TERMS);
-  refillBucket(bucket, terms, idle, TICK_SLACK);
-  const untimed = (walk.flags & PACKET_HAS_TIME) == 0 && bucket.early < terms.room;
-  const full = bucket.floor == terms.room && item.refills == load<u32>(payload, HASHLIMIT_REFILLS);
+  refillBucket(bucket, terms, TICK_SLACK);
+  const untimed = (walk.flags & PACKET_HAS_TIME) == 0 && bucket.leastHeld < terms.room;
+  const full =
+    bucketFloor(bucket, terms) == terms.room &&
+    item.refills == load<u32>(payload, HASHLIMIT_REFILLS);
   if ((perhaps && !full) || untimed) return askDoubtful(doubt, rule);
   const chunks: i64 = (walk.packet.ipLength >> CHUNK_SHIFT) + 1;
   const cost = min(chunks * terms.cost, terms.room);
   const give = allowance(bucket, terms, TICK_SLACK) + chunks * terms.costSpread;
-  const least = max(bucket.early - give, bucket.floor);
+  const least = max(bucket.leastHeld - give, bucketFloor(bucket, terms));
   if (least < cost) {
-    if (bucket.early + give >= cost) return askDoubtful(doubt, rule);
+    if (bucket.mostHeld + give >= cost) return askDoubtful(doubt, rule);
     if (item.refills == 0) return false;
     item.refills--;
     fillBucket(bucket, terms);
   }
-  bucket.early -= cost;
-  bucket.late = bucket.early;
-  bucket.floor = max<i64>(0, bucket.floor - cost);
-  bucket.taken += <u32>chunks;
+  bucket.mostHeld -= cost;
+  bucket.leastHeld = max<i64>(0, bucket.leastHeld - cost);
+  bucket.mostTaken += chunks;
+  bucket.leastTaken += chunks;
   return true;
 }
 

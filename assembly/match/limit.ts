@@ -3,8 +3,8 @@
 import { MATCH_HEADER_SIZE } from "../layout";
 import { walk } from "../walk";
 import {
+  blurBucket,
   Bucket,
-  bucketIdle,
   CLOCK_SLACK,
   refillBucket,
   takeFromBucket,
@@ -22,7 +22,13 @@ export function matchLimit(match: usize, rule: i32): bool {
   const bucket = changetype<Bucket>(match + BUCKET);
   const terms = changetype<Terms>(match + (walk.nft ? NFT : LEGACY));
   const slack = walk.nft ? CLOCK_SLACK : TICK_SLACK;
-  touchBucket(bucket, match + BUCKET + offsetof<Bucket>("doubt"));
-  refillBucket(bucket, terms, bucketIdle(bucket), slack);
-  return takeFromBucket(bucket, terms, terms.cost, slack, rule);
+  refillBucket(bucket, terms, slack);
+  touchBucket(bucket);
+  return takeFromBucket(bucket, terms, slack, rule);
+}
+
+/** Packets may have been taken. */
+export function blurLimit(match: usize): void {
+  const bucket = changetype<Bucket>(match + BUCKET);
+  blurBucket(bucket, changetype<Terms>(match + (walk.nft ? NFT : LEGACY)));
 }

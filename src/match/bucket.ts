@@ -17,7 +17,7 @@ const PACES: readonly bigint[] = [250n, 100n, 300n, 1000n];
 const NANOSECONDS = 1_000_000_000n;
 
 /** Bytes of a bucket's state: a Bucket of assembly/match/bucket.ts. */
-const BUCKET_SIZE = 64;
+const BUCKET_SIZE = 80;
 
 /**
  * Terms as assembly/match/bucket.ts reads them: cost i64, room i64, how much the cost may differ i64, and
@@ -48,6 +48,12 @@ export function packTerms(
 /** A bucket that was never used. */
 export function packBucket(writer: PayloadWriter): void {
   for (let at = 0; at < BUCKET_SIZE; at += 4) writer.u32(0);
+}
+
+/** A number that is known: a Range of assembly/range.ts. */
+export function packRange(value: bigint, writer: PayloadWriter): void {
+  packU64(value, writer);
+  packU64(value, writer);
 }
 
 /** Low word first. */

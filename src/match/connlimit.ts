@@ -50,10 +50,10 @@ export const connlimitMatch: MatchExtension<ConnlimitMatch> = {
     const option = invert ? "upto" : "above";
     return `-m connlimit --connlimit-${option} ${limit} --connlimit-mask ${bits} --connlimit-${side === "src" ? "saddr" : "daddr"}`;
   },
-  /** Limit u32, counters u32 (state: their address, 0 before the first), bits u8, side u8 (SIDE_*). */
+  /** Limit u32; state: address of lists u32 (0 before the first), four words; bits u8, side u8 (SIDE_*). */
   pack({ limit, maskBits: bits, side }, writer) {
     writer.u32(limit);
-    writer.u32(0);
+    for (let word = 0; word < 4; word++) writer.u32(0);
     writer.u8(bits);
     writer.u8(side === "src" ? SIDE_SRC : SIDE_DST);
   },

@@ -1,6 +1,6 @@
 /** `-m quota`: so many bytes, and no more. */
 import { MATCH_QUOTA } from "../../assembly/layout.ts";
-import { packU64 } from "./bucket.ts";
+import { packRange } from "./bucket.ts";
 import { bang, RuleError } from "./extension.ts";
 import type { Invertible, MatchExtension } from "./extension.ts";
 import { needUse, wordOf } from "./words.ts";
@@ -9,6 +9,8 @@ export interface QuotaMatch extends Invertible {
   readonly kind: "quota";
   readonly bytes: bigint;
 }
+
+const MOST = 0x7fff_ffff_ffff_ffffn;
 
 /** `-m quota [!] --quota BYTES`. */
 export const quotaMatch: MatchExtension<QuotaMatch> = {
@@ -29,9 +31,8 @@ export const quotaMatch: MatchExtension<QuotaMatch> = {
     },
   ],
   render: (match) => `-m quota ${bang(match)}--quota ${match.bytes}`,
-  /** Bytes left u64 (state), doubt u8 (state), three zeros. */
+  /** Bytes left (state, a Range of assembly/range.ts): more than an i64 holds are as good as any. */
   pack({ bytes }, writer) {
-    packU64(bytes, writer);
-    writer.u32(0);
+    packRange(bytes > MOST ? MOST : bytes, writer);
   },
 };

@@ -1,5 +1,6 @@
 /** `-m statistic`: true with a probability, or every so many times. */
 import { MATCH_NTH, MATCH_RANDOM } from "../../assembly/layout.ts";
+import { packRange } from "./bucket.ts";
 import { bang, RuleError } from "./extension.ts";
 import type { Invertible, MatchExtension, Module, OptionUse } from "./extension.ts";
 import { needUse, parseNumber, refuseInvert, useOf, wordOf } from "./words.ts";
@@ -58,11 +59,10 @@ export const nthMatch: MatchExtension<NthMatch> = {
   modules: [],
   render: (match) =>
     `-m statistic --mode nth ${bang(match)}--every ${match.every} --packet ${match.packet}`,
-  /** Every u32, count u32 (state: it matches when that wraps), doubt u8 (state), three zeros. */
+  /** Every u32, how often it was asked (state, a Range of assembly/range.ts): it matches at multiples. */
   pack(match, writer) {
     writer.u32(match.every);
-    writer.u32(match.every - 1 - match.packet);
-    writer.u32(0);
+    packRange(BigInt(match.every - 1 - match.packet), writer);
   },
 };
 

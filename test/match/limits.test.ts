@@ -6,9 +6,9 @@ import { judgeNode, NODE_MAC } from "./judge-node.ts";
 
 const START_NS = 1_700_000_000_000_000_000n;
 
-/** `1`, `0` or `?` for each packet: whether the rule dropped it. Packets at these milliseconds. */
-async function dropped(
-  match: string,
+/** `1`, `0` or `?` for each packet: whether the rules dropped it. Packets at these milliseconds. */
+async function judged(
+  rules: readonly string[],
   milliseconds: readonly number[],
   backend: Backend = "legacy",
   from: (index: number) => number = () => 7,
@@ -26,10 +26,20 @@ async function dropped(
     timestampNs: START_NS + BigInt(Math.round(at * 1000)) * 1000n,
     captureInterface: 0,
   }));
-  const verdicts = await judgeNode([`-A INPUT ${match} -j DROP`], frames, backend);
+  const verdicts = await judgeNode(rules, frames, backend);
   return verdicts
     .map(({ verdict }) => (verdict === "drop" ? "1" : verdict === "allow" ? "0" : "?"))
     .join("");
+}
+
+/** The same, of packets that match. */
+async function dropped(
+  match: string,
+  milliseconds: readonly number[],
+  backend: Backend = "legacy",
+  from?: (index: number) => number,
+): Promise<string> {
+  return judged([`-A INPUT ${match} -j DROP`], milliseconds, backend, from);
 }
 
 const every = (milliseconds: number, count: number): number[] =>
@@ -75,7 +85,7 @@ describe("hashlimit", () => {
     ["--hashlimit-upto 1/sec --hashlimit-burst 1 --hashlimit-mode dstport", [0, 500, 1100], "101"],
     // Expired after a second, collected within another: the bucket is full again, or has one or two.
     ["--hashlimit-upto 1/sec --hashlimit-burst 3", [0, 1, 2, 3, 4000, 4001, 4002], "1110111"],
-    ["--hashlimit-upto 1/sec --hashlimit-burst 3", [0, 1, 2, 3, 1500, 1501], "1110??"],
+    ["--hashlimit-upto 1/sec --hashlimit-burst 3", [0, 1, 2, 3, 1500, 1501], "11101?"],
     // Sixteen bytes more than there are; a second's worth of bytes is there at first.
     ["--hashlimit-upto 224b/s", every(1, 4), "1100"],
     ["--hashlimit-upto 224b/s --hashlimit-burst 448b", every(1, 8), "11111100"],
@@ -121,7 +131,7 @@ describe("connections", () => {
   const four = (index: number): number => 10 + (index % 4);
 
   it.each([
-    ["--connlimit-above 2 --connlimit-mask 24", every(1, 4), "00??"],
+    ["--connlimit-above 2 --connlimit-mask 24", every(1, 4), "0011"],
     ["--connlimit-upto 2 --connlimit-mask 24", every(1, 2), "11"],
     ["--connlimit-above 1", every(1, 4), "0000"],
     ["--connlimit-above 0", every(1, 4), "1111"],
@@ -154,5 +164,24 @@ describe("statistic", () => {
     expect(await dropped("-m statistic --mode random --probability 0.5", [0])).toBe("?");
     expect(await dropped("-m statistic --mode random --probability 1", [0])).toBe("1");
     expect(await dropped("-m statistic --mode random --probability 0", [0])).toBe("0");
+  });
+});
+
+describe("what a packet may or may not have counted at", () => {
+  // Of the first packet nobody knows whether it gets past this rule.
+  const rules = (match: string): string[] => [
+    `-A INPUT -m u32 --u32 "4&0xffff0000=0x10000" -m statistic --mode random --probability 0.5 -j RETURN`,
+    `-A INPUT ${match} -j DROP`,
+  ];
+
+  it.each([
+    ["-m limit --limit 1/hour --limit-burst 2", "?1?000"],
+    ["-m quota --quota 250", "?1?000"],
+    ["-m statistic --mode nth --every 4 --packet 0", "??00??00??"],
+    // Of a connection that is perhaps counted, too, the next are.
+    ["-m connlimit --connlimit-above 2 --connlimit-mask 24", "00??"],
+  ])("%s", async (match, expected) => {
+    const from = (index: number): number => 10 + index;
+    expect(await judged(rules(match), every(1, expected.length), "legacy", from)).toBe(expected);
   });
 });

@@ -183,7 +183,7 @@ const TABLE: readonly (readonly [match: Match, text: string, bytes: string | und
   [
     { kind: "quota", bytes: 1n << 40n, invert: true },
     "-m quota ! --quota 1099511627776",
-    "00000000 00010000 00000000",
+    "00000000 00010000 00000000 00010000",
   ],
   [makeComment("a b"), '-m comment --comment "a b"', ""],
   [makeComment("single"), "-m comment --comment single", ""],
