@@ -56,6 +56,7 @@ import {
 } from "./layout";
 import { hasPorts } from "./protocol";
 import { Packet } from "./records";
+import { ICMP_HEADER, quotedHeader } from "./quote";
 import { isRealNode } from "./route";
 import {
   assumeSctp,
@@ -155,16 +156,11 @@ const GRE_PPP: u16 = 0x880b;
 // The same of the header that an error quotes, where that was captured.
 function quotesOddGre(packet: Packet): bool {
   if (packet.transport == 0) return false;
-  const ip: u32 = packet.transport + ICMP_HEADER;
-  if (packet.end < ip + 1) return false;
-  const size: u32 = packet.family == 4 ? ((<u32>load<u8>(ip)) & 15) << 2 : 40;
-  const header = ip + size;
-  if (packet.end < header + 8) return false;
+  const header: usize = packet.transport + ICMP_HEADER + quotedHeader(packet);
+  if (<usize>packet.end < header + 8) return false;
   const version = load<u8>(header, 1) & 7;
   return version == 1 && bswap<u16>(load<u16>(header, 2)) != GRE_PPP;
 }
-
-const ICMP_HEADER: u32 = 8;
 
 /** Number of the entry that a packet belongs to, without touching it; ENTRY_NONE without one. */
 export function entryOfPacket(packet: Packet): u32 {
@@ -191,6 +187,7 @@ export function confirm(packet: Packet, walk: Walk, guessed: bool): bool {
     entry.to3 = walk.dst3;
     if (hasPorts(entry.protocol)) entry.toPort = <u16>walk.dport;
   }
+  if (walk.movedId) entry.fromPort = <u16>walk.newSport;
   if (walk.srcTranslated) {
     entry.flags |= ENTRY_SNAT;
     entry.from0 = walk.newSrc0;

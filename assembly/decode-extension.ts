@@ -1,5 +1,5 @@
 // The chain of IPv6 extension headers: where it ends and which protocol is behind it.
-// Follows Linux, ipv6_find_hdr() and ipv6_skip_exthdr(); the latter says what ICMPv6 errors quote.
+// Follows Linux: ipv6_find_hdr() for packets, ipv6_skip_exthdr() for what ICMPv6 errors quote.
 
 // Extension headers (IANA protocol numbers; linux/ipv6.h, ipv6_ext_hdr()). ESP ends a chain: what it
 // covers cannot be read.
@@ -111,4 +111,34 @@ export function walkChain(next: u32, at: usize, captured: u32, wire: u32): u32 {
     offset += size;
     next = following;
   }
+}
+
+/**
+ * Walks the extension headers of a quoted packet, of which the error holds the start only: their first
+ * bytes are all that is looked at, and the transport header may lie beyond the quote's end.
+ *
+ * Source: Linux, ipv6_skip_exthdr().
+ *
+ * @param there bytes of the quote behind its IPv6 header
+ * @returns one of CHAIN_*; CHAIN_CUT: longer than this walk
+ */
+export function walkQuote(next: u32, at: usize, there: u32): u32 {
+  let offset: u32 = 0;
+  for (let headers: u32 = 0; headers <= HEADERS_MAX; headers++) {
+    chainOffset = offset;
+    chainProtocol = next;
+    if (!isExtension(next)) return CHAIN_WHOLE;
+    const fragment = next == EXTENSION_FRAGMENT;
+    const needed: u32 = fragment ? FRAGMENT_ID : PREFIX_SIZE;
+    if (offset + needed > there) return CHAIN_BROKEN;
+    const header = at + offset;
+    const length = <u32>load<u8>(header, LENGTH);
+    if (fragment) {
+      if ((bswap<u16>(load<u16>(header, FRAGMENT_OFFSET)) & 0xfff8) != 0)
+        return CHAIN_LATER_FRAGMENT;
+      offset += FRAGMENT_SIZE;
+    } else offset += next == EXTENSION_AUTHENTICATION ? (length + 2) << 2 : (length + 1) << 3;
+    next = <u32>load<u8>(header, NEXT_HEADER);
+  }
+  return CHAIN_CUT;
 }

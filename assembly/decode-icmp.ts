@@ -2,7 +2,7 @@
 // The quote is read as conntrack reads it to find the flow an error belongs to: nf_conntrack_inet_error().
 // A whole packet without KNOWN_QUOTE has a quote that conntrack cannot read either.
 import { KNOWN_ICMP, KNOWN_ICMP_ID, KNOWN_QUOTE, PACKET_DEEP_QUOTE } from "./layout";
-import { CHAIN_CUT, CHAIN_WHOLE, chainOffset, chainProtocol, walkChain } from "./decode-extension";
+import { CHAIN_CUT, CHAIN_WHOLE, chainOffset, chainProtocol, walkQuote } from "./decode-extension";
 import {
   PROTOCOL_DCCP,
   PROTOCOL_ICMP,
@@ -127,14 +127,14 @@ function decodeQuotedIpv6(packet: Packet, at: usize, captured: u32): void {
   if (captured < IPV6_SIZE) return;
   const behind = captured - IPV6_SIZE;
   const next = <u32>load<u8>(at, IPV6_NEXT_HEADER);
-  // The quote ends where its bytes end: broken and cut are the same.
-  const outcome = walkChain(next, at + IPV6_SIZE, behind, behind);
+  const outcome = walkQuote(next, at + IPV6_SIZE, behind);
   if (outcome == CHAIN_CUT) packet.flags |= PACKET_DEEP_QUOTE;
   if (outcome != CHAIN_WHOLE) return;
   // ipv6_skip_exthdr() fails on it, ipv6_find_hdr() does not.
   if (chainProtocol == IPV6_NO_NEXT_HEADER) return;
   const transport = at + IPV6_SIZE + chainOffset;
-  if (!decodeQuotedTransport(packet, chainProtocol, transport, behind - chainOffset)) return;
+  const left = behind > chainOffset ? behind - chainOffset : 0;
+  if (!decodeQuotedTransport(packet, chainProtocol, transport, left)) return;
   packet.quotedSrc0 = bswap<u32>(load<u32>(at, IPV6_SRC));
   packet.quotedSrc1 = bswap<u32>(load<u32>(at, IPV6_SRC + 4));
   packet.quotedSrc2 = bswap<u32>(load<u32>(at, IPV6_SRC + 8));

@@ -3,7 +3,6 @@
 // from; here the source's port is chosen and translations are carried out.
 // Source: Linux, nf_nat_core.c; semantics.md N-1 to N-9.
 import { end } from "./attempt";
-import { chainOffset, walkChain } from "./decode-extension";
 import {
   ENTRY_DNAT,
   ENTRY_PORT_UNKNOWN,
@@ -40,6 +39,7 @@ import {
   VERDICT_UNKNOWN,
 } from "./layout";
 import { hasPorts } from "./protocol";
+import { ICMP_HEADER, quotedHeader } from "./quote";
 import { isRealNode } from "./route";
 import { natHooked, natLoaded } from "./rule";
 import { runTable } from "./run-table";
@@ -60,14 +60,35 @@ export function translateDestination(): bool {
     const entry = entryAt(tracking.entry);
     if (!translatesError(entry, false) || !translatesHead(entry, false)) return fail();
     repeatDestination(entry);
+    if (isIcmp() && isTranslated(entry, false) && entry.fromPort != entry.sport)
+      walk.rewritten = true;
     return true;
   }
   if (!runTable(TABLE_NAT)) return false;
   if (walk.candidatesMany) return end(VERDICT_UNKNOWN, REASON_BACKEND);
+  settleIcmpId();
   if (!walk.translated) return true;
   walk.ctState |= CT_DNAT;
   return hasHead(false) || fail();
 }
+
+// > Whether a rule translates the destination or not, an ICMP id that is taken there gives way to the first
+// that is free; it counts as a translation of the destination.
+// Source: Linux, nf_nat_core.c, get_unique_tuple() and nf_nat_l4proto_unique_tuple().
+function settleIcmpId(): void {
+  if (!isIcmp() || !natHooked(walk.family, walk.hook) || !isTaken()) return;
+  for (let id: u32 = 0; id < ICMP_IDS_TRIED; id++) {
+    walk.newSport = id;
+    if (isTaken()) continue;
+    walk.translated = true;
+    walk.rewritten = true;
+    walk.movedId = true;
+    return;
+  }
+  walk.newSport = identifier();
+}
+
+const ICMP_IDS_TRIED: u32 = 128;
 
 // An error about a connection that the capture does not name: nor does it say what it is translated to.
 function quotesUnknown(): bool {
@@ -135,7 +156,7 @@ export function settleSource(range: usize): void {
   else if (isTaken()) walk.natFailed = true;
   walk.srcTranslated =
     walk.sportUnknown ||
-    walk.newSport != identifier() ||
+    (walk.newSport != identifier() && !walk.movedId) ||
     memory.compare(walkNewSrc, walkSrc, 16) != 0;
 }
 
@@ -272,7 +293,7 @@ function translatesError(entry: Entry, source: bool): bool {
   const redirect: u32 = walk.family == 4 ? 5 : 137;
   if (translated && walk.icmpType == redirect) return false;
   if (!isTranslated(entry, source) || !needsHead(entry.protocol)) return true;
-  const header = quotedHeader();
+  const header = quotedHeader(walk.packet);
   if (walk.transportLength < ICMP_HEADER + header + QUOTED_MIN) return false;
   // What was a source there is a destination here.
   const packet = walk.packet;
@@ -281,11 +302,7 @@ function translatesError(entry: Entry, source: bool): bool {
   return entry.protocol != 47 || !source || !captured || isKnownGre(quoted);
 }
 
-const ICMP_HEADER: u32 = 8;
 const QUOTED_MIN: u32 = 8;
-const IPV4_HEADER: u32 = 20;
-const IPV6_HEADER: u32 = 40;
-const IPV6_NEXT_HEADER: usize = 6;
 
 // The entry's translation changes packets of this direction at hooks of this side.
 function isTranslated(entry: Entry, source: bool): bool {
@@ -314,19 +331,6 @@ function isKnownGre(header: usize): bool {
 
 function needsHead(protocol: u32): bool {
   return hasPorts(protocol) || protocol == 1 || protocol == 58 || protocol == 47;
-}
-
-// Length of the IP header that the error quotes, with what extends it; it was captured, or nothing would
-// be known of it.
-function quotedHeader(): u32 {
-  const packet = walk.packet;
-  const at: usize = packet.transport + ICMP_HEADER;
-  const plain: u32 = walk.family == 4 ? IPV4_HEADER : IPV6_HEADER;
-  if (packet.transport == 0 || packet.end < <u32>at + plain) return plain;
-  if (walk.family == 4) return ((<u32>load<u8>(at)) & 15) << 2;
-  const behind = packet.end - <u32>at - IPV6_HEADER;
-  walkChain(load<u8>(at, IPV6_NEXT_HEADER), at + IPV6_HEADER, behind, behind);
-  return IPV6_HEADER + chainOffset;
 }
 
 // What this connection's first packet got. Errors about it have no ports of their own.

@@ -111,6 +111,8 @@ export class Walk {
   newSrc2: u32;
   newSrc3: u32;
   newSport: u32;
+  /** With the destination the ICMP id was translated, too: the new one is in newSport. */
+  movedId: bool;
   /** The node chooses the source port itself. */
   sportUnknown: bool;
   /** From these, and not the wanted one, which is in newSport (0: that, too). */

@@ -178,6 +178,31 @@ describe("an ICMPv6 error that quotes extension headers", () => {
     expect(verdicts[1]?.reason === "nat-failed").toBe(fails);
   });
 
+  it.each([
+    ["a routing header", 43, [GRE, 0, 2, 0, 0, 0, 0, 0]],
+    ["a first fragment's header", 44, [253, 0, 0, 1, 0, 0, 0, 9]],
+  ])("is RELATED where it quotes the start of %s only", async (_, protocol, header) => {
+    const quoting = buildPacket({
+      source: PEER,
+      destination: NODE,
+      protocol,
+      payload: Uint8Array.from(header.slice(0, 4)),
+    });
+    const verdicts = await judge6(
+      "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m conntrack --ctstate INVALID -j DROP\nCOMMIT\n",
+      [
+        {
+          source: PEER,
+          destination: NODE,
+          protocol: header[0] ?? 0,
+          payload: Uint8Array.from([0, 0, 8, 0, 1, 2, 3, 4]),
+        },
+        { source: NODE, destination: PEER, protocol: ICMPV6, icmp: { type: 1, quote: quoting } },
+      ],
+    );
+    expect(verdicts[1]?.ctState).toBe("RELATED");
+  });
+
   it("is INVALID where they end too early, and counts as a packet", async () => {
     const verdicts = await judge6(
       [
@@ -294,17 +319,22 @@ describe("a conversation's odd packets", () => {
   });
 });
 
-/** What a node with these IPv6 filter rules makes of what it sends to itself, in hexadecimal digits. */
+/** What a node with these IPv6 rules makes of what it sends to itself, in hexadecimal digits. */
 async function judgeOwn6(
-  rules: readonly string[],
+  filter: readonly string[],
   packets: readonly string[],
+  raw: readonly string[] = [],
 ): Promise<readonly string[]> {
   const chains = [":INPUT ACCEPT [0:0]", ":FORWARD ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]"];
+  const tables = [
+    ...["*raw", ":PREROUTING ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]", ...raw, "COMMIT"],
+    ...["*filter", ...chains, ...filter, "COMMIT", ""],
+  ];
   const own = ["2001:db8::10", "fd00:65:9::1"].map((local) => ({ local, prefixlen: 64 }));
   const eth0 = { ifname: "eth0", flags: [], link_type: "ether", addr_info: own };
   const lo = { ifname: "lo", flags: ["LOOPBACK"], link_type: "loopback", addr_info: [] };
   const compiled = programOf({
-    tables: { legacy: { 4: "", 6: ["*filter", ...chains, ...rules, "COMMIT", ""].join("\n") } },
+    tables: { legacy: { 4: "", 6: tables.join("\n") } },
     ipsets: "",
     addresses: JSON.stringify([lo, eth0]),
     routes: "",
@@ -361,6 +391,45 @@ describe("an IPv6 datagram in fragments that the node sends to itself", () => {
       "allow chain-policy",
       later,
     ]);
+  });
+});
+
+describe("a packet that the node sends to itself", () => {
+  it("keeps its connection, whatever CT says when it comes back", async () => {
+    const udp = `6b80037e00101140${"20010db8000000000000000000000010".repeat(2)}9c4f75800010b08a7878787878787878`;
+    const verdicts = await judgeOwn6(
+      ["-A INPUT -m conntrack --ctstate UNTRACKED -j DROP"],
+      [udp],
+      ["-A PREROUTING -j CT --notrack"],
+    );
+    expect(verdicts).toEqual(["allow chain-policy"]);
+  });
+});
+
+describe("echo requests of one id that a rule sends to one destination", () => {
+  const echo = (destination: string): PacketSpec => ({
+    source: PEER,
+    destination,
+    protocol: ICMPV6,
+    icmp: { type: 128, id: 130 },
+  });
+
+  it("differ by the first id that is free, which is no translation of the source", async () => {
+    const verdicts = await judge6(
+      [
+        ...["*nat", ":PREROUTING ACCEPT [0:0]", "-A PREROUTING -j REDIRECT", "COMMIT"],
+        ...["*filter", ":INPUT ACCEPT [0:0]"],
+        ...["-A INPUT -m conntrack --ctstate SNAT -j DROP", "COMMIT", ""],
+      ].join("\n"),
+      [
+        echo("2001:db8:2::1"),
+        echo("2001:db8:2::2"),
+        echo("2001:db8:2::2"),
+        { source: NODE, destination: PEER, protocol: ICMPV6, icmp: { type: 129, id: 0 } },
+      ],
+    );
+    expect(verdicts.slice(0, 3).map(({ verdict }) => verdict)).toEqual(["allow", "allow", "allow"]);
+    expect(verdicts[3]?.ctState).toBe("ESTABLISHED");
   });
 });
 
