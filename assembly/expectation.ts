@@ -1,7 +1,6 @@
 // Connections that a helper expects (FTP, SIP). Which, the payload of the followed connection says, and
 // nobody reads it: once a rule has given a connection a helper, a new one may be such a connection.
 import { ask } from "./fork";
-import { touch } from "./journal";
 import { REASON_NOT_MODELLED, RULE_NONE } from "./layout";
 import { walk } from "./walk";
 
@@ -18,11 +17,9 @@ export function expectFromStart(): void {
   store<u64>(packet, BEFORE_ALL);
 }
 
-/** A rule gives the connection under way a helper. */
+/** A rule gives the connection under way a helper, in this try at least: it is not taken back. */
 export function expectOthers(index: i32): void {
   if (load<u64>(packet) != 0) return;
-  touch(rule, 4, 0);
-  touch(packet, 8, 0);
   store<i32>(rule, index);
   store<u64>(packet, walk.packet.number);
 }

@@ -149,6 +149,24 @@ export function deleteFromSet(number: u32, flags: usize, listed: bool, rule: i32
   return true;
 }
 
+/** A packet that is not known may have been added to a set, or to a member of a list. */
+export function blurAdded(number: u32): void {
+  const set = setOf(number);
+  set.mayHold = 1;
+  set.countDoubted = 1;
+  set.countsDoubted = 1;
+  if ((set.flags & SET_FORCEADD) != 0) set.mayMiss = 1;
+  for (let index: u32 = 0; index < set.memberCount; index++) blurAdded(memberNumber(set, index));
+}
+
+/** One may have been deleted. */
+export function blurDeleted(number: u32): void {
+  const set = setOf(number);
+  set.mayMiss = 1;
+  set.countDoubted = 1;
+  for (let index: u32 = 0; index < set.memberCount; index++) blurDeleted(memberNumber(set, index));
+}
+
 /** Tells whether a list's member has not expired. */
 export function isMemberThere(list: IpSet, index: u32, rule: i32): bool {
   if ((list.flags & SET_TIMEOUT) == 0) return true;
@@ -230,7 +248,9 @@ function takeSlot(set: IpSet, entry: SetEntry, seconds: u32): void {
   }
   // > A rule cannot say `nomatch`, not even of an entry that had it.
   entry.flags &= ~(<u8>SET_ENTRY_NOMATCH);
-  entry.doubted = holdsSurely(set) ? 0 : 1;
+  // What was there before keeps its time.
+  const keeps = set.mayHold != 0 && (set.flags & SET_TIMEOUT) != 0;
+  entry.doubted = holdsSurely(set) && !keeps ? 0 : 1;
   beginExtensions(set, entry);
   if ((set.flags & SET_TIMEOUT) != 0) setDeadline(set, entry, seconds);
 }

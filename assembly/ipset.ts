@@ -99,7 +99,8 @@ export class IpSet {
   mayHold: u8;
   /** 1: any entry may have been deleted. */
   mayMiss: u8;
-  unused: u8;
+  /** 1: its entries' counters are not known. */
+  countsDoubted: u8;
   /** Packet time in ns before which no entry is gone. */
   earliest: u64;
 }

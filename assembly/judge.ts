@@ -1,11 +1,13 @@
 // The verdict on one packet: what needs no rules, then conntrack, then the hooks in as many tries as
 // missing facts demand. Only here do counters, entries and rows change, once the verdict is settled.
 import { SEEN_ARRIVING, SEEN_LEAVING, SEEN_PASSING, whereSeen } from "./arrival";
-import { attempt } from "./attempt";
+import { attempt, HOOKS_ALL } from "./attempt";
+import { blurRules, blurUnwalked } from "./blur";
 import { confirm, confirmWorlds, entryOfPacket, leaveUndecided, track } from "./conntrack";
 import { ENTRY_GUESSED, entryAt } from "./flow-table";
 import { countFlow, flowSeen } from "./flow-rows";
 import {
+  askedCount,
   askedFor,
   askedOnlyFor,
   consultedCount,
@@ -99,17 +101,22 @@ export function decideAtOnce(packet: Packet, verdict: Verdict): bool {
   clearVerdict(verdict);
   const flags = packet.flags;
   if ((flags & PACKET_NOT_IP) != 0) return say(verdict, VERDICT_UNFILTERED, REASON_NOT_IP);
-  if ((flags & PACKET_UNKNOWN_LINK) != 0) return say(verdict, VERDICT_UNKNOWN, REASON_LINK_TYPE);
+  if ((flags & PACKET_UNKNOWN_LINK) != 0) return doubtAtOnce(packet, verdict, REASON_LINK_TYPE);
   if ((flags & PACKET_OTHER_HOST) != 0) return say(verdict, VERDICT_UNFILTERED, REASON_OTHER_HOST);
   // > ip_rcv() discards a packet with a bad header before any hook.
   if (packet.malformed == MALFORMED_IP) return say(verdict, VERDICT_DROP, REASON_BAD_HEADER);
   describeEnds(packet, verdict);
   const missing = missingAddress(packet);
-  if (missing != 0) return say(verdict, VERDICT_UNKNOWN, missing);
+  if (missing != 0) return doubtAtOnce(packet, verdict, missing);
   if (!familyLoaded(packet.family)) return say(verdict, VERDICT_UNKNOWN, REASON_NO_TABLES);
   if (whereSeen(packet) == SEEN_PASSING) return say(verdict, VERDICT_UNFILTERED, REASON_OTHER_HOST);
   if (isRealNode() || !isOwnAddress(packet, verdict)) return false;
   return say(verdict, VERDICT_ALLOW, REASON_SAME_ENDPOINT);
+}
+
+function doubtAtOnce(packet: Packet, verdict: Verdict, reason: u32): bool {
+  blurUnwalked(packet);
+  return say(verdict, VERDICT_UNKNOWN, reason);
 }
 
 /** Decides by connection and hooks. Precondition: `decideAtOnce` said nothing. */
@@ -117,12 +124,14 @@ export function decideByHooks(packet: Packet, verdict: Verdict): void {
   plainly = false;
   if ((packet.known & KNOWN_PROTOCOL) == 0) {
     say(verdict, VERDICT_UNKNOWN, REASON_NO_PROTOCOL);
+    blurUnwalked(packet);
     return;
   }
   const later = (packet.flags & PACKET_LATER_FRAGMENT) != 0;
   const portsNeeded = !later && hasPorts(packet.protocol) && packet.malformed == MALFORMED_NONE;
   if (portsNeeded && (packet.known & KNOWN_PORTS) == 0) {
     say(verdict, VERDICT_UNKNOWN, REASON_NO_PORTS);
+    blurUnwalked(packet);
     return;
   }
   const seen = whereSeen(packet);
@@ -164,12 +173,15 @@ function settle(packet: Packet, verdict: Verdict): void {
   let guessed = walk.translated && askedFor(REASON_BACKEND);
   // All that is not known is the backend: the packet that shows it settles the connection.
   let drawn = drewOnlyBackend();
+  const unknownAtOnce = unknown;
   const out = attempt.outInterface;
   let severalWays = false;
   // The fact that made the last try another one.
   let lacking = reason;
   let lackingRule = undecidedRule;
   const several = !unknown && nextFork();
+  // Hooks whose rules may have been asked in ways that no try shows.
+  let blurred = unknown ? (askedCount() == 0 ? attempt.behind : HOOKS_ALL) : 0;
   if (several) {
     const word = attempt.verdict;
     pauseTrace();
@@ -179,6 +191,7 @@ function settle(packet: Packet, verdict: Verdict): void {
       rollBack();
       tryHooks(packet);
       noteWorld();
+      if (attempt.verdict == VERDICT_UNKNOWN) blurred |= attempt.behind;
       lacking = flippedReason();
       lackingRule = flippedRule();
       if (walk.translated && askedFor(REASON_BACKEND)) guessed = true;
@@ -190,18 +203,17 @@ function settle(packet: Packet, verdict: Verdict): void {
         undecidedRule = lackingRule;
       }
       if (unknown && (isRealNode() ? forkPaths() >= UNKNOWN_PATHS_MAX : !drawn)) {
+        blurred = HOOKS_ALL;
         giveUpWorlds();
         break;
       }
       if (!nextFork()) break;
     }
-    if (forksOverflowed()) giveUpWorlds();
-    // The first try stands; what any of them changed is doubtful from now on.
-    noteDoubts();
-    rollBack();
-    startForks();
-    tryHooks(packet);
-    castDoubts();
+    if (forksOverflowed()) {
+      blurred = HOOKS_ALL;
+      giveUpWorlds();
+    }
+    standFirst(packet, blurred == HOOKS_ALL);
     if (!unknown && worldsIncomplete()) {
       unknown = true;
       reason = REASON_TOO_MANY_PATHS;
@@ -215,6 +227,14 @@ function settle(packet: Packet, verdict: Verdict): void {
   if (!unknown && journalOverflowed()) {
     unknown = true;
     reason = REASON_TOO_MANY_PATHS;
+  }
+  if (journalOverflowed()) blurred = HOOKS_ALL;
+  if (blurred != 0 && isRealNode()) {
+    if (unknownAtOnce && askedCount() > 0) {
+      pauseTrace();
+      standFirst(packet, true);
+    }
+    blurRules(blurred);
   }
   // A backend that is all that is missing shows itself, whatever rules make of it.
   const asWorlds = several && isRealNode() && !worldsIncomplete() && !drawn;
@@ -241,6 +261,17 @@ function settle(packet: Packet, verdict: Verdict): void {
     guessed = (entryAt(tracking.entry).flags & ENTRY_GUESSED) != 0;
   }
   describe(packet, verdict, guessed || severalWays);
+}
+
+// The first try stands; what tries left in different states is doubtful from now on. Where not all were
+// made, one may have changed nothing.
+function standFirst(packet: Packet, fewer: bool): void {
+  noteDoubts();
+  rollBack();
+  if (fewer) noteDoubts();
+  startForks();
+  tryHooks(packet);
+  castDoubts();
 }
 
 // A source that is translated, too, depends on the backend: then answers do not show it by themselves.

@@ -2,7 +2,16 @@
 // them, and what the IP stack itself discards.
 // Source: Linux, ip_input.c, ip_forward.c, ip_output.c, route.c and their IPv6 twins; semantics.md H-1 to H-6.
 import { arrive, inInterfaceFor } from "./arrival";
-import { attempt, end, VERDICT_DELIVERED } from "./attempt";
+import {
+  AT_FORWARD,
+  AT_INPUT,
+  AT_POSTROUTING,
+  AT_RETURN,
+  attempt,
+  end,
+  endBefore,
+  VERDICT_DELIVERED,
+} from "./attempt";
 import { keepWalk, walkAsFragment, walkAsWhole } from "./cut-again";
 import { decidedBefore, stateOfPacket, takeFirstTuple } from "./connection-state";
 import { track } from "./conntrack";
@@ -103,7 +112,7 @@ function connect(packet: Packet): bool {
 
 // The routing decision for a packet that came in.
 function routeIn(): bool {
-  if (walk.proxied) return end(VERDICT_UNKNOWN, REASON_NO_SOCKET);
+  if (walk.proxied) return endBefore(AT_INPUT, REASON_NO_SOCKET);
   attempt.dstRoute = routeOf(walk.family, walk.dst0, walk.dst1, walk.dst2, walk.dst3);
   const kind = routeKind(attempt.dstRoute);
   if (walk.family == 4 && isMartian4(kind)) return end(VERDICT_DROP, REASON_MARTIAN);
@@ -155,13 +164,14 @@ function forward(): bool {
   if (walk.family == 6 && isConfined6()) return end(VERDICT_DROP, REASON_MARTIAN);
   // > Only what was sent to this host alone is forwarded, wherever a translation has it go.
   if (isToGroup(walk.packet)) return end(VERDICT_DROP, REASON_OTHER_HOST);
-  if (routeIsMultipath(attempt.dstRoute)) return end(VERDICT_UNKNOWN, REASON_MULTIPATH);
+  if (routeIsMultipath(attempt.dstRoute))
+    return endBefore(AT_FORWARD | AT_POSTROUTING, REASON_MULTIPATH);
   walk.outInterface = routeInterface(attempt.dstRoute);
   walk.outUnknown = routeKind(attempt.dstRoute) == ROUTE_MISSING;
   attempt.outInterface = walk.outInterface;
   walk.hook = HOOK_FORWARD;
   if (!runTable(TABLE_MANGLE) || !runTable(TABLE_FILTER) || !runTable(TABLE_SECURITY)) return false;
-  return walk.outUnknown ? end(VERDICT_UNKNOWN, REASON_NO_ROUTES) : postroute();
+  return walk.outUnknown ? endBefore(AT_POSTROUTING, REASON_NO_ROUTES) : postroute();
 }
 
 function postroute(): bool {
@@ -185,7 +195,7 @@ function goOut(packet: Packet): bool {
   walk.outInterface = before;
   if (!runTable(TABLE_FILTER) || !runTable(TABLE_SECURITY)) return false;
   walk.outInterface = after;
-  if (walk.outUnknown) return end(VERDICT_UNKNOWN, REASON_NO_ROUTES);
+  if (walk.outUnknown) return endBefore(AT_POSTROUTING | AT_RETURN, REASON_NO_ROUTES);
   if (!postroute()) return false;
   return isLoopback(after) ? comeBack() : leave(after);
 }
@@ -318,9 +328,9 @@ function isBroadcast(kind: u32): bool {
 // Groups that every host joins, and an IPv6 router; of others nobody told.
 function hasJoined(): bool {
   if (walk.family == 4) {
-    return walk.dst0 == 0xe0000001 || end(VERDICT_UNKNOWN, REASON_MULTICAST);
+    return walk.dst0 == 0xe0000001 || endBefore(0, REASON_MULTICAST);
   }
   const all = walk.dst0 == 0xff020000 && (walk.dst1 | walk.dst2) == 0;
   if (all && (walk.dst3 == 1 || (walk.dst3 == 2 && forwards()))) return true;
-  return end(VERDICT_UNKNOWN, REASON_MULTICAST);
+  return endBefore(0, REASON_MULTICAST);
 }

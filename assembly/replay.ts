@@ -3,6 +3,7 @@
 // Source: semantics.md F-1 to F-3.
 import { SEEN_LEAVING, whereSeen } from "./arrival";
 import { VERDICT_DELIVERED } from "./attempt";
+import { blurUnwalked } from "./blur";
 import { advanceClock } from "./entry-life";
 import { FRAGMENT_NONE, fragmentAt, packetOf, startBatch, verdictOf } from "./fragment";
 import {
@@ -126,9 +127,11 @@ function gather(packet: Packet, verdict: Verdict, atInput: bool): void {
       say(verdict, VERDICT_DROP, REASON_BAD_FRAGMENTS);
       break;
     case FRAGMENT_IS_UNREADABLE:
+      blurUnwalked(packet);
       say(verdict, VERDICT_UNKNOWN, REASON_NO_FRAGMENTS);
       break;
     case FRAGMENT_HAS_NO_ROOM:
+      blurUnwalked(packet);
       say(verdict, VERDICT_UNKNOWN, REASON_MANY_FRAGMENTS);
       break;
     default:
@@ -194,6 +197,7 @@ function giveUp(number: u32): void {
 function settleAll(number: u32, word: u32, reason: u32): void {
   const unknown = reason == REASON_INCOMPLETE && lossy;
   let fragment = firstFragment(number);
+  if (unknown || word == VERDICT_UNKNOWN) blurUnwalked(packetOf(fragment));
   while (fragment != FRAGMENT_NONE) {
     decideAtOnce(packetOf(fragment), common);
     if (unknown) say(common, VERDICT_UNKNOWN, REASON_NO_FRAGMENTS);

@@ -25,7 +25,8 @@ export class Rule {
   target: u8;
   /** RULE_* bits. */
   flags: u8;
-  unused: u16;
+  /** Which look-up of blur.ts came here last. */
+  visitedBy: u16;
   /** JUMP, GOTO: index of the chain's first rule. */
   targetArg: u32;
   packets: u64;

@@ -96,6 +96,7 @@ export function fillBucket(bucket: Bucket, terms: Terms): void {
 
 /** As many packets as it has room for may have been taken from it. */
 export function blurBucket(bucket: Bucket, terms: Terms): void {
+  if (bucket.started == 0) fillBucket(bucket, terms);
   bucket.leastHeld = 0;
   bucket.mostTaken += terms.room / terms.cost + 1;
 }

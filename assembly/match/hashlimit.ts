@@ -84,6 +84,8 @@ class Table {
   heads: u32;
   /** u32 for every PIECE entries: their address. */
   pieces: u32;
+  /** Entries that may be there, and of which nothing else is known. */
+  blurred: u32;
   /** No entry was used last before then. */
   earliest: u64;
 }
@@ -164,6 +166,12 @@ export function matchHashlimit(match: usize, rule: i32, above: bool): bool {
   let at = findItem(table, hash);
   const fresh = at == 0;
   if (fresh) {
+    const full =
+      table.blurred != 0 && table.count + table.blurred >= load<u32>(payload, HASHLIMIT_MAX);
+    if (full && askDoubtful(doubt, rule)) {
+      walk.hotdrop = true;
+      return false;
+    }
     at = addItem(table, hash, payload, doubt);
     if (at == 0) {
       // > A table that is full drops what it has no entry for. An entry that expired may be gone.
@@ -191,6 +199,18 @@ export function matchHashlimit(match: usize, rule: i32, above: bool): bool {
         ? takeBytes(item, bucket, payload, perhaps, doubt, rule)
         : takePacket(bucket, payload, perhaps, rule);
   return within != above;
+}
+
+/** A packet may have come to the rule, of whatever key. */
+export function blurHashlimit(match: usize): void {
+  const payload = match + PAYLOAD;
+  const table = tableOf(load<u32>(payload, HASHLIMIT_TABLE), payload);
+  table.blurred++;
+  for (let number: u32 = 0; number < BINS; number++) {
+    const bin = binAt(table, number);
+    bin.doubt = 1;
+    bin.usedAt = now();
+  }
 }
 
 function askState(rule: i32): bool {

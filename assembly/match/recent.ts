@@ -129,6 +129,28 @@ export function matchRecent(match: usize, rule: i32, invert: bool): bool {
   return holds;
 }
 
+/**
+ * A packet may have come to the rule.
+ *
+ * @param sourceStays the source is the one that the rule would see
+ */
+export function blurRecent(match: usize, sourceStays: bool): void {
+  const what: u32 = load<u16>(match, WHAT);
+  const changes = RECENT_SET | RECENT_UPDATE | RECENT_REMOVE | RECENT_REAP;
+  if ((what & changes) == 0) return;
+  const list = listOf(load<u32>(match, LIST));
+  list.doubt = 1;
+  if ((what & RECENT_SET) != 0) list.inserted++;
+  if (list.inserted > ENTRIES_MAX) list.lost = 1;
+  const others = RECENT_DEST | RECENT_REAP;
+  if (!sourceStays || (what & others) != 0) {
+    memory.fill(changetype<usize>(list) + LIST_DOUBTS, 1, DOUBTS);
+    return;
+  }
+  takeKey(match, false);
+  store<u8>(doubtOf(list), 1);
+}
+
 function askState(rule: i32): bool {
   return ask(0, drawReason(REASON_STATE), rule);
 }

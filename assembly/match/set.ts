@@ -15,6 +15,8 @@ import {
   SetEntry,
 } from "../ipset";
 import {
+  blurAdded,
+  blurDeleted,
   completeMac,
   isMemberThere,
   memberEntry,
@@ -71,6 +73,21 @@ export function testSet(number: u32, flags: usize, conditions: usize, rule: i32)
   foundMarkMask = 0;
   foundMarkUnknown = 0;
   return isMember(number, flags, conditions, rule, false);
+}
+
+/** A packet may have been looked for: what is counted, and what takes its Ethernet address, is not known. */
+export function blurMatchedSet(match: usize): void {
+  blurFound(load<u32>(match, PAYLOAD));
+}
+
+function blurFound(number: u32): void {
+  const set = setOf(number);
+  if ((set.flags & SET_COUNTERS) != 0) set.countsDoubted = 1;
+  if (hasLateMacs(set)) {
+    blurAdded(number);
+    blurDeleted(number);
+  }
+  for (let index: u32 = 0; index < set.memberCount; index++) blurFound(memberNumber(set, index));
 }
 
 function isMember(number: u32, flags: usize, conditions: usize, rule: i32, sub: bool): bool {
@@ -174,7 +191,8 @@ function countsHold(set: IpSet, entry: SetEntry, conditions: usize, counts: bool
   const packets: u32 = load<u8>(conditions, 8);
   const bytes: u32 = load<u8>(conditions, 9);
   if (packets == 0 && bytes == 0) return true;
-  if (entry.countsDoubted != 0) return ask((<u64>at) | ((<u64>packets) << 33), REASON_STATE, rule);
+  if (entry.countsDoubted != 0 || set.countsDoubted != 0)
+    return ask((<u64>at) | ((<u64>packets) << 33), REASON_STATE, rule);
   return (
     countHolds(entry.packets, packets, load<u64>(conditions, 12)) &&
     countHolds(entry.bytes, bytes, load<u64>(conditions, 20))
@@ -200,7 +218,8 @@ function findMark(set: IpSet, entry: SetEntry): void {
   if ((set.flags & SET_SKBINFO) == 0) return;
   foundMark = entry.mark;
   foundMarkMask = entry.markMask;
-  foundMarkUnknown = entry.doubted != 0 ? u32.MAX_VALUE : 0;
+  const known = entry.doubted == 0 && set.mayHold == 0;
+  foundMarkUnknown = known ? 0 : u32.MAX_VALUE;
 }
 
 // > Members in their order; the first that has the packet, and whose counters in the list are as they

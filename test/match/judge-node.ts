@@ -31,20 +31,23 @@ export async function judgeNode(
   frames: readonly TimedFrame[],
   backend: Backend = "legacy",
   sets = "",
+  before = "",
 ): Promise<PacketVerdict[]> {
   const six = new DataView(frames[0]!.bytes.buffer).getUint16(12) === 0x86dd;
-  const compiled = nodeOf(rules, backend, six ? 6 : 4, sets);
+  const compiled = nodeOf(rules, backend, six ? 6 : 4, sets, before);
   return judgeCapture({ compiled, capture: buildPcapng(frames, ["eth0"]) });
 }
 
-/** The node with these rules for one family; sets as `ipset save` prints them. */
+/** The node with these rules for one family; sets as `ipset save` prints them; `before` are other tables. */
 export function nodeOf(
   rules: readonly string[],
   backend: Backend,
   family: Family,
   sets = "",
+  before = "",
 ): Program {
   const text = [
+    before,
     "*filter",
     ":INPUT ACCEPT [0:0]",
     ":FORWARD ACCEPT [0:0]",
