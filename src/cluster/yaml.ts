@@ -20,6 +20,12 @@ import {
 
 import type { DiagnosticCode, OnDiagnostic, Place } from "../errors.ts";
 import type { FieldPath, ManifestText } from "./manifest-object.ts";
+import {
+  parsePlainYaml,
+  resolveOldPlain,
+  type PlainNode,
+  type PlainOffsets,
+} from "./plain-yaml.ts";
 
 /** One document's value with the place of everything in it. */
 export interface PlacedValue {
@@ -40,7 +46,19 @@ const MAX_ALIASED_VALUES = 10_000;
  * Parses the documents of one file, empty ones left out. A document with an error is reported and left
  * out; the others stand. Reports BAD_YAML, DUPLICATE_KEY, UNSUPPORTED_FEATURE and LIMIT_EXCEEDED.
  */
-export function parseYaml({ file, text }: ManifestText, onDiagnostic: OnDiagnostic): PlacedValue[] {
+export function parseYaml(manifest: ManifestText, onDiagnostic: OnDiagnostic): PlacedValue[] {
+  const plain = parsePlainYaml(manifest.text);
+  if (plain === undefined) return parseAnyYaml(manifest, onDiagnostic);
+  const { documents, offsets } = plain;
+  const placeAt = makePlaceAt(manifest);
+  return documents.map((document) => placedPlain(document, offsets, placeAt));
+}
+
+/** The same by the library alone: it reads everything, and says what is wrong. */
+export function parseAnyYaml(
+  { file, text }: ManifestText,
+  onDiagnostic: OnDiagnostic,
+): PlacedValue[] {
   const lines = new LineCounter();
   // The library sets a byte order mark aside before it counts.
   const shift = text.startsWith("\ufeff") ? 1 : 0;
@@ -78,6 +96,54 @@ export function parseYaml({ file, text }: ManifestText, onDiagnostic: OnDiagnost
   }
   accept(composer.end());
   return values;
+}
+
+/** Tells the places of a text that has no byte order mark. */
+function makePlaceAt({ file, text }: ManifestText): (offset: number) => Place {
+  let lineStarts: Int32Array | undefined;
+  return (offset) => {
+    lineStarts ??= findLines(text);
+    let line = 0;
+    for (let end = lineStarts.length; end - line > 1;) {
+      const middle = (line + end) >>> 1;
+      if ((lineStarts[middle] ?? 0) <= offset) line = middle;
+      else end = middle;
+    }
+    return { file, line: line + 1, column: offset - (lineStarts[line] ?? 0) + 1 };
+  };
+}
+
+function findLines(text: string): Int32Array {
+  const starts = [0];
+  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) starts.push(at + 1);
+  return Int32Array.from(starts);
+}
+
+function placedPlain(
+  { value, offset }: PlainNode,
+  offsets: PlainOffsets,
+  placeAt: (offset: number) => Place,
+): PlacedValue {
+  /** The value at the end of the path; the nearest outer one where there is none. */
+  const nearest = (path: FieldPath, part?: "key"): { node: PlainNode; key?: number } => {
+    let node: PlainNode = { value, offset };
+    for (const [index, step] of path.entries()) {
+      const key = offsets.ofKey(node.value, step);
+      if (part === "key" && key !== undefined && index === path.length - 1) return { node, key };
+      const inner = offsets.inside(node.value, step);
+      if (inner === undefined) break;
+      node = inner;
+    }
+    return { node };
+  };
+  return {
+    value,
+    placeOf: (path, part) => {
+      const { node, key } = nearest(path, part);
+      return placeAt(key ?? node.offset);
+    },
+    at: (path) => placedPlain(nearest(path).node, offsets, placeAt),
+  };
 }
 
 /** Finds a token nested too deep, before anything recurses into it; its offset. */
@@ -281,16 +347,9 @@ function keyOf(node: unknown): string | undefined {
   return typeof value === "number" || typeof value === "boolean" ? `${value}` : undefined;
 }
 
-/**
- * A scalar as kubectl reads it. A plain `on` is a boolean, `010` is eight and `1_000` a thousand.
- * Source: sigs.k8s.io/yaml, resolve.go of its goyaml.v2.
- */
+/** A scalar as kubectl reads it. */
 function scalarValue(scalar: Scalar): unknown {
   const { value, source } = scalar;
   if (scalar.type !== "PLAIN" || source === undefined) return value;
-  if (/^(yes|Yes|YES|on|On|ON)$/.test(source)) return true;
-  if (/^(no|No|NO|off|Off|OFF)$/.test(source)) return false;
-  if (!/^[-+]?\d[\d_]*$/.test(source)) return value;
-  const digits = source.replaceAll("_", "");
-  return /^[-+]?0[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : Number(digits);
+  return resolveOldPlain(source) ?? value;
 }
