@@ -252,10 +252,8 @@ export function renderMatches(matches: readonly Match[], family: Family): string
 
 /** Puts addresses, interfaces and protocol first, as the kernel tests them (ip_packet_match). */
 export function orderMatches(matches: readonly Match[]): Match[] {
-  return matches
-    .map((match, index) => ({ match, index, rank: baseRank(match) }))
-    .sort((one, other) => one.rank - other.rank || one.index - other.index)
-    .map(({ match }) => match);
+  // Sorts are stable: those of one rank stay in their order.
+  return matches.toSorted((one, other) => baseRank(one) - baseRank(other));
 }
 
 const EXTENSION_RANK = 6;

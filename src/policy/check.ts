@@ -3,11 +3,11 @@
  * things to come, and a verdict that needs them says so itself.
  */
 import type { LabelSelector } from "../cluster/selector.ts";
-import type { Snapshot } from "../cluster/snapshot.ts";
+import type { NamedPort, Snapshot } from "../cluster/snapshot.ts";
 import { NAMESPACE_NAME_LABEL } from "../cluster/nodes.ts";
 import type { OnDiagnostic } from "../errors.ts";
+import { EndpointIndex } from "./endpoint-index.ts";
 import { formatPolicyRef, type Policy } from "./model.ts";
-import { policySelects } from "./selects.ts";
 
 /**
  * Reports UNKNOWN_NAMESPACE where a policy asks for labels of namespaces that have no object, and
@@ -19,7 +19,9 @@ export function checkPolicies(
   onDiagnostic: OnDiagnostic,
 ): void {
   reportUnknownNamespaces(policies, snapshot, onDiagnostic);
-  for (const policy of policies) reportUnknownPorts(policy, snapshot, onDiagnostic);
+  const index = new EndpointIndex(snapshot);
+  const ports = new Set(snapshot.endpoints.flatMap((endpoint) => endpoint.ports.map(portKey)));
+  for (const policy of policies) reportUnknownPorts(policy, { index, ports }, onDiagnostic);
 }
 
 /** Reports at the first policy that asks, once: the remedy is the same for all. */
@@ -50,18 +52,30 @@ function asksForLabels(selector: LabelSelector | undefined): boolean {
   return selector?.requirements.some(({ key }) => key !== NAMESPACE_NAME_LABEL) ?? false;
 }
 
-function reportUnknownPorts(policy: Policy, snapshot: Snapshot, onDiagnostic: OnDiagnostic): void {
-  const selected = snapshot.endpoints.filter((endpoint) => policySelects(policy, endpoint));
+/** What named ports are looked up in. */
+interface PortHolders {
+  readonly index: EndpointIndex;
+  /** Of every endpoint. */
+  readonly ports: ReadonlySet<string>;
+}
+
+function reportUnknownPorts(
+  policy: Policy,
+  { index, ports: everyPort }: PortHolders,
+  onDiagnostic: OnDiagnostic,
+): void {
+  const selected = index.selectedBy(policy);
   // A policy that selects nothing yet has no port to miss.
   if (selected.length === 0) return;
   for (const direction of ["ingress", "egress"] as const) {
-    // > ingress: the port of the selected pod; egress: the port of the peer.
-    const holders = direction === "ingress" ? selected : snapshot.endpoints;
     for (const port of policy[direction]?.flatMap(({ ports }) => ports ?? []) ?? []) {
       if (port.kind !== "named") continue;
-      const found = holders.some(({ ports }) =>
-        ports.some(({ name, protocol }) => name === port.name && protocol === port.protocol),
-      );
+      const key = portKey(port);
+      // > ingress: the port of the selected pod; egress: the port of the peer.
+      const found =
+        direction === "ingress"
+          ? selected.some(({ ports }) => ports.some((own) => portKey(own) === key))
+          : everyPort.has(key);
       if (found) continue;
       const whose = direction === "ingress" ? "no pod it selects" : "no pod";
       onDiagnostic({
@@ -72,4 +86,8 @@ function reportUnknownPorts(policy: Policy, snapshot: Snapshot, onDiagnostic: On
       });
     }
   }
+}
+
+function portKey({ name, protocol }: Pick<NamedPort, "name" | "protocol">): string {
+  return `${protocol} ${name}`;
 }

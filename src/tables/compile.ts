@@ -7,9 +7,9 @@ import type { Endpoint, Snapshot } from "../cluster/snapshot.ts";
 import type { OnDiagnostic } from "../errors.ts";
 import type { Family } from "../net/address.ts";
 import type { Direction, Policy } from "../policy/model.ts";
-import { policySelects } from "../policy/selects.ts";
+import { EndpointIndex } from "../policy/endpoint-index.ts";
 import { compileDispatch, compileForwardEnd, compileHookChains } from "./dispatch.ts";
-import { compileEndpointChain, compileProfileChain } from "./endpoint-chain.ts";
+import { compileEndpointChains, compileProfileChain } from "./endpoint-chain.ts";
 import { assignInterfaces } from "./endpoint-interface.ts";
 import type { InterfaceByEndpoint } from "./endpoint-interface.ts";
 import type { Chain, Rule, Ruleset, Table, Topology } from "./model.ts";
@@ -46,20 +46,23 @@ export function compileCluster(
   const local = snapshot.endpoints
     .filter((endpoint) => node === undefined || endpoint.node === node)
     .map((endpoint) => ({ endpoint, interfaceName: interfaceOf(interfaces, endpoint) }));
-  const isolations = DIRECTIONS.flatMap((direction) => isolationsOf(local, policies, direction));
+  const index = new EndpointIndex(snapshot);
+  const ordered = policies.toSorted(comparePolicies);
+  const selected = new Map(ordered.map((policy) => [policy, index.selectedBy(policy)]));
+  const isolations = DIRECTIONS.flatMap((direction) => isolationsOf(local, selected, direction));
+  const interfaceNames = local.map(({ interfaceName }) => interfaceName);
+  // The same in both families.
+  const endpointChains = [
+    ...DIRECTIONS.flatMap((direction) => compileDispatch(direction, interfaceNames)),
+    ...compileEndpointChains(isolations),
+    ...profileChains(local),
+  ];
   const compileFamily = (family: Family): Ruleset => {
-    const sets = new SetCollector(snapshot, family);
+    const sets = new SetCollector(snapshot, family, index);
     const services = compileServices(snapshot, family);
     const filter = filterTable([
       ...compileHookChains(family),
-      ...DIRECTIONS.flatMap((direction) =>
-        compileDispatch(
-          direction,
-          local.map(({ interfaceName }) => interfaceName),
-        ),
-      ),
-      ...isolations.map(compileEndpointChain),
-      ...profileChains(local),
+      ...endpointChains,
       ...policyChains(isolations, (policy, direction) =>
         compilePolicyChain(policy, direction, { family, sets }),
       ),
@@ -88,25 +91,20 @@ interface Isolation extends LocalEndpoint {
 /** The policies that isolate each endpoint: of its namespace, with this direction, selecting it. */
 function isolationsOf(
   local: readonly LocalEndpoint[],
-  policies: readonly Policy[],
+  selected: ReadonlyMap<Policy, readonly Endpoint[]>,
   direction: Direction,
 ): Isolation[] {
-  const byNamespace = new Map<string, Policy[]>();
-  for (const policy of policies.toSorted(comparePolicies)) {
+  const isolations = new Map(
+    local.map(({ endpoint, interfaceName }) => {
+      const policies: Policy[] = [];
+      return [endpoint, { endpoint, interfaceName, direction, policies }];
+    }),
+  );
+  for (const [policy, endpoints] of selected) {
     if (policy[direction] === undefined) continue;
-    const { namespace } = policy.ref;
-    const others = byNamespace.get(namespace);
-    if (others === undefined) byNamespace.set(namespace, [policy]);
-    else others.push(policy);
+    for (const endpoint of endpoints) isolations.get(endpoint)?.policies.push(policy);
   }
-  return local.map(({ endpoint, interfaceName }) => ({
-    endpoint,
-    interfaceName,
-    direction,
-    policies: (byNamespace.get(endpoint.namespace) ?? []).filter((policy) =>
-      policySelects(policy, endpoint),
-    ),
-  }));
+  return [...isolations.values()];
 }
 
 /** Calico gives all Kubernetes policies the same order, and sorts equal ones by name, then namespace. */

@@ -33,9 +33,6 @@ import {
   stateIs,
 } from "./rule.ts";
 
-const VXLAN_PORT = 4789;
-const PROTOCOL_IPIP = 4;
-
 /** An endpoint and what its chain in one direction is made of. */
 export interface EndpointPolicies {
   readonly endpoint: Endpoint;
@@ -45,27 +42,60 @@ export interface EndpointPolicies {
   readonly policies: readonly Policy[];
 }
 
-/** Compiles the chain of an endpoint in one direction. */
-export function compileEndpointChain(given: EndpointPolicies): Chain {
-  const { endpoint, interfaceName, direction, policies } = given;
+/** Compiles the chains of endpoints, each in one direction. Rules that are the same are one object. */
+export function compileEndpointChains(all: readonly EndpointPolicies[]): Chain[] {
+  const jumps = new PolicyJumps();
+  return all.map((given) => compileEndpointChain(given, jumps));
+}
+
+function compileEndpointChain(given: EndpointPolicies, jumps: PolicyJumps): Chain {
+  const { endpoint, interfaceName, direction } = given;
   return {
     name: endpointChainName(direction, interfaceName),
     policy: undefined,
     rules: [
       ...conntrackRules(endpoint, direction),
-      makeRule({ target: clearBits(MARK_ACCEPT | MARK_PASS) }),
-      ...(direction === "egress" ? encapsulationRules() : []),
-      ...tierRules(endpoint, direction, policies),
+      BEGIN_POLICY,
+      ...(direction === "egress" ? ENCAPSULATION_RULES : []),
+      ...tierRules(given, jumps),
       makeRule({ target: jump(profileChainName(direction, endpoint.namespace)) }),
-      makeRule({
-        comment: "Return if profile accepted",
-        matches: [bitsSet(MARK_ACCEPT)],
-        target: RETURN,
-      }),
-      makeRule({ comment: "Drop if no profiles matched", target: DROP }),
+      END_IF_PROFILE_ACCEPTED,
+      END_UNACCEPTED,
     ],
   };
 }
+
+/** The jumps to policies' chains, which every endpoint has that a policy isolates. */
+class PolicyJumps {
+  readonly #rules = {
+    ingress: new Map<Policy, readonly Rule[]>(),
+    egress: new Map<Policy, readonly Rule[]>(),
+  };
+
+  /** The jump, and what ends the chain when the policy has accepted. */
+  rules(policy: Policy, direction: Direction): readonly Rule[] {
+    const before = this.#rules[direction].get(policy);
+    if (before !== undefined) return before;
+    const target = jump(policyChainName(direction, policy.ref));
+    const rules = [makeRule({ matches: [bitsClear(MARK_PASS)], target }), END_IF_POLICY_ACCEPTED];
+    this.#rules[direction].set(policy, rules);
+    return rules;
+  }
+}
+
+const BEGIN_POLICY = makeRule({ target: clearBits(MARK_ACCEPT | MARK_PASS) });
+const BEGIN_TIER = makeRule({ comment: "Start of tier default", target: clearBits(MARK_PASS) });
+const END_IF_POLICY_ACCEPTED = makeRule({
+  comment: "Return if policy accepted",
+  matches: [bitsSet(MARK_ACCEPT)],
+  target: RETURN,
+});
+const END_IF_PROFILE_ACCEPTED = makeRule({
+  comment: "Return if profile accepted",
+  matches: [bitsSet(MARK_ACCEPT)],
+  target: RETURN,
+});
+const END_UNACCEPTED = makeRule({ comment: "Drop if no profiles matched", target: DROP });
 
 /** Compiles the chain of a namespace's profile: it lets everything through. */
 export function compileProfileChain(direction: Direction, namespace: string): Chain {
@@ -99,50 +129,44 @@ function conntrackRules(endpoint: Endpoint, direction: Direction): Rule[] {
   ];
 }
 
+const VXLAN_PORT = 4789;
+const PROTOCOL_IPIP = 4;
+
 /** A pod could tunnel around its own egress policy. */
-function encapsulationRules(): Rule[] {
-  return [
-    makeRule({
-      comment: "Drop VXLAN encapped packets originating in workloads",
-      matches: [
-        protocolIs(PROTOCOL_UDP),
-        {
-          kind: "multiport",
-          side: "dst",
-          ports: [{ first: VXLAN_PORT, last: VXLAN_PORT }],
-          invert: false,
-        },
-      ],
-      target: DROP,
-    }),
-    makeRule({
-      comment: "Drop IPinIP encapped packets originating in workloads",
-      matches: [protocolIs(PROTOCOL_IPIP)],
-      target: DROP,
-    }),
-  ];
-}
+const ENCAPSULATION_RULES: readonly Rule[] = [
+  makeRule({
+    comment: "Drop VXLAN encapped packets originating in workloads",
+    matches: [
+      protocolIs(PROTOCOL_UDP),
+      {
+        kind: "multiport",
+        side: "dst",
+        ports: [{ first: VXLAN_PORT, last: VXLAN_PORT }],
+        invert: false,
+      },
+    ],
+    target: DROP,
+  }),
+  makeRule({
+    comment: "Drop IPinIP encapped packets originating in workloads",
+    matches: [protocolIs(PROTOCOL_IPIP)],
+    target: DROP,
+  }),
+];
 
 /**
  * > By default, a pod is non-isolated. A pod is isolated if there is any NetworkPolicy that selects it
  * > and has the direction in its policyTypes; then only what the policies allow gets through.
  */
-function tierRules(endpoint: Endpoint, direction: Direction, policies: readonly Policy[]): Rule[] {
+function tierRules(
+  { endpoint, direction, policies }: EndpointPolicies,
+  jumps: PolicyJumps,
+): Rule[] {
   // No policies: not isolated, the profile decides.
   if (policies.length === 0) return [];
   return [
-    makeRule({ comment: "Start of tier default", target: clearBits(MARK_PASS) }),
-    ...policies.flatMap((policy) => [
-      makeRule({
-        matches: [bitsClear(MARK_PASS)],
-        target: jump(policyChainName(direction, policy.ref)),
-      }),
-      makeRule({
-        comment: "Return if policy accepted",
-        matches: [bitsSet(MARK_ACCEPT)],
-        target: RETURN,
-      }),
-    ]),
+    BEGIN_TIER,
+    ...policies.flatMap((policy) => jumps.rules(policy, direction)),
     makeRule({
       comment: "Drop if no policies passed packet",
       matches: [bitsClear(MARK_PASS)],

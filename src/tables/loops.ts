@@ -36,10 +36,11 @@ export function findCycle(chains: readonly Chain[]): readonly Call[] | undefined
   const chainByName = new Map(chains.map((chain) => [chain.name, chain]));
   const done = new Set<Chain>();
   for (const start of chains) {
+    if (done.has(start)) continue;
     const stack: { readonly chain: Chain; next: number }[] = [{ chain: start, next: 0 }];
     const open = new Set<Chain>([start]);
     for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
-      const rule = done.has(top.chain) ? undefined : top.chain.rules[top.next];
+      const rule = top.chain.rules[top.next];
       top.next += 1;
       if (rule === undefined) {
         done.add(top.chain);
@@ -47,7 +48,7 @@ export function findCycle(chains: readonly Chain[]): readonly Call[] | undefined
         stack.pop();
       } else if (rule.target?.kind === "JUMP" || rule.target?.kind === "GOTO") {
         const callee = chainByName.get(rule.target.chain);
-        if (callee === undefined) continue;
+        if (callee === undefined || done.has(callee)) continue;
         if (open.has(callee)) return cycleOf(stack, callee, rule);
         open.add(callee);
         stack.push({ chain: callee, next: 0 });

@@ -1,6 +1,6 @@
 /**
  * The ipsets that the rules of one address family ask for: each made once, with the members that the
- * snapshot has. Who belongs to a set is decided by `peerMatchesEndpoint`.
+ * snapshot has. Who belongs to a set is asked of the endpoint index.
  */
 import type { Endpoint, PortProtocol, Snapshot } from "../cluster/snapshot.ts";
 import { formatSelector } from "../cluster/selector.ts";
@@ -9,7 +9,7 @@ import { formatAddress, hostPrefix } from "../net/address.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
 import { protocolNumber } from "../net/protocol.ts";
 import type { Policy, PolicyPeer } from "../policy/model.ts";
-import { peerMatchesEndpoint } from "../policy/selects.ts";
+import { EndpointIndex } from "../policy/endpoint-index.ts";
 import { peerSelectorText, SELECT_ALL } from "./calico-selector.ts";
 import type { IpSet, PortMember } from "./model.ts";
 import { namedPortSetName, selectorSetName } from "./names.ts";
@@ -21,11 +21,13 @@ export type PodsPeer = Extract<PolicyPeer, { kind: "pods" }>;
 export class SetCollector {
   readonly #snapshot: Snapshot;
   readonly #family: Family;
+  readonly #index: EndpointIndex;
   readonly #setByName = new Map<string, IpSet>();
 
-  constructor(snapshot: Snapshot, family: Family) {
+  constructor(snapshot: Snapshot, family: Family, index = new EndpointIndex(snapshot)) {
     this.#snapshot = snapshot;
     this.#family = family;
+    this.#index = index;
   }
 
   /** The name of the set of the addresses of the endpoints that a peer means. */
@@ -81,9 +83,7 @@ export class SetCollector {
   /** No peer: every endpoint. */
   #endpoints(peer: PodsPeer | undefined, policy: Policy): readonly Endpoint[] {
     if (peer === undefined) return this.#snapshot.endpoints;
-    return this.#snapshot.endpoints.filter((endpoint) =>
-      peerMatchesEndpoint(peer, policy, endpoint, this.#snapshot),
-    );
+    return this.#index.meantBy(peer, policy);
   }
 
   #addresses(endpoint: Endpoint): Address[] {

@@ -1,0 +1,85 @@
+/**
+ * How much processor time do manifests take to become packed tables, stage by stage, and how much memory?
+ * `node bench/compile.ts [policies] [pods]` draws clusters of that size, and compiles each in a process of
+ * its own, which has nothing else in its memory.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { stringify } from "yaml";
+import { buildSnapshot } from "../src/cluster/build.ts";
+import { parseManifests } from "../src/cluster/manifest.ts";
+import { loadMatcher } from "../src/engine/matcher.ts";
+import { formatDiagnostic, type Diagnostic } from "../src/errors.ts";
+import { checkPolicies } from "../src/policy/check.ts";
+import { lowerPolicies } from "../src/policy/index.ts";
+import { compileCluster } from "../src/tables/compile.ts";
+import { makeCluster } from "./cluster.ts";
+
+function compileAll(size: { readonly policies: number; readonly pods: number }): void {
+  const folder = mkdtempSync(join(tmpdir(), "netverdict-compile-"));
+  try {
+    for (const shape of ["mixed", "single"] as const) {
+      const objects = makeCluster(shape, size);
+      const list = { apiVersion: "v1", kind: "List", items: objects };
+      const texts = {
+        "kubectl.json": JSON.stringify(list, null, 4),
+        "kubectl.yaml": stringify(list),
+        "documents.yaml": objects.map((object) => stringify(object)).join("---\n"),
+      };
+      for (const [name, text] of Object.entries(texts)) {
+        const file = join(folder, name);
+        writeFileSync(file, text);
+        console.log(`${shape}, ${name}, ${(text.length / 1e6).toFixed(1)} MB`);
+        spawnSync(process.execPath, [import.meta.filename, "--file", file], { stdio: "inherit" });
+      }
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function compileFile(file: string): void {
+  const start = process.cpuUsage();
+  let before = 0;
+  const stages: string[] = [];
+  const lap = <T>(stage: string, work: () => T): T => {
+    const result = work();
+    const { user, system } = process.cpuUsage(start);
+    stages.push(`${stage} ${((user + system - before) / 1000).toFixed(0)}`);
+    before = user + system;
+    return result;
+  };
+  const onDiagnostic = (diagnostic: Diagnostic): void => {
+    if (diagnostic.severity === "error") throw new Error(formatDiagnostic(diagnostic));
+  };
+  const text = lap("read", () => readFileSync(file, "utf8"));
+  const objects = lap("parse", () => parseManifests([{ file, text }], onDiagnostic));
+  const policies = lap("lower", () => lowerPolicies(objects, onDiagnostic));
+  const snapshot = lap("build", () =>
+    buildSnapshot(objects, { clusterPrefixes: [], endpoints: [] }, onDiagnostic),
+  );
+  lap("check", () => checkPolicies(policies, snapshot, onDiagnostic));
+  const compiled = lap("compile", () =>
+    compileCluster(snapshot, policies, { node: undefined }, onDiagnostic),
+  );
+  const wasm = readFileSync(join(import.meta.dirname, "../build/matcher.wasm"));
+  const matcher = lap("pack", () =>
+    loadMatcher(new Uint8Array(wasm), compiled, {
+      midstream: "assume-established",
+      conntrackMax: 262_144,
+      tracePacket: undefined,
+    }),
+  );
+  const megabytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
+  const { maxRSS } = process.resourceUsage();
+  console.log(`  ${stages.join(", ")}; ${(before / 1000).toFixed(0)} ms of processor time in all`);
+  console.log(
+    `  peak ${megabytes(maxRSS * 1024)}, of which the matcher has ${megabytes(matcher.memory().byteLength)}`,
+  );
+}
+
+const [first = "10000", second = first] = process.argv.slice(2);
+if (first === "--file") compileFile(second);
+else compileAll({ policies: Number(first), pods: Number(second) });
