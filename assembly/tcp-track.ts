@@ -133,6 +133,9 @@ export function moveTcp(entry: Entry, packet: Packet, direction: u32): u32 {
     next = TCP_IGNORE;
   }
   if (next == TCP_IGNORE) {
+    // An ignored SYN of before may be what it answers.
+    const answer = packetClass == CLASS_SYNACK && entry.lastClass == CLASS_NONE;
+    if (answer && isUntold(entry)) return TCP_IS_LOST;
     if (!answersIgnored(entry, packet, direction, packetClass)) {
       rememberIgnored(entry, packet, direction, packetClass, old);
       return TCP_BELONGS;
@@ -166,7 +169,7 @@ export function moveTcp(entry: Entry, packet: Packet, direction: u32): u32 {
       rememberInvalid(entry, direction, packetClass);
       return TCP_IS_INVALID;
     }
-    if (fits == WINDOW_DOUBTFUL) return TCP_MAY_BE_INVALID;
+    if (fits == WINDOW_DOUBTFUL) return next == old ? TCP_MAY_BE_INVALID : TCP_IS_LOST;
     if (fits != WINDOW_ACCEPT) return TCP_BELONGS;
   }
   settle(entry, direction, packetClass, old, next);

@@ -110,8 +110,9 @@ export function beLiberal(entry: Entry): void {
 }
 
 /**
- * Begins with a connection that was there before the capture. Its scale was negotiated then, so windows
- * are taken as large as they can be: what does not even fit these is doubtful.
+ * Begins with a connection that was there before the capture. Each side's first segment is taken to fit.
+ * The scale was negotiated before, so windows are taken as large as they can be: what does not even fit
+ * these is doubtful.
  */
 export function leaveUntold(entry: Entry): void {
   for (let direction: u32 = 0; direction < 2; direction++) {
@@ -119,6 +120,12 @@ export function leaveUntold(entry: Entry): void {
     side.scale = SCALE_MAX;
     side.flags |= SIDE_SACK | SIDE_UNTOLD;
   }
+}
+
+// A side's first segment, beyond all that the other side's segments offered.
+function isBeyondUntold(sender: TcpSide, seq: u32): bool {
+  if ((sender.flags & SIDE_UNTOLD) == 0 || (sender.end | sender.maxEnd) == 0) return false;
+  return isAfter(seq, sender.maxEnd);
 }
 
 /** Reads the options that a SYN negotiates. > A SYN without any leaves what was negotiated before. */
@@ -184,6 +191,7 @@ export function inWindow(entry: Entry, packet: Packet, direction: u32, packetCla
       // > Simultaneous open.
       if (!acks) return WINDOW_ACCEPT;
     } else {
+      if (isBeyondUntold(sender, seq)) return unlessLiberal(sender, receiver, WINDOW_INVALID);
       sender.end = end;
       sender.maxWindow = atLeastOne(window << sender.scale);
       sender.maxEnd = end + sender.maxWindow;

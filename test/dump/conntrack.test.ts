@@ -223,6 +223,28 @@ describe("connections of the dump", () => {
     ).toEqual(["allow ESTABLISHED", "allow ESTABLISHED", "window", "allow ESTABLISHED", "window"]);
   });
 
+  it.each<readonly [what: string, second: Partial<PacketSpec>, then: string]>([
+    ["the other side's first segment", { flags: ".", seq: 0x6000_0000 }, "allow ESTABLISHED"],
+    ["a close, with all that follows", { flags: "F.", seq: 0x6000_0000 }, "window"],
+    ["the answer to a SYN of before, with all that follows", { flags: "S.", seq: 5000 }, "window"],
+  ])("of TCP doubt %s where windows or SYNs decide that nobody saw", async (_, second, then) => {
+    const dump = [`tcp 6 9000 ESTABLISHED ${FLOW} ${FLOW_BACK} [ASSURED] mark=0`];
+    const [there, back] = [
+      { protocol: TCP, seq: 1000, ack: 5000 },
+      { protocol: TCP, ack: 1000 },
+    ];
+    const answers = { source: "10.1.0.7", destination: "192.0.2.20" };
+    const ports = { sourcePort: 80, destinationPort: 5 };
+    const midst = second.flags === "S." ? [] : ([[0, { ...there, flags: "." }]] as const);
+    expect(
+      await judge(dump, [
+        ...midst,
+        [0.1, { ...back, ...answers, ...ports, ...second }],
+        [0.2, { ...there, flags: "." }],
+      ]),
+    ).toEqual([...midst.map(() => "allow ESTABLISHED"), "window", then]);
+  });
+
   it("in a flow table are unknown", async () => {
     const dump = [`tcp 6 ${FLOW} ${FLOW_BACK} [OFFLOAD] mark=0`];
     expect(await judge(dump, [[0, { protocol: TCP, flags: "." }]])).toEqual(["connection"]);
