@@ -1,5 +1,6 @@
 // The exports, nothing else.
 import { setUpMidstream } from "./conntrack-first";
+import { indexChains } from "./candidates-build";
 import { setUpFlowTable } from "./flow-table";
 import { setUpWorlds } from "./worlds";
 import { setUpFlowRows } from "./flow-rows";
@@ -50,6 +51,7 @@ export function setUp(
   assumeMidstream: bool,
   entriesMax: u32,
   backends: usize,
+  ruleCount: u32,
   walkAll: bool,
 ): void {
   setUpFlowTable();
@@ -59,6 +61,7 @@ export function setUp(
   setUpReplay(assumeMidstream);
   setUpSights();
   setUpRepeat(!walkAll);
+  if (!walkAll) indexChains(ruleCount);
   setUpMemos();
   setUpOutcomes();
   setUpMidstream(assumeMidstream);

@@ -1,6 +1,7 @@
 // Walks one table from a hook's entry: jump, goto, return, chain policy. Reads rules and the walk's
 // record; what it would count is kept as a path until the verdict is settled.
 // Source: Linux, net/ipv4/netfilter/ip_tables.c, ipt_do_table().
+import { hasCandidates, nextCandidate } from "./candidates";
 import { consultedCount, peek } from "./fork";
 import {
   JUMP_DEPTH_MAX,
@@ -82,8 +83,14 @@ export function countPath(bytes: u32): void {
 export function traverse(entry: u32, underflow: u32): u32 {
   let index = entry;
   let depth: u32 = 0;
+  const leaps = !tracing() && hasCandidates();
   while (true) {
     visits++;
+    if (leaps) {
+      const next = nextCandidate(index);
+      visits += next - index;
+      index = next;
+    }
     if (visits > <u32>RULE_VISITS_MAX) return TABLE_GIVES_UP;
     const rule = ruleAt(index);
     if (!(tracing() ? matchesTraced(rule, index) : matchesAll(rule, index))) {

@@ -7,7 +7,13 @@ export interface MatcherExports {
   readonly memory: { readonly buffer: ArrayBuffer };
   layoutVersion(): number;
   allocate(size: number): number;
-  setUp(assumeMidstream: boolean, entriesMax: number, backends: number, walkAll: boolean): void;
+  setUp(
+    assumeMidstream: boolean,
+    entriesMax: number,
+    backends: number,
+    ruleCount: number,
+    walkAll: boolean,
+  ): void;
   repeatCount(): bigint;
   totalsAddress(): number;
   replay(packets: number, verdicts: number, count: number, traced: bigint): void;

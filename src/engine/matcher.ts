@@ -38,7 +38,7 @@ export interface MatcherOptions {
   readonly conntrackMax: number;
   /** Number of the packet whose walk is recorded; undefined: none. */
   readonly tracePacket: number | undefined;
-  /** Every packet walks the rules, those like earlier ones, too: the reference. */
+  /** Every packet walks every rule, those like earlier ones, too: the reference. */
   readonly walkAll?: boolean;
 }
 
@@ -106,7 +106,8 @@ export function loadMatcher(
   packTopology(exports, program.topology, interfaces);
   const assume = options.midstream === "assume-established";
   const backends = packBackends(exports, rules);
-  exports.setUp(assume, options.conntrackMax, backends, options.walkAll ?? false);
+  const walkAll = options.walkAll ?? false;
+  exports.setUp(assume, options.conntrackMax, backends, rules.length, walkAll);
   if (program.switches !== undefined) packSwitches(exports, program.switches, interfaces);
   packConnections(exports, program.connections ?? []);
   const packets = exports.allocate(layout.BATCH_PACKETS * layout.PACKET_SIZE);
