@@ -1,5 +1,13 @@
-// Makes the index of every long chain: a shape for each combination of fields that its rules ask for, made
-// coarser where there are too many.
+// Makes the index of every long chain: what each rule asks for, the shapes, and their hash tables.
+import {
+  draftAt,
+  draftCount,
+  draftFor,
+  isLive,
+  joinDrafts,
+  NOT_JOINED,
+  startDrafts,
+} from "./candidates-shape";
 import {
   ChainIndex,
   FIELD_DPORT,
@@ -35,9 +43,6 @@ import { Rule, ruleAt } from "./rule";
 
 // Shorter chains are walked as fast.
 const RULES_MIN: u32 = 8;
-const SHAPES_MAX: u32 = 12;
-/** From all fields as they are to the coarsest. */
-const COARSEST: u32 = 3;
 const PAYLOAD: usize = MATCH_HEADER_SIZE;
 
 /** What a rule asks for before anything that is not tested by its headers alone. */
@@ -59,14 +64,18 @@ class Wish {
   srcBits: u8;
   dstBits: u8;
   fields: u8;
+  unused: u8;
+  draft: u32;
   /** Number of its shape. */
-  shape: u8;
+  shape: u32;
   hash: u32;
 }
 
 let wishes: usize = 0;
 let wishRoom: u32 = 0;
-const shapes: usize = memory.data(12 * offsetof<Shape>(), 8);
+const shapes: usize = memory.data(12 * 16, 8);
+
+if (offsetof<Shape>() != 16) ERROR("room for SHAPES_MAX shapes");
 
 /** Makes the index of every chain among the rules. */
 export function indexChains(ruleCount: u32): void {
@@ -91,16 +100,8 @@ function indexChain(first: u32, end: u32): usize {
     wishRoom = count * 2;
     wishes = heap.alloc(<usize>wishRoom * offsetof<Wish>());
   }
-  let shapeCount: u32 = 0;
-  for (let coarseness: u32 = 0; coarseness <= COARSEST; coarseness++) {
-    for (let index: u32 = 0; index < count; index++) {
-      readWish(ruleAt(first + index), wishAt(index));
-      coarsen(wishAt(index), coarseness);
-    }
-    shapeCount = findShapes(count);
-    if (shapeCount <= SHAPES_MAX) break;
-  }
-  if (shapeCount > SHAPES_MAX) return 0;
+  for (let index: u32 = 0; index < count; index++) readWish(ruleAt(first + index), wishAt(index));
+  const shapeCount = findShapes(count);
   const only = shapeAt(0);
   if (shapeCount == 1 && only.srcBits == 0 && only.dstBits == 0 && only.fields == 0) return 0;
   const at = heap.alloc(offsetof<ChainIndex>() + <usize>shapeCount * offsetof<Shape>());
@@ -215,39 +216,38 @@ function wishPorts(match: usize, wish: Wish): void {
   }
 }
 
-function coarsen(wish: Wish, coarseness: u32): void {
-  const step: u32 = coarseness == 0 ? 8 : coarseness == COARSEST ? 32 : 16;
-  if (coarseness > 0) wish.fields &= <u8>~FIELD_SPORT;
-  wish.srcBits = <u8>((<u32>wish.srcBits / step) * step);
-  wish.dstBits = <u8>((<u32>wish.dstBits / step) * step);
-  if (coarseness != COARSEST || (wish.srcBits | wish.dstBits) == 0) return;
-  wish.fields &= <u8>~(FIELD_PROTOCOL | FIELD_DPORT);
+// Lengths in whole bytes of IPv4, and of two bytes in IPv6, are fine enough.
+function round(bits: u32): u32 {
+  return bits <= 32 ? bits & ~7 : bits & ~15;
 }
 
-// How many shapes the wishes have; more than SHAPES_MAX: too many.
+// Gives every wish its shape. @returns how many shapes there are
 function findShapes(count: u32): u32 {
-  let found: u32 = 0;
+  startDrafts();
   for (let index: u32 = 0; index < count; index++) {
     const wish = wishAt(index);
-    let number: u32 = 0;
-    while (number < found && !isOfShape(wish, shapeAt(number))) number++;
-    if (number == SHAPES_MAX) return number + 1;
-    wish.shape = <u8>number;
-    if (number < found) continue;
-    const shape = shapeAt(number);
+    wish.draft = draftFor(round(wish.srcBits), round(wish.dstBits), wish.fields);
+    draftAt(wish.draft).rules++;
+  }
+  joinDrafts();
+  let found: u32 = 0;
+  for (let number: u32 = 0; number < draftCount; number++) {
+    const draft = draftAt(number);
+    if (!isLive(number)) continue;
+    const shape = shapeAt(found);
     memory.fill(changetype<usize>(shape), 0, offsetof<Shape>());
-    shape.srcBits = wish.srcBits;
-    shape.dstBits = wish.dstBits;
-    shape.fields = wish.fields;
+    shape.srcBits = <u8>draft.srcBits;
+    shape.dstBits = <u8>draft.dstBits;
+    shape.fields = <u8>draft.fields;
+    draft.shape = found;
     found++;
   }
+  for (let index: u32 = 0; index < count; index++) {
+    let draft = draftAt(wishAt(index).draft);
+    while (draft.joined != NOT_JOINED) draft = draftAt(draft.joined);
+    wishAt(index).shape = draft.shape;
+  }
   return found;
-}
-
-function isOfShape(wish: Wish, shape: Shape): bool {
-  return (
-    wish.srcBits == shape.srcBits && wish.dstBits == shape.dstBits && wish.fields == shape.fields
-  );
 }
 
 // Counts the rules of each slot, gives each its piece of the list, and fills that.
