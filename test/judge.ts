@@ -86,8 +86,8 @@ export async function judgeCapture(question: Question): Promise<PacketVerdict[]>
 async function countCapture(question: Question): Promise<Judged> {
   const judged: Judged = { verdicts: [], flows: [], rules: [], totals: undefined };
   await replayCapture({ ...question, packetsWanted: false }, (matcher, names) => {
-    judged.flows = matcher.flows(names);
-    judged.rules = matcher.ruleCounts();
+    judged.flows = [...matcher.flows(names)];
+    judged.rules = [...matcher.ruleCounts()];
     judged.totals = matcher.totals();
   });
   return judged;
@@ -106,8 +106,8 @@ async function judgeOnce(question: Question): Promise<Judged> {
   await replayCapture(question, (matcher, names) => {
     order ??= new CaptureOrder(matcher);
     for (const { verdict } of order.take(names, () => undefined)) judged.verdicts.push(verdict);
-    judged.flows = matcher.flows(names);
-    judged.rules = matcher.ruleCounts();
+    judged.flows = [...matcher.flows(names)];
+    judged.rules = [...matcher.ruleCounts()];
     judged.totals = matcher.totals();
   });
   return judged;

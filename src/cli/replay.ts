@@ -63,7 +63,9 @@ export async function replay(words: readonly string[], options: ReplayOptions): 
     });
     const report = reporting.report(end, log);
     for (const { format, sink } of destinations) {
-      await sink.write(formatReport(format, report, { judge, options, sink }));
+      for (const piece of formatReport(format, report, { judge, options, sink })) {
+        await sink.write(piece);
+      }
       await sink.finish();
     }
     return exitCode(report, options);
@@ -159,18 +161,23 @@ interface FormatContext {
   readonly sink: Sink;
 }
 
-function formatReport(format: ReplayFormat, report: ReplayReport, context: FormatContext): string {
+/** The text of a format, in pieces. */
+function formatReport(
+  format: ReplayFormat,
+  report: ReplayReport,
+  context: FormatContext,
+): Iterable<string> {
   switch (format) {
     case "ndjson":
       // Its lines were written as the packets were decided.
-      return "";
+      return [];
     case "json":
-      return `${stringifyJson(replayJson(report), 1)}\n`;
+      return replayJson(report);
     case "text": {
       const { snapshot, policies, midstream } = context.judge;
       const find = endpointFinder(snapshot);
       const palette = paletteFor(context.sink, context.options.color);
-      return replayText(report, { snapshot, policies, find, midstream }, palette);
+      return [replayText(report, { snapshot, policies, find, midstream }, palette)];
     }
   }
 }

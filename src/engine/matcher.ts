@@ -11,7 +11,7 @@ import type { Connection, Ruleset, Topology } from "../tables/model.ts";
 import type { NodeSwitches } from "../tables/switches.ts";
 import { packConnections } from "./connections.ts";
 import { instantiate } from "./exports.ts";
-import { packBackends, packRulesets } from "./pack.ts";
+import { packRulesets } from "./pack.ts";
 import { walkRecords } from "./scan.ts";
 import { packSwitches } from "./switches.ts";
 import { InterfaceNumbers, packTopology } from "./topology.ts";
@@ -81,10 +81,10 @@ export interface Matcher {
   totals(): Totals;
   /** How many packets did not walk, as one like them had. */
   repeated(): number;
-  /** In the order of their first packets. */
-  flows(names: readonly string[]): FlowVerdict[];
-  /** In table order. */
-  ruleCounts(): RuleCount[];
+  /** In the order of their first packets; each is read when it is asked for. */
+  flows(names: readonly string[]): Iterable<FlowVerdict>;
+  /** In table order; each is read when it is asked for. */
+  ruleCounts(): Iterable<RuleCount>;
   /** The walk of `tracePacket`, once it was replayed. */
   trace(): TraceStep[];
 }
@@ -102,12 +102,11 @@ export function loadMatcher(
 ): Matcher {
   const exports = instantiate(wasm);
   const interfaces = new InterfaceNumbers(exports);
-  const rules = packRulesets(exports, program.rulesets, interfaces);
+  const { rules, backends } = packRulesets(exports, program.rulesets, interfaces);
   packTopology(exports, program.topology, interfaces);
   const assume = options.midstream === "assume-established";
-  const backends = packBackends(exports, rules);
   const walkAll = options.walkAll ?? false;
-  exports.setUp(assume, options.conntrackMax, backends, rules.length, walkAll);
+  exports.setUp(assume, options.conntrackMax, backends, rules.count, walkAll);
   if (program.switches !== undefined) packSwitches(exports, program.switches, interfaces);
   packConnections(exports, program.connections ?? []);
   const packets = exports.allocate(layout.BATCH_PACKETS * layout.PACKET_SIZE);
@@ -163,16 +162,18 @@ export function loadMatcher(
     oddities: (index) => readOddities(batch.view, batch.recordAt(index)),
     repeated: () => Number(exports.repeatCount()),
     totals: () => readTotals(batch.view, exports.totalsAddress()),
-    flows(names) {
-      return Array.from({ length: exports.flowCount() }, (_, index) => {
-        const piece = exports.flowPiece(Math.floor(index / layout.FLOW_CHUNK));
-        const row = piece + (index % layout.FLOW_CHUNK) * layout.FLOW_SIZE;
-        return readFlow(batch.view, row, meanings(names));
-      });
-    },
-    ruleCounts() {
-      return readRuleCounts(batch.view, exports.rulesAddress(), rules);
-    },
+    flows: (names) => ({
+      *[Symbol.iterator]() {
+        for (let index = 0; index < exports.flowCount(); index++) {
+          const piece = exports.flowPiece(Math.floor(index / layout.FLOW_CHUNK));
+          const row = piece + (index % layout.FLOW_CHUNK) * layout.FLOW_SIZE;
+          yield readFlow(batch.view, row, meanings(names));
+        }
+      },
+    }),
+    ruleCounts: () => ({
+      [Symbol.iterator]: () => readRuleCounts(() => batch.view, exports.rulesAddress(), rules),
+    }),
     trace: () => readTrace(batch.view, exports.traceSteps(), exports.traceCount(), meanings([])),
   };
 }

@@ -6,94 +6,72 @@
  * list does, the bytes have a record there that returns or holds the chain's policy.
  */
 import * as layout from "../../assembly/layout.ts";
-import { matchExtension } from "../match/index.ts";
 import type { Match } from "../match/index.ts";
-import type { Backend, PayloadWriter, SharedState } from "../match/extension.ts";
-import type { Family } from "../net/address.ts";
 import { packTarget, targetId } from "../target/index.ts";
 import type { Target } from "../target/index.ts";
-import { findCycle } from "../tables/loops.ts";
-import type { Chain, RuleOrigin, Ruleset } from "../tables/model.ts";
+import type { Chain, Rule, RuleOrigin, Ruleset } from "../tables/model.ts";
 import type { MatcherExports } from "./exports.ts";
 import { BACKENDS, HOOKS, TABLES } from "./numbers.ts";
-import { packSets } from "./sets.ts";
+import { PayloadBytes } from "./payload-bytes.ts";
+import { RuleList } from "./rule-list.ts";
+import type { PlacedChain } from "./rule-list.ts";
+import { numberSets, packSets } from "./sets.ts";
 import type { InterfaceNumbers } from "./topology.ts";
-import type { RuleRef } from "./verdict.ts";
 
-/** A chain of some table, with the index of its first rule. */
-interface PlacedChain {
-  readonly ruleset: Ruleset;
-  readonly table: RuleRef["table"];
-  readonly chain: Chain;
-  readonly first: number;
+/** What packing rules leaves behind. */
+export interface PackedRules {
+  readonly rules: RuleList;
+  /** Address of a table of the addresses and ports that DNAT rules lead to. */
+  readonly backends: number;
 }
 
 /**
  * Packs rules and sets; afterwards every hook of every family given has its entry.
  *
- * @returns the rules by their index, chain ends included
  * @throws Error for what a compiler of tables must not make: loops, unknown chains and sets
  */
 export function packRulesets(
   exports: MatcherExports,
   rulesets: readonly Ruleset[],
   interfaces: InterfaceNumbers,
-): RuleRef[] {
-  const setNumbers = packSets(exports, rulesets, interfaces);
-  const placed = placeChains(rulesets);
-  const refs: RuleRef[] = [];
-  for (const { ruleset, table, chain } of placed) {
-    const ref = { family: ruleset.family, table, chain: chain.name };
-    chain.rules.forEach((rule, index) => refs.push({ ...ref, number: index + 1, rule }));
-    refs.push({ ...ref, number: chain.rules.length + 1, rule: undefined });
-  }
-  const firstByChain = new Map(placed.map((chain) => [chainKey(chain), chain.first]));
-  for (const { tables } of rulesets) for (const { chains } of tables) refuseCycle(chains);
-  const records = exports.allocate(refs.length * layout.RULE_SIZE);
-  const matches = packMatches(exports, refs, setNumbers);
-  const view = new DataView(exports.memory.buffer);
+): PackedRules {
+  const rules = new RuleList(rulesets);
+  const numbers = numberSets(rulesets);
+  const records = exports.allocate(rules.count * layout.RULE_SIZE);
   exports.setRules(records);
-  for (const place of placed) {
-    const { chain, first, ruleset, table } = place;
-    chain.rules.forEach((rule, index) => {
-      const at = records + (first + index) * layout.RULE_SIZE;
-      const span = matches[first + index];
-      if (span === undefined) throw new Error("bug: a rule without a span of matches");
-      view.setUint32(at + layout.RULE_MATCHES, span.start, true);
-      view.setUint32(at + layout.RULE_MATCHES_END, span.end, true);
-      view.setUint8(at + layout.RULE_FLAGS, originFlags(rule.origin));
-      const chainFirst = (name: string): number => {
-        const target = firstByChain.get(chainKey({ ...place, chain: { name } }));
-        if (target === undefined) throw new Error(`bug: no chain ${name} in table ${table}`);
-        return target;
-      };
-      packWalk(view, at, rule.target, chainFirst);
-    });
-    const end = first + chain.rules.length;
-    const at = records + end * layout.RULE_SIZE;
-    view.setUint8(at + layout.RULE_FLAGS, layout.RULE_IS_END);
-    view.setUint8(at + layout.RULE_TARGET, endTarget(chain));
-    const hook = HOOKS.findIndex((name) => name === chain.name);
-    if (chain.policy !== undefined && hook >= 0) {
-      const backend = BACKENDS.indexOf(ruleset.backend);
-      exports.setEntry(backend, ruleset.family, TABLES.indexOf(table), hook, first, end);
-    }
-  }
+  const packer = new RulePacker(exports, records, numbers);
+  for (const table of tablesOf(rules.chains)) packer.packTable(table);
+  packer.finish(rules.count);
+  packSets(exports, rulesets, { numbers, interfaces, changed: packer.changedSets });
   for (const ruleset of rulesets) {
-    exports.addFamily(ruleset.family, uses(ruleset, TRACKING), uses(ruleset, REASSEMBLING));
+    const needs = packer.needsOf(ruleset);
+    exports.addFamily(ruleset.family, (needs & TRACKS) !== 0, (needs & REASSEMBLES) !== 0);
   }
-  return refs;
+  return { rules, backends: packBackends(exports, packer.translations) };
 }
 
-/** Packs the addresses and ports that DNAT rules lead to; a table like a `hash:ip,port` set. */
-export function packBackends(exports: MatcherExports, refs: readonly RuleRef[]): number {
-  const table = exports.makeTable(refs.length >> 3);
-  for (const { rule } of refs) {
-    if (rule?.target?.kind !== "DNAT") continue;
-    const { addresses, ports } = rule.target.range;
-    if (addresses === undefined) continue;
+/** The chains of each table, which are behind each other. */
+function tablesOf(chains: readonly PlacedChain[]): PlacedChain[][] {
+  const tables: PlacedChain[][] = [];
+  for (const placed of chains) {
+    const [first] = tables.at(-1) ?? [];
+    if (first?.ruleset === placed.ruleset && first.table === placed.table) {
+      tables.at(-1)?.push(placed);
+    } else {
+      tables.push([placed]);
+    }
+  }
+  return tables;
+}
+
+/** A table like a `hash:ip,port` set. */
+function packBackends(exports: MatcherExports, rules: readonly Rule[]): number {
+  const table = exports.makeTable(rules.length);
+  for (const { target, matches } of rules) {
+    if (target?.kind !== "DNAT" || target.range.addresses === undefined) continue;
+    const { addresses, ports } = target.range;
     const { first: address } = addresses;
-    for (const match of rule.matches) {
+    for (const match of matches) {
       if (match.kind !== "protocol") continue;
       const bits = address.family === 4 ? 32 : 128;
       exports.insertMember(table, ...address.words, bits, match.protocol, ports?.first ?? 0, 0);
@@ -126,89 +104,157 @@ const TRACKING: ReadonlySet<string> = new Set([
 /** > nf_defrag_ipv4_enable(): those for which it puts fragments together, and no more than that. */
 const REASSEMBLING: ReadonlySet<string> = new Set(["socket", "TPROXY"]);
 
-/** Tells whether any rule has a match or a target of these names, modelled or not. */
-function uses({ tables }: Ruleset, names: ReadonlySet<string>): boolean {
-  const isNamed = (part: Match | Target): boolean =>
-    names.has(part.kind === "opaque" ? part.name : part.kind);
-  return tables.some(({ chains }) =>
-    chains.some(({ rules }) =>
-      rules.some(
-        ({ matches, target }) => matches.some(isNamed) || (target !== undefined && isNamed(target)),
-      ),
-    ),
-  );
+const TRACKS = 1 << 0;
+const REASSEMBLES = 1 << 1;
+
+/** What the kernel does for a match or target, modelled or not. */
+function needsOf(part: Match | Target): number {
+  const name = part.kind === "opaque" ? part.name : part.kind;
+  return (TRACKING.has(name) ? TRACKS : 0) | (REASSEMBLING.has(name) ? REASSEMBLES : 0);
 }
 
-function placeChains(rulesets: readonly Ruleset[]): PlacedChain[] {
-  let first = 0;
-  return rulesets.flatMap((ruleset) =>
-    ruleset.tables.flatMap((table) =>
-      table.chains.map((chain) => {
-        const placed = { ruleset, table: table.name, chain, first };
-        first += chain.rules.length + 1;
-        return placed;
-      }),
-    ),
-  );
-}
-
-function chainKey(place: {
-  readonly ruleset: { readonly family: Family; readonly backend: Backend };
-  readonly table: string;
-  readonly chain: { readonly name: string };
-}): string {
-  const { family, backend } = place.ruleset;
-  return `${family} ${backend} ${place.table} ${place.chain.name}`;
-}
-
-interface Span {
+/** Where a rule's matches lie; behind their end is what its target carries. */
+interface Payload {
   readonly start: number;
   readonly end: number;
+  /** The target that has bytes there. */
+  readonly target: Target | undefined;
+  /** TRACKS, REASSEMBLES. */
+  readonly needs: number;
 }
 
-/** Writes each rule's matches, then what its target carries; comments are not packed. */
-function packMatches(
-  exports: MatcherExports,
-  refs: readonly RuleRef[],
-  setNumbers: ReadonlyMap<string, number>,
-): Span[] {
-  const bytes = new GrowingBytes(setNumbers);
-  const offsets = refs.map(({ rule }) => {
+/**
+ * Writes the records of rules in one pass over them, and gathers what else is to be known of all. Rules
+ * with the same list of matches have its bytes in common: most of a cluster's rules are such.
+ */
+class RulePacker {
+  /** Names of the sets that rules change. */
+  readonly changedSets = new Set<string>();
+  /** Rules that translate the destination. */
+  readonly translations: Rule[] = [];
+  readonly #exports: MatcherExports;
+  readonly #records: number;
+  readonly #view: DataView;
+  readonly #bytes: PayloadBytes;
+  readonly #payloads = new Map<readonly Match[], Payload>();
+  readonly #needs = new Map<Ruleset, number>();
+
+  constructor(exports: MatcherExports, records: number, setNumbers: ReadonlyMap<string, number>) {
+    this.#exports = exports;
+    this.#records = records;
+    this.#view = new DataView(exports.memory.buffer);
+    this.#bytes = new PayloadBytes(setNumbers);
+  }
+
+  /** TRACKS and REASSEMBLES, as far as any rule needs them. */
+  needsOf(ruleset: Ruleset): number {
+    return this.#needs.get(ruleset) ?? 0;
+  }
+
+  /** Packs the chains of one table; what they jump to is in it. */
+  packTable(chains: readonly PlacedChain[]): void {
+    const positions = new Map(chains.map(({ chain }, position) => [chain.name, position]));
+    const calls = chains.map((placed) => this.#packChain(placed, chains, positions));
+    refuseCycle(chains, calls);
+    for (const placed of chains) this.#packEnd(placed);
+  }
+
+  /** Writes what records point to, and makes addresses of their offsets. */
+  finish(count: number): void {
+    const exports = this.#exports;
+    const bytes = this.#bytes;
+    packSharedStates(exports, bytes);
+    const base = exports.allocate(Math.max(1, bytes.length));
+    new Uint8Array(exports.memory.buffer, base, bytes.length).set(bytes.written());
+    const view = new DataView(exports.memory.buffer);
+    for (let index = 0; index < count; index++) {
+      const at = this.#records + index * layout.RULE_SIZE;
+      if ((view.getUint8(at + layout.RULE_FLAGS) & layout.RULE_IS_END) !== 0) continue;
+      for (const field of [at + layout.RULE_MATCHES, at + layout.RULE_MATCHES_END]) {
+        view.setUint32(field, base + view.getUint32(field, true), true);
+      }
+    }
+  }
+
+  /** Packs the rules of a chain, and gives the positions of the chains that they jump to. */
+  #packChain(
+    { ruleset, table, chain, first }: PlacedChain,
+    chains: readonly PlacedChain[],
+    positions: ReadonlyMap<string, number>,
+  ): number[] {
+    const view = this.#view;
+    const called: number[] = [];
+    let needs = this.needsOf(ruleset);
+    let at = this.#records + first * layout.RULE_SIZE;
+    for (const rule of chain.rules) {
+      const { target } = rule;
+      const payload = this.#packPayload(rule);
+      needs |= payload.needs;
+      view.setUint32(at + layout.RULE_MATCHES, payload.start, true);
+      view.setUint32(at + layout.RULE_MATCHES_END, payload.end, true);
+      view.setUint8(at + layout.RULE_FLAGS, originFlags(rule.origin));
+      const number = target === undefined ? layout.TARGET_NONE : targetId(target);
+      view.setUint8(at + layout.RULE_TARGET, number);
+      if (target?.kind === "JUMP" || target?.kind === "GOTO") {
+        const position = positions.get(target.chain) ?? -1;
+        const callee = chains[position];
+        if (callee === undefined) {
+          throw new Error(`bug: no chain ${target.chain} in table ${table}`);
+        }
+        called.push(position);
+        view.setUint32(at + layout.RULE_TARGET_ARG, callee.first, true);
+      }
+      at += layout.RULE_SIZE;
+    }
+    this.#needs.set(ruleset, needs);
+    return called;
+  }
+
+  #packPayload(rule: Rule): Payload {
+    const { matches } = rule;
+    const target = carrying(rule.target);
+    const before = this.#payloads.get(matches);
+    if (before !== undefined && before.target === target) return before;
+    const bytes = this.#bytes;
     const start = bytes.length;
-    for (const match of rule?.matches ?? []) packMatch(bytes, match);
+    for (const match of matches) bytes.match(match);
     const end = bytes.length;
-    if (rule?.target !== undefined) packTarget(rule.target, bytes);
+    if (target !== undefined) packTarget(target, bytes);
     bytes.align();
-    return { start, end };
-  });
-  packSharedStates(exports, bytes.sharedStates);
-  const base = exports.allocate(Math.max(1, bytes.length));
-  new Uint8Array(exports.memory.buffer, base, bytes.length).set(bytes.written());
-  return offsets.map(({ start, end }) => ({ start: base + start, end: base + end }));
+    const parts = target === undefined ? matches : [...matches, target];
+    const needs = parts.reduce((sum, part) => sum | needsOf(part), 0);
+    const payload = { start, end, target, needs };
+    this.#payloads.set(matches, payload);
+    this.#note(rule);
+    return payload;
+  }
+
+  #note(rule: Rule): void {
+    const { target } = rule;
+    if (target?.kind === "DNAT") this.translations.push(rule);
+    if (target?.kind !== "SET") return;
+    for (const place of [target.add, target.delete]) {
+      if (place !== undefined) this.changedSets.add(place.set);
+    }
+  }
+
+  /** Packs what is behind a chain's last rule. */
+  #packEnd({ ruleset, table, chain, first }: PlacedChain): void {
+    const end = first + chain.rules.length;
+    const at = this.#records + end * layout.RULE_SIZE;
+    this.#view.setUint8(at + layout.RULE_FLAGS, layout.RULE_IS_END);
+    this.#view.setUint8(at + layout.RULE_TARGET, endTarget(chain));
+    const hook = HOOKS.findIndex((name) => name === chain.name);
+    if (chain.policy === undefined || hook < 0) return;
+    const backend = BACKENDS.indexOf(ruleset.backend);
+    this.#exports.setEntry(backend, ruleset.family, TABLES.indexOf(table), hook, first, end);
+  }
 }
 
-function packMatch(bytes: GrowingBytes, match: Match): void {
-  if (match.kind === "comment") return;
-  const extension = matchExtension(match);
-  const start = bytes.length;
-  bytes.u16(extension.id);
-  bytes.u16(0);
-  bytes.u32("invert" in match && match.invert ? 1 : 0);
-  extension.pack(match, bytes);
-  bytes.align();
-  bytes.setU16(start + layout.MATCH_SIZE, bytes.length - start);
-}
-
-/** A table that matches of one name share, and in which terms they differ. */
-interface SharedTable extends SharedState {
-  readonly number: number;
-  readonly conflicts: number;
-}
-
-function packSharedStates(exports: MatcherExports, tables: ReadonlyMap<string, SharedTable>): void {
-  const records = exports.allocate(Math.max(1, tables.size * layout.SHARED_STATE_SIZE));
+function packSharedStates(exports: MatcherExports, { sharedStates }: PayloadBytes): void {
+  const records = exports.allocate(Math.max(1, sharedStates.size * layout.SHARED_STATE_SIZE));
   const view = new DataView(exports.memory.buffer);
-  for (const { number, size, conflicts } of tables.values()) {
+  for (const { number, size, conflicts } of sharedStates.values()) {
     const at = records + number * layout.SHARED_STATE_SIZE;
     view.setUint32(at + layout.SHARED_STATE_WANTED, size, true);
     view.setUint8(at + layout.SHARED_STATE_CONFLICTS, conflicts);
@@ -216,66 +262,17 @@ function packSharedStates(exports: MatcherExports, tables: ReadonlyMap<string, S
   exports.setSharedStates(records);
 }
 
-/** Bytes that grow as they are written, little-endian. */
-class GrowingBytes implements PayloadWriter {
-  length = 0;
-  #bytes = new Uint8Array(4096);
-  readonly #setNumbers: ReadonlyMap<string, number>;
-  readonly sharedStates = new Map<string, SharedTable>();
-
-  constructor(setNumbers: ReadonlyMap<string, number>) {
-    this.#setNumbers = setNumbers;
-  }
-
-  u8(value: number): void {
-    if (this.length === this.#bytes.length) {
-      const grown = new Uint8Array(this.#bytes.length * 2);
-      grown.set(this.#bytes);
-      this.#bytes = grown;
-    }
-    this.#bytes[this.length] = value;
-    this.length += 1;
-  }
-
-  u16(value: number): void {
-    this.u8(value & 0xff);
-    this.u8(value >>> 8);
-  }
-
-  u32(value: number): void {
-    this.u16(value & 0xffff);
-    this.u16(value >>> 16);
-  }
-
-  align(): void {
-    while (this.length % 4 !== 0) this.u8(0);
-  }
-
-  setU16(at: number, value: number): void {
-    this.#bytes[at] = value & 0xff;
-    this.#bytes[at + 1] = value >>> 8;
-  }
-
-  setId(name: string): number {
-    const number = this.#setNumbers.get(name);
-    if (number === undefined) throw new Error(`bug: no set ${name}`);
-    return number;
-  }
-
-  sharedId(state: SharedState): number {
-    const before = this.sharedStates.get(state.name);
-    const number = before?.number ?? this.sharedStates.size;
-    const conflicts = state.terms.reduce((bits, term, index) => {
-      const differs = before !== undefined && before.terms[index] !== term;
-      return differs ? bits | (1 << index) : bits;
-    }, before?.conflicts ?? 0);
-    const size = Math.max(state.size, before?.size ?? 0);
-    this.sharedStates.set(state.name, { ...(before ?? state), number, size, conflicts });
-    return number;
-  }
-
-  written(): Uint8Array {
-    return this.#bytes.subarray(0, this.length);
+/** The target if it has bytes of its own: those that move the walk have none. */
+function carrying(target: Target | undefined): Target | undefined {
+  switch (target?.kind) {
+    case "ACCEPT":
+    case "DROP":
+    case "RETURN":
+    case "JUMP":
+    case "GOTO":
+      return undefined;
+    default:
+      return target;
   }
 }
 
@@ -298,29 +295,36 @@ function originFlags(origin: RuleOrigin | undefined): number {
   }
 }
 
-/** What moves the walk; what else the target carries lies behind the matches. */
-function packWalk(
-  view: DataView,
-  at: number,
-  target: Target | undefined,
-  chainFirst: (name: string) => number,
-): void {
-  view.setUint8(
-    at + layout.RULE_TARGET,
-    target === undefined ? layout.TARGET_NONE : targetId(target),
-  );
-  if (target?.kind === "JUMP" || target?.kind === "GOTO") {
-    view.setUint32(at + layout.RULE_TARGET_ARG, chainFirst(target.chain), true);
-  }
-}
-
 function endTarget(chain: Chain): number {
   if (chain.policy === undefined) return layout.TARGET_RETURN;
   return chain.policy === "ACCEPT" ? layout.TARGET_POLICY_ACCEPT : layout.TARGET_POLICY_DROP;
 }
 
 /** Whoever makes tables tells people of loops; here one would be walked for ever. */
-function refuseCycle(chains: readonly Chain[]): void {
-  const cycle = findCycle(chains);
-  if (cycle !== undefined) throw new Error(`bug: chains loop at ${cycle[0]?.chain ?? ""}`);
+function refuseCycle(chains: readonly PlacedChain[], calls: readonly (readonly number[])[]): void {
+  const state = new Uint8Array(chains.length);
+  for (const start of chains.keys()) {
+    const stack = [{ position: start, next: 0 }];
+    for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
+      const { position } = top;
+      if (top.next === 0 && state[position] === DONE) {
+        stack.pop();
+        continue;
+      }
+      state[position] = OPEN;
+      const callee = calls[position]?.[top.next];
+      top.next += 1;
+      if (callee === undefined) {
+        state[position] = DONE;
+        stack.pop();
+      } else if (state[callee] === OPEN) {
+        throw new Error(`bug: chains loop at ${chains[callee]?.chain.name ?? ""}`);
+      } else if (state[callee] !== DONE) {
+        stack.push({ position: callee, next: 0 });
+      }
+    }
+  }
 }
+
+const OPEN = 1;
+const DONE = 2;

@@ -5,6 +5,7 @@ import { formatAddress, hostPrefix } from "../net/address.ts";
 import type { Address, Family } from "../net/address.ts";
 import { PROTOCOL_ICMP, PROTOCOL_ICMPV6 } from "../net/protocol.ts";
 import type { Route } from "../tables/model.ts";
+import type { RuleList } from "./rule-list.ts";
 import { CT_STATES, HOOKS, REASONS, REJECTS, TABLES, VERDICTS } from "./numbers.ts";
 import type {
   FlowVerdict,
@@ -19,7 +20,7 @@ import type {
 
 /** What the numbers in the records mean. */
 export interface Meanings {
-  readonly rules: readonly RuleRef[];
+  readonly rules: RuleList;
   readonly routes: readonly Route[];
   /** Interface names by number; 0 is none. */
   readonly interfaces: readonly string[];
@@ -127,7 +128,7 @@ export function readJudgement(view: DataView, at: number, meanings: Meanings): J
   const reason = REASONS.get(view.getUint8(at + layout.VERDICT_REASON));
   if (word === undefined || reason === undefined) throw new Error("bug: a packet without verdict");
   const rule = (offset: number): RuleRef | undefined =>
-    meanings.rules[view.getInt32(at + offset, true)];
+    meanings.rules.find(view.getInt32(at + offset, true));
   const route = (offset: number): Route | undefined =>
     meanings.routes[view.getInt32(at + offset, true)];
   const flags = view.getUint8(at + layout.VERDICT_FLAGS);
@@ -166,22 +167,25 @@ export function readFlow(view: DataView, row: number, meanings: Meanings): FlowV
 }
 
 /** Reads how often each rule matched; the ends of chains are not rules and have no count. */
-export function readRuleCounts(
-  view: DataView,
+export function* readRuleCounts(
+  view: () => DataView,
   records: number,
-  rules: readonly RuleRef[],
-): RuleCount[] {
-  return rules.flatMap((ref, index) => {
-    const at = records + index * layout.RULE_SIZE;
-    if (ref.rule === undefined) return [];
-    return [
-      {
-        ...ref,
-        packets: Number(view.getBigUint64(at + layout.RULE_PACKETS, true)),
-        bytes: Number(view.getBigUint64(at + layout.RULE_BYTES, true)),
-      },
-    ];
-  });
+  { chains }: RuleList,
+): Generator<RuleCount> {
+  for (const { ruleset, table, chain, first } of chains) {
+    for (const [index, rule] of chain.rules.entries()) {
+      const at = records + (first + index) * layout.RULE_SIZE;
+      yield {
+        family: ruleset.family,
+        table,
+        chain: chain.name,
+        number: index + 1,
+        rule,
+        packets: Number(view().getBigUint64(at + layout.RULE_PACKETS, true)),
+        bytes: Number(view().getBigUint64(at + layout.RULE_BYTES, true)),
+      };
+    }
+  }
 }
 
 /** Reads the totals. */
@@ -221,7 +225,7 @@ function readStep(view: DataView, at: number, meanings: Meanings): TraceStep {
   const kind = view.getUint8(at + layout.TRACE_KIND);
   const hook = HOOKS[view.getUint8(at + layout.TRACE_HOOK)];
   const table = TABLES[view.getUint8(at + layout.TRACE_TABLE)];
-  const rule = meanings.rules[view.getInt32(at + layout.TRACE_RULE_INDEX, true)];
+  const rule = meanings.rules.find(view.getInt32(at + layout.TRACE_RULE_INDEX, true));
   const mark = view.getUint32(at + layout.TRACE_MARK, true);
   if (hook === undefined || table === undefined) throw new Error("bug: a step without a table");
   if (kind === layout.TRACE_ENTER) {

@@ -7,28 +7,35 @@ import type { SetPart, SetType } from "../tables/set-types.ts";
 import type { MatcherExports } from "./exports.ts";
 import type { InterfaceNumbers } from "./topology.ts";
 
-/**
- * Gives every set a number and fills its table.
- *
- * @returns numbers by name
- */
+/** Gives every set a number. One node's tables share their sets. */
+export function numberSets(rulesets: readonly Ruleset[]): Map<string, number> {
+  return new Map(setsOf(rulesets).map((set, index) => [set.name, index]));
+}
+
+/** Fills the tables of all sets. */
 export function packSets(
   exports: MatcherExports,
   rulesets: readonly Ruleset[],
-  interfaces: InterfaceNumbers,
-): Map<string, number> {
-  // One node's tables share their sets.
-  const sets = [...new Set(rulesets.flatMap((ruleset) => ruleset.sets))];
-  const numbers = new Map(sets.map((set, index) => [set.name, index]));
-  const changing = changingSets(rulesets, sets);
+  context: {
+    readonly numbers: ReadonlyMap<string, number>;
+    readonly interfaces: InterfaceNumbers;
+    /** Names of those that rules change. */
+    readonly changed: ReadonlySet<string>;
+  },
+): void {
+  const sets = setsOf(rulesets);
+  const changing = withMembers(context.changed, sets);
   const tables = sets.map((set) =>
-    packSet(exports, entrySetOf(set), { numbers, interfaces, changes: changing.has(set.name) }),
+    packSet(exports, entrySetOf(set), { ...context, changes: changing.has(set.name) }),
   );
   const array = exports.allocate(4 * Math.max(1, sets.length));
   const view = new DataView(exports.memory.buffer);
   tables.forEach((table, index) => view.setUint32(array + 4 * index, table, true));
   exports.setSets(array);
-  return numbers;
+}
+
+function setsOf(rulesets: readonly Ruleset[]): IpSet[] {
+  return [...new Set(rulesets.flatMap((ruleset) => ruleset.sets))];
 }
 
 interface SetSurroundings {
@@ -38,21 +45,9 @@ interface SetSurroundings {
   readonly changes: boolean;
 }
 
-/** Names of the sets that rules change; of lists, their members. */
-function changingSets(rulesets: readonly Ruleset[], sets: readonly IpSet[]): Set<string> {
-  const names = new Set<string>();
-  for (const { tables } of rulesets) {
-    for (const { chains } of tables) {
-      for (const { rules } of chains) {
-        for (const { target } of rules) {
-          if (target?.kind !== "SET") continue;
-          for (const place of [target.add, target.delete]) {
-            if (place !== undefined) names.add(place.set);
-          }
-        }
-      }
-    }
-  }
+/** What changes a list changes its members. */
+function withMembers(changed: ReadonlySet<string>, sets: readonly IpSet[]): Set<string> {
+  const names = new Set(changed);
   for (const set of sets) {
     if (set.kind !== "entries" || !names.has(set.name)) continue;
     for (const { member } of set.entries) if (member !== undefined) names.add(member);

@@ -52,16 +52,15 @@ export function addressOfBytes(bytes: ArrayLike<number>): Address {
 
 /** Formats an address in its canonical form (RFC 5952 for IPv6). */
 export function formatAddress(address: Address): string {
-  const bytes = address.words.flatMap((word) => [
-    word >>> 24,
-    (word >>> 16) & 0xff,
-    (word >>> 8) & 0xff,
-    word & 0xff,
-  ]);
-  if (address.family === 4) return bytes.slice(0, 4).join(".");
-  const [a, b, c] = address.words;
-  if (a === 0 && b === 0 && c === 0xffff) return `::ffff:${bytes.slice(12).join(".")}`;
-  return new ipaddr.IPv6(bytes).toRFC5952String();
+  const [a, b, c, d] = address.words;
+  if (address.family === 4) return dottedWord(a);
+  if (a === 0 && b === 0 && c === 0xffff) return `::ffff:${dottedWord(d)}`;
+  const parts = address.words.flatMap((word) => [word >>> 16, word & 0xffff]);
+  return new ipaddr.IPv6(parts).toRFC5952String();
+}
+
+function dottedWord(word: number): string {
+  return `${word >>> 24}.${(word >>> 16) & 0xff}.${(word >>> 8) & 0xff}.${word & 0xff}`;
 }
 
 /**

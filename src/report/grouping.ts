@@ -11,8 +11,9 @@ import {
   policyPointsOf,
 } from "./reason.ts";
 import type { CaptureNature, PolicyPoint } from "./reason.ts";
+import { FlowRows } from "./same-flow.ts";
 import { destinationEnd, portText, sourceEnd } from "./workload.ts";
-import type { End, FindEndpoint } from "./workload.ts";
+import type { FindEndpoint } from "./workload.ts";
 
 /** Dropped flows of one workload pair, port and deciding rule. */
 export interface DropGroup {
@@ -40,63 +41,110 @@ export interface UnknownGroup {
   readonly first: FlowVerdict;
 }
 
-/** Gathers the dropped flows, most packets first. */
-export function groupDrops(
-  flows: readonly FlowVerdict[],
-  find: FindEndpoint,
-  nature: CaptureNature,
-): DropGroup[] {
-  const groups = groupBy(
-    flows.filter((flow) => flow.verdict === "drop"),
-    (flow) =>
-      [
-        sourceEnd(flow, find).key,
-        destinationEnd(flow, find).key,
-        portText(flow),
-        flow.reason,
-        ruleKey(flow, find),
-      ].join("\n"),
-  );
-  return groups.map((members) => makeDropGroup(members, find, nature)).sort(byPackets);
+/** All that the text says of flows. */
+export interface GatheredFlows {
+  /** Most packets first. */
+  readonly drops: readonly DropGroup[];
+  readonly unknowns: readonly UnknownGroup[];
+  /** Flows, not rows: those of one flow that got different verdicts are one. */
+  readonly flows: number;
+  /** Packets that pass although their flow's opening packet was dropped: live, nobody would send them. */
+  readonly behindDrops: number;
+  /** Packets dropped here that the capture shows behind the filter. */
+  readonly contradictions: number;
 }
 
-/** Gathers the undecided flows by the missing fact, most packets first. */
-export function groupUnknowns(
-  flows: readonly FlowVerdict[],
-  nature: CaptureNature,
-): UnknownGroup[] {
-  const groups = groupBy(
-    flows.filter((flow) => flow.verdict === "unknown"),
-    (flow) => flow.reason,
-  );
-  return groups
-    .map((members) => ({
-      reason: members[0].reason,
-      ...countOf(members),
-      sentences: [...new Set(members.map((flow) => explainReason(flow, nature)))],
-      first: members[0],
-    }))
-    .sort(byPackets);
-}
-
-type NonEmpty<T> = readonly [T, ...T[]];
-
-function makeDropGroup(
-  members: NonEmpty<FlowVerdict>,
+/** Gathers flows in one pass; their rows come in the order of their first packets. */
+export function gatherFlows(
+  flows: Iterable<FlowVerdict>,
   find: FindEndpoint,
   nature: CaptureNature,
-): DropGroup {
-  const [first] = members;
-  const owners = new Set(
-    members.map(
-      (flow) => `${flow.sourceRoute?.owner ?? ""}\n${flow.destinationRoute?.owner ?? ""}`,
-    ),
-  );
+): GatheredFlows {
+  const drops = new Map<string, OpenDropGroup>();
+  const unknowns = new Map<Reason, OpenUnknownGroup>();
+  const rows = new FlowRows();
+  let contradictions = 0;
+  for (const flow of flows) {
+    rows.add(flow);
+    if (flow.verdict === "drop") addDrop(drops, flow, find);
+    if (flow.verdict === "unknown") addUnknown(unknowns, flow, nature);
+    if (flow.verdict === "drop" && flow.observed) contradictions += flow.packets;
+  }
   return {
-    from: nameOf(members.map((flow) => sourceEnd(flow, find))),
-    to: nameOf(members.map((flow) => destinationEnd(flow, find))),
+    drops: [...drops.values()].map((group) => dropGroup(group, nature)).sort(byPackets),
+    unknowns: [...unknowns.values()]
+      .map((group) => ({ ...group, reason: group.first.reason, sentences: [...group.sentences] }))
+      .sort(byPackets),
+    flows: rows.flows,
+    behindDrops: rows.behindDrops,
+    contradictions,
+  };
+}
+
+/** Flows counted so far, and what a group keeps of them. */
+interface Counted {
+  readonly first: FlowVerdict;
+  flows: number;
+  packets: number;
+}
+
+interface OpenDropGroup extends Counted {
+  /** Names of the ends. */
+  readonly sources: Set<string>;
+  readonly destinations: Set<string>;
+  /** Pairs of endpoints. */
+  readonly owners: Set<string>;
+}
+
+interface OpenUnknownGroup extends Counted {
+  readonly sentences: Set<string>;
+}
+
+function addDrop(groups: Map<string, OpenDropGroup>, flow: FlowVerdict, find: FindEndpoint): void {
+  const source = sourceEnd(flow, find);
+  const destination = destinationEnd(flow, find);
+  const key = [source.key, destination.key, portText(flow), flow.reason, ruleKey(flow, find)].join(
+    "\n",
+  );
+  const group = entryOf(groups, key, () => ({
+    ...beginning(flow),
+    sources: new Set(),
+    destinations: new Set(),
+    owners: new Set(),
+  }));
+  count(group, flow);
+  group.sources.add(source.name);
+  group.destinations.add(destination.name);
+  group.owners.add(`${flow.sourceRoute?.owner ?? ""}\n${flow.destinationRoute?.owner ?? ""}`);
+}
+
+function addUnknown(
+  groups: Map<Reason, OpenUnknownGroup>,
+  flow: FlowVerdict,
+  nature: CaptureNature,
+): void {
+  const group = entryOf(groups, flow.reason, () => ({ ...beginning(flow), sentences: new Set() }));
+  count(group, flow);
+  group.sentences.add(explainReason(flow, nature));
+}
+
+function beginning(first: FlowVerdict): Counted {
+  return { first, flows: 0, packets: 0 };
+}
+
+function count(group: Counted, flow: FlowVerdict): void {
+  group.flows += 1;
+  group.packets += flow.packets;
+}
+
+function dropGroup(group: OpenDropGroup, nature: CaptureNature): DropGroup {
+  const { first, flows, packets, sources, destinations, owners } = group;
+  return {
+    from: nameOf(sources),
+    to: nameOf(destinations),
     port: portText(first),
-    ...countOf(members),
+    flows,
+    packets,
     points: pointsOf(first),
     reason: explainReason(first, nature),
     first,
@@ -110,8 +158,7 @@ function pointsOf(flow: FlowVerdict): PolicyPoint[] {
 }
 
 /** The name of ends that share a key: the one they have, or how many addresses they are. */
-function nameOf(ends: readonly End[]): string {
-  const names = new Set(ends.map((end) => end.name));
+function nameOf(names: ReadonlySet<string>): string {
   const [only] = names;
   return names.size === 1 && only !== undefined ? only : `outside(${names.size})`;
 }
@@ -135,23 +182,15 @@ function ruleKey(flow: FlowVerdict, find: FindEndpoint): string {
   return rule === undefined ? "" : `${rule.family}\n${rule.table}\n${rule.chain}\n${rule.number}`;
 }
 
-function countOf(members: readonly FlowVerdict[]): { flows: number; packets: number } {
-  const packets = members.reduce((sum, flow) => sum + flow.packets, 0);
-  return { flows: members.length, packets };
-}
-
 /** Sorts are stable: equal groups stay in the order of their first packets. */
 function byPackets(one: { packets: number }, other: { packets: number }): number {
   return other.packets - one.packets;
 }
 
-function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): NonEmpty<T>[] {
-  const groups = new Map<string, [T, ...T[]]>();
-  for (const item of items) {
-    const key = keyOf(item);
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [item]);
-    else group.push(item);
-  }
-  return [...groups.values()];
+function entryOf<K, V>(entries: Map<K, V>, key: K, make: () => V): V {
+  const before = entries.get(key);
+  if (before !== undefined) return before;
+  const made = make();
+  entries.set(key, made);
+  return made;
 }

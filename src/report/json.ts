@@ -16,7 +16,7 @@ import type {
 } from "../engine/verdict.ts";
 import { formatTime } from "./time.ts";
 import { decidingRule, explainReasonInFull, policyPoint } from "./reason.ts";
-import type { CaptureNature, PolicyPoint } from "./reason.ts";
+import type { CaptureNature, Judged, PolicyPoint } from "./reason.ts";
 
 /** A value JSON can say; undefined fields are left out. */
 export type Json =
@@ -25,8 +25,9 @@ export type Json =
 /** What a whole replay says. */
 export interface ReplayReport {
   readonly totals: Totals;
-  readonly flows: readonly FlowVerdict[];
-  readonly rules: readonly RuleCount[];
+  /** In the order of their first packets. */
+  readonly flows: Iterable<FlowVerdict>;
+  readonly rules: Iterable<RuleCount>;
   readonly diagnostics: readonly Diagnostic[];
   readonly nature: CaptureNature;
   /** Why the capture was not replayed to its end; undefined when it was. */
@@ -59,10 +60,13 @@ export function packetJson(packet: PacketVerdict, nature: CaptureNature, place?:
   };
 }
 
-/** The one object of `-o json`. */
-export function replayJson(report: ReplayReport): Json {
+/**
+ * The one object of `-o json` and a line end, in pieces: each flow, rule and diagnostic is one line, made
+ * when its piece is asked for.
+ */
+export function* replayJson(report: ReplayReport): Generator<string> {
   const { totals } = report;
-  return {
+  const head = stringifyJson({
     packets: totals.packets,
     bytes: totals.bytes,
     verdicts: {
@@ -78,29 +82,95 @@ export function replayJson(report: ReplayReport): Json {
     midstream: totals.midstream,
     flowsLost: totals.flowsLost > 0 ? totals.flowsLost : undefined,
     partial: report.partial,
-    flows: report.flows.map((flow) => flowJson(flow, report.nature)),
-    rules: report.rules.map((rule) => ({
-      family: rule.family,
-      ...ruleJson(rule),
-      packets: rule.packets,
-      bytes: rule.bytes,
-    })),
-    diagnostics: report.diagnostics.map(diagnosticJson),
-  };
+  });
+  const flows = new FlowLines(report.nature);
+  const rules = new RuleLines();
+  yield `${head.slice(0, -1)},\n"flows":`;
+  yield* listPieces(report.flows, (flow) => flows.line(flow));
+  yield ',\n"rules":';
+  yield* listPieces(report.rules, (rule) => rules.line(rule));
+  yield ',\n"diagnostics":';
+  yield* listPieces(report.diagnostics, (diagnostic) => stringifyJson(diagnosticJson(diagnostic)));
+  yield "}\n";
 }
 
-/** One flow of `-o json`. */
-export function flowJson(flow: FlowVerdict, nature: CaptureNature): Json {
-  return {
-    ...tupleJson(flow),
-    packets: flow.packets,
-    bytes: flow.bytes,
-    firstPacket: flow.firstPacket,
-    verdict: flow.verdict,
-    reject: flow.reject,
-    midstream: flow.midstream ? true : undefined,
-    ...attributionJson(flow, nature),
-  };
+/** Characters after which a piece is handed on. */
+const PIECE_SIZE = 1 << 16;
+
+function* listPieces<T>(items: Iterable<T>, lineOf: (item: T) => string): Generator<string> {
+  let piece = "[";
+  let separator = "\n";
+  for (const item of items) {
+    piece += separator + lineOf(item);
+    separator = ",\n";
+    if (piece.length < PIECE_SIZE) continue;
+    yield piece;
+    piece = "";
+  }
+  yield `${piece}]`;
+}
+
+/** Makes the lines of flows. What a rule means for a verdict is said once and kept. */
+class FlowLines {
+  readonly #nature: CaptureNature;
+  /** By the rule that decided, then by the last one that stands for a policy. */
+  readonly #said = new Map<RuleRef, Map<RuleRef | undefined, string>>();
+
+  constructor(nature: CaptureNature) {
+    this.#nature = nature;
+  }
+
+  line(flow: FlowVerdict): string {
+    const own = stringifyJson({
+      ...tupleJson(flow),
+      packets: flow.packets,
+      bytes: flow.bytes,
+      firstPacket: flow.firstPacket,
+      verdict: flow.verdict,
+      reject: flow.reject,
+      midstream: flow.midstream ? true : undefined,
+    });
+    return `${own.slice(0, -1)},${this.#attribution(flow)}`;
+  }
+
+  /** The rest of the object, behind what every flow has of its own. */
+  #attribution(flow: Judged): string {
+    const rule = decidingRule(flow);
+    // Other reasons name addresses, and an answer is called one.
+    if (flow.reason !== "rule" || flow.verdict === "unknown" || rule === undefined || flow.reply) {
+      return this.#say(flow);
+    }
+    const saidOfRule = this.#said.get(rule) ?? new Map<RuleRef | undefined, string>();
+    this.#said.set(rule, saidOfRule);
+    const said = saidOfRule.get(flow.decider) ?? this.#say(flow);
+    saidOfRule.set(flow.decider, said);
+    return said;
+  }
+
+  #say(flow: Judged): string {
+    return stringifyJson(attributionJson(flow, this.#nature)).slice(1);
+  }
+}
+
+/** Makes the lines of rules; those of a chain begin alike. */
+class RuleLines {
+  #last: RuleCount | undefined;
+  #beginning = "";
+
+  line(rule: RuleCount): string {
+    const { family, table, chain, number, packets, bytes } = rule;
+    const last = this.#last;
+    if (last?.chain !== chain || last.table !== table || last.family !== family) {
+      this.#beginning = stringifyJson({ family, table, chain }).slice(0, -1);
+      this.#last = rule;
+    }
+    const place = rule.rule?.place === undefined ? "" : placeText(rule.rule.place);
+    return `${this.#beginning},"number":${number}${place},"packets":${packets},"bytes":${bytes}}`;
+  }
+}
+
+function placeText({ file, line }: Place): string {
+  return `,${stringifyJson({ file, line }).slice(1, -1)}`;
 }
 
 /** A rule's place in the tables. */
@@ -158,10 +228,7 @@ function tupleJson(tuple: Tuple & Judgement): { readonly [key: string]: Json } {
   };
 }
 
-function attributionJson(
-  judged: Tuple & Judgement,
-  nature: CaptureNature,
-): { readonly [key: string]: Json } {
+function attributionJson(judged: Judged, nature: CaptureNature): { readonly [key: string]: Json } {
   const rule = decidingRule(judged);
   const point = policyPoint(judged);
   return {

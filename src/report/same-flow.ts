@@ -3,37 +3,48 @@
  * the rows' tuples may be each other's reply.
  */
 import type { FlowVerdict } from "../engine/verdict.ts";
-import { formatAddress } from "../net/address.ts";
+import type { Address } from "../net/address.ts";
 
-/** The rows of each flow, in the order of the flows' first packets. */
-export function rowsByFlow(flows: readonly FlowVerdict[]): FlowVerdict[][] {
-  const rowsByKey = new Map<string, FlowVerdict[]>();
-  for (const flow of flows) {
-    const key = flowKey(flow);
-    const rows = rowsByKey.get(key);
-    if (rows === undefined) rowsByKey.set(key, [flow]);
-    else rows.push(flow);
+/** Tells flows from rows; takes the rows in the order of their first packets. */
+export class FlowRows {
+  /** Packets that pass although their flow's opening packet was dropped. */
+  behindDrops = 0;
+  readonly #openingDropped = new Map<string, boolean>();
+
+  /** How many flows the rows are of. */
+  get flows(): number {
+    return this.#openingDropped.size;
   }
-  return [...rowsByKey.values()];
-}
 
-/** Packets that pass although their flow's opening packet was dropped: live, nobody would send them. */
-export function packetsBehindDrops(flows: readonly FlowVerdict[]): number {
-  return rowsByFlow(flows)
-    .flatMap((rows) => {
-      const [first] = [...rows].sort((one, other) => one.firstPacket - other.firstPacket);
-      return first?.verdict === "drop" ? rows.filter(({ verdict }) => verdict === "allow") : [];
-    })
-    .reduce((sum, flow) => sum + flow.packets, 0);
+  /** Takes the next row. */
+  add(flow: FlowVerdict): void {
+    const key = flowKey(flow);
+    const dropped = this.#openingDropped.get(key);
+    if (dropped === undefined) this.#openingDropped.set(key, flow.verdict === "drop");
+    else if (dropped && flow.verdict === "allow") this.behindDrops += flow.packets;
+  }
 }
 
 /** Equal for both directions. Echo requests and replies are one flow by their addresses. */
 function flowKey(flow: FlowVerdict): string {
-  const end = (address: FlowVerdict["source"], name: string | undefined, port?: number): string =>
-    `${address === undefined ? (name ?? "") : formatAddress(address)} ${port ?? ""}`;
-  const ends = [
-    end(flow.source, flow.sourceName, flow.sourcePort),
-    end(flow.destination, flow.destinationName, flow.destinationPort),
-  ];
-  return `${flow.protocol ?? ""} ${ends.sort().join(" ")}`;
+  const source = endKey(flow.source, flow.sourceName, flow.sourcePort);
+  const destination = endKey(flow.destination, flow.destinationName, flow.destinationPort);
+  const protocol = flow.protocol ?? "";
+  return source < destination
+    ? `${protocol} ${source} ${destination}`
+    : `${protocol} ${destination} ${source}`;
+}
+
+function endKey(
+  address: Address | undefined,
+  name: string | undefined,
+  port: number | undefined,
+): string {
+  const where = address === undefined ? (name ?? "") : addressKey(address);
+  return `${where} ${port ?? ""}`;
+}
+
+/** Short, as there is one for each end of a million flows. */
+function addressKey({ family, words }: Address): string {
+  return family === 4 ? words[0].toString(36) : words.map((word) => word.toString(36)).join(":");
 }

@@ -4,8 +4,8 @@
  */
 import { formatPlace } from "../errors.ts";
 import { formatPolicyRef } from "../policy/model.ts";
-import { groupDrops, groupUnknowns } from "./grouping.ts";
-import type { DropGroup, UnknownGroup } from "./grouping.ts";
+import { gatherFlows } from "./grouping.ts";
+import type { DropGroup, GatheredFlows, UnknownGroup } from "./grouping.ts";
 import type { ReplayReport } from "./json.ts";
 import { PLAIN, countText, layoutColumns, wrapText } from "./layout.ts";
 import type { Column, Palette } from "./layout.ts";
@@ -13,7 +13,6 @@ import { findNearestMiss } from "./nearest-miss.ts";
 import type { NearestMiss, PolicyContext } from "./nearest-miss.ts";
 import type { PolicyPoint } from "./reason.ts";
 import { remedyFor } from "./remedy.ts";
-import { packetsBehindDrops, rowsByFlow } from "./same-flow.ts";
 
 /** What the text needs beside the counts. */
 export interface TextContext extends PolicyContext {
@@ -49,13 +48,13 @@ export function replayText(
   context: TextContext,
   palette: Palette = PLAIN,
 ): string {
-  const drops = groupDrops(report.flows, context.find, report.nature);
-  const unknowns = groupUnknowns(report.flows, report.nature);
+  const gathered = gatherFlows(report.flows, context.find, report.nature);
+  const { drops, unknowns, flows } = gathered;
   const blocks = [
-    [...headline(report, drops, palette), ...wrapText(summary(report), 0)],
+    [...headline(report, drops, palette), ...wrapText(summary(report, flows), 0)],
     dropLines(drops, context, palette),
     unknownLines(unknowns, report, palette),
-    noteLines(report, context, palette),
+    noteLines(report, gathered, context, palette),
   ];
   return `${blocks
     .filter((lines) => lines.length > 0)
@@ -116,12 +115,12 @@ function headline(report: ReplayReport, drops: readonly DropGroup[], palette: Pa
   return lines;
 }
 
-function summary(report: ReplayReport): string {
+function summary(report: ReplayReport, flows: number): string {
   const { verdicts, packets } = report.totals;
   const counts = (["allow", "drop", "unfiltered", "unknown"] as const)
     .filter((verdict) => verdicts[verdict] > 0)
     .map((verdict) => `${verdicts[verdict]} ${verdict}`);
-  const total = `${countText(packets, "packet")}, ${countText(rowsByFlow(report.flows).length, "flow")}`;
+  const total = `${countText(packets, "packet")}, ${countText(flows, "flow")}`;
   return counts.length === 0 ? total : `${total}: ${counts.join(", ")}`;
 }
 
@@ -205,24 +204,29 @@ function unknownLines(
   ];
 }
 
-function noteLines(report: ReplayReport, context: TextContext, palette: Palette): string[] {
+function noteLines(
+  report: ReplayReport,
+  gathered: GatheredFlows,
+  { midstream }: TextContext,
+  palette: Palette,
+): string[] {
   const { totals } = report;
-  const midstream =
-    context.midstream === "cold"
+  const underWay =
+    midstream === "cold"
       ? "midstream: first seen after their opening packet, judged as new (--midstream cold)"
       : "midstream: under way when the capture began, taken as allowed before (--midstream cold: not)";
-  // A drop where the capture shows the packet behind the filter: never hidden (semantics.md C-2).
-  const contradictions = report.flows
-    .filter((flow) => flow.verdict === "drop" && flow.observed)
-    .reduce((sum, flow) => sum + flow.packets, 0);
   const notes: readonly (readonly [number, string])[] = [
-    [contradictions, "contradictions: dropped here, but let through when they were captured"],
+    // Never hidden (semantics.md C-2).
     [
-      packetsBehindDrops(report.flows),
+      gathered.contradictions,
+      "contradictions: dropped here, but let through when they were captured",
+    ],
+    [
+      gathered.behindDrops,
       "allowed behind a dropped opening packet: on a live network nobody would send them",
     ],
     [totals.verdicts.unfiltered, "unfiltered: not IP, or addressed to another host"],
-    [totals.midstream, midstream],
+    [totals.midstream, underWay],
     [totals.fragments, "fragments: judged with the rest of their datagram"],
     [totals.malformed, "malformed: judged as Linux does with such headers"],
     [totals.truncated, "cut by the snap length: judged by what was captured"],

@@ -1,0 +1,93 @@
+/** The bytes of matches and of what targets carry, as they are written one behind the other. */
+import { MATCH_SIZE } from "../../assembly/layout.ts";
+import type { PayloadWriter, SharedState } from "../match/extension.ts";
+import { matchExtension } from "../match/index.ts";
+import type { Match } from "../match/index.ts";
+
+/** A table that matches of one name share, and in which terms they differ. */
+export interface SharedTable extends SharedState {
+  readonly number: number;
+  readonly conflicts: number;
+}
+
+/** Bytes that grow as they are written, little-endian. */
+export class PayloadBytes implements PayloadWriter {
+  length = 0;
+  readonly sharedStates = new Map<string, SharedTable>();
+  #bytes = new Uint8Array(4096);
+  readonly #setNumbers: ReadonlyMap<string, number>;
+
+  constructor(setNumbers: ReadonlyMap<string, number>) {
+    this.#setNumbers = setNumbers;
+  }
+
+  /** Writes a match; a comment is not written. */
+  match(match: Match): void {
+    if (match.kind === "comment") return;
+    const extension = matchExtension(match);
+    const start = this.length;
+    this.u16(extension.id);
+    this.u16(0);
+    this.u32("invert" in match && match.invert ? 1 : 0);
+    extension.pack(match, this);
+    this.align();
+    const size = this.length - start;
+    this.#bytes[start + MATCH_SIZE] = size;
+    this.#bytes[start + MATCH_SIZE + 1] = size >>> 8;
+  }
+
+  u8(value: number): void {
+    this.#reserve(1);
+    this.#bytes[this.length] = value;
+    this.length += 1;
+  }
+
+  u16(value: number): void {
+    this.#reserve(2);
+    this.#bytes[this.length] = value;
+    this.#bytes[this.length + 1] = value >>> 8;
+    this.length += 2;
+  }
+
+  u32(value: number): void {
+    this.#reserve(4);
+    this.#bytes[this.length] = value;
+    this.#bytes[this.length + 1] = value >>> 8;
+    this.#bytes[this.length + 2] = value >>> 16;
+    this.#bytes[this.length + 3] = value >>> 24;
+    this.length += 4;
+  }
+
+  align(): void {
+    while (this.length % 4 !== 0) this.u8(0);
+  }
+
+  setId(name: string): number {
+    const number = this.#setNumbers.get(name);
+    if (number === undefined) throw new Error(`bug: no set ${name}`);
+    return number;
+  }
+
+  sharedId(state: SharedState): number {
+    const before = this.sharedStates.get(state.name);
+    const number = before?.number ?? this.sharedStates.size;
+    const conflicts = state.terms.reduce((bits, term, index) => {
+      const differs = before !== undefined && before.terms[index] !== term;
+      return differs ? bits | (1 << index) : bits;
+    }, before?.conflicts ?? 0);
+    const size = Math.max(state.size, before?.size ?? 0);
+    this.sharedStates.set(state.name, { ...(before ?? state), number, size, conflicts });
+    return number;
+  }
+
+  written(): Uint8Array {
+    return this.#bytes.subarray(0, this.length);
+  }
+
+  #reserve(count: number): void {
+    if (this.length + count <= this.#bytes.length) return;
+    const grown = new Uint8Array(this.#bytes.length * 2);
+    grown.set(this.#bytes);
+    this.#bytes = grown;
+  }
+}
