@@ -31,6 +31,7 @@ export { setRoutes } from "./route";
 export { addFamily, setEntry, setRules } from "./rule";
 export { insertMember, makeTable } from "./set";
 export { scannedCount, scannedLatest, scanPcap, scanPcapng, scanWasCut, startScan } from "./scan";
+export { scanText } from "./scan-text";
 export { setSharedStates } from "./shared-state";
 export { setInterfaceSwitches, setTcpSwitches } from "./switches";
 export { traceCount, traceSteps } from "./trace";

@@ -59,8 +59,7 @@ import { walk } from "./walk";
 // Of entries that have one of these it is not known what they are.
 const ENTRY_UNCERTAIN: u32 =
   ENTRY_GUESSED | ENTRY_MASQUERADED | ENTRY_PERHAPS | ENTRY_PORT_UNKNOWN | ENTRY_UNDECIDED;
-const KNOWN_NEEDED: u32 = KNOWN_PORTS | KNOWN_TTL;
-const PACKET_ODD: u32 = PACKET_DECODED | PACKET_FRAGMENT | PACKET_FRAGMENT_HEADER;
+const PACKET_ODD: u32 = PACKET_FRAGMENT | PACKET_FRAGMENT_HEADER;
 const IPV4_SIZE: u32 = 20;
 const IPV6_SIZE: u32 = 40;
 
@@ -154,8 +153,11 @@ function isLasting(verdict: Verdict): bool {
 function isPlain(packet: Packet): bool {
   if (packet.protocol != PROTOCOL_TCP && packet.protocol != PROTOCOL_UDP) return false;
   if (packet.malformed != MALFORMED_NONE || (packet.flags & PACKET_ODD) != 0) return false;
-  const needed = packet.protocol == PROTOCOL_TCP ? KNOWN_NEEDED | KNOWN_TCP_FLAGS : KNOWN_NEEDED;
-  if ((packet.known & needed) != needed || packet.ttl <= 1) return false;
+  const needed = packet.protocol == PROTOCOL_TCP ? KNOWN_PORTS | KNOWN_TCP_FLAGS : KNOWN_PORTS;
+  if ((packet.known & needed) != needed) return false;
+  if ((packet.known & KNOWN_TTL) != 0 && packet.ttl <= 1) return false;
+  // A text shows no bytes; options and extension headers, it tells or nobody knows.
+  if ((packet.flags & PACKET_DECODED) != 0) return packet.family == 4;
   const size = packet.family == 4 ? IPV4_SIZE : IPV6_SIZE;
   return packet.transport - packet.network == size;
 }

@@ -37,7 +37,12 @@ export function scanWasCut(): bool {
   return cut;
 }
 
-/** The latest time of a packet so far, nanoseconds. */
+/** Says when the last packet of a text was. */
+export function setScannedTime(time: u64): void {
+  latest = time;
+}
+
+/** The latest time of a packet so far, nanoseconds; of a text, that of the last one. */
 export function scannedLatest(): u64 {
   return latest;
 }
@@ -157,7 +162,13 @@ export function scanPcapng(
   return at;
 }
 
-function isCut(at: usize): usize {
+/** Tells whether the scan may go on. */
+export function mayScan(): bool {
+  return count < most;
+}
+
+/** Ends the scan in front of a record that is not all there. @returns `at` */
+export function isCut(at: usize): usize {
   cut = true;
   return at;
 }
@@ -183,16 +194,27 @@ function decide(
   linkType: u32,
   captureInterface: u32,
 ): void {
-  clear();
-  packet.timestamp = time;
+  const packet = nextPacket(time);
   packet.frame = <u32>frame;
   packet.capturedLength = captured;
   packet.originalLength = original;
   packet.linkType = <u16>linkType;
   packet.captureInterface = <u16>captureInterface;
   packet.flags = PACKET_HAS_TIME;
+  decideScanned();
+}
+
+/** The packet record, empty but for its number and time. */
+export function nextPacket(time: u64): Packet {
+  clear();
   number++;
   packet.number = number;
+  packet.timestamp = time;
+  return packet;
+}
+
+/** Decides the packet of the record. */
+export function decideScanned(): void {
   count++;
   replayPacket(packet, verdict);
   // A fragment that waits keeps copies: the next packet takes these records.

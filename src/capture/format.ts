@@ -38,7 +38,7 @@ export interface CaptureInterface {
 }
 
 /** How the records of a capture lie, for the matcher to walk them itself. */
-export type RecordLayout = PcapLayout | PcapngLayout;
+export type RecordLayout = PcapLayout | PcapngLayout | TextLayout;
 
 /** The next records of a capture. */
 export interface WalkableRecords {
@@ -70,11 +70,22 @@ export interface PcapngLayout {
   readonly sources: readonly { readonly scale: number; readonly linkType: number }[];
 }
 
+/** Lines of a text whose packets have times of day. */
+export interface TextLayout {
+  readonly format: "tcpdump";
+  /** Days since the first time. */
+  readonly days: number;
+  /** The last time of day, in seconds. */
+  readonly seconds: number;
+  /** The interface that the text was captured on; undefined where it does not say. */
+  readonly captureInterface: number | undefined;
+}
+
 /** What the matcher walked of a capture. */
 export interface Walked {
   readonly bytes: number;
   readonly packets: number;
-  /** The latest time so far, nanoseconds. */
+  /** The latest time so far, nanoseconds; of a text, that of the last packet. */
   readonly latest: bigint;
 }
 

@@ -11,6 +11,7 @@ import type {
   CaptureInterface,
   CaptureReader,
   ReaderOptions,
+  WalkableRecords,
 } from "./format.ts";
 import { advanceClock, startClock } from "./tcpdump-clock.ts";
 import { parseHead, type Head } from "./tcpdump-head.ts";
@@ -76,6 +77,23 @@ class TcpdumpReader implements CaptureReader {
 
   get names(): readonly string[] {
     return this.#names.names;
+  }
+
+  get walkable(): WalkableRecords | undefined {
+    const clock = this.#clock;
+    const { days, seconds } = clock;
+    if (clock.mode !== "day" || seconds === undefined || this.#skipping) return undefined;
+    const name = this.#listening;
+    const captureInterface = name === undefined ? undefined : this.#interfaceIndex(name);
+    return {
+      layout: { format: "tcpdump", days, seconds, captureInterface },
+      latest: 0n,
+      pass: ({ packets, latest }) => {
+        if (packets === 0) return;
+        this.#number += packets;
+        clock.seconds = Number(latest / 1_000_000_000n) - days * 86_400;
+      },
+    };
   }
 
   scan(bytes: Uint8Array, batch: PacketBatch, last: boolean): number {

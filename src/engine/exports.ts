@@ -29,6 +29,13 @@ export interface MatcherExports {
     captureInterface: number,
   ): number;
   scanPcapng(at: number, end: number, sources: number, sourceCount: number, first: number): number;
+  scanText(
+    from: number,
+    end: number,
+    days: number,
+    before: number,
+    captureInterface: number,
+  ): number;
   scannedCount(): number;
   scanWasCut(): number;
   scannedLatest(): bigint;

@@ -22,15 +22,25 @@ export function walkRecords(
   const from = bytes.byteOffset;
   const end = from + bytes.length;
   const most = Math.min(packetsMax, PACKETS_MAX);
-  exports.startScan(BigInt(before), latest, most, !records.littleEndian);
+  const big = records.format !== "tcpdump" && !records.littleEndian;
+  exports.startScan(BigInt(before), latest, most, big);
+  const place = captureInterface ?? layout.CAPTURE_INTERFACE_NONE;
   let behind: number;
-  if (records.format === "pcap") {
-    const { headerSize, unit, snapLength, linkType } = records;
-    const place = captureInterface ?? layout.CAPTURE_INTERFACE_NONE;
-    behind = exports.scanPcap(from, end, headerSize, unit, snapLength, linkType, place);
-  } else {
-    const count = writeSources(new DataView(bytes.buffer), sources, records);
-    behind = exports.scanPcapng(from, end, sources, count, records.first);
+  switch (records.format) {
+    case "pcap": {
+      const { headerSize, unit, snapLength, linkType } = records;
+      behind = exports.scanPcap(from, end, headerSize, unit, snapLength, linkType, place);
+      break;
+    }
+    case "pcapng": {
+      const count = writeSources(new DataView(bytes.buffer), sources, records);
+      behind = exports.scanPcapng(from, end, sources, count, records.first);
+      break;
+    }
+    case "tcpdump": {
+      const { days, seconds, captureInterface: own = place } = records;
+      behind = exports.scanText(from, end, days, seconds, own);
+    }
   }
   return {
     bytes: (behind >>> 0) - from,
