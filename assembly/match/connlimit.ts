@@ -76,7 +76,8 @@ class List {
   emptied: u8;
   unused0: u8;
   unused1: u16;
-  unused2: u32;
+  /** Low bits of the last packet's number that `untold` counts. */
+  untoldBy: u32;
 }
 
 /** A connection. */
@@ -129,7 +130,8 @@ export function matchConnlimit(match: usize, rule: i32, invert: bool): bool {
   if (role == ROLE_NONE) return drop();
   const list = visit(listOf(match));
   if (role == ROLE_UNKNOWN) {
-    if (list.looks == 1 && list.lookingTry == 1) list.untold++;
+    if (list.untoldBy != <u32>walk.packet.number) list.untold++;
+    list.untoldBy = <u32>walk.packet.number;
     list.emptied = 1;
     return ask(0, drawReason(REASON_STATE), rule) ? askMore(rule) : drop();
   }
@@ -166,7 +168,7 @@ function drop(): bool {
 
 // ── What is counted ────────────────────────────────────────────────────────────────────────────────────
 
-// > The connection's original tuple; without a connection that of the packet, which may have one all the same.
+// > The connection's original tuple; of an INVALID packet its own, which may be that of one all the same.
 function takeSubject(): u32 {
   const packet = walk.packet;
   if ((walk.ctState & (CT_INVALID | CT_UNTRACKED)) == 0) {
@@ -185,11 +187,12 @@ function takeSubject(): u32 {
   if (odd) return ROLE_UNKNOWN;
   if (hasPorts(walk.protocol) && (walk.known & KNOWN_PORTS) == 0) return ROLE_UNKNOWN;
   keyOfPacket(packet);
-  let node = findLive();
-  if (node < 0) node = findPortUnknown();
-  if (node >= 0) return takeEntry(nodeEntry(node));
+  const node = findLive();
+  if (node < 0 && findPortUnknown() >= 0) return ROLE_UNKNOWN;
   keyOfPacket(packet);
-  return take(ROLE_NEW, <u32>packet.number);
+  if (node < 0) return take(ROLE_NEW, <u32>packet.number);
+  const entry = entryAt(nodeEntry(node));
+  return take(roleOf(entry), entry.maker);
 }
 
 // What of the header makes the tuple.
@@ -198,17 +201,21 @@ function headSize(): u32 {
   return hasPorts(walk.protocol) && walk.protocol != PROTOCOL_DCCP ? 4 : 0;
 }
 
-// > Only a connection that is assured is not added where it is missing.
 function takeEntry(number: u32): u32 {
   const entry = entryAt(number);
-  if (entry.stateDoubted != 0 || (entry.flags & ENTRY_PERHAPS) != 0) return ROLE_UNKNOWN;
   memory.copy(changetype<usize>(key), changetype<usize>(entry) + offsetof<Entry>("src0"), 32);
   key.sport = entry.sport;
   key.dport = entry.dport;
   key.family = entry.family;
   key.protocol = entry.protocol;
   key.unused = 0;
-  return take((entry.flags & ENTRY_ASSURED) != 0 ? ROLE_ASSURED : ROLE_OLD, entry.maker);
+  return take(roleOf(entry), entry.maker);
+}
+
+// > Only a connection that is assured is not added where it is missing.
+function roleOf(entry: Entry): u32 {
+  if (entry.stateDoubted != 0 || (entry.flags & ENTRY_PERHAPS) != 0) return ROLE_UNKNOWN;
+  return (entry.flags & ENTRY_ASSURED) != 0 ? ROLE_ASSURED : ROLE_OLD;
 }
 
 function take(role: u32, maker: u32): u32 {
