@@ -88,6 +88,8 @@ import {
 import { TCP_ESTABLISHED, tcpTimeoutSeconds, TCP_SYN_SENT } from "./tcp";
 import { Walk, walk } from "./walk";
 import {
+  changedCount,
+  changedEntry,
   enterWorld,
   isCertainWorld,
   isGuessedWorld,
@@ -289,6 +291,32 @@ function isLikeWalk(entry: Entry): bool {
     entry.fromPort == walk.newSport &&
     memory.compare(at + offsetof<Entry>("from0"), here + offsetof<Walk>("newSrc0"), 16) == 0
   );
+}
+
+/**
+ * Says that a packet's connection, and those that its tries changed, may be in any state: not all tries
+ * were made.
+ */
+export function doubtConnections(packet: Packet, reason: u32, rule: i32): void {
+  settleChanges(reason, rule);
+  for (let index: u32 = 0; index < changedCount(); index++) {
+    doubtState(changedEntry(index), reason, rule);
+  }
+  keyOfPacket(packet);
+  const seen: u32 = (1 << NODE_ORIGINAL_SEEN) | (1 << NODE_REPLY_SEEN);
+  const node = findNode((1 << NODE_ORIGINAL) | (1 << NODE_REPLY) | seen);
+  if (node >= 0) doubtState(nodeEntry(node), reason, rule);
+}
+
+function doubtState(number: u32, reason: u32, rule: i32): void {
+  const entry = entryAt(number);
+  entry.stateDoubted = 1;
+  entry.markDoubted = 1;
+  refreshDoubted(entry);
+  if ((entry.flags & ENTRY_UNDECIDED) != 0) return;
+  if (entry.protocol == 6 || entry.protocol == 132) entry.flags |= ENTRY_PERHAPS;
+  entry.reason = <u8>reason;
+  entry.undecidedRule = rule;
 }
 
 /**

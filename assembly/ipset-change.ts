@@ -95,10 +95,11 @@ export function addToSet(
   rule: i32,
 ): bool {
   const set = setOf(number);
-  if (!isAsked(set, flags)) return false;
+  if (!isAsked(set, flags) || set.lost != 0) return false;
   if ((set.flags & SET_LIST) != 0) {
     for (let index: u32 = 0; index < set.memberCount; index++) {
       if (!isMemberThere(set, index, rule)) continue;
+      if (isLostAt(set, index)) break;
       if (addToSet(memberNumber(set, index), flags, timeout, exist, true, rule)) break;
     }
     return true;
@@ -119,10 +120,11 @@ export function addToSet(
 /** Deletes what the packet has from a set; from the first member of a list that has it. */
 export function deleteFromSet(number: u32, flags: usize, listed: bool, rule: i32): bool {
   const set = setOf(number);
-  if (!isAsked(set, flags)) return false;
+  if (!isAsked(set, flags) || set.lost != 0) return false;
   if ((set.flags & SET_LIST) != 0) {
     for (let index: u32 = 0; index < set.memberCount; index++) {
       if (!isMemberThere(set, index, rule)) continue;
+      if (isLostAt(set, index)) break;
       if (deleteFromSet(memberNumber(set, index), flags, true, rule)) break;
     }
     return true;
@@ -149,22 +151,18 @@ export function deleteFromSet(number: u32, flags: usize, listed: bool, rule: i32
   return true;
 }
 
-/** A packet that is not known may have been added to a set, or to a member of a list. */
-export function blurAdded(number: u32): void {
+/** Says that nothing is known of a set, or of a list's members, from here on: what came to it is not known. */
+export function blurSet(number: u32): void {
   const set = setOf(number);
-  set.mayHold = 1;
-  set.countDoubted = 1;
-  set.countsDoubted = 1;
-  if ((set.flags & SET_FORCEADD) != 0) set.mayMiss = 1;
-  for (let index: u32 = 0; index < set.memberCount; index++) blurAdded(memberNumber(set, index));
+  if ((set.flags & SET_LIST) == 0) store1(set, offsetof<IpSet>("lost"));
+  for (let index: u32 = 0; index < set.memberCount; index++) blurSet(memberNumber(set, index));
 }
 
-/** One may have been deleted. */
-export function blurDeleted(number: u32): void {
-  const set = setOf(number);
-  set.mayMiss = 1;
-  set.countDoubted = 1;
-  for (let index: u32 = 0; index < set.memberCount; index++) blurDeleted(memberNumber(set, index));
+// Which of a list's members takes what is added, or has what is deleted, hangs on one of which nothing is known.
+function isLostAt(list: IpSet, index: u32): bool {
+  if (setOf(memberNumber(list, index)).lost == 0) return false;
+  for (let next = index + 1; next < list.memberCount; next++) blurSet(memberNumber(list, next));
+  return true;
 }
 
 /** Tells whether a list's member has not expired. */
@@ -248,9 +246,7 @@ function takeSlot(set: IpSet, entry: SetEntry, seconds: u32): void {
   }
   // > A rule cannot say `nomatch`, not even of an entry that had it.
   entry.flags &= ~(<u8>SET_ENTRY_NOMATCH);
-  // What was there before keeps its time.
-  const keeps = set.mayHold != 0 && (set.flags & SET_TIMEOUT) != 0;
-  entry.doubted = holdsSurely(set) && !keeps ? 0 : 1;
+  entry.doubted = holdsSurely(set) ? 0 : 1;
   beginExtensions(set, entry);
   if ((set.flags & SET_TIMEOUT) != 0) setDeadline(set, entry, seconds);
 }

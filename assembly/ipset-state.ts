@@ -22,19 +22,14 @@ export const ENTRY_SURE: u32 = 2;
 /** Tells whether an entry is there: one of ENTRY_*. */
 export function entryState(set: IpSet, entry: SetEntry): u32 {
   if (entry.doubted != 0) return ENTRY_PERHAPS;
-  if (entry.gone != 0) return absent(set);
+  if (entry.gone != 0) return ENTRY_NOT;
   const kept = (set.flags & SET_TIMEOUT) == 0 || entry.deadline == 0 || awaitsMac(set, entry);
   if (!kept) {
     if ((walk.flags & PACKET_HAS_TIME) == 0) return ENTRY_PERHAPS;
-    if (sinceStart() >= entry.goneAt) return absent(set);
+    if (sinceStart() >= entry.goneAt) return ENTRY_NOT;
     if (sinceStart() >= entry.deadline) return ENTRY_PERHAPS;
   }
   return set.mayMiss != 0 ? ENTRY_PERHAPS : ENTRY_SURE;
-}
-
-// It may have been added once more.
-function absent(set: IpSet): u32 {
-  return set.mayHold != 0 ? ENTRY_PERHAPS : ENTRY_NOT;
 }
 
 /** Tells whether an entry is there; asks where that is not known. */

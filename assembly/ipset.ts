@@ -101,6 +101,10 @@ export class IpSet {
   mayMiss: u8;
   /** 1: its entries' counters are not known. */
   countsDoubted: u8;
+  /** 1: nothing is known of its entries. */
+  lost: u8;
+  unused0: u8;
+  unused1: u16;
   /** Packet time in ns before which no entry is gone. */
   earliest: u64;
 }

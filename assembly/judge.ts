@@ -3,7 +3,14 @@
 import { SEEN_ARRIVING, SEEN_LEAVING, SEEN_PASSING, whereSeen } from "./arrival";
 import { attempt, HOOKS_ALL } from "./attempt";
 import { blurRules, blurUnwalked } from "./blur";
-import { confirm, confirmWorlds, entryOfPacket, leaveUndecided, track } from "./conntrack";
+import {
+  confirm,
+  confirmWorlds,
+  doubtConnections,
+  entryOfPacket,
+  leaveUndecided,
+  track,
+} from "./conntrack";
 import { ENTRY_GUESSED, entryAt } from "./flow-table";
 import { countFlow, flowSeen } from "./flow-rows";
 import {
@@ -235,6 +242,7 @@ function settle(packet: Packet, verdict: Verdict): void {
       standFirst(packet, true);
     }
     blurRules(blurred);
+    if (blurred == HOOKS_ALL) doubtConnections(packet, lacking, lackingRule);
   }
   // A backend that is all that is missing shows itself, whatever rules make of it.
   const asWorlds = several && isRealNode() && !worldsIncomplete() && !drawn;

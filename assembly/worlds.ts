@@ -178,6 +178,15 @@ export function settleChanges(reason: u32, rule: i32): void {
   }
 }
 
+/** How many connections from before the tries changed, and which. */
+export function changedCount(): u32 {
+  return changeCount;
+}
+
+export function changedEntry(index: u32): u32 {
+  return changeAt(index).entry;
+}
+
 /** How many different new connections the tries made. */
 export function worldCount(): u32 {
   return worldsCount;

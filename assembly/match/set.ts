@@ -15,8 +15,7 @@ import {
   SetEntry,
 } from "../ipset";
 import {
-  blurAdded,
-  blurDeleted,
+  blurSet,
   completeMac,
   isMemberThere,
   memberEntry,
@@ -83,10 +82,7 @@ export function blurMatchedSet(match: usize): void {
 function blurFound(number: u32): void {
   const set = setOf(number);
   if ((set.flags & SET_COUNTERS) != 0) set.countsDoubted = 1;
-  if (hasLateMacs(set)) {
-    blurAdded(number);
-    blurDeleted(number);
-  }
+  if (hasLateMacs(set)) blurSet(number);
   for (let index: u32 = 0; index < set.memberCount; index++) blurFound(memberNumber(set, index));
 }
 
@@ -97,6 +93,10 @@ function isMember(number: u32, flags: usize, conditions: usize, rule: i32, sub: 
   if ((set.flags & SET_LIST) != 0) return isInList(set, flags, conditions, rule);
   const outcome = fillProbe(set, flags, rule);
   if (outcome == PROBE_NO) return false;
+  if (set.lost != 0) {
+    foundMarkUnknown = u32.MAX_VALUE;
+    return ask(0, REASON_STATE, rule);
+  }
   if (outcome == PROBE_UNKNOWN) {
     foundMarkUnknown = u32.MAX_VALUE;
     return ask(<u64>flags, probeReason, rule);
@@ -218,8 +218,7 @@ function findMark(set: IpSet, entry: SetEntry): void {
   if ((set.flags & SET_SKBINFO) == 0) return;
   foundMark = entry.mark;
   foundMarkMask = entry.markMask;
-  const known = entry.doubted == 0 && set.mayHold == 0;
-  foundMarkUnknown = known ? 0 : u32.MAX_VALUE;
+  foundMarkUnknown = entry.doubted != 0 ? u32.MAX_VALUE : 0;
 }
 
 // > Members in their order; the first that has the packet, and whose counters in the list are as they

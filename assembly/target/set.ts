@@ -1,6 +1,6 @@
 // SET: adds what the packet has to a set, deletes it from one, and takes a mark from one, in this order.
 // Source: Linux, xt_set.c, set_target_v3().
-import { addToSet, blurAdded, blurDeleted, deleteFromSet, TIMEOUT_OF_SET } from "../ipset-change";
+import { addToSet, blurSet, deleteFromSet, TIMEOUT_OF_SET } from "../ipset-change";
 import {
   SET_TARGET_ADD,
   SET_TARGET_DELETE,
@@ -36,9 +36,9 @@ export function applySet(payload: usize, rule: i32): void {
 /** A packet may have come to the rule. */
 export function blurChangedSets(payload: usize): void {
   const add = payload + SET_TARGET_ADD;
-  if (hasPart(add)) blurAdded(load<u32>(add));
+  if (hasPart(add)) blurSet(load<u32>(add));
   const del = payload + SET_TARGET_DELETE;
-  if (hasPart(del)) blurDeleted(load<u32>(del));
+  if (hasPart(del)) blurSet(load<u32>(del));
 }
 
 function hasPart(part: usize): bool {
