@@ -221,6 +221,12 @@ function settle(packet: Packet, verdict: Verdict): void {
       giveUpWorlds();
     }
     standFirst(packet, blurred == HOOKS_ALL);
+    // What a try changed and did not take back makes it end otherwise this time.
+    if (attempt.verdict != word && !unknown) {
+      unknown = true;
+      reason = lacking;
+      undecidedRule = lackingRule;
+    }
     if (!unknown && worldsIncomplete()) {
       unknown = true;
       reason = REASON_TOO_MANY_PATHS;
