@@ -42,6 +42,7 @@ function compileAll(size: { readonly policies: number; readonly pods: number }):
 
 function compileFile(file: string): void {
   const start = process.cpuUsage();
+  const startTime = performance.now();
   let before = 0;
   const stages: string[] = [];
   const lap = <T>(stage: string, work: () => T): T => {
@@ -74,7 +75,11 @@ function compileFile(file: string): void {
   );
   const megabytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
   const { maxRSS } = process.resourceUsage();
-  console.log(`  ${stages.join(", ")}; ${(before / 1000).toFixed(0)} ms of processor time in all`);
+  console.log(`  ${stages.join(", ")}`);
+  const elapsed = performance.now() - startTime;
+  console.log(
+    `  ${(before / 1000).toFixed(0)} ms of processor time in all, ${elapsed.toFixed(0)} ms by the clock`,
+  );
   console.log(
     `  peak ${megabytes(maxRSS * 1024)}, of which the matcher has ${megabytes(matcher.memory().byteLength)}`,
   );

@@ -19,13 +19,13 @@ export interface Field {
 
 /** The field that is the whole object. */
 export function rootField(object: ManifestObject, onDiagnostic: OnDiagnostic): Field {
-  return { object, path: [], value: object.value, onDiagnostic };
+  return new InnerField(undefined, "", { object, value: object.value, onDiagnostic });
 }
 
 /** A field inside another; absent when the outer one is no map. */
 export function fieldOf(outer: Field, key: string): Field {
   const value = isRecord(outer.value) ? (outer.value[key] ?? undefined) : undefined;
-  return { ...outer, path: [...outer.path, key], value };
+  return inside(outer, key, value);
 }
 
 /** A field inside another that must be a map; taken as absent when it is something else. */
@@ -33,17 +33,12 @@ export function recordOf(outer: Field, key: string): Field {
   const field = fieldOf(outer, key);
   if (field.value === undefined || isRecord(field.value)) return field;
   reportType(field, "a map");
-  return { ...field, value: undefined };
+  return inside(outer, key, undefined);
 }
 
 /** The fields of a map, in the order written. */
 export function entriesOf(field: Field): (readonly [key: string, value: Field])[] {
-  if (field.value === undefined) return [];
-  if (isRecord(field.value)) {
-    return Object.keys(field.value).map((key) => [key, fieldOf(field, key)] as const);
-  }
-  reportType(field, "a map");
-  return [];
+  return keysOf(field).map((key) => [key, fieldOf(field, key)] as const);
 }
 
 /** The items of a list. Absent and empty: none. */
@@ -51,14 +46,48 @@ export function itemsOf(field: Field): Field[] {
   if (field.value === undefined) return [];
   if (Array.isArray(field.value)) {
     const items: unknown[] = field.value;
-    return items.map((item, index) => ({
-      ...field,
-      path: [...field.path, index],
-      value: item ?? undefined,
-    }));
+    return items.map((item, index) => inside(field, index, item ?? undefined));
   }
   reportType(field, "a list");
   return [];
+}
+
+/** The keys of a map, in the order written. */
+function keysOf(field: Field): string[] {
+  if (field.value === undefined) return [];
+  if (isRecord(field.value)) return Object.keys(field.value);
+  reportType(field, "a map");
+  return [];
+}
+
+function inside(outer: Field, step: string | number, value: unknown): Field {
+  const { object, onDiagnostic } = outer;
+  return new InnerField(outer, step, { object, value, onDiagnostic });
+}
+
+/** A field by its step from the one around it: few are ever asked for their whole path. */
+class InnerField implements Field {
+  readonly object: ManifestObject;
+  readonly value: unknown;
+  readonly onDiagnostic: OnDiagnostic;
+  readonly #outer: Field | undefined;
+  readonly #step: string | number;
+
+  constructor(
+    outer: Field | undefined,
+    step: string | number,
+    { object, value, onDiagnostic }: Omit<Field, "path">,
+  ) {
+    this.object = object;
+    this.value = value;
+    this.onDiagnostic = onDiagnostic;
+    this.#outer = outer;
+    this.#step = step;
+  }
+
+  get path(): FieldPath {
+    return this.#outer === undefined ? [] : [...this.#outer.path, this.#step];
+  }
 }
 
 /** Reads text. */
@@ -104,15 +133,16 @@ export function checkKnownFields(
   known: readonly string[],
   wrongWord?: { readonly written: string; readonly meant: string },
 ): void {
-  for (const [key, value] of entriesOf(field)) {
+  for (const key of keysOf(field)) {
     if (known.includes(key)) continue;
+    const { path } = fieldOf(field, key);
     const suggestion =
       key === wrongWord?.written ? `did you mean "${wrongWord.meant}"?` : suggestionFor(key, known);
     field.onDiagnostic({
       severity: "error",
       code: "UNKNOWN_FIELD",
-      message: `${formatPath(value.path)}: unknown field "${key}"`,
-      place: field.object.placeOf(value.path, "key"),
+      message: `${formatPath(path)}: unknown field "${key}"`,
+      place: field.object.placeOf(path, "key"),
       ...(suggestion === undefined ? {} : { suggestion }),
     });
   }

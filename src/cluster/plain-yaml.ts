@@ -35,7 +35,7 @@ export class PlainOffsets {
   /** Of maps the offset of each key and each value, of lists that of each item. */
   #numbers = new Int32Array(1024);
   #count = 0;
-  /** Position of a map's or list's first number. */
+  /** Position of a list's first number; a map keeps its own. */
   readonly #first = new Map<object, number>();
   /** Keys as written, of maps whose keys an object keeps in another order. */
   readonly #keys = new Map<object, readonly string[]>();
@@ -45,17 +45,21 @@ export class PlainOffsets {
     if (Array.isArray(container)) {
       const items: readonly unknown[] = container;
       if (typeof step !== "number" || step < 0 || step >= items.length) return undefined;
-      return { value: items[step], offset: this.#numberOf(container, step) };
+      const offset = this.#numbers[(this.#first.get(container) ?? 0) + step] ?? 0;
+      return { value: items[step], offset };
     }
+    if (!PlainRecord.is(container)) return undefined;
     const index = this.#indexOf(container, step);
-    if (index < 0 || !isMap(container)) return undefined;
-    return { value: container[step], offset: this.#numberOf(container, 2 * index + 1) };
+    if (index < 0) return undefined;
+    const offset = this.#numbers[PlainRecord.firstOf(container) + 2 * index + 1] ?? 0;
+    return { value: container[step], offset };
   }
 
   /** The offset of a member's key; undefined where there is none. */
   ofKey(container: unknown, step: string | number): number | undefined {
+    if (!PlainRecord.is(container)) return undefined;
     const index = this.#indexOf(container, step);
-    return index < 0 || !isMap(container) ? undefined : this.#numberOf(container, 2 * index);
+    return index < 0 ? undefined : this.#numbers[PlainRecord.firstOf(container) + 2 * index];
   }
 
   /** Notes the offsets of a map or list: `found` from `start` on. */
@@ -66,7 +70,8 @@ export class PlainOffsets {
       grown.set(this.#numbers);
       this.#numbers = grown;
     }
-    this.#first.set(container, this.#count);
+    if (PlainRecord.is(container)) PlainRecord.setFirst(container, this.#count);
+    else this.#first.set(container, this.#count);
     for (let index = start; index < found.length; index++) {
       this.#numbers[this.#count] = found[index] ?? 0;
       this.#count += 1;
@@ -78,19 +83,32 @@ export class PlainOffsets {
     this.#keys.set(container, keys);
   }
 
-  #indexOf(container: unknown, step: string | number): number {
-    if (!isMap(container) || typeof step !== "string") return -1;
-    return (this.#keys.get(container) ?? Object.keys(container)).indexOf(step);
-  }
-
-  #numberOf(container: object, index: number): number {
-    return this.#numbers[(this.#first.get(container) ?? 0) + index] ?? 0;
+  #indexOf(record: PlainRecord, step: string | number): number {
+    if (typeof step !== "string") return -1;
+    return (this.#keys.get(record) ?? Object.keys(record)).indexOf(step);
   }
 }
 
-function isMap(value: unknown): value is Record<string | number, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+/** A map that has no keys but the input's own; `__proto__` is one like any other. */
+class PlainRecord {
+  [key: string]: unknown;
+  /** Position of its first number among the offsets. */
+  #first = 0;
+
+  static firstOf(record: PlainRecord): number {
+    return record.#first;
+  }
+
+  static setFirst(record: PlainRecord, first: number): void {
+    record.#first = first;
+  }
+
+  static is(value: unknown): value is PlainRecord {
+    return typeof value === "object" && value !== null && #first in value;
+  }
 }
+Reflect.deleteProperty(PlainRecord.prototype, "constructor");
+Object.setPrototypeOf(PlainRecord.prototype, null);
 
 const SPACE = 0x20;
 const NEWLINE = 0x0a;
@@ -660,12 +678,6 @@ function noteKey(
   noted?.push(key);
   return noted;
 }
-
-/** A map that has no keys but the input's own; `__proto__` is one like any other. */
-const PlainRecord = function () {
-  // Its members are the input's.
-} as unknown as new () => Record<string, unknown>;
-PlainRecord.prototype = Object.create(null) as object;
 
 /** Strings of a text; those that come again and again are made once. */
 class StringCache {

@@ -166,13 +166,14 @@ class RulePacker {
     packSharedStates(exports, bytes);
     const base = exports.allocate(Math.max(1, bytes.length));
     new Uint8Array(exports.memory.buffer, base, bytes.length).set(bytes.written());
-    const view = new DataView(exports.memory.buffer);
-    for (let index = 0; index < count; index++) {
-      const at = this.#records + index * layout.RULE_SIZE;
-      if ((view.getUint8(at + layout.RULE_FLAGS) & layout.RULE_IS_END) !== 0) continue;
-      for (const field of [at + layout.RULE_MATCHES, at + layout.RULE_MATCHES_END]) {
-        view.setUint32(field, base + view.getUint32(field, true), true);
+    const words = new Uint32Array(exports.memory.buffer);
+    const flags = new Uint8Array(exports.memory.buffer);
+    for (let at = this.#records; at < this.#records + count * layout.RULE_SIZE;) {
+      if (((flags[at + layout.RULE_FLAGS] ?? 0) & layout.RULE_IS_END) === 0) {
+        addTo(words, (at + layout.RULE_MATCHES) >>> 2, base);
+        addTo(words, (at + layout.RULE_MATCHES_END) >>> 2, base);
       }
+      at += layout.RULE_SIZE;
     }
   }
 
@@ -249,6 +250,11 @@ class RulePacker {
     const backend = BACKENDS.indexOf(ruleset.backend);
     this.#exports.setEntry(backend, ruleset.family, TABLES.indexOf(table), hook, first, end);
   }
+}
+
+/** Records are at addresses that four divides, and Wasm is little-endian as every machine of Node's is. */
+function addTo(words: Uint32Array, index: number, value: number): void {
+  words[index] = (words[index] ?? 0) + value;
 }
 
 function packSharedStates(exports: MatcherExports, { sharedStates }: PayloadBytes): void {

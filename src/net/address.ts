@@ -26,11 +26,14 @@ export interface Prefix {
 
 /** Parses an address as Kubernetes does: no leading zeros, no zone, no IPv4-mapped IPv6. */
 export function parseAddress(text: string): Address | undefined {
-  if (!/^[0-9A-Fa-f:.]{2,45}$/.test(text)) return undefined;
-  if (ipaddr.IPv4.isValidFourPartDecimal(text)) {
-    if (/(^|\.)0\d/.test(text)) return undefined;
-    return addressOfBytes(ipaddr.IPv4.parse(text).toByteArray());
+  const dotted = /^(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})$/.exec(
+    text,
+  );
+  if (dotted !== null) {
+    const bytes = dotted.slice(1).map(Number);
+    return bytes.every((byte) => byte <= 0xff) ? addressOfBytes(bytes) : undefined;
   }
+  if (!/^[0-9A-Fa-f:.]{2,45}$/.test(text)) return undefined;
   if (!ipaddr.IPv6.isValid(text)) return undefined;
   const parsed = ipaddr.IPv6.parse(text);
   if (parsed.isIPv4MappedAddress()) return undefined;

@@ -17,7 +17,7 @@ import { CHAIN_FORWARD, CHAIN_INPUT, CHAIN_OUTPUT } from "./names.ts";
 import { compilePolicyChain } from "./policy-chain.ts";
 import { jump, makeRule } from "./rule.ts";
 import { compileServiceJumps, compileServices } from "./services.ts";
-import { SetCollector } from "./sets.ts";
+import { PeerMeanings, SetCollector } from "./sets.ts";
 import { compileTopology } from "./topology.ts";
 
 /** What a snapshot and its policies compile to. */
@@ -57,8 +57,9 @@ export function compileCluster(
     ...compileEndpointChains(isolations),
     ...profileChains(local),
   ];
+  const meanings = new PeerMeanings(snapshot, index);
   const compileFamily = (family: Family): Ruleset => {
-    const sets = new SetCollector(snapshot, family, index);
+    const sets = new SetCollector(family, meanings);
     const services = compileServices(snapshot, family);
     const filter = filterTable([
       ...compileHookChains(family),

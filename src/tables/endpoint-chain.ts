@@ -58,7 +58,7 @@ function compileEndpointChain(given: EndpointPolicies, jumps: PolicyJumps): Chai
       BEGIN_POLICY,
       ...(direction === "egress" ? ENCAPSULATION_RULES : []),
       ...tierRules(given, jumps),
-      makeRule({ target: jump(profileChainName(direction, endpoint.namespace)) }),
+      { ...ALWAYS, target: jump(profileChainName(direction, endpoint.namespace)) },
       END_IF_PROFILE_ACCEPTED,
       END_UNACCEPTED,
     ],
@@ -77,14 +77,21 @@ class PolicyJumps {
     const before = this.#rules[direction].get(policy);
     if (before !== undefined) return before;
     const target = jump(policyChainName(direction, policy.ref));
-    const rules = [makeRule({ matches: [bitsClear(MARK_PASS)], target }), END_IF_POLICY_ACCEPTED];
+    const rules = [{ ...IF_NOT_PASSED, target }, END_IF_POLICY_ACCEPTED];
     this.#rules[direction].set(policy, rules);
     return rules;
   }
 }
 
+const ALWAYS = makeRule({});
 const BEGIN_POLICY = makeRule({ target: clearBits(MARK_ACCEPT | MARK_PASS) });
 const BEGIN_TIER = makeRule({ comment: "Start of tier default", target: clearBits(MARK_PASS) });
+const IF_NOT_PASSED = makeRule({ matches: [bitsClear(MARK_PASS)] });
+const DROP_UNLESS_PASSED = makeRule({
+  comment: "Drop if no policies passed packet",
+  matches: [bitsClear(MARK_PASS)],
+  target: DROP,
+});
 const END_IF_POLICY_ACCEPTED = makeRule({
   comment: "Return if policy accepted",
   matches: [bitsSet(MARK_ACCEPT)],
@@ -112,20 +119,18 @@ export function compileProfileChain(direction: Direction, namespace: string): Ch
   };
 }
 
+const ACCEPT_ESTABLISHED = makeRule({
+  matches: [stateIs("RELATED", "ESTABLISHED")],
+  target: ACCEPT,
+});
+const DROP_INVALID = makeRule({ matches: [stateIs("INVALID")], target: DROP });
+
 /** ACCEPT ends the table: the other endpoint's chain is not asked about an established flow. */
 function conntrackRules(endpoint: Endpoint, direction: Direction): Rule[] {
   const name = endpointName(endpoint);
   return [
-    makeRule({
-      matches: [stateIs("RELATED", "ESTABLISHED")],
-      target: ACCEPT,
-      origin: { kind: "established", direction, endpoint: name },
-    }),
-    makeRule({
-      matches: [stateIs("INVALID")],
-      target: DROP,
-      origin: { kind: "invalid", direction, endpoint: name },
-    }),
+    { ...ACCEPT_ESTABLISHED, origin: { kind: "established", direction, endpoint: name } },
+    { ...DROP_INVALID, origin: { kind: "invalid", direction, endpoint: name } },
   ];
 }
 
@@ -167,10 +172,8 @@ function tierRules(
   return [
     BEGIN_TIER,
     ...policies.flatMap((policy) => jumps.rules(policy, direction)),
-    makeRule({
-      comment: "Drop if no policies passed packet",
-      matches: [bitsClear(MARK_PASS)],
-      target: DROP,
+    {
+      ...DROP_UNLESS_PASSED,
       origin: {
         kind: "isolation",
         direction,
@@ -180,6 +183,6 @@ function tierRules(
           place: direction === "ingress" ? policy.ingressPlace : policy.egressPlace,
         })),
       },
-    }),
+    },
   ];
 }

@@ -60,8 +60,18 @@ export function endpointChainName(direction: Direction, interfaceName: string): 
 
 /** The chain of a policy's rules in one direction. */
 export function policyChainName(direction: Direction, policy: PolicyRef): string {
-  return limitedName(POLICY_PREFIX[direction], `knp/${policy.namespace}/${policy.name}`);
+  const before = policyChainNames[direction].get(policy);
+  if (before !== undefined) return before;
+  const name = limitedName(POLICY_PREFIX[direction], `knp/${policy.namespace}/${policy.name}`);
+  policyChainNames[direction].set(policy, name);
+  return name;
 }
+
+/** Kept, as most are hashes, and both families' tables ask for them. */
+const policyChainNames: Readonly<Record<Direction, WeakMap<PolicyRef, string>>> = {
+  egress: new WeakMap(),
+  ingress: new WeakMap(),
+};
 
 /** The name of the profile that Calico derives from a namespace. */
 export function namespaceProfileName(namespace: string): string {
@@ -73,25 +83,26 @@ export function profileChainName(direction: Direction, namespace: string): strin
   return limitedName(PROFILE_PREFIX[direction], namespaceProfileName(namespace));
 }
 
+/** The name of a set of one family, by what identifies its content. */
+export function setName(family: Family, id: string): string {
+  return `cali${family}0${id}`.slice(0, LONGEST_SET_NAME);
+}
+
+/** The identity of the named port of the endpoints that a selector chooses: a `hash:ip,port` set. */
+export function namedPortId(port: {
+  readonly selector: string;
+  readonly protocol: PortProtocol;
+  readonly name: string;
+}): string {
+  const content = `${selectorId(port.selector)},${port.protocol.toLowerCase()},${port.name}`;
+  return uniqueId("n", content);
+}
+
 /**
- * The name of the set of a `hash:net` selector.
+ * The identity Calico gives to a selector, of which a `hash:net` set is made: `s:` and a hash.
  *
  * @param selector the canonical Calico selector text
  */
-export function selectorSetName(family: Family, selector: string): string {
-  return setName(family, selectorId(selector));
-}
-
-/** The name of the `hash:ip,port` set of a named port of the endpoints that a selector chooses. */
-export function namedPortSetName(
-  family: Family,
-  port: { readonly selector: string; readonly protocol: PortProtocol; readonly name: string },
-): string {
-  const content = `${selectorId(port.selector)},${port.protocol.toLowerCase()},${port.name}`;
-  return setName(family, uniqueId("n", content));
-}
-
-/** The identity Calico gives to a selector: `s:` and a hash. */
 export function selectorId(selector: string): string {
   return uniqueId("s", selector);
 }
@@ -146,10 +157,6 @@ function limitedName(prefix: string, suffix: string): string {
   if (fits && /^[A-Za-z0-9._/-]*$/.test(suffix)) return name;
   const hash = base64Url(sha256(utf8ToBytes(suffix)));
   return `${prefix}_${hash.slice(0, LONGEST_CHAIN_NAME - 1 - prefix.length)}`;
-}
-
-function setName(family: Family, id: string): string {
-  return `cali${family}0${id}`.slice(0, LONGEST_SET_NAME);
 }
 
 function uniqueId(prefix: string, content: string): string {

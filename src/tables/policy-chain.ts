@@ -178,16 +178,7 @@ function compileAllow(
 
   const rules: Rule[] = [];
   if (portBlock || except.length > 0) {
-    rules.push(
-      makeRule({
-        target: {
-          kind: "MARK",
-          value: portBlock ? 0 : MARK_SCRATCH0,
-          mask: MARK_SCRATCH0 | MARK_SCRATCH1,
-        },
-        origin: origin("part"),
-      }),
-    );
+    rules.push({ ...(portBlock ? BEGIN_PORTS : BEGIN_EXCEPTIONS), origin: origin("part") });
   }
   if (portBlock) {
     rules.push(...chunks.map((chunk) => part([...protocol, chunk], "set")));
@@ -210,9 +201,18 @@ function compileAllow(
   if (!portBlock) matches.push(...chunks, ...named);
   if (rules.length > 0) matches.push(bitsSet(MARK_SCRATCH0));
   rules.push(makeRule({ matches, target: setBits(MARK_ACCEPT), origin: origin("allow") }));
-  rules.push(makeRule({ matches: [bitsSet(MARK_ACCEPT)], target: RETURN }));
+  rules.push(RETURN_IF_ACCEPTED);
   return rules;
 }
+
+/** Puts the scratch bits to what they are before any block. */
+function beginBlocks(value: number): Rule {
+  return makeRule({ target: { kind: "MARK", value, mask: MARK_SCRATCH0 | MARK_SCRATCH1 } });
+}
+
+const BEGIN_PORTS = beginBlocks(0);
+const BEGIN_EXCEPTIONS = beginBlocks(MARK_SCRATCH0);
+const RETURN_IF_ACCEPTED = makeRule({ matches: [bitsSet(MARK_ACCEPT)], target: RETURN });
 
 /** Fills matches of 15 slots in order. Source: Felix SplitPortList. */
 function portChunks(ranges: readonly PortRange[]): PortRange[][] {

@@ -12,31 +12,71 @@ import type { Policy, PolicyPeer } from "../policy/model.ts";
 import { EndpointIndex } from "../policy/endpoint-index.ts";
 import { peerSelectorText, SELECT_ALL } from "./calico-selector.ts";
 import type { IpSet, PortMember } from "./model.ts";
-import { namedPortSetName, selectorSetName } from "./names.ts";
+import { namedPortId, selectorId, setName } from "./names.ts";
 
 /** A peer that means endpoints. */
 export type PodsPeer = Extract<PolicyPeer, { kind: "pods" }>;
 
+/** What peers mean whatever the family: found once for both. */
+export class PeerMeanings {
+  readonly #snapshot: Snapshot;
+  readonly #index: EndpointIndex;
+  readonly #selectorByPeer = new Map<PodsPeer, string>();
+  readonly #idByContent = new Map<string, string>();
+  readonly #endpointsBySelector = new Map<string, readonly Endpoint[]>();
+
+  constructor(snapshot: Snapshot, index = new EndpointIndex(snapshot)) {
+    this.#snapshot = snapshot;
+    this.#index = index;
+  }
+
+  /** The canonical selector of a peer; of every endpoint without one. */
+  selector(peer: PodsPeer | undefined, policy: Policy): string {
+    if (peer === undefined) return SELECT_ALL;
+    return entryOf(this.#selectorByPeer, peer, () => peerSelectorText(peer, policy.ref.namespace));
+  }
+
+  /** What the name of a selector's set is made of. */
+  selectorId(selector: string): string {
+    return entryOf(this.#idByContent, selector, () => selectorId(selector));
+  }
+
+  /** The same of a named port's set. */
+  portId(
+    port: { readonly name: string; readonly protocol: PortProtocol },
+    selector: string,
+  ): string {
+    const content = `${port.protocol} ${port.name} ${selector}`;
+    return entryOf(this.#idByContent, content, () => namedPortId({ ...port, selector }));
+  }
+
+  /** The endpoints that a peer means, in no particular order. No peer: every endpoint. */
+  endpoints(peer: PodsPeer | undefined, policy: Policy): readonly Endpoint[] {
+    if (peer === undefined) return this.#snapshot.endpoints;
+    const selector = this.selector(peer, policy);
+    return entryOf(this.#endpointsBySelector, selector, () => this.#index.meantBy(peer, policy));
+  }
+}
+
 /** Makes sets on demand; asking twice for the same gives the same. */
 export class SetCollector {
-  readonly #snapshot: Snapshot;
   readonly #family: Family;
-  readonly #index: EndpointIndex;
+  readonly #meanings: PeerMeanings;
   readonly #setByName = new Map<string, IpSet>();
 
-  constructor(snapshot: Snapshot, family: Family, index = new EndpointIndex(snapshot)) {
-    this.#snapshot = snapshot;
+  constructor(family: Family, meanings: PeerMeanings) {
     this.#family = family;
-    this.#index = index;
+    this.#meanings = meanings;
   }
 
   /** The name of the set of the addresses of the endpoints that a peer means. */
   podSet(peer: PodsPeer, policy: Policy): string {
-    const name = selectorSetName(this.#family, peerSelectorText(peer, policy.ref.namespace));
+    const selector = this.#meanings.selector(peer, policy);
+    const name = setName(this.#family, this.#meanings.selectorId(selector));
     if (!this.#setByName.has(name)) {
-      const addresses = this.#endpoints(peer, policy).flatMap((endpoint) =>
-        this.#addresses(endpoint),
-      );
+      const addresses = this.#meanings
+        .endpoints(peer, policy)
+        .flatMap((endpoint) => this.#addresses(endpoint));
       this.#setByName.set(name, {
         kind: "hash:net",
         name,
@@ -57,12 +97,12 @@ export class SetCollector {
     peer: PodsPeer | undefined,
     policy: Policy,
   ): string {
-    const selector = peer === undefined ? SELECT_ALL : peerSelectorText(peer, policy.ref.namespace);
-    const name = namedPortSetName(this.#family, { ...port, selector });
+    const selector = this.#meanings.selector(peer, policy);
+    const name = setName(this.#family, this.#meanings.portId(port, selector));
     if (!this.#setByName.has(name)) {
-      const members = this.#endpoints(peer, policy).flatMap((endpoint) =>
-        this.#portMembers(endpoint, port),
-      );
+      const members = this.#meanings
+        .endpoints(peer, policy)
+        .flatMap((endpoint) => this.#portMembers(endpoint, port));
       const pods = peer === undefined ? "every pod" : describePods(peer, policy);
       this.#setByName.set(name, {
         kind: "hash:ip,port",
@@ -78,12 +118,6 @@ export class SetCollector {
   /** All sets asked for, by name. */
   sets(): IpSet[] {
     return [...this.#setByName.values()].sort((one, other) => (one.name < other.name ? -1 : 1));
-  }
-
-  /** No peer: every endpoint. */
-  #endpoints(peer: PodsPeer | undefined, policy: Policy): readonly Endpoint[] {
-    if (peer === undefined) return this.#snapshot.endpoints;
-    return this.#index.meantBy(peer, policy);
   }
 
   #addresses(endpoint: Endpoint): Address[] {
@@ -148,6 +182,14 @@ function describePods(peer: PodsPeer, policy: Policy): string {
   return isEmpty(peer.namespaceSelector)
     ? `${pods} in every namespace`
     : `${pods} in namespaces with ${formatSelector(peer.namespaceSelector)}`;
+}
+
+function entryOf<K, V>(entries: Map<K, V>, key: K, make: () => V): V {
+  const before = entries.get(key);
+  if (before !== undefined) return before;
+  const made = make();
+  entries.set(key, made);
+  return made;
 }
 
 /** Absent and empty selectors both select everything here. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { peerSelectorText } from "../../src/tables/calico-selector.ts";
-import { selectorSetName } from "../../src/tables/names.ts";
+import { selectorId, setName } from "../../src/tables/names.ts";
 import { pods } from "./cluster.ts";
 
 const K8S = 'projectcalico.org/orchestrator == "k8s"';
@@ -38,6 +38,6 @@ describe("peerSelectorText", () => {
   });
 
   it("gives the set name of a real node", () => {
-    expect(selectorSetName(4, text("role=frontend"))).toBe("cali40s:8e8v9b88qXpwDYA2DUkLaK6");
+    expect(setName(4, selectorId(text("role=frontend")))).toBe("cali40s:8e8v9b88qXpwDYA2DUkLaK6");
   });
 });

@@ -6,7 +6,7 @@ import type { Match } from "../../src/match/index.ts";
 import type { Family } from "../../src/net/address.ts";
 import { orderMatches } from "../../src/match/index.ts";
 import { compilePolicyChain } from "../../src/tables/policy-chain.ts";
-import { SetCollector } from "../../src/tables/sets.ts";
+import { PeerMeanings, SetCollector } from "../../src/tables/sets.ts";
 import { block, policy, port, snapshot } from "./cluster.ts";
 import type { RuleText } from "./cluster.ts";
 
@@ -68,7 +68,7 @@ describe.skipIf(!present)("compilePolicyChain", () => {
     ({ ipVersion, rule, expectedMatch }) => {
       const [direction, text] = policyRule(rule)!;
       const given = policy("a/p", { [direction]: [text] });
-      const sets = new SetCollector(snapshot({}), ipVersion);
+      const sets = new SetCollector(ipVersion, new PeerMeanings(snapshot({})));
       const chain = compilePolicyChain(given, direction, { family: ipVersion, sets });
       const matches: readonly Match[] = orderMatches(chain.rules[0]!.matches).filter(
         // Kubernetes ports always have a protocol; Felix's case leaves it out.

@@ -2,11 +2,11 @@ import { describe, expect, it } from "vitest";
 import {
   backendChainName,
   endpointChainName,
-  namedPortSetName,
+  namedPortId,
   policyChainName,
   profileChainName,
   selectorId,
-  selectorSetName,
+  setName,
   serviceChainName,
   servicePortName,
   vethName,
@@ -57,13 +57,13 @@ describe("set names", () => {
   it("have 31 characters", () => {
     const selector =
       '(projectcalico.org/namespace == "default" && (projectcalico.org/orchestrator == "k8s" && role == "frontend"))';
-    expect(selectorSetName(4, selector)).toBe("cali40s:8e8v9b88qXpwDYA2DUkLaK6");
-    expect(selectorSetName(6, selector)).toBe("cali60s:8e8v9b88qXpwDYA2DUkLaK6");
+    expect(setName(4, selectorId(selector))).toBe("cali40s:8e8v9b88qXpwDYA2DUkLaK6");
+    expect(setName(6, selectorId(selector))).toBe("cali60s:8e8v9b88qXpwDYA2DUkLaK6");
   });
 
   it("of named ports are the hash of selector, protocol and name", () => {
     const port = { selector: "all()", protocol: "TCP", name: "http" } as const;
-    expect(namedPortSetName(4, port)).toBe("cali40n:cl9_Kgeu4H0OGLbhovVR3NB");
+    expect(setName(4, namedPortId(port))).toBe("cali40n:cl9_Kgeu4H0OGLbhovVR3NB");
   });
 });
 

@@ -4,7 +4,7 @@ import type { Family } from "../../src/net/address.ts";
 import type { Direction } from "../../src/policy/model.ts";
 import { renderRule } from "../../src/tables/iptables.ts";
 import { compilePolicyChain } from "../../src/tables/policy-chain.ts";
-import { SetCollector } from "../../src/tables/sets.ts";
+import { PeerMeanings, SetCollector } from "../../src/tables/sets.ts";
 import { block, namespace, pods, policy, pod, port, snapshot } from "./cluster.ts";
 import type { RuleText } from "./cluster.ts";
 
@@ -29,7 +29,7 @@ const CLUSTER = snapshot({
 
 /** The chain's rules without chain name and title; set names become their descriptions. */
 function compile(direction: Direction, rules: readonly RuleText[], family: Family = 4): string[] {
-  const sets = new SetCollector(CLUSTER, family);
+  const sets = new SetCollector(family, new PeerMeanings(CLUSTER));
   const chain = compilePolicyChain(policy("a/p", { [direction]: rules }), direction, {
     family,
     sets,
@@ -203,7 +203,7 @@ describe("compilePolicyChain", () => {
   it("has one rule that only names the policy when nothing is allowed", () => {
     const chain = compilePolicyChain(policy("a/p", { ingress: [] }), "ingress", {
       family: 4,
-      sets: new SetCollector(CLUSTER, 4),
+      sets: new SetCollector(4, new PeerMeanings(CLUSTER)),
     });
     expect(chain.rules.map((rule) => renderRule(chain.name, rule, 4))).toEqual([
       '-A cali-pi-knp/a/p -m comment --comment "KubernetesNetworkPolicy a/p ingress"',
@@ -214,7 +214,7 @@ describe("compilePolicyChain", () => {
     expect(compile("ingress", [{ peers: [block("10.0.0.0/8"), block("fd00::/8")] }], 6)).toEqual([
       `-s fd00::/8 ${ALLOW}`,
     ]);
-    const sets = new SetCollector(CLUSTER, 6);
+    const sets = new SetCollector(6, new PeerMeanings(CLUSTER));
     compilePolicyChain(policy("a/p", { ingress: [{ peers: [pods("", "")] }] }), "ingress", {
       family: 6,
       sets,
@@ -228,7 +228,7 @@ describe("compilePolicyChain", () => {
     });
     const chain = compilePolicyChain(given, "ingress", {
       family: 4,
-      sets: new SetCollector(CLUSTER, 4),
+      sets: new SetCollector(4, new PeerMeanings(CLUSTER)),
     });
     const origins = chain.rules.map(({ origin }) =>
       origin?.kind === "policy-rule" ? `${origin.effect} ${origin.rule}` : "none",
@@ -239,7 +239,7 @@ describe("compilePolicyChain", () => {
 
 describe("SetCollector", () => {
   it("puts the ports so named, with their protocol, into a set", () => {
-    const sets = new SetCollector(CLUSTER, 4);
+    const sets = new SetCollector(4, new PeerMeanings(CLUSTER));
     const given = policy("a/p", {});
     sets.portSet({ name: "http", protocol: "TCP" }, undefined, given);
     expect(sets.sets()).toMatchObject([
