@@ -35,6 +35,7 @@ export { scanText } from "./scan-text";
 export { setSharedStates } from "./shared-state";
 export { setInterfaceSwitches, setTcpSwitches } from "./switches";
 export { traceCount, traceSteps } from "./trace";
+export { visitCount } from "./traverse";
 
 export function layoutVersion(): i32 {
   return LAYOUT_VERSION;

@@ -41,15 +41,26 @@ const path: usize = memory.data(PATH_RULES_MAX * 4);
 
 let pathLength: u32 = 0;
 let visits: u32 = 0;
+// Visits before the packet's last try, and those of all packets' last tries: what the kernel walks once.
+let visitsBefore: u32 = 0;
+let visitsSettled: u64 = 0;
 
 /** Allows a packet its rule visits. */
 export function startVisits(): void {
+  visitsSettled = visitCount();
   visits = 0;
+  visitsBefore = 0;
+}
+
+/** How many rules were looked at so far, those of a packet's earlier tries left out. */
+export function visitCount(): u64 {
+  return visitsSettled + <u64>(visits - visitsBefore);
 }
 
 /** Forgets the path of the last try. */
 export function startPath(): void {
   pathLength = 0;
+  visitsBefore = visits;
 }
 
 /** How many rules matched in this try. */

@@ -23,6 +23,7 @@ const LAYERS = [
   "dump",
   "engine",
   "report",
+  "workload",
   "lab",
   "cli",
 ];

@@ -2,10 +2,10 @@
  * The commands, their options and their help; and the one place where what went wrong becomes an exit
  * code and a sentence. A command's code is loaded when it is run.
  */
-import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { Command, CommanderError, Option } from "commander";
 import { InputError, escapeControls, formatDiagnostic } from "../errors.ts";
+import type { BenchOptions } from "./bench.ts";
 import type { CollectOptions } from "./collect.ts";
 import type { CompileOptions } from "./compile.ts";
 import type { ExplainOptions } from "./explain.ts";
@@ -20,6 +20,7 @@ import {
 import { guardStandardOutput } from "./output.ts";
 import type { ReplayOptions } from "./replay.ts";
 import type { VerifyOptions } from "./verify.ts";
+import { readVersion } from "./version.ts";
 
 /** Runs the command line and gives its exit code; never throws. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -66,6 +67,7 @@ Exit codes: 0 done, 1 a gate tripped, 2 wrong usage or input, 3 partial result`,
   addExplain(program, name, finish);
   addCompile(program, name, finish);
   addCollect(program, name, finish);
+  addBench(program, name, finish);
   addVerify(program, name, finish);
   return program;
 }
@@ -182,6 +184,46 @@ Example:
     });
 }
 
+function addBench(program: Command, name: string, finish: (exitCode: number) => void): void {
+  const command = program
+    .command("bench")
+    .description("measure how fast these rules decide this traffic, and which of them are hit");
+  addClusterOptions(addNodeOptions(addCaptureOptions(command)))
+    .addOption(outputOption(["text", "json"], "text (default) or json"))
+    .addOption(
+      new Option("-c <n>", "stop after n packets, or generate so many").argParser(positive),
+    )
+    .addOption(
+      new Option("--repeats <n>", "rounds that are measured; their median is reported")
+        .argParser(positive)
+        .default(5),
+    )
+    .addOption(
+      new Option("--flows <n>", "flows of generated traffic").argParser(positive).default(10_000),
+    )
+    .addOption(new Option("--seed <n>", "of generated traffic").argParser(positive).default(1))
+    .option("--save <file>", "keep the result, for --compare")
+    .option("--compare <file>", "say how much faster this is than a result that was kept")
+    .addHelpText(
+      "after",
+      `
+Without -r, traffic is generated that suits the rules: connections between the addresses, to the ports and
+from the sets that they name, with handshakes and data both ways; what is dropped is tried again.
+
+The time is that of the whole path: reading, decompressing, decoding, connections, verdicts, counts. Once,
+every packet walks the rules; all that is reported must be the same then, or there is no result.
+
+Examples:
+  ${name} bench -f policies/ -f cluster.yaml
+  ${name} bench -r traffic.pcapng --node-state worker-1/ --save before.json
+  ${name} bench -r traffic.pcapng --node-state worker-1/ --compare before.json`,
+    )
+    .action(async (options: BenchOptions) => {
+      const { bench } = await import("./bench.ts");
+      finish(await bench(options));
+    });
+}
+
 function addVerify(program: Command, name: string, finish: (exitCode: number) => void): void {
   const command = program
     .command("verify")
@@ -245,19 +287,4 @@ function failureCode(error: unknown): number {
     process.stderr.write(`${error.stack ?? ""}\n`);
   }
   return EXIT_BUG;
-}
-
-/** package.json is two folders up from the sources, and three from the build. */
-function readVersion(): string {
-  for (const path of ["../../package.json", "../../../package.json"]) {
-    try {
-      const parsed: unknown = JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8"));
-      if (typeof parsed === "object" && parsed !== null && "version" in parsed) {
-        return String(parsed.version);
-      }
-    } catch {
-      // The other place it is.
-    }
-  }
-  return "unknown";
 }

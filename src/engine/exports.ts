@@ -96,6 +96,7 @@ export interface MatcherExports {
   setInterfaceSwitches(bytes: number, count: number): void;
   connectionRecord(): number;
   addConnection(): void;
+  visitCount(): bigint;
   traceCount(): number;
   traceSteps(): number;
 }

@@ -81,6 +81,8 @@ export interface Matcher {
   totals(): Totals;
   /** How many packets did not walk, as one like them had. */
   repeated(): number;
+  /** How many rules, the ends of chains among them, the packets that walked have looked at. */
+  rulesVisited(): number;
   /** In the order of their first packets; each is read when it is asked for. */
   flows(names: readonly string[]): Iterable<FlowVerdict>;
   /** In table order; each is read when it is asked for. */
@@ -161,6 +163,7 @@ export function loadMatcher(
     },
     oddities: (index) => readOddities(batch.view, batch.recordAt(index)),
     repeated: () => Number(exports.repeatCount()),
+    rulesVisited: () => Number(exports.visitCount()),
     totals: () => readTotals(batch.view, exports.totalsAddress()),
     flows: (names) => ({
       *[Symbol.iterator]() {

@@ -1,0 +1,113 @@
+/** Traffic made up for a rule set, as a capture file that goes with the command. */
+import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { converse, openingPacket } from "../workload/conversation.ts";
+import type { Flow } from "../workload/conversation.ts";
+import { openingsFor } from "../workload/opening.ts";
+import { makeRandom } from "../workload/random.ts";
+import { trafficPieces } from "../workload/traffic.ts";
+import type { DiagnosticLog } from "./diagnostics.ts";
+import { Failure, systemErrorText } from "./failure.ts";
+import type { Interruption } from "./interruption.ts";
+import type { Judge } from "./judge.ts";
+import { loadProgramMatcher } from "./matcher.ts";
+import type { CaptureOptions } from "./options.ts";
+import { replayTraffic } from "./traffic.ts";
+
+/** How much traffic, and which. */
+export interface MadeTraffic {
+  readonly packets: number;
+  readonly flows: number;
+  readonly seed: number;
+}
+
+/** What is needed to ask which flows get through. */
+export interface Asking {
+  readonly judge: Judge;
+  readonly capture: CaptureOptions;
+  readonly log: DiagnosticLog;
+  readonly interruption: Interruption;
+}
+
+/** A folder for files that are gone when the command ends. */
+export class TemporaryFolder {
+  readonly #path = mkdtempSync(join(tmpdir(), "netverdict-"));
+
+  constructor() {
+    process.on("exit", this.#remove);
+  }
+
+  file(name: string): string {
+    return join(this.#path, name);
+  }
+
+  dispose(): void {
+    process.removeListener("exit", this.#remove);
+    this.#remove();
+  }
+
+  readonly #remove = (): void => {
+    rmSync(this.#path, { recursive: true, force: true });
+  };
+}
+
+/** Writes a capture that suits the rules: drops are tried again and not answered. Gives its name. */
+export async function makeTraffic(
+  folder: TemporaryFolder,
+  { packets, flows, seed }: MadeTraffic,
+  asking: Asking,
+): Promise<string> {
+  const random = makeRandom(seed);
+  const { program } = asking.judge;
+  const draw = openingsFor(program);
+  const openings = Array.from({ length: Math.min(flows, packets) }, () => draw(random));
+  const first = folder.file("openings");
+  writeCapture(first, trafficPieces(program, openings.map(openingPacket)));
+  const answered = await answeredOf(first, asking);
+  const whole: Flow[] = openings.map((opening, index) => ({
+    ...opening,
+    answered: answered.has(index + 1),
+  }));
+  const file = folder.file("generated");
+  const spoken = converse(whole, { packets, sizes: "mixed", share: "skewed" }, random);
+  writeCapture(file, trafficPieces(program, spoken));
+  return file;
+}
+
+/** Numbers of the packets that get through. */
+async function answeredOf(file: string, asking: Asking): Promise<ReadonlySet<number>> {
+  const { judge, capture, log, interruption } = asking;
+  const matcher = loadProgramMatcher(judge.program, {
+    midstream: judge.midstream,
+    conntrackMax: capture.conntrackMax,
+    tracePacket: undefined,
+  });
+  const through = new Set<number>();
+  await replayTraffic({
+    capture: { ...capture, read: [file] },
+    ...{ matcher, log, interruption },
+    resolveName: () => undefined,
+    packetsMax: undefined,
+    packetsWanted: true,
+    onBatch: async ({ settled }) => {
+      for (const { verdict } of settled()) {
+        if (verdict.verdict === "allow") through.add(verdict.number);
+      }
+      return true;
+    },
+  });
+  return through;
+}
+
+function writeCapture(file: string, pieces: Iterable<Uint8Array>): void {
+  try {
+    const descriptor = openSync(file, "wx");
+    for (const piece of pieces) {
+      for (let at = 0; at < piece.length;) at += writeSync(descriptor, piece, at);
+    }
+    closeSync(descriptor);
+  } catch (error) {
+    throw new Failure(`${file}: the traffic cannot be written: ${systemErrorText(error)}`);
+  }
+}
