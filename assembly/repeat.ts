@@ -33,6 +33,7 @@ import {
   PACKET_FRAGMENT,
   PACKET_FRAGMENT_HEADER,
   PACKET_INBOUND,
+  REASON_NAT_FAILED,
   VERDICT_ALLOW,
   VERDICT_DROP,
   VERDICT_SIZE,
@@ -140,7 +141,11 @@ export function keepVerdict(packet: Packet, verdict: Verdict, row: usize): void 
 
 // The connection is certain, or it is certain that there is none.
 function isLasting(verdict: Verdict): bool {
-  if (tracking.fresh) return verdict.verdict == VERDICT_DROP && tracking.entry == ENTRY_NONE;
+  if (tracking.fresh) {
+    // A tuple that is taken may be free again.
+    if (verdict.reason == <u8>REASON_NAT_FAILED) return false;
+    return verdict.verdict == VERDICT_DROP && tracking.entry == ENTRY_NONE;
+  }
   if (tracking.entry == ENTRY_NONE) return verdict.ctState == CT_UNTRACKED;
   if ((verdict.ctState & (CT_NEW | CT_ESTABLISHED)) == 0) return false;
   const entry = entryAt(tracking.entry);
