@@ -90,10 +90,18 @@ interface Counted {
 
 interface OpenDropGroup extends Counted {
   /** Names of the ends. */
-  readonly sources: Set<string>;
-  readonly destinations: Set<string>;
+  sources: Names;
+  destinations: Names;
   /** Pairs of endpoints. */
-  readonly owners: Set<string>;
+  owners: Names;
+}
+
+/** Different names, which mostly are one: no set is made for that. */
+type Names = string | Set<string>;
+
+function withName(names: Names, name: string): Names {
+  if (names === name) return names;
+  return typeof names === "string" ? new Set([names, name]) : names.add(name);
 }
 
 interface OpenUnknownGroup extends Counted {
@@ -106,16 +114,17 @@ function addDrop(groups: Map<string, OpenDropGroup>, flow: FlowVerdict, find: Fi
   const key = [source.key, destination.key, portText(flow), flow.reason, ruleKey(flow, find)].join(
     "\n",
   );
+  const owners = `${flow.sourceRoute?.owner ?? ""}\n${flow.destinationRoute?.owner ?? ""}`;
   const group = entryOf(groups, key, () => ({
     ...beginning(flow),
-    sources: new Set(),
-    destinations: new Set(),
-    owners: new Set(),
+    sources: source.name,
+    destinations: destination.name,
+    owners,
   }));
   count(group, flow);
-  group.sources.add(source.name);
-  group.destinations.add(destination.name);
-  group.owners.add(`${flow.sourceRoute?.owner ?? ""}\n${flow.destinationRoute?.owner ?? ""}`);
+  group.sources = withName(group.sources, source.name);
+  group.destinations = withName(group.destinations, destination.name);
+  group.owners = withName(group.owners, owners);
 }
 
 function addUnknown(
@@ -148,7 +157,7 @@ function dropGroup(group: OpenDropGroup, nature: CaptureNature): DropGroup {
     points: pointsOf(first),
     reason: explainReason(first, nature),
     first,
-    otherEndpoints: owners.size - 1,
+    otherEndpoints: typeof owners === "string" ? 0 : owners.size - 1,
   };
 }
 
@@ -158,9 +167,8 @@ function pointsOf(flow: FlowVerdict): PolicyPoint[] {
 }
 
 /** The name of ends that share a key: the one they have, or how many addresses they are. */
-function nameOf(names: ReadonlySet<string>): string {
-  const [only] = names;
-  return names.size === 1 && only !== undefined ? only : `outside(${names.size})`;
+function nameOf(names: Names): string {
+  return typeof names === "string" ? names : `outside(${names.size})`;
 }
 
 /**
