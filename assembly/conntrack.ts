@@ -98,6 +98,7 @@ import {
   leaveWorlds,
   settleChanges,
   worldCount,
+  worldsIncomplete,
 } from "./worlds";
 
 /**
@@ -231,12 +232,16 @@ function nextDraw(): u32 {
 /**
  * Takes up what the tries of a packet made of connections. A new one on which they do not agree exists
  * perhaps; the reason and rule are those of the fact that was missing.
+ *
+ * @param doubted the connections from before may be in any state
  */
-export function confirmWorlds(packet: Packet, reason: u32, rule: i32): bool {
-  settleChanges(reason, rule);
+export function confirmWorlds(packet: Packet, reason: u32, rule: i32, doubted: bool): bool {
+  if (doubted) doubtConnections(packet, reason, rule);
+  else settleChanges(reason, rule);
   keepWorld();
   let room: bool = true;
   let first = ENTRY_NONE;
+  if (worldsIncomplete() && worldCount() > 0) room = leavePerhapsUndecided(packet, reason, rule);
   for (let index: u32 = 0; index < worldCount(); index++) {
     enterWorld(index);
     const like = entryLikeWalk(packet);
@@ -261,6 +266,24 @@ export function confirmWorlds(packet: Packet, reason: u32, rule: i32): bool {
   const through = attempt.verdict == VERDICT_ALLOW || attempt.confirmed;
   if (tracking.fresh && through) tracking.entry = first;
   return room;
+}
+
+// The new connection may be yet another one than those that the tries made. It is linked before them, and so
+// met behind them.
+function leavePerhapsUndecided(packet: Packet, reason: u32, rule: i32): bool {
+  enterWorld(0);
+  keyOfPacket(packet);
+  for (let node = findNode(1 << NODE_ORIGINAL); node >= 0; node = nextNode(node)) {
+    const entry = entryAt(nodeEntry(node));
+    if ((entry.flags & ENTRY_UNDECIDED) == 0) continue;
+    refreshDoubted(entry);
+    return true;
+  }
+  if (!confirm(packet, walk, false)) return false;
+  const entry = entryAt(tracking.entry);
+  entry.flags |= ENTRY_PERHAPS;
+  leaveEntryUndecided(entry, reason, rule);
+  return true;
 }
 
 // A connection that exists perhaps, and that the walk's new one is like.

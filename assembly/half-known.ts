@@ -55,7 +55,7 @@ export function findLive(): i64 {
   while (true) {
     const node = findNode(kinds);
     if (node < 0) return findHalfKnown();
-    if (exists(node)) return node;
+    if (isMet(node)) return node;
   }
 }
 
@@ -64,21 +64,25 @@ export function isTupleTaken(): bool {
   while (true) {
     const node = findNode((1 << NODE_ORIGINAL) | (1 << NODE_REPLY));
     if (node < 0) return false;
-    if (exists(node)) return true;
+    if (exists(nodeEntry(node))) return true;
   }
 }
 
-/** Tells whether the connection that was met exists; asks where it does so perhaps. */
-export function exists(node: i64): bool {
+// A packet met it. Nobody but the backend that was drawn answers, or is reached.
+function isMet(node: i64): bool {
   const number = nodeEntry(node);
-  const entry = entryAt(number);
+  const flags = entryAt(number).flags;
   const kind = nodeKind(node);
-  // Nobody but the backend that was drawn answers, or is reached.
-  if ((entry.flags & ENTRY_GUESSED) != 0 && (kind == NODE_REPLY || kind == NODE_ORIGINAL_SEEN)) {
-    if ((entry.flags & ENTRY_PERHAPS) != 0) settleGuess(number);
-    else settleBackend(number);
-    return true;
-  }
+  if ((flags & ENTRY_GUESSED) == 0 || (kind != NODE_REPLY && kind != NODE_ORIGINAL_SEEN))
+    return exists(number);
+  if ((flags & ENTRY_PERHAPS) != 0) settleGuess(number);
+  else settleBackend(number);
+  return true;
+}
+
+/** Tells whether a connection exists; asks where it does so perhaps. */
+export function exists(number: u32): bool {
+  const entry = entryAt(number);
   if ((entry.flags & ENTRY_PERHAPS) == 0) return true;
   if (ask(QUESTION_EXISTS | number, entry.reason, entry.undecidedRule)) return true;
   // Else it would be met again and again.
@@ -132,7 +136,8 @@ function findHalfKnown(): i64 {
 /** Tells whether answers from where `key` comes from go to the port of that choice by the node. */
 export function isDrawTaken(draw: u32): bool {
   for (let node = findBackend(); node >= 0; node = nextNode(node)) {
-    if (entryAt(nodeEntry(node)).draw == draw && exists(node)) return true;
+    const number = nodeEntry(node);
+    if (entryAt(number).draw == draw && exists(number)) return true;
   }
   return false;
 }
@@ -151,7 +156,7 @@ export function isTupleDrawn(): bool {
     const number = nodeEntry(node);
     const entry = entryAt(number);
     if (<u32>entry.portLast - entry.portFirst >= PORTS_FEW || !mayHavePort(entry, port)) continue;
-    if (exists(node) && ask(QUESTION_TAKEN | number, REASON_NAT_PORT, RULE_NONE)) return true;
+    if (exists(number) && ask(QUESTION_TAKEN | number, REASON_NAT_PORT, RULE_NONE)) return true;
   }
   return false;
 }

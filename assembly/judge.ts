@@ -164,7 +164,7 @@ export function walkedPlainly(): bool {
 }
 
 // Tries of a packet that is unknown already: what else may come of it is looked at.
-const UNKNOWN_PATHS_MAX: u32 = 64;
+const UNKNOWN_PATHS_MAX: u32 = 256;
 
 // Tries every combination of missing facts; the verdict stands when all agree.
 function settle(packet: Packet, verdict: Verdict): void {
@@ -248,12 +248,13 @@ function settle(packet: Packet, verdict: Verdict): void {
       standFirst(packet, true);
     }
     blurRules(blurred);
-    if (blurred == HOOKS_ALL) doubtConnections(packet, lacking, lackingRule);
   }
   // A backend that is all that is missing shows itself, whatever rules make of it.
-  const asWorlds = several && isRealNode() && !worldsIncomplete() && !drawn;
+  const asWorlds = several && isRealNode() && !drawn;
   let room: bool = true;
-  if (asWorlds) room = confirmWorlds(packet, lacking, lackingRule);
+  const doubted = blurred == HOOKS_ALL && isRealNode();
+  if (asWorlds) room = confirmWorlds(packet, lacking, lackingRule, doubted);
+  else if (doubted) doubtConnections(packet, lacking, lackingRule);
   if (unknown) {
     verdict.undecidedRule = undecidedRule;
     verdict.ctState = <u8>walk.ctState;

@@ -150,6 +150,8 @@ export function startSource(): void {
  */
 export function settleSource(range: usize): void {
   walk.sourceSettled = true;
+  // Other connections decide, too.
+  walk.volatile = true;
   walk.natBound = true;
   const numbered = hasPorts(walk.protocol) || isIcmp();
   if (numbered) choosePort(range);
@@ -229,8 +231,9 @@ function repeatsMapping(first: u32, last: u32): bool {
   key.sport = <u16>identifier();
   key.dport = 0;
   for (let node = findNode(1 << NODE_SOURCE); node >= 0; node = nextNode(node)) {
-    const entry = entryAt(nodeEntry(node));
-    if (!mapsInto(entry, first, last) || !exists(node)) continue;
+    const number = nodeEntry(node);
+    const entry = entryAt(number);
+    if (!mapsInto(entry, first, last) || !exists(number)) continue;
     walk.newSport = entry.fromPort;
     if ((entry.flags & ENTRY_PORT_UNKNOWN) == 0) {
       if (!isTaken()) return true;

@@ -9,9 +9,9 @@ import { REASON_BACKEND, VERDICT_ALLOW, VERDICT_UNKNOWN } from "./layout";
 import { ENTRY_NONE, Tracking, tracking } from "./tracking";
 import { Walk, walk } from "./walk";
 
-const REFUSALS_MAX: u32 = 16;
-const WORLDS_MAX: u32 = 8;
-const CHANGES_MAX: u32 = 16;
+const REFUSALS_MAX: u32 = 64;
+const WORLDS_MAX: u32 = 16;
+const CHANGES_MAX: u32 = 64;
 
 /** A connection that did not exist in some tries. */
 @unmanaged
@@ -53,7 +53,7 @@ if (offsetof<Refusal>() != REFUSAL_SIZE) ERROR("a Refusal record has twelve byte
 if (offsetof<World>() > 8) ERROR("a World record has eight bytes");
 if (offsetof<Change>() > 8) ERROR("a Change record has eight bytes");
 
-const refusals: usize = memory.data(16 * 12);
+const refusals: usize = memory.data(64 * 12);
 // Behind each record the walk and its tracking.
 let worlds: usize = 0;
 // Behind each record the state as tries left it.
@@ -161,11 +161,18 @@ export function noteWorld(): void {
   tries++;
 }
 
-/** Writes what all tries together made of the connections that were there before. */
+/**
+ * Writes what all tries together made of the connections that were there before; tries that were not made
+ * may have made anything of them.
+ */
 export function settleChanges(reason: u32, rule: i32): void {
   for (let index: u32 = 0; index < changeCount; index++) {
     const change = changeAt(index);
     if (!change.seen) continue;
+    if (incomplete) {
+      change.stateDoubted = true;
+      change.markDoubted = true;
+    }
     const entry = entryAt(change.entry);
     memory.copy(stateOf(change.entry), after(change), STATE_SIZE);
     if (change.markDoubted) entry.markDoubted = 1;
@@ -207,9 +214,9 @@ export function leaveWorlds(): void {
   take(standing);
 }
 
-/** All tries made it. */
+/** All tries made it, and there are no others. */
 export function isCertainWorld(index: u32): bool {
-  return changetype<World>(worldAt(index)).tries == tries;
+  return !incomplete && changetype<World>(worldAt(index)).tries == tries;
 }
 
 /** Tries differ because a backend was drawn. */
@@ -223,7 +230,10 @@ export function isGuessedWorld(index: u32): bool {
  */
 export function joinWorld(index: u32, number: u32): void {
   const entry = entryAt(number);
-  const all = number == oldEntry && changetype<World>(worldAt(index)).tries + oldTries == tries;
+  const all =
+    !incomplete &&
+    number == oldEntry &&
+    changetype<World>(worldAt(index)).tries + oldTries == tries;
   const stateless = entry.protocol != 6 && entry.protocol != 132;
   if (all && stateless) entry.flags &= ~ENTRY_PERHAPS;
   if (!stateless || (entry.flags & ENTRY_SEEN_REPLY) != 0) entry.stateDoubted = 1;
