@@ -110,7 +110,7 @@ export function placeFor(packet: Packet): Memo {
   // Of places that are all another's, one is as good as the next.
   const memo = memoAt(hash + (free < PLACES ? free : taken & (PLACES - 1)));
   memory.copy(changetype<usize>(memo), changetype<usize>(wanted), KEY_SIZE);
-  memory.fill(sayingAt(memo, false), 0, 2 * SAYING_SIZE);
+  memory.fill(changetype<usize>(memo) + KEY_SIZE, 0, MEMO_SIZE - KEY_SIZE);
   memo.epoch = epoch;
   return memo;
 }
