@@ -3,7 +3,8 @@
  * since: they must walk the rules again. `judgeNode` walks every packet, too, and fails where any differs.
  */
 import { describe, expect, it } from "vitest";
-import { buildFrame, TCP, UDP, type PacketSpec, type TimedFrame } from "../frames.ts";
+import { buildFrame, buildPcapng, TCP, UDP, type PacketSpec, type TimedFrame } from "../frames.ts";
+import { compileObjects, judgeCapture } from "../judge.ts";
 import { judgeNode, NODE_MAC } from "../match/judge-node.ts";
 
 const START_NS = 1_700_000_000_000_000_000n;
@@ -115,5 +116,68 @@ describe("a packet that the node sends", () => {
     const rules = [TRACKS, ":OUTPUT ACCEPT [0:0]", "-A OUTPUT -p udp --sport 54 -j DROP"];
     expect(await dropped(rules, [answer, answer, usual, answer])).toBe("0000");
     expect(await dropped(rules, [usual, answer, answer])).toBe("000");
+  });
+});
+
+const NAMESPACE = "shop";
+
+function pod(name: string, ip: string): object {
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name, namespace: NAMESPACE, labels: { app: name } },
+    spec: { nodeName: "node-1", containers: [] },
+    status: { podIPs: [{ ip }] },
+  };
+}
+
+/** A Service of one pod. */
+function service(name: string, clusterIP: string, address: string, port: number): object[] {
+  const ports = [{ name: "udp", port: 80, protocol: "UDP", targetPort: port }];
+  return [
+    {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: { name, namespace: NAMESPACE },
+      spec: { clusterIP, clusterIPs: [clusterIP], type: "ClusterIP", ports },
+    },
+    {
+      apiVersion: "discovery.k8s.io/v1",
+      kind: "EndpointSlice",
+      addressType: "IPv4",
+      metadata: {
+        name: `${name}-1`,
+        namespace: NAMESPACE,
+        labels: { "kubernetes.io/service-name": name },
+      },
+      endpoints: [{ addresses: [address], conditions: { ready: true } }],
+      ports: [{ name: "udp", port, protocol: "UDP" }],
+    },
+  ];
+}
+
+describe("a packet behind its translation", () => {
+  it("is the answer of a connection that has its tuple since", async () => {
+    const compiled = compileObjects([
+      { apiVersion: "v1", kind: "Namespace", metadata: { name: NAMESPACE } },
+      pod("web", "10.1.0.1"),
+      pod("api", "10.1.0.2"),
+      ...service("api", "10.96.0.1", "10.1.0.2", 8080),
+      ...service("web", "10.96.0.2", "10.1.0.1", 1007),
+    ]);
+    const web = { source: "10.1.0.1", sourcePort: 1007 };
+    const seen: Step = { ...web, destination: "10.1.0.2", destinationPort: 8080 };
+    const steps: Step[] = [
+      { ...web, destination: "10.96.0.1", destinationPort: 80 },
+      seen,
+      seen,
+      { source: "10.1.0.2", sourcePort: 8080, destination: "10.96.0.2", destinationPort: 80 },
+      seen,
+      seen,
+    ];
+    const verdicts = await judgeCapture({ compiled, capture: buildPcapng(frames(steps)) });
+    const observed = verdicts.map((one) => one.observed);
+    expect(observed).toEqual([false, true, true, false, false, false]);
+    expect(verdicts.map(({ reply }) => reply)).toEqual([false, false, false, false, true, true]);
   });
 });
