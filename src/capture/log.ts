@@ -22,7 +22,6 @@ const SUPPORTED_LINKS: ReadonlySet<number> = new Set([
 
 /** Nanoseconds that packets of several queues and interfaces may be out of order without a word. */
 const DISORDER = 1e9;
-const LAST_TIME = (1n << 64n) - 1n;
 
 /** The diagnostics of one reader. Positions are byte counts from the start of the scanned bytes. */
 export class CaptureLog {
@@ -57,11 +56,9 @@ export class CaptureLog {
 
   /** The next records as something that the matcher can walk. */
   walkable(layout: RecordLayout): WalkableRecords {
-    const latest = BigInt(this.#latest);
     return {
       layout,
-      // The double next to the last of all times is 2^64.
-      latest: latest > LAST_TIME ? LAST_TIME : latest,
+      latest: BigInt(this.#latest),
       pass: ({ bytes, packets, latest }) => {
         this.#offset += bytes;
         this.#packets += packets;

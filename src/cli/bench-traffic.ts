@@ -3,7 +3,7 @@ import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { converse, openingPacket } from "../workload/conversation.ts";
-import type { Flow } from "../workload/conversation.ts";
+import type { Flow, TrafficShape } from "../workload/conversation.ts";
 import { openingsFor } from "../workload/opening.ts";
 import { makeRandom } from "../workload/random.ts";
 import { trafficPieces } from "../workload/traffic.ts";
@@ -16,8 +16,7 @@ import type { CaptureOptions } from "./options.ts";
 import { replayTraffic } from "./traffic.ts";
 
 /** How much traffic, and which. */
-export interface MadeTraffic {
-  readonly packets: number;
+export interface MadeTraffic extends TrafficShape {
   readonly flows: number;
   readonly seed: number;
 }
@@ -55,13 +54,13 @@ export class TemporaryFolder {
 /** Writes a capture that suits the rules: drops are tried again and not answered. Gives its name. */
 export async function makeTraffic(
   folder: TemporaryFolder,
-  { packets, flows, seed }: MadeTraffic,
+  { flows, seed, ...shape }: MadeTraffic,
   asking: Asking,
 ): Promise<string> {
   const random = makeRandom(seed);
   const { program } = asking.judge;
   const draw = openingsFor(program);
-  const openings = Array.from({ length: Math.min(flows, packets) }, () => draw(random));
+  const openings = Array.from({ length: Math.min(flows, shape.packets) }, () => draw(random));
   const first = folder.file("openings");
   writeCapture(first, trafficPieces(program, openings.map(openingPacket)));
   const answered = await answeredOf(first, asking);
@@ -70,8 +69,7 @@ export async function makeTraffic(
     answered: answered.has(index + 1),
   }));
   const file = folder.file("generated");
-  const spoken = converse(whole, { packets, sizes: "mixed", share: "skewed" }, random);
-  writeCapture(file, trafficPieces(program, spoken));
+  writeCapture(file, trafficPieces(program, converse(whole, shape, random)));
   return file;
 }
 

@@ -55,9 +55,8 @@ export async function bench(options: BenchOptions): Promise<number> {
     const asking = { judge, capture: options, log, interruption };
     const generated = options.read.length === 0;
     const { flows, seed, c: packets = GENERATED_PACKETS } = options;
-    const read = generated
-      ? [await makeTraffic(folder, { packets, flows, seed }, asking)]
-      : options.read;
+    const made = { packets, flows, seed, sizes: "mixed", share: "skewed" } as const;
+    const read = generated ? [await makeTraffic(folder, made, asking)] : options.read;
     const rounds = { ...asking, capture: { ...options, read }, packetsMax: options.c };
     const traffic: BenchTraffic = generated
       ? { kind: "generated", seed }

@@ -23,9 +23,9 @@ interface Spot {
 /** The rules of one table. */
 interface Ground {
   readonly ruleset: Ruleset;
-  /** Those that do not lead to a chain. */
+  /** Those that are aimed at. */
   readonly spots: readonly Spot[];
-  /** Those that do, by the chain. */
+  /** Those that lead to a chain, by the chain. */
   readonly waysTo: ReadonlyMap<string, readonly Spot[]>;
   readonly builtIn: ReadonlySet<string>;
   readonly sets: ReadonlyMap<string, IpSet>;
@@ -34,7 +34,10 @@ interface Ground {
 /** Ways longer than this are given up. */
 const WAY_MAX = 64;
 
-/** Makes the aim at a program's rules of these families; every rule is as likely as another. */
+/**
+ * Makes the aim at a program's rules of these families. Of a cluster's tables they are those that let
+ * something in or out; every one is as likely as another.
+ */
 export function aimAt({ rulesets }: Program, families: readonly Family[]): Aim {
   // Answers of translated connections come from elsewhere: nat is not aimed at.
   const grounds = rulesets
@@ -52,9 +55,12 @@ export function aimAt({ rulesets }: Program, families: readonly Family[]): Aim {
 
 function groundOf(ruleset: Ruleset, { chains }: Table): Ground {
   const all = chains.flatMap(({ name, rules }) => rules.map((rule) => ({ rule, chain: name })));
+  const allowing = all.filter(({ rule: { origin } }) => {
+    return origin?.kind === "policy-rule" && origin.effect === "allow";
+  });
   return {
     ruleset,
-    spots: all.filter(({ rule }) => nextChain(rule) === undefined),
+    spots: allowing.length > 0 ? allowing : all.filter(({ rule }) => nextChain(rule) === undefined),
     waysTo: groupBy(all, ({ rule }) => nextChain(rule) ?? ""),
     builtIn: new Set(
       chains.filter(({ policy }) => policy !== undefined).map((chain) => chain.name),

@@ -33,10 +33,12 @@ const BITS_MIN = 4;
 export function gatherPlaces({ rulesets, topology }: Program): Places {
   const rules = rulesets.flatMap(rulesOf);
   const routes = topology.routes.filter(isWorthwhile);
-  const prefixes = [...rules.flatMap(prefixesOf), ...rulesets.flatMap(setPrefixes)];
+  const prefixes = [...rules.flatMap(prefixesOf), ...rulesets.flatMap(setPrefixes)].filter(
+    ({ bits }) => bits >= BITS_MIN,
+  );
   const ports = [...new Set([...rules.flatMap(portsOf), ...rulesets.flatMap(setPorts)])];
   const own = topology.routes.filter(isOwn).map(({ prefix }) => prefix.address);
-  const ends = [...routes.map(({ prefix }) => prefix.address), ...own];
+  const ends = routes.map(({ prefix }) => prefix.address);
   // Where ends are known, what rules name besides is no family that is in use.
   const known = ends.length > 0 ? ends : prefixes.map(({ address }) => address);
   const used = new Set(known.map(({ family }) => family));
@@ -47,7 +49,8 @@ export function gatherPlaces({ rulesets, topology }: Program): Places {
     routes,
     routesByInterface: groupBy(routes, (route) => route.interface),
     own,
-    prefixes: prefixes.filter(({ bits }) => bits >= BITS_MIN),
+    // Of a cluster's packets one end is an endpoint; aims add what lies outside.
+    prefixes: topology.interfaces === undefined && routes.length > 0 ? [] : prefixes,
     ports: ports.length === 0 ? USUAL_PORTS : ports,
   };
 }
@@ -105,9 +108,10 @@ function isWorthwhile({ kind, prefix, interface: link }: Route): boolean {
   return kind === "unicast" && link !== "" && link !== "lo" && prefix.bits >= BITS_MIN;
 }
 
-function isOwn({ kind, prefix, interface: link }: Route): boolean {
-  const { family } = prefix.address;
-  return kind === "local" && link !== "lo" && prefix.bits === addressBits(family);
+function isOwn({ kind, prefix }: Route): boolean {
+  const { family, words } = prefix.address;
+  const loopback = family === 4 ? words[0] >>> 24 === 127 : words[3] === 1 && words[0] === 0;
+  return kind === "local" && !loopback && prefix.bits === addressBits(family);
 }
 
 function prefixesOf({ matches }: Rule): Prefix[] {
