@@ -97,8 +97,7 @@ export function traverse(entry: u32, underflow: u32): u32 {
   const leaps = !tracing() && hasCandidates();
   while (true) {
     visits++;
-    // A rule passed over would ask for a mark that is not known.
-    if (leaps && walk.markUnknown == 0) {
+    if (leaps) {
       const next = nextCandidate(index);
       visits += next - index;
       index = next;

@@ -1,98 +1,91 @@
 /**
- * How many packets a second does the whole path judge, against the number of policies, beside a plain
- * TypeScript walk of the same tables and, where it is installed, `tcpdump --count` of the same file?
- * And how long do the policies take to compile? Answers are compared before anything is timed.
+ * Asks all questions, or those that are named, and prints one table.
+ *
+ * npm run bench [-- --full] [-- --json] [-- --record] [-- QUESTION...]
+ *
+ * `--full` takes all sizes; `--json` prints the data; `--record` writes docs/performance.json, the plot and the
+ * tables of docs/performance.md.
  */
-import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { Bench } from "tinybench";
-import type { PacketVerdict } from "../src/engine/verdict.ts";
-import { compileObjects, judgeCapture, replayCapture } from "../test/judge.ts";
-import { makePlainWalk, type OpeningPacket } from "./plain-walk.ts";
-import { makeWorkload, type Workload } from "./workload.ts";
+import { cpus, loadavg, release, totalmem, type } from "node:os";
+import type { Asking, Check, Group, Note, Question, Results } from "./question.ts";
+import { classify } from "./questions/classify.ts";
+import { compile } from "./questions/compile.ts";
+import { flows } from "./questions/flows.ts";
+import { formats } from "./questions/formats.ts";
+import { ipsets } from "./questions/ipsets.ts";
+import { kernel } from "./questions/kernel.ts";
+import { policies } from "./questions/policies.ts";
+import { processes } from "./questions/process.ts";
+import { replay } from "./questions/replay.ts";
+import { rules } from "./questions/rules.ts";
+import { record } from "./record.ts";
+import { resultsTable } from "./table.ts";
 
-const POLICIES = [10, 100, 1000];
-const PACKETS = 100_000;
-const FLOWS = 2000;
-const folder = mkdtempSync(join(tmpdir(), "netverdict-bench-"));
+const QUESTIONS: readonly Question[] = [
+  ...[rules, policies, ipsets, flows, classify],
+  ...[kernel, replay, formats, compile, processes],
+];
 
-interface Row {
-  readonly task: string;
-  readonly perSecond: number;
-  readonly unit: string;
-  readonly spreadPercent: number;
-}
-
-async function measure(workload: Workload): Promise<Row[]> {
-  const { policies, objects, capture, packets } = workload;
-  const compiled = compileObjects(objects);
-  const verdicts = await judgeCapture({ compiled, capture });
-  const plain = makePlainWalk(compiled.rulesets[0]);
-  const openings = verdicts.map(openingOf);
-  verdicts.forEach((verdict, index) => {
-    const mine = plain(openings[index]!) ? "allow" : "drop";
-    if (verdict.verdict !== mine)
-      throw new Error(`packet ${verdict.number}: ${verdict.verdict}, not ${mine}`);
-  });
-  const file = join(folder, `${policies}.pcap`);
-  writeFileSync(file, capture);
-  const sample = openings.slice(0, 2000);
-  const bench = new Bench({ time: 2000, iterations: 5, warmupIterations: 2 });
-  bench.add(`whole path, ${policies} policies`, () => replayCapture({ compiled, capture }));
-  bench.add(`plain TypeScript walk, ${policies} policies`, () =>
-    sample.forEach((one) => plain(one)),
+const words = process.argv.slice(2);
+const named = words.filter((word) => !word.startsWith("--"));
+const unknown = [
+  ...named.filter((name) => !QUESTIONS.some((question) => question.name === name)),
+  ...words.filter((word) => word.startsWith("--") && !/^--(full|json|record)$/.test(word)),
+];
+if (unknown.length > 0) {
+  const names = QUESTIONS.map(({ name }) => name).join(", ");
+  process.stderr.write(
+    `bench: ${unknown.join(", ")}: expected --full, --json, --record, or of ${names}\n`,
   );
-  const tcpdump = spawnSync("tcpdump", ["--version"]).status === 0;
-  if (tcpdump) {
-    bench.add(`tcpdump --count`, () => {
-      spawnSync("tcpdump", ["-r", file, "--count"]);
-    });
-  }
-  bench.add(`compile, ${policies} policies`, () => {
-    compileObjects(objects);
-  });
-  await bench.run();
-  const units = [packets, sample.length, ...(tcpdump ? [packets] : []), policies];
-  return bench.tasks.map(({ name, result }, index) => {
-    if (!("latency" in result)) throw new Error(`${name} was not measured`);
-    return {
-      task: name,
-      perSecond: Math.round((units[index]! / result.latency.p50) * 1000),
-      unit: name.startsWith("compile") ? "policies/s" : "packets/s",
-      spreadPercent: Math.round(result.latency.rme),
-    };
-  });
+  process.exit(2);
 }
 
-function openingOf(verdict: PacketVerdict): OpeningPacket {
-  const { source, destination, destinationPort, sourceRoute, destinationRoute } = verdict;
-  if (source === undefined || destination === undefined || destinationPort === undefined) {
-    throw new Error(`packet ${verdict.number} has no tuple`);
+const full = words.includes("--full");
+const results = await askAll(
+  QUESTIONS.filter(({ name }) => named.length === 0 || named.includes(name)),
+);
+const asked = new Map(QUESTIONS.map(({ name, asks }) => [name, asks]));
+if (words.includes("--record")) record(results, asked);
+console.log(
+  words.includes("--json") ? JSON.stringify(results, null, 1) : resultsTable(results, asked),
+);
+
+async function askAll(questions: readonly Question[]): Promise<Results> {
+  const machine = {
+    processor: cpus()[0]!.model.trim(),
+    cores: cpus().length,
+    memoryBytes: totalmem(),
+    system: `${type()} ${release()}`,
+    node: process.version,
+    loadAverage: Number(loadavg()[2]!.toFixed(1)),
+  };
+  const groups: Group[] = [];
+  const notes: Note[] = [];
+  const checks: Check[] = [];
+  const missing = new Map<string, string>();
+  for (const { name, answer } of questions) {
+    const asking: Asking = {
+      full,
+      add: (group) => groups.push({ question: name, ...group }),
+      note: (what, value, unit) => notes.push({ name: what, value, unit }),
+      checked(what, compared, mismatches) {
+        if (mismatches > 0) {
+          throw new Error(
+            `${name}: ${mismatches} mismatches with ${what} (of ${compared} compared)`,
+          );
+        }
+        checks.push({ what: `${name}: ${what}`, compared, mismatches });
+      },
+      missing: (rival, why) => missing.set(rival, why),
+      progress: (what) => process.stderr.write(`${name}: ${what}\n`),
+    };
+    await answer(asking);
   }
   return {
-    source,
-    destination,
-    destinationPort,
-    inInterface: sourceRoute?.interface ?? "",
-    outInterface: destinationRoute?.interface ?? "",
+    date: new Date().toISOString(),
+    command: ["npm run bench", ...(words.length > 0 ? ["--", ...words] : [])].join(" "),
+    machine,
+    ...{ groups, notes, checks },
+    missing: [...missing].map(([rival, why]) => ({ rival, why })),
   };
-}
-
-const rows: Row[] = [];
-try {
-  for (const policies of POLICIES) {
-    rows.push(...(await measure(makeWorkload({ policies, packets: PACKETS, flows: FLOWS }))));
-  }
-} finally {
-  rmSync(folder, { recursive: true });
-}
-if (process.argv.includes("--json")) {
-  console.log(JSON.stringify(rows, null, 2));
-} else {
-  for (const { task, perSecond, unit, spreadPercent } of rows) {
-    const rate = perSecond.toLocaleString("en-US").padStart(14);
-    console.log(`${task.padEnd(38)}${rate} ${unit.padEnd(11)} ± ${spreadPercent} %`);
-  }
 }

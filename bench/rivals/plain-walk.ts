@@ -1,15 +1,18 @@
 /**
- * The baseline: the same tables walked as plain TypeScript objects, without state. Says what happens to
- * a connection's opening packet in FORWARD's filter table, for TCP between pods.
+ * A compiled cluster's tables walked as plain TypeScript objects, without state. Says what happens to a
+ * connection's opening packet in FORWARD's filter table, for TCP and UDP.
  */
-import { prefixContains, type Address } from "../src/net/address.ts";
-import type { Match } from "../src/match/index.ts";
-import type { Chain, IpSet, Ruleset } from "../src/tables/model.ts";
+import { prefixContains, sameAddress, type Address } from "../../src/net/address.ts";
+import type { Match } from "../../src/match/index.ts";
+import type { PortCondition } from "../../src/match/port.ts";
+import type { Chain, IpSet, Ruleset } from "../../src/tables/model.ts";
 
-/** An opening TCP segment on its way from one pod's interface to another's. */
+/** The first packet of a connection on its way from one pod's interface to another's. */
 export interface OpeningPacket {
   readonly source: Address;
   readonly destination: Address;
+  readonly protocol: number;
+  readonly sourcePort: number;
   readonly destinationPort: number;
   readonly inInterface: string;
   readonly outInterface: string;
@@ -73,7 +76,7 @@ function holds(
       return (match.wildcard ? name.startsWith(match.name) : name === match.name) !== match.invert;
     }
     case "protocol":
-      return (match.protocol === 6) !== match.invert;
+      return (match.protocol === packet.protocol) !== match.invert;
     case "multiport":
       return (
         match.ports.some(
@@ -84,21 +87,48 @@ function holds(
       return (match.states?.includes("NEW") ?? true) !== match.invert;
     case "mark":
       return ((mark & match.mask) >>> 0 === match.value >>> 0) !== match.invert;
-    case "set": {
-      const set = setByName.get(match.set);
-      const address = match.flags[0] === "src" ? packet.source : packet.destination;
-      const found =
-        set?.kind === "hash:net" && set.members.some((prefix) => prefixContains(prefix, address));
-      return found !== match.invert;
-    }
+    case "set":
+      return isMember(setByName.get(match.set), match.flags, packet) !== match.invert;
     case "comment":
       return true;
+    case "port":
+      return (
+        isWithin(packet.sourcePort, match.sport) && isWithin(packet.destinationPort, match.dport)
+      );
     case "addrtype":
     case "icmp":
-    case "port":
     case "random":
       return false;
     default:
       throw new Error(`the workload has no match ${match.kind}`);
+  }
+}
+
+function isWithin(port: number, condition: PortCondition | undefined): boolean {
+  if (condition === undefined) return true;
+  return (port >= condition.first && port <= condition.last) !== condition.invert;
+}
+
+function isMember(
+  set: IpSet | undefined,
+  [first, second]: readonly ("src" | "dst")[],
+  packet: OpeningPacket,
+): boolean {
+  const address = first === "src" ? packet.source : packet.destination;
+  switch (set?.kind) {
+    case "hash:net":
+      return set.members.some((prefix) => prefixContains(prefix, address));
+    case "hash:ip,port": {
+      const port = second === "src" ? packet.sourcePort : packet.destinationPort;
+      return set.members.some(
+        (member) =>
+          member.port === port &&
+          member.protocol === packet.protocol &&
+          sameAddress(member.address, address),
+      );
+    }
+    case "entries":
+    case undefined:
+      throw new Error("the workload has no such set");
   }
 }

@@ -1,0 +1,30 @@
+/** How long do policies take to become packed tables, and how much memory? bench/compile.ts has the stages. */
+import { fileURLToPath } from "node:url";
+import { interleave } from "../measure.ts";
+import type { Question } from "../question.ts";
+import { runTool } from "../rivals/tools.ts";
+import { clusterFile } from "../subject.ts";
+
+const SCRIPT = fileURLToPath(new URL("../compile.ts", import.meta.url));
+
+export const compile: Question = {
+  name: "compile",
+  asks: "policies to packed tables, a process of its own: seconds of processor time for one run",
+  async answer(asking) {
+    for (const at of asking.full ? [1000, 10_000] : [1000]) {
+      const words = at.toLocaleString("en-US");
+      const size = `${words} policies, ${words} pods`;
+      asking.progress(size);
+      const file = clusterFile({ policies: at, pods: at });
+      let peak = 0;
+      const run = (): number => {
+        const said = runTool(process.execPath, SCRIPT, "--file", file);
+        peak = Number(/peak (\d+) MiB/.exec(said)?.[1]);
+        return Number(/^ +(\d+) ms of processor time/m.exec(said)?.[1]) / 1000;
+      };
+      const tasks = await interleave([{ name: "compile", units: 1, run }], asking.full ? 5 : 2);
+      asking.add({ size, at, unit: "runs", tasks });
+      asking.note(`peak memory, compile ${size}`, peak, "MiB");
+    }
+  },
+};

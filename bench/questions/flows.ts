@@ -1,0 +1,57 @@
+/** How does the time per packet grow with the number of connections, and what does each of them take? */
+import { drawRules } from "../classbench.ts";
+import { compareCounters } from "../compare.ts";
+import { firewallOf } from "../firewall.ts";
+import { interleave } from "../measure.ts";
+import { NETVERDICT } from "../path.ts";
+import type { Asking, Question } from "../question.ts";
+import { counterRivals } from "../rivals/counters.ts";
+import { nodeSubject, replayHere, trafficFor, type Subject } from "../subject.ts";
+
+export const flows: Question = {
+  name: "flows",
+  asks: "10,000 rules (acl): packets a second against the number of connections, and by frame sizes",
+  async answer(asking) {
+    const subject = nodeSubject(firewallOf(drawRules("acl", 10_000, 1)));
+    const sizes = asking.full ? [10, 10_000, 100_000, 1_000_000] : [10, 10_000, 100_000];
+    const memory = new Map<number, number>();
+    for (const at of sizes) {
+      memory.set(at, await measureFlows(asking, subject, at, "minimum"));
+    }
+    await measureFlows(asking, subject, 10_000, "mixed");
+    const [few, many] = [sizes[0]!, sizes.at(-1)];
+    const each = (memory.get(many)! - memory.get(few)!) / (many - few);
+    asking.note(`matcher memory for each of ${words(many)} connections`, each, "bytes");
+  },
+};
+
+async function measureFlows(
+  asking: Asking,
+  subject: Subject,
+  at: number,
+  sizes: "minimum" | "mixed",
+): Promise<number> {
+  const packets = asking.full ? 3_000_000 : 300_000;
+  const frames = sizes === "minimum" ? "64-byte frames" : "frames of 64, 570 and 1518, cut at 96";
+  const size = `${words(at)} connections, ${frames}`;
+  asking.progress(size);
+  const traffic = await trafficFor(subject, { packets, flows: at, share: "skewed", sizes });
+  compareCounters(asking, traffic);
+  let memory = 0;
+  const run = async (): Promise<number> => {
+    const { matcher, seconds } = await replayHere(subject, traffic);
+    memory = matcher.memory().byteLength;
+    return seconds;
+  };
+  const tasks = [
+    { name: NETVERDICT, units: packets, run },
+    ...counterRivals(asking).map((rival) => rival.task(traffic.file, packets)),
+  ];
+  const measured = await interleave(tasks, asking.full ? 5 : 3);
+  asking.add({ size, at, unit: "packets", tasks: measured });
+  return memory;
+}
+
+function words(count: number): string {
+  return count.toLocaleString("en-US");
+}

@@ -1,0 +1,54 @@
+/** Does `netverdict replay` judge a capture faster than tcpdump counts it, each as a process of its own? */
+import { interleave, type Task } from "../measure.ts";
+import type { Question } from "../question.ts";
+import { compareCounters } from "../compare.ts";
+import { COMMAND, REPLAY } from "../command.ts";
+import { counterRivals, tsharkRival } from "../rivals/counters.ts";
+import { runTool, timeTool } from "../rivals/tools.ts";
+import { clusterSubject, CONNTRACK_MAX, trafficFor } from "../subject.ts";
+
+export const replay: Question = {
+  name: "replay",
+  asks: "a whole process, conntrack on, 64-byte frames: packets a second",
+  async answer(asking) {
+    const policies = asking.full ? 1000 : 100;
+    const subject = clusterSubject({ policies, pods: policies * 10 });
+    const packets = asking.full ? 10_000_000 : 1_000_000;
+    const flows = packets / 100;
+    const rounds = asking.full ? 5 : 3;
+    const words = (count: number): string => count.toLocaleString("en-US");
+    const size = `${words(policies)} policies, ${words(packets)} packets, ${words(flows)} connections`;
+    asking.progress(size);
+    const traffic = await trafficFor(subject, { packets, flows, share: "skewed" });
+    const command = (file: string): string[] => [
+      ...[COMMAND, "replay", "-r", file, ...subject.words],
+      ...["--conntrack-max", `${CONNTRACK_MAX}`, "-o", "json"],
+    ];
+    const said = JSON.parse(runTool(process.execPath, ...command(traffic.file))) as {
+      packets: number;
+      verdicts: { unknown: number };
+    };
+    const off = Math.abs(said.packets - packets) + said.verdicts.unknown;
+    asking.checked("packets that the command decides", packets, off);
+    compareCounters(asking, traffic);
+    const own = (file: string, units: number): Task => ({
+      name: REPLAY,
+      units,
+      run: () => timeTool(process.execPath, ...command(file)),
+    });
+    const tasks = [
+      own(traffic.file, packets),
+      ...counterRivals(asking).map((rival) => rival.task(traffic.file, packets)),
+    ];
+    asking.add({ size, unit: "packets", tasks: await interleave(tasks, rounds) });
+    const tshark = tsharkRival(asking);
+    if (tshark === undefined) return;
+    const few = packets / 50;
+    const small = await trafficFor(subject, { packets: few, flows: few / 100 });
+    const missed = Math.abs(tshark.count(small.file) - few);
+    asking.checked("packets that tshark lists", few, missed);
+    const both = [own(small.file, few), tshark.task(small.file, few)];
+    const less = `${words(policies)} policies, ${words(few)} packets, ${words(few / 100)} connections`;
+    asking.add({ size: less, unit: "packets", tasks: await interleave(both, rounds) });
+  },
+};
