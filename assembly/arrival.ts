@@ -1,7 +1,7 @@
 // Where a packet was when the capture saw it, on a real node: arriving by an interface, on its way out,
 // or sent by the node itself. Source: semantics.md C-1 to C-10.
 import { attempt } from "./attempt";
-import { entryOfPacket } from "./conntrack";
+import { firstSource } from "./conntrack";
 import { ask } from "./fork";
 import { captureInterfaceNumber } from "./interface";
 import {
@@ -21,7 +21,6 @@ import {
 } from "./node-interface";
 import { Packet } from "./records";
 import { isRealNode, routeInterface, routeIsMultipath, routeKind, routeOf } from "./route";
-import { ENTRY_NONE } from "./tracking";
 import { walk } from "./walk";
 
 /** The capture does not show it. */
@@ -67,17 +66,32 @@ function leavesByRoute(packet: Packet, number: u32): bool {
 /** Begins the walk at the interface by which the packet arrived, or at the node itself. */
 export function arrive(packet: Packet): void {
   const seen = whereSeen(packet);
-  const srcLocal = routeKind(attempt.srcRoute) == ROUTE_LOCAL;
   if (seen == SEEN_LEAVING) {
-    // Translated to an address of the node, it may still have come from elsewhere.
-    walk.generated = srcLocal && entryOfPacket(packet) == ENTRY_NONE;
+    // A source that is the node's own by translation has come from elsewhere.
+    const first = firstSource(packet);
+    walk.generated = first == 0 ? isLocal(attempt.srcRoute) : isLocal(routeOfSource(first));
     walk.inUnknown = !walk.generated;
     return;
   }
-  walk.generated = srcLocal && seen == SEEN_ANYWHERE;
+  walk.generated = isLocal(attempt.srcRoute) && seen == SEEN_ANYWHERE;
   if (walk.generated) return;
   walk.inInterface = captureInterfaceNumber(packet.captureInterface);
   walk.inUnknown = walk.inInterface == 0;
+}
+
+function isLocal(route: i32): bool {
+  return routeKind(route) == ROUTE_LOCAL;
+}
+
+function routeOfSource(words: usize): i32 {
+  const word0 = load<u32>(words);
+  return routeOf(
+    walk.family,
+    word0,
+    load<u32>(words, 4),
+    load<u32>(words, 8),
+    load<u32>(words, 12),
+  );
 }
 
 /** The in-interface that a rule looks at; each of the node's is tried where it is not known. */

@@ -26,7 +26,6 @@ import {
 import {
   MATCH_ADDRESS,
   MATCH_HEADER_SIZE,
-  MATCH_ICMP,
   MATCH_INTERFACE,
   MATCH_INVERT,
   MATCH_KIND,
@@ -141,9 +140,10 @@ function readWish(rule: Rule, wish: Wish): void {
         break;
       case MATCH_PORT:
         wishPorts(match, wish);
+        // It may ask for flags, options or types.
+        if (load<u8>(match, PAYLOAD + 11) != 0) return;
         break;
       case MATCH_MULTIPORT:
-      case MATCH_ICMP:
       case MATCH_MARK:
       case MATCH_STATE:
         break;

@@ -172,6 +172,20 @@ export function entryOfPacket(packet: Packet): u32 {
   return node < 0 ? ENTRY_NONE : nodeEntry(node);
 }
 
+/**
+ * Address of the source with which a packet of these ends, seen anywhere, enters its first hook; 0 where it
+ * has no connection.
+ */
+export function firstSource(packet: Packet): usize {
+  keyOfPacket(packet);
+  const node = findLive();
+  if (node < 0) return 0;
+  const kind = nodeKind(node);
+  const answers = kind == NODE_REPLY || kind == NODE_REPLY_SEEN;
+  const entry = changetype<usize>(entryAt(nodeEntry(node)));
+  return entry + (answers ? offsetof<Entry>("to0") : offsetof<Entry>("src0"));
+}
+
 /** Takes up the entry for a new connection whose packet got through, or whose verdict is unknown. */
 export function confirm(packet: Packet, walk: Walk, guessed: bool): bool {
   if (!tracking.fresh) return true;

@@ -3,6 +3,7 @@
 // hook, because a capture shows packets there too (semantics.md N-8).
 import { now } from "./entry-life";
 import { touch } from "./journal";
+import { forgetTuple } from "./memo";
 import { mix } from "./set";
 import { isRefused, noteChange } from "./worlds";
 
@@ -251,6 +252,9 @@ export function linkNode(number: u32, kind: u32): void {
   setNext(entry, kind, load<u32>(bucket));
   store<u32>(bucket, number * NODE_KINDS + kind + 1);
   entry.linked |= (<u8>1) << (<u8>kind);
+  // Only by a translation do its packets look like those of another connection.
+  const translated = (entry.flags & (ENTRY_DNAT | ENTRY_SNAT)) != 0;
+  if (translated && kind >= NODE_REPLY && kind <= NODE_REPLY_SEEN) forgetTuple(other);
 }
 
 /** Takes an entry out of one chain. */

@@ -48,6 +48,7 @@ import {
   SET_TIMEOUT,
 } from "./layout";
 import { TICK_SLACK } from "./match/bucket";
+import { forgetMemos } from "./memo";
 import { walk } from "./walk";
 
 /** Timeout of a rule that says none: the set's own. */
@@ -154,7 +155,10 @@ export function deleteFromSet(number: u32, flags: usize, listed: bool, rule: i32
 /** Says that nothing is known of a set, or of a list's members, from here on: what came to it is not known. */
 export function blurSet(number: u32): void {
   const set = setOf(number);
-  if ((set.flags & SET_LIST) == 0) store1(set, offsetof<IpSet>("lost"));
+  if ((set.flags & SET_LIST) == 0) {
+    if (set.lost == 0) forgetMemos();
+    store1(set, offsetof<IpSet>("lost"));
+  }
   for (let index: u32 = 0; index < set.memberCount; index++) blurSet(memberNumber(set, index));
 }
 

@@ -2,6 +2,7 @@
 // were seen, and the state of the connection. It is a cache: places are taken over by others, and what is
 // not found is walked.
 import { whereSeen } from "./arrival";
+import { Key } from "./flow-table";
 import { captureInterfaceNumber } from "./interface";
 import { LINK_ETHERNET, PACKET_SRC } from "./layout";
 import { hasMac } from "./node-interface";
@@ -62,6 +63,12 @@ export class Saying {
 const SAYING_SIZE: usize = offsetof<Saying>();
 const MEMO_SIZE: usize = offsetof<Memo>() + 2 * SAYING_SIZE;
 const KEY_SIZE: usize = offsetof<Memo>("direction");
+const PORTS: usize = offsetof<Memo>("sport");
+const TUPLE_SIZE: usize = offsetof<Memo>("flags");
+
+if (offsetof<Key>("sport") != PORTS) ERROR("a tuple begins as a Memo does");
+if (offsetof<Key>("family") != TUPLE_SIZE) ERROR("a tuple begins as a Memo does");
+
 // Places that are tried for a key, from the one that its hash names.
 const PLACES: u32 = 4;
 const MEMOS_MIN: u32 = 1 << 12;
@@ -81,6 +88,19 @@ export function setUpMemos(): void {
 export function forgetMemos(): void {
   epoch++;
   taken = 0;
+}
+
+/** Forgets packets of a tuple: another connection comes before the one that they belonged to. */
+export function forgetTuple(tuple: Key): void {
+  const hash = hashOf(changetype<usize>(tuple), tuple.family);
+  for (let place: u32 = 0; place < PLACES; place++) {
+    const memo = memoAt(hash + place);
+    if (memo.epoch != epoch) continue;
+    const differs = memory.compare(changetype<usize>(memo), changetype<usize>(tuple), TUPLE_SIZE);
+    if (differs != 0) continue;
+    memo.epoch = 0;
+    taken--;
+  }
 }
 
 // The key of the packet under way.
@@ -110,7 +130,7 @@ export function placeFor(packet: Packet): Memo {
   // Of places that are all another's, one is as good as the next.
   const memo = memoAt(hash + (free < PLACES ? free : taken & (PLACES - 1)));
   memory.copy(changetype<usize>(memo), changetype<usize>(wanted), KEY_SIZE);
-  memory.fill(sayingAt(memo, false), 0, 2 * SAYING_SIZE);
+  memory.fill(changetype<usize>(memo) + KEY_SIZE, 0, MEMO_SIZE - KEY_SIZE);
   memo.epoch = epoch;
   return memo;
 }
@@ -128,13 +148,18 @@ function keyOf(packet: Packet): u32 {
   wanted.family = packet.family;
   wanted.protocol = packet.protocol;
   wanted.side = <u8>sideOf(packet);
-  let hash = mix(packet.src0, ((<u32>packet.sport) << 16) | packet.dport);
-  hash = mix(hash, packet.dst0);
-  if (packet.family == 6) {
-    hash = mix(hash, packet.src1 ^ packet.dst2);
-    hash = mix(hash, packet.src2 ^ packet.dst1);
-    hash = mix(hash, packet.src3);
-    hash = mix(hash, packet.dst3);
+  return hashOf(changetype<usize>(wanted), packet.family);
+}
+
+// Of eight address words and two ports behind them.
+function hashOf(tuple: usize, family: u32): u32 {
+  let hash = mix(load<u32>(tuple), load<u32>(tuple, PORTS));
+  hash = mix(hash, load<u32>(tuple, 16));
+  if (family == 6) {
+    hash = mix(hash, load<u32>(tuple, 4) ^ load<u32>(tuple, 24));
+    hash = mix(hash, load<u32>(tuple, 8) ^ load<u32>(tuple, 20));
+    hash = mix(hash, load<u32>(tuple, 12));
+    hash = mix(hash, load<u32>(tuple, 28));
   }
   return hash;
 }

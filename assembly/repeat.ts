@@ -3,6 +3,7 @@
 import { SEEN_ARRIVING, SEEN_LEAVING, whereSeen } from "./arrival";
 import { refresh, refusedBefore } from "./entry-life";
 import { isHelperGiven } from "./expectation";
+import { knownConnections } from "./known-connection";
 import { countRow } from "./flow-rows";
 import {
   Entry,
@@ -33,7 +34,6 @@ import {
   PACKET_FRAGMENT,
   PACKET_FRAGMENT_HEADER,
   PACKET_INBOUND,
-  REASON_NAT_FAILED,
   VERDICT_ALLOW,
   VERDICT_DROP,
   VERDICT_SIZE,
@@ -51,6 +51,7 @@ import { Outcome, outcomeOf, verdictOfOutcome } from "./outcome";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "./protocol";
 import { Packet } from "./records";
 import { isRealNode } from "./route";
+import { conntrackActive } from "./rule";
 import { rememberSight, severalSights } from "./sights";
 import { moveTcp, TCP_BELONGS } from "./tcp-track";
 import { DIRECTION_REPLY, ENTRY_NONE, tracking } from "./tracking";
@@ -83,10 +84,10 @@ export function repeatCount(): u64 {
 
 /** Says of a decoded packet what was said of one like it; false: it has to walk. */
 export function repeatVerdict(packet: Packet, verdict: Verdict): bool {
-  if (!allowed || !isPlain(packet) || !isSeenOnce(packet) || refusedBefore() || isHelperGiven())
-    return false;
+  if (!allowed || !isPlain(packet) || refusedBefore() || isHelperGiven(packet)) return false;
   const memo = findMemo(packet);
-  if (memo == null) return false;
+  // What needs no rules has no part in where the capture shows packets: it is kept nowhere.
+  if (memo == null || !isSeenOnce(packet)) return false;
   let saying = sayingOf(memo, false);
   if (memo.entry != ENTRY_NONE) {
     const entry = entryAt(memo.entry);
@@ -123,7 +124,7 @@ export function repeatVerdict(packet: Packet, verdict: Verdict): bool {
 export function keepVerdict(packet: Packet, verdict: Verdict, row: usize): void {
   if (!allowed || !walkedPlainly() || walk.volatile || row == 0 || verdict.duplicateOf != 0) return;
   if (verdict.verdict != VERDICT_ALLOW && verdict.verdict != VERDICT_DROP) return;
-  if (!isPlain(packet) || !isLasting(verdict)) return;
+  if (!isPlain(packet) || !isLasting(packet, verdict)) return;
   const memo = placeFor(packet);
   const entry = tracking.entry;
   let stamp = tracking.fresh ? MEMO_BEGINS : MEMO_UNTRACKED;
@@ -140,18 +141,23 @@ export function keepVerdict(packet: Packet, verdict: Verdict, row: usize): void 
 }
 
 // The connection is certain, or it is certain that there is none.
-function isLasting(verdict: Verdict): bool {
-  if (tracking.fresh) {
-    // A tuple that is taken may be free again.
-    if (verdict.reason == <u8>REASON_NAT_FAILED) return false;
-    return verdict.verdict == VERDICT_DROP && tracking.entry == ENTRY_NONE;
+function isLasting(packet: Packet, verdict: Verdict): bool {
+  if (tracking.entry == ENTRY_NONE) {
+    if (isPlacedByConnections(packet)) return false;
+    return tracking.fresh ? verdict.verdict == VERDICT_DROP : verdict.ctState == CT_UNTRACKED;
   }
-  if (tracking.entry == ENTRY_NONE) return verdict.ctState == CT_UNTRACKED;
+  if (tracking.fresh) return false;
   if ((verdict.ctState & (CT_NEW | CT_ESTABLISHED)) == 0) return false;
   const entry = entryAt(tracking.entry);
   if ((entry.flags & ENTRY_UNCERTAIN) != 0 || entry.markDoubted != 0) return false;
   // On a real node another connection's own tuple comes before what the capture shows behind the last hook.
   return entry.stateDoubted == 0 && !(isRealNode() && tracking.seenAfter);
+}
+
+// Where the node's own addresses are behind the last hook, its connections tell whether it sent the packet.
+function isPlacedByConnections(packet: Packet): bool {
+  if (!isRealNode() || whereSeen(packet) != SEEN_LEAVING) return false;
+  return conntrackActive(packet.family) || knownConnections() > 0;
 }
 
 // A whole TCP or UDP packet whose headers have nothing that others of its connection have not.

@@ -97,7 +97,8 @@ export function traverse(entry: u32, underflow: u32): u32 {
   const leaps = !tracing() && hasCandidates();
   while (true) {
     visits++;
-    if (leaps) {
+    // A rule passed over would ask for a mark that is not known.
+    if (leaps && walk.markUnknown == 0) {
       const next = nextCandidate(index);
       visits += next - index;
       index = next;

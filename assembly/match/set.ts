@@ -88,7 +88,8 @@ function blurFound(number: u32): void {
 
 function isMember(number: u32, flags: usize, conditions: usize, rule: i32, sub: bool): bool {
   const set = setOf(number);
-  if ((set.flags & SET_TIMEOUT) != 0 || hasLateMacs(set)) walk.volatile = true;
+  // Time and other packets change what it holds, or counts.
+  if ((set.flags & (SET_TIMEOUT | SET_COUNTERS)) != 0 || hasLateMacs(set)) walk.volatile = true;
   if (!isAsked(set, flags)) return false;
   if ((set.flags & SET_LIST) != 0) return isInList(set, flags, conditions, rule);
   const outcome = fillProbe(set, flags, rule);

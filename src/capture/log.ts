@@ -22,6 +22,7 @@ const SUPPORTED_LINKS: ReadonlySet<number> = new Set([
 
 /** Nanoseconds that packets of several queues and interfaces may be out of order without a word. */
 const DISORDER = 1e9;
+const LAST_TIME = (1n << 64n) - 1n;
 
 /** The diagnostics of one reader. Positions are byte counts from the start of the scanned bytes. */
 export class CaptureLog {
@@ -56,9 +57,11 @@ export class CaptureLog {
 
   /** The next records as something that the matcher can walk. */
   walkable(layout: RecordLayout): WalkableRecords {
+    const latest = BigInt(this.#latest);
     return {
       layout,
-      latest: BigInt(this.#latest),
+      // The double next to the last of all times is 2^64.
+      latest: latest > LAST_TIME ? LAST_TIME : latest,
       pass: ({ bytes, packets, latest }) => {
         this.#offset += bytes;
         this.#packets += packets;

@@ -98,4 +98,20 @@ describe("candidates", () => {
       });
     }
   }
+
+  it("do not leave out rules that ask for a mark", async () => {
+    const bits = Array.from({ length: 14 }, (_, bit) => `0x${(2 ** bit).toString(16)}`);
+    const asking = bits.map(
+      (bit) => `-A INPUT -p tcp -m mark --mark ${bit}/${bit} -m tcp --dport 80 -j DROP`,
+    );
+    const bytes = buildFrame({
+      source: "10.0.0.1",
+      destination: "192.0.2.1",
+      protocol: TCP,
+      destinationPort: 81,
+      destinationMac: NODE_MAC,
+    });
+    const [verdict] = await judgeNode(["-A INPUT -j MINE --of-nobody", ...asking], timed([bytes]));
+    expect(verdict?.verdict).toBe("unknown");
+  });
 });

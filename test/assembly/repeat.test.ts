@@ -1,0 +1,183 @@
+/**
+ * Packets like an earlier one of their connection, where something that is not in their headers has changed
+ * since: they must walk the rules again. `judgeNode` walks every packet, too, and fails where any differs.
+ */
+import { describe, expect, it } from "vitest";
+import { buildFrame, buildPcapng, TCP, UDP, type PacketSpec, type TimedFrame } from "../frames.ts";
+import { compileObjects, judgeCapture } from "../judge.ts";
+import { judgeNode, NODE_MAC } from "../match/judge-node.ts";
+
+const START_NS = 1_700_000_000_000_000_000n;
+const PEER_MAC = "02:00:00:00:00:01";
+
+/** What is not as usual: UDP from 192.0.2.7, port 1007, to the node's port 53. A tenth of a second apart. */
+type Step = Partial<PacketSpec>;
+
+function frames(steps: readonly Step[]): TimedFrame[] {
+  return steps.map((step, index) => ({
+    bytes: buildFrame({
+      source: "192.0.2.7",
+      destination: "192.0.2.1",
+      protocol: UDP,
+      sourcePort: 1007,
+      destinationPort: 53,
+      destinationMac: NODE_MAC,
+      id: index + 1,
+      ...step,
+    }),
+    timestampNs: START_NS + BigInt(index) * 100_000_000n,
+    captureInterface: 0,
+  }));
+}
+
+/** `1`, `0` or `?` for each packet: whether it was dropped. */
+async function dropped(
+  rules: readonly string[],
+  steps: readonly Step[],
+  { sets = "", raw = [] as readonly string[] } = {},
+): Promise<string> {
+  const table = ["*raw", ":PREROUTING ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]", ...raw, "COMMIT"];
+  const before = raw.length === 0 ? "" : table.join("\n");
+  const verdicts = await judgeNode(rules, frames(steps), "legacy", sets, before);
+  return verdicts
+    .map(({ verdict }) => (verdict === "drop" ? "1" : verdict === "allow" ? "0" : "?"))
+    .join("");
+}
+
+const usual: Step = {};
+const answer: Step = {
+  source: "192.0.2.1",
+  destination: "192.0.2.7",
+  sourcePort: 53,
+  destinationPort: 1007,
+  sourceMac: NODE_MAC,
+  destinationMac: PEER_MAC,
+};
+const TRACKS = "-A INPUT -m conntrack --ctstate INVALID -j DROP";
+
+describe("a packet like an earlier one", () => {
+  it.each([
+    ["not tracked", ""],
+    ["tracked", TRACKS],
+  ])("is counted in a set, which a rule looks at, %s", async (_, tracks) => {
+    const rules = [
+      ...(tracks === "" ? [] : [tracks]),
+      "-A INPUT -m set ! --update-counters --match-set s src --packets-gt 3 -j ACCEPT",
+      "-A INPUT -m set --match-set s src -j DROP",
+    ];
+    const sets = "create s hash:ip counters\nadd s 192.0.2.7";
+    const steps = [usual, usual, usual, usual, usual, usual];
+    expect(await dropped(rules, steps, { sets })).toBe("111100");
+  });
+
+  it("sees what other connections have counted in a set", async () => {
+    const rules = [
+      "-A INPUT -p udp --dport 99 -m set --match-set s src -j ACCEPT",
+      "-A INPUT -m set ! --update-counters --match-set s src --packets-gt 2 -j DROP",
+    ];
+    const sets = "create s hash:net counters\nadd s 192.0.2.0/24";
+    const other: Step = { source: "192.0.2.8", destinationPort: 99 };
+    const steps = [usual, usual, usual, other, other, other, usual];
+    expect(await dropped(rules, steps, { sets })).toBe("0000001");
+  });
+
+  it("may be in a set that a packet on a way of its own has perhaps changed", async () => {
+    const rules = [
+      "-A INPUT -m set --match-set s src -j DROP",
+      "-A INPUT -p udp --dport 99 -j SET --add-set s dst",
+    ];
+    const raw = ["-A PREROUTING -p udp --dport 99 -j CT --zone 5"];
+    const odd: Step = { source: "192.0.2.8", destinationPort: 99 };
+    const steps = [usual, usual, usual, odd, usual];
+    expect(await dropped(rules, steps, { sets: "create s hash:ip", raw })).toBe("000??");
+  });
+
+  it("may be expected once an earlier packet has a helper", async () => {
+    const rules = ["-A INPUT -m conntrack --ctstate RELATED -j ACCEPT", "-A INPUT -j DROP"];
+    const raw = ["-A PREROUTING -p tcp --dport 21 -j CT --helper ftp"];
+    const ftp: Step = { protocol: TCP, destinationPort: 21, sourcePort: 5000 };
+    const data: Step = { protocol: TCP, destinationPort: 5001, sourcePort: 20 };
+    expect(await dropped(rules, [data, data, ftp, data], { raw })).toBe("111?");
+  });
+
+  it("that is not tracked may be of a connection by now", async () => {
+    const rules = [
+      TRACKS,
+      ":OUTPUT ACCEPT [0:0]",
+      "-A OUTPUT -m conntrack --ctstate UNTRACKED -j DROP",
+    ];
+    const raw = ["-A OUTPUT -j NOTRACK"];
+    expect(await dropped(rules, [answer, answer, usual, answer], { raw })).toBe("1101");
+  });
+});
+
+describe("a packet that the node sends", () => {
+  it("begins at OUTPUT, be it a connection's first or not", async () => {
+    const rules = [TRACKS, ":OUTPUT ACCEPT [0:0]", "-A OUTPUT -p udp --sport 54 -j DROP"];
+    expect(await dropped(rules, [answer, answer, usual, answer])).toBe("0000");
+    expect(await dropped(rules, [usual, answer, answer])).toBe("000");
+  });
+});
+
+const NAMESPACE = "shop";
+
+function pod(name: string, ip: string): object {
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name, namespace: NAMESPACE, labels: { app: name } },
+    spec: { nodeName: "node-1", containers: [] },
+    status: { podIPs: [{ ip }] },
+  };
+}
+
+/** A Service of one pod. */
+function service(name: string, clusterIP: string, address: string, port: number): object[] {
+  const ports = [{ name: "udp", port: 80, protocol: "UDP", targetPort: port }];
+  return [
+    {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: { name, namespace: NAMESPACE },
+      spec: { clusterIP, clusterIPs: [clusterIP], type: "ClusterIP", ports },
+    },
+    {
+      apiVersion: "discovery.k8s.io/v1",
+      kind: "EndpointSlice",
+      addressType: "IPv4",
+      metadata: {
+        name: `${name}-1`,
+        namespace: NAMESPACE,
+        labels: { "kubernetes.io/service-name": name },
+      },
+      endpoints: [{ addresses: [address], conditions: { ready: true } }],
+      ports: [{ name: "udp", port, protocol: "UDP" }],
+    },
+  ];
+}
+
+describe("a packet behind its translation", () => {
+  it("is the answer of a connection that has its tuple since", async () => {
+    const compiled = compileObjects([
+      { apiVersion: "v1", kind: "Namespace", metadata: { name: NAMESPACE } },
+      pod("web", "10.1.0.1"),
+      pod("api", "10.1.0.2"),
+      ...service("api", "10.96.0.1", "10.1.0.2", 8080),
+      ...service("web", "10.96.0.2", "10.1.0.1", 1007),
+    ]);
+    const web = { source: "10.1.0.1", sourcePort: 1007 };
+    const seen: Step = { ...web, destination: "10.1.0.2", destinationPort: 8080 };
+    const steps: Step[] = [
+      { ...web, destination: "10.96.0.1", destinationPort: 80 },
+      seen,
+      seen,
+      { source: "10.1.0.2", sourcePort: 8080, destination: "10.96.0.2", destinationPort: 80 },
+      seen,
+      seen,
+    ];
+    const verdicts = await judgeCapture({ compiled, capture: buildPcapng(frames(steps)) });
+    const observed = verdicts.map((one) => one.observed);
+    expect(observed).toEqual([false, true, true, false, false, false]);
+    expect(verdicts.map(({ reply }) => reply)).toEqual([false, false, false, false, true, true]);
+  });
+});
