@@ -10,6 +10,9 @@ export interface ManifestText {
 /** The steps from a value to a value inside it: keys and list positions. */
 export type FieldPath = readonly (string | number)[];
 
+/** What of a field is meant, if not all of its value: its name, or a character of its text. */
+export type FieldPart = "key" | number;
+
 /** One Kubernetes object as written, with the place of everything in it. */
 export interface ManifestObject {
   readonly apiVersion: string;
@@ -21,9 +24,10 @@ export interface ManifestObject {
   readonly place: Place;
   /**
    * The place of a field, by its path; the nearest enclosing field when the path does not exist.
-   * With `"key"` the place of the field's name instead of its value.
+   * With `"key"` the place of the field's name instead of its value, with a number that of the character
+   * there, from 0, of a text.
    */
-  placeOf(path: FieldPath, part?: "key"): Place;
+  placeOf(path: FieldPath, part?: FieldPart): Place;
 }
 
 export interface ObjectMetadata {

@@ -15,7 +15,7 @@ import {
   suggestionFor,
 } from "./fields.ts";
 import { apiGroup, isNamespaced, kindRole } from "./kinds.ts";
-import type { FieldPath, ManifestObject, ManifestText } from "./manifest-object.ts";
+import type { FieldPart, FieldPath, ManifestObject, ManifestText } from "./manifest-object.ts";
 import { parseYaml, type PlacedValue } from "./yaml.ts";
 
 /**
@@ -167,7 +167,7 @@ function identify(
     kind,
     value: placed.value,
     place,
-    placeOf: (path: FieldPath, part?: "key") => placed.placeOf(path, part),
+    placeOf: (path: FieldPath, part?: FieldPart) => placed.placeOf(path, part),
     metadata: { name: "", namespace: "", labels: new Map<string, string>() },
   };
   const foreign = kindRole(apiVersion, kind) === "foreign";

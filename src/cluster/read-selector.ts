@@ -1,9 +1,21 @@
 /**
- * Label selectors as objects write them, with every check the API server makes on them.
- * Source: apimachinery pkg/apis/meta/v1/validation ValidateLabelSelector, pkg/util/validation.
+ * Selectors as objects write them, with every check the API server makes on them: Kubernetes' label
+ * selectors and Calico's expressions.
+ * Source: apimachinery pkg/apis/meta/v1/validation ValidateLabelSelector, pkg/util/validation;
+ * libcalico-go lib/validator/v3.
  */
-import { checkKnownFields, entriesOf, fieldOf, itemsOf, readText, reportField } from "./fields.ts";
+import {
+  checkKnownFields,
+  entriesOf,
+  fieldOf,
+  formatPath,
+  itemsOf,
+  readText,
+  reportField,
+} from "./fields.ts";
 import type { Field } from "./fields.ts";
+import { parseExpression } from "./parse-expression.ts";
+import type { SelectorExpression } from "./selector-expression.ts";
 import type { LabelSelector, Requirement } from "./selector.ts";
 
 const OPERATORS = ["In", "NotIn", "Exists", "DoesNotExist"] as const;
@@ -28,6 +40,57 @@ export function readLabelSelector(field: Field): LabelSelector {
     if (requirement !== undefined) requirements.push(requirement);
   }
   return { requirements };
+}
+
+const LONGEST_EXPRESSION = 1024;
+
+/**
+ * Reads one of Calico's selectors. Undefined: absent, empty, or reported as BAD_SELECTOR at the very
+ * character.
+ *
+ * @param where `rule namespaces`: the one place where `global()` has a meaning
+ */
+export function readExpression(
+  field: Field,
+  where?: "rule namespaces",
+): SelectorExpression | undefined {
+  const text = readText(field);
+  if (text === undefined || text === "") return undefined;
+  if (text.length > LONGEST_EXPRESSION) {
+    reportSelector(field, `a selector has at most ${LONGEST_EXPRESSION} characters`);
+    return undefined;
+  }
+  const parsed = parseExpression(text);
+  const misplaced =
+    where === undefined && "expression" in parsed && usesGlobal(parsed.expression)
+      ? { at: text.indexOf("global("), message: "global() is for a rule's namespaceSelector" }
+      : undefined;
+  const fault = "fault" in parsed ? parsed.fault : misplaced;
+  if (fault === undefined) return "expression" in parsed ? parsed.expression : undefined;
+  field.onDiagnostic({
+    severity: "error",
+    code: "BAD_SELECTOR",
+    message: `${formatPath(field.path)}: ${fault.message}`,
+    place: field.object.placeOf(field.path, fault.at),
+  });
+  return undefined;
+}
+
+function usesGlobal(expression: SelectorExpression): boolean {
+  switch (expression.kind) {
+    case "global":
+      return true;
+    case "not":
+      return usesGlobal(expression.operand);
+    case "and":
+    case "or":
+      return expression.operands.some(usesGlobal);
+    case "all":
+    case "has":
+    case "compare":
+    case "in":
+      return false;
+  }
 }
 
 function readRequirement(field: Field): Requirement | undefined {

@@ -19,7 +19,7 @@ import {
 } from "yaml";
 
 import type { DiagnosticCode, OnDiagnostic, Place } from "../errors.ts";
-import type { FieldPath, ManifestText } from "./manifest-object.ts";
+import type { FieldPart, FieldPath, ManifestText } from "./manifest-object.ts";
 import {
   parsePlainYaml,
   resolveOldPlain,
@@ -32,7 +32,7 @@ export interface PlacedValue {
   /** Plain data; maps are null-prototype records. */
   readonly value: unknown;
   /** As `ManifestObject.placeOf`. */
-  placeOf(path: FieldPath, part?: "key"): Place;
+  placeOf(path: FieldPath, part?: FieldPart): Place;
   /** The same for a value inside this one. */
   at(path: FieldPath): PlacedValue;
 }
@@ -51,7 +51,8 @@ export function parseYaml(manifest: ManifestText, onDiagnostic: OnDiagnostic): P
   if (plain === undefined) return parseAnyYaml(manifest, onDiagnostic);
   const { documents, offsets } = plain;
   const placeAt = makePlaceAt(manifest);
-  return documents.map((document) => placedPlain(document, offsets, placeAt));
+  const source = { text: manifest.text, placeAt };
+  return documents.map((document) => placedPlain(document, offsets, source));
 }
 
 /** The same by the library alone: it reads everything, and says what is wrong. */
@@ -69,8 +70,8 @@ export function parseAnyYaml(
   const values: PlacedValue[] = [];
   const accept = (documents: Iterable<Document.Parsed>): void => {
     for (const document of documents) {
-      const converter = new Converter(placeAt, onDiagnostic);
-      const value = converter.convertDocument(document, text);
+      const converter = new Converter({ text, placeAt }, onDiagnostic);
+      const value = converter.convertDocument(document);
       if (value !== undefined) values.push(value);
     }
   };
@@ -122,10 +123,10 @@ function findLines(text: string): Int32Array {
 function placedPlain(
   { value, offset }: PlainNode,
   offsets: PlainOffsets,
-  placeAt: (offset: number) => Place,
+  source: Source,
 ): PlacedValue {
   /** The value at the end of the path; the nearest outer one where there is none. */
-  const nearest = (path: FieldPath, part?: "key"): { node: PlainNode; key?: number } => {
+  const nearest = (path: FieldPath, part?: FieldPart): { node: PlainNode; key?: number } => {
     let node: PlainNode = { value, offset };
     for (const [index, step] of path.entries()) {
       const key = offsets.ofKey(node.value, step);
@@ -140,11 +141,44 @@ function placedPlain(
     value,
     placeOf: (path, part) => {
       const { node, key } = nearest(path, part);
-      return placeAt(key ?? node.offset);
+      return source.placeAt(key ?? offsetInText(source.text, node.offset, part));
     },
-    at: (path) => placedPlain(nearest(path).node, offsets, placeAt),
+    at: (path) => placedPlain(nearest(path).node, offsets, source),
   };
 }
+
+/** A file's text, and where its characters are. */
+interface Source {
+  readonly text: string;
+  readonly placeAt: (offset: number) => Place;
+}
+
+/**
+ * Finds a character of a text value by its number, from 0: one that is written on one line, plain or in
+ * quotes. Of any other, and where no number is given, the beginning.
+ */
+function offsetInText(text: string, start: number, part: FieldPart | undefined): number {
+  if (typeof part !== "number") return start;
+  const quote = text[start];
+  // A text of several lines, whose indentation is left out.
+  if (quote === "|" || quote === ">") return start;
+  const quoted = quote === '"' || quote === "'";
+  let at = quoted ? start + 1 : start;
+  for (let left = part; left > 0; left--) {
+    if (text[at] === "\n" || at >= text.length) return start;
+    if (quote === "'" && text.startsWith("''", at)) at += 2;
+    else if (quote === '"' && text[at] === "\\") at += ESCAPE_LENGTHS.get(text[at + 1]) ?? 2;
+    else at++;
+  }
+  return at;
+}
+
+/** Of the escapes in double quotes that are longer than two characters. */
+const ESCAPE_LENGTHS: ReadonlyMap<string | undefined, number> = new Map([
+  ["x", 4],
+  ["u", 6],
+  ["U", 10],
+]);
 
 /** Finds a token nested too deep, before anything recurses into it; its offset. */
 function deepToken(document: CST.Document): number | undefined {
@@ -164,7 +198,7 @@ function deepToken(document: CST.Document): number | undefined {
 
 /** Converts one document's nodes to plain data, and remembers what its aliases stand for. */
 class Converter {
-  private readonly placeAt: (offset: number) => Place;
+  private readonly source: Source;
   private readonly onDiagnostic: OnDiagnostic;
   private readonly nodeByAnchor = new Map<string, unknown>();
   private readonly nodeByAlias = new Map<unknown, unknown>();
@@ -173,15 +207,15 @@ class Converter {
   private openAlias: unknown;
   private failed = false;
 
-  constructor(placeAt: (offset: number) => Place, onDiagnostic: OnDiagnostic) {
-    this.placeAt = placeAt;
+  constructor(source: Source, onDiagnostic: OnDiagnostic) {
+    this.source = source;
     this.onDiagnostic = onDiagnostic;
   }
 
-  convertDocument(document: Document.Parsed, text: string): PlacedValue | undefined {
+  convertDocument(document: Document.Parsed): PlacedValue | undefined {
     const [error] = [...document.errors, ...document.warnings];
     if (error !== undefined) {
-      this.reportSyntax(error, document, text);
+      this.reportSyntax(error, document);
       return undefined;
     }
     const value = this.convert(document.contents, 0);
@@ -192,7 +226,10 @@ class Converter {
   private placed(node: unknown, value: unknown): PlacedValue {
     return {
       value,
-      placeOf: (path, part) => this.placeAt(this.offsetOf(node, path, part)),
+      placeOf: (path, part) => {
+        const start = this.offsetOf(node, path, part);
+        return this.source.placeAt(offsetInText(this.source.text, start, part));
+      },
       at: (path) => {
         let inner = value;
         for (const step of path) inner = isRecordOrList(inner) ? inner[step] : undefined;
@@ -260,7 +297,7 @@ class Converter {
       }
       const earlier = keyNodes.get(key);
       if (earlier !== undefined) {
-        const { line } = this.placeAt(offsetOfNode(earlier));
+        const { line } = this.source.placeAt(offsetOfNode(earlier));
         this.fail(keyNode, "DUPLICATE_KEY", `key "${key}" is already on line ${line}`);
         continue;
       }
@@ -272,14 +309,14 @@ class Converter {
 
   private fail(node: unknown, code: DiagnosticCode, message: string): null {
     this.failed = true;
-    const place = this.placeAt(offsetOfNode(node));
+    const place = this.source.placeAt(offsetOfNode(node));
     this.onDiagnostic({ severity: "error", code, message, place });
     return null;
   }
 
-  private reportSyntax(error: YAMLError, document: Document.Parsed, text: string): void {
+  private reportSyntax(error: YAMLError, document: Document.Parsed): void {
     const [start, , end] = document.range;
-    const source = text.slice(start, Math.max(end, error.pos[1]));
+    const source = this.source.text.slice(start, Math.max(end, error.pos[1]));
     // Braces behind a quote or a # are text; others are a template that nobody rendered.
     const braces = /^[^'"#\n]*?\{\{/m.exec(source);
     const template = braces !== null;
@@ -289,7 +326,7 @@ class Converter {
       severity: "error",
       code: "BAD_YAML",
       message: template ? TEMPLATE_SENTENCE : sentence.replace(/\.$/, ""),
-      place: this.placeAt(offset),
+      place: this.source.placeAt(offset),
     });
   }
 
@@ -308,7 +345,7 @@ class Converter {
     return target.items.find((pair) => keyOf(this.nodeByAlias.get(pair.key) ?? pair.key) === key);
   }
 
-  private offsetOf(root: unknown, path: FieldPath, part: "key" | undefined): number {
+  private offsetOf(root: unknown, path: FieldPath, part: FieldPart | undefined): number {
     let node = root;
     for (const [index, step] of path.entries()) {
       if (part === "key" && index === path.length - 1) {
