@@ -6,10 +6,12 @@ import { formatPlace } from "../errors.ts";
 import type { Endpoint } from "../cluster/snapshot.ts";
 import type { Family } from "../net/address.ts";
 import { PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, protocolNumber } from "../net/protocol.ts";
-import type { Direction, Policy } from "../policy/model.ts";
+import { formatPolicyName } from "../policy/model.ts";
+import type { Direction } from "../policy/model.ts";
 import { policySelects } from "../policy/selects.ts";
 import type { NamedEnd } from "./explain-ends.ts";
 import { Failure } from "./failure.ts";
+import type { Manifests } from "./manifests.ts";
 
 /** A protocol, and a port where it has ports. */
 export interface AskedPort {
@@ -38,7 +40,7 @@ export function parsePort(text: string, family: Family): AskedPort {
 }
 
 /** Chooses a port where none is given and it does not matter, or can only be one. */
-export function defaultPort(from: NamedEnd, to: NamedEnd, policies: readonly Policy[]): AskedPort {
+export function defaultPort(from: NamedEnd, to: NamedEnd, manifests: Manifests): AskedPort {
   if (to.service !== undefined) {
     const [only, ...others] = to.service.ports;
     if (only !== undefined && others.length === 0) {
@@ -49,27 +51,26 @@ export function defaultPort(from: NamedEnd, to: NamedEnd, policies: readonly Pol
       `--port is missing: Service ${to.text} has ${ports.length === 0 ? "no port" : ports.join(", ")}`,
     );
   }
-  refuseWherePortsMatter(policies, "egress", from.endpoint);
-  refuseWherePortsMatter(policies, "ingress", to.endpoint);
+  refuseWherePortsMatter(manifests, "egress", from.endpoint);
+  refuseWherePortsMatter(manifests, "ingress", to.endpoint);
   return ANY_PORT;
 }
 
 function refuseWherePortsMatter(
-  policies: readonly Policy[],
+  { policies, snapshot }: Manifests,
   direction: Direction,
   endpoint: Endpoint | undefined,
 ): void {
   if (endpoint === undefined) return;
   for (const policy of policies) {
-    if (!policySelects(policy, endpoint)) continue;
+    if (!policySelects(policy, endpoint, snapshot)) continue;
     // No ports: any port. Only rules that name some make the answer depend on one.
     const rule = policy[direction]?.find(({ ports }) => ports !== undefined);
     if (rule === undefined) continue;
-    const { namespace, name } = policy.ref;
     const { file, line } = rule.place;
     const place = formatPlace(line === undefined ? { file } : { file, line });
     throw new Failure(
-      `--port is missing: the answer depends on it (${namespace}/${name} ${direction}[${rule.index}] at ${place} names ports)`,
+      `--port is missing: the answer depends on it (${formatPolicyName(policy.ref)} ${direction}[${rule.index}] at ${place} names ports)`,
     );
   }
 }

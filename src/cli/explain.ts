@@ -89,7 +89,7 @@ function traceOpening(
   }
   const asked =
     options.port === undefined
-      ? defaultPort(source, destination, policies)
+      ? defaultPort(source, destination, { snapshot, policies })
       : parsePort(options.port, ends.source.family);
   const matcher = loadProgramMatcher(program, { ...options, midstream, tracePacket: 1 });
   appendOpening(matcher.batch, {

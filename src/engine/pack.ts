@@ -287,7 +287,7 @@ function originFlags(origin: RuleOrigin | undefined): number {
   if (origin === undefined) return 0;
   switch (origin.kind) {
     case "policy-rule":
-      return origin.effect === "allow" ? layout.RULE_DECIDES : 0;
+      return origin.effect === "allow" || origin.effect === "deny" ? layout.RULE_DECIDES : 0;
     case "not-isolated":
       return layout.RULE_DECIDES_WEAKLY;
     case "isolation":

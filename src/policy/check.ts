@@ -35,7 +35,7 @@ function reportUnknownNamespaces(
   const asks = policies
     .flatMap(({ ingress, egress }) => [...(ingress ?? []), ...(egress ?? [])])
     .flatMap(({ peers }) => peers ?? [])
-    .find((peer) => peer.kind === "pods" && asksForLabels(peer.namespaceSelector));
+    .find((peer) => peer.kind === "pods" && asksForLabels(peer.selector.namespaceSelector));
   if (asks === undefined) return;
   const names = bare.map(({ name }) => name);
   const shown = names.length > 5 ? `${names.slice(0, 5).join(", ")} and others` : names.join(", ");
@@ -64,7 +64,7 @@ function reportUnknownPorts(
   { index, ports: everyPort }: PortHolders,
   onDiagnostic: OnDiagnostic,
 ): void {
-  const selected = index.selectedBy(policy);
+  const selected = index.chosenBy(policy.subject);
   // A policy that selects nothing yet has no port to miss.
   if (selected.length === 0) return;
   for (const direction of ["ingress", "egress"] as const) {

@@ -1,13 +1,13 @@
 /**
  * Finds the endpoints that policies and peers mean, without trying each policy on each endpoint. Who is
- * meant is decided by `policySelects` and `peerMatchesEndpoint`; here only those are left out of whom one
+ * meant is decided by `selectsEndpoint`; here only those are left out of whom one
  * label says that they are not.
  */
 import { LabelIndex } from "../cluster/label-index.ts";
 import { selectorMatches, type LabelSelector } from "../cluster/selector.ts";
 import type { Endpoint, Namespace, Snapshot } from "../cluster/snapshot.ts";
-import type { Policy, PolicyPeer } from "./model.ts";
-import { peerMatchesEndpoint, policySelects } from "./selects.ts";
+import type { EndpointSelector } from "./model.ts";
+import { selectsEndpoint } from "./selects.ts";
 
 /** A snapshot's endpoints, by namespace and labels. */
 export class EndpointIndex {
@@ -30,23 +30,16 @@ export class EndpointIndex {
     this.#byNamespace = new Map([...byNamespace].map(([name, own]) => [name, new LabelIndex(own)]));
   }
 
-  /** The endpoints that a policy selects, in no particular order. */
-  selectedBy(policy: Policy): Endpoint[] {
-    return this.#inNamespace(policy.ref.namespace, policy.podSelector).filter((endpoint) =>
-      policySelects(policy, endpoint),
-    );
-  }
-
-  /** The endpoints that a peer of a policy means, in no particular order. */
-  meantBy(peer: Extract<PolicyPeer, { kind: "pods" }>, policy: Policy): Endpoint[] {
-    const { namespaceSelector, podSelector } = peer;
+  /** The endpoints that a selector chooses, in no particular order. */
+  chosenBy(selector: EndpointSelector): Endpoint[] {
+    const { namespace, namespaceSelector, podSelector } = selector;
     const candidates =
-      namespaceSelector === undefined
-        ? this.#inNamespace(policy.ref.namespace, podSelector)
-        : this.#inNamespaces(namespaceSelector, podSelector);
-    return candidates.filter((endpoint) =>
-      peerMatchesEndpoint(peer, policy, endpoint, this.#snapshot),
-    );
+      namespace !== undefined
+        ? this.#inNamespace(namespace, podSelector)
+        : namespaceSelector !== undefined
+          ? this.#inNamespaces(namespaceSelector, podSelector)
+          : this.#everywhere.candidates(podSelector);
+    return candidates.filter((endpoint) => selectsEndpoint(selector, endpoint, this.#snapshot));
   }
 
   #inNamespace(name: string, selector: LabelSelector | undefined): readonly Endpoint[] {

@@ -8,12 +8,13 @@ import type { OnDiagnostic } from "../errors.ts";
 import type { PolicyKind } from "./kind.ts";
 import type { Policy } from "./model.ts";
 import { networkPolicy } from "./network-policy.ts";
+import { compareText } from "./order.ts";
 
 /** Every policy kind that is judged. */
 export const POLICY_KINDS: readonly PolicyKind[] = [networkPolicy];
 
 /**
- * Lowers every policy among the objects, ordered by namespace, then name. Policies with an error are
+ * Lowers every policy among the objects, ordered by namespace, then name; cluster-wide ones first. Policies with an error are
  * reported and left out. Reports UNSUPPORTED_KIND and whatever the kinds report.
  */
 export function lowerPolicies(
@@ -44,12 +45,7 @@ export function lowerPolicies(
   }
   return policies.sort(
     (one, other) =>
-      compareText(one.ref.namespace, other.ref.namespace) ||
+      compareText(one.ref.namespace ?? "", other.ref.namespace ?? "") ||
       compareText(one.ref.name, other.ref.name),
   );
-}
-
-/** Orders by code unit, the same on every machine. */
-function compareText(one: string, other: string): number {
-  return one < other ? -1 : one > other ? 1 : 0;
 }

@@ -1,6 +1,6 @@
 /**
- * The policy form that all kinds are lowered to. Says which endpoints a policy applies to and what its
- * rules say in policy words; knows nothing of chains or sets.
+ * The policy form that all kinds are lowered to. Says which endpoints a policy applies to, in which order
+ * it is asked and what its rules say in policy words; knows nothing of chains or sets.
  */
 import type { LabelSelector } from "../cluster/selector.ts";
 import type { PortProtocol } from "../cluster/snapshot.ts";
@@ -10,31 +10,57 @@ import type { Prefix } from "../net/address.ts";
 /** As seen from the selected endpoint: to it, or from it. */
 export type Direction = "ingress" | "egress";
 
+/** Every kind that is judged, by what tells it from the others: two APIs have a NetworkPolicy. */
+export type PolicyKindName = "networking.k8s.io NetworkPolicy";
+
 /** Names a policy object, and the place of its `metadata.name`. */
 export interface PolicyRef {
-  readonly kind: "NetworkPolicy";
-  readonly namespace: string;
+  readonly kind: PolicyKindName;
+  /** Undefined: cluster-wide. */
+  readonly namespace: string | undefined;
   readonly name: string;
   readonly place: Place;
+}
+
+/**
+ * A group of policies that are asked together. Tiers are asked in ascending order, those of equal order
+ * by name; only tiers with a policy that selects the endpoint in the direction have a say in it.
+ */
+export interface Tier {
+  readonly name: string;
+  /** Infinity: last. */
+  readonly order: number;
+  /** What becomes of traffic that no rule of the tier's policies matches: `pass` asks the next tier. */
+  readonly defaultAction: "deny" | "pass";
 }
 
 /** One policy, defaults applied. */
 export interface Policy {
   readonly ref: PolicyRef;
-  /** Selects endpoints of the policy's namespace. */
-  readonly podSelector: LabelSelector;
-  /** Undefined: does not apply to this direction. Empty: isolates, allows nothing. */
+  readonly tier: Tier;
+  /** Ascending within the tier; Infinity: last. `comparePolicies` says what comes first of equal ones. */
+  readonly order: number;
+  /** The endpoints that the policy applies to. */
+  readonly subject: EndpointSelector;
+  /** Undefined: does not apply to this direction. Empty: applies, and no rule matches. */
   readonly ingress: readonly PolicyRule[] | undefined;
   readonly egress: readonly PolicyRule[] | undefined;
-  /** Where an isolation without a matching rule points: the policyTypes entry, else the spec. */
+  /** Where a denial without a matching rule points: the policyTypes entry, else the spec. */
   readonly ingressPlace: Place;
   readonly egressPlace: Place;
 }
 
-/** One rule: traffic that any peer and any port describes is allowed. */
+/**
+ * What a rule does with traffic that it matches: the first match in a tier decides. `allow` and `deny`
+ * are final, `pass` goes to the next tier, `log` goes on with the next rule.
+ */
+export type RuleAction = "allow" | "deny" | "pass" | "log";
+
+/** One rule: it matches traffic that any of its peers and any of its ports describes. */
 export interface PolicyRule {
   /** Position in the manifest's list, from 0. */
   readonly index: number;
+  readonly action: RuleAction;
   /** Undefined: every peer (`from`/`to` absent or empty). */
   readonly peers: readonly PolicyPeer[] | undefined;
   /** Undefined: every port of every protocol (`ports` absent or empty). */
@@ -42,14 +68,25 @@ export interface PolicyRule {
   readonly place: Place;
 }
 
+/** Chooses endpoints, as a policy's subject or a rule's peer. */
+export type EndpointSelector = LabelledPods;
+
+/** Endpoints by what Kubernetes objects say of them: all that is given must hold. */
+export interface LabelledPods {
+  readonly kind: "labels";
+  /** Undefined: of whatever namespace. */
+  readonly namespace: string | undefined;
+  /** Undefined: whatever labels the namespace has. */
+  readonly namespaceSelector: LabelSelector | undefined;
+  /** Undefined: every pod of the namespaces. */
+  readonly podSelector: LabelSelector | undefined;
+}
+
 /** The other side of a rule. */
 export type PolicyPeer =
   | {
       readonly kind: "pods";
-      /** Undefined: the policy's own namespace. */
-      readonly namespaceSelector: LabelSelector | undefined;
-      /** Undefined: every pod of the namespaces. */
-      readonly podSelector: LabelSelector | undefined;
+      readonly selector: EndpointSelector;
       readonly place: Place;
     }
   | {
@@ -78,7 +115,22 @@ export type PolicyPort =
       readonly place: Place;
     };
 
-/** Formats a policy reference as `NetworkPolicy namespace/name`. */
+/** Formats a policy reference as `NetworkPolicy namespace/name`; a cluster-wide one without namespace. */
 export function formatPolicyRef(ref: PolicyRef): string {
-  return `${ref.kind} ${ref.namespace}/${ref.name}`;
+  return `${kindWord(ref)} ${formatPolicyName(ref)}`;
+}
+
+/** Formats a policy's name as `namespace/name`; a cluster-wide one's without namespace. */
+export function formatPolicyName({ namespace, name }: PolicyRef): string {
+  return namespace === undefined ? name : `${namespace}/${name}`;
+}
+
+/** The kind as its objects name it. */
+export function kindWord({ kind }: PolicyRef): string {
+  return kind.slice(kind.indexOf(" ") + 1);
+}
+
+/** What no two policies have in common. */
+export function policyKey(ref: PolicyRef): string {
+  return `${ref.kind} ${formatPolicyName(ref)}`;
 }

@@ -22,6 +22,7 @@ import type { OnDiagnostic, Place } from "../errors.ts";
 import type { PolicyKind } from "./kind.ts";
 import type { Direction, Policy, PolicyPeer, PolicyRule } from "./model.ts";
 import { readPolicyBlock, readPolicyPort } from "./network-policy-items.ts";
+import { DEFAULT_TIER, KUBERNETES_ORDER } from "./order.ts";
 
 /** The one policy kind of the Kubernetes core. */
 export const networkPolicy: PolicyKind = {
@@ -78,14 +79,18 @@ function lowerNetworkPolicy(
     });
   }
   const podSelector = readLabelSelector(selector);
-  const ingress = readRules(fieldOf(spec, "ingress"), "from");
-  const egress = readRules(fieldOf(spec, "egress"), "to");
+  const { namespace, name } = object.metadata;
+  const ingress = readRules(fieldOf(spec, "ingress"), { peersKey: "from", namespace });
+  const egress = readRules(fieldOf(spec, "egress"), { peersKey: "to", namespace });
   const places = readPolicyTypes(spec, egress.length > 0);
   if (!fine) return undefined;
-  const { namespace, name } = object.metadata;
+  const place = object.placeOf(["metadata", "name"]);
   return {
-    ref: { kind: "NetworkPolicy", namespace, name, place: object.placeOf(["metadata", "name"]) },
-    podSelector,
+    ref: { kind: "networking.k8s.io NetworkPolicy", namespace, name, place },
+    tier: DEFAULT_TIER,
+    order: KUBERNETES_ORDER,
+    // > An empty selector matches all pods in the policy's namespace.
+    subject: { kind: "labels", namespace, namespaceSelector: undefined, podSelector },
     // > If a policy type is not listed, its rules are ignored.
     ingress: places.ingress === undefined ? undefined : ingress,
     egress: places.egress === undefined ? undefined : egress,
@@ -155,21 +160,26 @@ function readPolicyTypes(
   return { ingress, egress };
 }
 
-/** Reads the rules of one direction. Absent and empty: no rules, which isolates if the type applies. */
-function readRules(field: Field, peersKey: "from" | "to"): PolicyRule[] {
-  return itemsOf(field).map((item, index) => readRule(item, { index, peersKey }));
+/** What the rules of one direction have in common. */
+interface RuleContext {
+  readonly peersKey: "from" | "to";
+  /** The policy's. */
+  readonly namespace: string;
 }
 
-function readRule(
-  field: Field,
-  { index, peersKey }: { index: number; peersKey: "from" | "to" },
-): PolicyRule {
+/** Reads the rules of one direction. Absent and empty: no rules, which isolates if the type applies. */
+function readRules(field: Field, context: RuleContext): PolicyRule[] {
+  return itemsOf(field).map((item, index) => readRule(item, index, context));
+}
+
+function readRule(field: Field, index: number, { peersKey, namespace }: RuleContext): PolicyRule {
   const otherKey = peersKey === "from" ? "to" : "from";
   checkKnownFields(field, ["ports", peersKey], { written: otherKey, meant: peersKey });
-  const peers = itemsOf(fieldOf(field, peersKey)).map(readPeer);
+  const peers = itemsOf(fieldOf(field, peersKey)).map((item) => readPeer(item, namespace));
   const ports = itemsOf(fieldOf(field, "ports")).map(readPolicyPort);
   return {
     index,
+    action: "allow",
     // > If this field is empty or missing, this rule matches all sources.
     peers: peers.length === 0 ? undefined : peers.filter((peer) => peer !== undefined),
     // > If this field is empty or missing, this rule matches all ports.
@@ -179,7 +189,7 @@ function readRule(
 }
 
 /** Reads one peer; undefined when it was reported. Absent selectors differ from empty ones. */
-function readPeer(field: Field): PolicyPeer | undefined {
+function readPeer(field: Field, namespace: string): PolicyPeer | undefined {
   checkKnownFields(field, ["podSelector", "namespaceSelector", "ipBlock"]);
   const podSelector = fieldOf(field, "podSelector");
   const namespaceSelector = fieldOf(field, "namespaceSelector");
@@ -187,9 +197,14 @@ function readPeer(field: Field): PolicyPeer | undefined {
   const selects = podSelector.value !== undefined || namespaceSelector.value !== undefined;
   const pods: PolicyPeer = {
     kind: "pods",
-    namespaceSelector:
-      namespaceSelector.value === undefined ? undefined : readLabelSelector(namespaceSelector),
-    podSelector: podSelector.value === undefined ? undefined : readLabelSelector(podSelector),
+    selector: {
+      kind: "labels",
+      // > Otherwise it selects the pods matching podSelector in the policy's own namespace.
+      namespace: namespaceSelector.value === undefined ? namespace : undefined,
+      namespaceSelector:
+        namespaceSelector.value === undefined ? undefined : readLabelSelector(namespaceSelector),
+      podSelector: podSelector.value === undefined ? undefined : readLabelSelector(podSelector),
+    },
     place: placeOfField(field),
   };
   if (block.value === undefined) {

@@ -5,19 +5,25 @@
 import { selectorMatches } from "../cluster/selector.ts";
 import type { Endpoint, Snapshot } from "../cluster/snapshot.ts";
 import { prefixContains, type Address } from "../net/address.ts";
-import type { Policy, PolicyPeer } from "./model.ts";
+import type { EndpointSelector, Policy, PolicyPeer } from "./model.ts";
 
-/**
- * Tells whether a policy applies to an endpoint, in whatever direction.
- *
- * > podSelector selects the pods to which this NetworkPolicy object applies. An empty selector matches
- * > all pods in the policy's namespace.
- */
-export function policySelects(policy: Policy, endpoint: Endpoint): boolean {
-  return (
-    policy.ref.namespace === endpoint.namespace &&
-    selectorMatches(policy.podSelector, endpoint.labels)
-  );
+/** Tells whether a policy applies to an endpoint, in whatever direction. */
+export function policySelects(policy: Policy, endpoint: Endpoint, snapshot: Snapshot): boolean {
+  return selectsEndpoint(policy.subject, endpoint, snapshot);
+}
+
+/** Tells whether a selector chooses an endpoint. */
+export function selectsEndpoint(
+  selector: EndpointSelector,
+  endpoint: Endpoint,
+  snapshot: Snapshot,
+): boolean {
+  const { namespace, namespaceSelector, podSelector } = selector;
+  if (namespace !== undefined && namespace !== endpoint.namespace) return false;
+  if (podSelector !== undefined && !selectorMatches(podSelector, endpoint.labels)) return false;
+  if (namespaceSelector === undefined) return true;
+  const labels = snapshot.namespaceByName.get(endpoint.namespace)?.labels;
+  return labels !== undefined && selectorMatches(namespaceSelector, labels);
 }
 
 /**
@@ -26,7 +32,6 @@ export function policySelects(policy: Policy, endpoint: Endpoint): boolean {
  */
 export function peerMatchesEndpoint(
   peer: PolicyPeer,
-  policy: Policy,
   endpoint: Endpoint,
   snapshot: Snapshot,
 ): boolean {
@@ -34,11 +39,7 @@ export function peerMatchesEndpoint(
     case "block":
       return endpoint.addresses.some((address) => blockContains(peer, address));
     case "pods":
-      return (
-        namespaceMatches(peer, policy, endpoint.namespace, snapshot) &&
-        // No pod selector: every pod of the namespaces.
-        (peer.podSelector === undefined || selectorMatches(peer.podSelector, endpoint.labels))
-      );
+      return selectsEndpoint(peer.selector, endpoint, snapshot);
   }
 }
 
@@ -51,16 +52,4 @@ export function blockContains(
     prefixContains(block.prefix, address) &&
     !block.except.some((except) => prefixContains(except, address))
   );
-}
-
-function namespaceMatches(
-  peer: Extract<PolicyPeer, { kind: "pods" }>,
-  policy: Policy,
-  namespace: string,
-  snapshot: Snapshot,
-): boolean {
-  // > Otherwise it selects the pods matching podSelector in the policy's own namespace.
-  if (peer.namespaceSelector === undefined) return namespace === policy.ref.namespace;
-  const labels = snapshot.namespaceByName.get(namespace)?.labels;
-  return labels !== undefined && selectorMatches(peer.namespaceSelector, labels);
 }

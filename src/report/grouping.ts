@@ -3,6 +3,7 @@
  * by the fact that is missing. Counts only; decides nothing.
  */
 import type { FlowVerdict, Reason } from "../engine/verdict.ts";
+import { policyKey } from "../policy/model.ts";
 import {
   decidingOrigin,
   decidingRule,
@@ -179,7 +180,7 @@ function ruleKey(flow: FlowVerdict, find: FindEndpoint): string {
   const point = policyPoint(flow);
   if (point !== undefined) {
     const { policy, direction, rule } = point;
-    return `${policy.namespace}\n${policy.name}\n${direction}\n${rule ?? "isolation"}`;
+    return `${policyKey(policy)}\n${direction}\n${rule ?? "isolation"}`;
   }
   const rule = decidingRule(flow);
   const origin = rule?.rule?.origin;

@@ -15,6 +15,7 @@ import type {
   Tuple,
 } from "../engine/verdict.ts";
 import { formatTime } from "./time.ts";
+import { kindWord } from "../policy/model.ts";
 import { decidingRule, explainReasonInFull, policyPoint } from "./reason.ts";
 import type { CaptureNature, Judged, PolicyPoint } from "./reason.ts";
 
@@ -179,11 +180,11 @@ export function ruleJson(rule: RuleRef): { readonly [key: string]: Json } {
   return { table: rule.table, chain: rule.chain, number: rule.number, file, line };
 }
 
-/** The policy a verdict points to. `rule` is null for an isolation. */
+/** The policy a verdict points to. `rule` is null for an isolation, `namespace` for what is cluster-wide. */
 export function policyJson(point: PolicyPoint): Json {
   return {
-    kind: point.policy.kind,
-    namespace: point.policy.namespace,
+    kind: kindWord(point.policy),
+    namespace: point.policy.namespace ?? null,
     name: point.policy.name,
     direction: point.direction,
     rule: point.rule ?? null,

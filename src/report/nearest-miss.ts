@@ -11,6 +11,7 @@ import type { Place } from "../errors.ts";
 import { formatAddress, formatPrefix, prefixContains } from "../net/address.ts";
 import type { Address } from "../net/address.ts";
 import { protocolName } from "../net/protocol.ts";
+import { policyKey } from "../policy/model.ts";
 import type {
   Direction,
   Policy,
@@ -42,7 +43,6 @@ export interface PolicyContext {
 /** One end of the flow, as rules see it. */
 interface Facts {
   readonly snapshot: Snapshot;
-  readonly policyNamespace: string;
   /** The peer: the endpoint that has the address, if one does. */
   readonly peer: Endpoint | undefined;
   readonly peerAddress: Address | undefined;
@@ -70,14 +70,13 @@ export function findNearestMiss(
   const origin = decidingOrigin(judged);
   if (judged.verdict !== "drop" || origin?.kind !== "isolation") return undefined;
   const { direction } = origin;
-  const isolating = new Set(
-    origin.policies.map(({ policy }) => `${policy.namespace}/${policy.name}`),
-  );
+  const isolating = new Set(origin.policies.map(({ policy }) => policyKey(policy)));
   let nearest: { readonly miss: NearestMiss; readonly unmet: number } | undefined;
   for (const policy of context.policies) {
-    if (!isolating.has(`${policy.ref.namespace}/${policy.ref.name}`)) continue;
-    const facts = factsOf(judged, direction, policy, context);
+    if (!isolating.has(policyKey(policy.ref))) continue;
+    const facts = factsOf(judged, direction, context);
     for (const rule of policy[direction] ?? []) {
+      if (rule.action !== "allow") continue;
       const { unmet, words } = ruleOutcome(rule, facts);
       if (nearest !== undefined && nearest.unmet <= unmet) continue;
       const { ref } = policy;
@@ -88,12 +87,7 @@ export function findNearestMiss(
   return nearest?.miss;
 }
 
-function factsOf(
-  judged: Tuple & Judgement,
-  direction: Direction,
-  policy: Policy,
-  context: PolicyContext,
-): Facts {
+function factsOf(judged: Tuple & Judgement, direction: Direction, context: PolicyContext): Facts {
   const endpointOf = (owner: string | undefined): Endpoint | undefined =>
     owner === undefined ? undefined : context.find(owner);
   const source = endpointOf(judged.sourceRoute?.owner);
@@ -101,7 +95,6 @@ function factsOf(
   const ingress = direction === "ingress";
   return {
     snapshot: context.snapshot,
-    policyNamespace: policy.ref.namespace,
     peer: ingress ? source : destination,
     peerAddress: ingress ? judged.source : (judged.translated?.address ?? judged.destination),
     destination,
@@ -174,21 +167,20 @@ function podsOutcome(peer: PolicyPeer & { readonly kind: "pods" }, facts: Facts)
     return { unmet: 3, words: `a pod, is ${has}` };
   }
   const parts: Outcome[] = [];
-  if (peer.namespaceSelector === undefined) {
-    // "podSelector alone: the pods in the policy's own namespace."
-    const same = pod.namespace === facts.policyNamespace;
-    const words = `namespace ${facts.policyNamespace}, is ${endpointName(pod)}`;
-    if (!same) parts.push({ unmet: 1, words });
-  } else {
+  const { namespace, namespaceSelector, podSelector } = peer.selector;
+  if (namespace !== undefined && pod.namespace !== namespace) {
+    parts.push({ unmet: 1, words: `namespace ${namespace}, is ${endpointName(pod)}` });
+  }
+  if (namespaceSelector !== undefined) {
     const labels =
       facts.snapshot.namespaceByName.get(pod.namespace)?.labels ?? new Map<string, string>();
-    const outcome = selectorOutcome(peer.namespaceSelector, labels);
+    const outcome = selectorOutcome(namespaceSelector, labels);
     if (outcome.unmet > 0) {
       parts.push({ ...outcome, words: `a namespace with ${outcome.words} (${pod.namespace})` });
     }
   }
-  if (peer.podSelector !== undefined) {
-    const outcome = selectorOutcome(peer.podSelector, pod.labels);
+  if (podSelector !== undefined) {
+    const outcome = selectorOutcome(podSelector, pod.labels);
     if (outcome.unmet > 0) parts.push(outcome);
   }
   return {

@@ -7,7 +7,9 @@ import type { Address } from "../net/address.ts";
 import { formatPlace } from "../errors.ts";
 import type { Place } from "../errors.ts";
 import type { Judgement, RuleRef, Tuple } from "../engine/verdict.ts";
-import type { Direction, PolicyRef } from "../policy/model.ts";
+import { formatPolicyName } from "../policy/model.ts";
+import type { Direction, PolicyRef, RuleAction } from "../policy/model.ts";
+import { DEFAULT_TIER } from "../policy/order.ts";
 import type { RuleOrigin } from "../tables/model.ts";
 
 /** What a sentence is about: a packet or a flow, and its verdict. */
@@ -208,16 +210,18 @@ export function explainReasonInFull(judged: Judged, nature: CaptureNature): stri
   const origin = judged.reason === "rule" ? decidingOrigin(judged) : undefined;
   const points = origin?.kind === "isolation" ? policyPointsOf(origin) : [];
   if (points.length < 2) return sentence;
-  return `${sentence} (${points.map(({ policy }) => nameOf(policy)).join(", ")})`;
+  return `${sentence} (${points.map(({ policy }) => formatPolicyName(policy)).join(", ")})`;
 }
 
 /** Says what a rule with an origin does to a packet that it matches. */
 export function explainOrigin(origin: RuleOrigin, reply: boolean): string {
   switch (origin.kind) {
     case "policy-rule":
-      return `${nameOf(origin.policy)} ${origin.direction}[${origin.rule}] allows it`;
-    case "isolation":
-      return `no ${origin.direction} rule of the policies selecting ${origin.endpoint} matches`;
+      return `${formatPolicyName(origin.policy)} ${origin.direction}[${origin.rule}] ${EFFECT_WORDS[origin.effect]}`;
+    case "isolation": {
+      const tier = origin.tier === DEFAULT_TIER.name ? "" : ` in tier ${origin.tier}`;
+      return `no ${origin.direction} rule of the policies selecting ${origin.endpoint}${tier} matches`;
+    }
     case "not-isolated":
       return `no policy isolates it for ${origin.direction}`;
     case "established":
@@ -234,6 +238,14 @@ export function explainOrigin(origin: RuleOrigin, reply: boolean): string {
       return `Service ${origin.service} has no ready endpoint`;
   }
 }
+
+const EFFECT_WORDS: Readonly<Record<RuleAction | "part", string>> = {
+  allow: "allows it",
+  deny: "denies it",
+  pass: "passes it to the next tier",
+  log: "logs it",
+  part: "may match it",
+};
 
 function explainRule(judged: Judged): string {
   const origin = decidingOrigin(judged);
@@ -252,10 +264,6 @@ function ruleText({ undecidedRule }: Judged): string {
   if (undecidedRule === undefined) return "a rule";
   const { number, chain, table } = undecidedRule;
   return `rule ${number} of chain ${chain} in table ${table}`;
-}
-
-function nameOf(policy: PolicyRef): string {
-  return `${policy.namespace}/${policy.name}`;
 }
 
 function podWithoutNode(judged: Judged): string {

@@ -3,7 +3,7 @@
  * what one acts on. Rows start at the first column, what explains a row is indented below it.
  */
 import { formatPlace } from "../errors.ts";
-import { formatPolicyRef } from "../policy/model.ts";
+import { formatPolicyName, formatPolicyRef } from "../policy/model.ts";
 import { gatherFlows } from "./grouping.ts";
 import type { DropGroup, GatheredFlows, UnknownGroup } from "./grouping.ts";
 import type { ReplayReport } from "./json.ts";
@@ -65,7 +65,7 @@ export function replayText(
 /** Formats the line of a nearest miss. */
 export function nearestText(nearest: NearestMiss): string {
   const { policy, direction, rule, sentence, place } = nearest;
-  const name = `${policy.namespace}/${policy.name} ${direction}[${rule}]`;
+  const name = `${formatPolicyName(policy)} ${direction}[${rule}]`;
   return `nearest: ${name} ${sentence}  ${formatPlace(lineOf(place))}`;
 }
 

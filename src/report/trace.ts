@@ -124,18 +124,24 @@ function directionOutcome(
   if (origin === undefined) {
     return { ...base, outcome: "not-asked", sentence: undefined, points: [] };
   }
-  const stops = origin.kind === "isolation" || origin.kind === "invalid";
   const sentence = explainOrigin(origin, packet.reply);
-  return { ...base, outcome: stops ? "drop" : "allow", sentence, points: policyPointsOf(origin) };
+  const outcome = stops(origin) ? "drop" : "allow";
+  return { ...base, outcome, sentence, points: policyPointsOf(origin) };
 }
 
 function isOf(origin: RuleOrigin, direction: Direction): boolean {
   return "direction" in origin && origin.direction === direction;
 }
 
-/** `part` rules only prepare for the one that allows. */
+/** Other rules of policies only prepare for one that decides, or pass on to it. */
 function decides(origin: RuleOrigin, direction: Direction): boolean {
-  return isOf(origin, direction) && !(origin.kind === "policy-rule" && origin.effect === "part");
+  if (origin.kind !== "policy-rule") return isOf(origin, direction);
+  return isOf(origin, direction) && (origin.effect === "allow" || origin.effect === "deny");
+}
+
+function stops(origin: RuleOrigin): boolean {
+  if (origin.kind === "policy-rule") return origin.effect === "deny";
+  return origin.kind === "isolation" || origin.kind === "invalid";
 }
 
 function stepJson(step: TraceStep): Json {

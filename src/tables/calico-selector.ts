@@ -1,37 +1,37 @@
 /**
  * The Calico selector that a Kubernetes peer becomes, as canonical text: real set names are hashes of
- * it. Only text; who matches is decided by `peerMatchesEndpoint`.
+ * it. Only text; who matches is decided by `selectsEndpoint`.
  * Source: libcalico-go conversion k8sSelectorToCalico, updateprocessors getEndpointSelector,
  * selector/parser ast.go.
  */
 import type { LabelSelector, Requirement } from "../cluster/selector.ts";
-import type { PolicyPeer } from "../policy/model.ts";
+import type { EndpointSelector } from "../policy/model.ts";
 
 /** The selector of every endpoint. */
 export const SELECT_ALL = "all()";
 
 /**
- * Writes the canonical selector of a `pods` peer of a policy in `namespace`.
+ * Writes the canonical selector of what a peer chooses.
  *
  * One difference cannot be seen in the lowered selector: `In` with a single value is taken for an item
  * of `matchLabels`, which Calico writes `==`; from `matchExpressions` it would be `in {..}`. The set
  * then has another name than on a real node, and the same members.
  */
-export function peerSelectorText(
-  peer: Extract<PolicyPeer, { kind: "pods" }>,
-  namespace: string,
-): string {
+export function peerSelectorText(selector: EndpointSelector): string {
+  const { namespace, namespaceSelector, podSelector } = selector;
   const inNamespace =
-    peer.namespaceSelector === undefined
-      ? [equals("projectcalico.org/namespace", namespace)]
-      : namespaceTerms(peer.namespaceSelector);
+    namespace === undefined
+      ? namespaceTerms(namespaceSelector ?? EMPTY)
+      : [equals("projectcalico.org/namespace", namespace)];
   const pods = [
     equals("projectcalico.org/orchestrator", "k8s"),
     // No pod selector, or an empty one: every pod.
-    ...selectorTerms(peer.podSelector ?? { requirements: [] }, ""),
+    ...selectorTerms(podSelector ?? EMPTY, ""),
   ];
   return conjunction([conjunction(inNamespace), conjunction(pods)]);
 }
+
+const EMPTY: LabelSelector = { requirements: [] };
 
 function namespaceTerms(selector: LabelSelector): string[] {
   // Empty: every namespace, which is every endpoint that has one.

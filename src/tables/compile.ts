@@ -1,12 +1,13 @@
 /**
- * Policies and a snapshot to rule tables in Calico's shape. Allowing policies become the accept bit in
- * `policy-chain.ts`, isolations become DROP in `endpoint-chain.ts`; this puts the chains together.
+ * Policies and a snapshot to rule tables in Calico's shape. Rules become mark bits in `policy-chain.ts`,
+ * tiers the order of jumps in `endpoint-chain.ts`; this puts the chains together.
  */
 import { endpointName } from "../cluster/snapshot.ts";
 import type { Endpoint, Snapshot } from "../cluster/snapshot.ts";
 import type { OnDiagnostic } from "../errors.ts";
 import type { Family } from "../net/address.ts";
 import type { Direction, Policy } from "../policy/model.ts";
+import { comparePolicies, compareText } from "../policy/order.ts";
 import { EndpointIndex } from "../policy/endpoint-index.ts";
 import { compileDispatch, compileForwardEnd, compileHookChains } from "./dispatch.ts";
 import { compileEndpointChains, compileProfileChain } from "./endpoint-chain.ts";
@@ -48,13 +49,13 @@ export function compileCluster(
     .map((endpoint) => ({ endpoint, interfaceName: interfaceOf(interfaces, endpoint) }));
   const index = new EndpointIndex(snapshot);
   const ordered = policies.toSorted(comparePolicies);
-  const selected = new Map(ordered.map((policy) => [policy, index.selectedBy(policy)]));
-  const isolations = DIRECTIONS.flatMap((direction) => isolationsOf(local, selected, direction));
+  const selected = new Map(ordered.map((policy) => [policy, index.chosenBy(policy.subject)]));
+  const selections = DIRECTIONS.flatMap((direction) => selectionsOf(local, selected, direction));
   const interfaceNames = local.map(({ interfaceName }) => interfaceName);
   // The same in both families.
   const endpointChains = [
     ...DIRECTIONS.flatMap((direction) => compileDispatch(direction, interfaceNames)),
-    ...compileEndpointChains(isolations),
+    ...compileEndpointChains(selections),
     ...profileChains(local),
   ];
   const meanings = new PeerMeanings(snapshot, index);
@@ -64,7 +65,7 @@ export function compileCluster(
     const filter = filterTable([
       ...compileHookChains(family),
       ...endpointChains,
-      ...policyChains(isolations, (policy, direction) =>
+      ...policyChains(selections, (policy, direction) =>
         compilePolicyChain(policy, direction, { family, sets }),
       ),
       ...services.filterChains,
@@ -84,18 +85,18 @@ interface LocalEndpoint {
   readonly interfaceName: string;
 }
 
-interface Isolation extends LocalEndpoint {
+interface Selection extends LocalEndpoint {
   readonly direction: Direction;
   readonly policies: readonly Policy[];
 }
 
-/** The policies that isolate each endpoint: of its namespace, with this direction, selecting it. */
-function isolationsOf(
+/** The policies that select each endpoint and apply to this direction. */
+function selectionsOf(
   local: readonly LocalEndpoint[],
   selected: ReadonlyMap<Policy, readonly Endpoint[]>,
   direction: Direction,
-): Isolation[] {
-  const isolations = new Map(
+): Selection[] {
+  const selections = new Map(
     local.map(({ endpoint, interfaceName }) => {
       const policies: Policy[] = [];
       return [endpoint, { endpoint, interfaceName, direction, policies }];
@@ -103,26 +104,19 @@ function isolationsOf(
   );
   for (const [policy, endpoints] of selected) {
     if (policy[direction] === undefined) continue;
-    for (const endpoint of endpoints) isolations.get(endpoint)?.policies.push(policy);
+    for (const endpoint of endpoints) selections.get(endpoint)?.policies.push(policy);
   }
-  return [...isolations.values()];
+  return [...selections.values()];
 }
 
-/** Calico gives all Kubernetes policies the same order, and sorts equal ones by name, then namespace. */
-function comparePolicies(one: Policy, other: Policy): number {
-  return (
-    compareText(one.ref.name, other.ref.name) || compareText(one.ref.namespace, other.ref.namespace)
-  );
-}
-
-/** One chain for each policy that isolates an endpoint here, in each direction it does so. */
+/** One chain for each policy that selects an endpoint here, in each direction it applies to. */
 function policyChains(
-  isolations: readonly Isolation[],
+  selections: readonly Selection[],
   compile: (policy: Policy, direction: Direction) => Chain,
 ): Chain[] {
   return DIRECTIONS.flatMap((direction) => {
-    const used = isolations.filter((isolation) => isolation.direction === direction);
-    const unique = new Set(used.flatMap((isolation) => isolation.policies));
+    const used = selections.filter((selection) => selection.direction === direction);
+    const unique = new Set(used.flatMap((selection) => selection.policies));
     return [...unique].toSorted(comparePolicies).map((policy) => compile(policy, direction));
   });
 }
@@ -202,8 +196,4 @@ function interfaceOf(interfaces: InterfaceByEndpoint, endpoint: Endpoint): strin
   const name = interfaces.get(endpoint);
   if (name === undefined) throw new Error(`bug: ${endpointName(endpoint)} has no interface`);
   return name;
-}
-
-function compareText(one: string, other: string): number {
-  return one < other ? -1 : one > other ? 1 : 0;
 }

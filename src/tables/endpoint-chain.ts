@@ -1,7 +1,7 @@
 /**
- * The chain of one endpoint in one direction: what conntrack knows, then the policies that isolate it,
- * or its namespace's profile where none does. Here an isolation becomes DROP.
- * Source: Felix rules/endpoints.go, a normal workload endpoint chain with the default tier only.
+ * The chain of one endpoint in one direction: what conntrack knows, then the tiers with policies that
+ * select it, then its namespace's profile. Here a tier's default action becomes DROP.
+ * Source: Felix rules/endpoints.go, a normal workload endpoint chain.
  *
  * Left out, because they never decide: the service account's profile (it has no rules) and policy
  * groups (the same policies behind one more jump).
@@ -9,7 +9,7 @@
 import { endpointName } from "../cluster/snapshot.ts";
 import type { Endpoint } from "../cluster/snapshot.ts";
 import { PROTOCOL_UDP } from "../net/protocol.ts";
-import type { Direction, Policy } from "../policy/model.ts";
+import type { Direction, Policy, Tier } from "../policy/model.ts";
 import type { Chain, Rule } from "./model.ts";
 import {
   endpointChainName,
@@ -38,7 +38,7 @@ export interface EndpointPolicies {
   readonly endpoint: Endpoint;
   readonly interfaceName: string;
   readonly direction: Direction;
-  /** Those that isolate it in this direction, in the order of evaluation. None: not isolated. */
+  /** Those that select it and apply to this direction, as `comparePolicies` orders them. */
   readonly policies: readonly Policy[];
 }
 
@@ -65,7 +65,7 @@ function compileEndpointChain(given: EndpointPolicies, jumps: PolicyJumps): Chai
   };
 }
 
-/** The jumps to policies' chains, which every endpoint has that a policy isolates. */
+/** The jumps to policies' chains, which every endpoint has that a policy selects. */
 class PolicyJumps {
   readonly #rules = {
     ingress: new Map<Policy, readonly Rule[]>(),
@@ -85,7 +85,6 @@ class PolicyJumps {
 
 const ALWAYS = makeRule({});
 const BEGIN_POLICY = makeRule({ target: clearBits(MARK_ACCEPT | MARK_PASS) });
-const BEGIN_TIER = makeRule({ comment: "Start of tier default", target: clearBits(MARK_PASS) });
 const IF_NOT_PASSED = makeRule({ matches: [bitsClear(MARK_PASS)] });
 const DROP_UNLESS_PASSED = makeRule({
   comment: "Drop if no policies passed packet",
@@ -160,29 +159,54 @@ const ENCAPSULATION_RULES: readonly Rule[] = [
 ];
 
 /**
+ * In a tier the first policy that decides ends it. Where none does, the packet goes on to the next tier
+ * if this one's default is to pass; if not, that is the isolation of the Kubernetes policies:
+ *
  * > By default, a pod is non-isolated. A pod is isolated if there is any NetworkPolicy that selects it
  * > and has the direction in its policyTypes; then only what the policies allow gets through.
  */
-function tierRules(
-  { endpoint, direction, policies }: EndpointPolicies,
-  jumps: PolicyJumps,
-): Rule[] {
+function tierRules(given: EndpointPolicies, jumps: PolicyJumps): Rule[] {
   // No policies: not isolated, the profile decides.
-  if (policies.length === 0) return [];
-  return [
-    BEGIN_TIER,
-    ...policies.flatMap((policy) => jumps.rules(policy, direction)),
-    {
-      ...DROP_UNLESS_PASSED,
-      origin: {
-        kind: "isolation",
-        direction,
-        endpoint: endpointName(endpoint),
-        policies: policies.map((policy) => ({
-          policy: policy.ref,
-          place: direction === "ingress" ? policy.ingressPlace : policy.egressPlace,
-        })),
-      },
+  return tiersOf(given.policies).flatMap(({ tier, policies }) => [
+    makeRule({ comment: `Start of tier ${tier.name}`, target: clearBits(MARK_PASS) }),
+    ...policies.flatMap((policy) => jumps.rules(policy, given.direction)),
+    ...(tier.defaultAction === "deny" ? [endOfTier(tier, policies, given)] : []),
+  ]);
+}
+
+/** The policies of one tier that select an endpoint: at least one. */
+interface TierPolicies {
+  readonly tier: Tier;
+  readonly policies: readonly Policy[];
+}
+
+/** Policies come ordered, those of a tier together. */
+function tiersOf(policies: readonly Policy[]): TierPolicies[] {
+  const tiers: { tier: Tier; policies: Policy[] }[] = [];
+  for (const policy of policies) {
+    const last = tiers.at(-1);
+    if (last?.tier.name === policy.tier.name) last.policies.push(policy);
+    else tiers.push({ tier: policy.tier, policies: [policy] });
+  }
+  return tiers;
+}
+
+function endOfTier(
+  tier: Tier,
+  policies: readonly Policy[],
+  { endpoint, direction }: EndpointPolicies,
+): Rule {
+  return {
+    ...DROP_UNLESS_PASSED,
+    origin: {
+      kind: "isolation",
+      tier: tier.name,
+      direction,
+      endpoint: endpointName(endpoint),
+      policies: policies.map((policy) => ({
+        policy: policy.ref,
+        place: direction === "ingress" ? policy.ingressPlace : policy.egressPlace,
+      })),
     },
-  ];
+  };
 }

@@ -5,7 +5,7 @@
 import type { Backend } from "../match/extension.ts";
 import type { Match } from "../match/index.ts";
 import type { Target } from "../target/index.ts";
-import type { PolicyRef, Direction } from "../policy/model.ts";
+import type { Direction, PolicyRef, RuleAction } from "../policy/model.ts";
 import type { Place } from "../errors.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
 import type { SetType } from "./set-types.ts";
@@ -52,10 +52,10 @@ export interface Rule {
 
 /** What a rule stands for in policy words. */
 export type RuleOrigin =
-  /** One rule of one policy; `allow` sets the accept bit, `part` only prepares for one that does. */
+  /** One rule of one policy, and what it does; `part` only prepares for one that does. */
   | {
       readonly kind: "policy-rule";
-      readonly effect: "allow" | "part";
+      readonly effect: RuleAction | "part";
       readonly policy: PolicyRef;
       readonly direction: Direction;
       /** Position in the policy's list, from 0, and the items of it that the rule is for. */
@@ -63,9 +63,10 @@ export type RuleOrigin =
       readonly place: Place;
       /** `namespace/name` is not known here: policy chains are shared by endpoints. */
     }
-  /** No rule of the policies that isolate the endpoint matched. */
+  /** No rule of the tier's policies that select the endpoint matched, and the tier then denies. */
   | {
       readonly kind: "isolation";
+      readonly tier: string;
       readonly direction: Direction;
       readonly endpoint: string;
       /** At least one, in the order of their chains. */

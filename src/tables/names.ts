@@ -9,7 +9,8 @@ import { utf8ToBytes } from "@noble/hashes/utils.js";
 import type { PortProtocol } from "../cluster/snapshot.ts";
 import type { Address, Family } from "../net/address.ts";
 import { formatAddress } from "../net/address.ts";
-import type { Direction, PolicyRef } from "../policy/model.ts";
+import { formatPolicyName } from "../policy/model.ts";
+import type { Direction, PolicyKindName, PolicyRef } from "../policy/model.ts";
 
 /** What every workload interface begins with; `-i cali+` tells pods from the rest. */
 export const WORKLOAD_INTERFACE_PREFIX = "cali";
@@ -37,6 +38,10 @@ const POLICY_PREFIX: Readonly<Record<Direction, string>> = {
   egress: "cali-po-",
   ingress: "cali-pi-",
 };
+// The kind comes before the policy's name, in short: names of two kinds can be the same.
+const KIND_PREFIX: Readonly<Record<PolicyKindName, string>> = {
+  "networking.k8s.io NetworkPolicy": "knp",
+};
 // Profile inbound and outbound: what applies where no policy does.
 const PROFILE_PREFIX: Readonly<Record<Direction, string>> = {
   egress: "cali-pro-",
@@ -62,7 +67,8 @@ export function endpointChainName(direction: Direction, interfaceName: string): 
 export function policyChainName(direction: Direction, policy: PolicyRef): string {
   const before = policyChainNames[direction].get(policy);
   if (before !== undefined) return before;
-  const name = limitedName(POLICY_PREFIX[direction], `knp/${policy.namespace}/${policy.name}`);
+  const suffix = `${KIND_PREFIX[policy.kind]}/${formatPolicyName(policy)}`;
+  const name = limitedName(POLICY_PREFIX[direction], suffix);
   policyChainNames[direction].set(policy, name);
   return name;
 }

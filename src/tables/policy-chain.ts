@@ -1,21 +1,35 @@
 /**
  * One policy's rules in one direction to one chain, shared by every endpoint the policy selects. The
- * chain sets the accept bit and returns; what that means is up to the endpoint's chain.
+ * chain sets the accept or the pass bit and returns, whose meaning is up to the endpoint's chain; a
+ * denial becomes DROP here.
  * Source: Felix rules/policy.go; libcalico-go conversion.go k8sRuleToCalico.
  */
 import type { Match } from "../match/index.ts";
 import { MULTIPORT_SLOTS, portSlots } from "../match/multiport.ts";
 import type { PortRange } from "../match/multiport.ts";
+import type { Target } from "../target/index.ts";
 import type { PortProtocol } from "../cluster/snapshot.ts";
 import type { Family, Prefix } from "../net/address.ts";
-import type { Direction, Policy, PolicyPeer, PolicyPort, PolicyRule } from "../policy/model.ts";
+import { formatPolicyName } from "../policy/model.ts";
+import type {
+  Direction,
+  Policy,
+  PolicyPeer,
+  PolicyPort,
+  PolicyRule,
+  RuleAction,
+} from "../policy/model.ts";
+import { CALICO_KIND } from "../policy/order.ts";
 import type { Chain, Rule, RuleOrigin } from "./model.ts";
 import { policyChainName } from "./names.ts";
 import {
   bitsSet,
   clearBits,
+  DROP,
   makeRule,
   MARK_ACCEPT,
+  MARK_DROP,
+  MARK_PASS,
   MARK_SCRATCH0,
   MARK_SCRATCH1,
   protocolIs,
@@ -35,14 +49,14 @@ export interface PolicyContext {
  * Compiles a policy's rules of one direction.
  *
  * A policy rule is "any of these peers, on any of these ports"; an iptables rule is one AND of
- * conditions, with at most one prefix on a side and 15 port slots. So a rule becomes one allow for
- * each protocol and peer, and where one iptables rule cannot hold it, match blocks in front of it:
+ * conditions, with at most one prefix on a side and 15 port slots. So a rule becomes one for each
+ * protocol and peer, and where one iptables rule cannot hold it, match blocks in front of it:
  *
  *     scratch bits to 0 (to S0 when only exceptions follow)
  *     each port chunk and each named port    sets S0
  *     each exception of an ipBlock           clears S0
- *     the rest of the conditions, and S0     sets the accept bit
- *     accept bit                             returns
+ *     the rest of the conditions, and S0     sets the bit of the rule's action
+ *     that bit                               returns, or drops
  *
  * Invariant: behind the last block S0 is set if and only if every block holds.
  */
@@ -61,7 +75,7 @@ export function compilePolicyChain(
     policy: undefined,
     rules: titled(
       rules,
-      `KubernetesNetworkPolicy ${policy.ref.namespace}/${policy.ref.name} ${direction}`,
+      `${CALICO_KIND[policy.ref.kind]} ${formatPolicyName(policy.ref)} ${direction}`,
     ),
   };
 }
@@ -86,7 +100,7 @@ function compileRule(given: RuleContext): Rule[] {
   // No peers: matches any peer.
   const peers: readonly (PolicyPeer | undefined)[] = given.rule.peers ?? [undefined];
   return portsByProtocol(given.rule.ports).flatMap((ports) =>
-    peers.flatMap((peer) => compileAllow(given, ports, peer)),
+    peers.flatMap((peer) => compileOne(given, ports, peer)),
   );
 }
 
@@ -132,8 +146,8 @@ function joinRanges(ranges: readonly PortRange[]): PortRange[] {
   return joined;
 }
 
-/** One protocol and one peer: the blocks, the rule that sets the accept bit, and the return. */
-function compileAllow(
+/** One protocol and one peer: the blocks, and the rules of the action. */
+function compileOne(
   given: RuleContext,
   ports: ProtocolPorts,
   peer: PolicyPeer | undefined,
@@ -143,7 +157,7 @@ function compileAllow(
   if (peer?.kind === "block" && peer.prefix.address.family !== context.family) return [];
 
   const place = peer?.place ?? rule.place;
-  const origin = (effect: "allow" | "part"): RuleOrigin => ({
+  const origin = (effect: RuleAction | "part"): RuleOrigin => ({
     kind: "policy-rule",
     effect,
     policy: policy.ref,
@@ -168,8 +182,7 @@ function compileAllow(
     namedPortIs(
       context.sets.portSet(
         { name, protocol: ports.protocol ?? "TCP" },
-        direction === "egress" ? podsPeer : undefined,
-        policy,
+        direction === "egress" ? podsPeer?.selector : undefined,
       ),
     ),
   );
@@ -193,16 +206,42 @@ function compileAllow(
   if (podsPeer !== undefined && !peerSaid) {
     matches.push({
       kind: "set",
-      set: context.sets.podSet(podsPeer, policy),
+      set: context.sets.podSet(podsPeer.selector),
       flags: [peerSide(direction)],
       invert: false,
     });
   }
   if (!portBlock) matches.push(...chunks, ...named);
   if (rules.length > 0) matches.push(bitsSet(MARK_SCRATCH0));
-  rules.push(makeRule({ matches, target: setBits(MARK_ACCEPT), origin: origin("allow") }));
-  rules.push(RETURN_IF_ACCEPTED);
+  rules.push(...actionRules(rule.action, matches, origin));
   return rules;
+}
+
+/** A bit remembers that the conditions hold: the target of one rule cannot both set it and decide. */
+function actionRules(
+  action: RuleAction,
+  matches: readonly Match[],
+  origin: (effect: RuleAction | "part") => RuleOrigin,
+): Rule[] {
+  switch (action) {
+    case "allow":
+      return [
+        makeRule({ matches, target: setBits(MARK_ACCEPT), origin: origin("allow") }),
+        RETURN_IF_ACCEPTED,
+      ];
+    case "pass":
+      return [
+        makeRule({ matches, target: setBits(MARK_PASS), origin: origin("pass") }),
+        RETURN_IF_PASSED,
+      ];
+    case "deny":
+      return [
+        makeRule({ matches, target: setBits(MARK_DROP), origin: origin("part") }),
+        { ...DROP_IF_DENIED, origin: origin("deny") },
+      ];
+    case "log":
+      return [makeRule({ matches, target: LOG, origin: origin("log") })];
+  }
 }
 
 /** Puts the scratch bits to what they are before any block. */
@@ -213,6 +252,13 @@ function beginBlocks(value: number): Rule {
 const BEGIN_PORTS = beginBlocks(0);
 const BEGIN_EXCEPTIONS = beginBlocks(MARK_SCRATCH0);
 const RETURN_IF_ACCEPTED = makeRule({ matches: [bitsSet(MARK_ACCEPT)], target: RETURN });
+const RETURN_IF_PASSED = makeRule({ matches: [bitsSet(MARK_PASS)], target: RETURN });
+const DROP_IF_DENIED = makeRule({ matches: [bitsSet(MARK_DROP)], target: DROP });
+const LOG: Target = {
+  kind: "LOG",
+  name: "LOG",
+  options: ['--log-prefix "calico-packet: "', "--log-level 5"],
+};
 
 /** Fills matches of 15 slots in order. Source: Felix SplitPortList. */
 function portChunks(ranges: readonly PortRange[]): PortRange[][] {

@@ -11,13 +11,15 @@ import type { Rule, RuleOrigin } from "./model.ts";
 
 /** A policy or profile has let the packet through. */
 export const MARK_ACCEPT = 0x10000;
-/** A policy passes the packet to the next tier. Kubernetes policies never do. */
+/** A policy passes the packet to the next tier. */
 export const MARK_PASS = 0x20000;
+/** A policy denies the packet; the next rule drops it. */
+export const MARK_DROP = 0x40000;
 /** All match blocks of the policy rule hold so far. */
 export const MARK_SCRATCH0 = 0x80000;
 /** The present match block holds. */
 export const MARK_SCRATCH1 = 0x100000;
-/** The bits Felix clears before policy; the drop bit 0x40000 is not among them. */
+/** The bits Felix clears before policy; the drop bit is not among them. */
 export const MARK_ALL = MARK_ACCEPT | MARK_PASS | MARK_SCRATCH0 | MARK_SCRATCH1;
 /** kube-proxy: the packet's source is to be masqueraded; outside Calico's mask. */
 export const MARK_MASQUERADE = 0x4000;

@@ -8,32 +8,29 @@ import type { LabelSelector } from "../cluster/selector.ts";
 import { formatAddress, hostPrefix } from "../net/address.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
 import { protocolNumber } from "../net/protocol.ts";
-import type { Policy, PolicyPeer } from "../policy/model.ts";
+import type { EndpointSelector } from "../policy/model.ts";
 import { EndpointIndex } from "../policy/endpoint-index.ts";
 import { peerSelectorText, SELECT_ALL } from "./calico-selector.ts";
 import type { IpSet, PortMember } from "./model.ts";
 import { namedPortId, selectorId, setName } from "./names.ts";
 
-/** A peer that means endpoints. */
-export type PodsPeer = Extract<PolicyPeer, { kind: "pods" }>;
-
 /** What peers mean whatever the family: found once for both. */
 export class PeerMeanings {
   readonly #snapshot: Snapshot;
   readonly #index: EndpointIndex;
-  readonly #selectorByPeer = new Map<PodsPeer, string>();
+  readonly #textBySelector = new Map<EndpointSelector, string>();
   readonly #idByContent = new Map<string, string>();
-  readonly #endpointsBySelector = new Map<string, readonly Endpoint[]>();
+  readonly #endpointsByText = new Map<string, readonly Endpoint[]>();
 
   constructor(snapshot: Snapshot, index = new EndpointIndex(snapshot)) {
     this.#snapshot = snapshot;
     this.#index = index;
   }
 
-  /** The canonical selector of a peer; of every endpoint without one. */
-  selector(peer: PodsPeer | undefined, policy: Policy): string {
-    if (peer === undefined) return SELECT_ALL;
-    return entryOf(this.#selectorByPeer, peer, () => peerSelectorText(peer, policy.ref.namespace));
+  /** The canonical text of a selector; of every endpoint without one. */
+  selectorText(selector: EndpointSelector | undefined): string {
+    if (selector === undefined) return SELECT_ALL;
+    return entryOf(this.#textBySelector, selector, () => peerSelectorText(selector));
   }
 
   /** What the name of a selector's set is made of. */
@@ -50,11 +47,11 @@ export class PeerMeanings {
     return entryOf(this.#idByContent, content, () => namedPortId({ ...port, selector }));
   }
 
-  /** The endpoints that a peer means, in no particular order. No peer: every endpoint. */
-  endpoints(peer: PodsPeer | undefined, policy: Policy): readonly Endpoint[] {
-    if (peer === undefined) return this.#snapshot.endpoints;
-    const selector = this.selector(peer, policy);
-    return entryOf(this.#endpointsBySelector, selector, () => this.#index.meantBy(peer, policy));
+  /** The endpoints that a selector chooses, in no particular order. No selector: every endpoint. */
+  endpoints(selector: EndpointSelector | undefined): readonly Endpoint[] {
+    if (selector === undefined) return this.#snapshot.endpoints;
+    const text = this.selectorText(selector);
+    return entryOf(this.#endpointsByText, text, () => this.#index.chosenBy(selector));
   }
 }
 
@@ -69,20 +66,20 @@ export class SetCollector {
     this.#meanings = meanings;
   }
 
-  /** The name of the set of the addresses of the endpoints that a peer means. */
-  podSet(peer: PodsPeer, policy: Policy): string {
-    const selector = this.#meanings.selector(peer, policy);
-    const name = setName(this.#family, this.#meanings.selectorId(selector));
+  /** The name of the set of the addresses of the endpoints that a selector chooses. */
+  podSet(selector: EndpointSelector): string {
+    const text = this.#meanings.selectorText(selector);
+    const name = setName(this.#family, this.#meanings.selectorId(text));
     if (!this.#setByName.has(name)) {
       const addresses = this.#meanings
-        .endpoints(peer, policy)
+        .endpoints(selector)
         .flatMap((endpoint) => this.#addresses(endpoint));
       this.#setByName.set(name, {
         kind: "hash:net",
         name,
         family: this.#family,
         members: uniquePrefixes(addresses),
-        origin: { incomplete: true, description: describePods(peer, policy) },
+        origin: { incomplete: true, description: describePods(selector) },
       });
     }
     return name;
@@ -90,20 +87,19 @@ export class SetCollector {
 
   /**
    * The name of the set of the addresses and ports that a named port means: on the endpoints that the
-   * peer means, or, without a peer, on every endpoint.
+   * selector chooses, or, without one, on every endpoint.
    */
   portSet(
     port: { readonly name: string; readonly protocol: PortProtocol },
-    peer: PodsPeer | undefined,
-    policy: Policy,
+    selector: EndpointSelector | undefined,
   ): string {
-    const selector = this.#meanings.selector(peer, policy);
-    const name = setName(this.#family, this.#meanings.portId(port, selector));
+    const text = this.#meanings.selectorText(selector);
+    const name = setName(this.#family, this.#meanings.portId(port, text));
     if (!this.#setByName.has(name)) {
       const members = this.#meanings
-        .endpoints(peer, policy)
+        .endpoints(selector)
         .flatMap((endpoint) => this.#portMembers(endpoint, port));
-      const pods = peer === undefined ? "every pod" : describePods(peer, policy);
+      const pods = selector === undefined ? "every pod" : describePods(selector);
       this.#setByName.set(name, {
         kind: "hash:ip,port",
         name,
@@ -174,14 +170,12 @@ function uniqueMembers(members: readonly PortMember[]): PortMember[] {
   );
 }
 
-function describePods(peer: PodsPeer, policy: Policy): string {
-  const pods = isEmpty(peer.podSelector)
-    ? "every pod"
-    : `pods with ${formatSelector(peer.podSelector)}`;
-  if (peer.namespaceSelector === undefined) return `${pods} in namespace ${policy.ref.namespace}`;
-  return isEmpty(peer.namespaceSelector)
+function describePods({ namespace, namespaceSelector, podSelector }: EndpointSelector): string {
+  const pods = isEmpty(podSelector) ? "every pod" : `pods with ${formatSelector(podSelector)}`;
+  if (namespace !== undefined) return `${pods} in namespace ${namespace}`;
+  return isEmpty(namespaceSelector)
     ? `${pods} in every namespace`
-    : `${pods} in namespaces with ${formatSelector(peer.namespaceSelector)}`;
+    : `${pods} in namespaces with ${formatSelector(namespaceSelector)}`;
 }
 
 function entryOf<K, V>(entries: Map<K, V>, key: K, make: () => V): V {

@@ -37,8 +37,8 @@ function showPeer(peer: PolicyPeer): string {
   if (peer.kind === "block") {
     return [peer.prefix, ...peer.except].map(formatPrefix).join("-");
   }
-  const [namespaces, pods] = [peer.namespaceSelector, peer.podSelector].map((selector) =>
-    selector === undefined ? "" : formatSelector(selector),
+  const [namespaces, pods] = [peer.selector.namespaceSelector, peer.selector.podSelector].map(
+    (selector) => (selector === undefined ? "" : formatSelector(selector)),
   );
   return `{${namespaces}/${pods}}`;
 }
@@ -138,7 +138,7 @@ describe("NetworkPolicy", () => {
     ],
     ["{matchLabels: {constructor: toString}}", "constructor=toString"],
   ])("reads selector %s (K-7)", (selector, expected) => {
-    expect(formatSelector(fine(`{podSelector: ${selector}}`).podSelector)).toBe(expected);
+    expect(formatSelector(fine(`{podSelector: ${selector}}`).subject.podSelector!)).toBe(expected);
   });
 
   // K-13, in the words of the API server where it has some.
@@ -398,7 +398,7 @@ describe("NetworkPolicy", () => {
   ])("warns of %s and goes on", (spec, sentence) => {
     const { policy, said } = lower(spec);
     expect(said).toEqual([sentence]);
-    expect(policy?.ref.kind).toBe("NetworkPolicy");
+    expect(policy?.ref.kind).toBe("networking.k8s.io NetworkPolicy");
   });
 
   it("takes a name that an API server would refuse, and says so", () => {

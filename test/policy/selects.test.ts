@@ -40,7 +40,7 @@ describe("policySelects", () => {
     const loaded = load(CLUSTER + policy(`{podSelector: ${selector}}`));
     expect(
       names(loaded, (index) =>
-        policySelects(loaded.policies[0]!, loaded.snapshot.endpoints[index]!),
+        policySelects(loaded.policies[0]!, loaded.snapshot.endpoints[index]!, loaded.snapshot),
       ),
     ).toBe(expected);
   });
@@ -62,7 +62,7 @@ describe("peerMatchesEndpoint", () => {
     const { policies, snapshot } = loaded;
     const [rule] = policies[0]!.ingress!;
     const found = (index: number): boolean =>
-      peerMatchesEndpoint(rule!.peers![0]!, policies[0]!, snapshot.endpoints[index]!, snapshot);
+      peerMatchesEndpoint(rule!.peers![0]!, snapshot.endpoints[index]!, snapshot);
     expect(names(loaded, found)).toBe(expected);
   });
 });

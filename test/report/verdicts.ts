@@ -77,7 +77,7 @@ export function route(text: string, owner: string | undefined): Route {
 
 export function policyRef(name: string, line: number): PolicyRef {
   return {
-    kind: "NetworkPolicy",
+    kind: "networking.k8s.io NetworkPolicy",
     namespace: "payments",
     name,
     place: { file: "policies.yaml", line, column: 9 },
@@ -88,6 +88,7 @@ export function policyRef(name: string, line: number): PolicyRef {
 export function isolationBy(...policies: readonly PolicyRef[]): RuleOrigin {
   return {
     kind: "isolation",
+    tier: "default",
     direction: "ingress",
     endpoint: "payments/api-0",
     policies: policies.map((policy) => ({ policy, place: policy.place })),

@@ -9,7 +9,10 @@ const OWN = 'projectcalico.org/namespace == "default"';
 function text(podText?: string, namespaceText?: string): string {
   const peer = pods(podText, namespaceText);
   if (peer.kind !== "pods") throw new Error("not a pods peer");
-  return peerSelectorText(peer, "default");
+  const { selector } = peer;
+  return peerSelectorText(
+    namespaceText === undefined ? { ...selector, namespace: "default" } : selector,
+  );
 }
 
 describe("peerSelectorText", () => {

@@ -12,6 +12,7 @@ import type { Place } from "../../src/errors.ts";
 import { parseAddress, parsePrefix } from "../../src/net/address.ts";
 import type { Address, Prefix } from "../../src/net/address.ts";
 import type { Policy, PolicyPeer, PolicyPort, PolicyRule } from "../../src/policy/model.ts";
+import { DEFAULT_TIER, KUBERNETES_ORDER } from "../../src/policy/order.ts";
 
 export const HERE: Place = { file: "cluster.yaml", line: 1 };
 
@@ -132,6 +133,7 @@ export function snapshot(given: {
 }
 
 export interface RuleText {
+  action?: PolicyRule["action"];
   peers?: readonly PolicyPeer[];
   ports?: readonly PolicyPort[];
 }
@@ -145,11 +147,24 @@ export function policy(
   },
 ): Policy {
   const [namespace = "", name = ""] = fullName.split("/");
+  const own = (peer: PolicyPeer): PolicyPeer =>
+    peer.kind === "pods" && peer.selector.namespaceSelector === undefined
+      ? { ...peer, selector: { ...peer.selector, namespace } }
+      : peer;
   const rules = (texts: readonly RuleText[] | undefined): PolicyRule[] | undefined =>
-    texts?.map(({ peers, ports }, index) => ({ index, peers, ports, place: HERE }));
+    texts?.map(({ action = "allow", peers, ports }, index) => {
+      return { index, action, peers: peers?.map(own), ports, place: HERE };
+    });
   return {
-    ref: { kind: "NetworkPolicy", namespace, name, place: HERE },
-    podSelector: selector(given.pods ?? ""),
+    ref: { kind: "networking.k8s.io NetworkPolicy", namespace, name, place: HERE },
+    tier: DEFAULT_TIER,
+    order: KUBERNETES_ORDER,
+    subject: {
+      kind: "labels",
+      namespace,
+      namespaceSelector: undefined,
+      podSelector: selector(given.pods ?? ""),
+    },
     ingress: rules(given.ingress),
     egress: rules(given.egress),
     ingressPlace: HERE,
@@ -157,11 +172,16 @@ export function policy(
   };
 }
 
+/** Without a namespace text: of the policy's own namespace. */
 export function pods(podText?: string, namespaceText?: string): PolicyPeer {
   return {
     kind: "pods",
-    podSelector: podText === undefined ? undefined : selector(podText),
-    namespaceSelector: namespaceText === undefined ? undefined : selector(namespaceText),
+    selector: {
+      kind: "labels",
+      namespace: undefined,
+      namespaceSelector: namespaceText === undefined ? undefined : selector(namespaceText),
+      podSelector: podText === undefined ? undefined : selector(podText),
+    },
     place: HERE,
   };
 }

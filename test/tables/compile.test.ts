@@ -49,6 +49,36 @@ describe("compileCluster", () => {
     ]);
   });
 
+  it("asks tier after tier, and drops at the end of those whose default is to deny", () => {
+    const first = SHOP_POLICIES.find(({ ref }) => ref.name === "default-deny");
+    const others = SHOP_POLICIES.filter((one) => one !== first);
+    const tier = (name: string, order: number, defaultAction: "deny" | "pass"): Policy => {
+      return { ...first!, ref: { ...first!.ref, name }, tier: { name, order, defaultAction } };
+    };
+    const policies = [
+      ...others,
+      tier("late", Infinity, "deny"),
+      tier("b", 5, "pass"),
+      tier("a", 5, "deny"),
+    ];
+    const rules = chainText(compile(SHOP, policies), toWorkload("web-0"));
+    const tierOf = (chain: string): string[] => [
+      "-j MARK --set-xmark 0x0/0x20000",
+      `-m mark --mark 0x0/0x20000 -j cali-pi-knp/shop/${chain}`,
+      "-m mark --mark 0x10000/0x10000 -j RETURN",
+    ];
+    const drop = "-m mark --mark 0x0/0x20000 -j DROP";
+    expect(rules.slice(3, -3)).toEqual([
+      ...tierOf("a"),
+      drop,
+      ...tierOf("b"),
+      ...tierOf("web-ingress"),
+      drop,
+      ...tierOf("late"),
+      drop,
+    ]);
+  });
+
   it("leaves an endpoint that no policy isolates to its namespace's profile", () => {
     const compiled = compile(SHOP, []);
     expect(chainText(compiled, fromWorkload("web-0"))).toEqual([

@@ -16,7 +16,12 @@ import { address, HERE } from "./cluster.ts";
 // The expected names were taken from a real cluster and from libcalico-go (semantics, section 22).
 describe("policyChainName", () => {
   const named = (namespace: string, name: string): string =>
-    policyChainName("ingress", { kind: "NetworkPolicy", namespace, name, place: HERE });
+    policyChainName("ingress", {
+      kind: "networking.k8s.io NetworkPolicy",
+      namespace,
+      name,
+      place: HERE,
+    });
 
   it("hashes a name that is too long", () => {
     expect(named("default", "allow-web")).toBe("cali-pi-_l7X9Omtz7dibbh9L3Lp");

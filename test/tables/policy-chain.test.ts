@@ -199,6 +199,36 @@ describe("an egress rule", () => {
   });
 });
 
+describe("a rule's action", () => {
+  const blocked = { peers: [block("10.0.0.0/8", ["10.1.0.0/16"])] };
+
+  it("denies by a bit and a drop, in whatever place", () => {
+    expect(compile("ingress", [{ action: "deny", ports: [port("tcp:80")] }, {}])).toEqual([
+      "-p tcp -m multiport --dports 80 -j MARK --set-xmark 0x40000/0x40000",
+      "-m mark --mark 0x40000/0x40000 -j DROP",
+      ALLOW,
+    ]);
+  });
+
+  it("passes by a bit of its own, behind match blocks too", () => {
+    expect(compile("egress", [{ action: "pass", ...blocked }, { action: "deny" }])).toEqual([
+      "-j MARK --set-xmark 0x80000/0x180000",
+      "-d 10.1.0.0/16 -j MARK --set-xmark 0x0/0x80000",
+      "-d 10.0.0.0/8 -m mark --mark 0x80000/0x80000 -j MARK --set-xmark 0x20000/0x20000",
+      "-m mark --mark 0x20000/0x20000 -j RETURN",
+      "-j MARK --set-xmark 0x40000/0x40000",
+      "-m mark --mark 0x40000/0x40000 -j DROP",
+    ]);
+  });
+
+  it("logs and goes on", () => {
+    expect(compile("ingress", [{ action: "log" }, {}])).toEqual([
+      '-j LOG --log-prefix "calico-packet: " --log-level 5',
+      ALLOW,
+    ]);
+  });
+});
+
 describe("compilePolicyChain", () => {
   it("has one rule that only names the policy when nothing is allowed", () => {
     const chain = compilePolicyChain(policy("a/p", { ingress: [] }), "ingress", {
@@ -240,8 +270,7 @@ describe("compilePolicyChain", () => {
 describe("SetCollector", () => {
   it("puts the ports so named, with their protocol, into a set", () => {
     const sets = new SetCollector(4, new PeerMeanings(CLUSTER));
-    const given = policy("a/p", {});
-    sets.portSet({ name: "http", protocol: "TCP" }, undefined, given);
+    sets.portSet({ name: "http", protocol: "TCP" }, undefined);
     expect(sets.sets()).toMatchObject([
       {
         kind: "hash:ip,port",

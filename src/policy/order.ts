@@ -1,0 +1,47 @@
+/**
+ * The order in which policies are asked.
+ * Source: Calico felix/calc/policy_sorter.go, tierInfo and PolKVLess.
+ */
+import type { Policy, PolicyKindName, Tier } from "./model.ts";
+
+/**
+ * The tier of Kubernetes policies. Its default action is what isolation is: a pod that a policy selects
+ * gets only what some policy allows.
+ */
+export const DEFAULT_TIER: Tier = { name: "default", order: 1_000_000, defaultAction: "deny" };
+
+/** The order of every Kubernetes policy in its tier: they only allow, so that it changes no verdict. */
+export const KUBERNETES_ORDER = 1000;
+
+/** What Calico calls the kinds; among policies of equal order it is the last that is compared. */
+export const CALICO_KIND: Readonly<Record<PolicyKindName, string>> = {
+  "networking.k8s.io NetworkPolicy": "KubernetesNetworkPolicy",
+};
+
+/** Orders policies as they are asked: by tier, then by order, equal ones by name, namespace and kind. */
+export function comparePolicies(one: Policy, other: Policy): number {
+  return (
+    compareTiers(one.tier, other.tier) ||
+    compareNumbers(one.order, other.order) ||
+    compareText(tieText(one), tieText(other))
+  );
+}
+
+/** Orders tiers as they are asked. */
+export function compareTiers(one: Tier, other: Tier): number {
+  return compareNumbers(one.order, other.order) || compareText(one.name, other.name);
+}
+
+/** Orders text by code unit, the same on every machine. */
+export function compareText(one: string, other: string): number {
+  return one < other ? -1 : one > other ? 1 : 0;
+}
+
+/** Unlike a difference this can tell that Infinity equals itself. */
+function compareNumbers(one: number, other: number): number {
+  return one < other ? -1 : one > other ? 1 : 0;
+}
+
+function tieText({ ref }: Policy): string {
+  return `${ref.name}/${ref.namespace ?? ""}/${CALICO_KIND[ref.kind]}`;
+}
