@@ -1,0 +1,336 @@
+/**
+ * One rule of a Calico policy to iptables rules, as Felix renders it. Knows conditions, match blocks and
+ * mark bits; which sets and prefixes a rule asks for was settled before.
+ * Source: Felix rules/policy.go, ProtoRuleToIptablesRules, matchBlockBuilder, CalculateRuleMatch.
+ */
+import type { Match } from "../match/index.ts";
+import { MULTIPORT_SLOTS, portSlots } from "../match/multiport.ts";
+import type { PortRange } from "../match/multiport.ts";
+import type { Family, Prefix } from "../net/address.ts";
+import type { RuleAction } from "../policy/model.ts";
+import type { Target } from "../target/index.ts";
+import type { Rule, RuleOrigin } from "./model.ts";
+import {
+  bitsClear,
+  bitsSet,
+  clearBits,
+  DROP,
+  makeRule,
+  MARK_ACCEPT,
+  MARK_DROP,
+  MARK_PASS,
+  MARK_SCRATCH0,
+  MARK_SCRATCH1,
+  protocolIs,
+  RETURN,
+  setBits,
+} from "./rule.ts";
+
+/** What a rule asks of a packet of one family: all that is given must hold. */
+export interface FelixRule {
+  readonly protocol?: number | undefined;
+  readonly notProtocol?: number | undefined;
+  readonly icmp?: IcmpType | undefined;
+  readonly notIcmp?: IcmpType | undefined;
+  readonly source: FelixSide;
+  readonly destination: FelixSide;
+}
+
+/** An ICMP type, and a code where one is asked for. */
+export interface IcmpType {
+  readonly type: number;
+  readonly code: number | undefined;
+}
+
+/** What a rule asks of one side. Lists that are absent or empty ask nothing. */
+export interface FelixSide {
+  /** Any of them. */
+  readonly nets?: readonly Prefix[];
+  /** None of them. */
+  readonly notNets?: readonly Prefix[];
+  /** Names of address sets: all of them hold the address. */
+  readonly sets?: readonly string[];
+  /** None of them holds it. */
+  readonly notSets?: readonly string[];
+  /** Any of them, or any of `portSets`. */
+  readonly ports?: readonly PortRange[];
+  /** Names of sets of addresses with their ports. */
+  readonly portSets?: readonly string[];
+  /** None of them. */
+  readonly notPorts?: readonly PortRange[];
+  readonly notPortSets?: readonly string[];
+  /** The set of a Service's backends and their ports; of a destination only. */
+  readonly serviceSet?: string;
+}
+
+/** A rule in iptables' terms. */
+export interface RenderedRule {
+  readonly rules: readonly Rule[];
+  /**
+   * The rendered rule also matches what the policy's does not: the bit of a block is cleared only once,
+   * so that with three positive blocks a hit in the second satisfies the third as well.
+   */
+  readonly wider: boolean;
+}
+
+/**
+ * Renders a rule and its action.
+ *
+ * A rule is an AND of lists, each of which is an OR; an iptables rule has room for one prefix on a side
+ * and for 15 port slots. What does not fit comes before it in blocks:
+ *
+ *     scratch bits to 0 (to S0 when only negated blocks follow)
+ *     source ports, destination ports, source prefixes, destination prefixes: each hit sets S0,
+ *         from the second block on S1, and without S1 the block's end clears S0
+ *     negated source prefixes, negated destination prefixes: each hit clears S0
+ *     the rest of the conditions, and S0     sets the bit of the rule's action
+ *     that bit                               returns, or drops
+ */
+export function renderFelixRule(
+  rule: FelixRule,
+  {
+    action,
+    family,
+    origin,
+  }: {
+    readonly action: RuleAction;
+    readonly family: Family;
+    readonly origin: (effect: RuleAction | "part") => RuleOrigin;
+  },
+): RenderedRule {
+  const blocks = new BlockBuilder(origin("part"));
+  const source = reduceSide(rule.source, "src");
+  const destination = reduceSide(rule.destination, "dst");
+  for (const side of [source, destination]) {
+    if (side.portBlock.length > 0) blocks.addPositive(portHits(side, rule.protocol));
+  }
+  for (const side of [source, destination]) {
+    if (side.netBlock.length > 0) blocks.addPositive(netHits(side.side, side.netBlock));
+  }
+  for (const side of [source, destination]) {
+    if (side.notNetBlock.length > 0) blocks.addNegated(netHits(side.side, side.notNetBlock));
+  }
+  const matches = [
+    ...ruleMatches(rule, { source: source.rest, destination: destination.rest, family }),
+    ...(blocks.rules.length > 0 ? [bitsSet(MARK_SCRATCH0)] : []),
+  ];
+  return {
+    rules: [...blocks.rules, ...actionRules(action, matches, origin)],
+    wider: blocks.positive > 2,
+  };
+}
+
+type SideName = "src" | "dst";
+
+/** One side of a rule: what goes into blocks, each as the conditions of which any must hold, and the rest. */
+interface ReducedSide {
+  readonly side: SideName;
+  readonly portBlock: readonly PortHit[];
+  readonly netBlock: readonly Prefix[];
+  readonly notNetBlock: readonly Prefix[];
+  readonly rest: FelixSide;
+}
+
+/** One of the alternatives of a port block. */
+type PortHit =
+  | { readonly kind: "ports"; readonly ports: readonly PortRange[] }
+  | { readonly kind: "set"; readonly set: string };
+
+function reduceSide(given: FelixSide, side: SideName): ReducedSide {
+  const { nets = [], notNets = [], ports = [], portSets = [] } = given;
+  const hits: PortHit[] = [
+    ...portChunks(ports).map((chunk) => ({ kind: "ports", ports: chunk }) as const),
+    ...portSets.map((set) => ({ kind: "set", set }) as const),
+  ];
+  const portBlock = hits.length > 1 ? hits : [];
+  const netBlock = nets.length > 1 ? nets : [];
+  const left = netBlock.length > 0 ? [] : nets;
+  // A rule has one place for a prefix, negated or not.
+  const notNetBlock = left.length + notNets.length > 1 ? notNets : [];
+  return {
+    side,
+    portBlock,
+    netBlock,
+    notNetBlock,
+    rest: {
+      ...given,
+      nets: left,
+      notNets: notNetBlock.length > 0 ? [] : notNets,
+      ...(portBlock.length > 0 ? { ports: [], portSets: [] } : {}),
+    },
+  };
+}
+
+function portHits(side: ReducedSide, protocol: number | undefined): Match[][] {
+  const protocolMatches = protocol === undefined ? [] : [protocolIs(protocol)];
+  return side.portBlock.map((hit) =>
+    hit.kind === "ports"
+      ? [...protocolMatches, portsAre(side.side, hit.ports)]
+      : [portSetHas(side.side, hit.set)],
+  );
+}
+
+function netHits(side: SideName, nets: readonly Prefix[]): Match[][] {
+  return nets.map((prefix) => [addressIs(side, prefix)]);
+}
+
+/** Collects match blocks. Behind the last, S0 is set if and only if every block holds (but see `wider`). */
+class BlockBuilder {
+  readonly rules: Rule[] = [];
+  /** How many positive blocks there are. */
+  positive = 0;
+  readonly #origin: RuleOrigin;
+
+  constructor(origin: RuleOrigin) {
+    this.#origin = origin;
+  }
+
+  /** Any of the hits must match. */
+  addPositive(hits: readonly (readonly Match[])[]): void {
+    this.#begin(0);
+    // The first block needs no bit of its own.
+    const bit = this.positive === 0 ? MARK_SCRATCH0 : MARK_SCRATCH1;
+    for (const matches of hits) this.#add(matches, setBits(bit));
+    if (this.positive > 0) this.#add([bitsClear(MARK_SCRATCH1)], clearBits(MARK_SCRATCH0));
+    this.positive++;
+  }
+
+  /** None of the hits may match. */
+  addNegated(hits: readonly (readonly Match[])[]): void {
+    this.#begin(MARK_SCRATCH0);
+    for (const matches of hits) this.#add(matches, clearBits(MARK_SCRATCH0));
+  }
+
+  #begin(value: number): void {
+    if (this.rules.length > 0) return;
+    this.#add([], { kind: "MARK", value, mask: MARK_SCRATCH0 | MARK_SCRATCH1 });
+  }
+
+  #add(matches: readonly Match[], target: Target): void {
+    this.rules.push(makeRule({ matches, target, origin: this.#origin }));
+  }
+}
+
+/** The conditions of one iptables rule, in Felix's order. */
+export function ruleMatches(
+  rule: FelixRule,
+  {
+    source,
+    destination,
+    family,
+  }: { readonly source: FelixSide; readonly destination: FelixSide; readonly family: Family },
+): Match[] {
+  const icmpIs = ({ type, code }: IcmpType): Match => ({
+    kind: "icmp",
+    family,
+    type,
+    code,
+    invert: false,
+  });
+  return [
+    ...(rule.protocol === undefined ? [] : [protocolIs(rule.protocol)]),
+    ...sideMatches(source, "src"),
+    ...sideMatches(destination, "dst"),
+    ...(rule.icmp === undefined ? [] : [icmpIs(rule.icmp)]),
+    ...(rule.notProtocol === undefined ? [] : [not(protocolIs(rule.notProtocol))]),
+    ...negatedMatches(source, "src"),
+    ...negatedMatches(destination, "dst"),
+    ...(rule.notIcmp === undefined ? [] : [not(icmpIs(rule.notIcmp))]),
+  ];
+}
+
+function sideMatches(given: FelixSide, side: SideName): Match[] {
+  const { nets = [], sets = [], ports = [], portSets = [], serviceSet } = given;
+  return [
+    ...nets.map((prefix) => addressIs(side, prefix)),
+    ...sets.map((set) => setHas(side, set)),
+    ...(serviceSet === undefined ? [] : [portSetHas(side, serviceSet)]),
+    ...portChunks(ports).map((chunk) => portsAre(side, chunk)),
+    ...portSets.map((set) => portSetHas(side, set)),
+  ];
+}
+
+/** None of the alternatives may hold, so here several port matches in one rule are right. */
+function negatedMatches(given: FelixSide, side: SideName): Match[] {
+  const { notNets = [], notSets = [], notPorts = [], notPortSets = [] } = given;
+  return [
+    ...notNets.map((prefix) => not(addressIs(side, prefix))),
+    ...notSets.map((set) => not(setHas(side, set))),
+    ...portChunks(notPorts).map((chunk) => not(portsAre(side, chunk))),
+    ...notPortSets.map((set) => not(portSetHas(side, set))),
+  ];
+}
+
+/** A bit remembers that the conditions hold: the target of one rule cannot both set it and decide. */
+function actionRules(
+  action: RuleAction,
+  matches: readonly Match[],
+  origin: (effect: RuleAction | "part") => RuleOrigin,
+): Rule[] {
+  switch (action) {
+    case "allow":
+      return [
+        makeRule({ matches, target: setBits(MARK_ACCEPT), origin: origin("allow") }),
+        RETURN_IF_ACCEPTED,
+      ];
+    case "pass":
+      return [
+        makeRule({ matches, target: setBits(MARK_PASS), origin: origin("pass") }),
+        RETURN_IF_PASSED,
+      ];
+    case "deny":
+      return [
+        makeRule({ matches, target: setBits(MARK_DROP), origin: origin("part") }),
+        { ...DROP_IF_DENIED, origin: origin("deny") },
+      ];
+    case "log":
+      return [makeRule({ matches, target: LOG, origin: origin("log") })];
+  }
+}
+
+const RETURN_IF_ACCEPTED = makeRule({ matches: [bitsSet(MARK_ACCEPT)], target: RETURN });
+const RETURN_IF_PASSED = makeRule({ matches: [bitsSet(MARK_PASS)], target: RETURN });
+const DROP_IF_DENIED = makeRule({ matches: [bitsSet(MARK_DROP)], target: DROP });
+const LOG: Target = {
+  kind: "LOG",
+  name: "LOG",
+  options: ['--log-prefix "calico-packet: "', "--log-level 5"],
+};
+
+/** Fills matches of 15 slots in order. Source: Felix SplitPortList. */
+function portChunks(ranges: readonly PortRange[]): PortRange[][] {
+  const chunks: PortRange[][] = [];
+  let free = 0;
+  for (const range of ranges) {
+    const slots = portSlots(range);
+    const chunk = chunks.at(-1);
+    if (chunk === undefined || free < slots) {
+      chunks.push([range]);
+      free = MULTIPORT_SLOTS - slots;
+    } else {
+      chunk.push(range);
+      free -= slots;
+    }
+  }
+  return chunks;
+}
+
+function addressIs(side: SideName, prefix: Prefix): Match {
+  return { kind: "address", side, prefix, invert: false };
+}
+
+function setHas(side: SideName, set: string): Match {
+  return { kind: "set", set, flags: [side], invert: false };
+}
+
+function portSetHas(side: SideName, set: string): Match {
+  return { kind: "set", set, flags: [side, side], invert: false };
+}
+
+function portsAre(side: SideName, ports: readonly PortRange[]): Match {
+  return { kind: "multiport", side, ports, invert: false };
+}
+
+function not<M extends Match>(match: M): M {
+  return { ...match, invert: true };
+}
