@@ -7,6 +7,7 @@ import { knownConnections } from "./known-connection";
 import { countRow } from "./flow-rows";
 import {
   Entry,
+  ENTRY_ASSURED,
   ENTRY_GUESSED,
   ENTRY_MASQUERADED,
   ENTRY_PERHAPS,
@@ -24,6 +25,7 @@ import { startWorlds } from "./worlds";
 import { countTotals, walkedPlainly } from "./judge";
 import {
   CT_ESTABLISHED,
+  CT_INVALID,
   CT_NEW,
   CT_UNTRACKED,
   KNOWN_PORTS,
@@ -40,7 +42,8 @@ import {
 } from "./layout";
 import {
   findMemo,
-  MEMO_BEGINS,
+  Memo,
+  MEMO_UNCONNECTED,
   MEMO_UNTRACKED,
   nameMemo,
   placeFor,
@@ -65,9 +68,12 @@ const PACKET_ODD: u32 = PACKET_FRAGMENT | PACKET_FRAGMENT_HEADER;
 const IPV4_SIZE: u32 = 20;
 const IPV6_SIZE: u32 = 40;
 
-const ENTRY_STATE: usize = offsetof<Entry>("flags");
-const ENTRY_STATE_SIZE: usize = offsetof<Entry>() - offsetof<Entry>("flags");
-const before: usize = memory.data(192, 8);
+// What of an entry changes, in pieces of eight bytes.
+const ENTRY_STATE: usize = offsetof<Entry>("flags") & ~7;
+const ENTRY_STATE_SIZE: usize = offsetof<Entry>() - ENTRY_STATE;
+const before: usize = memory.data(256, 8);
+
+if (ENTRY_STATE_SIZE % 8 != 0 || ENTRY_STATE_SIZE > 256) ERROR("what of an Entry changes");
 
 let allowed: bool = true;
 let repeats: u64 = 0;
@@ -88,25 +94,12 @@ export function repeatVerdict(packet: Packet, verdict: Verdict): bool {
   const memo = findMemo(packet);
   // What needs no rules has no part in where the capture shows packets: it is kept nowhere.
   if (memo == null || !isSeenOnce(packet)) return false;
-  let saying = sayingOf(memo, false);
-  if (memo.entry != ENTRY_NONE) {
-    const entry = entryAt(memo.entry);
-    if (!isEntryAlive(entry, memo.stamp) || entry.stateDoubted != 0) return false;
-    const state = changetype<usize>(entry) + ENTRY_STATE;
-    memory.copy(before, state, ENTRY_STATE_SIZE);
-    const moved = moveOn(entry, packet, memo.direction);
-    saying = sayingOf(memo, (entry.flags & ENTRY_SEEN_REPLY) != 0);
-    if (!moved || !holds(saying, entry, packet)) {
-      memory.copy(state, before, ENTRY_STATE_SIZE);
-      return false;
-    }
-  } else if (saying.outcome == 0 || !flagsHold(saying, packet)) {
-    return false;
-  } else if (memo.stamp == MEMO_BEGINS && !beginsAgain(packet)) {
-    return false;
-  }
+  const saying = sayingFor(memo, packet);
+  if (saying == null) return false;
   const outcome = changetype<Outcome>(saying.outcome);
-  memory.copy(changetype<usize>(verdict), verdictOfOutcome(outcome), VERDICT_SIZE);
+  const said = verdictOfOutcome(outcome);
+  for (let at: usize = 0; at < <usize>VERDICT_SIZE; at += 16)
+    v128.store(changetype<usize>(verdict) + at, v128.load(said + at));
   repeats++;
   outcome.packets++;
   outcome.bytes += packet.ipLength;
@@ -127,11 +120,13 @@ export function keepVerdict(packet: Packet, verdict: Verdict, row: usize): void 
   if (!isPlain(packet) || !isLasting(packet, verdict)) return;
   const memo = placeFor(packet);
   const entry = tracking.entry;
-  let stamp = tracking.fresh ? MEMO_BEGINS : MEMO_UNTRACKED;
+  const untracked = verdict.ctState == CT_UNTRACKED;
+  let stamp = untracked ? MEMO_UNTRACKED : MEMO_UNCONNECTED;
   if (entry != ENTRY_NONE) stamp = entryAt(entry).stamp;
   nameMemo(memo, entry, stamp, tracking.direction);
-  const flags: u16 = entry == ENTRY_NONE ? 0 : entryAt(entry).flags;
-  const saying = sayingOf(memo, (flags & ENTRY_SEEN_REPLY) != 0);
+  const flags: u16 = entry == ENTRY_NONE ? 0 : lookedAt(entryAt(entry).flags);
+  const invalid = entry == ENTRY_NONE && !tracking.fresh && !untracked;
+  const saying = sayingOf(memo, invalid || (flags & ENTRY_SEEN_REPLY) != 0);
   saying.outcome = <u32>changetype<usize>(outcomeOf(verdict));
   saying.row = <u32>row;
   saying.mark = entry == ENTRY_NONE ? 0 : entryAt(entry).mark;
@@ -144,7 +139,8 @@ export function keepVerdict(packet: Packet, verdict: Verdict, row: usize): void 
 function isLasting(packet: Packet, verdict: Verdict): bool {
   if (tracking.entry == ENTRY_NONE) {
     if (isPlacedByConnections(packet)) return false;
-    return tracking.fresh ? verdict.verdict == VERDICT_DROP : verdict.ctState == CT_UNTRACKED;
+    if (tracking.fresh) return verdict.verdict == VERDICT_DROP;
+    return (verdict.ctState & (CT_UNTRACKED | CT_INVALID)) != 0;
   }
   if (tracking.fresh) return false;
   if ((verdict.ctState & (CT_NEW | CT_ESTABLISHED)) == 0) return false;
@@ -181,17 +177,55 @@ function isSeenOnce(packet: Packet): bool {
   return (packet.flags & PACKET_INBOUND) != 0 || whereSeen(packet) == SEEN_ARRIVING;
 }
 
-// No connection that its packet would belong to has come up since. Its flow was seen before: it is kept here.
-function beginsAgain(packet: Packet): bool {
+// What was said of packets like this one, whose connection moves on; null: nothing, and it stays as it is.
+function sayingFor(memo: Memo, packet: Packet): Saying | null {
+  if (memo.entry != ENTRY_NONE) return sayingOfConnection(memo, packet);
+  if (memo.stamp == MEMO_UNCONNECTED) return sayingWithoutConnection(memo, packet);
+  return heard(sayingOf(memo, false), packet);
+}
+
+function sayingOfConnection(memo: Memo, packet: Packet): Saying | null {
+  const entry = entryAt(memo.entry);
+  if (!isEntryAlive(entry, memo.stamp) || entry.stateDoubted != 0) return null;
+  const state = changetype<usize>(entry) + ENTRY_STATE;
+  copyState(before, state);
+  if (moveOn(entry, packet, memo.direction)) {
+    const saying = heard(sayingOf(memo, (entry.flags & ENTRY_SEEN_REPLY) != 0), packet);
+    const same =
+      saying != null && saying.flags == lookedAt(entry.flags) && saying.mark == entry.mark;
+    if (same && entry.markDoubted == 0) return saying;
+  }
+  copyState(state, before);
+  return null;
+}
+
+function copyState(to: usize, from: usize): void {
+  for (let at: usize = 0; at < ENTRY_STATE_SIZE; at += 8) store<u64>(to + at, load<u64>(from + at));
+}
+
+// ENTRY_* bits that rules look at: those that look at others are walked every time.
+function lookedAt(flags: u16): u16 {
+  return flags & ~ENTRY_ASSURED;
+}
+
+// No connection that the packet would belong to may have come up since. Its flow was seen before: it is
+// kept here.
+function sayingWithoutConnection(memo: Memo, packet: Packet): Saying | null {
   const consulted = consultedCount();
   startJournal();
   startForks();
   startWorlds();
   lookUpSights(!isRealNode() || whereSeen(packet) == SEEN_LEAVING);
   track(packet, true);
-  if (tracking.fresh && !tracking.ambiguous && consultedCount() == consulted) return true;
+  if (consultedCount() == consulted && !tracking.ambiguous && tracking.entry == ENTRY_NONE) {
+    const invalid = !tracking.fresh;
+    // INVALID packets, too, may come from either side of a connection.
+    const same = tracking.direction == memo.direction;
+    const saying = heard(sayingOf(memo, invalid), packet);
+    if (saying != null && same && (!invalid || tracking.state == CT_INVALID)) return saying;
+  }
   rollBack();
-  return false;
+  return null;
 }
 
 // As conntrack does for a packet that its connection has a place for. False: it may have none.
@@ -202,11 +236,8 @@ function moveOn(entry: Entry, packet: Packet, direction: u32): bool {
   return true;
 }
 
-function holds(saying: Saying, entry: Entry, packet: Packet): bool {
-  if (saying.outcome == 0 || saying.flags != entry.flags || saying.mark != entry.mark) return false;
-  return entry.markDoubted == 0 && flagsHold(saying, packet);
-}
-
-function flagsHold(saying: Saying, packet: Packet): bool {
-  return saying.looksAtTcpFlags == 0 || saying.tcpFlags == packet.tcpFlags;
+// Something was said, and of such a packet.
+function heard(saying: Saying, packet: Packet): Saying | null {
+  const same = saying.looksAtTcpFlags == 0 || saying.tcpFlags == packet.tcpFlags;
+  return saying.outcome != 0 && same ? saying : null;
 }

@@ -11,6 +11,7 @@ import {
   SCAN_SOURCE_SIZE,
   VERDICT_SIZE,
 } from "./layout";
+import { touchConnection, touchMemo } from "./memo";
 import { Packet } from "./records";
 import { replayPacket, startReplay } from "./replay";
 import { Verdict } from "./verdict";
@@ -89,19 +90,28 @@ export function scanPcap(
   linkType: u32,
   captureInterface: u32,
 ): usize {
-  while (count < most) {
-    if (end - at < header) return isCut(at);
-    const captured = word(at + RECORD_CAPTURED);
-    const original = word(at + RECORD_ORIGINAL);
-    if (captured > original || captured > snapLength || captured > <u32>FRAME_MAX) return at;
-    const fraction = <u64>word(at + RECORD_FRACTION) * unit;
-    const time = <u64>word(at) * DISORDER + fraction;
-    if (fraction >= DISORDER || isDisordered(time)) return at;
-    const frame = at + header;
-    if (captured > <u32>(end - frame)) return isCut(at);
-    decide(frame, captured, original, time, linkType, captureInterface);
-    at = frame + captured;
-  }
+  do {
+    while (mayGather()) {
+      if (end - at < header) {
+        cut = true;
+        break;
+      }
+      const captured = word(at + RECORD_CAPTURED);
+      const original = word(at + RECORD_ORIGINAL);
+      if (captured > original || captured > snapLength || captured > <u32>FRAME_MAX) break;
+      const fraction = <u64>word(at + RECORD_FRACTION) * unit;
+      const time = <u64>word(at) * DISORDER + fraction;
+      if (fraction >= DISORDER) break;
+      const frame = at + header;
+      if (captured > <u32>(end - frame)) {
+        cut = true;
+        break;
+      }
+      if (isDisordered(time)) break;
+      gather(frame, captured, original, time, linkType, captureInterface);
+      at = frame + captured;
+    }
+  } while (decideGathered());
   return at;
 }
 
@@ -140,26 +150,95 @@ export function scanPcapng(
   sourceCount: u32,
   first: u32,
 ): usize {
-  while (count < most) {
-    if (end - at < BLOCK_SIZE) return isCut(at);
-    if (word(at) != ENHANCED_PACKET) return at;
-    const captured = word(at + BLOCK_CAPTURED);
-    const original = word(at + BLOCK_ORIGINAL);
-    if (captured > original || captured > <u32>FRAME_MAX) return at;
-    const total = BLOCK_SIZE + ((captured + 3) & ~3);
-    if (word(at + BLOCK_LENGTH) != total) return at;
-    if (total > <u32>(end - at)) return isCut(at);
-    const index = word(at + BLOCK_SOURCE);
-    if (word(at + total - 4) != total || index >= sourceCount) return at;
-    const source = changetype<Source>(sources + <usize>index * SCAN_SOURCE_SIZE);
-    const ticks = ((<u64>word(at + BLOCK_TIME)) << 32) | word(at + BLOCK_TIME + 4);
-    if (source.scale == 0 || ticks > u64.MAX_VALUE / source.scale) return at;
-    const time = ticks * source.scale;
-    if (isDisordered(time)) return at;
-    decide(at + BLOCK_FRAME, captured, original, time, source.linkType, first + index);
-    at += total;
-  }
+  do {
+    while (mayGather()) {
+      if (end - at < BLOCK_SIZE) {
+        cut = true;
+        break;
+      }
+      if (word(at) != ENHANCED_PACKET) break;
+      const captured = word(at + BLOCK_CAPTURED);
+      const original = word(at + BLOCK_ORIGINAL);
+      if (captured > original || captured > <u32>FRAME_MAX) break;
+      const total = BLOCK_SIZE + ((captured + 3) & ~3);
+      if (word(at + BLOCK_LENGTH) != total) break;
+      if (total > <u32>(end - at)) {
+        cut = true;
+        break;
+      }
+      const index = word(at + BLOCK_SOURCE);
+      if (word(at + total - 4) != total || index >= sourceCount) break;
+      const source = changetype<Source>(sources + <usize>index * SCAN_SOURCE_SIZE);
+      const ticks = ((<u64>word(at + BLOCK_TIME)) << 32) | word(at + BLOCK_TIME + 4);
+      if (source.scale == 0 || ticks > u64.MAX_VALUE / source.scale) break;
+      const time = ticks * source.scale;
+      if (isDisordered(time)) break;
+      gather(at + BLOCK_FRAME, captured, original, time, source.linkType, first + index);
+      at += total;
+    }
+  } while (decideGathered());
   return at;
+}
+
+// Memory is slow: packets are decided a few at a time, and what they will need is fetched before.
+const GATHERED_MAX: u32 = 32;
+
+/** One of them. */
+@unmanaged
+class Gathered {
+  time: u64;
+  frame: u32;
+  captured: u32;
+  original: u32;
+  linkType: u16;
+  captureInterface: u16;
+  /** What `touchMemo` gave for it. */
+  memo: u32;
+  unused: u32;
+}
+
+const gatheredFirst: usize = memory.data(32 * 32, 8);
+let gathered: u32 = 0;
+
+if (offsetof<Gathered>() != 32) ERROR("a Gathered record has 32 bytes");
+
+function gatheredAt(index: u32): Gathered {
+  return changetype<Gathered>(gatheredFirst + <usize>index * offsetof<Gathered>());
+}
+
+function mayGather(): bool {
+  return gathered < GATHERED_MAX && count + gathered < most;
+}
+
+function gather(
+  frame: usize,
+  captured: u32,
+  original: u32,
+  time: u64,
+  linkType: u32,
+  captureInterface: u32,
+): void {
+  const one = gatheredAt(gathered);
+  one.time = time;
+  one.frame = <u32>frame;
+  one.captured = captured;
+  one.original = original;
+  one.linkType = <u16>linkType;
+  one.captureInterface = <u16>captureInterface;
+  gathered++;
+}
+
+// False: no more can be gathered.
+function decideGathered(): bool {
+  const full = gathered == GATHERED_MAX;
+  for (let index: u32 = 0; index < gathered; index++) {
+    const one = gatheredAt(index);
+    one.memo = <u32>touchMemo(one.frame, one.captured, one.linkType);
+  }
+  for (let index: u32 = 0; index < gathered; index++) touchConnection(gatheredAt(index).memo);
+  for (let index: u32 = 0; index < gathered; index++) decide(gatheredAt(index));
+  gathered = 0;
+  return full;
 }
 
 /** Tells whether the scan may go on. */
@@ -186,20 +265,13 @@ function word(at: usize): u32 {
   return bigEndian ? bswap(value) : value;
 }
 
-function decide(
-  frame: usize,
-  captured: u32,
-  original: u32,
-  time: u64,
-  linkType: u32,
-  captureInterface: u32,
-): void {
-  const packet = nextPacket(time);
-  packet.frame = <u32>frame;
-  packet.capturedLength = captured;
-  packet.originalLength = original;
-  packet.linkType = <u16>linkType;
-  packet.captureInterface = <u16>captureInterface;
+function decide(one: Gathered): void {
+  const packet = nextPacket(one.time);
+  packet.frame = one.frame;
+  packet.capturedLength = one.captured;
+  packet.originalLength = one.original;
+  packet.linkType = one.linkType;
+  packet.captureInterface = one.captureInterface;
   packet.flags = PACKET_HAS_TIME;
   decideScanned();
 }

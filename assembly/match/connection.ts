@@ -63,6 +63,7 @@ export function matchConntrack(match: usize, rule: i32): bool {
   if ((wanted & CONNTRACK_PORTS) != 0 && !portsHold(match, rule)) return false;
   if ((wanted & CONNTRACK_STATUS) != 0) {
     const bits: u32 = load<u8>(match, PAYLOAD + 4);
+    if ((bits & STATUS_ASSURED) != 0) walk.volatile = true;
     // NONE is no bit at all: it never holds.
     const found = isDoubted(bits)
       ? ask(QUESTION_CONNECTION | rule, REASON_STATE, rule)
