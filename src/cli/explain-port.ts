@@ -7,7 +7,7 @@ import type { Endpoint } from "../cluster/snapshot.ts";
 import type { Family } from "../net/address.ts";
 import { PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, protocolNumber } from "../net/protocol.ts";
 import { formatPolicyName } from "../policy/model.ts";
-import type { Direction } from "../policy/model.ts";
+import type { Direction, PolicyRule } from "../policy/model.ts";
 import { policySelects } from "../policy/selects.ts";
 import type { NamedEnd } from "./explain-ends.ts";
 import { Failure } from "./failure.ts";
@@ -65,7 +65,7 @@ function refuseWherePortsMatter(
   for (const policy of policies) {
     if (!policySelects(policy, endpoint, snapshot)) continue;
     // No ports: any port. Only rules that name some make the answer depend on one.
-    const rule = policy[direction]?.find(({ ports }) => ports !== undefined);
+    const rule = policy[direction]?.find(asksForPort);
     if (rule === undefined) continue;
     const { file, line } = rule.place;
     const place = formatPlace(line === undefined ? { file } : { file, line });
@@ -73,6 +73,18 @@ function refuseWherePortsMatter(
       `--port is missing: the answer depends on it (${formatPolicyName(policy.ref)} ${direction}[${rule.index}] at ${place} names ports)`,
     );
   }
+}
+
+function asksForPort(rule: PolicyRule): boolean {
+  if (rule.kind === "peers") return rule.ports !== undefined;
+  const protocols = [rule.protocol, rule.notProtocol];
+  return (
+    protocols.some((protocol) => protocol !== undefined) ||
+    [rule.source, rule.destination].some(
+      ({ ports, notPorts, service }) =>
+        ports.length > 0 || notPorts.length > 0 || service !== undefined,
+    )
+  );
 }
 
 function isPort(port: number): boolean {

@@ -15,6 +15,7 @@ import { suggestionFor } from "./fields.ts";
 import { kindRole, kindsOfGroup } from "./kinds.ts";
 import type { ManifestObject } from "./manifest-object.ts";
 import { mentionedNamespace, readNamespace, readNode } from "./nodes.ts";
+import { readNetworkSet } from "./network-sets.ts";
 import { readPods, type Pod } from "./pods.ts";
 import { readServices } from "./services.ts";
 import { endpointName, type Namespace, type Snapshot } from "./snapshot.ts";
@@ -66,6 +67,14 @@ export function buildSnapshot(
       .filter((pod) => pod.hostNetwork)
       .map(({ endpoint: { namespace, name, node, place } }) => ({ namespace, name, node, place })),
     services,
+    serviceAccounts: new Map(
+      own
+        .filter(({ kind }) => kind === "ServiceAccount")
+        .map(({ metadata }) => [endpointName(metadata), metadata.labels]),
+    ),
+    networkSets: own
+      .filter(({ kind }) => kind === "NetworkSet" || kind === "GlobalNetworkSet")
+      .map((object) => readNetworkSet(object, onDiagnostic)),
     clusterPrefixes: uniquePrefixes([
       ...options.clusterPrefixes,
       ...nodes.flatMap(({ podPrefixes }) => podPrefixes),
@@ -215,7 +224,7 @@ function reportForeign(objects: readonly ManifestObject[], onDiagnostic: OnDiagn
 }
 
 /** Kinds that exist beside ours with names like ours. */
-const KINDS_NEAR_OURS = new Set(["ServiceAccount", "PodTemplate"]);
+const KINDS_NEAR_OURS = new Set(["PodTemplate"]);
 
 function uniquePrefixes(prefixes: readonly Prefix[]): Prefix[] {
   return [...new Map(prefixes.map((prefix) => [formatPrefix(prefix), prefix])).values()];

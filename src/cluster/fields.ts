@@ -105,6 +105,14 @@ export function readInteger(field: Field): number | undefined {
   return undefined;
 }
 
+/** Reads a number. */
+export function readNumber(field: Field): number | undefined {
+  if (field.value === undefined) return undefined;
+  if (typeof field.value === "number" && Number.isFinite(field.value)) return field.value;
+  reportType(field, "a number");
+  return undefined;
+}
+
 /** Reads a truth value. */
 export function readBoolean(field: Field): boolean | undefined {
   if (field.value === undefined || typeof field.value === "boolean") return field.value;

@@ -10,6 +10,7 @@ const GROUP_BY_CLUSTER_KIND: ReadonlyMap<string, string> = new Map([
   ["Node", ""],
   ["Service", ""],
   ["Endpoints", ""],
+  ["ServiceAccount", ""],
   ["EndpointSlice", "discovery.k8s.io"],
   ["Deployment", "apps"],
   ["StatefulSet", "apps"],
@@ -19,9 +20,17 @@ const GROUP_BY_CLUSTER_KIND: ReadonlyMap<string, string> = new Map([
   ["CronJob", "batch"],
 ]);
 
+/** The API's group, and the one under which Calico stores the same objects. */
+const GROUPS_OF_CALICO = new Set(["projectcalico.org", "crd.projectcalico.org"]);
+
+const CLUSTER_KINDS_OF_CALICO = new Set(["NetworkSet", "GlobalNetworkSet"]);
+
 const POLICY_KINDS_OF_CALICO = new Set([
   "NetworkPolicy",
   "GlobalNetworkPolicy",
+  "StagedNetworkPolicy",
+  "StagedGlobalNetworkPolicy",
+  "StagedKubernetesNetworkPolicy",
   "HostEndpoint",
   "Profile",
   "Tier",
@@ -35,6 +44,7 @@ const CLUSTER_WIDE_KINDS = new Set([
   "Namespace",
   "Node",
   "GlobalNetworkPolicy",
+  "StagedGlobalNetworkPolicy",
   "GlobalNetworkSet",
   "HostEndpoint",
   "Profile",
@@ -63,7 +73,8 @@ export function kindRole(apiVersion: string, kind: string): KindRole {
   // Workloads were in `extensions` before they moved to `apps`.
   if (known === group || (known === "apps" && group === "extensions")) return "cluster";
   if (POLICY_GROUPS.has(group)) return "policy";
-  if (group === "projectcalico.org" || group === "crd.projectcalico.org") {
+  if (GROUPS_OF_CALICO.has(group)) {
+    if (CLUSTER_KINDS_OF_CALICO.has(kind)) return "cluster";
     return POLICY_KINDS_OF_CALICO.has(kind) ? "policy" : "foreign";
   }
   // Cilium, Antrea, OVN and others name theirs so; a wrong apiVersion of the standard kind lands here too.
@@ -73,6 +84,7 @@ export function kindRole(apiVersion: string, kind: string): KindRole {
 /** The kinds of an API group that are read, for suggestions. */
 export function kindsOfGroup(apiVersion: string): string[] {
   const group = apiGroup(apiVersion);
+  if (GROUPS_OF_CALICO.has(group)) return [...CLUSTER_KINDS_OF_CALICO, ...POLICY_KINDS_OF_CALICO];
   const kinds = [...GROUP_BY_CLUSTER_KIND].filter(([, home]) => home === group);
   const names = kinds.map(([kind]) => kind);
   return group === "networking.k8s.io" ? [...names, "NetworkPolicy"] : names;

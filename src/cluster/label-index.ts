@@ -3,10 +3,9 @@
  * Whether it does choose them is for `selectorMatches` to say.
  */
 import type { LabelSelector } from "./selector.ts";
-import type { Labels } from "./snapshot.ts";
 
 /** Finds by labels what it was made of. */
-export class LabelIndex<T extends { readonly labels: Labels }> {
+export class LabelIndex<T extends { readonly labels: Iterable<readonly [string, string]> }> {
   readonly #all: readonly T[];
   readonly #byValueByKey = new Map<string, Map<string, T[]>>();
 

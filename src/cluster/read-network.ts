@@ -1,5 +1,11 @@
 /** Addresses, ports and protocols as objects write them, read from fields. */
-import { parseAddress, parsePrefix, type Address, type Prefix } from "../net/address.ts";
+import {
+  hostPrefix,
+  parseAddress,
+  parsePrefix,
+  type Address,
+  type Prefix,
+} from "../net/address.ts";
 import { readInteger, readText, reportField, type Field } from "./fields.ts";
 import type { PortProtocol } from "./snapshot.ts";
 
@@ -25,6 +31,24 @@ export function readPrefix(field: Field): Prefix | undefined {
     reportField(field, { code: "BAD_PREFIX", message: `"${text}" is no prefix: ADDRESS/BITS` });
   }
   return parsed?.prefix;
+}
+
+/** Reads a prefix or an address, which is a prefix of all its bits. Reports BAD_PREFIX. */
+export function readNet(field: Field): Prefix | undefined {
+  const text = readText(field);
+  if (text === undefined) {
+    if (field.value === undefined) reportField(field, { code: "BAD_PREFIX", message: "is empty" });
+    return undefined;
+  }
+  const address = parseAddress(text);
+  const prefix = address === undefined ? parsePrefix(text)?.prefix : hostPrefix(address);
+  if (prefix === undefined) {
+    reportField(field, {
+      code: "BAD_PREFIX",
+      message: `"${text}" is no prefix or address: ADDRESS/BITS or ADDRESS`,
+    });
+  }
+  return prefix;
 }
 
 /** Reads a port number. Reports BAD_PORT when it is not 1 to 65535. */

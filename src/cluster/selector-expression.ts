@@ -32,7 +32,10 @@ export type SelectorExpression =
 export const ALL: SelectorExpression = { kind: "all" };
 
 /** Tells whether an expression chooses these labels. `global()` must have been replaced before. */
-export function expressionMatches(expression: SelectorExpression, labels: Labels): boolean {
+export function expressionMatches(
+  expression: SelectorExpression,
+  labels: Pick<Labels, "get" | "has">,
+): boolean {
   switch (expression.kind) {
     case "all":
       return true;
@@ -140,6 +143,24 @@ export function prefixLabels(expression: SelectorExpression, prefix: string): Se
   return mapConditions(expression, (condition) =>
     "label" in condition ? { ...condition, label: prefix + condition.label } : condition,
   );
+}
+
+/** The labels that an expression asks for. */
+export function labelsOf(expression: SelectorExpression): string[] {
+  switch (expression.kind) {
+    case "all":
+    case "global":
+      return [];
+    case "has":
+    case "compare":
+    case "in":
+      return [expression.label];
+    case "not":
+      return labelsOf(expression.operand);
+    case "and":
+    case "or":
+      return expression.operands.flatMap(labelsOf);
+  }
 }
 
 /**

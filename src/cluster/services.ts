@@ -88,12 +88,13 @@ function readService(
     const found =
       candidates === undefined
         ? backendsOfSelector(spec, { ...port, namespace, pods })
-        : { backends: usable(candidates.filter((one) => serves(one, port))) };
+        : chosenOf(candidates.filter((one) => serves(one, port)));
     return {
       name: port.name === "" ? undefined : port.name,
       protocol: port.protocol,
       port: port.port,
-      ...(isLocal(spec) ? LOCAL_ONLY : found),
+      ...found,
+      ...(isLocal(spec) ? LOCAL_ONLY : {}),
     };
   });
   return {
@@ -157,7 +158,7 @@ function serves(candidate: Candidate, port: WantedPort): boolean {
 function backendsOfSelector(
   spec: Field,
   wanted: WantedPort & { readonly namespace: string; readonly pods: readonly Pod[] },
-): Pick<ServicePort, "backends" | "missing"> {
+): Found {
   const selectorField = fieldOf(spec, "selector");
   const labels = [...readTextMap(selectorField)];
   const selector: LabelSelector = {
@@ -171,14 +172,18 @@ function backendsOfSelector(
       selectorMatches(selector, endpoint.labels),
   );
   if (chosen.length === 0) {
-    return { backends: [], missing: "it has no EndpointSlice, and its selector chooses no pod" };
+    return {
+      backends: [],
+      members: [],
+      missing: "it has no EndpointSlice, and its selector chooses no pod",
+    };
   }
   const anyway = readBoolean(fieldOf(spec, "publishNotReadyAddresses")) ?? false;
   const candidates: Candidate[] = [];
   for (const { endpoint, ready, terminating } of chosen) {
     if (ready && endpoint.addresses.length === 0) {
       const missing = `it has no EndpointSlice, and ${endpoint.kind} ${endpoint.name} has no address`;
-      return { backends: [], missing };
+      return { backends: [], members: [], missing };
     }
     const port =
       typeof wanted.target === "number"
@@ -197,21 +202,33 @@ function backendsOfSelector(
       });
     }
   }
-  return { backends: usable(candidates) };
+  return chosenOf(candidates);
+}
+
+/** What is known of the endpoints of one port. */
+type Found = Pick<ServicePort, "backends" | "members" | "missing">;
+
+function chosenOf(candidates: readonly Candidate[]): Found {
+  const members = candidates.map(({ backend }) => backend);
+  return { backends: usable(candidates), members: inOrder(members) };
 }
 
 /** Chooses among candidates, family by family, as there is a kube-proxy for each. */
 function usable(candidates: readonly Candidate[]): Backend[] {
-  const chosen = new Map<string, Backend>();
+  const chosen: Backend[] = [];
   for (const family of [4, 6]) {
     const own = candidates.filter(({ backend }) => backend.address.family === family);
     const ready = own.filter((candidate) => candidate.ready);
     const fallback = own.filter((candidate) => candidate.lastResort);
-    for (const { backend } of ready.length > 0 ? ready : fallback) {
-      chosen.set(JSON.stringify(backend), backend);
-    }
+    for (const { backend } of ready.length > 0 ? ready : fallback) chosen.push(backend);
   }
-  return [...chosen.values()].sort(
+  return inOrder(chosen);
+}
+
+/** Each once, by address, then port. */
+function inOrder(backends: readonly Backend[]): Backend[] {
+  const unique = new Map(backends.map((backend) => [JSON.stringify(backend), backend]));
+  return [...unique.values()].sort(
     (one, other) => compareAddresses(one.address, other.address) || one.port - other.port,
   );
 }

@@ -17,6 +17,10 @@ export interface Snapshot {
   /** Host-network pods: they act as their node; kept for reports. */
   readonly hostNetworkPods: readonly HostNetworkPod[];
   readonly services: readonly Service[];
+  /** Labels of service accounts, by `namespace/name`. */
+  readonly serviceAccounts: ReadonlyMap<string, Labels>;
+  /** Calico's; ordered by namespace, then name. */
+  readonly networkSets: readonly NetworkSet[];
   /**
    * Ranges in which every address belongs to the cluster: nodes' pod CIDRs and what the user names.
    * An address in one of them that no object has is missing from the snapshot, not outside.
@@ -99,6 +103,8 @@ export interface ServicePort {
    * chooses. Ordered by address, then port. Empty: connections are refused, unless `missing` is set.
    */
   readonly backends: readonly Backend[];
+  /** Every endpoint of the port, ready or not, in the same order: what Calico's policies mean. */
+  readonly members: readonly Backend[];
   /** The fact without which the backends cannot be told; the verdict is then `unknown`. */
   readonly missing?: string;
 }
@@ -106,6 +112,16 @@ export interface ServicePort {
 export interface Backend {
   readonly address: Address;
   readonly port: number;
+}
+
+/** Addresses that have labels as endpoints do. */
+export interface NetworkSet {
+  /** Undefined for a GlobalNetworkSet. */
+  readonly namespace: string | undefined;
+  readonly name: string;
+  readonly labels: Labels;
+  readonly prefixes: readonly Prefix[];
+  readonly place: Place;
 }
 
 /** The name people know an endpoint by: `namespace/name`. */

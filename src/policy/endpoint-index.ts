@@ -1,13 +1,20 @@
 /**
  * Finds the endpoints that policies and peers mean, without trying each policy on each endpoint. Who is
- * meant is decided by `selectsEndpoint`; here only those are left out of whom one
- * label says that they are not.
+ * meant is decided by `selectsEndpoint`; here only those are left out of whom one label says that they
+ * are not.
  */
 import { LabelIndex } from "../cluster/label-index.ts";
+import { expressionMatches, necessaryLabels } from "../cluster/selector-expression.ts";
 import { selectorMatches, type LabelSelector } from "../cluster/selector.ts";
-import type { Endpoint, Namespace, Snapshot } from "../cluster/snapshot.ts";
-import type { EndpointSelector } from "./model.ts";
+import type { Endpoint, Namespace, NetworkSet, Snapshot } from "../cluster/snapshot.ts";
+import { endpointLabels, networkSetLabels, type LabelView } from "./calico-labels.ts";
+import type { EndpointSelector, ExpressedEndpoints } from "./model.ts";
 import { selectsEndpoint } from "./selects.ts";
+
+/** Something by the labels that Calico's selectors see. */
+interface Labelled {
+  readonly labels: LabelView;
+}
 
 /** A snapshot's endpoints, by namespace and labels. */
 export class EndpointIndex {
@@ -15,6 +22,8 @@ export class EndpointIndex {
   readonly #namespaces: LabelIndex<Namespace>;
   readonly #everywhere: LabelIndex<Endpoint>;
   readonly #byNamespace: ReadonlyMap<string, LabelIndex<Endpoint>>;
+  #endpointsByView: LabelIndex<Labelled & { readonly endpoint: Endpoint }> | undefined;
+  #setsByView: LabelIndex<Labelled & { readonly set: NetworkSet }> | undefined;
 
   constructor(snapshot: Snapshot) {
     const { endpoints, namespaceByName } = snapshot;
@@ -32,6 +41,9 @@ export class EndpointIndex {
 
   /** The endpoints that a selector chooses, in no particular order. */
   chosenBy(selector: EndpointSelector): Endpoint[] {
+    if (selector.kind === "expression") {
+      return chosenAmong(this.#expressed(), selector).map(({ endpoint }) => endpoint);
+    }
     const { namespace, namespaceSelector, podSelector } = selector;
     const candidates =
       namespace !== undefined
@@ -40,6 +52,32 @@ export class EndpointIndex {
           ? this.#inNamespaces(namespaceSelector, podSelector)
           : this.#everywhere.candidates(podSelector);
     return candidates.filter((endpoint) => selectsEndpoint(selector, endpoint, this.#snapshot));
+  }
+
+  /** The network sets that a selector chooses; one in Kubernetes' words chooses pods only. */
+  networkSetsChosenBy(selector: EndpointSelector): NetworkSet[] {
+    if (selector.kind === "labels") return [];
+    return chosenAmong(this.#networkSets(), selector).map(({ set }) => set);
+  }
+
+  /** Endpoints by the labels that Calico sees; made when one of its selectors asks. */
+  #expressed(): LabelIndex<Labelled & { readonly endpoint: Endpoint }> {
+    const snapshot = this.#snapshot;
+    this.#endpointsByView ??= new LabelIndex(
+      snapshot.endpoints.map((endpoint) => ({
+        endpoint,
+        labels: endpointLabels(endpoint, snapshot),
+      })),
+    );
+    return this.#endpointsByView;
+  }
+
+  #networkSets(): LabelIndex<Labelled & { readonly set: NetworkSet }> {
+    const snapshot = this.#snapshot;
+    this.#setsByView ??= new LabelIndex(
+      snapshot.networkSets.map((set) => ({ set, labels: networkSetLabels(set, snapshot) })),
+    );
+    return this.#setsByView;
   }
 
   #inNamespace(name: string, selector: LabelSelector | undefined): readonly Endpoint[] {
@@ -58,4 +96,13 @@ export class EndpointIndex {
       .filter(({ labels }) => selectorMatches(namespaceSelector, labels))
       .flatMap(({ name }) => this.#inNamespace(name, selector));
   }
+}
+
+function chosenAmong<T extends Labelled>(
+  index: LabelIndex<T>,
+  { expression }: ExpressedEndpoints,
+): T[] {
+  return index
+    .candidates(necessaryLabels(expression))
+    .filter(({ labels }) => expressionMatches(expression, labels));
 }

@@ -2,16 +2,23 @@
  * The policy form that all kinds are lowered to. Says which endpoints a policy applies to, in which order
  * it is asked and what its rules say in policy words; knows nothing of chains or sets.
  */
+import type { SelectorExpression } from "../cluster/selector-expression.ts";
 import type { LabelSelector } from "../cluster/selector.ts";
 import type { PortProtocol } from "../cluster/snapshot.ts";
 import type { Place } from "../errors.ts";
-import type { Prefix } from "../net/address.ts";
+import type { Family, Prefix } from "../net/address.ts";
 
 /** As seen from the selected endpoint: to it, or from it. */
 export type Direction = "ingress" | "egress";
 
 /** Every kind that is judged, by what tells it from the others: two APIs have a NetworkPolicy. */
-export type PolicyKindName = "networking.k8s.io NetworkPolicy";
+export type PolicyKindName =
+  | "networking.k8s.io NetworkPolicy"
+  | "projectcalico.org NetworkPolicy"
+  | "projectcalico.org GlobalNetworkPolicy"
+  | "projectcalico.org StagedNetworkPolicy"
+  | "projectcalico.org StagedGlobalNetworkPolicy"
+  | "projectcalico.org StagedKubernetesNetworkPolicy";
 
 /** Names a policy object, and the place of its `metadata.name`. */
 export interface PolicyRef {
@@ -56,8 +63,11 @@ export interface Policy {
  */
 export type RuleAction = "allow" | "deny" | "pass" | "log";
 
-/** One rule: it matches traffic that any of its peers and any of its ports describes. */
-export interface PolicyRule {
+export type PolicyRule = PeerRule | MatchRule;
+
+/** One rule of a Kubernetes kind: it matches traffic that any of its peers and of its ports describes. */
+export interface PeerRule {
+  readonly kind: "peers";
   /** Position in the manifest's list, from 0. */
   readonly index: number;
   readonly action: RuleAction;
@@ -68,8 +78,66 @@ export interface PolicyRule {
   readonly place: Place;
 }
 
+/** One rule of Calico's: it matches traffic of which everything holds that is given. */
+export interface MatchRule {
+  readonly kind: "match";
+  /** Position in the manifest's list, from 0. */
+  readonly index: number;
+  readonly action: RuleAction;
+  /** Undefined: of either family. */
+  readonly family: Family | undefined;
+  readonly protocol: number | undefined;
+  readonly notProtocol: number | undefined;
+  readonly icmp: IcmpMatch | undefined;
+  readonly notIcmp: IcmpMatch | undefined;
+  readonly source: RuleSide;
+  readonly destination: RuleSide;
+  readonly place: Place;
+}
+
+export interface IcmpMatch {
+  readonly type: number;
+  /** Undefined: every code. */
+  readonly code: number | undefined;
+}
+
+/** What a rule asks of one side of the traffic. Empty lists ask nothing. */
+export interface RuleSide {
+  /** In any of them. */
+  readonly nets: readonly Prefix[];
+  /** In none of them. */
+  readonly notNets: readonly Prefix[];
+  /** Undefined: any address, of endpoints or not. */
+  readonly selector: ExpressedEndpoints | undefined;
+  /** An address that no such endpoint has. */
+  readonly notSelector: ExpressedEndpoints | undefined;
+  /** Any of them. */
+  readonly ports: readonly RulePort[];
+  /** None of them. */
+  readonly notPorts: readonly RulePort[];
+  /** Backends of a Service; of a destination with their ports. */
+  readonly service: ServiceRef | undefined;
+}
+
+/** A port of a rule whose protocol is given beside it. */
+export type RulePort =
+  | { readonly kind: "range"; readonly first: number; readonly last: number; readonly place: Place }
+  | { readonly kind: "named"; readonly name: string; readonly place: Place };
+
+export interface ServiceRef {
+  readonly namespace: string;
+  readonly name: string;
+  readonly place: Place;
+}
+
 /** Chooses endpoints, as a policy's subject or a rule's peer. */
-export type EndpointSelector = LabelledPods;
+export type EndpointSelector = LabelledPods | ExpressedEndpoints;
+
+/** Endpoints and network sets by Calico's labels, which tell their namespace and service account too. */
+export interface ExpressedEndpoints {
+  readonly kind: "expression";
+  readonly expression: SelectorExpression;
+}
 
 /** Endpoints by what Kubernetes objects say of them: all that is given must hold. */
 export interface LabelledPods {
@@ -86,7 +154,7 @@ export interface LabelledPods {
 export type PolicyPeer =
   | {
       readonly kind: "pods";
-      readonly selector: EndpointSelector;
+      readonly selector: LabelledPods;
       readonly place: Place;
     }
   | {

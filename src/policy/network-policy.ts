@@ -178,6 +178,7 @@ function readRule(field: Field, index: number, { peersKey, namespace }: RuleCont
   const peers = itemsOf(fieldOf(field, peersKey)).map((item) => readPeer(item, namespace));
   const ports = itemsOf(fieldOf(field, "ports")).map(readPolicyPort);
   return {
+    kind: "peers",
     index,
     action: "allow",
     // > If this field is empty or missing, this rule matches all sources.

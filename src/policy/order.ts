@@ -16,6 +16,12 @@ export const KUBERNETES_ORDER = 1000;
 /** What Calico calls the kinds; among policies of equal order it is the last that is compared. */
 export const CALICO_KIND: Readonly<Record<PolicyKindName, string>> = {
   "networking.k8s.io NetworkPolicy": "KubernetesNetworkPolicy",
+  "projectcalico.org NetworkPolicy": "NetworkPolicy",
+  "projectcalico.org GlobalNetworkPolicy": "GlobalNetworkPolicy",
+  // What they are once they are enforced.
+  "projectcalico.org StagedNetworkPolicy": "NetworkPolicy",
+  "projectcalico.org StagedGlobalNetworkPolicy": "GlobalNetworkPolicy",
+  "projectcalico.org StagedKubernetesNetworkPolicy": "KubernetesNetworkPolicy",
 };
 
 /** Orders policies as they are asked: by tier, then by order, equal ones by name, namespace and kind. */

@@ -2,9 +2,11 @@
  * Where selectors meet endpoints: which endpoints a policy applies to, and which a peer means. Tables
  * and reports ask here, so that there is one answer.
  */
+import { expressionMatches } from "../cluster/selector-expression.ts";
 import { selectorMatches } from "../cluster/selector.ts";
 import type { Endpoint, Snapshot } from "../cluster/snapshot.ts";
 import { prefixContains, type Address } from "../net/address.ts";
+import { endpointLabels } from "./calico-labels.ts";
 import type { EndpointSelector, Policy, PolicyPeer } from "./model.ts";
 
 /** Tells whether a policy applies to an endpoint, in whatever direction. */
@@ -18,6 +20,9 @@ export function selectsEndpoint(
   endpoint: Endpoint,
   snapshot: Snapshot,
 ): boolean {
+  if (selector.kind === "expression") {
+    return expressionMatches(selector.expression, endpointLabels(endpoint, snapshot));
+  }
   const { namespace, namespaceSelector, podSelector } = selector;
   if (namespace !== undefined && namespace !== endpoint.namespace) return false;
   if (podSelector !== undefined && !selectorMatches(podSelector, endpoint.labels)) return false;

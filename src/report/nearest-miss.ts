@@ -9,7 +9,6 @@ import type { Endpoint, Labels, Snapshot } from "../cluster/snapshot.ts";
 import type { Judgement, Tuple } from "../engine/verdict.ts";
 import type { Place } from "../errors.ts";
 import { formatAddress, formatPrefix, prefixContains } from "../net/address.ts";
-import type { Address } from "../net/address.ts";
 import { protocolName } from "../net/protocol.ts";
 import { policyKey } from "../policy/model.ts";
 import type {
@@ -18,8 +17,10 @@ import type {
   PolicyPeer,
   PolicyPort,
   PolicyRef,
-  PolicyRule,
+  PeerRule,
 } from "../policy/model.ts";
+import { matchRuleOutcome } from "./match-rule.ts";
+import type { Facts, FlowEnd, Outcome } from "./flow-facts.ts";
 import { decidingOrigin } from "./reason.ts";
 import type { FindEndpoint } from "./workload.ts";
 
@@ -38,24 +39,6 @@ export interface PolicyContext {
   readonly snapshot: Snapshot;
   readonly policies: readonly Policy[];
   readonly find: FindEndpoint;
-}
-
-/** One end of the flow, as rules see it. */
-interface Facts {
-  readonly snapshot: Snapshot;
-  /** The peer: the endpoint that has the address, if one does. */
-  readonly peer: Endpoint | undefined;
-  readonly peerAddress: Address | undefined;
-  /** The end whose port the rule names: its named ports are looked up here. */
-  readonly destination: Endpoint | undefined;
-  readonly protocol: string;
-  readonly port: number | undefined;
-}
-
-/** How far a condition is from holding; 0 holds. */
-interface Outcome {
-  readonly unmet: number;
-  readonly words: string;
 }
 
 /**
@@ -77,7 +60,8 @@ export function findNearestMiss(
     const facts = factsOf(judged, direction, context);
     for (const rule of policy[direction] ?? []) {
       if (rule.action !== "allow") continue;
-      const { unmet, words } = ruleOutcome(rule, facts);
+      const { unmet, words } =
+        rule.kind === "match" ? matchRuleOutcome(rule, facts) : peerRuleOutcome(rule, facts);
       if (nearest !== undefined && nearest.unmet <= unmet) continue;
       const { ref } = policy;
       const miss = { policy: ref, direction, rule: rule.index, place: rule.place, sentence: words };
@@ -93,17 +77,24 @@ function factsOf(judged: Tuple & Judgement, direction: Direction, context: Polic
   const source = endpointOf(judged.sourceRoute?.owner);
   const destination = endpointOf(judged.destinationRoute?.owner);
   const ingress = direction === "ingress";
+  const target: FlowEnd = {
+    endpoint: destination,
+    address: judged.translated?.address ?? judged.destination,
+    port: judged.translated?.port ?? judged.destinationPort,
+  };
   return {
     snapshot: context.snapshot,
+    source: { endpoint: source, address: judged.source, port: judged.sourcePort },
+    target,
     peer: ingress ? source : destination,
-    peerAddress: ingress ? judged.source : (judged.translated?.address ?? judged.destination),
+    peerAddress: ingress ? judged.source : target.address,
     destination,
     protocol: judged.protocol === undefined ? "?" : protocolName(judged.protocol).toUpperCase(),
-    port: judged.translated?.port ?? judged.destinationPort,
+    port: target.port,
   };
 }
 
-function ruleOutcome(rule: PolicyRule, facts: Facts): Outcome {
+function peerRuleOutcome(rule: PeerRule, facts: Facts): Outcome {
   const port = bestOf(rule.ports?.map((each) => portOutcome(each, facts)));
   const peer = bestOf(rule.peers?.map((each) => peerOutcome(each, facts)));
   const flowPort = facts.port === undefined ? facts.protocol : `${facts.port}/${facts.protocol}`;

@@ -1,9 +1,10 @@
 /**
- * The Calico selector that a Kubernetes peer becomes, as canonical text: real set names are hashes of
+ * The canonical text of selectors, and the one that a Kubernetes peer becomes: real set names are hashes of
  * it. Only text; who matches is decided by `selectsEndpoint`.
  * Source: libcalico-go conversion k8sSelectorToCalico, updateprocessors getEndpointSelector,
  * selector/parser ast.go.
  */
+import { formatExpression } from "../cluster/selector-expression.ts";
 import type { LabelSelector, Requirement } from "../cluster/selector.ts";
 import type { EndpointSelector } from "../policy/model.ts";
 
@@ -18,6 +19,7 @@ export const SELECT_ALL = "all()";
  * then has another name than on a real node, and the same members.
  */
 export function peerSelectorText(selector: EndpointSelector): string {
+  if (selector.kind === "expression") return formatExpression(selector.expression);
   const { namespace, namespaceSelector, podSelector } = selector;
   const inNamespace =
     namespace === undefined

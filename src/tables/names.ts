@@ -41,6 +41,12 @@ const POLICY_PREFIX: Readonly<Record<Direction, string>> = {
 // The kind comes before the policy's name, in short: names of two kinds can be the same.
 const KIND_PREFIX: Readonly<Record<PolicyKindName, string>> = {
   "networking.k8s.io NetworkPolicy": "knp",
+  "projectcalico.org NetworkPolicy": "np",
+  "projectcalico.org GlobalNetworkPolicy": "gnp",
+  // What they are once they are enforced.
+  "projectcalico.org StagedNetworkPolicy": "np",
+  "projectcalico.org StagedGlobalNetworkPolicy": "gnp",
+  "projectcalico.org StagedKubernetesNetworkPolicy": "knp",
 };
 // Profile inbound and outbound: what applies where no policy does.
 const PROFILE_PREFIX: Readonly<Record<Direction, string>> = {
@@ -94,10 +100,19 @@ export function setName(family: Family, id: string): string {
   return `cali${family}0${id}`.slice(0, LONGEST_SET_NAME);
 }
 
+/** The identity of a Service's endpoints; a set with their ports is another. */
+export function serviceId(
+  service: { readonly namespace: string; readonly name: string },
+  ports: "with ports" | "without ports",
+): string {
+  const prefix = ports === "with ports" ? "svc" : "svcnoport";
+  return uniqueId(prefix, `${service.namespace}/${service.name}`);
+}
+
 /** The identity of the named port of the endpoints that a selector chooses: a `hash:ip,port` set. */
 export function namedPortId(port: {
   readonly selector: string;
-  readonly protocol: PortProtocol;
+  readonly protocol: PortProtocol | "any";
   readonly name: string;
 }): string {
   const content = `${selectorId(port.selector)},${port.protocol.toLowerCase()},${port.name}`;

@@ -8,10 +8,19 @@ import type { PortRange } from "../match/multiport.ts";
 import type { PortProtocol } from "../cluster/snapshot.ts";
 import type { Family } from "../net/address.ts";
 import { formatPolicyName } from "../policy/model.ts";
-import type { Direction, Policy, PolicyPeer, PolicyPort, PolicyRule } from "../policy/model.ts";
+import type {
+  Direction,
+  MatchRule,
+  PeerRule,
+  Policy,
+  PolicyPeer,
+  PolicyPort,
+  PolicyRule,
+} from "../policy/model.ts";
 import { CALICO_KIND } from "../policy/order.ts";
 import { renderFelixRule } from "./felix-rule.ts";
 import type { FelixSide } from "./felix-rule.ts";
+import { lowerMatchRule } from "./match-rule.ts";
 import type { Chain, Rule } from "./model.ts";
 import { policyChainName } from "./names.ts";
 import { makeRule } from "./rule.ts";
@@ -22,6 +31,8 @@ import type { SetCollector } from "./sets.ts";
 export interface PolicyContext {
   readonly family: Family;
   readonly sets: SetCollector;
+  /** Told of every rule whose rendering matches more than the policy says. */
+  readonly onWider?: (policy: Policy, direction: Direction, rule: MatchRule) => void;
 }
 
 /**
@@ -37,7 +48,9 @@ export function compilePolicyChain(
   context: PolicyContext,
 ): Chain {
   const rules = (policy[direction] ?? []).flatMap((rule) =>
-    compileRule({ policy, direction, rule, context }),
+    rule.kind === "peers"
+      ? compilePeerRule({ policy, direction, rule, context })
+      : compileMatchRule({ policy, direction, rule, context }),
   );
   // The end of a chain returns anyway, as Felix notes and leaves such rules out.
   while (rules.at(-1)?.target?.kind === "RETURN") rules.pop();
@@ -60,14 +73,38 @@ function titled(rules: readonly Rule[], comment: string): Rule[] {
   return [makeRule(origin === undefined ? whole : { ...whole, origin }), ...others];
 }
 
-interface RuleContext {
+interface RuleContext<R extends PolicyRule> {
   readonly policy: Policy;
   readonly direction: Direction;
-  readonly rule: PolicyRule;
+  readonly rule: R;
   readonly context: PolicyContext;
 }
 
-function compileRule(given: RuleContext): Rule[] {
+function compileMatchRule({
+  policy,
+  direction,
+  rule,
+  context,
+}: RuleContext<MatchRule>): readonly Rule[] {
+  const felixRule = lowerMatchRule(rule, context);
+  if (felixRule === undefined) return [];
+  const rendered = renderFelixRule(felixRule, {
+    action: rule.action,
+    family: context.family,
+    origin: (effect) => ({
+      kind: "policy-rule",
+      effect,
+      policy: policy.ref,
+      direction,
+      rule: rule.index,
+      place: rule.place,
+    }),
+  });
+  if (rendered.wider) context.onWider?.(policy, direction, rule);
+  return rendered.rules;
+}
+
+function compilePeerRule(given: RuleContext<PeerRule>): Rule[] {
   // No peers: matches any peer.
   const peers: readonly (PolicyPeer | undefined)[] = given.rule.peers ?? [undefined];
   return portsByProtocol(given.rule.ports).flatMap((ports) =>
@@ -119,7 +156,7 @@ function joinRanges(ranges: readonly PortRange[]): PortRange[] {
 
 /** One protocol and one peer. */
 function compileOne(
-  { policy, direction, rule, context }: RuleContext,
+  { policy, direction, rule, context }: RuleContext<PeerRule>,
   ports: ProtocolPorts,
   peer: PolicyPeer | undefined,
 ): readonly Rule[] {

@@ -2,17 +2,25 @@
  * The ipsets that the rules of one address family ask for: each made once, with the members that the
  * snapshot has. Who belongs to a set is asked of the endpoint index.
  */
-import type { Endpoint, PortProtocol, Snapshot } from "../cluster/snapshot.ts";
+import { endpointName } from "../cluster/snapshot.ts";
+import type {
+  Endpoint,
+  PortProtocol,
+  Service,
+  ServicePort,
+  Snapshot,
+} from "../cluster/snapshot.ts";
+import { formatExpression } from "../cluster/selector-expression.ts";
 import { formatSelector } from "../cluster/selector.ts";
 import type { LabelSelector } from "../cluster/selector.ts";
-import { formatAddress, hostPrefix } from "../net/address.ts";
+import { formatAddress, formatPrefix, hostPrefix } from "../net/address.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
 import { protocolNumber } from "../net/protocol.ts";
-import type { EndpointSelector } from "../policy/model.ts";
+import type { EndpointSelector, ServiceRef } from "../policy/model.ts";
 import { EndpointIndex } from "../policy/endpoint-index.ts";
 import { peerSelectorText, SELECT_ALL } from "./calico-selector.ts";
 import type { IpSet, PortMember } from "./model.ts";
-import { namedPortId, selectorId, setName } from "./names.ts";
+import { namedPortId, selectorId, serviceId, setName } from "./names.ts";
 
 /** What peers mean whatever the family: found once for both. */
 export class PeerMeanings {
@@ -21,6 +29,7 @@ export class PeerMeanings {
   readonly #textBySelector = new Map<EndpointSelector, string>();
   readonly #idByContent = new Map<string, string>();
   readonly #endpointsByText = new Map<string, readonly Endpoint[]>();
+  #serviceByName: ReadonlyMap<string, Service> | undefined;
 
   constructor(snapshot: Snapshot, index = new EndpointIndex(snapshot)) {
     this.#snapshot = snapshot;
@@ -39,12 +48,22 @@ export class PeerMeanings {
   }
 
   /** The same of a named port's set. */
-  portId(
-    port: { readonly name: string; readonly protocol: PortProtocol },
-    selector: string,
-  ): string {
+  portId(port: WantedPort, selector: string): string {
     const content = `${port.protocol} ${port.name} ${selector}`;
     return entryOf(this.#idByContent, content, () => namedPortId({ ...port, selector }));
+  }
+
+  /** The prefixes of the network sets that a selector chooses. */
+  networkSetPrefixes(selector: EndpointSelector): readonly Prefix[] {
+    return this.#index.networkSetsChosenBy(selector).flatMap(({ prefixes }) => prefixes);
+  }
+
+  /** The ports of a Service; none when the snapshot does not have it. */
+  servicePorts({ namespace, name }: ServiceRef): readonly ServicePort[] {
+    this.#serviceByName ??= new Map(
+      this.#snapshot.services.map((service) => [endpointName(service), service]),
+    );
+    return this.#serviceByName.get(endpointName({ namespace, name }))?.ports ?? [];
   }
 
   /** The endpoints that a selector chooses, in no particular order. No selector: every endpoint. */
@@ -53,6 +72,12 @@ export class PeerMeanings {
     const text = this.selectorText(selector);
     return entryOf(this.#endpointsByText, text, () => this.#index.chosenBy(selector));
   }
+}
+
+/** A port as rules name it; `any`: of whatever protocol. */
+export interface WantedPort {
+  readonly name: string;
+  readonly protocol: PortProtocol | "any";
 }
 
 /** Makes sets on demand; asking twice for the same gives the same. */
@@ -69,46 +94,57 @@ export class SetCollector {
   /** The name of the set of the addresses of the endpoints that a selector chooses. */
   podSet(selector: EndpointSelector): string {
     const text = this.#meanings.selectorText(selector);
-    const name = setName(this.#family, this.#meanings.selectorId(text));
-    if (!this.#setByName.has(name)) {
-      const addresses = this.#meanings
-        .endpoints(selector)
-        .flatMap((endpoint) => this.#addresses(endpoint));
-      this.#setByName.set(name, {
-        kind: "hash:net",
-        name,
-        family: this.#family,
-        members: uniquePrefixes(addresses),
-        origin: { incomplete: true, description: describePods(selector) },
-      });
-    }
-    return name;
+    return this.#netSet(this.#meanings.selectorId(text), () => ({
+      members: [
+        ...this.#meanings
+          .endpoints(selector)
+          .flatMap((endpoint) => this.#addresses(endpoint))
+          .map(hostPrefix),
+        ...this.#meanings.networkSetPrefixes(selector),
+      ],
+      description: describePods(selector),
+    }));
+  }
+
+  /** The name of the set of the addresses of a Service's endpoints. */
+  serviceAddressSet(service: ServiceRef): string {
+    return this.#netSet(serviceId(service, "without ports"), () => ({
+      members: this.#meanings
+        .servicePorts(service)
+        .flatMap(({ members }) => members.map(({ address }) => hostPrefix(address))),
+      description: `endpoints of Service ${endpointName(service)}`,
+    }));
+  }
+
+  /** The name of the set of the addresses and ports of a Service's endpoints. */
+  servicePortSet(service: ServiceRef): string {
+    return this.#portNamedSet(serviceId(service, "with ports"), () => ({
+      members: this.#meanings
+        .servicePorts(service)
+        .flatMap(({ protocol, members }) =>
+          members
+            .filter(({ address }) => address.family === this.#family)
+            .map((member) => ({ ...member, protocol: portProtocolNumber(protocol) })),
+        ),
+      description: `endpoints and ports of Service ${endpointName(service)}`,
+    }));
   }
 
   /**
    * The name of the set of the addresses and ports that a named port means: on the endpoints that the
    * selector chooses, or, without one, on every endpoint.
    */
-  portSet(
-    port: { readonly name: string; readonly protocol: PortProtocol },
-    selector: EndpointSelector | undefined,
-  ): string {
+  portSet(port: WantedPort, selector: EndpointSelector | undefined): string {
     const text = this.#meanings.selectorText(selector);
-    const name = setName(this.#family, this.#meanings.portId(port, text));
-    if (!this.#setByName.has(name)) {
-      const members = this.#meanings
-        .endpoints(selector)
-        .flatMap((endpoint) => this.#portMembers(endpoint, port));
+    return this.#portNamedSet(this.#meanings.portId(port, text), () => {
       const pods = selector === undefined ? "every pod" : describePods(selector);
-      this.#setByName.set(name, {
-        kind: "hash:ip,port",
-        name,
-        family: this.#family,
-        members: uniqueMembers(members),
-        origin: { incomplete: true, description: `port ${port.name}/${port.protocol} of ${pods}` },
-      });
-    }
-    return name;
+      return {
+        members: this.#meanings
+          .endpoints(selector)
+          .flatMap((endpoint) => this.#portMembers(endpoint, port)),
+        description: `port ${port.name}/${port.protocol} of ${pods}`,
+      };
+    });
   }
 
   /** All sets asked for, by name. */
@@ -116,20 +152,54 @@ export class SetCollector {
     return [...this.#setByName.values()].sort((one, other) => (one.name < other.name ? -1 : 1));
   }
 
+  #netSet(id: string, make: () => Content<Prefix>): string {
+    const name = setName(this.#family, id);
+    if (!this.#setByName.has(name)) {
+      const { members, description } = make();
+      const own = members.filter(({ address }) => address.family === this.#family);
+      this.#setByName.set(name, {
+        kind: "hash:net",
+        name,
+        family: this.#family,
+        members: uniquePrefixes(own.flatMap(storable)),
+        origin: { incomplete: true, description },
+      });
+    }
+    return name;
+  }
+
+  #portNamedSet(id: string, make: () => Content<PortMember>): string {
+    const name = setName(this.#family, id);
+    if (!this.#setByName.has(name)) {
+      const { members, description } = make();
+      this.#setByName.set(name, {
+        kind: "hash:ip,port",
+        name,
+        family: this.#family,
+        members: uniqueMembers(members),
+        origin: { incomplete: true, description },
+      });
+    }
+    return name;
+  }
+
   #addresses(endpoint: Endpoint): Address[] {
     return endpoint.addresses.filter((address) => address.family === this.#family);
   }
 
   /** A port is meant by its name and its protocol; a pod may have it more than once. */
-  #portMembers(
-    endpoint: Endpoint,
-    wanted: { readonly name: string; readonly protocol: PortProtocol },
-  ): PortMember[] {
-    const protocol = portProtocolNumber(wanted.protocol);
+  #portMembers(endpoint: Endpoint, wanted: WantedPort): PortMember[] {
     return endpoint.ports
-      .filter((port) => port.name === wanted.name && port.protocol === wanted.protocol)
-      .flatMap(({ port }) =>
-        this.#addresses(endpoint).map((address) => ({ address, protocol, port })),
+      .filter(
+        ({ name, protocol }) =>
+          name === wanted.name && (wanted.protocol === "any" || protocol === wanted.protocol),
+      )
+      .flatMap(({ port, protocol }) =>
+        this.#addresses(endpoint).map((address) => ({
+          address,
+          protocol: portProtocolNumber(protocol),
+          port,
+        })),
       );
   }
 }
@@ -150,9 +220,28 @@ export function compareAddresses(one: Address, other: Address): number {
   return 0;
 }
 
-function uniquePrefixes(addresses: readonly Address[]): Prefix[] {
-  const byText = new Map(addresses.map((address) => [formatAddress(address), address]));
-  return [...byText.values()].sort(compareAddresses).map(hostPrefix);
+/** What a set is made of. */
+interface Content<Member> {
+  readonly members: readonly Member[];
+  readonly description: string;
+}
+
+/** A hash:net set cannot hold the prefix of all addresses, so Felix puts its halves in. */
+function storable(prefix: Prefix): Prefix[] {
+  if (prefix.bits > 0) return [prefix];
+  const { family } = prefix.address;
+  const half = (first: number): Prefix => ({
+    address: { family, words: [first, 0, 0, 0] },
+    bits: 1,
+  });
+  return [half(0), half(0x80000000)];
+}
+
+function uniquePrefixes(prefixes: readonly Prefix[]): Prefix[] {
+  const byText = new Map(prefixes.map((prefix) => [formatPrefix(prefix), prefix]));
+  return [...byText.values()].sort(
+    (one, other) => compareAddresses(one.address, other.address) || one.bits - other.bits,
+  );
 }
 
 function uniqueMembers(members: readonly PortMember[]): PortMember[] {
@@ -170,7 +259,11 @@ function uniqueMembers(members: readonly PortMember[]): PortMember[] {
   );
 }
 
-function describePods({ namespace, namespaceSelector, podSelector }: EndpointSelector): string {
+function describePods(selector: EndpointSelector): string {
+  if (selector.kind === "expression") {
+    return `what has ${formatExpression(selector.expression)}`;
+  }
+  const { namespace, namespaceSelector, podSelector } = selector;
   const pods = isEmpty(podSelector) ? "every pod" : `pods with ${formatSelector(podSelector)}`;
   if (namespace !== undefined) return `${pods} in namespace ${namespace}`;
   return isEmpty(namespaceSelector)

@@ -331,14 +331,44 @@ describe("buildSnapshot, contradictions", () => {
       of("v1", "ConfigMap", "a"),
       of("apps/v1", "Deploymnet", "a"),
       of("v1", "ConfigMap", "b"),
-      of("v1", "ServiceAccount", "a"),
+      of("v1", "PodTemplate", "a"),
       of("networking.k8s.io/v1", "NetworkPolcy", "a"),
     );
     expect(load(text).said).toEqual([
       'a.yaml:3:29: error: there is no kind Deploymnet in apps/v1 (did you mean "Deployment"?) [UNSUPPORTED_KIND]',
       'a.yaml:9:42: error: there is no kind NetworkPolcy in networking.k8s.io/v1 (did you mean "NetworkPolicy"?) [UNSUPPORTED_KIND]',
       "a.yaml:1:1: warning: 2 objects of kind ConfigMap (v1) not read [FOREIGN_KIND]",
-      "a.yaml:7:1: warning: 1 object of kind ServiceAccount (v1) not read [FOREIGN_KIND]",
+      "a.yaml:7:1: warning: 1 object of kind PodTemplate (v1) not read [FOREIGN_KIND]",
+    ]);
+  });
+
+  it("reads network sets, and the labels of service accounts", () => {
+    const text = documents(
+      "{apiVersion: projectcalico.org/v3, kind: NetworkSet, metadata: {name: s, namespace: x, labels: {a: b}}, spec: {nets: [10.0.0.1, 10.1.0.9/16, 'fd00::/8']}}",
+      "{apiVersion: crd.projectcalico.org/v1, kind: GlobalNetworkSet, metadata: {name: g}, spec: {nets: []}}",
+      "{apiVersion: v1, kind: ServiceAccount, metadata: {name: web, namespace: x, labels: {team: a}}}",
+    );
+    const { snapshot, said } = load(text);
+    expect(said).toEqual([]);
+    expect(snapshot.networkSets.map(({ namespace, name }) => `${namespace}/${name}`)).toEqual([
+      "undefined/g",
+      "x/s",
+    ]);
+    expect(snapshot.networkSets[1]!.prefixes.map(formatPrefix)).toEqual([
+      "10.0.0.1/32",
+      "10.1.0.0/16",
+      "fd00::/8",
+    ]);
+    expect([...snapshot.serviceAccounts.get("x/web")!]).toEqual([["team", "a"]]);
+  });
+
+  it("refuses what a network set cannot hold", () => {
+    const text =
+      "{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: g}, spec: {nets: [10.0.0], allowedEgressDomains: [a.b], net: 1}}";
+    expect(load(text).said).toEqual([
+      "a.yaml:1:126: error: spec.allowedEgressDomains: domain names are not read: which addresses they stand for is known to no manifest [UNSUPPORTED_FEATURE]",
+      'a.yaml:1:133: error: spec.net: unknown field "net" (did you mean "nets"?) [UNKNOWN_FIELD]',
+      'a.yaml:1:95: error: spec.nets[0]: "10.0.0" is no prefix or address: ADDRESS/BITS or ADDRESS [BAD_PREFIX]',
     ]);
   });
 

@@ -45,7 +45,7 @@ describe("lowerPolicies", () => {
 
   it.each([
     ["projectcalico.org/v3", "FelixConfiguration"],
-    ["projectcalico.org/v3", "GlobalNetworkSet"],
+    ["projectcalico.org/v3", "BGPPeer"],
     ["policy/v1", "PodDisruptionBudget"],
   ])("leaves %s %s to the list of what is not read", (apiVersion, kind) => {
     const { said } = load(`{apiVersion: ${apiVersion}, kind: ${kind}, metadata: {name: p}}`);

@@ -3,7 +3,14 @@ import { describe, expect, it } from "vitest";
 import { formatSelector } from "../../src/cluster/selector.ts";
 import { formatPlace } from "../../src/errors.ts";
 import { formatPrefix } from "../../src/net/address.ts";
-import type { Policy, PolicyPeer, PolicyPort, PolicyRule } from "../../src/policy/model.ts";
+import type {
+  LabelledPods,
+  PeerRule,
+  Policy,
+  PolicyPeer,
+  PolicyPort,
+  PolicyRule,
+} from "../../src/policy/model.ts";
 import { load } from "../cluster/load.ts";
 
 const HEAD = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p}\n";
@@ -27,7 +34,8 @@ function shape({ ingress, egress }: Policy): string {
   return `ingress ${rules(ingress)} egress ${rules(egress)}`;
 }
 
-function showRule({ peers, ports }: PolicyRule): string {
+function showRule(rule: PolicyRule): string {
+  const { peers, ports } = rule as PeerRule;
   const peersText = peers === undefined ? "any" : peers.map(showPeer).join("|");
   const portsText = ports === undefined ? "any" : ports.map(showPort).join("|");
   return `${peersText}:${portsText}`;
@@ -138,7 +146,9 @@ describe("NetworkPolicy", () => {
     ],
     ["{matchLabels: {constructor: toString}}", "constructor=toString"],
   ])("reads selector %s (K-7)", (selector, expected) => {
-    expect(formatSelector(fine(`{podSelector: ${selector}}`).subject.podSelector!)).toBe(expected);
+    expect(
+      formatSelector((fine(`{podSelector: ${selector}}`).subject as LabelledPods).podSelector!),
+    ).toBe(expected);
   });
 
   // K-13, in the words of the API server where it has some.
@@ -439,7 +449,7 @@ describe("NetworkPolicy", () => {
     expect(formatPlace(policy!.ref.place)).toBe("a.yaml:3:18");
     expect(formatPlace(policy!.ingressPlace)).toBe("a.yaml:8:5");
     expect(formatPlace(policy!.egressPlace)).toBe("a.yaml:7:5");
-    const [rule] = policy!.ingress!;
+    const [rule] = policy!.ingress as readonly PeerRule[];
     expect(rule!.index).toBe(0);
     expect(formatPlace(rule!.place)).toBe("a.yaml:10:5");
     expect(formatPlace(rule!.peers![0]!.place)).toBe("a.yaml:11:7");

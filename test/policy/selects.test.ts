@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { Diagnostic } from "../../src/errors.ts";
 import { formatDiagnostic } from "../../src/errors.ts";
 import { checkPolicies } from "../../src/policy/check.ts";
+import type { PeerRule } from "../../src/policy/model.ts";
 import { peerMatchesEndpoint, policySelects } from "../../src/policy/selects.ts";
 import { load, type Loaded } from "../cluster/load.ts";
 
@@ -60,7 +61,7 @@ describe("peerMatchesEndpoint", () => {
   ])("finds for %s (K-6, K-8)", (peer, expected) => {
     const loaded = load(CLUSTER + policy(`{podSelector: {}, ingress: [{from: [${peer}]}]}`));
     const { policies, snapshot } = loaded;
-    const [rule] = policies[0]!.ingress!;
+    const [rule] = policies[0]!.ingress as readonly PeerRule[];
     const found = (index: number): boolean =>
       peerMatchesEndpoint(rule!.peers![0]!, snapshot.endpoints[index]!, snapshot);
     expect(names(loaded, found)).toBe(expected);

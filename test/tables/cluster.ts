@@ -5,6 +5,7 @@ import type {
   Endpoint,
   NamedPort,
   Namespace,
+  NetworkSet,
   Service,
   Snapshot,
 } from "../../src/cluster/snapshot.ts";
@@ -110,6 +111,7 @@ export function service(
       protocol: protocol ?? "TCP",
       port,
       backends: backends.map(([text, port]) => ({ address: address(text), port })),
+      members: backends.map(([text, port]) => ({ address: address(text), port })),
     })),
     place: HERE,
   };
@@ -120,6 +122,7 @@ export function snapshot(given: {
   nodes?: readonly ClusterNode[];
   endpoints?: readonly Endpoint[];
   services?: readonly Service[];
+  networkSets?: readonly NetworkSet[];
   clusterPrefixes?: readonly string[];
 }): Snapshot {
   return {
@@ -128,6 +131,8 @@ export function snapshot(given: {
     endpoints: given.endpoints ?? [],
     hostNetworkPods: [],
     services: given.services ?? [],
+    serviceAccounts: new Map(),
+    networkSets: given.networkSets ?? [],
     clusterPrefixes: (given.clusterPrefixes ?? []).map(prefix),
   };
 }
@@ -153,7 +158,7 @@ export function policy(
       : peer;
   const rules = (texts: readonly RuleText[] | undefined): PolicyRule[] | undefined =>
     texts?.map(({ action = "allow", peers, ports }, index) => {
-      return { index, action, peers: peers?.map(own), ports, place: HERE };
+      return { kind: "peers", index, action, peers: peers?.map(own), ports, place: HERE };
     });
   return {
     ref: { kind: "networking.k8s.io NetworkPolicy", namespace, name, place: HERE },

@@ -1,0 +1,30 @@
+/** What is known of a flow that rules are compared with in words, and how far a condition is from it. */
+import type { Endpoint, Snapshot } from "../cluster/snapshot.ts";
+import type { Address } from "../net/address.ts";
+
+/** The flow, as rules see it. */
+export interface Facts {
+  readonly snapshot: Snapshot;
+  readonly source: FlowEnd;
+  readonly target: FlowEnd;
+  /** The peer: the endpoint that has the address, if one does. */
+  readonly peer: Endpoint | undefined;
+  readonly peerAddress: Address | undefined;
+  /** The end whose port the rule names: its named ports are looked up here. */
+  readonly destination: Endpoint | undefined;
+  readonly protocol: string;
+  readonly port: number | undefined;
+}
+
+/** One end of the flow, behind any translation. */
+export interface FlowEnd {
+  readonly endpoint: Endpoint | undefined;
+  readonly address: Address | undefined;
+  readonly port: number | undefined;
+}
+
+/** How far a condition is from holding; 0 holds. */
+export interface Outcome {
+  readonly unmet: number;
+  readonly words: string;
+}
