@@ -122,7 +122,7 @@ export async function replayHere(
 const interruption = new Interruption();
 
 const NO_OPTIONS: JudgeOptions = {
-  ...{ filename: [], clusterCidr: [], endpoint: [] },
+  ...{ filename: [], clusterCidr: [], endpoint: [], staged: "ignore" as const },
   ...{
     iptables: [],
     ip6tables: [],

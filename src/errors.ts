@@ -52,6 +52,7 @@ export type DiagnosticCode =
   | "BAD_SELECTOR"
   | "BAD_PEER"
   | "UNKNOWN_NAMESPACE"
+  | "UNKNOWN_TIER"
   | "UNKNOWN_NAMED_PORT"
   | "ADDRESS_CONFLICT"
   | "NO_POLICIES"
@@ -69,6 +70,7 @@ export type DiagnosticCode =
   | "UNSUPPORTED_MATCH"
   | "FOREIGN_DATAPLANE"
   // tables
+  | "WIDER_RULE"
   | "UNSUPPORTED_FEATURE";
 
 /** One thing found in an input. An `error` makes the input unusable, a `warning` does not. */

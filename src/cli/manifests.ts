@@ -63,7 +63,7 @@ export function loadManifests(
   const texts = options.filename.flatMap((path) => readManifests(path));
   for (const { file, text } of texts) log.addText(file, text);
   const objects = parseManifests(texts, log.report);
-  const policies = lowerPolicies(objects, log.report);
+  const policies = lowerPolicies(objects, log.report, { staged: options.staged });
   const clusterPrefixes = options.clusterCidr;
   let endpoints = options.endpoint;
   let snapshot = buildSnapshot(objects, { clusterPrefixes, endpoints }, log.report);

@@ -14,6 +14,7 @@ export interface ClusterOptions {
   readonly filename: readonly string[];
   readonly node?: string;
   readonly clusterCidr: readonly Prefix[];
+  readonly staged: "enforce" | "ignore";
   readonly endpoint: readonly GivenAddress[];
   readonly color?: boolean;
 }
@@ -77,6 +78,14 @@ export function addClusterOptions(command: Command): Command {
       )
         .argParser(collectEndpoint)
         .default([], "none"),
+    )
+    .addOption(
+      new Option(
+        "--staged <mode>",
+        "Calico's staged policies: as if they were enforced, or not at all",
+      )
+        .choices(["enforce", "ignore"])
+        .default("ignore"),
     )
     .option("--color", "colours, whatever standard output is")
     .option("--no-color", "no colours (NO_COLOR and FORCE_COLOR are heeded too)");

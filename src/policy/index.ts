@@ -5,32 +5,51 @@
 import { kindRole } from "../cluster/kinds.ts";
 import type { ManifestObject } from "../cluster/manifest-object.ts";
 import type { OnDiagnostic } from "../errors.ts";
+import { calicoGlobalNetworkPolicy } from "./calico-global-network-policy.ts";
+import { calicoNetworkPolicy } from "./calico-network-policy.ts";
+import { calicoStagedGlobalNetworkPolicy } from "./calico-staged-global-network-policy.ts";
+import { calicoStagedKubernetesNetworkPolicy } from "./calico-staged-kubernetes-network-policy.ts";
+import { calicoStagedNetworkPolicy } from "./calico-staged-network-policy.ts";
 import type { PolicyKind } from "./kind.ts";
 import type { Policy } from "./model.ts";
 import { networkPolicy } from "./network-policy.ts";
 import { compareText } from "./order.ts";
+import { settleStaged, type StagedMode } from "./staged.ts";
+import { isTier, Tiers } from "./tier.ts";
 
 /** Every policy kind that is judged. */
-export const POLICY_KINDS: readonly PolicyKind[] = [networkPolicy];
+export const POLICY_KINDS: readonly PolicyKind[] = [
+  networkPolicy,
+  ...calicoNetworkPolicy,
+  ...calicoGlobalNetworkPolicy,
+  ...calicoStagedNetworkPolicy,
+  ...calicoStagedGlobalNetworkPolicy,
+  ...calicoStagedKubernetesNetworkPolicy,
+];
 
 /**
- * Lowers every policy among the objects, ordered by namespace, then name; cluster-wide ones first. Policies with an error are
- * reported and left out. Reports UNSUPPORTED_KIND and whatever the kinds report.
+ * Lowers every policy among the objects, ordered by namespace, then name; cluster-wide ones first.
+ * Policies with an error are reported and left out. Reports UNSUPPORTED_KIND and whatever the kinds
+ * report.
+ *
+ * @param staged whether staged policies are taken for enforced ones
  */
 export function lowerPolicies(
   objects: readonly ManifestObject[],
   onDiagnostic: OnDiagnostic,
+  { staged }: { readonly staged: StagedMode } = { staged: "ignore" },
 ): Policy[] {
   const policies: Policy[] = [];
+  const tiers = new Tiers(objects, onDiagnostic);
   for (const object of objects) {
     const { apiVersion, kind } = object;
     const policyKind = POLICY_KINDS.find(
       (known) => known.kind === kind && known.apiVersion === apiVersion,
     );
     if (policyKind !== undefined) {
-      const policy = policyKind.lower(object, onDiagnostic);
+      const policy = policyKind.lower(object, onDiagnostic, tiers);
       if (policy !== undefined) policies.push(policy);
-    } else if (kindRole(apiVersion, kind) === "policy") {
+    } else if (kindRole(apiVersion, kind) === "policy" && !isTier(object)) {
       const supported = POLICY_KINDS.find((known) => known.kind === kind);
       onDiagnostic({
         severity: "error",
@@ -43,7 +62,7 @@ export function lowerPolicies(
       });
     }
   }
-  return policies.sort(
+  return settleStaged(policies, staged).sort(
     (one, other) =>
       compareText(one.ref.namespace ?? "", other.ref.namespace ?? "") ||
       compareText(one.ref.name, other.ref.name),

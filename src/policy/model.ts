@@ -55,7 +55,21 @@ export interface Policy {
   /** Where a denial without a matching rule points: the policyTypes entry, else the spec. */
   readonly ingressPlace: Place;
   readonly egressPlace: Place;
+  /** Undefined: for workloads, and for what host endpoints send and get themselves. */
+  readonly host?: HostLayer;
+  /** Undefined: the policy is enforced. */
+  readonly stagedAction?: StagedAction;
 }
+
+/**
+ * Which traffic of host endpoints a policy is for, beside or instead of their own: `forwarded` also what
+ * passes through them; only the hosts' `pre-dnat` before a Service is translated, and `untracked` without
+ * following connections.
+ */
+export type HostLayer = "forwarded" | "pre-dnat" | "untracked";
+
+/** What a staged policy would do to the policy of its name. */
+export type StagedAction = "set" | "delete" | "learn" | "ignore";
 
 /**
  * What a rule does with traffic that it matches: the first match in a tier decides. `allow` and `deny`

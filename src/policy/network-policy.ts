@@ -20,7 +20,7 @@ import type { ManifestObject } from "../cluster/manifest-object.ts";
 import { isDnsLabel, isDnsSubdomain, readLabelSelector } from "../cluster/read-selector.ts";
 import type { OnDiagnostic, Place } from "../errors.ts";
 import type { PolicyKind } from "./kind.ts";
-import type { Direction, Policy, PolicyPeer, PolicyRule } from "./model.ts";
+import type { Direction, Policy, PolicyKindName, PolicyPeer, PolicyRule } from "./model.ts";
 import { readPolicyBlock, readPolicyPort } from "./network-policy-items.ts";
 import { DEFAULT_TIER, KUBERNETES_ORDER } from "./order.ts";
 
@@ -28,7 +28,12 @@ import { DEFAULT_TIER, KUBERNETES_ORDER } from "./order.ts";
 export const networkPolicy: PolicyKind = {
   apiVersion: "networking.k8s.io/v1",
   kind: "NetworkPolicy",
-  lower: lowerNetworkPolicy,
+  lower: (object, onDiagnostic) =>
+    lowerKubernetesPolicy(
+      object,
+      { name: "networking.k8s.io NetworkPolicy", moreFields: [] },
+      onDiagnostic,
+    ),
 };
 
 const METADATA_FIELDS = [
@@ -51,12 +56,15 @@ const METADATA_FIELDS = [
 ];
 
 /**
+ * Lowers an object with the spec of a NetworkPolicy.
+ *
  * The object and the common form differ in three ways: absence and emptiness mean different things from
  * field to field, the directions are named by `policyTypes` or by what is there, and a rule's peers are
  * `from` or `to`. The result holds one rule list for each direction that applies, in manifest order.
  */
-function lowerNetworkPolicy(
+export function lowerKubernetesPolicy(
   object: ManifestObject,
+  kind: { readonly name: PolicyKindName; readonly moreFields: readonly string[] },
   onDiagnostic: OnDiagnostic,
 ): Policy | undefined {
   let fine = true;
@@ -68,7 +76,7 @@ function lowerNetworkPolicy(
   checkKnownFields(root, ["apiVersion", "kind", "metadata", "spec", "status"]);
   checkNames(root);
   const spec = recordOf(root, "spec");
-  checkKnownFields(spec, ["podSelector", "policyTypes", "ingress", "egress"]);
+  checkKnownFields(spec, ["podSelector", "policyTypes", "ingress", "egress", ...kind.moreFields]);
   const selector = fieldOf(spec, "podSelector");
   // After an error the absence is likely to be the same fault, a misspelt name.
   if (selector.value === undefined && fine) {
@@ -86,7 +94,7 @@ function lowerNetworkPolicy(
   if (!fine) return undefined;
   const place = object.placeOf(["metadata", "name"]);
   return {
-    ref: { kind: "networking.k8s.io NetworkPolicy", namespace, name, place },
+    ref: { kind: kind.name, namespace, name, place },
     tier: DEFAULT_TIER,
     order: KUBERNETES_ORDER,
     // > An empty selector matches all pods in the policy's namespace.

@@ -6,7 +6,8 @@ import { endpointName } from "../cluster/snapshot.ts";
 import type { Endpoint, Snapshot } from "../cluster/snapshot.ts";
 import type { OnDiagnostic } from "../errors.ts";
 import type { Family } from "../net/address.ts";
-import type { Direction, Policy } from "../policy/model.ts";
+import { formatPolicyRef } from "../policy/model.ts";
+import type { Direction, MatchRule, Policy } from "../policy/model.ts";
 import { comparePolicies, compareText } from "../policy/order.ts";
 import { EndpointIndex } from "../policy/endpoint-index.ts";
 import { compileDispatch, compileForwardEnd, compileHookChains } from "./dispatch.ts";
@@ -15,7 +16,7 @@ import { assignInterfaces } from "./endpoint-interface.ts";
 import type { InterfaceByEndpoint } from "./endpoint-interface.ts";
 import type { Chain, Rule, Ruleset, Table, Topology } from "./model.ts";
 import { CHAIN_FORWARD, CHAIN_INPUT, CHAIN_OUTPUT } from "./names.ts";
-import { compilePolicyChain } from "./policy-chain.ts";
+import { compilePolicyChain, type PolicyContext } from "./policy-chain.ts";
 import { jump, makeRule } from "./rule.ts";
 import { compileServiceJumps, compileServices } from "./services.ts";
 import { PeerMeanings, SetCollector } from "./sets.ts";
@@ -31,8 +32,9 @@ export interface CompiledCluster {
 /**
  * Compiles for one node (`node` given: only its endpoints have chains), or for the whole cluster seen as
  * one node that has every endpoint. The order of the input does not matter. Reports BAD_VALUE for a node
- * that nothing names, MISSING_FIELD for pods of which it is not known whether they are on the node, and
- * UNSUPPORTED_FEATURE for Services that are reached by more than their ClusterIP.
+ * that nothing names, MISSING_FIELD for pods of which it is not known whether they are on the node,
+ * WIDER_RULE for rules that match more than their policy says, and UNSUPPORTED_FEATURE for Services that
+ * are reached by more than their ClusterIP.
  */
 export function compileCluster(
   snapshot: Snapshot,
@@ -59,6 +61,7 @@ export function compileCluster(
     ...profileChains(local),
   ];
   const meanings = new PeerMeanings(snapshot, index);
+  const onWider = widerReporter(onDiagnostic);
   const compileFamily = (family: Family): Ruleset => {
     const sets = new SetCollector(family, meanings);
     const services = compileServices(snapshot, family);
@@ -66,7 +69,7 @@ export function compileCluster(
       ...compileHookChains(family),
       ...endpointChains,
       ...policyChains(selections, (policy, direction) =>
-        compilePolicyChain(policy, direction, { family, sets }),
+        compilePolicyChain(policy, direction, { family, sets, onWider }),
       ),
       ...services.filterChains,
     ]);
@@ -103,10 +106,30 @@ function selectionsOf(
     }),
   );
   for (const [policy, endpoints] of selected) {
-    if (policy[direction] === undefined) continue;
+    if (policy[direction] === undefined || isForHostsOnly(policy)) continue;
     for (const endpoint of endpoints) selections.get(endpoint)?.policies.push(policy);
   }
   return [...selections.values()];
+}
+
+/** Before translation, and without following connections, Felix asks host endpoints' policies only. */
+function isForHostsOnly({ host }: Policy): boolean {
+  return host === "pre-dnat" || host === "untracked";
+}
+
+/** Makes what reports each rule once whose iptables rules match more than the policy says. */
+function widerReporter(onDiagnostic: OnDiagnostic): NonNullable<PolicyContext["onWider"]> {
+  const said = new Set<MatchRule>();
+  return (policy, direction, rule) => {
+    if (said.has(rule)) return;
+    said.add(rule);
+    onDiagnostic({
+      severity: "warning",
+      code: "WIDER_RULE",
+      message: `${formatPolicyRef(policy.ref)} ${direction}[${rule.index}]: the rendered rule is wider than the policy, as Felix renders three lists of ports and prefixes in one rule; verdicts are those of the tables`,
+      place: rule.place,
+    });
+  };
 }
 
 /** One chain for each policy that selects an endpoint here, in each direction it applies to. */

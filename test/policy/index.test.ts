@@ -19,12 +19,6 @@ describe("lowerPolicies", () => {
   });
 
   it.each([
-    ["projectcalico.org/v3", "GlobalNetworkPolicy", ""],
-    [
-      "crd.projectcalico.org/v1",
-      "NetworkPolicy",
-      " (did you mean apiVersion networking.k8s.io/v1?)",
-    ],
     ["projectcalico.org/v3", "HostEndpoint", ""],
     ["policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy", ""],
     ["policy.networking.k8s.io/v1alpha1", "BaselineAdminNetworkPolicy", ""],
