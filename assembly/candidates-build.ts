@@ -1,302 +1,261 @@
-// Makes the index of every long chain: what each rule asks for, the shapes, and their hash tables.
+// Makes the tree of a long chain's rules. Each node cuts one field's numbers into pieces of the same size; boxes that
+// reach into many of them are kept apart, in a tree of their own, and what reaches into several is copied.
+// Memory is bounded whatever the rules are: what would need more stays together in a leaf, which is searched from its
+// front. Up to 128 bytes of slots and 252 of boxes for each box; usually a third of that.
+// Sources of the ideas: Gupta, McKeown, "Packet classification using hierarchical intelligent cuttings"; Vamanan,
+// Voskuilen, Vijaykumar, "EffiCuts: optimizing packet classification for memory and throughput".
+import { boxCount, boxes, boxesDiffer, gatherBoxes, isWholeBox, owners } from "./candidates-boxes";
 import {
-  draftAt,
-  draftCount,
-  draftFor,
-  isLive,
-  joinDrafts,
-  NOT_JOINED,
-  startDrafts,
-} from "./candidates-shape";
+  cutAmong,
+  cutBase,
+  cutCount,
+  cutField,
+  cutParts,
+  cutShift,
+  findCut,
+  isNarrow,
+  leastOf,
+  listedBox,
+  mostOf,
+  PIECES_MIN,
+  regionLeast,
+  regionMost,
+} from "./candidates-cut";
 import {
+  BOX_SIZE,
+  BOXES_AT_ONCE,
+  boxesOf,
   ChainIndex,
-  FIELD_DPORT,
-  FIELD_IN,
-  FIELD_OUT,
-  FIELD_PROTOCOL,
-  FIELD_SPORT,
-  hashOfFields,
-  setUpCandidates,
-  Shape,
-  SLOT_COUNT,
-  SLOT_FIRST,
-  SLOT_SIZE,
-  slotOf,
-} from "./candidates";
-import {
-  MATCH_ADDRESS,
-  MATCH_HEADER_SIZE,
-  MATCH_INTERFACE,
-  MATCH_INVERT,
-  MATCH_KIND,
-  MATCH_MARK,
-  MATCH_MULTIPORT,
-  MATCH_PORT,
-  MATCH_PROTOCOL,
-  MATCH_SIZE,
-  MATCH_STATE,
-  RULE_IS_END,
-  SIDE_SRC,
-} from "./layout";
-import { Rule, ruleAt } from "./rule";
+  FIELD_COUNT,
+  FIELD_NONE,
+  OWNER_NONE,
+  REST_HEAD,
+  Slot,
+} from "./candidates-index";
+import { RULE_IS_END } from "./layout";
+import { ruleAt } from "./rule";
 
-// Shorter chains are walked as fast.
+/** Shorter chains are walked as fast. */
 const RULES_MIN: u32 = 8;
-const PAYLOAD: usize = MATCH_HEADER_SIZE;
+// Bounds of a chain's tree, for each box: copies in leaves, and slots.
+const COPIES_EACH: u32 = 6;
+const SLOTS_EACH: u32 = 8;
+const ROOM_FEW: u32 = 256;
+const LEAF_FEW: u32 = 8;
+const DEPTH_MAX: u32 = 16;
 
-/** What a rule asks for before anything that is not tested by its headers alone. */
-@unmanaged
-class Wish {
-  src0: u32;
-  src1: u32;
-  src2: u32;
-  src3: u32;
-  dst0: u32;
-  dst1: u32;
-  dst2: u32;
-  dst3: u32;
-  /** Addresses of interface names; 0: any. */
-  inName: u32;
-  outName: u32;
-  protocol: u32;
-  ports: u32;
-  srcBits: u8;
-  dstBits: u8;
-  fields: u8;
-  unused: u8;
-  draft: u32;
-  /** Number of its shape. */
-  shape: u32;
-  hash: u32;
-}
+// Lists of box numbers, u32 each: what is behind the mark is free.
+let lists: usize = 0;
+let listRoom: u32 = 0;
+let listMark: u32 = 0;
+let copiesLeft: u32 = 0;
+let slotsLeft: u32 = 0;
 
-let wishes: usize = 0;
-let wishRoom: u32 = 0;
-const shapes: usize = memory.data(12 * 16, 8);
+// u32 for each rule: address of its chain's index, or 0.
+let indices: usize = 0;
+let indexed: u32 = 0;
 
-if (offsetof<Shape>() != 16) ERROR("room for SHAPES_MAX shapes");
-
-/** Makes the index of every chain among the rules. */
-export function indexChains(ruleCount: u32): void {
-  const indices = heap.alloc((<usize>ruleCount) << 2);
+/**
+ * Finds the chains that are worth an index.
+ *
+ * @returns u32 for each rule: address of its chain's index, or 0
+ */
+export function findLongChains(ruleCount: u32): usize {
+  indices = heap.alloc((<usize>ruleCount) << 2);
+  indexed = ruleCount;
   memory.fill(indices, 0, (<usize>ruleCount) << 2);
   let first: u32 = 0;
   for (let rule: u32 = 0; rule < ruleCount; rule++) {
     if ((ruleAt(rule).flags & RULE_IS_END) == 0) continue;
-    const index: usize = rule - first < RULES_MIN ? 0 : indexChain(first, rule);
-    for (let each = first; index != 0 && each < rule; each++) {
-      store<u32>(indices + ((<usize>each) << 2), <u32>index);
+    if (rule - first >= RULES_MIN) {
+      const at = heap.alloc(offsetof<ChainIndex>());
+      memory.fill(at, 0, offsetof<ChainIndex>());
+      const index = changetype<ChainIndex>(at);
+      index.first = first;
+      index.end = rule;
+      for (let each = first; each < rule; each++)
+        store<u32>(indices + ((<usize>each) << 2), <u32>at);
     }
     first = rule + 1;
   }
-  setUpCandidates(indices);
+  return indices;
 }
 
-// Address of the chain's index; 0 where its rules ask for nothing that would tell them apart.
-function indexChain(first: u32, end: u32): usize {
-  const count = end - first;
-  if (count > wishRoom) {
-    wishRoom = count * 2;
-    wishes = heap.alloc(<usize>wishRoom * offsetof<Wish>());
+/** Makes a chain's tree. @returns false where its rules ask for nothing that tells them apart */
+export function growTree(index: ChainIndex, family: u32): bool {
+  gatherBoxes(index, family, indices, indexed);
+  if (!boxesDiffer()) return false;
+  cutAmong(boxes);
+  copiesLeft = boxCount * COPIES_EACH + ROOM_FEW;
+  slotsLeft = boxCount * SLOTS_EACH + ROOM_FEW;
+  startLists(boxCount * 8 + ROOM_FEW * 16);
+  const root = heap.alloc(offsetof<Slot>());
+  index.root = <u32>root;
+  listMark = boxCount;
+  for (let box: u32 = 0; box < boxCount; box++) store<u32>(lists + ((<usize>box) << 2), box);
+  memory.fill(regionLeast, 0, FIELD_COUNT * 4);
+  memory.fill(regionMost, 0xff, FIELD_COUNT * 4);
+  grow(changetype<Slot>(root), lists, boxCount, 0);
+  // Boxes behind the last are looked at, too.
+  heap.alloc(<usize>BOXES_AT_ONCE * BOX_SIZE);
+  leaveOutWhole();
+  return true;
+}
+
+// A rule that asks for nothing is a candidate without a look at others.
+function leaveOutWhole(): void {
+  for (let index: u32 = 0; index < boxCount; index++) {
+    const owner = load<u32>(owners + ((<usize>index) << 2));
+    if (isWholeBox(index)) store<u32>(indices + ((<usize>(owner >> 1)) << 2), 0);
   }
-  for (let index: u32 = 0; index < count; index++) readWish(ruleAt(first + index), wishAt(index));
-  const shapeCount = findShapes(count);
-  const only = shapeAt(0);
-  if (shapeCount == 1 && only.srcBits == 0 && only.dstBits == 0 && only.fields == 0) return 0;
-  const at = heap.alloc(offsetof<ChainIndex>() + <usize>shapeCount * offsetof<Shape>());
-  const index = changetype<ChainIndex>(at);
-  index.end = end;
-  index.shapeCount = shapeCount;
-  for (let number: u32 = 0; number < shapeCount; number++) fillShape(number, first, count);
-  memory.copy(at + offsetof<ChainIndex>(), shapes, <usize>shapeCount * offsetof<Shape>());
-  return at;
 }
 
-function wishAt(index: u32): Wish {
-  return changetype<Wish>(wishes + <usize>index * offsetof<Wish>());
+function slotAt(slots: usize, index: u32): Slot {
+  return changetype<Slot>(slots + <usize>index * offsetof<Slot>());
 }
 
-function shapeAt(number: u32): Shape {
-  return changetype<Shape>(shapes + <usize>number * offsetof<Shape>());
+function startLists(room: u32): void {
+  if (room > listRoom) {
+    listRoom = room;
+    lists = heap.alloc((<usize>room) << 2);
+  }
 }
 
-function readWish(rule: Rule, wish: Wish): void {
-  memory.fill(changetype<usize>(wish), 0, offsetof<Wish>());
-  let match: usize = rule.matches;
-  const end: usize = rule.matchesEnd;
-  while (match < end) {
-    const invert = load<u8>(match, MATCH_INVERT) != 0;
-    switch (<i32>load<u16>(match, MATCH_KIND)) {
-      case MATCH_ADDRESS:
-        if (!invert) wishAddress(match, wish);
-        break;
-      case MATCH_INTERFACE:
-        if (!invert) wishInterface(match, wish);
-        break;
-      case MATCH_PROTOCOL:
-        if (invert) break;
-        wish.protocol = load<u8>(match, PAYLOAD);
-        wish.fields |= <u8>FIELD_PROTOCOL;
-        break;
-      case MATCH_PORT:
-        wishPorts(match, wish);
-        // It may ask for flags, options or types.
-        if (load<u8>(match, PAYLOAD + 11) != 0) return;
-        break;
-      case MATCH_MULTIPORT:
-      case MATCH_MARK:
-      case MATCH_STATE:
-        break;
-      default:
-        // It may ask, or change something, before the next match is looked at.
-        return;
+// Puts those of a list that are wide in the field of the cut behind the others; each keep their order.
+// @returns how many are not
+function part(list: usize, count: u32): u32 {
+  const wide = lists + ((<usize>listMark) << 2);
+  let moved: u32 = 0;
+  let kept: u32 = 0;
+  for (let index: u32 = 0; index < count; index++) {
+    const number = load<u32>(list + ((<usize>index) << 2));
+    if (isNarrow(listedBox(list, index))) {
+      store<u32>(list + ((<usize>kept) << 2), number);
+      kept++;
+    } else {
+      store<u32>(wide + ((<usize>moved) << 2), number);
+      moved++;
     }
-    match += load<u16>(match, MATCH_SIZE);
   }
+  memory.copy(list + ((<usize>kept) << 2), wide, (<usize>moved) << 2);
+  return kept;
 }
 
-function wishAddress(match: usize, wish: Wish): void {
-  const bits = prefixLength(match + PAYLOAD + 20);
-  const src = load<u8>(match, PAYLOAD) == SIDE_SRC;
-  const at = changetype<usize>(wish) + (src ? 0 : offsetof<Wish>("dst0"));
-  // One is enough where a rule asks twice.
-  if (bits <= <u32>(src ? wish.srcBits : wish.dstBits)) return;
-  memory.copy(at, match + PAYLOAD + 4, 16);
-  if (src) wish.srcBits = <u8>bits;
-  else wish.dstBits = <u8>bits;
+function grow(slot: Slot, list: usize, count: u32, depth: u32): void {
+  const room = listRoom - listMark;
+  if (count <= LEAF_FEW || depth == DEPTH_MAX || room < count || slotsLeft < PIECES_MIN * 2) {
+    makeLeaf(slot, list, count);
+    return;
+  }
+  findCut(list, count, slotsLeft - 1, min(copiesLeft, room - count));
+  if (cutField == FIELD_NONE) makeLeaf(slot, list, count);
+  else growPieces(slot, list, count, depth);
 }
 
-// Leading ones of a mask of four words; 0 where it is no prefix's.
-function prefixLength(mask: usize): u32 {
-  let bits: u32 = 0;
-  let ended = false;
-  for (let at: usize = 0; at < 16; at += 4) {
-    const word = load<u32>(mask + at);
-    const ones = <u32>clz<u32>(~word);
-    const rest: u32 = ones == 32 ? 0 : word << ones;
-    if (rest != 0 || (ended && ones != 0)) return 0;
-    bits += ones;
-    if (ones != 32) ended = true;
-  }
-  return bits;
-}
-
-// A name is asked for in full where the mask reaches its end.
-function wishInterface(match: usize, wish: Wish): void {
-  const name = match + PAYLOAD + 4;
-  let whole = false;
-  for (let at: usize = 0; at < 16; at++) {
-    if (load<u8>(name + at) != 0) continue;
-    whole = load<u8>(name + at, 16) == 0xff;
-    break;
-  }
-  if (!whole) return;
-  if (load<u8>(match, PAYLOAD) == SIDE_SRC) {
-    wish.inName = <u32>name;
-    wish.fields |= <u8>FIELD_IN;
-  } else {
-    wish.outName = <u32>name;
-    wish.fields |= <u8>FIELD_OUT;
-  }
-}
-
-function wishPorts(match: usize, wish: Wish): void {
-  const sport: u32 = load<u16>(match, PAYLOAD);
-  const dport: u32 = load<u16>(match, PAYLOAD + 4);
-  const negated = load<u16>(match, PAYLOAD + 8) != 0;
-  if (negated) return;
-  // Of two wishes for the same port the first is enough.
-  if (sport == load<u16>(match, PAYLOAD + 2) && (wish.fields & FIELD_SPORT) == 0) {
-    wish.ports |= sport << 16;
-    wish.fields |= <u8>FIELD_SPORT;
-  }
-  if (dport == load<u16>(match, PAYLOAD + 6) && (wish.fields & FIELD_DPORT) == 0) {
-    wish.ports |= dport;
-    wish.fields |= <u8>FIELD_DPORT;
-  }
-}
-
-// Lengths in whole bytes of IPv4, and of two bytes in IPv6, are fine enough.
-function round(bits: u32): u32 {
-  return bits <= 32 ? bits & ~7 : bits & ~15;
-}
-
-// Gives every wish its shape. @returns how many shapes there are
-function findShapes(count: u32): u32 {
-  startDrafts();
+function makeLeaf(slot: Slot, list: usize, count: u32): void {
+  slot.field = <u8>FIELD_NONE;
+  slot.parted = 0;
+  slot.count = count;
+  slot.base = OWNER_NONE;
+  slot.at = 0;
+  if (count == 0) return;
+  const at = heap.alloc(boxesOf(0, count) + <usize>count * BOX_SIZE);
+  const boxesAt = boxesOf(at, count);
   for (let index: u32 = 0; index < count; index++) {
-    const wish = wishAt(index);
-    wish.draft = draftFor(round(wish.srcBits), round(wish.dstBits), wish.fields);
-    draftAt(wish.draft).rules++;
+    memory.copy(boxesAt + <usize>index * BOX_SIZE, listedBox(list, index), BOX_SIZE);
+    const number = load<u32>(list + ((<usize>index) << 2));
+    store<u32>(at + ((<usize>index) << 2), load<u32>(owners + ((<usize>number) << 2)));
   }
-  joinDrafts();
-  let found: u32 = 0;
-  for (let number: u32 = 0; number < draftCount; number++) {
-    const draft = draftAt(number);
-    if (!isLive(number)) continue;
-    const shape = shapeAt(found);
-    memory.fill(changetype<usize>(shape), 0, offsetof<Shape>());
-    shape.srcBits = <u8>draft.srcBits;
-    shape.dstBits = <u8>draft.dstBits;
-    shape.fields = <u8>draft.fields;
-    draft.shape = found;
-    found++;
-  }
-  for (let index: u32 = 0; index < count; index++) {
-    let draft = draftAt(wishAt(index).draft);
-    while (draft.joined != NOT_JOINED) draft = draftAt(draft.joined);
-    wishAt(index).shape = draft.shape;
-  }
-  return found;
+  slot.base = load<u32>(at);
+  slot.at = <u32>at;
 }
 
-// Counts the rules of each slot, gives each its piece of the list, and fills that.
-function fillShape(number: u32, first: u32, count: u32): void {
-  const shape = shapeAt(number);
-  let members: u32 = 0;
+// Makes the slots of the cut that was found, and what they lead to.
+function growPieces(slot: Slot, list: usize, count: u32, depth: u32): void {
+  slot.field = <u8>cutField;
+  slot.shift = <u8>cutShift;
+  slot.base = cutBase;
+  slot.count = cutCount;
+  slotsLeft -= cutCount;
+  const narrow = cutParts ? part(list, count) : count;
+  const parted = narrow < count;
+  const inFront = parted ? REST_HEAD + offsetof<Slot>() : 0;
+  const slots = heap.alloc(inFront + <usize>cutCount * offsetof<Slot>()) + inFront;
+  slot.parted = parted ? 1 : 0;
+  slot.at = <u32>slots;
+  const mark = listMark;
+  listPieces(slot, list, narrow);
+  copiesLeft -= min(copiesLeft, listMark - mark - narrow);
+  growEach(slot, lists + ((<usize>mark) << 2), depth);
+  listMark = mark;
+  if (!parted) return;
+  const rest = slots - offsetof<Slot>();
+  const restList = list + ((<usize>narrow) << 2);
+  store<u32>(rest - REST_HEAD, load<u32>(owners + ((<usize>load<u32>(restList)) << 2)));
+  grow(changetype<Slot>(rest), restList, count - narrow, depth + 1);
+}
+
+// Makes the pieces, whose lists are one behind the other; each slot says how long its list is. Neighbours of the
+// same list are the same.
+function growEach(slot: Slot, firstList: usize, depth: u32): void {
+  const least = regionLeast + ((<usize>slot.field) << 2);
+  const most = regionMost + ((<usize>slot.field) << 2);
+  const leastBefore = load<u32>(least);
+  const mostBefore = load<u32>(most);
+  let list = firstList;
+  let piece: u32 = 0;
+  while (piece < slot.count) {
+    const own = slotAt(slot.at, piece);
+    const length = own.count;
+    const size = (<usize>length) << 2;
+    let next = list + size;
+    let behind = piece + 1;
+    while (behind < slot.count && slotAt(slot.at, behind).count == length) {
+      if (memory.compare(list, next, size) != 0) break;
+      next += size;
+      behind++;
+    }
+    const end = slot.base + ((behind - 1) << slot.shift) + ((1 << slot.shift) - 1);
+    store<u32>(least, max(leastBefore, slot.base + (piece << slot.shift)));
+    store<u32>(most, min(mostBefore, end));
+    grow(own, list, length, depth + 1);
+    for (piece++; piece < behind; piece++) {
+      const same = changetype<usize>(slotAt(slot.at, piece));
+      memory.copy(same, changetype<usize>(own), offsetof<Slot>());
+    }
+    list = next;
+  }
+  store<u32>(least, leastBefore);
+  store<u32>(most, mostBefore);
+}
+
+// Writes the pieces' lists behind the mark, and how long each is into its slot.
+function listPieces(slot: Slot, list: usize, count: u32): void {
+  memory.fill(slot.at, 0, <usize>slot.count * offsetof<Slot>());
   for (let index: u32 = 0; index < count; index++) {
-    if (wishAt(index).shape == number) members++;
+    const box = listedBox(list, index);
+    const last = lastPiece(slot, box);
+    for (let piece = firstPiece(slot, box); piece <= last; piece++) slotAt(slot.at, piece).count++;
   }
-  let size: u32 = 2;
-  while (size < members * 2) size <<= 1;
-  shape.slotMask = size - 1;
-  shape.slots = <u32>heap.alloc(<usize>size * SLOT_SIZE);
-  memory.fill(<usize>shape.slots, 0, <usize>size * SLOT_SIZE);
-  shape.rules = <u32>heap.alloc((<usize>members) << 2);
+  for (let piece: u32 = 0; piece < slot.count; piece++) {
+    slotAt(slot.at, piece).at = listMark;
+    listMark += slotAt(slot.at, piece).count;
+  }
   for (let index: u32 = 0; index < count; index++) {
-    const wish = wishAt(index);
-    if (wish.shape != number) continue;
-    wish.hash = hashOfWish(shape, wish);
-    const slot = slotOf(shape, wish.hash);
-    store<u32>(slot, wish.hash);
-    store<u32>(slot, load<u32>(slot, SLOT_COUNT) + 1, SLOT_COUNT);
-  }
-  let behind: u32 = 0;
-  for (let place: u32 = 0; place < size; place++) {
-    const slot = <usize>shape.slots + <usize>place * SLOT_SIZE;
-    behind += load<u32>(slot, SLOT_COUNT);
-    store<u32>(slot, behind, SLOT_FIRST);
-  }
-  // From the back, so that each slot's piece is filled down to its first.
-  for (let index = count; index > 0; index--) {
-    const wish = wishAt(index - 1);
-    if (wish.shape != number) continue;
-    const slot = slotOf(shape, wish.hash);
-    const place = load<u32>(slot, SLOT_FIRST) - 1;
-    store<u32>(slot, place, SLOT_FIRST);
-    store<u32>(<usize>shape.rules + ((<usize>place) << 2), first + index - 1);
+    const box = listedBox(list, index);
+    const last = lastPiece(slot, box);
+    for (let piece = firstPiece(slot, box); piece <= last; piece++) {
+      const own = slotAt(slot.at, piece);
+      store<u32>(lists + ((<usize>own.at) << 2), load<u32>(list + ((<usize>index) << 2)));
+      own.at++;
+    }
   }
 }
 
-function hashOfWish(shape: Shape, wish: Wish): u32 {
-  const at = changetype<usize>(wish);
-  return hashOfFields(
-    shape,
-    at,
-    at + offsetof<Wish>("dst0"),
-    wish.inName,
-    wish.outName,
-    wish.protocol,
-    wish.ports,
-  );
+function firstPiece(slot: Slot, box: usize): u32 {
+  return (leastOf(box, slot.field) - slot.base) >> slot.shift;
+}
+
+function lastPiece(slot: Slot, box: usize): u32 {
+  return (mostOf(box, slot.field) - slot.base) >> slot.shift;
 }

@@ -1,10 +1,22 @@
 // Rules of a long chain by what their headers must be: which rule can match next, without a look at those
-// between. Only what a rule asks of addresses, interfaces, protocol and single ports before anything else
-// is used; the walk tests each candidate as it tests any rule. Rules that ask for the same fields have the
-// same shape, and each shape is a hash table from the fields' values to its rules.
-// Source of the idea: Srinivasan, Suri, Varghese, "Packet classification using tuple space search";
-// Daly et al., "TupleMerge".
-import { interfaceName } from "./interface";
+// between. Only what a rule asks of addresses, interfaces, protocol and ports before anything else is used; the
+// walk tests each candidate as it tests any rule, but for those that ask for nothing else. Each rule asks for a
+// box in the space of these fields; the boxes lie in a decision tree (candidates-build.ts), which is made once the
+// chain was walked some times.
+import { growTree } from "./candidates-build";
+import { interfaceRank } from "./candidates-interface";
+import {
+  BOX_REACH,
+  BOX_SIZE,
+  BOXES_AT_ONCE,
+  boxesOf,
+  ChainIndex,
+  FIELD_NONE,
+  OWNER_SURE,
+  restFirst,
+  Slot,
+} from "./candidates-index";
+import { rankOf } from "./candidates-rank";
 import {
   KNOWN_PORTS,
   KNOWN_PROTOCOL,
@@ -13,51 +25,20 @@ import {
   PACKET_FRAGMENT,
 } from "./layout";
 import { hasPorts } from "./protocol";
-import { mix } from "./set";
-import { Walk, walk } from "./walk";
+import { walk } from "./walk";
 
-/** The rules of one chain. The shapes lie behind. */
-@unmanaged
-export class ChainIndex {
-  /** Index of the chain's end. */
-  end: u32;
-  shapeCount: u32;
-}
-
-/** Rules that ask for the same fields. */
-@unmanaged
-export class Shape {
-  /** Prefix lengths; 0: any address. */
-  srcBits: u8;
-  dstBits: u8;
-  /** FIELD_* bits. */
-  fields: u8;
-  unused: u8;
-  /** Address of the slots, three u32 each: hash, first of the rules, how many; none: an empty slot. */
-  slots: u32;
-  slotMask: u32;
-  /** Address of rule indices, u32 each, rising within a slot. */
-  rules: u32;
-}
-
-export const FIELD_IN: u32 = 1 << 0;
-export const FIELD_OUT: u32 = 1 << 1;
-export const FIELD_PROTOCOL: u32 = 1 << 2;
-export const FIELD_SPORT: u32 = 1 << 3;
-export const FIELD_DPORT: u32 = 1 << 4;
-
-export const SLOT_FIRST: usize = 4;
-export const SLOT_COUNT: usize = 8;
-export const SLOT_SIZE: usize = 12;
-
+// Making trees takes about as long as looking so often at each rule.
+const WALKS: u32 = 32;
 // Lists up to this long are searched from the front.
 const SHORT: u32 = 8;
 
-const SRC: usize = changetype<usize>(walk) + offsetof<Walk>("src0");
-const DST: usize = changetype<usize>(walk) + offsetof<Walk>("dst0");
-
 // u32 for each rule: address of its chain's index, or 0.
 let chains: usize = 0;
+// The packet's fields, u32 each, by FIELD_*.
+const key: usize = memory.data(6 * 4, 8);
+
+/** The candidate that was named last asks for nothing that is not known to hold. */
+export let candidateIsSure: bool = false;
 
 /** Sets the array of each rule's index; 0: none is used. */
 export function setUpCandidates(indices: usize): void {
@@ -77,37 +58,107 @@ export function hasCandidates(): bool {
 
 /** The first rule from this one on that may match; the chain's end at last. */
 export function nextCandidate(rule: u32): u32 {
+  candidateIsSure = false;
   const at: usize = load<u32>(chains + ((<usize>rule) << 2));
   if (at == 0) return rule;
   const index = changetype<ChainIndex>(at);
-  let best = index.end;
-  let shape = at + offsetof<ChainIndex>();
-  for (let count = index.shapeCount; count > 0; count--) {
-    const found = nextOfShape(changetype<Shape>(shape), rule);
-    if (found < best) best = found;
-    shape += offsetof<Shape>();
+  if (index.root == 0 && !isReady(index)) return rule;
+  const owner = firstOwner(index, rule << 1);
+  candidateIsSure = (owner & OWNER_SURE) != 0;
+  return owner >> 1;
+}
+
+function isReady(index: ChainIndex): bool {
+  index.asked++;
+  if (index.asked < (index.end - index.first) * WALKS) return false;
+  if (growTree(index, walk.family)) return true;
+  for (let rule = index.first; rule < index.end; rule++)
+    store<u32>(chains + ((<usize>rule) << 2), 0);
+  return false;
+}
+
+function firstOwner(index: ChainIndex, from: u32): u32 {
+  const face = interfaceRank(index.leaving ? walk.outInterface : walk.inInterface);
+  const src =
+    index.srcRanks == 0
+      ? walk.src0
+      : rankOfWords(index.srcRanks, walk.src0, walk.src1, walk.src2, walk.src3);
+  const dst =
+    index.dstRanks == 0
+      ? walk.dst0
+      : rankOfWords(index.dstRanks, walk.dst0, walk.dst1, walk.dst2, walk.dst3);
+  store<u32>(key, src);
+  store<u32>(key, dst, 4);
+  store<u32>(key, walk.sport, 8);
+  store<u32>(key, walk.dport, 12);
+  store<u32>(key, walk.protocol, 16);
+  store<u32>(key, face, 20);
+  let corner = i32x4.splat(src);
+  corner = v128.replace_lane<u32>(corner, 1, dst);
+  corner = v128.replace_lane<u32>(corner, 2, walk.sport | (walk.dport << 16));
+  corner = v128.replace_lane<u32>(corner, 3, walk.protocol | (face << 16));
+  return ownerInTree(index.root, corner, from, index.end << 1);
+}
+
+function rankOfWords(ranks: usize, word0: u32, word1: u32, word2: u32, word3: u32): u32 {
+  return rankOf(ranks, ((<u64>word0) << 32) | word1, ((<u64>word2) << 32) | word3);
+}
+
+// The first owner from `from` on whose box holds the corner; `best` where none comes before it.
+function ownerInTree(at: usize, corner: v128, from: u32, best: u32): u32 {
+  let slot = changetype<Slot>(at);
+  let rest: usize = 0;
+  while (slot.field != <u8>FIELD_NONE) {
+    const number = load<u32>(key + ((<usize>slot.field) << 2));
+    const piece = (number - slot.base) >> slot.shift;
+    if (slot.parted != 0) {
+      if (rest != 0) best = ownerInRest(rest, corner, from, best);
+      rest = <usize>slot.at - offsetof<Slot>();
+    }
+    if (piece >= slot.count) return rest == 0 ? best : ownerInRest(rest, corner, from, best);
+    slot = changetype<Slot>(<usize>slot.at + <usize>piece * offsetof<Slot>());
+  }
+  best = ownerInLeaf(slot, corner, from, best);
+  return rest == 0 ? best : ownerInRest(rest, corner, from, best);
+}
+
+// The wide boxes of a node; most of them come late.
+function ownerInRest(at: usize, corner: v128, from: u32, best: u32): u32 {
+  return restFirst(at) >= best ? best : ownerInTree(at, corner, from, best);
+}
+
+function ownerInLeaf(slot: Slot, corner: v128, from: u32, best: u32): u32 {
+  if (slot.base >= best) return best;
+  const count = slot.count;
+  const owners: usize = slot.at;
+  const boxes = boxesOf(owners, count);
+  let place: u32 = slot.base < from ? firstFrom(owners, count, from) : 0;
+  while (place < count) {
+    // What lies behind the last box is looked at, too, and does not count.
+    const box = boxes + <usize>place * BOX_SIZE;
+    let held: u32 = holds(box, corner);
+    held |= holds(box + BOX_SIZE, corner) << 1;
+    held |= holds(box + 2 * BOX_SIZE, corner) << 2;
+    held |= holds(box + 3 * BOX_SIZE, corner) << 3;
+    if (held != 0) {
+      place += ctz<u32>(held);
+      return place < count ? min(best, load<u32>(owners + ((<usize>place) << 2))) : best;
+    }
+    place += BOXES_AT_ONCE;
   }
   return best;
 }
 
-function nextOfShape(shape: Shape, rule: u32): u32 {
-  const fields: u32 = shape.fields;
-  const hash = hashOfFields(
-    shape,
-    SRC,
-    DST,
-    (fields & FIELD_IN) != 0 ? interfaceName(walk.inInterface) : 0,
-    (fields & FIELD_OUT) != 0 ? interfaceName(walk.outInterface) : 0,
-    walk.protocol,
-    ((<u32>walk.sport) << 16) | walk.dport,
-  );
-  const slot = slotOf(shape, hash);
-  const count = load<u32>(slot, SLOT_COUNT);
-  if (count == 0) return u32.MAX_VALUE;
-  return firstFrom(<usize>shape.rules + ((<usize>load<u32>(slot, SLOT_FIRST)) << 2), count, rule);
+// Two fields of 32 bits, and four of 16. @returns 1 if all of them hold
+function holds(box: usize, corner: v128): u32 {
+  const least = v128.load(box);
+  const reach = v128.load(box, BOX_REACH);
+  const long = v128.le<u32>(v128.sub<u32>(corner, least), reach);
+  const short = v128.le<u16>(v128.sub<u16>(corner, least), reach);
+  return v128.all_true<u16>(v128.shuffle<u64>(long, short, 0, 3)) ? 1 : 0;
 }
 
-// The least of rising numbers that is not below one.
+// Place of the first of rising numbers that is not below one.
 function firstFrom(at: usize, count: u32, least: u32): u32 {
   let low: u32 = 0;
   let high = count;
@@ -116,63 +167,6 @@ function firstFrom(at: usize, count: u32, least: u32): u32 {
     if (load<u32>(at + ((<usize>middle) << 2)) < least) low = middle + 1;
     else high = middle;
   }
-  while (low < count) {
-    const number = load<u32>(at + ((<usize>low) << 2));
-    if (number >= least) return number;
-    low++;
-  }
-  return u32.MAX_VALUE;
-}
-
-/** The slot of a hash, or the empty one where it would be. */
-export function slotOf(shape: Shape, hash: u32): usize {
-  let number = hash & shape.slotMask;
-  while (true) {
-    const slot = <usize>shape.slots + <usize>number * SLOT_SIZE;
-    if (load<u32>(slot, SLOT_COUNT) == 0 || load<u32>(slot) == hash) return slot;
-    number = (number + 1) & shape.slotMask;
-  }
-}
-
-/**
- * The hash of what a shape asks for. Two values of one hash only cost a look at each other's rules.
- *
- * @param ports source port in the upper half, destination port in the lower one
- */
-export function hashOfFields(
-  shape: Shape,
-  src: usize,
-  dst: usize,
-  inName: usize,
-  outName: usize,
-  protocol: u32,
-  ports: u32,
-): u32 {
-  const fields: u32 = shape.fields;
-  let hash: u32 = 0;
-  if (shape.srcBits != 0) hash = mixAddress(hash, src, shape.srcBits);
-  if (shape.dstBits != 0) hash = mixAddress(hash + 1, dst, shape.dstBits);
-  if ((fields & FIELD_IN) != 0) hash = mixName(hash, inName);
-  if ((fields & FIELD_OUT) != 0) hash = mixName(hash + 1, outName);
-  if ((fields & FIELD_PROTOCOL) != 0) hash = mix(hash, protocol);
-  const wanted: u32 =
-    ((fields & FIELD_SPORT) != 0 ? 0xffff0000 : 0) | ((fields & FIELD_DPORT) != 0 ? 0xffff : 0);
-  return wanted == 0 ? hash : mix(hash, ports & wanted);
-}
-
-function mixAddress(hash: u32, address: usize, bits: u32): u32 {
-  let left = bits;
-  while (left >= 32) {
-    hash = mix(hash, load<u32>(address));
-    address += 4;
-    left -= 32;
-  }
-  return left == 0 ? hash : mix(hash, load<u32>(address) >> (32 - left));
-}
-
-function mixName(hash: u32, name: usize): u32 {
-  return mix(
-    mix(hash, load<u32>(name) ^ load<u32>(name, 8)),
-    load<u32>(name, 4) ^ load<u32>(name, 12),
-  );
+  while (low < count && load<u32>(at + ((<usize>low) << 2)) < least) low++;
+  return low;
 }

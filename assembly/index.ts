@@ -1,6 +1,7 @@
 // The exports, nothing else.
 import { setUpMidstream } from "./conntrack-first";
-import { indexChains } from "./candidates-build";
+import { setUpCandidates } from "./candidates";
+import { findLongChains } from "./candidates-build";
 import { setUpFlowTable } from "./flow-table";
 import { setUpWorlds } from "./worlds";
 import { setUpFlowRows } from "./flow-rows";
@@ -63,7 +64,7 @@ export function setUp(
   setUpReplay(assumeMidstream);
   setUpSights();
   setUpRepeat(!walkAll);
-  if (!walkAll) indexChains(ruleCount);
+  setUpCandidates(walkAll ? 0 : findLongChains(ruleCount));
   setUpMemos();
   setUpOutcomes();
   setUpMidstream(assumeMidstream);

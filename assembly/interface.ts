@@ -20,6 +20,11 @@ export function addInterface(): usize {
   return interfaceName(interfaceCount - 1);
 }
 
+/** How many there are, with number 0. */
+export function interfaceTotal(): u32 {
+  return interfaceCount;
+}
+
 /** Address of an interface's 16-byte name. */
 export function interfaceName(number: u32): usize {
   const piece: usize = load<u32>(PIECES + <usize>((number / INTERFACES_IN_PIECE) << 2));

@@ -1,7 +1,7 @@
 // Walks one table from a hook's entry: jump, goto, return, chain policy. Reads rules and the walk's
 // record; what it would count is kept as a path until the verdict is settled.
 // Source: Linux, net/ipv4/netfilter/ip_tables.c, ipt_do_table().
-import { hasCandidates, nextCandidate } from "./candidates";
+import { candidateIsSure, hasCandidates, nextCandidate } from "./candidates";
 import { consultedCount, peek } from "./fork";
 import {
   JUMP_DEPTH_MAX,
@@ -97,15 +97,17 @@ export function traverse(entry: u32, underflow: u32): u32 {
   const leaps = !tracing() && hasCandidates();
   while (true) {
     visits++;
+    let sure: bool = false;
     // A rule passed over would ask for a mark that is not known.
     if (leaps && walk.markUnknown == 0) {
       const next = nextCandidate(index);
       visits += next - index;
       index = next;
+      sure = candidateIsSure;
     }
     if (visits > <u32>RULE_VISITS_MAX) return TABLE_GIVES_UP;
     const rule = ruleAt(index);
-    if (!(tracing() ? matchesTraced(rule, index) : matchesAll(rule, index))) {
+    if (!sure && !(tracing() ? matchesTraced(rule, index) : matchesAll(rule, index))) {
       if (walk.hotdrop) {
         walk.rule = index;
         return TABLE_DROPS;

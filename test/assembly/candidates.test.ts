@@ -1,21 +1,32 @@
 /**
- * Long chains, whose rules are passed over where their headers cannot match: `judgeNode` judges by every
+ * Long chains, whose rules are passed over where their headers cannot match: `judgeCapture` judges by every
  * rule, too, and fails where verdict, rule or counts differ. Addresses and ports come from small pools, so
- * that rules overlap and the first of several that match must win.
+ * that rules overlap and the first of several that match must win; there are enough packets for the chains to
+ * be worth their trees.
  */
 import { describe, expect, it } from "vitest";
+import { addressText, drawRules, firstMatch, type ClassRule } from "../../bench/classbench.ts";
+import { firewallOf, NODE_MACS, type NodeDumps } from "../../bench/firewall.ts";
+import { parseNode } from "../../src/dump/node.ts";
+import type { Program } from "../../src/engine/matcher.ts";
 import type { Backend } from "../../src/match/extension.ts";
 import type { Family } from "../../src/net/address.ts";
-import { buildFrame, ICMP, ICMPV6, SCTP, TCP, timed, UDP } from "../frames.ts";
+import { buildFrame, buildPcapng, ICMP, ICMPV6, SCTP, TCP, timed, UDP } from "../frames.ts";
+import { judgeCapture } from "../judge.ts";
 import { judgeNode, NODE_MAC } from "../match/judge-node.ts";
 import { makeRandom, type Random } from "../random-cluster.ts";
 
-const RULES = 400;
-const PACKETS = 400;
+const RULES = 300;
+const PACKETS = 1500;
 const CHAINS = ["first", "second", "third"];
 const PORTS = [22, 53, 80, 443, 8080, 30_000];
 const PROTOCOLS = ["tcp", "udp", "sctp"] as const;
 const NUMBERS = { tcp: TCP, udp: UDP, sctp: SCTP };
+
+const SETS: Readonly<Record<Family, string>> = {
+  4: "create some hash:net family inet\nadd some 10.1.0.0/16\nadd some 10.2.3.64/26\n",
+  6: "create some hash:net family inet6\nadd some fd00:1::/32\nadd some fd00:2::3:0/112\n",
+};
 
 function address(random: Random, family: Family): string {
   const low = random.below(4) * 64 + random.below(3);
@@ -26,35 +37,70 @@ function address(random: Random, family: Family): string {
 function prefix(random: Random, family: Family): string {
   const lengths =
     family === 4 ? [7, 8, 15, 16, 20, 24, 26, 32] : [16, 31, 32, 48, 64, 112, 127, 128];
-  return `${address(random, family)}/${random.pick(lengths)}`;
+  const masks = family === 4 ? ["255.0.255.0", "255.255.0.192"] : ["ffff:ffff::ffff"];
+  return `${address(random, family)}/${random.chance(0.1) ? random.pick(masks) : random.pick(lengths)}`;
 }
 
-function rule(random: Random, family: Family, later: readonly string[]): string {
+function range(random: Random, family: Family): string {
+  const ends = [address(random, family), address(random, family)].sort((one, other) =>
+    byNumber(one, other, family),
+  );
+  return ends.join("-");
+}
+
+function byNumber(one: string, other: string, family: Family): number {
+  const base = family === 4 ? 10 : 16;
+  const [left, right] = [one, other].map((text) =>
+    text.split(/[.:]/).map((part) => Number.parseInt(part === "" ? "0" : part, base)),
+  );
+  const difference = left!.findIndex((part, index) => part !== right![index]);
+  return difference < 0 ? 0 : left![difference]! - right![difference]!;
+}
+
+function ports(random: Random): string {
+  const port = random.pick(PORTS);
+  return random.chance(0.7) ? `${port}` : `${port}:${port + 20_000}`;
+}
+
+function rule(random: Random, family: Family, chain: string, later: readonly string[]): string {
   const words: string[] = [];
   const maybe = (probability: number, ...said: string[]): void => {
     if (random.chance(probability)) words.push(...(random.chance(0.1) ? ["!"] : []), ...said);
   };
-  if (random.chance(0.9)) words.push("-s", prefix(random, family));
+  if (random.chance(0.8)) words.push("-s", prefix(random, family));
   maybe(0.3, "-d", prefix(random, family));
-  maybe(0.2, "-i", random.pick(["eth0", "eth+", "eth00", "lo"]));
+  maybe(0.2, "-i", random.pick(["eth0", "eth+", "eth00", "e+", "lo"]));
+  if (chain !== "INPUT") maybe(0.1, "-o", random.pick(["eth0", "l+"]));
   if (random.chance(0.7)) {
     const protocol = random.pick(PROTOCOLS);
     words.push("-p", protocol);
     if (random.chance(0.15)) words.push("-m", "conntrack", "--ctstate", "NEW");
     if (random.chance(0.6)) {
       words.push("-m", protocol);
-      const port = random.pick(PORTS);
-      maybe(0.7, "--dport", random.chance(0.7) ? `${port}` : `${port}:${port + 20_000}`);
-      maybe(0.3, "--sport", `${random.pick(PORTS)}`);
-    } else if (random.chance(0.5)) {
-      words.push("-m", "multiport");
-      maybe(1, "--dports", random.some(PORTS, 1, 4).join(","));
+      maybe(0.7, "--dport", ports(random));
+      maybe(0.3, "--sport", ports(random));
+      if (protocol === "tcp") maybe(0.1, "--tcp-flags", "SYN,ACK", random.pick(["SYN", "ACK"]));
     }
+    if (random.chance(0.3)) {
+      const some = random
+        .some(PORTS, 1, 4)
+        .map((port) => (random.chance(0.2) ? `${port}:${port + 100}` : `${port}`));
+      words.push("-m", "multiport");
+      maybe(1, random.pick(["--dports", "--sports", "--ports"]), some.join(","));
+    }
+  } else if (random.chance(0.2)) {
+    words.push("-p", family === 4 ? "icmp" : "icmpv6");
+  }
+  if (random.chance(0.15)) {
+    words.push("-m", "iprange");
+    maybe(1, random.pick(["--src-range", "--dst-range"]), range(random, family));
   }
   if (random.chance(0.1)) words.push("-m", "mark", "--mark", "0x1/0x1");
+  if (random.chance(0.1)) words.push("-m", "state", "--state", "NEW");
+  if (random.chance(0.1)) words.push("-m", "set", "--match-set", "some", "src");
   if (random.chance(0.1)) words.push("-m", "length", "--length", "0:60");
   // What says little decides nothing, or all would be decided by the first few rules.
-  const ends = words.length > 5 ? ["DROP", "ACCEPT", "RETURN", ...later] : later;
+  const ends = words.length > 7 ? ["DROP", "ACCEPT", "RETURN", ...later] : later;
   return `${words.join(" ")} -j ${random.pick([...ends, "MARK --set-xmark 0x1/0x1"])}`;
 }
 
@@ -63,7 +109,7 @@ function rules(random: Random, family: Family): string[] {
   for (const [index, chain] of ["INPUT", ...CHAINS].entries()) {
     const later = CHAINS.slice(index, index + 1);
     for (let count = 0; count < RULES; count++) {
-      lines.push(`-A ${chain} ${rule(random, family, later)}`.replaceAll("  ", " "));
+      lines.push(`-A ${chain} ${rule(random, family, chain, later)}`.replaceAll("  ", " "));
     }
   }
   return lines;
@@ -78,6 +124,7 @@ function frame(random: Random, family: Family): Uint8Array {
     protocol: random.chance(0.1) ? ping : NUMBERS[random.pick(PROTOCOLS)],
     sourcePort: random.chance(0.3) ? random.pick(PORTS) : 1024 + random.below(60_000),
     destinationPort: random.pick(PORTS),
+    flags: random.pick(["S", ".", "S."]),
     destinationMac: NODE_MAC,
   });
 }
@@ -89,7 +136,8 @@ describe("candidates", () => {
       it(`are all that can match (${backend}, IPv${family}, seed ${seed})`, async () => {
         const random = makeRandom(seed);
         const frames = Array.from({ length: PACKETS }, () => frame(random, family));
-        const verdicts = await judgeNode(rules(random, family), timed(frames), backend);
+        const lines = rules(random, family);
+        const verdicts = await judgeNode(lines, timed(frames), backend, SETS[family]);
         const words = new Set(verdicts.map(({ verdict }) => verdict));
         const decided = new Set(verdicts.map((one) => `${one.rule?.chain}:${one.rule?.number}`));
         expect(words).toContain("drop");
@@ -111,7 +159,134 @@ describe("candidates", () => {
       destinationPort: 81,
       destinationMac: NODE_MAC,
     });
-    const [verdict] = await judgeNode(["-A INPUT -j MINE --of-nobody", ...asking], timed([bytes]));
-    expect(verdict?.verdict).toBe("unknown");
+    const frames = timed(Array.from({ length: 100 }, () => bytes));
+    const verdicts = await judgeNode(["-A INPUT -j MINE --of-nobody", ...asking], frames);
+    expect(new Set(verdicts.map(({ verdict }) => verdict))).toEqual(new Set(["unknown"]));
+  });
+
+  for (const family of ["acl", "fw", "ipc"] as const) {
+    for (const count of [30, 700]) {
+      it(`are the first matches of ${count} rules with ClassBench's shapes (${family})`, async () => {
+        const drawn = drawRules(family, count, 3);
+        const random = makeRandom(count);
+        const packets = Array.from({ length: PACKETS }, () => aimedPacket(random, drawn));
+        const frames = packets.map(classFrame);
+        const capture = buildPcapng(timed(frames), ["eth0"]);
+        const verdicts = await judgeCapture({ compiled: programOf(firewallOf(drawn)), capture });
+        const seen = new Set<string>();
+        for (const [index, packet] of packets.entries()) {
+          const { verdict, rule: matched } = verdicts[index]!;
+          const match = firstMatch(drawn, packet);
+          // What belongs to a connection that was let through comes to the first rule of all.
+          const known = seen.has(tupleOf(packet));
+          const accepts = match >= 0 && drawn[match]!.accepts;
+          expect(verdict).toBe(accepts ? "allow" : "drop");
+          if (!known) expect(matched?.number).toBe(match < 0 ? count + 2 : match + 2);
+          if (accepts) seen.add(tupleOf(packet));
+        }
+      });
+    }
+  }
+
+  it("are told apart by the names of interfaces", async () => {
+    const names = Array.from({ length: 60 }, (_, index) => `if${index * 7}`);
+    const rule = (name: string, index: number): string =>
+      `-A FORWARD -i ${name}${index % 5 === 0 ? "+" : ""} -j ${index % 2 === 0 ? "ACCEPT" : "DROP"}`;
+    const dumps = {
+      iptables: `*filter\n:FORWARD DROP [0:0]\n${names.map(rule).join("\n")}\nCOMMIT\n`,
+      ipset: "",
+      addresses: JSON.stringify(names.map(linkOf)),
+      routes: JSON.stringify([{ dst: "128.0.0.0/1", dev: names[0] }]),
+    };
+    const random = makeRandom(1);
+    const sent = Array.from({ length: PACKETS }, () => random.below(names.length));
+    const frames = sent.map((index, at) =>
+      buildFrame({
+        source: `10.0.${index}.${at % 200}`,
+        destination: "192.0.2.7",
+        protocol: UDP,
+        sourcePort: 1024 + at,
+        destinationPort: 53,
+        destinationMac: macOf(index),
+      }),
+    );
+    const seen = timed(frames).map((one, at) => ({ ...one, captureInterface: sent[at]! }));
+    const capture = buildPcapng(seen, names);
+    const verdicts = await judgeCapture({ compiled: programOf(dumps), capture });
+    const expected = sent.map((index) =>
+      names.findIndex((name, at) => (at % 5 === 0 ? names[index]!.startsWith(name) : at === index)),
+    );
+    expect(verdicts.map(({ rule: matched }) => matched!.number - 1)).toEqual(expected);
   });
 });
+
+interface ClassPacket {
+  readonly source: number;
+  readonly destination: number;
+  readonly protocol: number;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+}
+
+/** A packet that a rule has room for; another one may come before. */
+function aimedPacket(random: Random, drawn: readonly ClassRule[]): ClassPacket {
+  const aim = random.pick(drawn);
+  const within = (first: number, bits: number): number =>
+    first + random.below(2 ** (32 - Math.max(bits, 3)));
+  const between = ({ first, last }: { first: number; last: number }): number =>
+    first + random.below(last - first + 1);
+  return {
+    source: within(aim.source.bits === 0 ? 0x40000000 : aim.source.first, aim.source.bits),
+    destination: within(
+      aim.destination.bits === 0 ? 0x80000000 : aim.destination.first,
+      aim.destination.bits,
+    ),
+    protocol: aim.protocol ?? random.pick([TCP, UDP]),
+    sourcePort: between(aim.sourcePorts),
+    destinationPort: between(aim.destinationPorts),
+  };
+}
+
+function classFrame(packet: ClassPacket): Uint8Array {
+  return buildFrame({
+    ...packet,
+    source: addressText(packet.source),
+    destination: addressText(packet.destination),
+    destinationMac: NODE_MACS[0],
+  });
+}
+
+function tupleOf({
+  source,
+  destination,
+  protocol,
+  sourcePort,
+  destinationPort,
+}: ClassPacket): string {
+  return [source, destination, protocol, sourcePort, destinationPort].join(" ");
+}
+
+function programOf({ iptables, ipset, addresses, routes }: NodeDumps): Program {
+  return parseNode(
+    {
+      iptables: [{ file: "rules", text: iptables, backend: "legacy" }],
+      ip6tables: [],
+      ipset: [{ file: "sets", text: ipset }],
+      addresses: [{ file: "addresses", text: addresses }],
+      routes: [{ file: "routes", text: routes }],
+      backend: undefined,
+    },
+    () => undefined,
+  );
+}
+
+function linkOf(ifname: string, index: number): object {
+  return {
+    ...{ ifname, ifindex: index + 1, flags: ["UP"], link_type: "ether", address: macOf(index) },
+    addr_info: [{ family: "inet", local: `10.0.${index}.254`, prefixlen: 24, scope: "global" }],
+  };
+}
+
+function macOf(index: number): string {
+  return `02:00:00:00:01:${index.toString(16).padStart(2, "0")}`;
+}

@@ -1,0 +1,193 @@
+// Where to cut boxes: for each field and some sizes of pieces it is counted how many boxes reach into each piece.
+// Good cuts leave few boxes in a piece, and few boxes in more than one.
+// Source of the idea: Gupta, McKeown, "Packet classification using hierarchical intelligent cuttings"; that what
+// is wide goes to trees of its own: Vamanan, Voskuilen, Vijaykumar, "EffiCuts".
+import {
+  BOXES_AT_ONCE,
+  BOX_REACH,
+  BOX_SIZE,
+  fieldAt,
+  FIELD_COUNT,
+  FIELD_NONE,
+} from "./candidates-index";
+
+/** Of the best cut: FIELD_NONE if there is none worth it. */
+export let cutField: u32 = FIELD_NONE;
+export let cutShift: u32 = 0;
+export let cutBase: u32 = 0;
+export let cutCount: u32 = 0;
+/** Boxes that are wide in its field are kept apart. */
+export let cutParts: bool = false;
+
+// What one level more costs, in boxes that could be looked at instead.
+const LEVEL_COST: u64 = 8;
+// What a copy of every box costs.
+const COPY_COST: u64 = 2;
+// What it costs to look at boxes that are kept apart, and how that grows with how many they are.
+const REST_COST: u64 = 6;
+const REST_BITS_COST: u64 = 2;
+// A box that reaches into more pieces is wide.
+const PIECES_NARROW: u32 = 4;
+// Costs are compared in parts of a box.
+const PARTS: u64 = 16;
+const PIECES_MAX: u32 = 1 << 19;
+/** A cut makes no fewer pieces, where there are as many numbers. */
+export const PIECES_MIN: u32 = 4;
+
+// u32[FIELD_COUNT] each: the part of each field under way, ends included.
+export const regionLeast: usize = memory.data(6 * 4);
+export const regionMost: usize = memory.data(6 * 4);
+
+// u32[]: how many boxes more, or less, reach into a piece than into the one before.
+let steps: usize = 0;
+let stepRoom: u32 = 0;
+let boxes: usize = 0;
+let list: usize = 0;
+let listed: u32 = 0;
+
+/** Where boxes are, BOX_SIZE each. */
+export function cutAmong(all: usize): void {
+  boxes = all;
+}
+
+/** Where a listed box begins in a field, within the region. */
+export function leastOf(box: usize, field: u32): u32 {
+  return max(fieldAt(box, field), load<u32>(regionLeast + ((<usize>field) << 2)));
+}
+
+/** Where it ends. */
+export function mostOf(box: usize, field: u32): u32 {
+  const most = fieldAt(box, field) + fieldAt(box + BOX_REACH, field);
+  return min(most, load<u32>(regionMost + ((<usize>field) << 2)));
+}
+
+/** The box of a number of a list. */
+export function listedBox(numbers: usize, index: u32): usize {
+  return boxes + <usize>load<u32>(numbers + ((<usize>index) << 2)) * BOX_SIZE;
+}
+
+/**
+ * Finds the best cut of the boxes of a list.
+ *
+ * @param numbers    u32 each
+ * @param piecesMost how many pieces there may be
+ * @param copiesMost how many boxes more than now there may be in all of them
+ */
+export function findCut(numbers: usize, count: u32, piecesMost: u32, copiesMost: u32): void {
+  cutField = FIELD_NONE;
+  list = numbers;
+  listed = count;
+  let best = (<u64>count - min<u64>(count, LEVEL_COST)) * PARTS;
+  for (let field: u32 = 0; field < FIELD_COUNT; field++) {
+    if (!measure(field)) continue;
+    for (let bits = max(bitsOf(count), 7) - 5; bits <= bitsOf(count) + 1; bits += 2) {
+      place(field, min(min(max(1 << bits, PIECES_MIN), piecesMost), PIECES_MAX));
+      const apart = costOf(field, PIECES_NARROW, copiesMost);
+      if (apart < best) {
+        best = apart;
+        keepCut(field, stepped < count);
+      }
+      if (stepped == count) continue;
+      const copied = costOf(field, u32.MAX_VALUE, copiesMost);
+      if (copied >= best) continue;
+      best = copied;
+      keepCut(field, false);
+    }
+  }
+}
+
+/** Tells whether a box reaches into few pieces of the cut. */
+export function isNarrow(box: usize): bool {
+  const first = (leastOf(box, cutField) - cutBase) >> cutShift;
+  const last = (mostOf(box, cutField) - cutBase) >> cutShift;
+  return last - first < PIECES_NARROW;
+}
+
+let triedShift: u32 = 0;
+let triedBase: u32 = 0;
+let triedCount: u32 = 0;
+let fieldLeast: u32 = 0;
+let fieldMost: u32 = 0;
+let total: u64 = 0;
+let stepped: u32 = 0;
+
+function keepCut(field: u32, parts: bool): void {
+  cutField = field;
+  cutShift = triedShift;
+  cutBase = triedBase;
+  cutCount = triedCount;
+  cutParts = parts;
+}
+
+// How far the boxes reach together; false where they all reach as far.
+function measure(field: u32): bool {
+  fieldLeast = u32.MAX_VALUE;
+  fieldMost = 0;
+  for (let index: u32 = 0; index < listed; index++) {
+    const box = listedBox(list, index);
+    fieldLeast = min(fieldLeast, leastOf(box, field));
+    fieldMost = max(fieldMost, mostOf(box, field));
+  }
+  for (let index: u32 = 0; index < listed; index++) {
+    const box = listedBox(list, index);
+    if (leastOf(box, field) != fieldLeast || mostOf(box, field) != fieldMost) return true;
+  }
+  return false;
+}
+
+// Pieces begin at numbers that their size divides, as prefixes do.
+function place(field: u32, pieces: u32): void {
+  const reach = fieldMost - fieldLeast;
+  triedShift = 0;
+  while (reach >> triedShift >= pieces) triedShift++;
+  triedBase = (fieldLeast >> triedShift) << triedShift;
+  triedCount = ((fieldMost - triedBase) >> triedShift) + 1;
+}
+
+// What a cut costs where boxes that reach into more than so many pieces are kept apart.
+function costOf(field: u32, reachMost: u32, copiesMost: u32): u64 {
+  step(field, reachMost);
+  const together = sumUp();
+  if (stepped == 0 || total > <u64>stepped + copiesMost) return u64.MAX_VALUE;
+  const wide = listed - stepped;
+  const apart = wide == 0 ? 0 : (REST_COST + <u64>bitsOf(wide) * REST_BITS_COST) * PARTS;
+  return (together * PARTS) / total + ((total - stepped) * COPY_COST * PARTS) / listed + apart;
+}
+
+// Notes where boxes begin and end that reach into no more than so many pieces.
+function step(field: u32, reachMost: u32): void {
+  if (triedCount >= stepRoom) {
+    stepRoom = triedCount * 2;
+    steps = heap.alloc((<usize>stepRoom) << 2);
+  }
+  memory.fill(steps, 0, (<usize>triedCount + 1) << 2);
+  stepped = 0;
+  for (let index: u32 = 0; index < listed; index++) {
+    const box = listedBox(list, index);
+    const first = (leastOf(box, field) - triedBase) >> triedShift;
+    const last = (mostOf(box, field) - triedBase) >> triedShift;
+    if (last - first >= reachMost) continue;
+    stepped++;
+    const firstAt = steps + ((<usize>first) << 2);
+    const behind = steps + ((<usize>(last + 1)) << 2);
+    store<i32>(firstAt, load<i32>(firstAt) + 1);
+    store<i32>(behind, load<i32>(behind) - 1);
+  }
+}
+
+// Adds up how many boxes there are in all pieces (`total`), and how many others each of them meets there.
+function sumUp(): u64 {
+  let count: i32 = 0;
+  let together: u64 = 0;
+  total = 0;
+  for (let piece: u32 = 0; piece < triedCount; piece++) {
+    count += load<i32>(steps + ((<usize>piece) << 2));
+    total += count;
+    together += <u64>count * <u64>max<i32>(count, BOXES_AT_ONCE);
+  }
+  return together;
+}
+
+function bitsOf(count: u32): u32 {
+  return 32 - clz<u32>(count);
+}

@@ -1,0 +1,82 @@
+// What the index of a long chain's rules is made of. A rule asks for a box: from least to most of each field.
+// Boxes lie in a tree; each node cuts one field's numbers into pieces of the same size, and leaves are lists of
+// boxes in the order of their rules.
+
+/** The rules of one chain. */
+@unmanaged
+export class ChainIndex {
+  first: u32;
+  /** Index of the chain's end. */
+  end: u32;
+  /** How many of its rules were looked at before there were trees. */
+  asked: u32;
+  /** Address of the tree's root, a slot; 0: there is none yet. */
+  root: u32;
+  /** Address of the ranks (candidates-rank.ts) that stand for addresses; 0: their first word does. */
+  srcRanks: u32;
+  dstRanks: u32;
+  /** Whether the out-interface is the field, and not the in-interface. */
+  leaving: bool;
+}
+
+/** Where a node or a leaf is, and what is to be known before it is looked at. */
+@unmanaged
+export class Slot {
+  /** FIELD_* that the node cuts; FIELD_NONE: a leaf. */
+  field: u8;
+  /** Bits of a piece's size. */
+  shift: u8;
+  /** 1: in front of the pieces' slots is that of the boxes which reach into too many of them. */
+  parted: u16;
+  /** A node: where the first piece begins. A leaf: its first box's owner. */
+  base: u32;
+  /** Pieces, or boxes. */
+  count: u32;
+  /** Address of the pieces' slots; or of the boxes' owners, u32 each, with the boxes behind them. */
+  at: u32;
+}
+
+/** Fields by their place among the key's u32; the first two have 32 bits, the others 16. */
+export const FIELD_SRC: u32 = 0;
+export const FIELD_DST: u32 = 1;
+export const FIELD_SPORT: u32 = 2;
+export const FIELD_DPORT: u32 = 3;
+export const FIELD_PROTOCOL: u32 = 4;
+export const FIELD_INTERFACE: u32 = 5;
+export const FIELD_COUNT: u32 = 6;
+export const FIELD_NONE: u32 = 255;
+
+/** A box: its least corner, then how far it reaches from there; fields as in a key. */
+export const BOX_REACH: usize = 16;
+export const BOX_SIZE: usize = 32;
+/** Boxes are looked at so many at once: behind a leaf's last must be room for as many. */
+export const BOXES_AT_ONCE: u32 = 4;
+
+/** An owner: twice the rule's index, and 1 if the rule asks for nothing but its box. */
+export const OWNER_SURE: u32 = 1;
+export const OWNER_NONE: u32 = 0xffffffff;
+
+/** Where a field lies in a corner. */
+export function placeOf(field: u32): usize {
+  return field <= FIELD_DST ? (<usize>field) << 2 : 4 + ((<usize>field) << 1);
+}
+
+/** A field's number in a corner. */
+export function fieldAt(corner: usize, field: u32): u32 {
+  return field <= FIELD_DST
+    ? load<u32>(corner + placeOf(field))
+    : load<u16>(corner + placeOf(field));
+}
+
+/** The first owner of a rest, which lies in front of its slot. */
+export function restFirst(slot: usize): u32 {
+  return load<u32>(slot - REST_HEAD);
+}
+
+/** Bytes in front of a rest's slot. */
+export const REST_HEAD: usize = 16;
+
+/** Where the boxes of a leaf's owners lie. */
+export function boxesOf(owners: usize, count: u32): usize {
+  return owners + ((((<usize>count) << 2) + 15) & ~15);
+}

@@ -1,0 +1,57 @@
+// What stands for interfaces' names in the trees of long chains: ranks among the names that rules ask for. A name
+// with a wildcard is a range of them.
+import { addRange, makeRanks, rankOf, ranksCount, startRanks } from "./candidates-rank";
+import { isWhole, readWish, WISH_IN, WISH_OUT } from "./candidates-wish";
+import { interfaceName, interfaceTotal } from "./interface";
+import { INTERFACE_MAX } from "./layout";
+import { ruleAt } from "./rule";
+
+// u16 for each interface: its rank.
+let interfaceRanks: usize = 0;
+let nameRanks: usize = 0;
+// Where there are more names than u16, how many bits finer they are.
+let nameShift: u32 = 0;
+
+/**
+ * Ranks the names once for all chains.
+ *
+ * @param indices u32 for each rule: 0 where its name is none of them
+ */
+export function rankInterfaces(indices: usize, ruleCount: u32): void {
+  if (nameRanks != 0) return;
+  let named: u32 = 0;
+  for (let rule: u32 = 0; rule < ruleCount; rule++) {
+    if (load<u32>(indices + ((<usize>rule) << 2)) != 0) named++;
+  }
+  startRanks(named * 4);
+  for (let rule: u32 = 0; rule < ruleCount; rule++) {
+    if (load<u32>(indices + ((<usize>rule) << 2)) == 0) continue;
+    readWish(ruleAt(rule), 4);
+    if (!isWhole(WISH_IN)) addRange(WISH_IN);
+    if (!isWhole(WISH_OUT)) addRange(WISH_OUT);
+  }
+  nameRanks = makeRanks();
+  while (ranksCount(nameRanks) >> nameShift > <u32>INTERFACE_MAX) nameShift++;
+  const count = interfaceTotal();
+  interfaceRanks = heap.alloc((<usize>count) << 1);
+  for (let number: u32 = 0; number < count; number++) {
+    const name = interfaceName(number);
+    const rank = nameRank(bswap<u64>(load<u64>(name)), bswap<u64>(load<u64>(name, 8)));
+    store<u16>(interfaceRanks + ((<usize>number) << 1), <u16>rank);
+  }
+}
+
+/** What stands for an interface's name; 0 where no chain's trees look at names. */
+export function interfaceRank(number: u32): u32 {
+  return nameRanks == 0 ? 0 : load<u16>(interfaceRanks + ((<usize>number) << 1));
+}
+
+/** What stands for a name, the upper half of its letters first. */
+export function nameRank(upper: u64, lower: u64): u32 {
+  return rankOf(nameRanks, upper, lower) >> nameShift;
+}
+
+/** Tells whether no two names that rules tell apart have the same rank. */
+export function namesAreTold(): bool {
+  return nameShift == 0;
+}
