@@ -53,6 +53,7 @@ export type DiagnosticCode =
   | "BAD_PEER"
   | "UNKNOWN_NAMESPACE"
   | "UNKNOWN_TIER"
+  | "UNKNOWN_NODE"
   | "UNKNOWN_NAMED_PORT"
   | "ADDRESS_CONFLICT"
   | "NO_POLICIES"

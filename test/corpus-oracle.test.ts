@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 
 import {
   haveOracle,
+  readAssistantCases,
   readConnectionListCases,
   readE2eCases,
   readPolicyAgentCases,
@@ -40,6 +41,13 @@ describe("judgeAttempt", () => {
     expect(total).toBeGreaterThan(15);
   });
 
+  it.runIf(haveOracle("policy-assistant"))("agrees with policy-assistant", () => {
+    const { total, wrong } = disagreements(readAssistantCases());
+    console.log(`policy-assistant, evaluator: ${total - wrong.length} of ${total}`);
+    expect(wrong).toEqual([]);
+    expect(total).toBe(1090);
+  });
+
   it.runIf(haveOracle("np-guard_netpol-analyzer"))("agrees with np-guard's lists", () => {
     const { cases } = readConnectionListCases();
     const { total, wrong } = disagreements(cases);
@@ -47,6 +55,6 @@ describe("judgeAttempt", () => {
       `np-guard, evaluator: ${total - wrong.length} of ${total} in ${cases.length} folders`,
     );
     expect(wrong.slice(0, 20)).toEqual([]);
-    expect(cases.length).toBeGreaterThan(20);
+    expect(cases.length).toBeGreaterThan(60);
   });
 });

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { judgeAttempts } from "./attempts.ts";
 import {
   haveOracle,
+  readAssistantCases,
   readConnectionListCases,
   readE2eCases,
   readPolicyAgentCases,
@@ -67,6 +68,13 @@ describe("the whole path", () => {
     expect(total).toBeGreaterThan(15);
   });
 
+  it.runIf(haveOracle("policy-assistant"))("agrees with policy-assistant", async () => {
+    const { total, wrong } = await disagreements(readAssistantCases());
+    console.log(`policy-assistant, whole path: ${total - wrong.length} of ${total}`);
+    expect(wrong).toEqual([]);
+    expect(total).toBe(1090);
+  });
+
   it.runIf(haveOracle("np-guard_netpol-analyzer"))("agrees with np-guard's lists", async () => {
     const { cases } = readConnectionListCases();
     const { total, wrong } = await disagreements(cases);
@@ -74,6 +82,6 @@ describe("the whole path", () => {
       `np-guard, whole path: ${total - wrong.length} of ${total} in ${cases.length} folders`,
     );
     expect(wrong.slice(0, 20)).toEqual([]);
-    expect(cases.length).toBeGreaterThan(20);
+    expect(cases.length).toBeGreaterThan(60);
   });
 });

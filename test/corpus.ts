@@ -9,12 +9,16 @@ import { parseAllDocuments } from "yaml";
 
 import type {
   Attempt,
+  RawClusterPeer,
+  RawClusterPolicy,
+  RawClusterRule,
   RawNamespace,
   RawNode,
   RawPod,
   RawPolicy,
   RawPort,
   RawRule,
+  RawSelector,
   World,
 } from "./oracle.ts";
 
@@ -124,7 +128,7 @@ interface PolicyAgentVectors {
     readonly func: string;
     readonly name: string;
     readonly quirk?: string;
-    readonly networkpolicy?: readonly RawPolicy[];
+    readonly networkpolicy?: readonly (RawPolicy | RawClusterPolicy)[];
     readonly namespace?: readonly RawNamespace[];
     readonly pod?: readonly RawPod[];
     readonly p: { srcIP: string; dstIP: string; dstPort: number; proto: string };
@@ -132,24 +136,21 @@ interface PolicyAgentVectors {
   }[];
 }
 
-/** The cases whose policies are NetworkPolicies, without those marked as differing from the API. */
+/** The cases of whole policies, without those marked as differing from the API. */
 export function readPolicyAgentCases(): CorpusCase[] {
   const vectors: PolicyAgentVectors = JSON.parse(
     readFileSync(oraclePath("kube-network-policies/vectors.json"), "utf8"),
   );
   return vectors.cases
-    .filter(
-      (one) =>
-        one.quirk === undefined &&
-        one.networkpolicy?.every((policy) => "podSelector" in policy.spec) === true,
-    )
+    .filter((one) => one.quirk === undefined && one.networkpolicy !== undefined)
     .map((one) => ({
       name: `${one.func}: ${one.name}`,
       world: {
         pods: one.pod ?? [],
         namespaces: one.namespace ?? [],
         nodes: [{ ...NODE, metadata: { name: "testnode" } }],
-        policies: one.networkpolicy ?? [],
+        policies: (one.networkpolicy ?? []).filter(isNetworkPolicy),
+        clusterPolicies: (one.networkpolicy ?? []).filter(isClusterWide),
       },
       expectations: [
         {
@@ -166,6 +167,151 @@ export function readPolicyAgentCases(): CorpusCase[] {
     }));
 }
 
+function isNetworkPolicy(policy: RawPolicy | RawClusterPolicy): policy is RawPolicy {
+  return !isClusterWide(policy);
+}
+
+function isClusterWide(policy: RawPolicy | RawClusterPolicy): policy is RawClusterPolicy {
+  return "subject" in policy.spec;
+}
+
+// ── policy-assistant ──────────────────────────────────────────────────────────────────────────────────
+
+interface AssistantVectors {
+  readonly cases: readonly {
+    readonly func: string;
+    readonly name: string;
+    readonly namespaces: readonly { name: string; labels: Readonly<Record<string, string>> }[];
+    readonly pods: readonly {
+      readonly namespace: string;
+      readonly name: string;
+      readonly labels: Readonly<Record<string, string>>;
+      readonly ports: readonly { port: number; protocol: string; portName: string }[];
+    }[];
+    readonly policies: readonly (RawPolicy & EarlyPolicy)[];
+    readonly probe_ports: readonly (readonly [number, string])[];
+    readonly default_ingress: string;
+    readonly default_egress: string;
+    readonly non_default_ingress: readonly AssistantPoint[];
+    readonly non_default_egress: readonly AssistantPoint[];
+  }[];
+}
+
+interface AssistantPoint {
+  readonly from: string;
+  readonly to: string;
+  readonly port: number;
+  readonly protocol: string;
+}
+
+/** Every case, as points between two pods: a pod with itself is left out, as its tool does. */
+export function readAssistantCases(): CorpusCase[] {
+  const vectors: AssistantVectors = JSON.parse(
+    readFileSync(oraclePath("policy-assistant/vectors.json"), "utf8"),
+  );
+  return vectors.cases.map((one): CorpusCase => {
+    const addressOf = new Map(
+      one.pods.map(({ namespace, name }, index) => [
+        `${namespace}/${name}`,
+        `100.127.0.${index + 1}`,
+      ]),
+    );
+    const clusterWide = one.policies.filter(({ kind }) => kind !== "NetworkPolicy");
+    const world: World = {
+      pods: one.pods.map(({ namespace, name, labels, ports }) => ({
+        metadata: { namespace, name, labels },
+        spec: {
+          nodeName: "node-1",
+          containers: ports.map(({ port, protocol, portName }) => ({
+            ports: [{ name: portName, containerPort: port, protocol }],
+          })),
+        },
+        status: { podIPs: [{ ip: addressOf.get(`${namespace}/${name}`)! }] },
+      })),
+      namespaces: one.namespaces.map(({ name, labels }) => ({ metadata: { name, labels } })),
+      nodes: [NODE],
+      policies: one.policies.filter(({ kind }) => kind === "NetworkPolicy"),
+      clusterPolicies: clusterWide.map(inTodaysForm),
+    };
+    const allowed = (point: AssistantPoint, direction: "ingress" | "egress"): boolean => {
+      const listed = one[`non_default_${direction}`].some((each) =>
+        (["from", "to", "port", "protocol"] as const).every((key) => each[key] === point[key]),
+      );
+      return (one[`default_${direction}`] === "allowed") !== listed;
+    };
+    const names = [...addressOf.keys()];
+    const points = names.flatMap((from) =>
+      names
+        .filter((to) => to !== from)
+        .flatMap((to) =>
+          one.probe_ports.map(([port, protocol]): AssistantPoint => ({ from, to, port, protocol })),
+        ),
+    );
+    return {
+      name: `${one.func}: ${one.name}`,
+      world,
+      expectations: points.map((point) => ({
+        name: `${point.from} -> ${point.to} ${point.protocol} ${point.port}`,
+        attempt: {
+          source: addressOf.get(point.from)!,
+          destination: addressOf.get(point.to)!,
+          protocol: PROTOCOL_NUMBERS[point.protocol]!,
+          port: point.port,
+        },
+        allowed: allowed(point, "ingress") && allowed(point, "egress"),
+      })),
+    };
+  });
+}
+
+/** As these tables have them: the API before release 0.1.2. */
+interface EarlyPolicy extends RawClusterPolicy {
+  readonly spec: RawPolicy["spec"] & RawClusterPolicy["spec"];
+}
+
+interface EarlyNamespaces {
+  readonly namespaceSelector?: RawSelector;
+  readonly sameLabels?: readonly string[];
+  readonly notSameLabels?: readonly string[];
+}
+
+/**
+ * Writes a policy in today's form. The labels that namespaces have in common with the subject's are ones
+ * that the subject is chosen by in all of these policies.
+ */
+function inTodaysForm(policy: EarlyPolicy): RawClusterPolicy {
+  const { subject } = policy.spec;
+  const { matchLabels = {} } = subject.namespaces ?? subject.pods?.namespaceSelector ?? {};
+  const related = (operator: "In" | "NotIn", keys: readonly string[]): RawSelector => ({
+    matchExpressions: keys.map((key) => ({ key, operator, values: [matchLabels[key]!] })),
+  });
+  const selector = (early: EarlyNamespaces): RawSelector => {
+    if (early.sameLabels !== undefined) return related("In", early.sameLabels);
+    if (early.notSameLabels !== undefined) return related("NotIn", early.notSameLabels);
+    return early.namespaceSelector!;
+  };
+  const peer = (early: RawClusterPeer & { pods?: { namespaces?: EarlyNamespaces } }) =>
+    early.namespaces !== undefined
+      ? { namespaces: selector(early.namespaces as EarlyNamespaces) }
+      : {
+          pods: {
+            namespaceSelector: selector(early.pods!.namespaces!),
+            podSelector: early.pods!.podSelector!,
+          },
+        };
+  const rules = (list: readonly RawClusterRule[] | undefined): RawClusterRule[] | undefined =>
+    list?.map(({ from, to, ...rule }) => ({
+      ...rule,
+      ...(from === undefined ? {} : { from: from.map(peer) }),
+      ...(to === undefined ? {} : { to: to.map(peer) }),
+    }));
+  const { ingress, egress, ...spec } = policy.spec as RawClusterPolicy["spec"];
+  return {
+    ...policy,
+    spec: { ...spec, ingress: rules(ingress) ?? [], egress: rules(egress) ?? [] },
+  };
+}
+
 // ── np-guard ──────────────────────────────────────────────────────────────────────────────────────────
 
 interface ConnectionList {
@@ -175,9 +321,8 @@ interface ConnectionList {
   readonly connections: readonly { src: string; dst: string; conn: string }[];
 }
 
-/** Kinds whose presence changes connections by something that is not a NetworkPolicy. */
-const OTHER_POLICY_KINDS =
-  /^(Baseline)?Admin\w*Policy$|UserDefinedNetwork$|^NetworkAttachment|^MultiNetwork|^VirtualMachine/;
+/** Kinds whose presence changes connections by something that is no policy of ours. */
+const OTHER_POLICY_KINDS = /UserDefinedNetwork$|^NetworkAttachment|^MultiNetwork|^VirtualMachine/;
 
 const WORKLOAD_KINDS =
   /^(Deployment|ReplicaSet|StatefulSet|DaemonSet|Job|CronJob|ReplicationController)$/;
@@ -200,7 +345,7 @@ export function readFolder(folder: string): { file: string; text: string }[] {
 }
 
 /**
- * The folders in which only NetworkPolicies decide. Workloads become pods with addresses of our own, as
+ * The folders in which only policies that we judge decide. Workloads become pods with addresses of our own, as
  * that tool knows none: it compares no pod with an ipBlock, and leaves host networks and finished pods
  * aside. Its "all connections" are those of TCP, UDP and SCTP.
  */
@@ -248,6 +393,9 @@ function connectionListCase(list: ConnectionList, objects: readonly AnyObject[])
     };
   });
   const policies = objects.filter(({ kind }) => kind === "NetworkPolicy") as unknown as RawPolicy[];
+  const clusterPolicies = objects.filter(({ kind }) =>
+    /^(Baseline)?AdminNetworkPolicy$/.test(kind ?? ""),
+  ) as unknown as RawClusterPolicy[];
   const namespaces = objects.filter(
     ({ kind }) => kind === "Namespace",
   ) as unknown as RawNamespace[];
@@ -257,8 +405,8 @@ function connectionListCase(list: ConnectionList, objects: readonly AnyObject[])
     const pair = `${rangeOf(src) === undefined ? src : "*"} ${rangeOf(dst) === undefined ? dst : "*"}`;
     linesByPair.set(pair, [...(linesByPair.get(pair) ?? []), `${src}|${dst}|${conn}`]);
   }
-  const ports = portsToProbe(lines, policies);
-  const outside = addressesToProbe(lines, policies);
+  const ports = portsToProbe(lines, policies, clusterPolicies);
+  const outside = addressesToProbe(lines, [...policies, ...clusterPolicies]);
   const expectations: Expectation[] = [];
   const expect = (source: End, destination: End): void => {
     const pair = `${source.peer ?? "*"} ${destination.peer ?? "*"}`;
@@ -293,7 +441,7 @@ function connectionListCase(list: ConnectionList, objects: readonly AnyObject[])
   }
   return {
     name: list.input.replace("tests/", ""),
-    world: { pods, namespaces, policies, nodes: [NODE] },
+    world: { pods, namespaces, policies, clusterPolicies, nodes: [NODE] },
     expectations,
   };
 }
@@ -355,6 +503,7 @@ function connectionIncludes(text: string, protocol: string, port: number): boole
 function portsToProbe(
   lines: ConnectionList["connections"],
   policies: readonly RawPolicy[],
+  clusterPolicies: readonly RawClusterPolicy[],
 ): number[] {
   const numbers = lines.flatMap(({ conn }) => (conn.match(/\d+/g) ?? []).map(Number));
   const rules = policies.flatMap(({ spec }): RawRule[] => [
@@ -365,13 +514,22 @@ function portsToProbe(
     .flatMap((rule): readonly RawPort[] => rule.ports ?? [])
     .flatMap(({ port, endPort }) => [port, endPort])
     .filter((port) => typeof port === "number");
-  const around = [...numbers, ...written, 33333].flatMap((port) => [port - 1, port, port + 1]);
+  const ranges = clusterPolicies
+    .flatMap(({ spec }): RawClusterRule[] => [...(spec.ingress ?? []), ...(spec.egress ?? [])])
+    .flatMap(({ ports = [] }) => ports)
+    .flatMap(({ portNumber, portRange }) => [portNumber?.port, portRange?.start, portRange?.end])
+    .filter((port) => port !== undefined);
+  const around = [...numbers, ...written, ...ranges, 33333].flatMap((port) => [
+    port - 1,
+    port,
+    port + 1,
+  ]);
   return [...new Set(around)].filter((port) => port >= 1 && port <= 65535).sort((a, b) => a - b);
 }
 
 function addressesToProbe(
   lines: ConnectionList["connections"],
-  policies: readonly RawPolicy[],
+  policies: readonly object[],
 ): string[] {
   const ends = lines
     .flatMap(({ src, dst }) => [rangeOf(src), rangeOf(dst)])

@@ -10,6 +10,7 @@ import type { CompiledCluster } from "../src/tables/compile.ts";
 import { renderIpsets } from "../src/tables/ipset.ts";
 import { renderIptables } from "../src/tables/iptables.ts";
 import type { RuleOrigin } from "../src/tables/model.ts";
+import { formatPolicyName, formatPolicyRef, type PolicyRef } from "../src/policy/model.ts";
 import {
   ICMP,
   ICMPV6,
@@ -50,7 +51,13 @@ describe("whole path and evaluator", () => {
     const families = { 4: 0, 6: 0 };
     for (let seed = FIRST_SEED; seed < FIRST_SEED + ROUNDS; seed++) {
       const random = makeRandom(seed);
-      const size = { pods: 3 + random.below(25), policies: random.below(14) };
+      const size = {
+        pods: 3 + random.below(25),
+        policies: random.below(14),
+        // Every other cluster has some.
+        clusterPolicies: seed % 2 === 0 ? 1 + random.below(8) : 0,
+        domains: true,
+      };
       const world = randomWorld(random, size);
       const trials = drawTrials(world, () => randomAttempt(random, world));
       const wrong = await disagreements(world, trials);
@@ -81,7 +88,8 @@ describe("whole path and evaluator", () => {
   it("gives the same tables whatever the order of the manifests", () => {
     for (let seed = FIRST_SEED; seed < FIRST_SEED + 20; seed++) {
       const random = makeRandom(seed);
-      const objects = worldObjects(randomWorld(random, { pods: 12, policies: 10 }));
+      const size = { pods: 12, policies: 10, clusterPolicies: 5 };
+      const objects = worldObjects(randomWorld(random, size));
       const forward = compileObjects(objects);
       const reversed = compileObjects(objects.toReversed());
       expect(textOf(reversed), `seed ${seed}`).toBe(textOf(forward));
@@ -243,13 +251,12 @@ function faultOfAllow(
 ): Fault | undefined {
   const allowing = [...(egress?.allowing ?? []), ...(ingress?.allowing ?? [])];
   if (origin?.kind === "policy-rule") {
-    const { namespace, name } = origin.policy;
-    const policy = `${namespace}/${name}`;
+    const policy = policyText(origin.policy);
     if (allowing.includes(policy)) return undefined;
     return { kind: "another policy allows", detail: `${policy}, not ${allowing.join(" ")}` };
   }
   const last = ingress ?? egress;
-  if (last === undefined || last.isolating.length === 0) return undefined;
+  if (last === undefined || last.allowing.length === 0) return undefined;
   if (attempt.source === attempt.destination) return undefined;
   return { kind: `allowed by ${origin?.kind ?? "nothing"}`, detail: allowing.join(" ") };
 }
@@ -258,17 +265,29 @@ function faultOfDrop(
   { egress, ingress }: Answer,
   origin: RuleOrigin | undefined,
 ): Fault | undefined {
+  // Whether it is dropped here already, or at the other end, is not known.
+  if (egress !== undefined && egress.allowed === undefined) return undefined;
   const denying = [egress, ingress].find((decision) => decision?.allowed === false);
   if (denying === undefined) throw new Error("the evaluator denies without a reason");
+  if (denying.denying.length > 0) {
+    const rule = origin?.kind === "policy-rule" && origin.effect === "deny" ? origin : undefined;
+    const policy = rule === undefined ? undefined : policyText(rule.policy);
+    if (policy !== undefined && denying.denying.includes(policy)) return undefined;
+    return { kind: "another policy denies", detail: `${policy}, not ${denying.denying.join(" ")}` };
+  }
   if (origin?.kind !== "isolation") {
     return { kind: `dropped by ${origin?.kind ?? "nothing"}`, detail: denying.isolating.join(" ") };
   }
-  const named = origin.policies.map(({ policy }) => `${policy.namespace}/${policy.name}`).sort();
+  const named = origin.policies.map(({ policy }) => policyText(policy)).sort();
   if (named.join() === denying.isolating.join()) return undefined;
   return {
     kind: "other policies isolate",
     detail: `${named.join()}, not ${denying.isolating.join()}`,
   };
+}
+
+function policyText(policy: PolicyRef): string {
+  return policy.namespace === undefined ? formatPolicyRef(policy) : formatPolicyName(policy);
 }
 
 function expectedWord({ allowed }: Answer): "allow" | "drop" | "unknown" {

@@ -1,126 +1,40 @@
 /**
  * The independent evaluator: says whether a connection attempt is allowed straight from the Pod,
- * Namespace, Node, Service, EndpointSlice and NetworkPolicy objects, by rules K-1 to K-14 of
+ * Namespace, Node, Service, EndpointSlice and policy objects, by rules K-1 to K-14 and P-1 to P-8 of
  * docs/semantics.md. Shares no code with what it checks; expects objects that an API server accepted.
  */
-import ipaddr from "ipaddr.js";
+import { adminTiers, type Outcome } from "./oracle-cluster-wide.ts";
+import {
+  inBlock,
+  isNamedPort,
+  namespaceLabels,
+  namespaceOf,
+  nodeAt,
+  podAt,
+  PROTOCOLS,
+  sameAddress,
+  selects,
+  type Attempt,
+  type RawPod,
+  type RawPolicy,
+  type RawPort,
+  type RawRule,
+  type World,
+} from "./oracle-objects.ts";
 
-/** Raw objects, as JSON has them. Everything absent is what the API server takes it for. */
-export interface World {
-  readonly pods: readonly RawPod[];
-  readonly namespaces: readonly RawNamespace[];
-  readonly policies: readonly RawPolicy[];
-  readonly nodes?: readonly RawNode[];
-  readonly services?: readonly RawService[];
-  readonly endpointSlices?: readonly RawEndpointSlice[];
-}
-
-export interface RawMetadata {
-  readonly name: string;
-  readonly namespace?: string;
-  readonly labels?: Readonly<Record<string, string>>;
-}
-
-export interface RawPod {
-  readonly kind?: string;
-  readonly metadata: RawMetadata;
-  readonly spec?: {
-    readonly nodeName?: string;
-    readonly hostNetwork?: boolean;
-    readonly containers?: readonly RawContainer[];
-    readonly initContainers?: readonly RawContainer[];
-  };
-  readonly status?: {
-    readonly phase?: string;
-    readonly podIP?: string;
-    readonly podIPs?: readonly { readonly ip: string }[];
-  };
-}
-
-interface RawContainer {
-  readonly ports?: readonly {
-    readonly name?: string;
-    readonly containerPort: number;
-    readonly protocol?: string;
-  }[];
-}
-
-export interface RawNamespace {
-  readonly metadata: RawMetadata;
-}
-
-export interface RawNode {
-  readonly metadata: RawMetadata;
-  readonly status?: { readonly addresses?: readonly { type?: string; address: string }[] };
-}
-
-export interface RawService {
-  readonly metadata: RawMetadata;
-  readonly spec: {
-    readonly clusterIPs: readonly string[];
-    readonly ports: readonly { name?: string; port: number; protocol?: string }[];
-  };
-}
-
-export interface RawEndpointSlice {
-  readonly metadata: RawMetadata;
-  readonly addressType: string;
-  readonly endpoints: readonly { readonly addresses: readonly string[] }[];
-  readonly ports: readonly { name?: string; port: number; protocol?: string }[];
-}
-
-export interface RawSelector {
-  readonly matchLabels?: Readonly<Record<string, string>>;
-  readonly matchExpressions?: readonly {
-    readonly key: string;
-    readonly operator: string;
-    readonly values?: readonly string[];
-  }[];
-}
-
-export interface RawPeer {
-  readonly podSelector?: RawSelector;
-  readonly namespaceSelector?: RawSelector;
-  readonly ipBlock?: { readonly cidr: string; readonly except?: readonly string[] };
-}
-
-export interface RawPort {
-  readonly protocol?: string;
-  readonly port?: number | string;
-  readonly endPort?: number;
-}
-
-export interface RawRule {
-  readonly from?: readonly RawPeer[];
-  readonly to?: readonly RawPeer[];
-  readonly ports?: readonly RawPort[];
-}
-
-export interface RawPolicy {
-  readonly metadata: RawMetadata;
-  readonly spec: {
-    readonly podSelector?: RawSelector;
-    readonly policyTypes?: readonly string[];
-    readonly ingress?: readonly RawRule[];
-    readonly egress?: readonly RawRule[];
-  };
-}
-
-/** The first packet of a connection. `port` is undefined for protocols without ports. */
-export interface Attempt {
-  readonly source: string;
-  readonly destination: string;
-  readonly protocol: number;
-  readonly port?: number | undefined;
-}
+export { podAt } from "./oracle-objects.ts";
+export type * from "./oracle-objects.ts";
 
 /** One pod's say in one direction. */
 export interface Decision {
-  readonly allowed: boolean;
+  /** Undefined: what is missing, or left undefined by the API, makes the difference. */
+  readonly allowed: boolean | undefined;
   /** `namespace/name` of the policies that isolate the pod; empty: it is not isolated. */
   readonly isolating: readonly string[];
-  /** Those of them with a rule that allows the attempt. */
+  /** Those with a rule that allows the attempt: `namespace/name`, or `Kind name`. */
   readonly allowing: readonly string[];
+  /** Those with a rule that denies it; empty where it is denied for want of a rule that allows it. */
+  readonly denying: readonly string[];
 }
 
 export interface Answer {
@@ -130,8 +44,6 @@ export interface Answer {
   readonly egress: Decision | undefined;
   readonly ingress: Decision | undefined;
 }
-
-const PROTOCOLS: Readonly<Record<string, number>> = { TCP: 6, UDP: 17, SCTP: 132 };
 
 /** Says whether the attempt is allowed, after a Service's translation (K-9, KP-3, KP-4). */
 export function judgeAttempt(world: World, attempt: Attempt): Answer {
@@ -165,10 +77,47 @@ function judgeTranslated(world: World, attempt: Attempt): Answer {
     nodeAt(world, attempt.source) === destination.spec?.nodeName;
   const ingress =
     destination && !fromOwnNode ? decide(world, destination, "Ingress", attempt) : undefined;
-  return { allowed: (egress?.allowed ?? true) && (ingress?.allowed ?? true), egress, ingress };
+  return { allowed: both(egress, ingress), egress, ingress };
 }
 
+/** Both must allow; one that surely denies is enough to know. Without a say: it allows. */
+function both(one: Decision | undefined, other: Decision | undefined): boolean | undefined {
+  const says = [one, other].map((decision) => (decision === undefined ? true : decision.allowed));
+  if (says.includes(false)) return false;
+  return says.includes(undefined) ? undefined : true;
+}
+
+/** P-1, P-3: Admin, then NetworkPolicies if any isolates the pod, else Baseline, else allowed. */
 function decide(world: World, pod: RawPod, type: "Ingress" | "Egress", attempt: Attempt): Decision {
+  const networkPolicies = decideByNetworkPolicies(world, pod, type, attempt);
+  const { isolating } = networkPolicies;
+  const asked = { world, pod, type, attempt };
+  const outcomes = adminTiers(asked, "Admin", () =>
+    isolating.length > 0
+      ? [{ allowed: networkPolicies.allowed === true, by: undefined }]
+      : adminTiers(asked, "Baseline", () => [{ allowed: true, by: undefined }]),
+  );
+  const [first, ...others] = outcomes;
+  const by = (allowed: boolean): string[] => [
+    ...new Set(outcomes.filter((one) => one.allowed === allowed).flatMap((one) => one.by ?? [])),
+  ];
+  const decidedByThem = outcomes.some(
+    (one: Outcome) => one.by === undefined && isolating.length > 0,
+  );
+  return {
+    allowed: others.every((one) => one.allowed === first?.allowed) ? first?.allowed : undefined,
+    isolating,
+    allowing: [...by(true), ...(decidedByThem ? networkPolicies.allowing : [])],
+    denying: by(false),
+  };
+}
+
+function decideByNetworkPolicies(
+  world: World,
+  pod: RawPod,
+  type: "Ingress" | "Egress",
+  attempt: Attempt,
+): Decision {
   const isolating = world.policies.filter(
     (policy) =>
       namespaceOf(policy) === namespaceOf(pod) &&
@@ -188,6 +137,7 @@ function decide(world: World, pod: RawPod, type: "Ingress" | "Egress", attempt: 
     allowed: isolating.length === 0 || allowing.length > 0,
     isolating: named(isolating),
     allowing: named(allowing),
+    denying: [],
   };
 }
 
@@ -231,69 +181,8 @@ function portsAllow(world: World, ports: readonly RawPort[], attempt: Attempt): 
     if (port === undefined) return true;
     if (attempt.port === undefined) return false;
     if (typeof port === "number") return attempt.port >= port && attempt.port <= (endPort ?? port);
-    const { containers = [], initContainers = [] } = podAt(world, attempt.destination)?.spec ?? {};
-    return [...containers, ...initContainers]
-      .flatMap((container) => container.ports ?? [])
-      .some(
-        (named) =>
-          named.name === port &&
-          (named.protocol ?? "TCP") === protocol &&
-          named.containerPort === attempt.port,
-      );
+    return isNamedPort(world, attempt, { name: port, protocol });
   });
-}
-
-/** K-7. */
-function selects(selector: RawSelector, labels: Readonly<Record<string, string>>): boolean {
-  const value = (key: string): string | undefined =>
-    Object.hasOwn(labels, key) ? labels[key] : undefined;
-  return (
-    Object.entries(selector.matchLabels ?? {}).every(([key, wanted]) => value(key) === wanted) &&
-    (selector.matchExpressions ?? []).every(({ key, operator, values = [] }) => {
-      const has = value(key) !== undefined;
-      const listed = has && values.includes(value(key)!);
-      if (operator === "In") return listed;
-      if (operator === "NotIn") return !listed;
-      return operator === "Exists" ? has : !has;
-    })
-  );
-}
-
-function namespaceLabels(world: World, name: string): Readonly<Record<string, string>> {
-  const namespace = world.namespaces.find(({ metadata }) => metadata.name === name);
-  return { ...namespace?.metadata.labels, "kubernetes.io/metadata.name": name };
-}
-
-function namespaceOf(object: { readonly metadata: RawMetadata }): string {
-  return object.metadata.namespace ?? "default";
-}
-
-/** The pod that has the address: not one on the host's network (K-10), not a finished one (K-12). */
-export function podAt(world: World, address: string): RawPod | undefined {
-  let owners = ownersOfWorld.get(world);
-  if (owners === undefined) {
-    const live = world.pods.filter(
-      ({ spec, status }) =>
-        spec?.hostNetwork !== true && status?.phase !== "Succeeded" && status?.phase !== "Failed",
-    );
-    owners = new Map(live.flatMap((pod) => addressesOf(pod).map((ip) => [key(ip), pod] as const)));
-    ownersOfWorld.set(world, owners);
-  }
-  return owners.get(key(address));
-}
-
-const ownersOfWorld = new WeakMap<World, ReadonlyMap<string, RawPod>>();
-
-function addressesOf({ status }: RawPod): string[] {
-  return [...(status?.podIPs ?? []).map(({ ip }) => ip), ...(status?.podIP ? [status.podIP] : [])];
-}
-
-function nodeAt(world: World, address: string): string | undefined {
-  return (world.nodes ?? []).find(({ status }) =>
-    (status?.addresses ?? []).some(
-      (one) => one.type !== "Hostname" && sameAddress(one.address, address),
-    ),
-  )?.metadata.name;
 }
 
 /** Where the Service at the attempt's destination sends it; undefined when there is none. */
@@ -331,45 +220,4 @@ function backendsOf(
       );
   }
   return undefined;
-}
-
-// ── Addresses ─────────────────────────────────────────────────────────────────────────────────────────
-
-interface Bits {
-  readonly width: number;
-  readonly value: bigint;
-}
-
-const bitsByText = new Map<string, Bits>();
-
-function bits(text: string): Bits {
-  let known = bitsByText.get(text);
-  if (known === undefined) {
-    const bytes = ipaddr.parse(text).toByteArray();
-    known = {
-      width: bytes.length * 8,
-      value: bytes.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n),
-    };
-    if (bitsByText.size > 100_000) bitsByText.clear();
-    bitsByText.set(text, known);
-  }
-  return known;
-}
-
-function key(text: string): string {
-  const { width, value } = bits(text);
-  return `${width}:${value}`;
-}
-
-function sameAddress(one: string, other: string): boolean {
-  return key(one) === key(other);
-}
-
-/** K-8. Host bits of the block do not count. */
-function inBlock(address: string, block: string): boolean {
-  const slash = block.indexOf("/");
-  const network = bits(block.slice(0, slash));
-  const { width, value } = bits(address);
-  const rest = BigInt(width - Number(block.slice(slash + 1)));
-  return width === network.width && value >> rest === network.value >> rest;
 }

@@ -4,6 +4,9 @@
  */
 import type {
   Attempt,
+  RawClusterPeer,
+  RawClusterPolicy,
+  RawClusterRule,
   RawEndpointSlice,
   RawNamespace,
   RawNode,
@@ -57,6 +60,12 @@ export type RandomWorld = Required<World>;
 export interface ClusterSize {
   readonly pods: number;
   readonly policies: number;
+  /** Cluster-wide policies; none when absent. */
+  readonly clusterPolicies?: number;
+  /** Some of these have equal priorities: the API leaves open which decides. */
+  readonly ties?: boolean;
+  /** Some of these name domains, whose addresses nothing tells. */
+  readonly domains?: boolean;
 }
 
 const NAMESPACES = ["alpha", "beta", "gamma", "delta"];
@@ -66,6 +75,7 @@ const PORTS = [80, 81, 443, 8080, 53];
 const PORT_NAMES = ["http", "dns", "metrics"];
 const PROTOCOLS = ["TCP", "UDP", "SCTP"] as const;
 const NODES = ["node-1", "node-2", "node-3"];
+const NODE_LABELS = [{ app: "web", env: "x" }, { tier: "db" }, {}];
 
 /** Draws a cluster with its policies. */
 export function randomWorld(random: Random, size: ClusterSize): RandomWorld {
@@ -75,7 +85,7 @@ export function randomWorld(random: Random, size: ClusterSize): RandomWorld {
   const names = namespaces.map(({ metadata }) => metadata.name);
   const nodes = NODES.slice(0, 1 + random.below(NODES.length)).map(
     (name, index): RawNode & { spec: unknown } => ({
-      metadata: { name },
+      metadata: { name, labels: NODE_LABELS[index]! },
       spec: { podCIDRs: [`10.244.${index}.0/24`, `fd00:244:0:${index}::/64`] },
       status: {
         addresses: [
@@ -128,12 +138,14 @@ export function randomWorld(random: Random, size: ClusterSize): RandomWorld {
     nodes,
     pods,
     policies: [],
+    clusterPolicies: [],
     ...randomServices(random, pods, names),
   };
   const policies = Array.from({ length: size.policies }, (_, index) =>
     randomPolicy(random, `policy-${index}`, random.pick(names), draft),
   );
-  return { ...draft, policies };
+  const clusterPolicies = randomClusterPolicies(random, size, draft);
+  return { ...draft, policies, clusterPolicies };
 }
 
 function randomServices(
@@ -323,6 +335,120 @@ const OUTSIDE = [
   "2600::1",
 ];
 
+// ── Cluster-wide policies ─────────────────────────────────────────────────────────────────────────────
+
+const ADMIN = ["AdminNetworkPolicy", "ClusterNetworkPolicy Admin"] as const;
+const BASELINE = ["BaselineAdminNetworkPolicy", "ClusterNetworkPolicy Baseline"] as const;
+
+function randomClusterPolicies(
+  random: Random,
+  { clusterPolicies: count = 0, ties = false, domains = false }: ClusterSize,
+  world: RandomWorld,
+): RawClusterPolicy[] {
+  const drawn = Array.from({ length: count }, (_, index): RawClusterPolicy => {
+    const what = random.pick(random.chance(0.6) ? ADMIN : BASELINE);
+    const [kind = "", tier] = what.split(" ");
+    const newer = kind === "ClusterNetworkPolicy";
+    const baseline = kind === "BaselineAdminNetworkPolicy";
+    const rules = (side: "from" | "to"): RawClusterRule[] =>
+      Array.from({ length: random.below(4) }, () =>
+        randomClusterRule(random, { side, kind, domains, world }),
+      );
+    return {
+      apiVersion: `policy.networking.k8s.io/${newer ? "v1alpha2" : "v1alpha1"}`,
+      kind,
+      metadata: { name: baseline ? "default" : `cluster-${index}` },
+      spec: {
+        ...(tier === undefined ? {} : { tier }),
+        // Few numbers, so that some are equal.
+        ...(baseline ? {} : { priority: ties ? random.pick([0, 5, 5, 5, 10, 1000]) : index }),
+        subject: randomPods(random, world),
+        ...(random.chance(0.8) ? { ingress: rules("from") } : {}),
+        ...(random.chance(0.8) ? { egress: rules("to") } : {}),
+      },
+    };
+  });
+  // There is one baseline of the older kind.
+  const name = ({ kind, metadata }: RawClusterPolicy): string => `${kind} ${metadata.name}`;
+  return drawn.filter(
+    (one, index) => drawn.findIndex((each) => name(each) === name(one)) === index,
+  );
+}
+
+interface ClusterRuleDraw {
+  readonly side: "from" | "to";
+  readonly kind: string;
+  readonly domains: boolean;
+  readonly world: RandomWorld;
+}
+
+function randomClusterRule(random: Random, draw: ClusterRuleDraw): RawClusterRule {
+  const { side, kind, world } = draw;
+  const newer = kind === "ClusterNetworkPolicy";
+  const accept = newer ? "Accept" : "Allow";
+  const baseline = kind === "BaselineAdminNetworkPolicy";
+  const action = random.pick(baseline ? [accept, "Deny"] : [accept, "Deny", "Pass"]);
+  const domains = draw.domains && side === "to" && action === accept && !baseline;
+  const peers = Array.from({ length: 1 + random.below(2) }, (): RawClusterPeer => {
+    if (domains && random.chance(0.1)) return { domainNames: ["example.com", "*.example.org"] };
+    switch (side === "from" ? 0 : random.below(5)) {
+      case 3: {
+        const count = 1 + random.below(3);
+        return {
+          networks: [
+            ...new Set(Array.from({ length: count }, () => randomBlock(random, world).cidr)),
+          ],
+        };
+      }
+      case 4:
+        return { nodes: randomSelector(random) };
+      default:
+        return randomPods(random, world);
+    }
+  });
+  const rule: RawClusterRule = { action, [side]: peers };
+  if (random.chance(0.4)) return rule;
+  const podsOnly = peers.every(({ namespaces, pods }) => (namespaces ?? pods) !== undefined);
+  const many = random.chance(0.05);
+  const ports = Array.from({ length: many ? 20 : 1 + random.below(3) }, (_, index) => {
+    const protocol = many ? "TCP" : random.pick(PROTOCOLS);
+    const first = many ? 1000 + 7 * index : random.pick([1, 79, 80, 81, 443, 8080]);
+    const last = random.chance(0.3) ? first + 1 + random.below(3) : first;
+    return { protocol, first, last, name: random.pick(PORT_NAMES), named: random.chance(0.2) };
+  });
+  return newer
+    ? {
+        ...rule,
+        protocols: ports.map(({ protocol, first, last, name, named }) =>
+          named && podsOnly
+            ? { destinationNamedPort: name }
+            : {
+                [protocol.toLowerCase()]: {
+                  destinationPort:
+                    first === last ? { number: first } : { range: { start: first, end: last } },
+                },
+              },
+        ),
+      }
+    : {
+        ...rule,
+        ports: ports.map(({ protocol, first, last, name, named }) => {
+          if (named && podsOnly) return { namedPort: name };
+          const said = protocol === "TCP" && random.chance(0.5) ? {} : { protocol };
+          return first === last
+            ? { portNumber: { ...said, port: first } }
+            : { portRange: { ...said, start: first, end: last } };
+        }),
+      };
+}
+
+/** What a subject is, and most peers. */
+function randomPods(random: Random, world: RandomWorld): RawClusterPeer {
+  const namespaceSelector = randomNamespaceSelector(random, world);
+  if (random.chance(0.4)) return { namespaces: namespaceSelector };
+  return { pods: { namespaceSelector, podSelector: randomSelector(random) } };
+}
+
 function randomPort(random: Random): RawPort {
   const protocol = random.chance(0.3) ? {} : { protocol: random.pick(PROTOCOLS) };
   switch (random.below(6)) {
@@ -421,7 +547,10 @@ function outsideAddresses(world: RandomWorld): string[] {
     .flatMap(({ ipBlock }) =>
       ipBlock === undefined ? [] : [ipBlock.cidr, ...(ipBlock.except ?? [])],
     );
-  return [...new Set([...OUTSIDE, ...blocks.flatMap(edges)])].filter(isOutside);
+  const networks = world.clusterPolicies
+    .flatMap(({ spec }) => spec.egress ?? [])
+    .flatMap(({ to = [] }) => to.flatMap((peer) => peer.networks ?? []));
+  return [...new Set([...OUTSIDE, ...[...blocks, ...networks].flatMap(edges)])].filter(isOutside);
 }
 
 /** First and last address of a block, and those just outside of it. */
@@ -517,5 +646,6 @@ export function worldObjects(world: World): object[] {
     ...named("v1", "Service", world.services ?? []),
     ...named("discovery.k8s.io/v1", "EndpointSlice", world.endpointSlices ?? []),
     ...named("networking.k8s.io/v1", "NetworkPolicy", world.policies),
+    ...(world.clusterPolicies ?? []),
   ];
 }

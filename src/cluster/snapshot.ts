@@ -124,6 +124,11 @@ export interface NetworkSet {
   readonly place: Place;
 }
 
+/** Tells whether every node that is spoken of has an object, so that labels and addresses of all are known. */
+export function knowsNodes({ nodeByName }: Snapshot): boolean {
+  return nodeByName.size > 0 && [...nodeByName.values()].every(({ place }) => place !== undefined);
+}
+
 /** The name people know an endpoint by: `namespace/name`. */
 export function endpointName(endpoint: {
   readonly namespace: string;

@@ -12,6 +12,12 @@ export function numberSets(rulesets: readonly Ruleset[]): Map<string, number> {
   return new Map(setsOf(rulesets).map((set, index) => [set.name, index]));
 }
 
+/** The names of the sets whose members nothing tells. */
+export function unknownSets(rulesets: readonly Ruleset[]): Set<string> {
+  const unknown = setsOf(rulesets).filter(({ origin }) => origin?.unknown === true);
+  return new Set(unknown.map(({ name }) => name));
+}
+
 /** Fills the tables of all sets. */
 export function packSets(
   exports: MatcherExports,

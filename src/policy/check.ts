@@ -4,16 +4,18 @@
  */
 import type { LabelSelector } from "../cluster/selector.ts";
 import { labelsOf } from "../cluster/selector-expression.ts";
+import { knowsNodes } from "../cluster/snapshot.ts";
 import type { NamedPort, PortProtocol, Snapshot } from "../cluster/snapshot.ts";
 import { NAMESPACE_NAME_LABEL } from "../cluster/nodes.ts";
 import type { OnDiagnostic, Place } from "../errors.ts";
 import { protocolNumber } from "../net/protocol.ts";
 import { NAMESPACE_PREFIX } from "./calico-labels.ts";
 import { EndpointIndex } from "./endpoint-index.ts";
-import { formatPolicyRef, type Policy, type PolicyRule } from "./model.ts";
+import { formatPolicyRef } from "./model.ts";
+import type { ExpressedEndpoints, Policy, PolicyRule } from "./model.ts";
 
 /**
- * Reports UNKNOWN_NAMESPACE where a policy asks for labels of namespaces that have no object, and
+ * Reports UNKNOWN_NAMESPACE and UNKNOWN_NODE where a policy asks for labels of what has no object, and
  * UNKNOWN_NAMED_PORT where no endpoint that a rule could mean has a port of the name.
  */
 export function checkPolicies(
@@ -22,6 +24,7 @@ export function checkPolicies(
   onDiagnostic: OnDiagnostic,
 ): void {
   reportUnknownNamespaces(policies, snapshot, onDiagnostic);
+  reportUnknownNodes(policies, snapshot, onDiagnostic);
   const index = new EndpointIndex(snapshot);
   const ports = new Set(snapshot.endpoints.flatMap((endpoint) => endpoint.ports.map(portKey)));
   for (const policy of policies) reportUnknownPorts(policy, { index, ports }, onDiagnostic);
@@ -36,8 +39,10 @@ function reportUnknownNamespaces(
   const bare = [...snapshot.namespaceByName.values()].filter(({ place }) => place === undefined);
   if (bare.length === 0) return;
   const asks = policies
-    .flatMap(({ ingress, egress }) => [...(ingress ?? []), ...(egress ?? [])])
-    .flatMap((rule) => [...labelsAskedFor(rule)])
+    .flatMap((policy) => [
+      { place: policy.ref.place, asked: asksForSubjects(policy) },
+      ...rulesOf(policy).flatMap((rule) => [...labelsAskedFor(rule)]),
+    ])
     .find(({ asked }) => asked);
   if (asks === undefined) return;
   const names = bare.map(({ name }) => name);
@@ -45,25 +50,47 @@ function reportUnknownNamespaces(
   onDiagnostic({
     severity: "warning",
     code: "UNKNOWN_NAMESPACE",
-    message: `a rule chooses namespaces by label, and of ${shown} only the names are known: give their Namespace objects too`,
+    message: `a policy chooses namespaces by label, and of ${shown} only the names are known: give their Namespace objects too`,
     place: asks.place,
   });
+}
+
+/** Reports at the first rule that asks, once: the remedy is the same for all. */
+function reportUnknownNodes(
+  policies: readonly Policy[],
+  snapshot: Snapshot,
+  onDiagnostic: OnDiagnostic,
+): void {
+  const asks = policies
+    .flatMap(rulesOf)
+    .flatMap((rule) => (rule.kind === "peers" ? (rule.peers ?? []) : []))
+    .find(({ kind }) => kind === "nodes");
+  if (asks === undefined || knowsNodes(snapshot)) return;
+  onDiagnostic({
+    severity: "warning",
+    code: "UNKNOWN_NODE",
+    message:
+      "a rule chooses nodes by label, and not every node has an object: what is sent to unknown addresses is undecided",
+    place: asks.place,
+  });
+}
+
+function rulesOf({ ingress, egress }: Policy): PolicyRule[] {
+  return [...(ingress ?? []), ...(egress ?? [])];
+}
+
+function asksForSubjects({ subject }: Policy): boolean {
+  return subject.kind === "expression"
+    ? asksForLabelsOf([subject])
+    : asksForLabels(subject.namespaceSelector);
 }
 
 /** For each choice of peers in a rule, whether it asks for labels of namespaces other than their names. */
 function* labelsAskedFor(rule: PolicyRule): Generator<{ place: Place; asked: boolean }> {
   if (rule.kind === "match") {
     for (const { selector, notSelector } of [rule.source, rule.destination]) {
-      const labels = [selector, notSelector]
-        .filter((one) => one !== undefined)
-        .flatMap(({ expression }) => labelsOf(expression));
-      const asked = labels.some(
-        (label) =>
-          label.startsWith(NAMESPACE_PREFIX) &&
-          label !== `${NAMESPACE_PREFIX}${NAMESPACE_NAME_LABEL}` &&
-          label !== `${NAMESPACE_PREFIX}projectcalico.org/name`,
-      );
-      yield { place: rule.place, asked };
+      const asking = [selector, notSelector].filter((one) => one !== undefined);
+      yield { place: rule.place, asked: asksForLabelsOf(asking) };
     }
     return;
   }
@@ -71,6 +98,18 @@ function* labelsAskedFor(rule: PolicyRule): Generator<{ place: Place; asked: boo
     if (peer.kind !== "pods") continue;
     yield { place: peer.place, asked: asksForLabels(peer.selector.namespaceSelector) };
   }
+}
+
+/** Tells whether expressions ask for labels of namespaces other than their names. */
+function asksForLabelsOf(selectors: readonly ExpressedEndpoints[]): boolean {
+  return selectors
+    .flatMap(({ expression }) => labelsOf(expression))
+    .some(
+      (label) =>
+        label.startsWith(NAMESPACE_PREFIX) &&
+        label !== `${NAMESPACE_PREFIX}${NAMESPACE_NAME_LABEL}` &&
+        label !== `${NAMESPACE_PREFIX}projectcalico.org/name`,
+    );
 }
 
 /** Tells whether a selector asks for more than a namespace's name. */
@@ -95,19 +134,23 @@ function reportUnknownPorts(
   if (selected.length === 0) return;
   for (const direction of ["ingress", "egress"] as const) {
     for (const port of (policy[direction] ?? []).flatMap((rule) => [...namedPortsOf(rule)])) {
-      const key = portKey(port);
+      const { name, protocol } = port;
+      const keys = (protocol === undefined ? PORT_PROTOCOLS : [protocol]).map((each) =>
+        portKey({ name, protocol: each }),
+      );
       // > ingress: the port of the selected pod; egress: the port of the peer.
       const found =
         port.whose === "selected" && direction === "ingress"
-          ? selected.some(({ ports }) => ports.some((own) => portKey(own) === key))
-          : everyPort.has(key);
+          ? selected.some(({ ports }) => ports.some((own) => keys.includes(portKey(own))))
+          : keys.some((key) => everyPort.has(key));
       if (found) continue;
+      const what = protocol === undefined ? "a port" : `a ${protocol} port`;
       const whose =
         port.whose === "selected" && direction === "ingress" ? "no pod it selects" : "no pod";
       onDiagnostic({
         severity: "warning",
         code: "UNKNOWN_NAMED_PORT",
-        message: `${formatPolicyRef(policy.ref)}: ${whose} has a ${port.protocol} port named "${port.name}", so this allows nothing`,
+        message: `${formatPolicyRef(policy.ref)}: ${whose} has ${what} named "${name}", so this matches nothing`,
         place: port.place,
       });
     }
@@ -116,13 +159,14 @@ function reportUnknownPorts(
 
 interface RuleNamedPort {
   readonly name: string;
-  readonly protocol: PortProtocol;
+  /** Undefined: of whatever protocol. */
+  readonly protocol: PortProtocol | undefined;
   readonly place: Place;
   /** Of an ingress rule: of the selected pods, or of whoever sends. */
   readonly whose: "selected" | "peer";
 }
 
-/** The named ports of a rule whose protocol is known. */
+/** The named ports of a rule; of one of Calico's only where it has a protocol with ports. */
 function* namedPortsOf(rule: PolicyRule): Generator<RuleNamedPort> {
   if (rule.kind === "peers") {
     for (const port of rule.ports ?? []) {

@@ -10,6 +10,9 @@ import { calicoNetworkPolicy } from "./calico-network-policy.ts";
 import { calicoStagedGlobalNetworkPolicy } from "./calico-staged-global-network-policy.ts";
 import { calicoStagedKubernetesNetworkPolicy } from "./calico-staged-kubernetes-network-policy.ts";
 import { calicoStagedNetworkPolicy } from "./calico-staged-network-policy.ts";
+import { adminNetworkPolicy } from "./admin-network-policy.ts";
+import { baselineAdminNetworkPolicy } from "./baseline-admin-network-policy.ts";
+import { betaClusterNetworkPolicy, clusterNetworkPolicy } from "./cluster-network-policy.ts";
 import type { PolicyKind } from "./kind.ts";
 import type { Policy } from "./model.ts";
 import { networkPolicy } from "./network-policy.ts";
@@ -25,6 +28,10 @@ export const POLICY_KINDS: readonly PolicyKind[] = [
   ...calicoStagedNetworkPolicy,
   ...calicoStagedGlobalNetworkPolicy,
   ...calicoStagedKubernetesNetworkPolicy,
+  adminNetworkPolicy,
+  baselineAdminNetworkPolicy,
+  clusterNetworkPolicy,
+  betaClusterNetworkPolicy,
 ];
 
 /**

@@ -18,7 +18,10 @@ export type PolicyKindName =
   | "projectcalico.org GlobalNetworkPolicy"
   | "projectcalico.org StagedNetworkPolicy"
   | "projectcalico.org StagedGlobalNetworkPolicy"
-  | "projectcalico.org StagedKubernetesNetworkPolicy";
+  | "projectcalico.org StagedKubernetesNetworkPolicy"
+  | "policy.networking.k8s.io AdminNetworkPolicy"
+  | "policy.networking.k8s.io BaselineAdminNetworkPolicy"
+  | "policy.networking.k8s.io ClusterNetworkPolicy";
 
 /** Names a policy object, and the place of its `metadata.name`. */
 export interface PolicyRef {
@@ -39,6 +42,8 @@ export interface Tier {
   readonly order: number;
   /** What becomes of traffic that no rule of the tier's policies matches: `pass` asks the next tier. */
   readonly defaultAction: "deny" | "pass";
+  /** The API leaves open which of several policies of equal order decides. */
+  readonly tiesUndefined?: boolean;
 }
 
 /** One policy, defaults applied. */
@@ -160,7 +165,7 @@ export interface LabelledPods {
   readonly namespace: string | undefined;
   /** Undefined: whatever labels the namespace has. */
   readonly namespaceSelector: LabelSelector | undefined;
-  /** Undefined: every pod of the namespaces. */
+  /** Undefined: whatever is in the namespaces. */
   readonly podSelector: LabelSelector | undefined;
 }
 
@@ -178,6 +183,24 @@ export type PolicyPeer =
       /** Each strictly inside `prefix`. */
       readonly except: readonly Prefix[];
       readonly place: Place;
+    }
+  | {
+      readonly kind: "networks";
+      /** Any of them; at least one, host bits masked. */
+      readonly prefixes: readonly Prefix[];
+      readonly place: Place;
+    }
+  | {
+      /** The addresses of nodes. */
+      readonly kind: "nodes";
+      readonly nodeSelector: LabelSelector;
+      readonly place: Place;
+    }
+  | {
+      /** The addresses that the names stand for, which no manifest tells. */
+      readonly kind: "domains";
+      readonly domainNames: readonly string[];
+      readonly place: Place;
     };
 
 /** One item of `ports`. */
@@ -192,7 +215,8 @@ export type PolicyPort =
     }
   | {
       readonly kind: "named";
-      readonly protocol: PortProtocol;
+      /** Undefined: of whatever protocol the port is. */
+      readonly protocol: PortProtocol | undefined;
       readonly name: string;
       readonly place: Place;
     };

@@ -13,7 +13,7 @@ import {
   type Field,
 } from "../cluster/fields.ts";
 import { isPort, readProtocol } from "../cluster/read-network.ts";
-import type { Place } from "../errors.ts";
+import type { Diagnostic, Place } from "../errors.ts";
 import { formatPrefix, parsePrefix, prefixContains, type Prefix } from "../net/address.ts";
 import type { PolicyPeer, PolicyPort } from "./model.ts";
 
@@ -58,7 +58,7 @@ export function readPolicyPort(field: Field): PolicyPort | undefined {
 }
 
 /** Says what is wrong with a port name. Source: apimachinery validation.IsValidPortName. */
-function portNameFault(name: string): string | undefined {
+export function portNameFault(name: string): string | undefined {
   if (/^\d+$/.test(name)) {
     return `"${name}" in quotes is a port name, and a name needs a letter: write ${name}`;
   }
@@ -75,10 +75,10 @@ export function readPolicyBlock(field: Field, place: Place): PolicyPeer | undefi
   if (cidr.value === undefined) {
     reportField(cidr, { code: "MISSING_FIELD", message: "is required" });
   }
-  const prefix = readPrefix(cidr);
+  const prefix = readPolicyPrefix(cidr);
   const except: Prefix[] = [];
   for (const item of itemsOf(fieldOf(field, "except"))) {
-    const inner = readPrefix(item);
+    const inner = readPolicyPrefix(item);
     if (inner === undefined) {
       if (item.value === undefined) reportField(item, { code: "BAD_PREFIX", message: "is empty" });
       continue;
@@ -97,7 +97,15 @@ export function readPolicyBlock(field: Field, place: Place): PolicyPeer | undefi
   return prefix && { kind: "block", prefix, except, place };
 }
 
-function readPrefix(field: Field): Prefix | undefined {
+/**
+ * Reads a prefix, host bits masked; undefined when it is absent or was reported.
+ *
+ * @param severity of bits behind the prefix, which change nothing
+ */
+export function readPolicyPrefix(
+  field: Field,
+  severity: Diagnostic["severity"] = "warning",
+): Prefix | undefined {
   const text = readText(field);
   if (text === undefined) return undefined;
   const parsed = parsePrefix(text);
@@ -110,7 +118,7 @@ function readPrefix(field: Field): Prefix | undefined {
   }
   if (parsed.hostBits) {
     reportField(field, {
-      severity: "warning",
+      severity,
       code: "BAD_PREFIX",
       message: `${text} has bits behind the prefix: read as ${formatPrefix(parsed.prefix)}`,
     });

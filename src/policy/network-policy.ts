@@ -17,9 +17,10 @@ import {
   type Field,
 } from "../cluster/fields.ts";
 import type { ManifestObject } from "../cluster/manifest-object.ts";
-import { isDnsLabel, isDnsSubdomain, readLabelSelector } from "../cluster/read-selector.ts";
+import { readLabelSelector } from "../cluster/read-selector.ts";
 import type { OnDiagnostic, Place } from "../errors.ts";
 import type { PolicyKind } from "./kind.ts";
+import { checkMetadata } from "./metadata.ts";
 import type { Direction, Policy, PolicyKindName, PolicyPeer, PolicyRule } from "./model.ts";
 import { readPolicyBlock, readPolicyPort } from "./network-policy-items.ts";
 import { DEFAULT_TIER, KUBERNETES_ORDER } from "./order.ts";
@@ -35,25 +36,6 @@ export const networkPolicy: PolicyKind = {
       onDiagnostic,
     ),
 };
-
-const METADATA_FIELDS = [
-  "annotations",
-  "clusterName",
-  "creationTimestamp",
-  "deletionGracePeriodSeconds",
-  "deletionTimestamp",
-  "finalizers",
-  "generateName",
-  "generation",
-  "labels",
-  "managedFields",
-  "name",
-  "namespace",
-  "ownerReferences",
-  "resourceVersion",
-  "selfLink",
-  "uid",
-];
 
 /**
  * Lowers an object with the spec of a NetworkPolicy.
@@ -74,7 +56,7 @@ export function lowerKubernetesPolicy(
   });
   // `status` was in the API from 1.24 to 1.27.
   checkKnownFields(root, ["apiVersion", "kind", "metadata", "spec", "status"]);
-  checkNames(root);
+  checkMetadata(root, "namespaced");
   const spec = recordOf(root, "spec");
   checkKnownFields(spec, ["podSelector", "policyTypes", "ingress", "egress", ...kind.moreFields]);
   const selector = fieldOf(spec, "podSelector");
@@ -105,27 +87,6 @@ export function lowerKubernetesPolicy(
     ingressPlace: places.ingress ?? placeOfField(spec),
     egressPlace: places.egress ?? placeOfField(spec),
   };
-}
-
-/** An API server refuses such names; here they change no verdict, so they are warnings. */
-function checkNames(root: Field): void {
-  const metadata = fieldOf(root, "metadata");
-  checkKnownFields(metadata, METADATA_FIELDS);
-  const { name, namespace } = root.object.metadata;
-  if (!isDnsSubdomain(name)) {
-    reportField(fieldOf(metadata, "name"), {
-      severity: "warning",
-      code: "BAD_VALUE",
-      message: `"${name}" is no object name: lower-case letters, digits, "-" and ".", at most 253`,
-    });
-  }
-  if (!isDnsLabel(namespace)) {
-    reportField(fieldOf(metadata, "namespace"), {
-      severity: "warning",
-      code: "BAD_VALUE",
-      message: `"${namespace}" is no namespace name: lower-case letters, digits and "-", at most 63`,
-    });
-  }
 }
 
 /**
@@ -212,7 +173,8 @@ function readPeer(field: Field, namespace: string): PolicyPeer | undefined {
       namespace: namespaceSelector.value === undefined ? namespace : undefined,
       namespaceSelector:
         namespaceSelector.value === undefined ? undefined : readLabelSelector(namespaceSelector),
-      podSelector: podSelector.value === undefined ? undefined : readLabelSelector(podSelector),
+      // > Otherwise it selects all Pods in the Namespaces selected by NamespaceSelector.
+      podSelector: readLabelSelector(podSelector),
     },
     place: placeOfField(field),
   };

@@ -22,6 +22,9 @@ export const CALICO_KIND: Readonly<Record<PolicyKindName, string>> = {
   "projectcalico.org StagedNetworkPolicy": "NetworkPolicy",
   "projectcalico.org StagedGlobalNetworkPolicy": "GlobalNetworkPolicy",
   "projectcalico.org StagedKubernetesNetworkPolicy": "KubernetesNetworkPolicy",
+  "policy.networking.k8s.io AdminNetworkPolicy": "KubernetesAdminNetworkPolicy",
+  "policy.networking.k8s.io BaselineAdminNetworkPolicy": "KubernetesBaselineAdminNetworkPolicy",
+  "policy.networking.k8s.io ClusterNetworkPolicy": "KubernetesClusterNetworkPolicy",
 };
 
 /** Orders policies as they are asked: by tier, then by order, equal ones by name, namespace and kind. */

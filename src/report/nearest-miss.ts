@@ -2,13 +2,19 @@
  * For a drop by isolation: the rule that came closest to allowing the flow, and what it lacked, in
  * words. Reads policies and labels only; it explains a verdict and never decides one.
  */
-import { formatRequirement, requirementHolds } from "../cluster/selector.ts";
+import {
+  formatRequirement,
+  formatSelector,
+  requirementHolds,
+  selectorMatches,
+} from "../cluster/selector.ts";
 import type { LabelSelector } from "../cluster/selector.ts";
 import { endpointName } from "../cluster/snapshot.ts";
 import type { Endpoint, Labels, Snapshot } from "../cluster/snapshot.ts";
 import type { Judgement, Tuple } from "../engine/verdict.ts";
 import type { Place } from "../errors.ts";
 import { formatAddress, formatPrefix, prefixContains } from "../net/address.ts";
+import type { Prefix } from "../net/address.ts";
 import { protocolName } from "../net/protocol.ts";
 import { policyKey } from "../policy/model.ts";
 import type {
@@ -110,12 +116,16 @@ function peerRuleOutcome(rule: PeerRule, facts: Facts): Outcome {
 function portOutcome(port: PolicyPort, facts: Facts): Outcome {
   const protocolUnmet = port.protocol === facts.protocol ? 0 : 1;
   if (port.kind === "named") {
+    const { name, protocol } = port;
     const holds = facts.destination?.ports.some(
       (each) =>
-        each.name === port.name && each.protocol === port.protocol && each.port === facts.port,
+        each.name === name &&
+        each.protocol === (protocol ?? facts.protocol) &&
+        each.port === facts.port,
     );
-    const unmet = holds === true ? 0 : 1 + protocolUnmet;
-    return { unmet, words: `the port named ${port.name} (${port.protocol})` };
+    const unmet = holds === true ? 0 : 1 + (protocol === undefined ? 0 : protocolUnmet);
+    const words = `the port named ${name}${protocol === undefined ? "" : ` (${protocol})`}`;
+    return { unmet, words };
   }
   const inRange = facts.port !== undefined && port.first <= facts.port && facts.port <= port.last;
   return {
@@ -130,7 +140,41 @@ function rangeText(first: number, last: number, protocol: string): string {
 }
 
 function peerOutcome(peer: PolicyPeer, facts: Facts): Outcome {
-  return peer.kind === "block" ? blockOutcome(peer, facts) : podsOutcome(peer, facts);
+  switch (peer.kind) {
+    case "pods":
+      return podsOutcome(peer, facts);
+    case "block":
+      return blockOutcome(peer, facts);
+    case "networks":
+      return networksOutcome(peer.prefixes, facts);
+    case "nodes": {
+      const words = `a node with ${formatSelector(peer.nodeSelector)}, is ${peerText(facts)}`;
+      return { unmet: nodeMatches(peer.nodeSelector, facts) ? 0 : 3, words };
+    }
+    case "domains":
+      return { unmet: 3, words: `an address of ${peer.domainNames.join(", ")}, which is unknown` };
+  }
+}
+
+function networksOutcome(prefixes: readonly Prefix[], facts: Facts): Outcome {
+  const address = facts.peerAddress;
+  const holds = address !== undefined && prefixes.some((prefix) => prefixContains(prefix, address));
+  const networks = prefixes.map(formatPrefix).join(", ");
+  return { unmet: holds ? 0 : 2, words: `an address in ${networks}, is ${peerText(facts)}` };
+}
+
+function nodeMatches(selector: LabelSelector, { snapshot, peerAddress }: Facts): boolean {
+  if (peerAddress === undefined) return false;
+  const text = formatAddress(peerAddress);
+  return [...snapshot.nodeByName.values()].some(
+    ({ addresses, labels }) =>
+      selectorMatches(selector, labels) && addresses.some((each) => formatAddress(each) === text),
+  );
+}
+
+function peerText({ peer, peerAddress }: Facts): string {
+  if (peer !== undefined) return endpointName(peer);
+  return peerAddress === undefined ? "an unknown address" : formatAddress(peerAddress);
 }
 
 function blockOutcome(peer: PolicyPeer & { readonly kind: "block" }, facts: Facts): Outcome {
@@ -153,9 +197,7 @@ function blockOutcome(peer: PolicyPeer & { readonly kind: "block" }, facts: Fact
 function podsOutcome(peer: PolicyPeer & { readonly kind: "pods" }, facts: Facts): Outcome {
   const pod = facts.peer;
   if (pod === undefined) {
-    const has =
-      facts.peerAddress === undefined ? "an unknown address" : formatAddress(facts.peerAddress);
-    return { unmet: 3, words: `a pod, is ${has}` };
+    return { unmet: 3, words: `a pod, is ${peerText(facts)}` };
   }
   const parts: Outcome[] = [];
   const { namespace, namespaceSelector, podSelector } = peer.selector;

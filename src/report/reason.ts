@@ -142,7 +142,10 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
     case "no-backends":
       return `the manifests do not show the backends of ${judged.destinationRoute?.owner ?? "the Service"}`;
     case "not-modelled":
-      return `${ruleText(judged)} has a match or target that is not modelled`;
+      return (
+        explainMissing(judged.undecidedRule?.rule?.origin) ??
+        `${ruleText(judged)} has a match or target that is not modelled`
+      );
     case "no-payload":
       return `${ruleText(judged)} looks at bytes that are ${MISSING[nature]}`;
     case "no-mac":
@@ -237,6 +240,13 @@ export function explainOrigin(origin: RuleOrigin, reply: boolean): string {
     case "service-refused":
       return `Service ${origin.service} has no ready endpoint`;
   }
+}
+
+/** Says what a compiled rule lacks; undefined for others. */
+function explainMissing(origin: RuleOrigin | undefined): string | undefined {
+  if (origin?.kind !== "policy-rule" || origin.missing === undefined) return undefined;
+  const { policy, direction, rule, missing } = origin;
+  return `${formatPolicyName(policy)} ${direction}[${rule}] asks for ${missing}, which the manifests do not tell`;
 }
 
 const EFFECT_WORDS: Readonly<Record<RuleAction | "part", string>> = {

@@ -25,12 +25,20 @@ export function peerSelectorText(selector: EndpointSelector): string {
     namespace === undefined
       ? namespaceTerms(namespaceSelector ?? EMPTY)
       : [equals("projectcalico.org/namespace", namespace)];
+  // Cluster-wide kinds ask for namespaces alone, and so for whatever is in them.
+  if (podSelector === undefined) return conjunction(inNamespace);
   const pods = [
     equals("projectcalico.org/orchestrator", "k8s"),
-    // No pod selector, or an empty one: every pod.
-    ...selectorTerms(podSelector ?? EMPTY, ""),
+    // Empty: every pod.
+    ...selectorTerms(podSelector, ""),
   ];
   return conjunction([conjunction(inNamespace), conjunction(pods)]);
+}
+
+/** Writes the same of a selector of nodes. */
+export function nodeSelectorText(selector: LabelSelector): string {
+  const terms = selectorTerms(selector, "");
+  return terms.length === 0 ? SELECT_ALL : conjunction(terms);
 }
 
 const EMPTY: LabelSelector = { requirements: [] };

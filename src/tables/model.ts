@@ -61,6 +61,8 @@ export type RuleOrigin =
       /** Position in the policy's list, from 0, and the items of it that the rule is for. */
       readonly rule: number;
       readonly place: Place;
+      /** Without which it is not known whether the rule matches: `the addresses of example.com`. */
+      readonly missing?: string;
       /** `namespace/name` is not known here: policy chains are shared by endpoints. */
     }
   /** No rule of the tier's policies that select the endpoint matched, and the tier then denies. */
@@ -168,6 +170,8 @@ export interface PortMember {
  */
 export interface SetOrigin {
   readonly incomplete: boolean;
+  /** No manifest tells the members: whether an address is among them is never known. */
+  readonly unknown?: true;
   /** In policy words: `pods with role=frontend in namespaces with team=a`. */
   readonly description: string;
 }

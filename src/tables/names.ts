@@ -47,6 +47,9 @@ const KIND_PREFIX: Readonly<Record<PolicyKindName, string>> = {
   "projectcalico.org StagedNetworkPolicy": "np",
   "projectcalico.org StagedGlobalNetworkPolicy": "gnp",
   "projectcalico.org StagedKubernetesNetworkPolicy": "knp",
+  "policy.networking.k8s.io AdminNetworkPolicy": "kanp",
+  "policy.networking.k8s.io BaselineAdminNetworkPolicy": "kbanp",
+  "policy.networking.k8s.io ClusterNetworkPolicy": "kcnp",
 };
 // Profile inbound and outbound: what applies where no policy does.
 const PROFILE_PREFIX: Readonly<Record<Direction, string>> = {
@@ -126,6 +129,16 @@ export function namedPortId(port: {
  */
 export function selectorId(selector: string): string {
   return uniqueId("s", selector);
+}
+
+/** The identity of the addresses of nodes that a selector chooses. Calico has no such sets. */
+export function nodesId(selector: string): string {
+  return uniqueId("nodes", selector);
+}
+
+/** The identity of the addresses of domain names. Calico has no such sets. */
+export function domainsId(domainNames: readonly string[]): string {
+  return uniqueId("domains", domainNames.join(","));
 }
 
 /** The node's end of a pod's veth pair. Source: libcalico-go conversion VethNameForWorkload. */

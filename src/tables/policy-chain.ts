@@ -161,25 +161,29 @@ function compileOne(
   peer: PolicyPeer | undefined,
 ): readonly Rule[] {
   const { family, sets } = context;
-  // A prefix of the other family cannot match: the rule does not exist here.
-  if (peer?.kind === "block" && peer.prefix.address.family !== family) return [];
   const pods = peer?.kind === "pods" ? peer.selector : undefined;
+  // > There are no namedPorts for networks/nodes/domainNames.
+  const nameless = peer !== undefined && peer.kind !== "pods" && peer.kind !== "block";
+  if (nameless && ports.names.length > 0) {
+    return ports.ranges.length === 0
+      ? []
+      : compileOne({ policy, direction, rule, context }, { ...ports, names: [] }, peer);
+  }
   const portSets = ports.names.map((name) =>
     // > ingress: the port so named of the selected pod; egress: of the peer. Without pods as peer the
     // set has every endpoint's, and the chain or the prefix narrows it.
     sets.portSet(
-      { name, protocol: ports.protocol ?? "TCP" },
+      { name, protocol: ports.protocol ?? "any" },
       direction === "egress" ? pods : undefined,
     ),
   );
   // A set of the peer's named ports says already that it is the peer, unless a number may match instead.
   const peerSaid = direction === "egress" && portSets.length > 0 && ports.ranges.length === 0;
-  const peerSide: FelixSide = {
-    ...(peer?.kind === "block" ? { nets: [peer.prefix], notNets: peer.except } : {}),
-    ...(pods === undefined || peerSaid ? {} : { sets: [sets.podSet(pods)] }),
-  };
+  const peerSide = pods !== undefined && peerSaid ? {} : compilePeer(peer, context);
+  if (peerSide === undefined) return [];
   const portSide: FelixSide = { ports: ports.ranges, portSets };
   const place = peer?.place ?? rule.place;
+  const missing = peer === undefined ? undefined : missingOf(peer, sets);
   return renderFelixRule(
     {
       protocol: ports.protocol && portProtocolNumber(ports.protocol),
@@ -196,7 +200,47 @@ function compileOne(
         direction,
         rule: rule.index,
         place,
+        ...(missing === undefined ? {} : { missing }),
       }),
     },
   ).rules;
+}
+
+/** What is asked of a peer's side; undefined when nothing of this family can be the peer. */
+function compilePeer(
+  peer: PolicyPeer | undefined,
+  { family, sets }: PolicyContext,
+): FelixSide | undefined {
+  switch (peer?.kind) {
+    case undefined:
+      return {};
+    case "pods":
+      return { sets: [sets.podSet(peer.selector)] };
+    case "block":
+      // A prefix of the other family cannot match: the rule does not exist here.
+      if (peer.prefix.address.family !== family) return undefined;
+      return { nets: [peer.prefix], notNets: peer.except };
+    case "networks": {
+      const nets = peer.prefixes.filter(({ address }) => address.family === family);
+      return nets.length === 0 ? undefined : { nets };
+    }
+    case "nodes":
+      return { sets: [sets.nodeSet(peer.nodeSelector)] };
+    case "domains":
+      return { sets: [sets.domainSet(peer.domainNames)] };
+  }
+}
+
+/** What no manifest tells of a peer, in words. */
+function missingOf(peer: PolicyPeer, sets: SetCollector): string | undefined {
+  switch (peer.kind) {
+    case "domains":
+      return `the addresses of ${peer.domainNames.join(", ")}`;
+    case "nodes":
+      return sets.knowsNodes() ? undefined : "the labels and addresses of every node";
+    case "pods":
+    case "block":
+    case "networks":
+      return undefined;
+  }
 }

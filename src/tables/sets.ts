@@ -2,8 +2,9 @@
  * The ipsets that the rules of one address family ask for: each made once, with the members that the
  * snapshot has. Who belongs to a set is asked of the endpoint index.
  */
-import { endpointName } from "../cluster/snapshot.ts";
+import { endpointName, knowsNodes } from "../cluster/snapshot.ts";
 import type {
+  ClusterNode,
   Endpoint,
   PortProtocol,
   Service,
@@ -11,16 +12,16 @@ import type {
   Snapshot,
 } from "../cluster/snapshot.ts";
 import { formatExpression } from "../cluster/selector-expression.ts";
-import { formatSelector } from "../cluster/selector.ts";
+import { formatSelector, selectorMatches } from "../cluster/selector.ts";
 import type { LabelSelector } from "../cluster/selector.ts";
 import { formatAddress, formatPrefix, hostPrefix } from "../net/address.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
 import { protocolNumber } from "../net/protocol.ts";
 import type { EndpointSelector, ServiceRef } from "../policy/model.ts";
 import { EndpointIndex } from "../policy/endpoint-index.ts";
-import { peerSelectorText, SELECT_ALL } from "./calico-selector.ts";
+import { nodeSelectorText, peerSelectorText, SELECT_ALL } from "./calico-selector.ts";
 import type { IpSet, PortMember } from "./model.ts";
-import { namedPortId, selectorId, serviceId, setName } from "./names.ts";
+import { domainsId, namedPortId, nodesId, selectorId, serviceId, setName } from "./names.ts";
 
 /** What peers mean whatever the family: found once for both. */
 export class PeerMeanings {
@@ -56,6 +57,17 @@ export class PeerMeanings {
   /** The prefixes of the network sets that a selector chooses. */
   networkSetPrefixes(selector: EndpointSelector): readonly Prefix[] {
     return this.#index.networkSetsChosenBy(selector).flatMap(({ prefixes }) => prefixes);
+  }
+
+  /** The nodes that a selector chooses, of those that are known. */
+  nodes(selector: LabelSelector): ClusterNode[] {
+    const all = [...this.#snapshot.nodeByName.values()];
+    return all.filter(({ labels }) => selectorMatches(selector, labels));
+  }
+
+  /** Tells whether all nodes are known. */
+  knowsNodes(): boolean {
+    return knowsNodes(this.#snapshot);
   }
 
   /** The ports of a Service; none when the snapshot does not have it. */
@@ -103,6 +115,34 @@ export class SetCollector {
         ...this.#meanings.networkSetPrefixes(selector),
       ],
       description: describePods(selector),
+    }));
+  }
+
+  /** The name of the set of the addresses of nodes; with its members unknown unless all nodes are known. */
+  nodeSet(nodeSelector: LabelSelector): string {
+    return this.#netSet(nodesId(nodeSelectorText(nodeSelector)), () => ({
+      members: this.#meanings
+        .nodes(nodeSelector)
+        .flatMap(({ addresses }) => addresses)
+        .map(hostPrefix),
+      description: isEmpty(nodeSelector)
+        ? "every node"
+        : `nodes with ${formatSelector(nodeSelector)}`,
+      unknown: !this.knowsNodes(),
+    }));
+  }
+
+  /** Tells whether all nodes are known. */
+  knowsNodes(): boolean {
+    return this.#meanings.knowsNodes();
+  }
+
+  /** The name of the set of the addresses of domain names, which nothing tells. */
+  domainSet(domainNames: readonly string[]): string {
+    return this.#netSet(domainsId(domainNames), () => ({
+      members: [],
+      description: domainNames.join(", "),
+      unknown: true,
     }));
   }
 
@@ -155,14 +195,14 @@ export class SetCollector {
   #netSet(id: string, make: () => Content<Prefix>): string {
     const name = setName(this.#family, id);
     if (!this.#setByName.has(name)) {
-      const { members, description } = make();
+      const { members, description, unknown = false } = make();
       const own = members.filter(({ address }) => address.family === this.#family);
       this.#setByName.set(name, {
         kind: "hash:net",
         name,
         family: this.#family,
         members: uniquePrefixes(own.flatMap(storable)),
-        origin: { incomplete: true, description },
+        origin: { incomplete: true, ...(unknown ? { unknown: true as const } : {}), description },
       });
     }
     return name;
@@ -224,6 +264,8 @@ export function compareAddresses(one: Address, other: Address): number {
 interface Content<Member> {
   readonly members: readonly Member[];
   readonly description: string;
+  /** There may be others, of which nothing tells. */
+  readonly unknown?: boolean;
 }
 
 /** A hash:net set cannot hold the prefix of all addresses, so Felix puts its halves in. */

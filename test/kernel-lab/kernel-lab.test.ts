@@ -140,7 +140,11 @@ const UNTRACKED = {
 
 function makeScene(seed: number): Scene {
   const random = makeRandom(seed);
-  const world = randomWorld(random, { pods: 4 + random.below(12), policies: 2 + random.below(8) });
+  const world = randomWorld(random, {
+    pods: 4 + random.below(12),
+    policies: 2 + random.below(8),
+    clusterPolicies: seed % 2 === 0 ? 1 + random.below(6) : 0,
+  });
   const compiled = compileObjects(worldObjects(world), NODE);
   const view = { node: NODE, interfaceOf: vethName };
   const local = world.pods.filter(
@@ -239,9 +243,10 @@ function judgeHere(world: RandomWorld, draft: Draft): { allowed: boolean | undef
   });
   const here = (address: string): boolean => podAt(world, address)?.spec?.nodeName === NODE;
   if (answer.egress === undefined && answer.ingress === undefined) return answer;
-  const egress = here(draft.source) ? (answer.egress?.allowed ?? true) : true;
+  const egress = answer.egress !== undefined && here(draft.source) ? answer.egress.allowed : true;
   const ingressHere = answer.ingress !== undefined && hereAfterTranslation(world, draft, here);
-  return { allowed: egress && (ingressHere ? answer.ingress.allowed : true) };
+  const ingress = ingressHere ? answer.ingress.allowed : true;
+  return { allowed: egress === undefined || ingress === undefined ? undefined : egress && ingress };
 }
 
 function hereAfterTranslation(

@@ -545,8 +545,8 @@ describe("checkPolicies", () => {
     const said: string[] = [];
     checkPolicies(policies, snapshot, (one) => said.push(formatDiagnostic(one)));
     expect(said).toEqual([
-      "a.yaml:11:14: warning: a rule chooses namespaces by label, and of x only the names are known: give their Namespace objects too [UNKNOWN_NAMESPACE]",
-      'a.yaml:11:104: warning: NetworkPolicy x/p: no pod it selects has a TCP port named "http", so this allows nothing [UNKNOWN_NAMED_PORT]',
+      "a.yaml:11:14: warning: a policy chooses namespaces by label, and of x only the names are known: give their Namespace objects too [UNKNOWN_NAMESPACE]",
+      'a.yaml:11:104: warning: NetworkPolicy x/p: no pod it selects has a TCP port named "http", so this matches nothing [UNKNOWN_NAMED_PORT]',
     ]);
   });
 });

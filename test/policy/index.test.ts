@@ -20,12 +20,18 @@ describe("lowerPolicies", () => {
 
   it.each([
     ["projectcalico.org/v3", "HostEndpoint", ""],
-    ["policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy", ""],
-    ["policy.networking.k8s.io/v1alpha1", "BaselineAdminNetworkPolicy", ""],
-    ["policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy", ""],
+    [
+      "policy.networking.k8s.io/v1alpha1",
+      "ClusterNetworkPolicy",
+      " (did you mean apiVersion policy.networking.k8s.io/v1alpha2?)",
+    ],
     ["cilium.io/v2", "CiliumNetworkPolicy", ""],
     ["cilium.io/v2", "CiliumClusterwideNetworkPolicy", ""],
-    ["crd.antrea.io/v1beta1", "ClusterNetworkPolicy", ""],
+    [
+      "crd.antrea.io/v1beta1",
+      "ClusterNetworkPolicy",
+      " (did you mean apiVersion policy.networking.k8s.io/v1alpha2?)",
+    ],
     ["extensions/v1beta1", "NetworkPolicy", " (did you mean apiVersion networking.k8s.io/v1?)"],
   ])("refuses %s %s, which it cannot judge", (apiVersion, kind, suggestion) => {
     const { policies, said } = load(

@@ -45,6 +45,7 @@ function showPeer(peer: PolicyPeer): string {
   if (peer.kind === "block") {
     return [peer.prefix, ...peer.except].map(formatPrefix).join("-");
   }
+  if (peer.kind !== "pods") throw new Error(`a NetworkPolicy has no peer of kind ${peer.kind}`);
   const [namespaces, pods] = [peer.selector.namespaceSelector, peer.selector.podSelector].map(
     (selector) => (selector === undefined ? "" : formatSelector(selector)),
   );
@@ -104,7 +105,7 @@ describe("NetworkPolicy", () => {
     ],
     [
       "{podSelector: {}, ingress: [{from: [{namespaceSelector: {}}]}]}",
-      "ingress [{<all>/}:any] egress -",
+      "ingress [{<all>/<all>}:any] egress -",
     ],
     [
       "{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {a: b}}, podSelector: {matchLabels: {c: d}}}]}]}",
@@ -112,7 +113,7 @@ describe("NetworkPolicy", () => {
     ],
     [
       "{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {a: b}}}, {podSelector: {matchLabels: {c: d}}}]}]}",
-      "ingress [{a=b/}|{/c=d}:any] egress -",
+      "ingress [{a=b/<all>}|{/c=d}:any] egress -",
     ],
     // K-8: blocks
     [

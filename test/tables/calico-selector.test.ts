@@ -19,8 +19,12 @@ describe("peerSelectorText", () => {
   it.each([
     ["role=frontend", undefined, `(${OWN} && (${K8S} && role == "frontend"))`],
     ["", undefined, `(${OWN} && ${K8S})`],
-    [undefined, "", `(has(projectcalico.org/namespace) && ${K8S})`],
-    [undefined, "team=a", `(pcns.team == "a" && ${K8S})`],
+    ["", "", `(has(projectcalico.org/namespace) && ${K8S})`],
+    ["", "team=a", `(pcns.team == "a" && ${K8S})`],
+    // Cluster-wide policies choose namespaces alone.
+    [undefined, "team=a", `pcns.team == "a"`],
+    [undefined, "team=a;env=p", `(pcns.env == "p" && pcns.team == "a")`],
+    [undefined, "", "has(projectcalico.org/namespace)"],
     ["x", "team=a;env=p", `((pcns.env == "p" && pcns.team == "a") && (${K8S} && has(x)))`],
     ["!x", undefined, `(${OWN} && (${K8S} && !has(x)))`],
     ["a in (c,b,c)", undefined, `(${OWN} && (${K8S} && a in {"b", "c"}))`],

@@ -6,6 +6,7 @@ import type {
   NamedPort,
   Namespace,
   NetworkSet,
+  PortProtocol,
   Service,
   Snapshot,
 } from "../../src/cluster/snapshot.ts";
@@ -198,7 +199,7 @@ export function block(text: string, except: readonly string[] = []): PolicyPeer 
 /** `tcp:80`, `udp:1-9`, `sctp` (every port), `tcp:http` (named). */
 export function port(text: string): PolicyPort {
   const [name = "", what] = text.split(":");
-  const protocol = name.toUpperCase() as PolicyPort["protocol"];
+  const protocol = name.toUpperCase() as PortProtocol;
   if (what === undefined) return { kind: "range", protocol, first: 0, last: 65535, place: HERE };
   if (!/^\d/.test(what)) return { kind: "named", protocol, name: what, place: HERE };
   const [first, last = first] = what.split("-").map(Number);

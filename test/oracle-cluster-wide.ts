@@ -1,0 +1,161 @@
+/**
+ * The evaluator's cluster-wide policies (P-1 to P-8): what a tier makes of an attempt. Where the API
+ * leaves open which of several policies decides, and where domain names stand for unknown addresses,
+ * there are several outcomes.
+ */
+import {
+  inBlock,
+  isNamedPort,
+  namespaceLabels,
+  namespaceOf,
+  nodeObjectAt,
+  podAt,
+  PROTOCOLS,
+  selects,
+  type Attempt,
+  type RawClusterPeer,
+  type RawClusterPolicy,
+  type RawClusterRule,
+  type RawDestination,
+  type RawPod,
+  type World,
+} from "./oracle-objects.ts";
+
+/** What may become of an attempt. */
+export interface Outcome {
+  readonly allowed: boolean;
+  /** `Kind name` of the policy whose rule says so; undefined when it is no cluster-wide one. */
+  readonly by: string | undefined;
+}
+
+/** One direction of an attempt, for the pod whose say is asked. */
+export interface Asked {
+  readonly world: World;
+  readonly pod: RawPod;
+  readonly type: "Ingress" | "Egress";
+  readonly attempt: Attempt;
+}
+
+/** What may come of the tier: of the older API's policies, then of the newer one's. */
+export function adminTiers(
+  asked: Asked,
+  tier: "Admin" | "Baseline",
+  next: () => Outcome[],
+): Outcome[] {
+  const older = tier === "Admin" ? "AdminNetworkPolicy" : "BaselineAdminNetworkPolicy";
+  const policies = (asked.world.clusterPolicies ?? []).filter(({ spec }) =>
+    isPodIn(asked.world, asked.pod, spec.subject),
+  );
+  return decideTier(
+    asked,
+    policies.filter(({ kind }) => kind === older),
+    () =>
+      decideTier(
+        asked,
+        policies.filter(({ kind, spec }) => kind === "ClusterNetworkPolicy" && spec.tier === tier),
+        next,
+      ),
+  );
+}
+
+/** P-2: ascending priority; of equal ones any that matches may be the one that decides. */
+function decideTier(
+  asked: Asked,
+  policies: readonly RawClusterPolicy[],
+  next: () => Outcome[],
+): Outcome[] {
+  const priorities = [...new Set(policies.map(priorityOf))].sort((one, other) => one - other);
+  const decideFrom = (index: number): Outcome[] => {
+    const priority = priorities[index];
+    if (priority === undefined) return next();
+    const equal = policies.filter((policy) => priorityOf(policy) === priority);
+    const says = equal.map((policy) => {
+      return { by: `${policy.kind} ${policy.metadata.name}`, actions: actionsOf(asked, policy) };
+    });
+    const outcomes = says.flatMap(({ by, actions }) =>
+      actions.flatMap((action): Outcome[] => {
+        if (action === undefined) return [];
+        // > Pass: skips all further rules in the current tier.
+        return action === "Pass" ? next() : [{ allowed: action !== "Deny", by }];
+      }),
+    );
+    // That none matches is possible only if each may not.
+    const none = says.every(({ actions }) => actions.includes(undefined));
+    return none ? [...outcomes, ...decideFrom(index + 1)] : outcomes;
+  };
+  return decideFrom(0);
+}
+
+function priorityOf({ spec }: RawClusterPolicy): number {
+  return spec.priority ?? 0;
+}
+
+/** The actions that may be the first match's; undefined: no rule matches. */
+function actionsOf(asked: Asked, { spec }: RawClusterPolicy): (string | undefined)[] {
+  const rules = asked.type === "Ingress" ? (spec.ingress ?? []) : (spec.egress ?? []);
+  const actions: (string | undefined)[] = [];
+  for (const rule of rules) {
+    const matches = ruleMatches(asked, rule);
+    if (matches !== "no") actions.push(rule.action);
+    if (matches === "yes") return actions;
+  }
+  return [...actions, undefined];
+}
+
+/** `maybe`: it hangs on the addresses of a domain name. */
+function ruleMatches(asked: Asked, rule: RawClusterRule): "yes" | "no" | "maybe" {
+  const peers = (asked.type === "Ingress" ? rule.from : rule.to) ?? [];
+  const fitting = peers.filter((peer) => portsMatch(asked, rule, peer));
+  if (fitting.some((peer) => isPeer(asked, peer))) return "yes";
+  return fitting.some(({ domainNames }) => domainNames !== undefined) ? "maybe" : "no";
+}
+
+function isPeer({ world, type, attempt }: Asked, peer: RawClusterPeer): boolean {
+  const address = type === "Ingress" ? attempt.source : attempt.destination;
+  if (peer.networks !== undefined) return peer.networks.some((cidr) => inBlock(address, cidr));
+  if (peer.nodes !== undefined) {
+    const node = nodeObjectAt(world, address);
+    return node !== undefined && selects(peer.nodes, node.metadata.labels ?? {});
+  }
+  const pod = podAt(world, address);
+  return pod !== undefined && isPodIn(world, pod, peer);
+}
+
+function isPodIn(world: World, pod: RawPod, { namespaces, pods }: RawClusterPeer): boolean {
+  const labels = namespaceLabels(world, namespaceOf(pod));
+  if (namespaces !== undefined) return selects(namespaces, labels);
+  if (pods === undefined) return false;
+  const { namespaceSelector = {}, podSelector = {} } = pods;
+  return selects(namespaceSelector, labels) && selects(podSelector, pod.metadata.labels ?? {});
+}
+
+/** P-6, P-8: absent means every protocol. */
+function portsMatch(asked: Asked, rule: RawClusterRule, peer: RawClusterPeer): boolean {
+  const { attempt } = asked;
+  if (rule.ports === undefined && rule.protocols === undefined) return true;
+  const inRange = (protocol: string, first: number, last: number): boolean =>
+    PROTOCOLS[protocol] === attempt.protocol &&
+    attempt.port !== undefined &&
+    attempt.port >= first &&
+    attempt.port <= last;
+  const named = (name: string): boolean =>
+    (peer.namespaces !== undefined || peer.pods !== undefined) &&
+    isNamedPort(asked.world, attempt, { name, protocol: undefined });
+  const destined = (protocol: string, to: RawDestination | undefined): boolean => {
+    if (to === undefined) return false;
+    const { number, range } = to.destinationPort;
+    return inRange(protocol, range?.start ?? number ?? 0, range?.end ?? number ?? 0);
+  };
+  return (
+    (rule.ports ?? []).some(({ portNumber, portRange, namedPort }) => {
+      if (namedPort !== undefined) return named(namedPort);
+      const { protocol = "TCP" } = portNumber ?? portRange ?? {};
+      const first = portNumber?.port ?? portRange?.start ?? 0;
+      return inRange(protocol, first, portNumber?.port ?? portRange?.end ?? 0);
+    }) ||
+    (rule.protocols ?? []).some(({ tcp, udp, sctp, destinationNamedPort }) => {
+      if (destinationNamedPort !== undefined) return named(destinationNamedPort);
+      return destined("TCP", tcp) || destined("UDP", udp) || destined("SCTP", sctp);
+    })
+  );
+}
