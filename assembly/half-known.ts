@@ -75,8 +75,22 @@ function isMet(node: i64): bool {
   const kind = nodeKind(node);
   if ((flags & ENTRY_GUESSED) == 0 || (kind != NODE_REPLY && kind != NODE_ORIGINAL_SEEN))
     return exists(number);
-  if ((flags & ENTRY_PERHAPS) != 0) settleGuess(number);
-  else settleBackend(number);
+  if ((flags & ENTRY_PERHAPS) == 0) settleBackend(number);
+  else if (isMetAlone(number)) settleGuess(number);
+  else return exists(number);
+  return true;
+}
+
+// No connection of other ends has the tuple `key`, too.
+function isMetAlone(number: u32): bool {
+  const ends = changetype<usize>(entryAt(number)) + offsetof<Entry>("src0");
+  const ports = load<u32>(changetype<usize>(entryAt(number)) + offsetof<Entry>("sport"));
+  const answered = (1 << NODE_REPLY) | (1 << NODE_ORIGINAL_SEEN);
+  for (let node = findNode(answered); node >= 0; node = nextNode(node)) {
+    const other = changetype<usize>(entryAt(nodeEntry(node)));
+    if (load<u32>(other + offsetof<Entry>("sport")) != ports) return false;
+    if (memory.compare(other + offsetof<Entry>("src0"), ends, 32) != 0) return false;
+  }
   return true;
 }
 
