@@ -42,7 +42,7 @@ export function hasBytes(): bool {
 
 // No target rewrote them, and NAT no header that an ICMP error quotes.
 function isKnown(): bool {
-  if (walk.rewritten) return false;
+  if (walk.rewritten || walk.sportDrawn) return false;
   if (walk.protocol != 1 && walk.protocol != 58) return true;
   return (walk.ctState & CT_RELATED) == 0 || (walk.ctState & (CT_SNAT | CT_DNAT)) == 0;
 }

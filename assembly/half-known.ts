@@ -30,6 +30,7 @@ import { REASON_NAT_PORT, RULE_NONE } from "./layout";
 import { isRealNode } from "./route";
 import { lookup } from "./set";
 import { ENTRY_NONE } from "./tracking";
+import { walk } from "./walk";
 import { refuse } from "./worlds";
 
 // Table of the addresses and ports that DNAT rules lead to.
@@ -226,6 +227,12 @@ function askForPort(first: i64, port: u16): i64 {
 // one, which was taken. Source: Linux, nf_nat_core.c, nf_nat_l4proto_unique_tuple().
 function mayHavePort(entry: Entry, port: u16): bool {
   return port >= entry.portFirst && port <= entry.portLast && (port != entry.fromPort || port == 0);
+}
+
+/** Tells whether the walk leads to a destination that is known for a backend when a packet shows it. */
+export function leadsToBackend(): bool {
+  key.protocol = <u8>walk.protocol;
+  return isBackend(walk.dst0, walk.dst1, walk.dst2, walk.dst3, <u16>walk.dport);
 }
 
 function isBackend(word0: u32, word1: u32, word2: u32, word3: u32, port: u16): bool {

@@ -10,7 +10,6 @@ import {
   PACKET_LATER_FRAGMENT,
   REASON_NO_ICMP,
   REASON_NO_MAC,
-  REASON_NO_PORTS,
   REASON_NOT_MODELLED,
   SET_BITMAP,
   SET_FIELD_A,
@@ -24,7 +23,7 @@ import {
   SIDE_SRC,
 } from "./layout";
 import { hasPorts } from "./protocol";
-import { Walk, walk } from "./walk";
+import { portReason, Walk, walk } from "./walk";
 
 /** The packet has nothing that the set could hold. */
 export const PROBE_NO: u32 = 0;
@@ -111,7 +110,7 @@ function fillPort(set: IpSet, src: bool): u32 {
   if (!bitmap) probe.protocol = <u8>protocol;
   if (numbered) {
     if (walk.transportLength < headerSize(protocol)) return PROBE_NO;
-    if ((walk.known & KNOWN_PORTS) == 0) return unknown(REASON_NO_PORTS);
+    if ((walk.known & KNOWN_PORTS) == 0) return unknown(portReason());
     probe.port = <u16>(src ? walk.sport : walk.dport);
   } else if (icmp) {
     if (walk.transportLength < 8) return PROBE_NO;

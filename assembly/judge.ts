@@ -25,7 +25,7 @@ import {
   nextFork,
   startForks,
 } from "./fork";
-import { lookUpSights } from "./half-known";
+import { leadsToBackend, lookUpSights } from "./half-known";
 import { tryHooks } from "./hooks";
 import {
   castDoubts,
@@ -289,9 +289,10 @@ function standFirst(packet: Packet, fewer: bool): void {
   castDoubts();
 }
 
-// A source that is translated, too, depends on the backend: then answers do not show it by themselves.
+// A source that is translated, too, depends on the backend: then answers do not show it by themselves. Nor
+// do they where any destination could be the backend.
 function drewOnlyBackend(): bool {
-  const hides = isRealNode() && walk.srcTranslated;
+  const hides = isRealNode() && (walk.srcTranslated || !leadsToBackend());
   return walk.translated && !hides && askedOnlyFor(REASON_BACKEND);
 }
 

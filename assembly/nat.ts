@@ -24,6 +24,7 @@ import {
   CT_DNAT,
   CT_RELATED,
   CT_SNAT,
+  KNOWN_PORTS,
   NAT_PORTS,
   NAT_RANDOM,
   NAT_RANGE_FLAGS,
@@ -121,6 +122,7 @@ export function takeNewSource(): void {
     if (!walk.srcTranslated) return;
     memory.copy(walkSrc, walkNewSrc, 16);
     walk.sport = walk.newSport;
+    if (walk.sportUnknown) hideSourcePort();
     return;
   }
   // Errors about a connection keep a source of their own.
@@ -130,10 +132,17 @@ export function takeNewSource(): void {
   if (tracking.direction == DIRECTION_ORIGINAL && (entry.flags & ENTRY_SNAT) != 0) {
     memory.copy(walkSrc, changetype<usize>(entry) + offsetof<Entry>("from0"), 16);
     if (ports) walk.sport = entry.fromPort;
+    if ((entry.flags & ENTRY_PORT_UNKNOWN) != 0) hideSourcePort();
   } else if (tracking.direction == DIRECTION_REPLY && (entry.flags & ENTRY_DNAT) != 0) {
     memory.copy(walkSrc, changetype<usize>(entry) + offsetof<Entry>("dst0"), 16);
     if (ports) walk.sport = entry.dport;
   }
+}
+
+// Rules that look at ports ask from here on.
+function hideSourcePort(): void {
+  walk.sportDrawn = true;
+  walk.known &= ~(<u32>KNOWN_PORTS);
 }
 
 /** Begins with the source as it is. */

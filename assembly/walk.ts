@@ -5,6 +5,8 @@ import {
   HOOK_OUTPUT,
   HOOK_PREROUTING,
   REASON_BACKEND,
+  REASON_NAT_PORT,
+  REASON_NO_PORTS,
   TABLE_NAT,
   CT_INVALID,
   MALFORMED_EXTENSION,
@@ -120,6 +122,8 @@ export class Walk {
   portLast: u32;
   /** The choice of an earlier connection that it repeats; 0: a choice of its own. */
   draw: u32;
+  /** The source that the walk shows has a port or ICMP id that the node drew: it is not known. */
+  sportDrawn: bool;
   /** The new source has its port. */
   sourceSettled: bool;
   /** A NAT rule has settled the side under way. */
@@ -170,6 +174,11 @@ export function transportLength(packet: Packet): u32 {
   if (packet.network == 0 || packet.transport == 0) return 0xffffffff;
   const before = packet.transport - packet.network;
   return packet.ipLength > before ? packet.ipLength - before : 0;
+}
+
+/** REASON_* of ports that are not known. */
+export function portReason(): u32 {
+  return walk.sportDrawn ? REASON_NAT_PORT : REASON_NO_PORTS;
 }
 
 /**

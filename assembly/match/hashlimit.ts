@@ -146,7 +146,12 @@ export function matchHashlimit(match: usize, rule: i32, above: bool): bool {
   const number = load<u32>(payload, HASHLIMIT_TABLE);
   if (sharedConflicts(number) != 0) return askState(rule);
   const flags: u32 = load<u16>(payload, HASHLIMIT_FLAGS);
-  if ((flags & (HASHLIMIT_SPORT | HASHLIMIT_DPORT)) != 0 && !takePorts(flags)) {
+  const byPorts = (flags & (HASHLIMIT_SPORT | HASHLIMIT_DPORT)) != 0;
+  if (byPorts && walk.sportDrawn) {
+    blurHashlimit(match);
+    return askState(rule);
+  }
+  if (byPorts && !takePorts(flags)) {
     if (isShort()) {
       walk.hotdrop = true;
       return false;

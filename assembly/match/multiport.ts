@@ -5,12 +5,11 @@ import {
   KNOWN_PORTS,
   MATCH_HEADER_SIZE,
   PACKET_LATER_FRAGMENT,
-  REASON_NO_PORTS,
   SIDE_DST,
   SIDE_EITHER,
   SIDE_SRC,
 } from "../layout";
-import { walk } from "../walk";
+import { portReason, walk } from "../walk";
 
 const PAYLOAD: usize = MATCH_HEADER_SIZE;
 
@@ -21,7 +20,7 @@ export function matchMultiport(match: usize, rule: i32, invert: bool): bool {
     walk.hotdrop = true;
     return false;
   }
-  if ((walk.known & KNOWN_PORTS) == 0) return ask(<u64>match, REASON_NO_PORTS, rule);
+  if ((walk.known & KNOWN_PORTS) == 0) return ask(<u64>match, portReason(), rule);
   const side = load<u8>(match, PAYLOAD);
   const count: u32 = load<u8>(match, PAYLOAD + 1);
   let found = false;

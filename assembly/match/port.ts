@@ -12,12 +12,11 @@ import {
   PORT_OPTION,
   PORT_TYPES,
   REASON_NO_PAYLOAD,
-  REASON_NO_PORTS,
   REASON_NO_TCP_FLAGS,
   REASON_NOT_MODELLED,
 } from "../layout";
 import { transportBytes } from "../payload";
-import { walk } from "../walk";
+import { portReason, walk } from "../walk";
 
 const PAYLOAD: usize = MATCH_HEADER_SIZE;
 const TCP: u32 = 6;
@@ -42,7 +41,7 @@ export function matchPort(match: usize, rule: i32): bool {
     return false;
   }
   if ((walk.known & KNOWN_PORTS) == 0 && !isShort(protocol)) {
-    return ask(<u64>match, REASON_NO_PORTS, rule);
+    return ask(<u64>match, portReason(), rule);
   }
   if (isShort(protocol)) {
     walk.hotdrop = true;
@@ -85,7 +84,7 @@ function matchNative(match: usize, rule: i32, parts: u32): bool {
     return matchNativeFragment(match, rule, parts, anyPorts);
   if (!anyPorts) {
     if (walk.transportLength < 4) return false;
-    if ((walk.known & KNOWN_PORTS) == 0) return ask(<u64>match, REASON_NO_PORTS, rule);
+    if ((walk.known & KNOWN_PORTS) == 0) return ask(<u64>match, portReason(), rule);
     if (!nativePortsHold(match, sport, dport)) return false;
   }
   if ((parts & PORT_FLAGS) == 0) return true;
