@@ -4,7 +4,15 @@
 // Source: Linux, net/netfilter/nf_conntrack_core.c; semantics.md section 9.
 import { attempt } from "./attempt";
 import { trackFirst } from "./conntrack-first";
-import { hasRoom, linkEntry, now, refresh, refreshFor, refusedBefore } from "./entry-life";
+import {
+  hasRoom,
+  hideTranslation,
+  linkEntry,
+  now,
+  refresh,
+  refreshFor,
+  refusedBefore,
+} from "./entry-life";
 import {
   addEntry,
   Entry,
@@ -58,6 +66,7 @@ import { hasPorts } from "./protocol";
 import { Packet } from "./records";
 import { ICMP_HEADER, quotedHeader } from "./quote";
 import { isRealNode } from "./route";
+import { natLoaded } from "./rule";
 import {
   assumeSctp,
   moveSctp,
@@ -86,10 +95,11 @@ import {
   trackNothing,
 } from "./tracking";
 import { TCP_ESTABLISHED, tcpTimeoutSeconds, TCP_SYN_SENT } from "./tcp";
-import { Walk, walk } from "./walk";
+import { startWalk, Walk, walk } from "./walk";
 import {
   changedCount,
   changedEntry,
+  enterBeginning,
   enterWorld,
   isCertainWorld,
   isGuessedWorld,
@@ -255,7 +265,7 @@ export function confirmWorlds(packet: Packet, reason: u32, rule: i32, doubted: b
   keepWorld();
   let room: bool = true;
   let first = ENTRY_NONE;
-  if (worldsIncomplete() && worldCount() > 0) room = leavePerhapsUndecided(packet, reason, rule);
+  if (worldsIncomplete()) room = leavePerhapsUndecided(packet, reason, rule);
   for (let index: u32 = 0; index < worldCount(); index++) {
     enterWorld(index);
     const like = entryLikeWalk(packet);
@@ -285,7 +295,7 @@ export function confirmWorlds(packet: Packet, reason: u32, rule: i32, doubted: b
 // The new connection may be yet another one than those that the tries made. It is linked before them, and so
 // met behind them.
 function leavePerhapsUndecided(packet: Packet, reason: u32, rule: i32): bool {
-  enterWorld(0);
+  if (!enterBeginning() && !beginAnew(packet)) return true;
   keyOfPacket(packet);
   for (let node = findNode(1 << NODE_ORIGINAL); node >= 0; node = nextNode(node)) {
     const entry = entryAt(nodeEntry(node));
@@ -297,7 +307,22 @@ function leavePerhapsUndecided(packet: Packet, reason: u32, rule: i32): bool {
   const entry = entryAt(tracking.entry);
   entry.flags |= ENTRY_PERHAPS;
   leaveEntryUndecided(entry, reason, rule);
+  if (natLoaded(entry.family)) hideTranslation(tracking.entry);
   return true;
+}
+
+// What no try did, because not all were made: the connection that the packet belongs to may be over or not
+// be there, and the packet then begins another.
+function beginAnew(packet: Packet): bool {
+  keyOfPacket(packet);
+  const node = findNode((1 << NODE_ORIGINAL) | (1 << NODE_REPLY));
+  if (node < 0) return false;
+  const entry = entryAt(nodeEntry(node));
+  if (entry.stateDoubted == 0 && (entry.flags & ENTRY_PERHAPS) == 0) return false;
+  trackNothing();
+  startWalk(packet);
+  trackFirst(packet, true);
+  return tracking.fresh;
 }
 
 // A connection that exists perhaps, and that the walk's new one is like.
@@ -364,8 +389,10 @@ function doubtState(number: u32, reason: u32, rule: i32): void {
 export function leaveUndecided(packet: Packet, reason: u32, rule: i32, drawn: bool): void {
   if (tracking.entry == ENTRY_NONE && !confirm(packet, walk, drawn)) return;
   if (tracking.entry == ENTRY_NONE) return;
-  if (drawn) entryAt(tracking.entry).markDoubted = 1;
-  leaveEntryUndecided(entryAt(tracking.entry), reason, rule);
+  const entry = entryAt(tracking.entry);
+  leaveEntryUndecided(entry, reason, rule);
+  if (drawn) entry.markDoubted = 1;
+  else if (isRealNode() && natLoaded(entry.family)) hideTranslation(tracking.entry);
 }
 
 // > ICMPv6 130 to 136 and 143 are never tracked. Source: nf_conntrack_proto_icmpv6.c.

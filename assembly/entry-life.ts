@@ -22,6 +22,7 @@ import {
   NODE_REPLY_SEEN,
   NODE_SOURCE,
   removeEntry,
+  unlinkNode,
 } from "./flow-table";
 
 import {
@@ -127,6 +128,21 @@ export function linkEntry(number: u32): void {
   linkNode(number, NODE_REPLY_SEEN);
   if ((entry.flags & ENTRY_GUESSED) != 0) linkNode(number, NODE_CLIENT);
   if (portUnknown || (entry.flags & ENTRY_MASQUERADED) != 0) linkNode(number, NODE_BACKEND);
+}
+
+/**
+ * Says that nobody knows how an undecided connection is translated: what answers it comes from its
+ * destination to any port, or from anywhere to its source.
+ */
+export function hideTranslation(number: u32): void {
+  const entry = entryAt(number);
+  unlinkNode(number, NODE_SOURCE);
+  unlinkNode(number, NODE_BACKEND);
+  entry.flags |= ENTRY_MASQUERADED | ENTRY_PORT_UNKNOWN;
+  entry.portFirst = 0;
+  entry.portLast = 0xffff;
+  linkNode(number, NODE_SOURCE);
+  linkNode(number, NODE_BACKEND);
 }
 
 /**

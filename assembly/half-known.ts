@@ -18,6 +18,7 @@ import {
   NODE_ORIGINAL_SEEN,
   NODE_REPLY,
   NODE_REPLY_SEEN,
+  NODE_SOURCE,
   nodeEntry,
   nodeKind,
   nodeOf,
@@ -141,7 +142,7 @@ function findHalfKnown(): i64 {
     if (entry != ENTRY_NONE) return fixBackend(entry, NODE_REPLY, true);
     // The answer of a backend to the address that stands for the masqueraded source.
     const masqueraded = findSide(NODE_BACKEND, false);
-    if (masqueraded != ENTRY_NONE && !entryAnswered(masqueraded)) {
+    if (masqueraded != ENTRY_NONE && !isRealNode() && !entryAnswered(masqueraded)) {
       return nodeOf(masqueraded, NODE_REPLY);
     }
   }
@@ -192,7 +193,8 @@ function findBackend(): i64 {
 
 /**
  * Looks for a connection whose answers come from where `key` comes from, to an address (or any) at a port
- * that the node chose itself: asks whether `key` is one of them. @returns node number, or -1
+ * that the node chose itself, or from anywhere to a client whose translation is hidden: asks whether `key`
+ * is one of them. @returns node number, or -1
  */
 export function findPortUnknown(): i64 {
   const saved = changetype<usize>(savedKey);
@@ -207,10 +209,28 @@ export function findPortUnknown(): i64 {
     found = askForPort(findNode(1 << NODE_BACKEND), port);
   }
   memory.copy(changetype<usize>(key), saved, offsetof<SavedKey>());
+  if (found < 0) {
+    memory.copy(changetype<usize>(key), changetype<usize>(key) + 16, 16);
+    memory.fill(changetype<usize>(key) + 16, 0, 16);
+    key.sport = port;
+    key.dport = 0;
+    found = askForHidden(findNode(1 << NODE_SOURCE));
+    memory.copy(changetype<usize>(key), saved, offsetof<SavedKey>());
+  }
   return found;
 }
 
 const QUESTION_PORT: u64 = 1 << 53;
+
+// Of connections of one client, those whose translation is hidden.
+function askForHidden(first: i64): i64 {
+  for (let node = first; node >= 0; node = nextNode(node)) {
+    const number = nodeEntry(node);
+    if ((entryAt(number).flags & ENTRY_UNDECIDED) == 0) continue;
+    if (ask(QUESTION_PORT | number, REASON_NAT_PORT, RULE_NONE)) return nodeOf(number, NODE_REPLY);
+  }
+  return -1;
+}
 
 function askForPort(first: i64, port: u16): i64 {
   for (let node = first; node >= 0; node = nextNode(node)) {
@@ -226,7 +246,8 @@ function askForPort(first: i64, port: u16): i64 {
 // Of ports that nobody gave a range for, the kernel draws from the wanted one's class, and never the wanted
 // one, which was taken. Source: Linux, nf_nat_core.c, nf_nat_l4proto_unique_tuple().
 function mayHavePort(entry: Entry, port: u16): bool {
-  return port >= entry.portFirst && port <= entry.portLast && (port != entry.fromPort || port == 0);
+  if (port < entry.portFirst || port > entry.portLast) return false;
+  return port != entry.fromPort || port == 0 || (entry.flags & ENTRY_UNDECIDED) != 0;
 }
 
 /** Tells whether the walk leads to a destination that is known for a backend when a packet shows it. */

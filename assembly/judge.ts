@@ -14,7 +14,6 @@ import {
 import { ENTRY_GUESSED, entryAt } from "./flow-table";
 import { countFlow, flowSeen } from "./flow-rows";
 import {
-  askedCount,
   askedFor,
   askedOnlyFor,
   consultedCount,
@@ -180,15 +179,14 @@ function settle(packet: Packet, verdict: Verdict): void {
   let guessed = walk.translated && askedFor(REASON_BACKEND);
   // All that is not known is the backend: the packet that shows it settles the connection.
   let drawn = drewOnlyBackend();
-  const unknownAtOnce = unknown;
   const out = attempt.outInterface;
   let severalWays = false;
   // The fact that made the last try another one.
   let lacking = reason;
   let lackingRule = undecidedRule;
-  const several = !unknown && nextFork();
+  const several = (!unknown || isRealNode()) && nextFork();
   // Hooks whose rules may have been asked in ways that no try shows.
-  let blurred = unknown ? (askedCount() == 0 ? attempt.behind : HOOKS_ALL) : 0;
+  let blurred = unknown ? attempt.behind : 0;
   if (several) {
     const word = attempt.verdict;
     pauseTrace();
@@ -242,13 +240,7 @@ function settle(packet: Packet, verdict: Verdict): void {
     reason = REASON_TOO_MANY_PATHS;
   }
   if (journalOverflowed()) blurred = HOOKS_ALL;
-  if (blurred != 0 && isRealNode()) {
-    if (unknownAtOnce && askedCount() > 0) {
-      pauseTrace();
-      standFirst(packet, true);
-    }
-    blurRules(blurred);
-  }
+  if (blurred != 0 && isRealNode()) blurRules(blurred);
   // A backend that is all that is missing shows itself, whatever rules make of it.
   const asWorlds = several && isRealNode() && !drawn;
   let room: bool = true;

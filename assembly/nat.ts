@@ -7,6 +7,7 @@ import {
   ENTRY_DNAT,
   ENTRY_PORT_UNKNOWN,
   ENTRY_SNAT,
+  ENTRY_UNDECIDED,
   Entry,
   NODE_REPLY,
   NODE_SOURCE,
@@ -242,6 +243,7 @@ function repeatsMapping(first: u32, last: u32): bool {
   for (let node = findNode(1 << NODE_SOURCE); node >= 0; node = nextNode(node)) {
     const number = nodeEntry(node);
     const entry = entryAt(number);
+    if ((entry.flags & ENTRY_UNDECIDED) != 0) continue;
     if (!mapsInto(entry, first, last) || !exists(number)) continue;
     walk.newSport = entry.fromPort;
     if ((entry.flags & ENTRY_PORT_UNKNOWN) == 0) {

@@ -58,8 +58,10 @@ const refusals: usize = memory.data(64 * 12);
 let worlds: usize = 0;
 // Behind each record the state as tries left it.
 let changes: usize = 0;
-// The walk and tracking of the try that stands.
+// The walk and tracking of the try that stands, and of the first whose packet began a connection.
 let standing: usize = 0;
+let beginning: usize = 0;
+let begun: bool = false;
 
 let refusalCount: u32 = 0;
 let worldsCount: u32 = 0;
@@ -75,6 +77,7 @@ export function setUpWorlds(): void {
   worlds = heap.alloc(<usize>WORLDS_MAX * WORLD_SIZE);
   changes = heap.alloc(<usize>CHANGES_MAX * CHANGE_SIZE);
   standing = heap.alloc(WORLD_SIZE);
+  beginning = heap.alloc(WORLD_SIZE);
 }
 
 /** Begins a packet's first try. */
@@ -85,6 +88,7 @@ export function startWorlds(): void {
   tries = 0;
   oldEntry = ENTRY_NONE;
   oldTries = 0;
+  begun = false;
   incomplete = false;
 }
 
@@ -152,6 +156,10 @@ export function noteWorld(): void {
   if (attempt.verdict == VERDICT_UNKNOWN) incomplete = true;
   for (let index: u32 = 0; index < changeCount; index++) noteState(changeAt(index));
   const through = attempt.verdict == VERDICT_ALLOW || attempt.confirmed;
+  if (tracking.fresh && !begun) {
+    put(beginning);
+    begun = true;
+  }
   if (tracking.fresh && through) {
     noteNew();
   } else if (!tracking.fresh && tracking.entry != ENTRY_NONE) {
@@ -203,6 +211,12 @@ export function worldCount(): u32 {
 export function enterWorld(index: u32): void {
   take(worldAt(index));
   if (changetype<World>(worldAt(index)).markDoubted) walk.connectionMarkUnknown = 0xffffffff;
+}
+
+/** The same for the first try whose packet began a connection, confirmed or not; false: none did. */
+export function enterBeginning(): bool {
+  if (begun) take(beginning);
+  return begun;
 }
 
 /** Keeps the try that stands, to come back to it. */

@@ -653,6 +653,17 @@ describe("a connection of which both ends say goodbye out of their windows", () 
   });
 });
 
+describe("a source port that the node drew for a packet to itself", () => {
+  it("is not known to rules behind", async () => {
+    const rules = [
+      ...[...NAT, ":POSTROUTING ACCEPT [0:0]"],
+      ...[`-A POSTROUTING -p tcp -j SNAT --to-source ${OWN}:6000-6999`, "COMMIT"],
+      ...[...FILTER, "-A INPUT -p tcp -m tcp --sport 6500 -j DROP", "COMMIT", ""],
+    ];
+    expect(await judgeOwn(rules, [], HANDSHAKE.slice(0, 1))).toEqual(["unknown NEW"]);
+  });
+});
+
 describe("a closed connection", () => {
   it("does not live longer for a SYN that is answered with a reset", async () => {
     const reject = "-A INPUT -p tcp --syn -m conntrack --ctstate ESTABLISHED";
@@ -685,6 +696,22 @@ describe("a connection that only some of the possible ways make", () => {
       "unknown not-modelled",
       "unknown not-modelled",
     ]);
+  });
+
+  it("is not shown by an answer of what is no backend of a Service", async () => {
+    const drawn = "-m statistic --mode random --probability 0.5";
+    const tables = [
+      ...[...NAT, ":POSTROUTING ACCEPT [0:0]"],
+      ...[`-A PREROUTING -p udp ${drawn} -j DNAT --to-destination ${PODS[1]}`, "COMMIT"],
+      ...["*filter", ":INPUT ACCEPT [0:0]", ":FORWARD ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]"],
+      ...["-A FORWARD -i cali2 -m conntrack --ctstate NEW -j DROP", "COMMIT"],
+    ];
+    const answer = { destination: PODS[0]!, sourcePort: 53, destinationPort: 40_000 };
+    const places = await placesOf(tables, [
+      out(0, { sourcePort: 40_000, destinationPort: 53 }),
+      out(1, answer),
+    ]);
+    expect(places[1]).toMatch(/^unknown /);
   });
 
   it("is not shown by another one that would like its port", async () => {
