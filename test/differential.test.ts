@@ -57,6 +57,7 @@ describe("whole path and evaluator", () => {
         // Every other cluster has some.
         clusterPolicies: seed % 2 === 0 ? 1 + random.below(8) : 0,
         domains: true,
+        ties: true,
       };
       const world = randomWorld(random, size);
       const trials = drawTrials(world, () => randomAttempt(random, world));

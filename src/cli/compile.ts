@@ -7,6 +7,7 @@ import { ruleText } from "../report/trace.ts";
 import type { CompiledCluster } from "../tables/compile.ts";
 import { renderIpsets } from "../tables/ipset.ts";
 import { renderIptables } from "../tables/iptables.ts";
+import { isPrinted } from "../tables/model.ts";
 import type { Ruleset, Table } from "../tables/model.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
 import { EXIT_DONE } from "./failure.ts";
@@ -74,7 +75,7 @@ function tableJson({ family }: Ruleset, table: Table): Json {
     chains: table.chains.map((chain) => ({
       name: chain.name,
       policy: chain.policy,
-      rules: chain.rules.map((rule, index) => {
+      rules: chain.rules.filter(isPrinted).map((rule, index) => {
         const point = rule.origin === undefined ? undefined : policyPointOf(rule.origin);
         const ref = { family, table: table.name, chain: chain.name, number: index + 1, rule };
         return {

@@ -298,6 +298,7 @@ function originFlags(origin: RuleOrigin | undefined): number {
     case "service-refused":
       return layout.RULE_DECIDES;
     case "service":
+    case "tie":
       return 0;
   }
 }

@@ -4,6 +4,7 @@ import type { CtState } from "../match/conntrack.ts";
 import { formatAddress, hostPrefix } from "../net/address.ts";
 import type { Address, Family } from "../net/address.ts";
 import { PROTOCOL_ICMP, PROTOCOL_ICMPV6 } from "../net/protocol.ts";
+import { isPrinted } from "../tables/model.ts";
 import type { Route } from "../tables/model.ts";
 import type { RuleList } from "./rule-list.ts";
 import { CT_STATES, HOOKS, REASONS, REJECTS, TABLES, VERDICTS } from "./numbers.ts";
@@ -173,13 +174,16 @@ export function* readRuleCounts(
   { chains }: RuleList,
 ): Generator<RuleCount> {
   for (const { ruleset, table, chain, first } of chains) {
+    let number = 0;
     for (const [index, rule] of chain.rules.entries()) {
+      if (!isPrinted(rule)) continue;
       const at = records + (first + index) * layout.RULE_SIZE;
+      number += 1;
       yield {
         family: ruleset.family,
         table,
         chain: chain.name,
-        number: index + 1,
+        number,
         rule,
         packets: Number(view().getBigUint64(at + layout.RULE_PACKETS, true)),
         bytes: Number(view().getBigUint64(at + layout.RULE_BYTES, true)),

@@ -2,6 +2,7 @@
  * The rules of a program by their index in the records, which is their chain's first and their place in
  * it. A value is made for those that are asked for: a large cluster has a million rules.
  */
+import { isPrinted } from "../tables/model.ts";
 import type { Chain, Ruleset, TableName } from "../tables/model.ts";
 import type { RuleRef } from "./verdict.ts";
 
@@ -45,7 +46,7 @@ export class RuleList {
       family: ruleset.family,
       table,
       chain: chain.name,
-      number: index - first + 1,
+      number: numberOf(chain, index - first),
       rule,
     };
     this.#made.set(index, ref);
@@ -63,4 +64,10 @@ export class RuleList {
     if (placed === undefined) throw new Error(`bug: no chain has rule ${index}`);
     return placed;
   }
+}
+
+/** The number by which people know a rule: rules that no text has are not counted. */
+function numberOf({ rules, partlyPrinted }: Chain, index: number): number {
+  if (partlyPrinted !== true) return index + 1;
+  return rules.slice(0, index).filter(isPrinted).length + 1;
 }

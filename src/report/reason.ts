@@ -7,7 +7,7 @@ import type { Address } from "../net/address.ts";
 import { formatPlace } from "../errors.ts";
 import type { Place } from "../errors.ts";
 import type { Judgement, RuleRef, Tuple } from "../engine/verdict.ts";
-import { formatPolicyName } from "../policy/model.ts";
+import { formatPolicyName, formatPolicyRef } from "../policy/model.ts";
 import type { Direction, PolicyRef, RuleAction } from "../policy/model.ts";
 import { DEFAULT_TIER } from "../policy/order.ts";
 import type { RuleOrigin } from "../tables/model.ts";
@@ -75,7 +75,8 @@ export function policyPointsOf(origin: RuleOrigin): PolicyPoint[] {
       const { policy, direction, rule, place } = origin;
       return [{ policy, direction, rule, place }];
     }
-    case "isolation": {
+    case "isolation":
+    case "tie": {
       const { direction } = origin;
       return origin.policies.map((each) => ({ ...each, direction, rule: undefined }));
     }
@@ -233,6 +234,8 @@ export function explainOrigin(origin: RuleOrigin, reply: boolean): string {
         : "established: belongs to an allowed flow";
     case "invalid":
       return "invalid: conntrack knows no flow of it, and it cannot start one";
+    case "tie":
+      return `the API does not say which comes first of ${tiedText(origin.policies)}`;
     case "node-traffic":
       return "traffic between a node and its own pods is never policed";
     case "service":
@@ -244,9 +247,16 @@ export function explainOrigin(origin: RuleOrigin, reply: boolean): string {
 
 /** Says what a compiled rule lacks; undefined for others. */
 function explainMissing(origin: RuleOrigin | undefined): string | undefined {
+  if (origin?.kind === "tie") {
+    return `${tiedText(origin.policies)} have equal priorities and disagree: which of them decides is undefined`;
+  }
   if (origin?.kind !== "policy-rule" || origin.missing === undefined) return undefined;
   const { policy, direction, rule, missing } = origin;
   return `${formatPolicyName(policy)} ${direction}[${rule}] asks for ${missing}, which the manifests do not tell`;
+}
+
+function tiedText(policies: readonly { readonly policy: PolicyRef }[]): string {
+  return policies.map(({ policy }) => formatPolicyRef(policy)).join(" and ");
 }
 
 const EFFECT_WORDS: Readonly<Record<RuleAction | "part", string>> = {

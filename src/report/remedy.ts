@@ -1,6 +1,7 @@
 /** How a user supplies the fact that an undecided verdict lacks. */
 import { formatAddress } from "../net/address.ts";
 import type { FlowVerdict } from "../engine/verdict.ts";
+import type { RuleOrigin } from "../tables/model.ts";
 import type { CaptureNature } from "./reason.ts";
 
 /** Says what to do about a missing fact; undefined when there is nothing to do. */
@@ -55,9 +56,10 @@ export function remedyFor(flow: FlowVerdict, nature: CaptureNature): string | un
       return "capture on the outgoing interface, too: the packets there show the port";
     case "window":
       return "start the capture before the connection";
+    case "not-modelled":
+      return remedyForRule(flow.undecidedRule?.rule?.origin);
     case "no-forwarding":
     case "connection":
-    case "not-modelled":
     case "no-socket":
     case "random":
     case "state":
@@ -85,6 +87,12 @@ export function remedyFor(flow: FlowVerdict, nature: CaptureNature): string | un
     case "too-many-rules":
       return undefined;
   }
+}
+
+function remedyForRule(origin: RuleOrigin | undefined): string | undefined {
+  if (origin?.kind === "tie") return "give the policies different priorities";
+  if (origin?.kind !== "policy-rule" || origin.missing?.includes("node") !== true) return undefined;
+  return "give the Node objects too (kubectl get nodes -o yaml)";
 }
 
 function addressText(address: FlowVerdict["source"]): string {

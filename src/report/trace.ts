@@ -7,6 +7,7 @@ import type { Place } from "../errors.ts";
 import type { PacketVerdict, RuleRef, TraceStep } from "../engine/verdict.ts";
 import type { Direction } from "../policy/model.ts";
 import { renderTarget } from "../target/index.ts";
+import { isPrinted } from "../tables/model.ts";
 import type { Rule, RuleOrigin } from "../tables/model.ts";
 import { packetJson, policyJson, stringifyJson } from "./json.ts";
 import type { Json } from "./json.ts";
@@ -54,7 +55,9 @@ export function explainPacket(
       directionOutcome("ingress", packet, steps),
     ],
     nearest: findNearestMiss(packet, context),
-    steps,
+    steps: steps.filter(
+      (step) => step.kind !== "rule" || step.rule.rule === undefined || isPrinted(step.rule.rule),
+    ),
   };
 }
 
@@ -110,10 +113,13 @@ function directionOutcome(
   steps: readonly TraceStep[],
 ): DirectionOutcome {
   const route = direction === "egress" ? packet.sourceRoute : packet.destinationRoute;
-  const origin = steps
-    .flatMap((step) => (step.kind === "rule" && step.outcome === "matched" ? [step.rule] : []))
-    .map((ref) => ref.rule?.origin)
-    .findLast((each) => each !== undefined && decides(each, direction));
+  const last = steps
+    .filter((step) => step.kind === "rule")
+    .filter(({ outcome }) => outcome === "matched" || outcome === "unknown")
+    .findLast(
+      ({ rule: { rule } }) => rule?.origin !== undefined && decides(rule.origin, direction),
+    );
+  const origin = last?.rule.rule?.origin;
   const undecided =
     packet.verdict === "unknown" ? packet.undecidedRule?.rule?.origin : decidingOrigin(packet);
   const base = { direction, endpoint: route?.owner };
@@ -123,6 +129,10 @@ function directionOutcome(
   }
   if (origin === undefined) {
     return { ...base, outcome: "not-asked", sentence: undefined, points: [] };
+  }
+  // The verdict does not hang on it, or there would be none.
+  if (last?.outcome === "unknown") {
+    return { ...base, outcome: "unknown", sentence: undefined, points: policyPointsOf(origin) };
   }
   const sentence = explainOrigin(origin, packet.reply);
   const outcome = stops(origin) ? "drop" : "allow";
@@ -135,6 +145,7 @@ function isOf(origin: RuleOrigin, direction: Direction): boolean {
 
 /** Other rules of policies only prepare for one that decides, or pass on to it. */
 function decides(origin: RuleOrigin, direction: Direction): boolean {
+  if (origin.kind === "tie") return false;
   if (origin.kind !== "policy-rule") return isOf(origin, direction);
   return isOf(origin, direction) && (origin.effect === "allow" || origin.effect === "deny");
 }

@@ -10,7 +10,10 @@ import { endpointName } from "../cluster/snapshot.ts";
 import type { Endpoint } from "../cluster/snapshot.ts";
 import { PROTOCOL_UDP } from "../net/protocol.ts";
 import type { Direction, Policy, Tier } from "../policy/model.ts";
-import type { Chain, Rule } from "./model.ts";
+import { groupByOrder } from "../policy/ties.ts";
+import type { PolicyGroup } from "../policy/ties.ts";
+import { isPrinted } from "./model.ts";
+import type { Chain, Rule, RuleOrigin } from "./model.ts";
 import {
   endpointChainName,
   namespaceProfileName,
@@ -27,6 +30,8 @@ import {
   makeRule,
   MARK_ACCEPT,
   MARK_PASS,
+  MARK_TRIED,
+  MARK_TRYING,
   protocolIs,
   RETURN,
   setBits,
@@ -50,14 +55,16 @@ export function compileEndpointChains(all: readonly EndpointPolicies[]): Chain[]
 
 function compileEndpointChain(given: EndpointPolicies, jumps: PolicyJumps): Chain {
   const { endpoint, interfaceName, direction } = given;
+  const tiers = tierRules(given, jumps);
   return {
     name: endpointChainName(direction, interfaceName),
     policy: undefined,
+    ...(tiers.every(isPrinted) ? {} : { partlyPrinted: true }),
     rules: [
       ...conntrackRules(endpoint, direction),
       BEGIN_POLICY,
       ...(direction === "egress" ? ENCAPSULATION_RULES : []),
-      ...tierRules(given, jumps),
+      ...tiers,
       { ...ALWAYS, target: jump(profileChainName(direction, endpoint.namespace)) },
       END_IF_PROFILE_ACCEPTED,
       END_UNACCEPTED,
@@ -169,7 +176,10 @@ function tierRules(given: EndpointPolicies, jumps: PolicyJumps): Rule[] {
   // No policies: not isolated, the profile decides.
   return tiersOf(given.policies).flatMap(({ tier, policies }) => [
     makeRule({ comment: `Start of tier ${tier.name}`, target: clearBits(MARK_PASS) }),
-    ...policies.flatMap((policy) => jumps.rules(policy, given.direction)),
+    ...groupByOrder(policies, given.direction).flatMap((group) => [
+      ...tieRules(group, given),
+      ...group.policies.flatMap((policy) => jumps.rules(policy, given.direction)),
+    ]),
     ...(tier.defaultAction === "deny" ? [endOfTier(tier, policies, given)] : []),
   ]);
 }
@@ -191,6 +201,63 @@ function tiersOf(policies: readonly Policy[]): TierPolicies[] {
   return tiers;
 }
 
+/**
+ * Where the API leaves open which of several policies decides, Felix asks them by name; here each rival is
+ * also tried before the others, so that a verdict stands only if all orders come to it:
+ *
+ *     no order tried, not passed   trying
+ *     trying, unknown fact         not trying: the order by name comes first
+ *     trying                       the rival's chain
+ *     accept bit                   returns
+ *     trying                       tried: no second rival before the others
+ *
+ * These rules are in no text: a kernel has one order.
+ */
+function tieRules({ policies, rivals }: PolicyGroup, given: EndpointPolicies): Rule[] {
+  if (rivals.length === 0) return [];
+  const { direction, endpoint } = given;
+  const origin: RuleOrigin = {
+    kind: "tie",
+    direction,
+    endpoint: endpointName(endpoint),
+    policies: policies.map((policy) => placed(policy, direction)),
+  };
+  return [
+    makeRule({ target: clearBits(MARK_TRYING | MARK_TRIED), origin }),
+    ...rivals.flatMap((rival) => [
+      makeRule({
+        matches: [bitsClear(MARK_TRIED | MARK_PASS)],
+        target: setBits(MARK_TRYING),
+        origin,
+      }),
+      makeRule({
+        matches: [bitsSet(MARK_TRYING), { kind: "opaque", name: "tie", text: "" }],
+        target: clearBits(MARK_TRYING),
+        origin,
+      }),
+      makeRule({
+        matches: [bitsSet(MARK_TRYING)],
+        target: jump(policyChainName(direction, rival.ref)),
+        origin,
+      }),
+      { ...END_IF_POLICY_ACCEPTED, origin },
+      makeRule({
+        matches: [bitsSet(MARK_TRYING)],
+        target: { kind: "MARK", value: MARK_TRIED, mask: MARK_TRIED | MARK_TRYING },
+        origin,
+      }),
+    ]),
+  ];
+}
+
+function placed(
+  policy: Policy,
+  direction: Direction,
+): { readonly policy: Policy["ref"]; readonly place: Policy["ingressPlace"] } {
+  const place = direction === "ingress" ? policy.ingressPlace : policy.egressPlace;
+  return { policy: policy.ref, place };
+}
+
 function endOfTier(
   tier: Tier,
   policies: readonly Policy[],
@@ -203,10 +270,7 @@ function endOfTier(
       tier: tier.name,
       direction,
       endpoint: endpointName(endpoint),
-      policies: policies.map((policy) => ({
-        policy: policy.ref,
-        place: direction === "ingress" ? policy.ingressPlace : policy.egressPlace,
-      })),
+      policies: policies.map((policy) => placed(policy, direction)),
     },
   };
 }

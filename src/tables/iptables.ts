@@ -5,6 +5,7 @@
 import { renderMatches } from "../match/index.ts";
 import type { Family } from "../net/address.ts";
 import { renderTarget } from "../target/index.ts";
+import { isPrinted } from "./model.ts";
 import type { Chain, Rule, Ruleset, TableName } from "./model.ts";
 
 /** The order in which a packet meets them. */
@@ -36,5 +37,6 @@ export function renderRule(chain: string, rule: Rule, family: Family): string {
 }
 
 function renderChain(chain: Chain, family: Family): string[] {
-  return chain.rules.map((rule) => renderRule(chain.name, rule, family));
+  const rules = chain.partlyPrinted === true ? chain.rules.filter(isPrinted) : chain.rules;
+  return rules.map((rule) => renderRule(chain.name, rule, family));
 }

@@ -35,6 +35,8 @@ export interface Chain {
   /** Undefined: a user chain, which returns at its end. */
   readonly policy: "ACCEPT" | "DROP" | undefined;
   readonly rules: readonly Rule[];
+  /** Some of the rules are in no text: `isPrinted` tells which. */
+  readonly partlyPrinted?: true;
 }
 
 export interface Rule {
@@ -48,6 +50,11 @@ export interface Rule {
   readonly targetColumn?: number;
   /** The policy this rule stands for; undefined for the plumbing between them. */
   readonly origin?: RuleOrigin;
+}
+
+/** Tells whether a rule is among those that iptables-save prints and the kernel has. */
+export function isPrinted({ origin }: Rule): boolean {
+  return origin?.kind !== "tie";
 }
 
 /** What a rule stands for in policy words. */
@@ -72,6 +79,16 @@ export type RuleOrigin =
       readonly direction: Direction;
       readonly endpoint: string;
       /** At least one, in the order of their chains. */
+      readonly policies: readonly { readonly policy: PolicyRef; readonly place: Place }[];
+    }
+  /**
+   * The API does not say which of these policies comes first, and they may say different things: tries
+   * whether another of them, and not the first, changes the verdict. No text has such rules.
+   */
+  | {
+      readonly kind: "tie";
+      readonly direction: Direction;
+      readonly endpoint: string;
       readonly policies: readonly { readonly policy: PolicyRef; readonly place: Place }[];
     }
   /** No policy isolates the endpoint in this direction. */

@@ -10,6 +10,7 @@ import type { Family } from "../net/address.ts";
 import { formatPolicyName } from "../policy/model.ts";
 import type {
   Direction,
+  LabelledPods,
   MatchRule,
   PeerRule,
   Policy,
@@ -224,12 +225,22 @@ function compilePeer(
       const nets = peer.prefixes.filter(({ address }) => address.family === family);
       return nets.length === 0 ? undefined : { nets };
     }
-    case "nodes":
-      return { sets: [sets.nodeSet(peer.nodeSelector)] };
+    case "nodes": {
+      const own = { sets: [sets.nodeSet(peer.nodeSelector)] };
+      // Of an address that a pod has it is known that no node has it.
+      return sets.knowsNodes() ? own : { ...own, notSets: [sets.podSet(EVERY_POD)] };
+    }
     case "domains":
       return { sets: [sets.domainSet(peer.domainNames)] };
   }
 }
+
+const EVERY_POD: LabelledPods = {
+  kind: "labels",
+  namespace: undefined,
+  namespaceSelector: undefined,
+  podSelector: { requirements: [] },
+};
 
 /** What no manifest tells of a peer, in words. */
 function missingOf(peer: PolicyPeer, sets: SetCollector): string | undefined {

@@ -32,6 +32,36 @@ describe("explainReason", () => {
     expect(explainReason(allowedBy(origin))).toBe("payments/allow-web ingress[0] allows it");
   });
 
+  it("names the rule that denies, and a cluster-wide policy without a namespace", () => {
+    const policy = {
+      kind: "policy.networking.k8s.io ClusterNetworkPolicy",
+      namespace: undefined,
+      name: "guard",
+      place: ALLOW_WEB.place,
+    } as const;
+    const rule = { policy, direction: "egress", rule: 2, place: policy.place } as const;
+    const origin = { kind: "policy-rule", effect: "deny", ...rule } as const;
+    expect(explainReason(droppedPacket({ rule: ruleRef(origin) }))).toBe(
+      "guard egress[2] denies it",
+    );
+    const missing = { ...origin, effect: "allow", missing: "the addresses of a.b" } as const;
+    expect(
+      explainReason(unknownFlow({ reason: "not-modelled", undecidedRule: ruleRef(missing) })),
+    ).toBe("guard egress[2] asks for the addresses of a.b, which the manifests do not tell");
+    const { place } = policy;
+    const tie = {
+      kind: "tie",
+      direction: "ingress",
+      endpoint: "a/b",
+      policies: [policy, { ...policy, name: "other" }].map((one) => ({ policy: one, place })),
+    } as const;
+    expect(
+      explainReason(unknownFlow({ reason: "not-modelled", undecidedRule: ruleRef(tie) })),
+    ).toBe(
+      "ClusterNetworkPolicy guard and ClusterNetworkPolicy other have equal priorities and disagree: which of them decides is undefined",
+    );
+  });
+
   it("tells a reply from what follows in its own direction", () => {
     const origin = {
       kind: "established",

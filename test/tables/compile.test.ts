@@ -6,6 +6,8 @@ import { compileCluster } from "../../src/tables/compile.ts";
 import type { CompiledCluster } from "../../src/tables/compile.ts";
 import { renderIpsets } from "../../src/tables/ipset.ts";
 import { renderIptables } from "../../src/tables/iptables.ts";
+import { RuleList } from "../../src/engine/rule-list.ts";
+import { isPrinted, type Chain } from "../../src/tables/model.ts";
 import { endpointChainName, vethName } from "../../src/tables/names.ts";
 import { namespace, pod, policy, service, snapshot } from "./cluster.ts";
 import { SHOP, SHOP_POLICIES } from "./small-cluster.ts";
@@ -77,6 +79,32 @@ describe("compileCluster", () => {
       ...tierOf("late"),
       drop,
     ]);
+  });
+
+  it("tries other orders where the API has none, by rules that no text has", () => {
+    const tier = { name: "t", order: 1, defaultAction: "pass", tiesUndefined: true } as const;
+    const named = (name: string, action: "allow" | "deny"): Policy => {
+      const one = policy(`shop/${name}`, { ingress: [{ action }] });
+      return { ...one, tier, order: 5 };
+    };
+    const chainOf = (policies: readonly Policy[]): Chain =>
+      compile(SHOP, policies)
+        .rulesets[0].tables.flatMap(({ chains }) => chains)
+        .find(({ name }) => name === toWorkload("web-0"))!;
+    const agreeing = [named("a", "deny"), named("b", "deny")];
+    expect(chainOf(agreeing).rules.every(isPrinted)).toBe(true);
+    const tied = [named("a", "deny"), named("b", "allow")];
+    const chain = chainOf(tied);
+    expect(chain.rules.filter((rule) => !isPrinted(rule))).toHaveLength(6);
+    expect(chainText(compile(SHOP, tied), toWorkload("web-0"))).toEqual(
+      chainText(compile(SHOP, agreeing), toWorkload("web-0")),
+    );
+    const list = new RuleList(compile(SHOP, tied).rulesets);
+    const placed = list.chains.find((one) => one.chain.name === chain.name)!;
+    const numbers = chain.rules.flatMap((rule, index) =>
+      isPrinted(rule) ? [list.find(placed.first + index)!.number] : [],
+    );
+    expect(numbers).toEqual(numbers.map((_, index) => index + 1));
   });
 
   it("leaves an endpoint that no policy isolates to its namespace's profile", () => {
