@@ -56,6 +56,7 @@ describe("whole path and evaluator", () => {
         policies: random.below(14),
         // Every other cluster has some.
         clusterPolicies: seed % 2 === 0 ? 1 + random.below(8) : 0,
+        ...(seed % 3 === 0 ? {} : { calico: 1 + random.below(12) }),
         domains: true,
         ties: true,
       };
@@ -89,7 +90,7 @@ describe("whole path and evaluator", () => {
   it("gives the same tables whatever the order of the manifests", () => {
     for (let seed = FIRST_SEED; seed < FIRST_SEED + 20; seed++) {
       const random = makeRandom(seed);
-      const size = { pods: 12, policies: 10, clusterPolicies: 5 };
+      const size = { pods: 12, policies: 10, clusterPolicies: 5, calico: 8 };
       const objects = worldObjects(randomWorld(random, size));
       const forward = compileObjects(objects);
       const reversed = compileObjects(objects.toReversed());

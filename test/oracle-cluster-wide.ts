@@ -26,6 +26,8 @@ export interface Outcome {
   readonly allowed: boolean;
   /** `Kind name` of the policy whose rule says so; undefined when it is no cluster-wide one. */
   readonly by: string | undefined;
+  /** Those of a tier none of whose rules matches, where it then denies. */
+  readonly isolating?: readonly string[];
 }
 
 /** One direction of an attempt, for the pod whose say is asked. */

@@ -3,6 +3,7 @@
  * Shares no code with what is checked.
  */
 import ipaddr from "ipaddr.js";
+import type { RawCalico } from "./oracle-calico.ts";
 
 /** Raw objects, as JSON has them. Everything absent is what the API server takes it for. */
 export interface World {
@@ -10,6 +11,7 @@ export interface World {
   readonly namespaces: readonly RawNamespace[];
   readonly policies: readonly RawPolicy[];
   readonly clusterPolicies?: readonly RawClusterPolicy[];
+  readonly calico?: RawCalico | undefined;
   readonly nodes?: readonly RawNode[];
   readonly services?: readonly RawService[];
   readonly endpointSlices?: readonly RawEndpointSlice[];
@@ -26,6 +28,7 @@ export interface RawPod {
   readonly metadata: RawMetadata;
   readonly spec?: {
     readonly nodeName?: string;
+    readonly serviceAccountName?: string;
     readonly hostNetwork?: boolean;
     readonly containers?: readonly RawContainer[];
     readonly initContainers?: readonly RawContainer[];
@@ -163,6 +166,7 @@ export interface Attempt {
   readonly destination: string;
   readonly protocol: number;
   readonly port?: number | undefined;
+  readonly sourcePort?: number | undefined;
 }
 
 /** Protocol numbers by their names in objects. */

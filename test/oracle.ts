@@ -1,9 +1,10 @@
 /**
  * The independent evaluator: says whether a connection attempt is allowed straight from the Pod,
- * Namespace, Node, Service, EndpointSlice and policy objects, by rules K-1 to K-14 and P-1 to P-8 of
- * docs/semantics.md. Shares no code with what it checks; expects objects that an API server accepted.
+ * Namespace, Node, Service, EndpointSlice and policy objects, by rules K-1 to K-14, P-1 to P-8 and A-1 to
+ * A-15 of docs/semantics.md. Shares no code with what it checks; expects objects that an API server accepted.
  */
-import { adminTiers, type Outcome } from "./oracle-cluster-wide.ts";
+import { calicoStages, type DefaultTierPolicy, type Stage } from "./oracle-calico.ts";
+import { adminTiers, type Asked, type Outcome } from "./oracle-cluster-wide.ts";
 import {
   inBlock,
   isNamedPort,
@@ -92,6 +93,7 @@ function decide(world: World, pod: RawPod, type: "Ingress" | "Egress", attempt: 
   const networkPolicies = decideByNetworkPolicies(world, pod, type, attempt);
   const { isolating } = networkPolicies;
   const asked = { world, pod, type, attempt };
+  if (world.calico !== undefined) return decideByTiers(asked, networkPolicies);
   const outcomes = adminTiers(asked, "Admin", () =>
     isolating.length > 0
       ? [{ allowed: networkPolicies.allowed === true, by: undefined }]
@@ -108,6 +110,45 @@ function decide(world: World, pod: RawPod, type: "Ingress" | "Egress", attempt: 
     allowed: others.every((one) => one.allowed === first?.allowed) ? first?.allowed : undefined,
     isolating,
     allowing: [...by(true), ...(decidedByThem ? networkPolicies.allowing : [])],
+    denying: by(false),
+  };
+}
+
+/** A-1, P-9: Calico's tiers by order, those of the cluster-wide policies among them, then the profiles. */
+function decideByTiers(asked: Asked, { isolating, allowing }: Decision): Decision {
+  const kubernetes = isolating.map((text): DefaultTierPolicy => {
+    const [namespace, name] = text.split("/");
+    const tie = `${name}/${namespace}/KubernetesNetworkPolicy`;
+    return { text, tie, order: 1000, action: allowing.includes(text) ? "Allow" : undefined };
+  });
+  const stages: Stage[] = [
+    ...calicoStages(asked, kubernetes),
+    {
+      name: "kube-admin",
+      order: 1000,
+      decide: (next: () => Outcome[]) => adminTiers(asked, "Admin", next),
+    },
+    {
+      name: "kube-b",
+      order: 10_000_000,
+      decide: (next: () => Outcome[]) => adminTiers(asked, "Baseline", next),
+    },
+  ].sort(
+    (one, other) =>
+      (one.order === other.order ? 0 : one.order - other.order) || (one.name < other.name ? -1 : 1),
+  );
+  const decideFrom = (index: number): Outcome[] =>
+    stages[index]?.decide(() => decideFrom(index + 1)) ?? [{ allowed: true, by: undefined }];
+  const outcomes = decideFrom(0);
+  const [first, ...others] = outcomes;
+  const by = (allowed: boolean): string[] => [
+    ...new Set(outcomes.filter((one) => one.allowed === allowed).flatMap((one) => one.by ?? [])),
+  ];
+  return {
+    allowed: others.every((one) => one.allowed === first?.allowed) ? first?.allowed : undefined,
+    isolating: outcomes.flatMap((one) => one.isolating ?? []).sort(),
+    // Kubernetes policies of one order only allow: any of them may be the one that is named.
+    allowing: by(true).flatMap((text) => (allowing.includes(text) ? allowing : [text])),
     denying: by(false),
   };
 }

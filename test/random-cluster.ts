@@ -19,6 +19,8 @@ import type {
   RawService,
   World,
 } from "./oracle.ts";
+import type { RawCalico } from "./oracle-calico.ts";
+import { ACCOUNTS, randomCalico } from "./random-calico.ts";
 
 /** A source of numbers that is the same for the same seed. */
 export interface Random {
@@ -64,6 +66,8 @@ export interface ClusterSize {
   readonly clusterPolicies?: number;
   /** Some of these have equal priorities: the API leaves open which decides. */
   readonly ties?: boolean;
+  /** Calico's policies, and what goes with them; none when absent. */
+  readonly calico?: number;
   /** Some of these name domains, whose addresses nothing tells. */
   readonly domains?: boolean;
 }
@@ -139,13 +143,24 @@ export function randomWorld(random: Random, size: ClusterSize): RandomWorld {
     pods,
     policies: [],
     clusterPolicies: [],
+    calico: undefined,
     ...randomServices(random, pods, names),
   };
   const policies = Array.from({ length: size.policies }, (_, index) =>
     randomPolicy(random, `policy-${index}`, random.pick(names), draft),
   );
   const clusterPolicies = randomClusterPolicies(random, size, draft);
-  return { ...draft, policies, clusterPolicies };
+  const world = { ...draft, policies, clusterPolicies };
+  return size.calico === undefined ? world : withCalico(random, world, size.calico);
+}
+
+function withCalico(random: Random, world: RandomWorld, policies: number): RandomWorld {
+  const pods = world.pods.map((pod, index) => ({
+    ...pod,
+    spec: { ...pod.spec, serviceAccountName: ACCOUNTS[index % ACCOUNTS.length]! },
+  }));
+  const block = (): string => randomBlock(random, world).cidr;
+  return { ...world, pods, calico: randomCalico({ random, world, policies, block }) };
 }
 
 function randomServices(
@@ -547,10 +562,17 @@ function outsideAddresses(world: RandomWorld): string[] {
     .flatMap(({ ipBlock }) =>
       ipBlock === undefined ? [] : [ipBlock.cidr, ...(ipBlock.except ?? [])],
     );
+  const calico = (world.calico?.policies ?? [])
+    .flatMap(({ spec }) => [...(spec.ingress ?? []), ...(spec.egress ?? [])])
+    .flatMap(({ source = {}, destination = {} }) => [source, destination])
+    .flatMap(({ nets = [], notNets = [] }) => [...nets, ...notNets]);
+  const sets = (world.calico?.networkSets ?? []).flatMap(({ spec }) => spec.nets);
   const networks = world.clusterPolicies
     .flatMap(({ spec }) => spec.egress ?? [])
     .flatMap(({ to = [] }) => to.flatMap((peer) => peer.networks ?? []));
-  return [...new Set([...OUTSIDE, ...[...blocks, ...networks].flatMap(edges)])].filter(isOutside);
+  return [
+    ...new Set([...OUTSIDE, ...[...blocks, ...networks, ...calico, ...sets].flatMap(edges)]),
+  ].filter(isOutside);
 }
 
 /** First and last address of a block, and those just outside of it. */
@@ -635,6 +657,25 @@ function nearby(random: Random, address: string, openBits: number): string {
   return toText(toNumber(address) ^ flips, six);
 }
 
+function calicoObjects({ tiers, policies, networkSets, serviceAccounts }: RawCalico): object[] {
+  // As stored or as in the API: they are the same.
+  const apiVersion = "projectcalico.org/v3";
+  const stored = "crd.projectcalico.org/v1";
+  return [
+    ...tiers.map((tier) => ({ ...tier, apiVersion, kind: "Tier" })),
+    ...policies.map((policy, index) => ({
+      ...policy,
+      apiVersion: index % 3 === 0 ? stored : apiVersion,
+    })),
+    ...networkSets.map((set) => ({
+      ...set,
+      apiVersion,
+      kind: set.metadata.namespace === undefined ? "GlobalNetworkSet" : "NetworkSet",
+    })),
+    ...serviceAccounts.map((one) => ({ ...one, apiVersion: "v1", kind: "ServiceAccount" })),
+  ];
+}
+
 /** The world as objects that a manifest would hold, each with its apiVersion and kind. */
 export function worldObjects(world: World): object[] {
   const named = (apiVersion: string, kind: string, objects: readonly object[]): object[] =>
@@ -647,5 +688,6 @@ export function worldObjects(world: World): object[] {
     ...named("discovery.k8s.io/v1", "EndpointSlice", world.endpointSlices ?? []),
     ...named("networking.k8s.io/v1", "NetworkPolicy", world.policies),
     ...(world.clusterPolicies ?? []),
+    ...(world.calico === undefined ? [] : calicoObjects(world.calico)),
   ];
 }

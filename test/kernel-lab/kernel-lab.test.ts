@@ -144,6 +144,7 @@ function makeScene(seed: number): Scene {
     pods: 4 + random.below(12),
     policies: 2 + random.below(8),
     clusterPolicies: seed % 2 === 0 ? 1 + random.below(6) : 0,
+    ...(seed % 3 === 0 ? {} : { calico: 1 + random.below(10) }),
   });
   const compiled = compileObjects(worldObjects(world), NODE);
   const view = { node: NODE, interfaceOf: vethName };
@@ -240,6 +241,7 @@ function judgeHere(world: RandomWorld, draft: Draft): { allowed: boolean | undef
     destination: draft.destination,
     protocol: draft.protocol,
     port: draft.destinationPort,
+    sourcePort: draft.sourcePort,
   });
   const here = (address: string): boolean => podAt(world, address)?.spec?.nodeName === NODE;
   if (answer.egress === undefined && answer.ingress === undefined) return answer;
