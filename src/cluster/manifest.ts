@@ -1,5 +1,5 @@
 /**
- * Manifest files to Kubernetes objects with places. Every `List` and every document is unrolled, the
+ * Manifest files to Kubernetes objects with places. Every list and every document is unrolled, the
  * namespace default is applied, duplicates are refused; what an object means is for others to read.
  */
 import type { OnDiagnostic, Place } from "../errors.ts";
@@ -78,6 +78,11 @@ function unroll(placed: PlacedValue, itemKind: ItemKind | undefined, sink: Sink)
   const place = placed.placeOf([]);
   const { onDiagnostic } = sink;
   if (Array.isArray(value)) {
+    // > calicoctl reads a list of resources as it reads documents.
+    if (value.some((item) => isRecord(item) && typeof item["kind"] === "string")) {
+      for (const index of value.keys()) unroll(placed.at([index]), undefined, sink);
+      return;
+    }
     reportForeign("a list", place, onDiagnostic);
     return;
   }

@@ -139,3 +139,44 @@ describe.skipIf(!there)("np-guard's folders", () => {
     expect(surprising).toEqual([]);
   });
 });
+
+describe.skipIf(!there)("the documents of Calico's documentation", () => {
+  const folder = join(CORPUS, "policies/calico-docs-v3.23");
+  const files = there ? filesOf(folder).map((file) => relative(folder, file)) : [];
+  /** What is refused, and why; all others are accepted. */
+  const refused: Readonly<Record<string, RegExp>> = {
+    // Placeholders that the reader is to replace.
+    "reference_host_endpoints_connectivity_L39_12.yaml":
+      /:13:11: .*"<your management CIDR>" is no prefix/,
+    // Types and rules are one list, by a slip of indentation.
+    "security_services_cluster_ips_L141_88.yaml": /:10:5: .*spec\.types\[1\]: must be a string/,
+    // Layer 7.
+    "security_tutorials_app_layer_policy_enforce_policy_istio_L147_90.yaml":
+      /:10:8: .*HTTP requests/,
+    // Documents that are no YAML.
+    "security_kubernetes_nodes_L88_72.invalid.yaml": /:7:3: .*BAD_YAML/,
+    "security_network_policy_L237_34.invalid.yaml": /:7:3: .*BAD_YAML/,
+    "security_tutorials_app_layer_policy_enforce_policy_istio_L188_92.invalid.yaml":
+      /:6:13: .*BAD_YAML/,
+    // Host endpoints.
+    "reference_host_endpoints_objects_L25_14.yaml": /:2:9: .*HostEndpoint/,
+    "reference_resources_overview_L71_22.yaml": /:2:9: .*HostEndpoint/,
+    "security_defend_dos_attack_L53_46.yaml": /:2:7: .*HostEndpoint/,
+    "security_high_connection_workloads_L52_52.yaml": /:2:7: .*HostEndpoint/,
+    "security_host_forwarded_traffic_L131_54.yaml": /:2:7: .*HostEndpoint/,
+    "security_kubernetes_node_ports_L91_70.yaml": /:2:7: .*HostEndpoint/,
+    "security_protect_hosts_L140_78.yaml": /:2:7: .*HostEndpoint/,
+  };
+
+  it("are all accepted, or refused for a reason that is said", () => {
+    const odd = files.flatMap((file) => {
+      const { said, objects } = loadFiles(folder, [join(folder, file)]);
+      const errors = said.filter((one) => one.includes(": error: "));
+      const wanted = refused[file];
+      if (wanted === undefined) return said.length === 0 && objects.length > 0 ? [] : said;
+      return errors.some((one) => wanted.test(one)) ? [] : [`${file} is accepted`];
+    });
+    expect(odd).toEqual([]);
+    expect(files.length).toBeGreaterThan(50);
+  });
+});
