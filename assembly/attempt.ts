@@ -1,4 +1,5 @@
 // How one try of a packet's way through the hooks ended.
+import { clearBytes } from "./bytes";
 import {
   HOOK_COUNT,
   HOOK_FORWARD,
@@ -42,7 +43,7 @@ export const attempt: Attempt = changetype<Attempt>(memory.data(offsetof<Attempt
 
 /** Empties the try under way. */
 export function startAttempt(): void {
-  memory.fill(changetype<usize>(attempt), 0, offsetof<Attempt>());
+  clearBytes(changetype<usize>(attempt), offsetof<Attempt>());
   attempt.table = TABLE_FILTER;
   attempt.undecidedRule = RULE_NONE;
 }

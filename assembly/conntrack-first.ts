@@ -1,5 +1,6 @@
 // A packet without an entry: does it start a connection, and was its flow under way before the capture
 // began? Source: semantics.md CT-T3, CT-I1, M-1.
+import { clearBytes } from "./bytes";
 import {
   hasRoom,
   linkEntry,
@@ -84,7 +85,7 @@ export function trackFirst(packet: Packet, seenBefore: bool): void {
   } else if (protocol == 1 || protocol == 58) {
     trackFirstIcmp(packet, mayBeMidstream);
   } else if (protocol == 132) {
-    memory.fill(changetype<usize>(trial), 0, offsetof<Entry>());
+    clearBytes(changetype<usize>(trial), offsetof<Entry>());
     const word = moveSctp(trial, packet, DIRECTION_ORIGINAL, true);
     if (word == SCTP_UNKNOWN) tracking.ambiguous = true;
     if (word != SCTP_IS_INVALID) {
@@ -103,7 +104,7 @@ const trial: Entry = changetype<Entry>(memory.data(offsetof<Entry>(), 8));
 /** Seconds that a connection lives after its first packet. */
 export function firstTimeout(): u32 {
   if (walk.protocol == 132) return sctpTimeout(trial);
-  memory.fill(changetype<usize>(trial), 0, offsetof<Entry>());
+  clearBytes(changetype<usize>(trial), offsetof<Entry>());
   trial.protocol = <u8>walk.protocol;
   if (walk.protocol != 6) return timeoutOf(trial, false);
   if ((walk.packet.known & KNOWN_TCP_FLAGS) != 0) startTcp(trial, walk.packet);

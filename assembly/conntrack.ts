@@ -3,6 +3,7 @@
 // through its last hook. The clock is packet time.
 // Source: Linux, net/netfilter/nf_conntrack_core.c; semantics.md section 9.
 import { attempt } from "./attempt";
+import { sameAddress } from "./bytes";
 import { trackFirst } from "./conntrack-first";
 import {
   hasRoom,
@@ -493,8 +494,8 @@ function answersItself(entry: Entry): bool {
   const to = changetype<usize>(entry) + offsetof<Entry>("to0");
   // Source and destination lie behind each other, and so do what they became.
   return (
-    memory.compare(src, to, 16) == 0 &&
-    memory.compare(src + 16, to + 16, 16) == 0 &&
+    sameAddress(src, to) &&
+    sameAddress(src + 16, to + 16) &&
     entry.sport == entry.toPort &&
     entry.dport == entry.fromPort
   );

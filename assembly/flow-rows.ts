@@ -1,5 +1,6 @@
 // What is counted by flow: a row for each tuple (with its reply) and verdict. Unlike conntrack entries
 // rows live as long as the replay, and dropped packets have them too.
+import { copyBytes, sameAddress } from "./bytes";
 import {
   FLOW_BYTES,
   FLOW_CHUNK,
@@ -55,8 +56,8 @@ export function countFlow(packet: Packet, verdict: Verdict): usize {
   if (row == 0) {
     if (rows == FLOW_MAX) return 0;
     row = addRow(hash);
-    memory.copy(row + FLOW_PACKET, changetype<usize>(packet), PACKET_SIZE);
-    memory.copy(row + FLOW_VERDICT, changetype<usize>(verdict), VERDICT_SIZE);
+    copyBytes(row + FLOW_PACKET, changetype<usize>(packet), PACKET_SIZE);
+    copyBytes(row + FLOW_VERDICT, changetype<usize>(verdict), VERDICT_SIZE);
   }
   countRow(row, packet);
   return row;
@@ -133,13 +134,14 @@ function sameFlow(one: Packet, other: Packet): bool {
   const oneSrc = changetype<usize>(one) + PACKET_SRC;
   const otherSrc = changetype<usize>(other) + PACKET_SRC;
   const sameDirection =
-    memory.compare(oneSrc, otherSrc, 32) == 0 &&
+    sameAddress(oneSrc, otherSrc) &&
+    sameAddress(oneSrc + 16, otherSrc + 16) &&
     sourceEnd(one) == sourceEnd(other) &&
     destinationEnd(one) == destinationEnd(other);
   if (sameDirection) return true;
   return (
-    memory.compare(oneSrc, otherSrc + 16, 16) == 0 &&
-    memory.compare(oneSrc + 16, otherSrc, 16) == 0 &&
+    sameAddress(oneSrc, otherSrc + 16) &&
+    sameAddress(oneSrc + 16, otherSrc) &&
     sourceEnd(one) == destinationEnd(other) &&
     destinationEnd(one) == sourceEnd(other)
   );

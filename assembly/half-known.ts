@@ -8,7 +8,9 @@ import {
   ENTRY_UNDECIDED,
   ENTRY_PERHAPS,
   entryAt,
+  findCertainNode,
   findNode,
+  forgetHeard,
   key,
   linkNode,
   nextNode,
@@ -23,7 +25,6 @@ import {
   nodeKind,
   nodeOf,
   removeEntry,
-  stampEntry,
   unlinkNode,
 } from "./flow-table";
 import { ask } from "./fork";
@@ -52,13 +53,21 @@ export function lookUpSights(allowed: bool): void {
 
 /** Looks `key` up, the kernel's own tuples first; asks whether a connection that exists perhaps does. */
 export function findLive(): i64 {
-  let kinds: u32 = (1 << NODE_ORIGINAL) | (1 << NODE_REPLY);
-  if (sights) kinds |= (1 << NODE_ORIGINAL_SEEN) | (1 << NODE_REPLY_SEEN);
   while (true) {
-    const node = findNode(kinds);
+    const node = findNode(kindsLookedUp());
     if (node < 0) return findHalfKnown();
     if (isMet(node)) return node;
   }
+}
+
+/** What `findLive` would meet first, for a packet that is not tried: perhaps it does not exist. */
+export function findFirst(): i64 {
+  return findCertainNode(kindsLookedUp());
+}
+
+function kindsLookedUp(): u32 {
+  const own: u32 = (1 << NODE_ORIGINAL) | (1 << NODE_REPLY);
+  return sights ? own | (1 << NODE_ORIGINAL_SEEN) | (1 << NODE_REPLY_SEEN) : own;
 }
 
 /** Tells whether `key` is the tuple of a connection that exists. */
@@ -292,6 +301,8 @@ function fixBackend(number: u32, kind: u32, fromBackend: bool): i64 {
   unlinkNode(number, NODE_REPLY);
   unlinkNode(number, NODE_ORIGINAL_SEEN);
   unlinkNode(number, NODE_CLIENT);
+  const masqueraded = ((<u32>entry.linked) & (1 << NODE_BACKEND)) != 0;
+  unlinkNode(number, NODE_BACKEND);
   entry.to0 = fromBackend ? key.src0 : key.dst0;
   entry.to1 = fromBackend ? key.src1 : key.dst1;
   entry.to2 = fromBackend ? key.src2 : key.dst2;
@@ -305,9 +316,10 @@ function fixBackend(number: u32, kind: u32, fromBackend: bool): i64 {
   );
   entry.fromPort = entry.sport;
   entry.flags &= ~(ENTRY_GUESSED | ENTRY_UNDECIDED | ENTRY_SNAT | ENTRY_PORT_UNKNOWN);
-  stampEntry(entry);
+  forgetHeard(entry);
   linkNode(number, NODE_REPLY);
   linkNode(number, NODE_ORIGINAL_SEEN);
+  if (masqueraded) linkNode(number, NODE_BACKEND);
   return nodeOf(number, kind);
 }
 

@@ -3,6 +3,7 @@
 import { SEEN_ARRIVING, SEEN_LEAVING, SEEN_PASSING, whereSeen } from "./arrival";
 import { attempt, HOOKS_ALL } from "./attempt";
 import { blurRules, blurUnwalked } from "./blur";
+import { copyBytes, sameAddress } from "./bytes";
 import {
   confirm,
   confirmWorlds,
@@ -312,7 +313,7 @@ function describe(packet: Packet, verdict: Verdict, guessed: bool): void {
   verdict.dstRoute = attempt.dstRoute;
   if (!walk.translated) return;
   addFlag(verdict, VERDICT_DNAT);
-  memory.copy(
+  copyBytes(
     changetype<usize>(verdict) + VERDICT_JUDGED_SRC,
     changetype<usize>(walk) + offsetof<Walk>("src0"),
     32,
@@ -342,7 +343,7 @@ function missingAddress(packet: Packet): u32 {
 // > A pod cannot block access to itself: what it sends to its own address never leaves it.
 function isOwnAddress(packet: Packet, verdict: Verdict): bool {
   const src = changetype<usize>(packet) + PACKET_SRC;
-  if (memory.compare(src, src + 16, 16) != 0) return false;
+  if (!sameAddress(src, src + 16)) return false;
   const kind = routeKind(verdict.srcRoute);
   return kind == ROUTE_UNICAST || kind == ROUTE_LOCAL;
 }

@@ -1,5 +1,6 @@
 // What walks have come to: a verdict and the rules that matched on the way, each kept once. Packets that
 // repeat one are counted here, and at the rules only when somebody wants to know.
+import { copyBytes } from "./bytes";
 import { RULE_NONE, VERDICT_SIZE } from "./layout";
 import { ruleAt } from "./rule";
 import { mix } from "./set";
@@ -75,7 +76,7 @@ function addOutcome(verdict: Verdict, hash: u32): Outcome {
   outcome.packets = 0;
   outcome.bytes = 0;
   outcome.pathSize = size;
-  memory.copy(at + OUTCOME_VERDICT, changetype<usize>(verdict), VERDICT_SIZE);
+  copyBytes(at + OUTCOME_VERDICT, changetype<usize>(verdict), VERDICT_SIZE);
   for (let index: u32 = 0; index < size; index++) {
     store<u32>(at + OUTCOME_PATH + ((<usize>index) << 2), pathRule(index));
   }

@@ -1,6 +1,7 @@
 // The short way of a packet: its connection moves on, and what was said of an earlier packet is said again,
 // when nothing that the walk of that one looked at is different. Everything else goes the long way.
 import { SEEN_ARRIVING, SEEN_LEAVING, whereSeen } from "./arrival";
+import { copyBytes } from "./bytes";
 import { refresh, refusedBefore } from "./entry-life";
 import { isHelperGiven } from "./expectation";
 import { knownConnections } from "./known-connection";
@@ -15,10 +16,13 @@ import {
   ENTRY_SEEN_REPLY,
   ENTRY_UNDECIDED,
   entryAt,
-  isEntryAlive,
+  heardOf,
+  nodeEntry,
+  nodeKind,
 } from "./flow-table";
 import { consultedCount, startForks } from "./fork";
-import { lookUpSights } from "./half-known";
+import { findFirst, lookUpSights } from "./half-known";
+import { hear, Heard, whereOf } from "./heard";
 import { rollBack, startJournal } from "./journal";
 import { track } from "./conntrack";
 import { startWorlds } from "./worlds";
@@ -40,24 +44,17 @@ import {
   VERDICT_DROP,
   VERDICT_SIZE,
 } from "./layout";
-import {
-  findMemo,
-  Memo,
-  MEMO_UNCONNECTED,
-  MEMO_UNTRACKED,
-  nameMemo,
-  placeFor,
-  Saying,
-  sayingOf,
-} from "./memo";
-import { Outcome, outcomeOf, verdictOfOutcome } from "./outcome";
+import { mannerOf } from "./manner";
+import { findMemo, heardOfMemo, placeFor } from "./memo";
+import { verdictOfOutcome } from "./outcome";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "./protocol";
 import { Packet } from "./records";
 import { isRealNode } from "./route";
 import { conntrackActive } from "./rule";
+import { outcomeOfSaying, Saying, sayingOf } from "./saying";
 import { rememberSight, severalSights } from "./sights";
 import { moveTcp, TCP_BELONGS } from "./tcp-track";
-import { DIRECTION_REPLY, ENTRY_NONE, tracking } from "./tracking";
+import { DIRECTION_REPLY, ENTRY_NONE, keyOfPacket, tracking } from "./tracking";
 import { Verdict } from "./verdict";
 import { walk } from "./walk";
 
@@ -68,12 +65,10 @@ const PACKET_ODD: u32 = PACKET_FRAGMENT | PACKET_FRAGMENT_HEADER;
 const IPV4_SIZE: u32 = 20;
 const IPV6_SIZE: u32 = 40;
 
-// What of an entry changes, in pieces of eight bytes.
-const ENTRY_STATE: usize = offsetof<Entry>("flags") & ~7;
+// What of an entry changes.
+const ENTRY_STATE: usize = offsetof<Entry>("flags");
 const ENTRY_STATE_SIZE: usize = offsetof<Entry>() - ENTRY_STATE;
-const before: usize = memory.data(256, 8);
-
-if (ENTRY_STATE_SIZE % 8 != 0 || ENTRY_STATE_SIZE > 256) ERROR("what of an Entry changes");
+const before: usize = memory.data(256, 16);
 
 let allowed: bool = true;
 let repeats: u64 = 0;
@@ -91,23 +86,45 @@ export function repeatCount(): u64 {
 /** Says of a decoded packet what was said of one like it; false: it has to walk. */
 export function repeatVerdict(packet: Packet, verdict: Verdict): bool {
   if (!allowed || !isPlain(packet) || refusedBefore() || isHelperGiven(packet)) return false;
-  const memo = findMemo(packet);
-  // What needs no rules has no part in where the capture shows packets: it is kept nowhere.
-  if (memo == null || !isSeenOnce(packet)) return false;
-  const saying = sayingFor(memo, packet);
-  if (saying == null) return false;
-  const outcome = changetype<Outcome>(saying.outcome);
-  const said = verdictOfOutcome(outcome);
-  for (let at: usize = 0; at < <usize>VERDICT_SIZE; at += 16)
-    v128.store(changetype<usize>(verdict) + at, v128.load(said + at));
+  const seen = whereSeen(packet);
+  const manner = mannerOf(packet, seen);
+  if (manner == 0) return false;
+  lookUpSights(!isRealNode() || seen == SEEN_LEAVING);
+  keyOfPacket(packet);
+  const node = findFirst();
+  let entry = ENTRY_NONE;
+  let saying: Saying | null = null;
+  if (node >= 0) {
+    said = heardOf(entryAt(nodeEntry(node)), nodeKind(node) & 1);
+    if (said.where == whereOf(manner, nodeKind(node)) && isSeenOnce(packet, seen)) {
+      entry = nodeEntry(node);
+      saying = sayingOfConnection(entryAt(entry), packet, nodeKind(node) & 1);
+    }
+  }
+  if (saying == null) {
+    const memo = findMemo(manner);
+    // What needs no rules has no part in where the capture shows packets: it is kept nowhere.
+    if (memo == null || !isSeenOnce(packet, seen)) return false;
+    entry = ENTRY_NONE;
+    said = heardOfMemo(memo);
+    saying =
+      memo.tracked != 0 ? sayingWithoutConnection(manner, packet) : like(said.before, packet);
+    if (saying == null) return false;
+  }
+  const outcome = outcomeOfSaying(saying);
+  const verdictSaid = verdictOfOutcome(outcome);
+  copyBytes(changetype<usize>(verdict), verdictSaid, VERDICT_SIZE);
   repeats++;
   outcome.packets++;
   outcome.bytes += packet.ipLength;
-  rememberSight(packet, verdict, memo.entry);
+  rememberSight(packet, verdict, entry);
   countTotals(packet, verdict);
-  countRow(saying.row, packet);
+  countRow(said.row, packet);
   return true;
 }
+
+// What was said of packets like the one under way.
+let said: Heard = changetype<Heard>(0);
 
 /**
  * Keeps what was said of a packet for others like it, if all that its walk looked at is the same for them.
@@ -118,21 +135,41 @@ export function keepVerdict(packet: Packet, verdict: Verdict, row: usize): void 
   if (!allowed || !walkedPlainly() || walk.volatile || row == 0 || verdict.duplicateOf != 0) return;
   if (verdict.verdict != VERDICT_ALLOW && verdict.verdict != VERDICT_DROP) return;
   if (!isPlain(packet) || !isLasting(packet, verdict)) return;
-  const memo = placeFor(packet);
-  const entry = tracking.entry;
-  const untracked = verdict.ctState == CT_UNTRACKED;
-  let stamp = untracked ? MEMO_UNTRACKED : MEMO_UNCONNECTED;
-  if (entry != ENTRY_NONE) stamp = entryAt(entry).stamp;
-  nameMemo(memo, entry, stamp, tracking.direction);
-  const flags: u16 = entry == ENTRY_NONE ? 0 : lookedAt(entryAt(entry).flags);
-  const invalid = entry == ENTRY_NONE && !tracking.fresh && !untracked;
-  const saying = sayingOf(memo, invalid || (flags & ENTRY_SEEN_REPLY) != 0);
-  saying.outcome = <u32>changetype<usize>(outcomeOf(verdict));
-  saying.row = <u32>row;
-  saying.mark = entry == ENTRY_NONE ? 0 : entryAt(entry).mark;
-  saying.flags = flags;
-  saying.tcpFlags = packet.tcpFlags;
-  saying.looksAtTcpFlags = walk.looksAtTcpFlags ? 1 : 0;
+  const manner = mannerOf(packet, whereSeen(packet));
+  if (manner == 0) return;
+  keyOfPacket(packet);
+  if (tracking.entry != ENTRY_NONE) keepForConnection(packet, verdict, row, manner);
+  else keepWithoutConnection(packet, verdict, row, manner);
+}
+
+function keepForConnection(packet: Packet, verdict: Verdict, row: usize, manner: u32): void {
+  const node = findFirst();
+  if (node < 0 || nodeEntry(node) != tracking.entry) return;
+  // > Where both tuples are equal it is the reply's that counts.
+  if (tracking.direction != (nodeKind(node) & 1)) return;
+  const entry = entryAt(tracking.entry);
+  const flags = lookedAt(entry.flags);
+  const saying = changetype<usize>(sayOf(packet, verdict, entry.mark, flags));
+  const answered = (flags & ENTRY_SEEN_REPLY) != 0;
+  hear(heardOf(entry, tracking.direction), whereOf(manner, nodeKind(node)), answered, saying, row);
+}
+
+function keepWithoutConnection(packet: Packet, verdict: Verdict, row: usize, manner: u32): void {
+  const memo = placeFor(manner);
+  const heard = heardOfMemo(memo);
+  const tracked: u32 = verdict.ctState == CT_UNTRACKED ? 0 : 1;
+  if (memo.tracked != tracked) {
+    memo.tracked = tracked;
+    heard.where = 0;
+  }
+  const saying = changetype<usize>(sayOf(packet, verdict, 0, 0));
+  // INVALID packets, too, may come from either side of a connection.
+  const where = whereOf(manner, tracking.direction);
+  hear(heard, where, tracked != 0 && !tracking.fresh, saying, row);
+}
+
+function sayOf(packet: Packet, verdict: Verdict, mark: u32, flags: u16): Saying {
+  return sayingOf(verdict, mark, flags, walk.tcpFlagsLookedAt, packet.tcpFlags);
 }
 
 // The connection is certain, or it is certain that there is none.
@@ -171,36 +208,26 @@ function isPlain(packet: Packet): bool {
 
 // It cannot be another's second sight. Where the capture shows more than one place, a packet that arrives
 // at a real node is none.
-function isSeenOnce(packet: Packet): bool {
+function isSeenOnce(packet: Packet, seen: u32): bool {
   if (!severalSights(packet)) return true;
   if (!isRealNode()) return false;
-  return (packet.flags & PACKET_INBOUND) != 0 || whereSeen(packet) == SEEN_ARRIVING;
+  return (packet.flags & PACKET_INBOUND) != 0 || seen == SEEN_ARRIVING;
 }
 
 // What was said of packets like this one, whose connection moves on; null: nothing, and it stays as it is.
-function sayingFor(memo: Memo, packet: Packet): Saying | null {
-  if (memo.entry != ENTRY_NONE) return sayingOfConnection(memo, packet);
-  if (memo.stamp == MEMO_UNCONNECTED) return sayingWithoutConnection(memo, packet);
-  return heard(sayingOf(memo, false), packet);
-}
-
-function sayingOfConnection(memo: Memo, packet: Packet): Saying | null {
-  const entry = entryAt(memo.entry);
-  if (!isEntryAlive(entry, memo.stamp) || entry.stateDoubted != 0) return null;
+function sayingOfConnection(entry: Entry, packet: Packet, direction: u32): Saying | null {
+  if (entry.stateDoubted != 0) return null;
   const state = changetype<usize>(entry) + ENTRY_STATE;
-  copyState(before, state);
-  if (moveOn(entry, packet, memo.direction)) {
-    const saying = heard(sayingOf(memo, (entry.flags & ENTRY_SEEN_REPLY) != 0), packet);
+  copyBytes(before, state, ENTRY_STATE_SIZE);
+  if (moveOn(entry, packet, direction)) {
+    const answered = (entry.flags & ENTRY_SEEN_REPLY) != 0;
+    const saying = like(answered ? said.behind : said.before, packet);
     const same =
       saying != null && saying.flags == lookedAt(entry.flags) && saying.mark == entry.mark;
     if (same && entry.markDoubted == 0) return saying;
   }
-  copyState(state, before);
+  copyBytes(state, before, ENTRY_STATE_SIZE);
   return null;
-}
-
-function copyState(to: usize, from: usize): void {
-  for (let at: usize = 0; at < ENTRY_STATE_SIZE; at += 8) store<u64>(to + at, load<u64>(from + at));
 }
 
 // ENTRY_* bits that rules look at: those that look at others are walked every time.
@@ -210,18 +237,16 @@ function lookedAt(flags: u16): u16 {
 
 // No connection that the packet would belong to may have come up since. Its flow was seen before: it is
 // kept here.
-function sayingWithoutConnection(memo: Memo, packet: Packet): Saying | null {
+function sayingWithoutConnection(manner: u32, packet: Packet): Saying | null {
   const consulted = consultedCount();
   startJournal();
   startForks();
   startWorlds();
-  lookUpSights(!isRealNode() || whereSeen(packet) == SEEN_LEAVING);
   track(packet, true);
   if (consultedCount() == consulted && !tracking.ambiguous && tracking.entry == ENTRY_NONE) {
     const invalid = !tracking.fresh;
-    // INVALID packets, too, may come from either side of a connection.
-    const same = tracking.direction == memo.direction;
-    const saying = heard(sayingOf(memo, invalid), packet);
+    const same = said.where == whereOf(manner, tracking.direction);
+    const saying = like(invalid ? said.behind : said.before, packet);
     if (saying != null && same && (!invalid || tracking.state == CT_INVALID)) return saying;
   }
   rollBack();
@@ -237,7 +262,8 @@ function moveOn(entry: Entry, packet: Packet, direction: u32): bool {
 }
 
 // Something was said, and of such a packet.
-function heard(saying: Saying, packet: Packet): Saying | null {
-  const same = saying.looksAtTcpFlags == 0 || saying.tcpFlags == packet.tcpFlags;
-  return saying.outcome != 0 && same ? saying : null;
+function like(saying: usize, packet: Packet): Saying | null {
+  const one = changetype<Saying>(saying);
+  if (saying == 0 || (packet.tcpFlags & one.tcpFlagsLookedAt) != one.tcpFlags) return null;
+  return one;
 }

@@ -11,13 +11,14 @@ import {
   SCAN_SOURCE_SIZE,
   VERDICT_SIZE,
 } from "./layout";
-import { touchConnection, touchMemo } from "./memo";
+import { hashOfFrame } from "./ahead";
+import { clearBytes } from "./bytes";
+import { touchEntryOf, touchRow, touchSlots } from "./flow-table";
 import { Packet } from "./records";
 import { replayPacket, startReplay } from "./replay";
 import { Verdict } from "./verdict";
 
-// Cleared in pieces of 16 bytes.
-const packet: Packet = changetype<Packet>(memory.data(PACKET_SIZE + 8, 16));
+const packet: Packet = changetype<Packet>(memory.data(PACKET_SIZE, 16));
 const verdict: Verdict = changetype<Verdict>(memory.data(VERDICT_SIZE, 16));
 
 // Packets may be so many nanoseconds out of order without a word.
@@ -192,9 +193,10 @@ class Gathered {
   original: u32;
   linkType: u16;
   captureInterface: u16;
-  /** What `touchMemo` gave for it. */
-  memo: u32;
-  unused: u32;
+  /** Of its addresses and ports, as far as they are told at a glance. */
+  hash: u32;
+  /** What `touchEntryOf` gave for it. */
+  node: u32;
 }
 
 const gatheredFirst: usize = memory.data(32 * 32, 8);
@@ -233,9 +235,14 @@ function decideGathered(): bool {
   const full = gathered == GATHERED_MAX;
   for (let index: u32 = 0; index < gathered; index++) {
     const one = gatheredAt(index);
-    one.memo = <u32>touchMemo(one.frame, one.captured, one.linkType);
+    one.hash = hashOfFrame(one.frame, one.captured, one.linkType);
+    touchSlots(one.hash);
   }
-  for (let index: u32 = 0; index < gathered; index++) touchConnection(gatheredAt(index).memo);
+  for (let index: u32 = 0; index < gathered; index++) {
+    const one = gatheredAt(index);
+    one.node = touchEntryOf(one.hash);
+  }
+  for (let index: u32 = 0; index < gathered; index++) touchRow(gatheredAt(index).node);
   for (let index: u32 = 0; index < gathered; index++) decide(gatheredAt(index));
   gathered = 0;
   return full;
@@ -278,7 +285,7 @@ function decide(one: Gathered): void {
 
 /** The packet record, empty but for its number and time. */
 export function nextPacket(time: u64): Packet {
-  clear();
+  clearBytes(changetype<usize>(packet), PACKET_SIZE);
   number++;
   packet.number = number;
   packet.timestamp = time;
@@ -291,10 +298,4 @@ export function decideScanned(): void {
   replayPacket(packet, verdict);
   // A fragment that waits keeps copies: the next packet takes these records.
   if ((packet.flags & PACKET_FRAGMENT) != 0) startReplay(0);
-}
-
-function clear(): void {
-  const zero = i64x2.splat(0);
-  const record = changetype<usize>(packet);
-  for (let at: usize = 0; at < <usize>PACKET_SIZE; at += 16) v128.store(record + at, zero);
 }

@@ -1,9 +1,11 @@
 // Second sights: a capture on several interfaces (or on `any`) shows a packet once where it arrives and
 // once where it leaves. Only where the capture itself tells interfaces or directions apart.
 // Source: semantics.md C-8 and C-9.
+import { copyAddresses, copyBytes, sameAddress } from "./bytes";
 import {
   CAPTURE_INTERFACE_NONE,
   KNOWN_TCP_SEQ,
+  PACKET_DST,
   PACKET_INBOUND,
   PACKET_OUTBOUND,
   PACKET_SRC,
@@ -72,7 +74,7 @@ export function rememberSight(packet: Packet, verdict: Verdict, entry: u32): voi
   const at = sights + <usize>next * SIGHT_SIZE;
   next = (next + 1) % SIGHTS;
   const sight = changetype<Sight>(at);
-  memory.copy(at, changetype<usize>(packet) + PACKET_SRC, 32);
+  copyAddresses(at, changetype<usize>(packet) + PACKET_SRC);
   sight.timestamp = packet.timestamp;
   sight.number = packet.number;
   sight.ipId = packet.ipId;
@@ -91,7 +93,7 @@ export function rememberSight(packet: Packet, verdict: Verdict, entry: u32): voi
   sight.tcpFlags = packet.tcpFlags;
   sight.ttl = packet.ttl;
   sight.used = 1;
-  memory.copy(at + offsetof<Sight>(), changetype<usize>(verdict), VERDICT_SIZE);
+  copyBytes(at + offsetof<Sight>(), changetype<usize>(verdict), VERDICT_SIZE);
 }
 
 /**
@@ -104,11 +106,12 @@ export function recallSight(packet: Packet, entry: u32, verdict: Verdict): bool 
     const sight = changetype<Sight>(at);
     if (sight.used == 0 || !sameContent(sight, packet) || !elsewhere(sight, packet)) continue;
     const sameTuple =
-      memory.compare(at, changetype<usize>(packet) + PACKET_SRC, 32) == 0 &&
+      sameAddress(at, changetype<usize>(packet) + PACKET_SRC) &&
+      sameAddress(at + 16, changetype<usize>(packet) + PACKET_DST) &&
       sight.sport == packet.sport &&
       sight.dport == packet.dport;
     if (!sameTuple && (entry == ENTRY_NONE || sight.entry != entry)) continue;
-    memory.copy(changetype<usize>(verdict), at + offsetof<Sight>(), VERDICT_SIZE);
+    copyBytes(changetype<usize>(verdict), at + offsetof<Sight>(), VERDICT_SIZE);
     verdict.duplicateOf = sight.number;
     return true;
   }

@@ -1,4 +1,5 @@
 // What connection tracking says of the packet under way, and the tuple it is looked up by.
+import { copyAddresses } from "./bytes";
 import { key } from "./flow-table";
 import { CT_INVALID, KNOWN_PORTS, PACKET_SRC } from "./layout";
 import { hasPorts } from "./protocol";
@@ -57,7 +58,7 @@ export function trackNothing(): void {
 
 /** Sets `key` to the tuple of a packet. */
 export function keyOfPacket(packet: Packet): void {
-  memory.copy(changetype<usize>(key), changetype<usize>(packet) + PACKET_SRC, 32);
+  copyAddresses(changetype<usize>(key), changetype<usize>(packet) + PACKET_SRC);
   key.family = packet.family;
   key.protocol = packet.protocol;
   key.sport = 0;

@@ -1,4 +1,5 @@
 // The view of the verdict record, checked against layout.ts.
+import { clearBytes } from "./bytes";
 import {
   RULE_NONE,
   ROUTE_NONE,
@@ -78,7 +79,7 @@ if (offsetof<Verdict>() != VERDICT_SIZE) ERROR("VERDICT_SIZE");
 
 /** Empties a verdict: no rule, no route. */
 export function clearVerdict(verdict: Verdict): void {
-  memory.fill(changetype<usize>(verdict), 0, VERDICT_SIZE);
+  clearBytes(changetype<usize>(verdict), VERDICT_SIZE);
   verdict.rule = RULE_NONE;
   verdict.decider = RULE_NONE;
   verdict.undecidedRule = RULE_NONE;

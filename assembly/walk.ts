@@ -1,6 +1,7 @@
 // What a packet carries through the hooks while its walk is tried: the addresses as rules see them now,
 // mark, conntrack state and interfaces. A walk may be tried several times (see fork.ts), so nothing
 // outside this record changes before the verdict is settled.
+import { clearBytes, copyBytes } from "./bytes";
 import {
   HOOK_OUTPUT,
   HOOK_PREROUTING,
@@ -75,8 +76,8 @@ export class Walk {
   hotdrop: bool;
   /** Rules looked at, or changed, what packets of the same connection do not have in common. */
   volatile: bool;
-  /** Rules looked at the TCP flags. */
-  looksAtTcpFlags: bool;
+  /** TCP flags that rules looked at. */
+  tcpFlagsLookedAt: u32;
   /** The table under way is iptables-nft's. */
   nft: bool;
   /** The packet's record, for what rules see of it unchanged. */
@@ -139,8 +140,8 @@ export const walk: Walk = changetype<Walk>(memory.data(offsetof<Walk>()));
 
 /** Begins a try: the packet as it is on the wire. */
 export function startWalk(packet: Packet): void {
-  memory.fill(changetype<usize>(walk), 0, offsetof<Walk>());
-  memory.copy(
+  clearBytes(changetype<usize>(walk), offsetof<Walk>());
+  copyBytes(
     changetype<usize>(walk) + offsetof<Walk>("src0"),
     changetype<usize>(packet) + PACKET_SRC,
     32,
@@ -156,7 +157,7 @@ export function startWalk(packet: Packet): void {
   walk.dport = packet.dport;
   walk.icmpType = packet.icmpType;
   walk.icmpCode = packet.icmpCode;
-  memory.copy(
+  copyBytes(
     changetype<usize>(walk) + offsetof<Walk>("firstSrc0"),
     changetype<usize>(packet) + PACKET_SRC,
     32,

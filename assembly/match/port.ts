@@ -29,7 +29,7 @@ export function matchPort(match: usize, rule: i32): bool {
   const protocol: u32 = load<u8>(match, PAYLOAD + 10);
   if (protocol != walk.protocol) return false;
   const parts: u32 = load<u8>(match, PAYLOAD + 11);
-  if ((parts & PORT_FLAGS) != 0) walk.looksAtTcpFlags = true;
+  if ((parts & PORT_FLAGS) != 0) walk.tcpFlagsLookedAt |= load<u8>(match, PAYLOAD + 12);
   if ((parts & ~(<u32>PORT_FLAGS)) != 0) walk.volatile = true;
   // > iptables-nft has its own expressions for the ports and flags of TCP and UDP.
   const native = walk.nft && (protocol == TCP || protocol == UDP) && (parts & PORT_OPTION) == 0;
