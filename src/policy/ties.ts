@@ -20,16 +20,38 @@ export function groupByOrder(policies: readonly Policy[], direction: Direction):
     if (tied) last?.push(policy);
     else groups.push([policy]);
   }
-  return groups.map((group) => ({
-    policies: group,
-    rivals: group.filter((policy, index) =>
-      group.slice(0, index).some((before) => mayDisagree(before, policy, direction)),
-    ),
-  }));
+  return groups.map((group) => ({ policies: group, rivals: rivalsIn(group, direction) }));
+}
+
+function rivalsIn(group: readonly Policy[], direction: Direction): Policy[] {
+  const actions = new Set(
+    group.flatMap((policy) => (policy[direction] ?? []).map(({ action }) => action)),
+  );
+  // What all say, is so in whatever order.
+  if (group.length < 2 || actions.size < 2) return [];
+  return group.filter((policy, index) =>
+    group.slice(0, index).some((before) => mayDisagree(before, policy, direction)),
+  );
+}
+
+/** The same pairs select many endpoints. */
+const answers = {
+  ingress: new WeakMap<Policy, WeakMap<Policy, boolean>>(),
+  egress: new WeakMap<Policy, WeakMap<Policy, boolean>>(),
+};
+
+function mayDisagree(one: Policy, other: Policy, direction: Direction): boolean {
+  const known = answers[direction].get(one) ?? new WeakMap<Policy, boolean>();
+  answers[direction].set(one, known);
+  const before = known.get(other);
+  if (before !== undefined) return before;
+  const answer = rulesDisagree(one, other, direction);
+  known.set(other, answer);
+  return answer;
 }
 
 /** Tells whether there may be a packet that the policies' rules treat differently. */
-function mayDisagree(one: Policy, other: Policy, direction: Direction): boolean {
+function rulesDisagree(one: Policy, other: Policy, direction: Direction): boolean {
   const rulesOf = (policy: Policy): PeerRule[] =>
     (policy[direction] ?? []).filter((rule) => rule.kind === "peers");
   return rulesOf(one).some((rule) =>

@@ -9,6 +9,7 @@
 import { endpointName } from "../cluster/snapshot.ts";
 import type { Endpoint } from "../cluster/snapshot.ts";
 import { PROTOCOL_UDP } from "../net/protocol.ts";
+import { policyKey } from "../policy/model.ts";
 import type { Direction, Policy, Tier } from "../policy/model.ts";
 import { groupByOrder } from "../policy/ties.ts";
 import type { PolicyGroup } from "../policy/ties.ts";
@@ -49,13 +50,13 @@ export interface EndpointPolicies {
 
 /** Compiles the chains of endpoints, each in one direction. Rules that are the same are one object. */
 export function compileEndpointChains(all: readonly EndpointPolicies[]): Chain[] {
-  const jumps = new PolicyJumps();
-  return all.map((given) => compileEndpointChain(given, jumps));
+  const shared = new SharedRules();
+  return all.map((given) => compileEndpointChain(given, shared));
 }
 
-function compileEndpointChain(given: EndpointPolicies, jumps: PolicyJumps): Chain {
+function compileEndpointChain(given: EndpointPolicies, shared: SharedRules): Chain {
   const { endpoint, interfaceName, direction } = given;
-  const tiers = tierRules(given, jumps);
+  const tiers = tierRules(given, shared);
   return {
     name: endpointChainName(direction, interfaceName),
     policy: undefined,
@@ -72,22 +73,47 @@ function compileEndpointChain(given: EndpointPolicies, jumps: PolicyJumps): Chai
   };
 }
 
-/** The jumps to policies' chains, which every endpoint has that a policy selects. */
-class PolicyJumps {
-  readonly #rules = {
+/** The rules that every endpoint has that the same policies select. */
+class SharedRules {
+  readonly #jumps = {
     ingress: new Map<Policy, readonly Rule[]>(),
     egress: new Map<Policy, readonly Rule[]>(),
   };
+  readonly #begins = new Map<string, Rule>();
+  readonly #ties = new Map<string, readonly Rule[]>();
 
-  /** The jump, and what ends the chain when the policy has accepted. */
-  rules(policy: Policy, direction: Direction): readonly Rule[] {
-    const before = this.#rules[direction].get(policy);
-    if (before !== undefined) return before;
-    const target = jump(policyChainName(direction, policy.ref));
-    const rules = [{ ...IF_NOT_PASSED, target }, END_IF_POLICY_ACCEPTED];
-    this.#rules[direction].set(policy, rules);
-    return rules;
+  /** The jump to a policy's chain, and what ends the endpoint's chain when the policy has accepted. */
+  jump(policy: Policy, direction: Direction): readonly Rule[] {
+    return entryOf(this.#jumps[direction], policy, () => [
+      { ...IF_NOT_PASSED, target: jump(policyChainName(direction, policy.ref)) },
+      END_IF_POLICY_ACCEPTED,
+    ]);
   }
+
+  /** What begins a tier. */
+  begin(tier: Tier): Rule {
+    return entryOf(this.#begins, tier.name, () =>
+      makeRule({ comment: `Start of tier ${tier.name}`, target: clearBits(MARK_PASS) }),
+    );
+  }
+
+  /**
+   * What tries other orders. In one direction a packet meets one endpoint, so that a rule that others have,
+   * too, asks for a fact of its own.
+   */
+  tie(group: PolicyGroup, direction: Direction): readonly Rule[] {
+    if (group.rivals.length === 0) return [];
+    const key = [direction, ...group.policies.map(({ ref }) => policyKey(ref))].join("\n");
+    return entryOf(this.#ties, key, () => tieRules(group, direction));
+  }
+}
+
+function entryOf<K, V>(entries: Map<K, V>, key: K, make: () => V): V {
+  const before = entries.get(key);
+  if (before !== undefined) return before;
+  const made = make();
+  entries.set(key, made);
+  return made;
 }
 
 const ALWAYS = makeRule({});
@@ -172,13 +198,13 @@ const ENCAPSULATION_RULES: readonly Rule[] = [
  * > By default, a pod is non-isolated. A pod is isolated if there is any NetworkPolicy that selects it
  * > and has the direction in its policyTypes; then only what the policies allow gets through.
  */
-function tierRules(given: EndpointPolicies, jumps: PolicyJumps): Rule[] {
+function tierRules(given: EndpointPolicies, shared: SharedRules): Rule[] {
   // No policies: not isolated, the profile decides.
   return tiersOf(given.policies).flatMap(({ tier, policies }) => [
-    makeRule({ comment: `Start of tier ${tier.name}`, target: clearBits(MARK_PASS) }),
+    shared.begin(tier),
     ...groupByOrder(policies, given.direction).flatMap((group) => [
-      ...tieRules(group, given),
-      ...group.policies.flatMap((policy) => jumps.rules(policy, given.direction)),
+      ...shared.tie(group, given.direction),
+      ...group.policies.flatMap((policy) => shared.jump(policy, given.direction)),
     ]),
     ...(tier.defaultAction === "deny" ? [endOfTier(tier, policies, given)] : []),
   ]);
@@ -213,13 +239,10 @@ function tiersOf(policies: readonly Policy[]): TierPolicies[] {
  *
  * These rules are in no text: a kernel has one order.
  */
-function tieRules({ policies, rivals }: PolicyGroup, given: EndpointPolicies): Rule[] {
-  if (rivals.length === 0) return [];
-  const { direction, endpoint } = given;
+function tieRules({ policies, rivals }: PolicyGroup, direction: Direction): Rule[] {
   const origin: RuleOrigin = {
     kind: "tie",
     direction,
-    endpoint: endpointName(endpoint),
     policies: policies.map((policy) => placed(policy, direction)),
   };
   return [

@@ -88,7 +88,6 @@ export type RuleOrigin =
   | {
       readonly kind: "tie";
       readonly direction: Direction;
-      readonly endpoint: string;
       readonly policies: readonly { readonly policy: PolicyRef; readonly place: Place }[];
     }
   /** No policy isolates the endpoint in this direction. */

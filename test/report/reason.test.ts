@@ -52,7 +52,6 @@ describe("explainReason", () => {
     const tie = {
       kind: "tie",
       direction: "ingress",
-      endpoint: "a/b",
       policies: [policy, { ...policy, name: "other" }].map((one) => ({ policy: one, place })),
     } as const;
     expect(

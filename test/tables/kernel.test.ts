@@ -9,6 +9,8 @@ import type { IpSet, Rule, Ruleset } from "../../src/tables/model.ts";
 import type { Target } from "../../src/target/index.ts";
 import { NAT_NOTHING, natTo } from "../../src/target/nat-range.ts";
 import { address, prefix } from "./cluster.ts";
+import { compileObjects } from "../judge.ts";
+import { makeRandom, randomWorld, worldObjects } from "../random-cluster.ts";
 import { canonicalSets, canonicalTables, labMissing, loadIntoKernel } from "./lab.ts";
 import type { Backend } from "./lab.ts";
 import { SHOP, SHOP_POLICIES } from "./small-cluster.ts";
@@ -36,6 +38,17 @@ describe.skipIf(labMissing !== undefined)("the kernel's tables", () => {
     );
     expectRoundTrip(rulesets, backend);
   });
+
+  it.each(BACKENDS)(
+    "are those of random clusters with policies of every kind, with %s",
+    (backend) => {
+      for (let seed = 1; seed <= 5; seed++) {
+        const size = { pods: 12, policies: 6, clusterPolicies: 8, ties: true, domains: true };
+        const { rulesets } = compileObjects(worldObjects(randomWorld(makeRandom(seed), size)));
+        expectRoundTrip(rulesets, backend);
+      }
+    },
+  );
 
   it.each(BACKENDS)("have every kind of match and target as we write it, with %s", (backend) => {
     expectRoundTrip([everything(4), everything(6)], backend);
