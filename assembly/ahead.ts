@@ -1,10 +1,13 @@
-// A glance at a frame that is decided soon.
-import { endsHash } from "./flow-table";
+// A glance at a frame that is decided soon: what its packet will need is fetched from memory meanwhile.
+import { touchFlow } from "./flow-rows";
+import { endsHash, touchEntryOf } from "./flow-table";
 import { LINK_ETHERNET } from "./layout";
+import { touchMemo } from "./memo";
 
 // Ethernet and IPv4 without options, and ports behind.
 const FRAME_TYPE: usize = 12;
 const FRAME_VERSION: usize = 14;
+const FRAME_PROTOCOL: usize = 23;
 const FRAME_SRC: usize = 26;
 const FRAME_DST: usize = 30;
 const FRAME_PORTS: usize = 34;
@@ -17,7 +20,39 @@ export function hashOfFrame(frame: usize, captured: u32, linkType: u32): u32 {
   if (captured < FRAME_SIZE || linkType != LINK_ETHERNET) return 0;
   if (load<u16>(frame, FRAME_TYPE) != TYPE_IPV4) return 0;
   if (load<u8>(frame, FRAME_VERSION) != VERSION_IPV4) return 0;
-  const src = bswap<u32>(load<u32>(frame, FRAME_SRC));
-  const dst = bswap<u32>(load<u32>(frame, FRAME_DST));
-  return endsHash(src, dst, rotl<u32>(bswap<u32>(load<u32>(frame, FRAME_PORTS)), 16));
+  return endsHash(sourceOf(frame), destinationOf(frame), portsOf(frame));
+}
+
+/**
+ * Has the entry of a frame's connection on its way from memory, or where it has none what else is looked up.
+ *
+ * @param hash what `hashOfFrame` gave for it
+ * @returns what `touchEntryOf` gave
+ */
+export function touchConnection(frame: usize, hash: u32): u32 {
+  if (hash == 0) return 0;
+  const node = touchEntryOf(hash);
+  if (node == 0) {
+    touchFlow(
+      sourceOf(frame),
+      destinationOf(frame),
+      portsOf(frame),
+      load<u8>(frame, FRAME_PROTOCOL),
+    );
+    touchMemo(hash);
+  }
+  return node;
+}
+
+function sourceOf(frame: usize): u32 {
+  return bswap<u32>(load<u32>(frame, FRAME_SRC));
+}
+
+function destinationOf(frame: usize): u32 {
+  return bswap<u32>(load<u32>(frame, FRAME_DST));
+}
+
+// The source's in the lower half.
+function portsOf(frame: usize): u32 {
+  return rotl<u32>(bswap<u32>(load<u32>(frame, FRAME_PORTS)), 16);
 }

@@ -68,6 +68,11 @@ export function setUpMidstream(assume: bool): void {
   assumeMidstream = assume;
 }
 
+/** Flows may have been under way when the capture began. */
+export function assumesMidstream(): bool {
+  return assumeMidstream;
+}
+
 /** Tracks a packet that no entry knows. `seenBefore`: the capture has shown its flow already. */
 export function trackFirst(packet: Packet, seenBefore: bool): void {
   tracking.fresh = false;

@@ -4,7 +4,7 @@
 // Source: Linux, net/netfilter/nf_conntrack_core.c; semantics.md section 9.
 import { attempt } from "./attempt";
 import { sameAddress } from "./bytes";
-import { trackFirst } from "./conntrack-first";
+import { assumesMidstream, trackFirst } from "./conntrack-first";
 import {
   hasRoom,
   hideTranslation,
@@ -42,6 +42,7 @@ import {
   removeExpired,
   touchEntry,
 } from "./flow-table";
+import { flowSeen } from "./flow-rows";
 import { ask } from "./fork";
 import { findLive, findPortUnknown } from "./half-known";
 import {
@@ -111,6 +112,11 @@ import {
   worldCount,
   worldsIncomplete,
 } from "./worlds";
+
+/** What `track` is told of a packet: it is only looked up where it makes a difference. */
+export function wasSeen(packet: Packet): bool {
+  return (assumesMidstream() || refusedBefore()) && flowSeen(packet);
+}
 
 /**
  * Finds the packet's entry and state. Preconditions: addresses, protocol, and ports where the protocol

@@ -1,12 +1,10 @@
 // What is counted by flow: a row for each tuple (with its reply) and verdict. Unlike conntrack entries
 // rows live as long as the replay, and dropped packets have them too.
-import { copyBytes, sameAddress } from "./bytes";
+import { clearBytes, copyAddresses, copyBytes, sameAddress } from "./bytes";
+import { keptVerdict } from "./kept-verdict";
 import {
   FLOW_BYTES,
-  FLOW_CHUNK,
-  FLOW_HASH,
   FLOW_MAX,
-  FLOW_NEXT,
   FLOW_PACKET,
   FLOW_PACKETS,
   FLOW_SIZE,
@@ -14,34 +12,84 @@ import {
   KNOWN_ICMP,
   KNOWN_PORTS,
   PACKET_DST,
-  PACKET_SIZE,
   PACKET_SRC,
   VERDICT_SIZE,
 } from "./layout";
 import { Packet } from "./records";
-import { mix } from "./set";
 import { Verdict } from "./verdict";
 
-// u32[FLOW_MAX / FLOW_CHUNK]: addresses of pieces of FLOW_CHUNK rows; pieces are never moved.
-const pieces: usize = memory.data((FLOW_MAX / FLOW_CHUNK) * 4);
+/** A row. Of its first packet only what tells flows apart and people ask for. */
+@unmanaged
+class Row {
+  packets: u64;
+  bytes: u64;
+  /** The packet's number. */
+  number: u64;
+  src0: u64;
+  src1: u64;
+  dst0: u64;
+  dst1: u64;
+  sport: u16;
+  dport: u16;
+  srcName: u16;
+  dstName: u16;
+  icmpId: u16;
+  icmpType: u8;
+  icmpCode: u8;
+  known: u16;
+  family: u8;
+  protocol: u8;
+  /** Address of the verdict. */
+  verdict: u32;
+  unused: u32;
+}
+
+if (offsetof<Row>() != 80) ERROR("no row's counters lie in two cache lines");
+
+const ROW_SRC: usize = offsetof<Row>("src0");
+const PIECE: u32 = 4096;
+// u32[FLOW_MAX / PIECE]: addresses of pieces of PIECE rows; pieces are never moved.
+const pieces: usize = memory.data((FLOW_MAX / 4096) * 4);
 let rows: u32 = 0;
-let buckets: usize = 0;
-let bucketMask: u32 = 0;
+// The index: a hash, u32, and a row number plus one, u32; 0: free. Rows are in the slot that their hash
+// names, or in one of those behind it without a free one between.
+const SLOTS_MIN: u32 = 1 << 14;
+let slots: usize = 0;
+let slotMask: u32 = 0;
 
 /** Prepares an empty list. */
 export function setUpFlowRows(): void {
-  bucketMask = (1 << 14) - 1;
-  buckets = heap.alloc((<usize>bucketMask + 1) << 2);
-  memory.fill(buckets, 0, (<usize>bucketMask + 1) << 2);
+  makeSlots(SLOTS_MIN);
 }
 
 export function flowCount(): u32 {
   return rows;
 }
 
-/** Address of a piece of FLOW_CHUNK rows. */
-export function flowPiece(index: u32): usize {
-  return load<u32>(pieces + ((<usize>index) << 2));
+// A row as FLOW_* draws it.
+const written: usize = memory.data(FLOW_SIZE, 16);
+
+/** Writes out a row. @returns address of the FLOW_* record, which the next call fills anew */
+export function flowAt(index: u32): usize {
+  const row = rowAt(index);
+  clearBytes(written, FLOW_SIZE);
+  store<u64>(written, row.packets, FLOW_PACKETS);
+  store<u64>(written, row.bytes, FLOW_BYTES);
+  const packet = changetype<Packet>(written + FLOW_PACKET);
+  packet.number = row.number;
+  copyAddresses(written + FLOW_PACKET + PACKET_SRC, changetype<usize>(row) + ROW_SRC);
+  packet.sport = row.sport;
+  packet.dport = row.dport;
+  packet.srcName = row.srcName;
+  packet.dstName = row.dstName;
+  packet.icmpId = row.icmpId;
+  packet.icmpType = row.icmpType;
+  packet.icmpCode = row.icmpCode;
+  packet.known = row.known;
+  packet.family = row.family;
+  packet.protocol = row.protocol;
+  copyBytes(written + FLOW_VERDICT, row.verdict, VERDICT_SIZE);
+  return written;
 }
 
 /** Tells whether a packet of this flow was counted before, with whatever verdict. */
@@ -55,96 +103,152 @@ export function countFlow(packet: Packet, verdict: Verdict): usize {
   let row = findRow(packet, hash, verdict.verdict);
   if (row == 0) {
     if (rows == FLOW_MAX) return 0;
-    row = addRow(hash);
-    copyBytes(row + FLOW_PACKET, changetype<usize>(packet), PACKET_SIZE);
-    copyBytes(row + FLOW_VERDICT, changetype<usize>(verdict), VERDICT_SIZE);
+    row = addRow(packet, verdict, hash);
   }
   countRow(row, packet);
   return row;
 }
 
 /** Counts a packet in a row. */
-export function countRow(row: usize, packet: Packet): void {
-  store<u64>(row, load<u64>(row, FLOW_PACKETS) + 1, FLOW_PACKETS);
-  store<u64>(row, load<u64>(row, FLOW_BYTES) + packet.originalLength, FLOW_BYTES);
+export function countRow(at: usize, packet: Packet): void {
+  const row = changetype<Row>(at);
+  row.packets++;
+  row.bytes += packet.originalLength;
 }
 
 // Address of the row, or 0. Any verdict when `wanted` is 0.
 function findRow(packet: Packet, hash: u32, wanted: u32): usize {
-  let number = load<u32>(buckets + ((<usize>(hash & bucketMask)) << 2));
-  while (number != 0) {
-    const row = rowAt(number - 1);
-    if (load<u32>(row, FLOW_HASH) == hash) {
-      const verdict: u32 = changetype<Verdict>(row + FLOW_VERDICT).verdict;
-      const first = changetype<Packet>(row + FLOW_PACKET);
-      if ((wanted == 0 || verdict == wanted) && sameFlow(first, packet)) return row;
+  let at = hash;
+  let slot = load<u64>(slotAt(at));
+  while (slot != 0) {
+    if (<u32>slot == hash) {
+      const row = rowAt(<u32>(slot >> 32) - 1);
+      const verdict: u32 = changetype<Verdict>(row.verdict).verdict;
+      if ((wanted == 0 || verdict == wanted) && sameFlow(row, packet))
+        return changetype<usize>(row);
     }
-    number = load<u32>(row, FLOW_NEXT);
+    at++;
+    slot = load<u64>(slotAt(at));
   }
   return 0;
 }
 
-function addRow(hash: u32): usize {
-  if (rows % FLOW_CHUNK == 0) {
-    const piece = heap.alloc(FLOW_CHUNK * FLOW_SIZE);
-    store<u32>(pieces + ((<usize>(rows / FLOW_CHUNK)) << 2), <u32>piece);
+function addRow(packet: Packet, verdict: Verdict, hash: u32): usize {
+  if (rows % PIECE == 0) {
+    const piece = (heap.alloc(PIECE * offsetof<Row>() + 15) + 15) & ~15;
+    store<u32>(pieces + ((<usize>(rows / PIECE)) << 2), <u32>piece);
   }
   const row = rowAt(rows);
   rows++;
-  if (rows > bucketMask) growBuckets();
-  store<u32>(row, hash, FLOW_HASH);
-  store<u64>(row, 0, FLOW_PACKETS);
-  store<u64>(row, 0, FLOW_BYTES);
-  hang(row, rows);
-  return row;
+  if (rows > slotMask >> 1) growSlots();
+  insert((<u64>hash) | ((<u64>rows) << 32));
+  row.packets = 0;
+  row.bytes = 0;
+  row.number = packet.number;
+  copyAddresses(changetype<usize>(row) + ROW_SRC, changetype<usize>(packet) + PACKET_SRC);
+  row.sport = packet.sport;
+  row.dport = packet.dport;
+  row.srcName = packet.srcName;
+  row.dstName = packet.dstName;
+  row.icmpId = packet.icmpId;
+  row.icmpType = packet.icmpType;
+  row.icmpCode = packet.icmpCode;
+  row.known = <u16>packet.known;
+  row.family = packet.family;
+  row.protocol = packet.protocol;
+  row.verdict = <u32>changetype<usize>(keptVerdict(verdict));
+  return changetype<usize>(row);
 }
 
-function rowAt(number: u32): usize {
-  return flowPiece(number / FLOW_CHUNK) + <usize>(number % FLOW_CHUNK) * FLOW_SIZE;
+function rowAt(number: u32): Row {
+  const piece: usize = load<u32>(pieces + ((<usize>(number / PIECE)) << 2));
+  return changetype<Row>(piece + <usize>(number % PIECE) * offsetof<Row>());
 }
 
-function hang(row: usize, numberPlusOne: u32): void {
-  const bucket = buckets + ((<usize>(load<u32>(row, FLOW_HASH) & bucketMask)) << 2);
-  store<u32>(row, load<u32>(bucket), FLOW_NEXT);
-  store<u32>(bucket, numberPlusOne);
+function slotAt(place: u32): usize {
+  return slots + ((<usize>(place & slotMask)) << 3);
 }
 
-function growBuckets(): void {
-  bucketMask = ((bucketMask + 1) << 2) - 1;
-  buckets = heap.alloc((<usize>bucketMask + 1) << 2);
-  memory.fill(buckets, 0, (<usize>bucketMask + 1) << 2);
-  for (let number: u32 = 0; number < rows - 1; number++) hang(rowAt(number), number + 1);
+function insert(slot: u64): void {
+  let at = <u32>slot;
+  while (load<u64>(slotAt(at)) != 0) at++;
+  store<u64>(slotAt(at), slot);
 }
+
+function makeSlots(size: u32): void {
+  slotMask = size - 1;
+  slots = (heap.alloc(((<usize>size) << 3) + 63) + 63) & ~63;
+  memory.fill(slots, 0, (<usize>size) << 3);
+}
+
+// Twice the slots. The old ones stay allocated: nothing is freed.
+function growSlots(): void {
+  const before = slots;
+  const size = slotMask + 1;
+  makeSlots(size << 1);
+  for (let place: u32 = 0; place < size; place++) {
+    const slot = load<u64>(before + ((<usize>place) << 3));
+    if (slot != 0) insert(slot);
+  }
+}
+
+/** Has the slots of an IPv4 flow on their way from memory. `ports`: the source's in the lower half. */
+export function touchFlow(src: u32, dst: u32, ports: u32, protocol: u32): void {
+  const one = wordHash(src, ports & 0xffff);
+  const other = wordHash(dst, ports >> 16);
+  touched += load<u32>(slotAt(sidesHash(one, other, protocol, 4)));
+}
+
+// Read by nobody: it only keeps the load above from being left out.
+let touched: u32 = 0;
 
 // Equal for both directions of a flow.
 function flowHash(packet: Packet): u32 {
   const one = sideHash(changetype<usize>(packet) + PACKET_SRC, sourceEnd(packet));
   const other = sideHash(changetype<usize>(packet) + PACKET_DST, destinationEnd(packet));
-  return mix(one + other, (<u32>packet.protocol) | ((<u32>packet.family) << 8));
+  return sidesHash(one, other, packet.protocol, packet.family);
 }
 
-function sideHash(address: usize, end: u32): u32 {
-  let hash = mix(load<u32>(address), end);
-  hash = mix(hash, load<u32>(address, 4) ^ load<u32>(address, 8));
-  return mix(hash, load<u32>(address, 12));
+function sidesHash(one: u64, other: u64, protocol: u32, family: u32): u32 {
+  return <u32>((((one + other) ^ (protocol | (family << 8))) * 0xbf58476d1ce4e5b9) >> 32);
 }
 
-function sameFlow(one: Packet, other: Packet): bool {
-  if (one.family != other.family || one.protocol != other.protocol) return false;
-  const oneSrc = changetype<usize>(one) + PACKET_SRC;
-  const otherSrc = changetype<usize>(other) + PACKET_SRC;
-  const sameDirection =
-    sameAddress(oneSrc, otherSrc) &&
-    sameAddress(oneSrc + 16, otherSrc + 16) &&
-    sourceEnd(one) == sourceEnd(other) &&
-    destinationEnd(one) == destinationEnd(other);
-  if (sameDirection) return true;
-  return (
-    sameAddress(oneSrc, otherSrc + 16) &&
-    sameAddress(oneSrc + 16, otherSrc) &&
-    sourceEnd(one) == destinationEnd(other) &&
-    destinationEnd(one) == sourceEnd(other)
-  );
+function wordHash(word: u32, end: u32): u64 {
+  const hash = (((<u64>word) << 32) | end) * 0x9e3779b97f4a7c15;
+  return hash ^ (hash >> 32);
+}
+
+function sideHash(address: usize, end: u32): u64 {
+  let hash = wordHash(load<u32>(address), end);
+  // Of IPv6.
+  const low = load<u64>(address, 8);
+  if (low != 0) hash = (hash + low) * 0x94d049bb133111eb;
+  const middle = load<u32>(address, 4);
+  if (middle != 0) hash = (hash ^ middle) * 0xd6e8feb86659fd93;
+  return hash;
+}
+
+function sameFlow(row: Row, packet: Packet): bool {
+  if (row.family != packet.family || row.protocol != packet.protocol) return false;
+  const src = changetype<usize>(row) + ROW_SRC;
+  const packetSrc = changetype<usize>(packet) + PACKET_SRC;
+  const rowFirst = endOf(row, row.srcName, row.sport);
+  const rowSecond = endOf(row, row.dstName, row.dport);
+  const first = sourceEnd(packet);
+  const second = destinationEnd(packet);
+  if (rowFirst == first && rowSecond == second) {
+    const same = sameAddress(src, packetSrc) && sameAddress(src + 16, packetSrc + 16);
+    if (same) return true;
+  }
+  if (rowFirst != second || rowSecond != first) return false;
+  return sameAddress(src, packetSrc + 16) && sameAddress(src + 16, packetSrc);
+}
+
+// As `sourceEnd` and `destinationEnd`, of the row's first packet.
+function endOf(row: Row, srcOrDstName: u32, port: u32): u32 {
+  const name = srcOrDstName << 16;
+  if ((row.known & KNOWN_PORTS) != 0) return name | port;
+  return name | icmpEndOf(row.known, row.protocol, row.icmpType, row.icmpCode, row.icmpId);
 }
 
 // What tells flows between the same addresses apart: ports; ICMP queries' id, errors' type and code; and
@@ -162,11 +266,14 @@ function destinationEnd(packet: Packet): u32 {
 }
 
 function icmpEnd(packet: Packet): u32 {
-  if ((packet.known & KNOWN_ICMP) == 0) return 0;
-  const type = packet.icmpType;
+  return icmpEndOf(packet.known, packet.protocol, packet.icmpType, packet.icmpCode, packet.icmpId);
+}
+
+function icmpEndOf(known: u32, protocol: u32, type: u32, code: u32, id: u32): u32 {
+  if ((known & KNOWN_ICMP) == 0) return 0;
   const query =
-    packet.protocol == 1
+    protocol == 1
       ? type == 8 || type == 0 || (type >= 13 && type <= 18)
       : type == 128 || type == 129;
-  return query ? packet.icmpId : ((<u32>type) << 8) | packet.icmpCode;
+  return query ? id : (type << 8) | code;
 }

@@ -8,6 +8,7 @@ import { setUpFlowRows } from "./flow-rows";
 import { setUpFragments } from "./fragments";
 import { totals } from "./judge";
 import { LAYOUT_VERSION, PACKET_SIZE, VERDICT_SIZE } from "./layout";
+import { setUpKeptVerdicts } from "./kept-verdict";
 import { setUpRepeat } from "./repeat";
 import { setUpManners } from "./manner";
 import { setUpMemos } from "./memo";
@@ -24,7 +25,7 @@ import { Verdict } from "./verdict";
 export { setTimeout } from "./entry-life";
 export { addInterface, setCaptureInterface } from "./interface";
 export { repeatCount } from "./repeat";
-export { flowCount, flowPiece } from "./flow-rows";
+export { flowAt, flowCount } from "./flow-rows";
 export { settledAt, settledCount } from "./fragment";
 export { insertEntry, makeIpSet, setProbe } from "./ipset";
 export { setSets } from "./ipset-change";
@@ -61,6 +62,7 @@ export function setUp(
 ): void {
   setUpFlowTable();
   setUpWorlds();
+  setUpKeptVerdicts();
   setUpFlowRows();
   setUpFragments();
   setUpReplay(assumeMidstream);

@@ -11,9 +11,10 @@ import {
   entryOfPacket,
   leaveUndecided,
   track,
+  wasSeen,
 } from "./conntrack";
 import { ENTRY_GUESSED, entryAt } from "./flow-table";
-import { countFlow, flowSeen } from "./flow-rows";
+import { countFlow } from "./flow-rows";
 import {
   askedFor,
   askedOnlyFor,
@@ -147,7 +148,7 @@ export function decideByHooks(packet: Packet, verdict: Verdict): void {
   if (again && recallSight(packet, entryOfPacket(packet), verdict)) return;
   // On a real node the raw table comes first, and may say that a packet is not tracked.
   if (isRealNode()) trackNothing();
-  else track(packet, flowSeen(packet));
+  else track(packet, wasSeen(packet));
   settle(packet, verdict);
   if (tracking.direction == DIRECTION_REPLY) addFlag(verdict, VERDICT_REPLY);
   if (tracking.midstream) addFlag(verdict, VERDICT_MIDSTREAM);

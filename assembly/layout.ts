@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 11;
+export const LAYOUT_VERSION = 12;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -990,26 +990,21 @@ export const SET_TARGET_HAS_TIMEOUT = 1 << 1;
 export const SET_TARGET_MAP_MARK = 1 << 2;
 
 // ── Flow rows ──────────────────────────────────────────────────────────────────────────────────────
-// Packets of one tuple and its reply that got one verdict; the tuple is that of the first packet.
+// Packets of one tuple and its reply that got one verdict; the tuple is that of the first packet. What the
+// matcher keeps of them is written out so when it is asked for.
 //
 // ├───────────────────────────────┬───────────────────────────────┤
-// │  next (row number plus one)   │  hash                         │   0
-// ├───────────────────────────────┴───────────────────────────────┤
-// │  packets, u64                                                 │   8
-// │  bytes, u64                                                   │  16
+// │  packets, u64                                                 │   0
+// │  bytes, u64                                                   │   8
 // ├───────────────────────────────────────────────────────────────┤
-// │  packet record of the first packet                            │  24
+// │  packet record of the first packet: tuple and number          │  16
 // │  verdict record of the first packet                           │
 // └───────────────────────────────────────────────────────────────┘
-export const FLOW_NEXT = 0;
-export const FLOW_HASH = FLOW_NEXT + 4;
-export const FLOW_PACKETS = FLOW_HASH + 4;
+export const FLOW_PACKETS = 0;
 export const FLOW_BYTES = FLOW_PACKETS + 8;
 export const FLOW_PACKET = FLOW_BYTES + 8;
 export const FLOW_VERDICT = FLOW_PACKET + PACKET_SIZE;
 export const FLOW_SIZE = FLOW_VERDICT + VERDICT_SIZE;
-/** Rows in one piece of the flow list; pieces are never moved. */
-export const FLOW_CHUNK = 4096;
 /** Most flow rows; beyond it packets are counted in the totals only. */
 export const FLOW_MAX = 1 << 22;
 

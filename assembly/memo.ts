@@ -82,6 +82,14 @@ export function heardOfMemo(memo: Memo): Heard {
   return changetype<Heard>(changetype<usize>(memo) + offsetof<Memo>("heardWhere"));
 }
 
+/** Has the place that a tuple's hash names on its way from memory. */
+export function touchMemo(hash: u32): void {
+  touched += memoAt(hash).manner;
+}
+
+// Read by nobody: it only keeps the load above from being left out.
+let touched: u32 = 0;
+
 // Family and protocol belong to the manner.
 function isWanted(memo: Memo, manner: u32): bool {
   return memo.manner == manner && sameEnds(changetype<Key>(memo), key);

@@ -14,12 +14,11 @@ import {
 } from "./attempt";
 import { keepWalk, walkAsFragment, walkAsWhole } from "./cut-again";
 import { decidedBefore, stateOfPacket, takeFirstTuple } from "./connection-state";
-import { track } from "./conntrack";
+import { track, wasSeen } from "./conntrack";
 import { FRAGMENT_NONE, packetOf } from "./fragment";
 import { deliveredMark, deliveredMarkUnknown, longestFragment, nextPiece } from "./fragments";
 import { isPerhapsLocal } from "./departure";
 import { isPerhapsExpected } from "./expectation";
-import { flowSeen } from "./flow-rows";
 import {
   BACKEND_LEGACY,
   BACKEND_NFT,
@@ -103,7 +102,7 @@ function connect(packet: Packet): bool {
     return true;
   }
   if (walk.trackingUnknown) return end(VERDICT_UNKNOWN, REASON_NOT_MODELLED);
-  track(packet, flowSeen(packet));
+  track(packet, wasSeen(packet));
   if (tracking.seenAfter) takeFirstTuple();
   walk.ctState = stateOfPacket();
   if ((walk.ctState & CT_NEW) != 0 && isPerhapsExpected()) walk.ctState ^= CT_NEW | CT_RELATED;

@@ -11,9 +11,9 @@ import {
   SCAN_SOURCE_SIZE,
   VERDICT_SIZE,
 } from "./layout";
-import { hashOfFrame } from "./ahead";
+import { hashOfFrame, touchConnection } from "./ahead";
 import { clearBytes } from "./bytes";
-import { touchEntryOf, touchRow, touchSlots } from "./flow-table";
+import { touchRow, touchSlots } from "./flow-table";
 import { Packet } from "./records";
 import { replayPacket, startReplay } from "./replay";
 import { Verdict } from "./verdict";
@@ -240,7 +240,7 @@ function decideGathered(): bool {
   }
   for (let index: u32 = 0; index < gathered; index++) {
     const one = gatheredAt(index);
-    one.node = touchEntryOf(one.hash);
+    one.node = touchConnection(one.frame, one.hash);
   }
   for (let index: u32 = 0; index < gathered; index++) touchRow(gatheredAt(index).node);
   for (let index: u32 = 0; index < gathered; index++) decide(gatheredAt(index));

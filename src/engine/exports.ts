@@ -44,7 +44,7 @@ export interface MatcherExports {
   addInterface(): number;
   setCaptureInterface(captured: number, number: number): void;
   flowCount(): number;
-  flowPiece(index: number): number;
+  flowAt(index: number): number;
   setSets(address: number): void;
   setSharedStates(address: number): void;
   setRoutes(

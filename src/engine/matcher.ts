@@ -168,8 +168,7 @@ export function loadMatcher(
     flows: (names) => ({
       *[Symbol.iterator]() {
         for (let index = 0; index < exports.flowCount(); index++) {
-          const piece = exports.flowPiece(Math.floor(index / layout.FLOW_CHUNK));
-          const row = piece + (index % layout.FLOW_CHUNK) * layout.FLOW_SIZE;
+          const row = exports.flowAt(index);
           yield readFlow(batch.view, row, meanings(names));
         }
       },
