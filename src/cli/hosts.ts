@@ -1,7 +1,11 @@
-/** Addresses of host names that text captures give: `--hosts` first, then what the cluster itself names. */
+/**
+ * Files of names and addresses: `--hosts`, for the host names in text captures, before what the cluster
+ * itself names; and `--dns`, for the domain names in policies.
+ */
 import { readFileSync } from "node:fs";
 import { resolveClusterName } from "../cluster/names.ts";
 import type { ResolveName } from "../cluster/names.ts";
+import { domainKey } from "../cluster/snapshot.ts";
 import type { Snapshot } from "../cluster/snapshot.ts";
 import { parseAddress } from "../net/address.ts";
 import type { Address } from "../net/address.ts";
@@ -16,12 +20,20 @@ export function makeResolver(
 ): ResolveName {
   const inCluster = resolveClusterName(snapshot);
   if (file === undefined) return inCluster;
-  const inFile = readHosts(file, log);
+  const byName = readHosts(file, log);
+  // The first line of a family wins, as in /etc/hosts.
+  const inFile: ResolveName = (name, family) =>
+    byName
+      .get(domainKey(name))
+      ?.find((address) => family === undefined || address.family === family);
   return (name, family) => inFile(name, family) ?? inCluster(name, family);
 }
 
-/** Reads a file of lines `ADDRESS NAME...`, as /etc/hosts has them; `#` starts a comment. */
-function readHosts(file: string, log: DiagnosticLog): ResolveName {
+/**
+ * Reads a file of lines `ADDRESS NAME...`, as /etc/hosts has them; `#` starts a comment. Names are as
+ * `domainKey` writes them, their addresses in the file's order.
+ */
+export function readHosts(file: string, log: DiagnosticLog): ReadonlyMap<string, Address[]> {
   let text: string;
   try {
     text = readFileSync(file, "utf8");
@@ -47,14 +59,10 @@ function readHosts(file: string, log: DiagnosticLog): ResolveName {
       continue;
     }
     for (const name of names) {
-      const key = name.toLowerCase();
+      const key = domainKey(name);
       byName.set(key, [...(byName.get(key) ?? []), address]);
     }
   }
   if (log.errors > 0) throw new Failure("");
-  // The first line of a family wins, as in /etc/hosts.
-  return (name, family) =>
-    byName
-      .get(name.toLowerCase().replace(/\.$/, ""))
-      ?.find((address) => family === undefined || address.family === family);
+  return byName;
 }

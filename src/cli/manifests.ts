@@ -11,12 +11,14 @@ import { parseManifests } from "../cluster/manifest.ts";
 import type { ManifestText } from "../cluster/manifest-object.ts";
 import type { Snapshot } from "../cluster/snapshot.ts";
 import { checkPolicies } from "../policy/check.ts";
+import type { Address } from "../net/address.ts";
 import { lowerPolicies } from "../policy/index.ts";
 import type { Policy } from "../policy/model.ts";
 import { compileCluster } from "../tables/compile.ts";
 import type { CompiledCluster } from "../tables/compile.ts";
 import type { DiagnosticLog } from "./diagnostics.ts";
 import { Failure, systemErrorText } from "./failure.ts";
+import { readHosts } from "./hosts.ts";
 import type { ClusterOptions, GivenAddress } from "./options.ts";
 
 /** What the manifests say. */
@@ -66,13 +68,16 @@ export function loadManifests(
   const policies = lowerPolicies(objects, log.report, { staged: options.staged });
   const clusterPrefixes = options.clusterCidr;
   let endpoints = options.endpoint;
-  let snapshot = buildSnapshot(objects, { clusterPrefixes, endpoints }, log.report);
+  const addressesByDomain =
+    options.dns === undefined ? new Map<string, Address[]>() : readHosts(options.dns, log);
+  const told = { clusterPrefixes, addressesByDomain };
+  let snapshot = buildSnapshot(objects, { ...told, endpoints }, log.report);
   stopOnErrors(log);
   const given = give?.(snapshot) ?? [];
   if (given.length > 0) {
     endpoints = [...endpoints, ...given];
     // What it reports was reported before.
-    snapshot = buildSnapshot(objects, { clusterPrefixes, endpoints }, () => undefined);
+    snapshot = buildSnapshot(objects, { ...told, endpoints }, () => undefined);
   }
   checkPolicies(policies, snapshot, log.report);
   stopOnErrors(log);

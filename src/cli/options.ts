@@ -16,6 +16,7 @@ export interface ClusterOptions {
   readonly clusterCidr: readonly Prefix[];
   readonly staged: "enforce" | "ignore";
   readonly endpoint: readonly GivenAddress[];
+  readonly dns?: string;
   readonly color?: boolean;
 }
 
@@ -79,6 +80,7 @@ export function addClusterOptions(command: Command): Command {
         .argParser(collectEndpoint)
         .default([], "none"),
     )
+    .option("--dns <file>", 'addresses of domain names in policies: lines "ADDRESS NAME..."')
     .addOption(
       new Option(
         "--staged <mode>",

@@ -24,6 +24,8 @@ import { endpointName, type Namespace, type Snapshot } from "./snapshot.ts";
 export interface SnapshotOptions {
   /** Ranges in which every address belongs to the cluster. */
   readonly clusterPrefixes: readonly Prefix[];
+  /** Addresses of domain names, as DNS tells them; names as `domainKey` writes them. */
+  readonly addressesByDomain?: ReadonlyMap<string, readonly Address[]>;
   /** Addresses that the user gives to pods or workloads, which are named `namespace/name`. */
   readonly endpoints: readonly { readonly address: Address; readonly name: string }[];
 }
@@ -75,6 +77,7 @@ export function buildSnapshot(
     networkSets: own
       .filter(({ kind }) => kind === "NetworkSet" || kind === "GlobalNetworkSet")
       .map((object) => readNetworkSet(object, onDiagnostic)),
+    addressesByDomain: options.addressesByDomain ?? new Map<string, readonly Address[]>(),
     clusterPrefixes: uniquePrefixes([
       ...options.clusterPrefixes,
       ...nodes.flatMap(({ podPrefixes }) => podPrefixes),

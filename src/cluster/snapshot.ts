@@ -21,6 +21,8 @@ export interface Snapshot {
   readonly serviceAccounts: ReadonlyMap<string, Labels>;
   /** Calico's; ordered by namespace, then name. */
   readonly networkSets: readonly NetworkSet[];
+  /** What DNS tells of domain names; a name that is not there may have any addresses. */
+  readonly addressesByDomain: ReadonlyMap<string, readonly Address[]>;
   /**
    * Ranges in which every address belongs to the cluster: nodes' pod CIDRs and what the user names.
    * An address in one of them that no object has is missing from the snapshot, not outside.
@@ -127,6 +129,28 @@ export interface NetworkSet {
 /** Tells whether every node that is spoken of has an object, so that labels and addresses of all are known. */
 export function knowsNodes({ nodeByName }: Snapshot): boolean {
   return nodeByName.size > 0 && [...nodeByName.values()].every(({ place }) => place !== undefined);
+}
+
+/**
+ * The addresses of a domain name, or of all names that `*.` and a name stand for.
+ *
+ * > `*.kubernetes.io` matches subdomains of kubernetes.io: one or more entire labels.
+ *
+ * @returns undefined when nothing is told of any such name
+ */
+export function domainAddresses(
+  pattern: string,
+  { addressesByDomain }: Snapshot,
+): readonly Address[] | undefined {
+  const key = domainKey(pattern);
+  if (!key.startsWith("*.")) return addressesByDomain.get(key);
+  const told = [...addressesByDomain].filter(([name]) => name.endsWith(key.slice(1)));
+  return told.length === 0 ? undefined : told.flatMap(([, addresses]) => addresses);
+}
+
+/** A domain name without what makes no difference: case, and the dot at the end. */
+export function domainKey(name: string): string {
+  return name.toLowerCase().replace(/\.$/, "");
 }
 
 /** The name people know an endpoint by: `namespace/name`. */

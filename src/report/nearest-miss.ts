@@ -9,11 +9,11 @@ import {
   selectorMatches,
 } from "../cluster/selector.ts";
 import type { LabelSelector } from "../cluster/selector.ts";
-import { endpointName } from "../cluster/snapshot.ts";
+import { domainAddresses, endpointName } from "../cluster/snapshot.ts";
 import type { Endpoint, Labels, Snapshot } from "../cluster/snapshot.ts";
 import type { Judgement, Tuple } from "../engine/verdict.ts";
 import type { Place } from "../errors.ts";
-import { formatAddress, formatPrefix, prefixContains } from "../net/address.ts";
+import { formatAddress, formatPrefix, prefixContains, sameAddress } from "../net/address.ts";
 import type { Prefix } from "../net/address.ts";
 import { protocolName } from "../net/protocol.ts";
 import { policyKey } from "../policy/model.ts";
@@ -151,8 +151,10 @@ function peerOutcome(peer: PolicyPeer, facts: Facts): Outcome {
       const words = `a node with ${formatSelector(peer.nodeSelector)}, is ${peerText(facts)}`;
       return { unmet: nodeMatches(peer.nodeSelector, facts) ? 0 : 3, words };
     }
-    case "domains":
-      return { unmet: 3, words: `an address of ${peer.domainNames.join(", ")}, which is unknown` };
+    case "domains": {
+      const words = `an address of ${peer.domainNames.join(", ")}, is ${peerText(facts)}`;
+      return { unmet: domainsMatch(peer.domainNames, facts) ? 0 : 3, words };
+    }
   }
 }
 
@@ -165,11 +167,16 @@ function networksOutcome(prefixes: readonly Prefix[], facts: Facts): Outcome {
 
 function nodeMatches(selector: LabelSelector, { snapshot, peerAddress }: Facts): boolean {
   if (peerAddress === undefined) return false;
-  const text = formatAddress(peerAddress);
   return [...snapshot.nodeByName.values()].some(
     ({ addresses, labels }) =>
-      selectorMatches(selector, labels) && addresses.some((each) => formatAddress(each) === text),
+      selectorMatches(selector, labels) && addresses.some((each) => sameAddress(each, peerAddress)),
   );
+}
+
+function domainsMatch(names: readonly string[], { snapshot, peerAddress }: Facts): boolean {
+  return names
+    .flatMap((name) => domainAddresses(name, snapshot) ?? [])
+    .some((address) => peerAddress !== undefined && sameAddress(address, peerAddress));
 }
 
 function peerText({ peer, peerAddress }: Facts): string {

@@ -252,7 +252,7 @@ function explainMissing(origin: RuleOrigin | undefined): string | undefined {
   }
   if (origin?.kind !== "policy-rule" || origin.missing === undefined) return undefined;
   const { policy, direction, rule, missing } = origin;
-  return `${formatPolicyName(policy)} ${direction}[${rule}] asks for ${missing}, which the manifests do not tell`;
+  return `${formatPolicyName(policy)} ${direction}[${rule}] asks for ${missing}, which nothing tells`;
 }
 
 function tiedText(policies: readonly { readonly policy: PolicyRef }[]): string {

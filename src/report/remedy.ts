@@ -91,8 +91,10 @@ export function remedyFor(flow: FlowVerdict, nature: CaptureNature): string | un
 
 function remedyForRule(origin: RuleOrigin | undefined): string | undefined {
   if (origin?.kind === "tie") return "give the policies different priorities";
-  if (origin?.kind !== "policy-rule" || origin.missing?.includes("node") !== true) return undefined;
-  return "give the Node objects too (kubectl get nodes -o yaml)";
+  if (origin?.kind !== "policy-rule" || origin.missing === undefined) return undefined;
+  return origin.missing.startsWith("the addresses of ")
+    ? 'give --dns FILE with lines "ADDRESS NAME"'
+    : "give the Node objects too (kubectl get nodes -o yaml)";
 }
 
 function addressText(address: FlowVerdict["source"]): string {

@@ -136,9 +136,9 @@ export function nodesId(selector: string): string {
   return uniqueId("nodes", selector);
 }
 
-/** The identity of the addresses of domain names. Calico has no such sets. */
-export function domainsId(domainNames: readonly string[]): string {
-  return uniqueId("domains", domainNames.join(","));
+/** The identity of the addresses of a domain name. Calico has no such sets. */
+export function domainId(domainName: string): string {
+  return uniqueId("domain", domainName);
 }
 
 /** The node's end of a pod's veth pair. Source: libcalico-go conversion VethNameForWorkload. */

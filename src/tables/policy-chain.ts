@@ -107,10 +107,18 @@ function compileMatchRule({
 
 function compilePeerRule(given: RuleContext<PeerRule>): Rule[] {
   // No peers: matches any peer.
-  const peers: readonly (PolicyPeer | undefined)[] = given.rule.peers ?? [undefined];
+  const peers: readonly (PolicyPeer | undefined)[] = given.rule.peers?.flatMap(splitDomains) ?? [
+    undefined,
+  ];
   return portsByProtocol(given.rule.ports).flatMap((ports) =>
     peers.flatMap((peer) => compileOne(given, ports, peer)),
   );
+}
+
+/** Of one domain name the addresses may be known, and of another not. */
+function splitDomains(peer: PolicyPeer): readonly PolicyPeer[] {
+  if (peer.kind !== "domains") return [peer];
+  return peer.domainNames.map((name) => ({ ...peer, domainNames: [name] }));
 }
 
 /** The ports of one protocol. */
@@ -231,7 +239,7 @@ function compilePeer(
       return sets.knowsNodes() ? own : { ...own, notSets: [sets.podSet(EVERY_POD)] };
     }
     case "domains":
-      return { sets: [sets.domainSet(peer.domainNames)] };
+      return { sets: peer.domainNames.map((name) => sets.domainSet(name)) };
   }
 }
 
@@ -245,8 +253,10 @@ const EVERY_POD: LabelledPods = {
 /** What no manifest tells of a peer, in words. */
 function missingOf(peer: PolicyPeer, sets: SetCollector): string | undefined {
   switch (peer.kind) {
-    case "domains":
-      return `the addresses of ${peer.domainNames.join(", ")}`;
+    case "domains": {
+      const unknown = peer.domainNames.filter((name) => !sets.knowsDomain(name));
+      return unknown.length === 0 ? undefined : `the addresses of ${unknown.join(", ")}`;
+    }
     case "nodes":
       return sets.knowsNodes() ? undefined : "the labels and addresses of every node";
     case "pods":

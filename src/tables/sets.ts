@@ -2,7 +2,7 @@
  * The ipsets that the rules of one address family ask for: each made once, with the members that the
  * snapshot has. Who belongs to a set is asked of the endpoint index.
  */
-import { endpointName, knowsNodes } from "../cluster/snapshot.ts";
+import { domainAddresses, endpointName, knowsNodes } from "../cluster/snapshot.ts";
 import type {
   ClusterNode,
   Endpoint,
@@ -21,7 +21,7 @@ import type { EndpointSelector, ServiceRef } from "../policy/model.ts";
 import { EndpointIndex } from "../policy/endpoint-index.ts";
 import { nodeSelectorText, peerSelectorText, SELECT_ALL } from "./calico-selector.ts";
 import type { IpSet, PortMember } from "./model.ts";
-import { domainsId, namedPortId, nodesId, selectorId, serviceId, setName } from "./names.ts";
+import { domainId, namedPortId, nodesId, selectorId, serviceId, setName } from "./names.ts";
 
 /** What peers mean whatever the family: found once for both. */
 export class PeerMeanings {
@@ -68,6 +68,11 @@ export class PeerMeanings {
   /** Tells whether all nodes are known. */
   knowsNodes(): boolean {
     return knowsNodes(this.#snapshot);
+  }
+
+  /** The addresses of a domain name; undefined where nothing tells any. */
+  domainAddresses(domainName: string): readonly Address[] | undefined {
+    return domainAddresses(domainName, this.#snapshot);
   }
 
   /** The ports of a Service; none when the snapshot does not have it. */
@@ -137,13 +142,18 @@ export class SetCollector {
     return this.#meanings.knowsNodes();
   }
 
-  /** The name of the set of the addresses of domain names, which nothing tells. */
-  domainSet(domainNames: readonly string[]): string {
-    return this.#netSet(domainsId(domainNames), () => ({
-      members: [],
-      description: domainNames.join(", "),
-      unknown: true,
+  /** The name of the set of a domain name's addresses; its members are unknown where DNS tells none. */
+  domainSet(domainName: string): string {
+    return this.#netSet(domainId(domainName), () => ({
+      members: (this.#meanings.domainAddresses(domainName) ?? []).map(hostPrefix),
+      description: domainName,
+      unknown: !this.knowsDomain(domainName),
     }));
+  }
+
+  /** Tells whether addresses of a domain name are known. */
+  knowsDomain(domainName: string): boolean {
+    return this.#meanings.domainAddresses(domainName) !== undefined;
   }
 
   /** The name of the set of the addresses of a Service's endpoints. */

@@ -134,6 +134,7 @@ export function snapshot(given: {
     services: given.services ?? [],
     serviceAccounts: new Map(),
     networkSets: given.networkSets ?? [],
+    addressesByDomain: new Map(),
     clusterPrefixes: (given.clusterPrefixes ?? []).map(prefix),
   };
 }
