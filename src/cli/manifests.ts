@@ -51,7 +51,12 @@ export function loadCluster(
   const { snapshot, policies } = loadManifests(options, log, give);
   reportAbsences(snapshot, policies, log);
   const node = checkNode(snapshot, options.node);
-  const compiled = compileCluster(snapshot, policies, { node }, log.report);
+  const compiled = compileCluster(
+    snapshot,
+    policies,
+    { node, calicoVersion: options.calicoVersion },
+    log.report,
+  );
   stopOnErrors(log);
   return { snapshot, policies, compiled };
 }

@@ -7,6 +7,7 @@ import type { Command } from "commander";
 import type { Backend } from "../match/extension.ts";
 import { parseAddress, parsePrefix } from "../net/address.ts";
 import type { Address, Prefix } from "../net/address.ts";
+import type { CalicoVersion } from "../policy/model.ts";
 import type { Output } from "./output.ts";
 
 /** Options of every command that reads manifests. */
@@ -15,6 +16,8 @@ export interface ClusterOptions {
   readonly node?: string;
   readonly clusterCidr: readonly Prefix[];
   readonly staged: "enforce" | "ignore";
+  /** Undefined: the newest. */
+  readonly calicoVersion?: CalicoVersion;
   readonly endpoint: readonly GivenAddress[];
   readonly dns?: string;
   readonly color?: boolean;
@@ -89,8 +92,20 @@ export function addClusterOptions(command: Command): Command {
         .choices(["enforce", "ignore"])
         .default("ignore"),
     )
+    .addOption(
+      new Option("--calico-version <release>", "whose tables: names, mark bits and denials differ")
+        .argParser(parseCalicoVersion)
+        .default(undefined, "the newest"),
+    )
     .option("--color", "colours, whatever standard output is")
     .option("--no-color", "no colours (NO_COLOR and FORCE_COLOR are heeded too)");
+}
+
+function parseCalicoVersion(text: string): CalicoVersion {
+  const minor = /^v?3\.(\d{1,3})(?:\.\d+)?$/.exec(text)?.[1];
+  if (minor === undefined)
+    throw new InvalidArgumentError("expected a release such as 3.28 or v3.30.1");
+  return { minor: Number(minor) };
 }
 
 /** Adds the options of a command that reads a node's dumps. */

@@ -32,6 +32,12 @@ export interface PolicyRef {
   readonly place: Place;
 }
 
+/** A release of Calico 3. */
+export interface CalicoVersion {
+  /** Infinity: the newest. */
+  readonly minor: number;
+}
+
 /**
  * A group of policies that are asked together. Tiers are asked in ascending order, those of equal order
  * by name; only tiers with a policy that selects the endpoint in the direction have a say in it.

@@ -2,7 +2,7 @@
  * The order in which policies are asked.
  * Source: Calico felix/calc/policy_sorter.go, tierInfo and PolKVLess.
  */
-import type { Policy, PolicyKindName, Tier } from "./model.ts";
+import type { CalicoVersion, Policy, PolicyKindName, Tier } from "./model.ts";
 
 /**
  * The tier of Kubernetes policies. Its default action is what isolation is: a pod that a policy selects
@@ -29,11 +29,37 @@ export const CALICO_KIND: Readonly<Record<PolicyKindName, string>> = {
 
 /** Orders policies as they are asked: by tier, then by order, equal ones by name, namespace and kind. */
 export function comparePolicies(one: Policy, other: Policy): number {
-  return (
-    compareTiers(one.tier, other.tier) ||
-    compareNumbers(one.order, other.order) ||
-    compareText(tieText(one), tieText(other))
-  );
+  return compareRanks(one, other) || compareText(tieText(one), tieText(other));
+}
+
+/** Whose tables are compiled where nothing else is said. */
+export const NEWEST_CALICO: CalicoVersion = { minor: Infinity };
+
+/** Makes the order of a release: before 3.32, equal policies are told apart by namespace and long name. */
+export function policyOrder({ minor }: CalicoVersion): typeof comparePolicies {
+  if (minor >= 32) return comparePolicies;
+  return (one, other) =>
+    compareRanks(one, other) || compareText(policyNameBefore332(one), policyNameBefore332(other));
+}
+
+/** What policies were called before 3.32: `namespace/tier.name`, Kubernetes' with their kind before it. */
+export function policyNameBefore332({ ref, tier }: Policy): string {
+  const kind = LONG_NAME_PREFIX[ref.kind] ?? "";
+  const begun = ref.name.startsWith(`${tier.name}.`) && kind === "";
+  const name = begun ? ref.name : `${kind}${tier.name}.${ref.name}`;
+  return ref.namespace === undefined ? name : `${ref.namespace}/${name}`;
+}
+
+const LONG_NAME_PREFIX: Partial<Readonly<Record<PolicyKindName, string>>> = {
+  "networking.k8s.io NetworkPolicy": "knp.",
+  "projectcalico.org StagedKubernetesNetworkPolicy": "knp.",
+  "policy.networking.k8s.io AdminNetworkPolicy": "kanp.",
+  "policy.networking.k8s.io BaselineAdminNetworkPolicy": "kbanp.",
+  "policy.networking.k8s.io ClusterNetworkPolicy": "kcnp.",
+};
+
+function compareRanks(one: Policy, other: Policy): number {
+  return compareTiers(one.tier, other.tier) || compareNumbers(one.order, other.order);
 }
 
 /** Orders tiers as they are asked. */

@@ -7,8 +7,8 @@ import type { Endpoint, Snapshot } from "../cluster/snapshot.ts";
 import type { OnDiagnostic } from "../errors.ts";
 import type { Family } from "../net/address.ts";
 import { formatPolicyRef } from "../policy/model.ts";
-import type { Direction, MatchRule, Policy } from "../policy/model.ts";
-import { comparePolicies, compareText } from "../policy/order.ts";
+import type { CalicoVersion, Direction, MatchRule, Policy } from "../policy/model.ts";
+import { comparePolicies, compareText, NEWEST_CALICO, policyOrder } from "../policy/order.ts";
 import { EndpointIndex } from "../policy/endpoint-index.ts";
 import { compileDispatch, compileForwardEnd, compileHookChains } from "./dispatch.ts";
 import { compileEndpointChains, compileProfileChain } from "./endpoint-chain.ts";
@@ -18,6 +18,7 @@ import type { Chain, Rule, Ruleset, Table, Topology } from "./model.ts";
 import { CHAIN_FORWARD, CHAIN_INPUT, CHAIN_OUTPUT } from "./names.ts";
 import { compilePolicyChain, type PolicyContext } from "./policy-chain.ts";
 import { jump, makeRule } from "./rule.ts";
+import { asOfRelease } from "./release.ts";
 import { compileServiceJumps, compileServices } from "./services.ts";
 import { PeerMeanings, SetCollector } from "./sets.ts";
 import { compileTopology } from "./topology.ts";
@@ -39,10 +40,14 @@ export interface CompiledCluster {
 export function compileCluster(
   snapshot: Snapshot,
   policies: readonly Policy[],
-  options: { readonly node: string | undefined },
+  options: {
+    readonly node: string | undefined;
+    /** Whose tables; the newest when absent. */
+    readonly calicoVersion?: CalicoVersion | undefined;
+  },
   onDiagnostic: OnDiagnostic,
 ): CompiledCluster {
-  const { node } = options;
+  const { node, calicoVersion = NEWEST_CALICO } = options;
   if (node !== undefined) checkNode(snapshot, node, onDiagnostic);
   reportExternalServices(snapshot, onDiagnostic);
   const interfaces = assignInterfaces(snapshot.endpoints);
@@ -50,7 +55,7 @@ export function compileCluster(
     .filter((endpoint) => node === undefined || endpoint.node === node)
     .map((endpoint) => ({ endpoint, interfaceName: interfaceOf(interfaces, endpoint) }));
   const index = new EndpointIndex(snapshot);
-  const ordered = policies.toSorted(comparePolicies);
+  const ordered = policies.toSorted(policyOrder(calicoVersion));
   const selected = new Map(ordered.map((policy) => [policy, index.chosenBy(policy.subject)]));
   const selections = DIRECTIONS.flatMap((direction) => selectionsOf(local, selected, direction));
   const interfaceNames = local.map(({ interfaceName }) => interfaceName);
@@ -73,7 +78,9 @@ export function compileCluster(
       ),
       ...services.filterChains,
     ]);
-    return { family, backend: "legacy", tables: [services.nat, filter], sets: sets.sets() };
+    const tables = [services.nat, filter];
+    const ruleset: Ruleset = { family, backend: "legacy", tables, sets: sets.sets() };
+    return asOfRelease(ruleset, ordered, calicoVersion);
   };
   return {
     rulesets: [compileFamily(4), compileFamily(6)],

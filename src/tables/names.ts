@@ -77,9 +77,14 @@ export function policyChainName(direction: Direction, policy: PolicyRef): string
   const before = policyChainNames[direction].get(policy);
   if (before !== undefined) return before;
   const suffix = `${KIND_PREFIX[policy.kind]}/${formatPolicyName(policy)}`;
-  const name = limitedName(POLICY_PREFIX[direction], suffix);
+  const name = policyChainNameOf(direction, suffix);
   policyChainNames[direction].set(policy, name);
   return name;
+}
+
+/** The chain of a policy that is called so: releases differ in how. */
+export function policyChainNameOf(direction: Direction, suffix: string): string {
+  return limitedName(POLICY_PREFIX[direction], suffix);
 }
 
 /** Kept, as most are hashes, and both families' tables ask for them. */

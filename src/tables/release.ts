@@ -1,0 +1,116 @@
+/**
+ * The tables of older releases of Calico: the same rules with the names, comments and mark bits of their
+ * time. Nothing here changes what a packet meets, but for the order of policies, which `order.ts` settles.
+ * Source: felix/types/policy_id.go, felix/rules/policy.go and felix/dataplane/driver.go in the branches
+ * release-v3.28, release-v3.31 and master.
+ */
+import type { CalicoVersion, Direction, Policy } from "../policy/model.ts";
+import { policyNameBefore332 } from "../policy/order.ts";
+import type { Target } from "../target/index.ts";
+import type { Match } from "../match/index.ts";
+import type { Chain, Rule, Ruleset } from "./model.ts";
+import { policyChainName, policyChainNameOf } from "./names.ts";
+import { MARK_DROP, MARK_SCRATCH0, MARK_SCRATCH1 } from "./rule.ts";
+
+/** The oldest release of each way. */
+const KIND_IN_NAME = 32;
+const TIER_IN_NAME = 29;
+const DROP_BIT = 30;
+
+/** Rewrites tables to those of a release. */
+export function asOfRelease(
+  ruleset: Ruleset,
+  policies: readonly Policy[],
+  version: CalicoVersion,
+): Ruleset {
+  const { minor } = version;
+  if (minor >= KIND_IN_NAME) return ruleset;
+  const names = new Map<string, { readonly chain: string; readonly comment: string }>();
+  for (const policy of policies) {
+    for (const direction of DIRECTIONS) {
+      const name = policyNameBefore332(policy);
+      const suffix = minor >= TIER_IN_NAME ? `${policy.tier.name}/${name}` : name;
+      names.set(policyChainName(direction, policy.ref), {
+        chain: policyChainNameOf(direction, suffix),
+        comment: `Policy ${name} ${direction}`,
+      });
+    }
+  }
+  const chains = (all: readonly Chain[]): Chain[] =>
+    all
+      .map(({ name, policy, rules }) => {
+        const old = names.get(name);
+        const older = minor >= DROP_BIT ? rules : rules.flatMap(withoutDropBit);
+        const renamed = older.map((rule, index) =>
+          renameRule(rule, names, index === 0 ? old?.comment : undefined),
+        );
+        return { name: old?.chain ?? name, policy, rules: renamed };
+      })
+      // Built-in chains come first, user chains by name.
+      .sort((one, other) => {
+        if (one.policy !== undefined || other.policy !== undefined) return 0;
+        return one.name < other.name ? -1 : one.name > other.name ? 1 : 0;
+      });
+  const tables = ruleset.tables.map((table) => ({ ...table, chains: chains(table.chains) }));
+  return { ...ruleset, tables };
+}
+
+const DIRECTIONS: readonly Direction[] = ["ingress", "egress"];
+
+function renameRule(
+  rule: Rule,
+  names: ReadonlyMap<string, { readonly chain: string }>,
+  comment: string | undefined,
+): Rule {
+  const { target } = rule;
+  const jumped = target?.kind === "JUMP" ? names.get(target.chain)?.chain : undefined;
+  return {
+    ...rule,
+    target: jumped === undefined ? target : { kind: "JUMP", chain: jumped },
+    matches: rule.matches.map((match) =>
+      comment !== undefined && match.kind === "comment"
+        ? { kind: "comment", text: comment }
+        : match,
+    ),
+  };
+}
+
+/**
+ * Before 3.30 a denial drops at once, and the scratch bits are one lower: the bit between did not exist.
+ * The rule that sets the bit is followed by the one that drops by it.
+ */
+function withoutDropBit(rule: Rule, index: number, rules: readonly Rule[]): Rule[] {
+  const { target } = rule;
+  if (setsDropBit(rules[index - 1]?.target)) return [];
+  const next = rules[index + 1];
+  const denial = setsDropBit(target) && next !== undefined;
+  return [
+    {
+      ...rule,
+      matches: rule.matches.map(lowerMatch),
+      target: denial ? next.target : lowerTarget(target),
+      ...(denial && next.origin !== undefined ? { origin: next.origin } : {}),
+    },
+  ];
+}
+
+function setsDropBit(target: Target | undefined): boolean {
+  return target?.kind === "MARK" && target.mask === MARK_DROP;
+}
+
+function lowerMatch(match: Match): Match {
+  return match.kind === "mark"
+    ? { ...match, value: lowerBits(match.value), mask: lowerBits(match.mask) }
+    : match;
+}
+
+function lowerTarget(target: Target | undefined): Target | undefined {
+  return target?.kind === "MARK"
+    ? { ...target, value: lowerBits(target.value), mask: lowerBits(target.mask) }
+    : target;
+}
+
+function lowerBits(bits: number): number {
+  const scratch = MARK_SCRATCH0 | MARK_SCRATCH1;
+  return (bits & ~scratch) | ((bits & scratch) >>> 1);
+}
