@@ -41,7 +41,7 @@ const RULES_MIN: u32 = 8;
 const COPIES_EACH: u32 = 6;
 const SLOTS_EACH: u32 = 8;
 const ROOM_FEW: u32 = 256;
-const LEAF_FEW: u32 = 8;
+const LEAF_FEW: u32 = 6;
 const DEPTH_MAX: u32 = 16;
 
 // Lists of box numbers, u32 each: what is behind the mark is free.

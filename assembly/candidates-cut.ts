@@ -20,11 +20,11 @@ export let cutCount: u32 = 0;
 export let cutParts: bool = false;
 
 // What one level more costs, in boxes that could be looked at instead.
-const LEVEL_COST: u64 = 8;
+const LEVEL_COST: u64 = 4;
 // What a copy of every box costs.
 const COPY_COST: u64 = 2;
 // What it costs to look at boxes that are kept apart, and how that grows with how many they are.
-const REST_COST: u64 = 6;
+const REST_COST: u64 = 3;
 const REST_BITS_COST: u64 = 2;
 // A box that reaches into more pieces is wide.
 const PIECES_NARROW: u32 = 4;

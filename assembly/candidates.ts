@@ -28,7 +28,7 @@ import { hasPorts } from "./protocol";
 import { walk } from "./walk";
 
 // Making trees takes about as long as looking so often at each rule.
-const WALKS: u32 = 32;
+const WALKS: u32 = 16;
 // Lists up to this long are searched from the front.
 const SHORT: u32 = 8;
 
@@ -149,13 +149,14 @@ function ownerInLeaf(slot: Slot, corner: v128, from: u32, best: u32): u32 {
   return best;
 }
 
-// Two fields of 32 bits, and four of 16. @returns 1 if all of them hold
+// Two fields of 32 bits, and four of 16: how far each is beyond where the box reaches. @returns 1 if none is
 function holds(box: usize, corner: v128): u32 {
   const least = v128.load(box);
   const reach = v128.load(box, BOX_REACH);
-  const long = v128.le<u32>(v128.sub<u32>(corner, least), reach);
-  const short = v128.le<u16>(v128.sub<u16>(corner, least), reach);
-  return v128.all_true<u16>(v128.shuffle<u64>(long, short, 0, 3)) ? 1 : 0;
+  const far = v128.sub<u32>(corner, least);
+  const long = v128.xor(v128.min<u32>(far, reach), far);
+  const short = v128.sub_sat<u16>(v128.sub<u16>(corner, least), reach);
+  return v128.any_true(v128.shuffle<u64>(long, short, 0, 3)) ? 0 : 1;
 }
 
 // Place of the first of rising numbers that is not below one.
