@@ -32,11 +32,28 @@ import {
   REST_HEAD,
   Slot,
 } from "./candidates-index";
-import { RULE_IS_END } from "./layout";
-import { ruleAt } from "./rule";
+import {
+  MATCH_ADDRESS,
+  MATCH_INTERFACE,
+  MATCH_INVERT,
+  MATCH_IPRANGE,
+  MATCH_KIND,
+  MATCH_PORT,
+  MATCH_PROTOCOL,
+  RULE_IS_END,
+} from "./layout";
+import { Rule, ruleAt, RULE_LEAPS } from "./rule";
 
-/** Shorter chains are walked as fast. */
+// Chains with fewer rules that begin with a question about headers are walked as fast.
 const RULES_MIN: u32 = 8;
+// The matches that say what a rule asks of headers, by kind.
+const TELLING: u32 =
+  (1 << MATCH_ADDRESS) |
+  (1 << MATCH_INTERFACE) |
+  (1 << MATCH_PROTOCOL) |
+  (1 << MATCH_PORT) |
+  (1 << MATCH_IPRANGE);
+
 // Bounds of a chain's tree, for each box: copies in leaves, and slots.
 const COPIES_EACH: u32 = 6;
 const SLOTS_EACH: u32 = 8;
@@ -56,7 +73,7 @@ let indices: usize = 0;
 let indexed: u32 = 0;
 
 /**
- * Finds the chains that are worth an index.
+ * Finds the chains that are worth an index, and marks their rules with RULE_LEAPS.
  *
  * @returns u32 for each rule: address of its chain's index, or 0
  */
@@ -65,26 +82,48 @@ export function findLongChains(ruleCount: u32): usize {
   indexed = ruleCount;
   memory.fill(indices, 0, (<usize>ruleCount) << 2);
   let first: u32 = 0;
-  for (let rule: u32 = 0; rule < ruleCount; rule++) {
-    if ((ruleAt(rule).flags & RULE_IS_END) == 0) continue;
-    if (rule - first >= RULES_MIN) {
-      const at = heap.alloc(offsetof<ChainIndex>());
-      memory.fill(at, 0, offsetof<ChainIndex>());
-      const index = changetype<ChainIndex>(at);
-      index.first = first;
-      index.end = rule;
-      for (let each = first; each < rule; each++)
-        store<u32>(indices + ((<usize>each) << 2), <u32>at);
+  let telling: u32 = 0;
+  for (let number: u32 = 0; number < ruleCount; number++) {
+    const rule = ruleAt(number);
+    if ((rule.flags & RULE_IS_END) == 0) {
+      if (isTelling(rule)) telling++;
+      continue;
     }
-    first = rule + 1;
+    if (telling >= RULES_MIN) addIndex(first, number);
+    first = number + 1;
+    telling = 0;
   }
   return indices;
 }
 
-/** Makes a chain's tree. @returns false where its rules ask for nothing that tells them apart */
+function isTelling(rule: Rule): bool {
+  const match: usize = rule.matches;
+  if (match == rule.matchesEnd || load<u8>(match, MATCH_INVERT) != 0) return false;
+  const kind: u32 = load<u16>(match, MATCH_KIND);
+  return kind < 32 && ((TELLING >> kind) & 1) != 0;
+}
+
+function addIndex(first: u32, end: u32): void {
+  const at = heap.alloc(offsetof<ChainIndex>());
+  memory.fill(at, 0, offsetof<ChainIndex>());
+  const index = changetype<ChainIndex>(at);
+  index.first = first;
+  index.end = end;
+  for (let number = first; number < end; number++) {
+    store<u32>(indices + ((<usize>number) << 2), <u32>at);
+    ruleAt(number).flags |= RULE_LEAPS;
+  }
+}
+
+/** Makes a chain's tree. @returns false where its rules ask for nothing that tells them apart: it is let alone */
 export function growTree(index: ChainIndex, family: u32): bool {
   gatherBoxes(index, family, indices, indexed);
-  if (!boxesDiffer()) return false;
+  if (!boxesDiffer()) {
+    for (let number = index.first; number < index.end; number++) {
+      ruleAt(number).flags &= ~RULE_LEAPS;
+    }
+    return false;
+  }
   cutAmong(boxes);
   copiesLeft = boxCount * COPIES_EACH + ROOM_FEW;
   slotsLeft = boxCount * SLOTS_EACH + ROOM_FEW;
@@ -106,7 +145,7 @@ export function growTree(index: ChainIndex, family: u32): bool {
 function leaveOutWhole(): void {
   for (let index: u32 = 0; index < boxCount; index++) {
     const owner = load<u32>(owners + ((<usize>index) << 2));
-    if (isWholeBox(index)) store<u32>(indices + ((<usize>(owner >> 1)) << 2), 0);
+    if (isWholeBox(index)) ruleAt(owner >> 1).flags &= ~RULE_LEAPS;
   }
 }
 

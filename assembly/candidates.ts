@@ -32,7 +32,7 @@ const WALKS: u32 = 16;
 // Lists up to this long are searched from the front.
 const SHORT: u32 = 8;
 
-// u32 for each rule: address of its chain's index, or 0.
+// u32 for each rule: address of its chain's index; 0: none.
 let chains: usize = 0;
 // The packet's fields, u32 each, by FIELD_*.
 const key: usize = memory.data(6 * 4, 8);
@@ -56,12 +56,10 @@ export function hasCandidates(): bool {
   return (walk.known & KNOWN_PORTS) != 0 || !hasPorts(walk.protocol);
 }
 
-/** The first rule from this one on that may match; the chain's end at last. */
+/** The first rule from this one on that may match; the chain's end at last. The rule has RULE_LEAPS. */
 export function nextCandidate(rule: u32): u32 {
   candidateIsSure = false;
-  const at: usize = load<u32>(chains + ((<usize>rule) << 2));
-  if (at == 0) return rule;
-  const index = changetype<ChainIndex>(at);
+  const index = changetype<ChainIndex>(load<u32>(chains + ((<usize>rule) << 2)));
   if (index.root == 0 && !isReady(index)) return rule;
   const owner = firstOwner(index, rule << 1);
   candidateIsSure = (owner & OWNER_SURE) != 0;
@@ -70,11 +68,7 @@ export function nextCandidate(rule: u32): u32 {
 
 function isReady(index: ChainIndex): bool {
   index.asked++;
-  if (index.asked < (index.end - index.first) * WALKS) return false;
-  if (growTree(index, walk.family)) return true;
-  for (let rule = index.first; rule < index.end; rule++)
-    store<u32>(chains + ((<usize>rule) << 2), 0);
-  return false;
+  return index.asked >= (index.end - index.first) * WALKS && growTree(index, walk.family);
 }
 
 function firstOwner(index: ChainIndex, from: u32): u32 {
@@ -132,6 +126,8 @@ function ownerInLeaf(slot: Slot, corner: v128, from: u32, best: u32): u32 {
   const count = slot.count;
   const owners: usize = slot.at;
   const boxes = boxesOf(owners, count);
+  // A list of one needs no look at what may lie far away.
+  if (count == 1) return slot.base >= from && holds(boxes, corner) != 0 ? slot.base : best;
   let place: u32 = slot.base < from ? firstFrom(owners, count, from) : 0;
   while (place < count) {
     // What lies behind the last box is looked at, too, and does not count.

@@ -23,7 +23,7 @@ export class Rule {
   matchesEnd: u32;
   /** One of TARGET_*. */
   target: u8;
-  /** RULE_* bits. */
+  /** RULE_* bits, and RULE_LEAPS. */
   flags: u8;
   /** Which look-up of blur.ts came here last. */
   visitedBy: u16;
@@ -32,6 +32,9 @@ export class Rule {
   packets: u64;
   bytes: u64;
 }
+
+/** The next candidate from this rule on is found by an index (candidates.ts). Nobody writes or reads it outside. */
+export const RULE_LEAPS: u8 = 1 << 7;
 
 if (offsetof<Rule>("matchesEnd") != RULE_MATCHES_END) ERROR("RULE_MATCHES_END");
 if (offsetof<Rule>("target") != RULE_TARGET) ERROR("RULE_TARGET");

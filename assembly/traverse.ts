@@ -23,7 +23,7 @@ import {
 } from "./layout";
 import { journalMark, rollBackTo } from "./journal";
 import { matches } from "./match";
-import { Rule, ruleAt } from "./rule";
+import { Rule, ruleAt, RULE_LEAPS } from "./rule";
 import { applyTarget, EFFECT_ACCEPT, EFFECT_CONTINUE } from "./target";
 import { traceRule, traceTarget, tracing } from "./trace";
 import { walk } from "./walk";
@@ -97,16 +97,17 @@ export function traverse(entry: u32, underflow: u32): u32 {
   const leaps = !tracing() && hasCandidates();
   while (true) {
     visits++;
+    let rule = ruleAt(index);
     let sure: bool = false;
     // A rule passed over would ask for a mark that is not known.
-    if (leaps && walk.markUnknown == 0) {
+    if (leaps && (rule.flags & RULE_LEAPS) != 0 && walk.markUnknown == 0) {
       const next = nextCandidate(index);
+      sure = candidateIsSure;
       visits += next - index;
       index = next;
-      sure = candidateIsSure;
+      rule = ruleAt(index);
     }
     if (visits > <u32>RULE_VISITS_MAX) return TABLE_GIVES_UP;
-    const rule = ruleAt(index);
     if (!sure && !(tracing() ? matchesTraced(rule, index) : matchesAll(rule, index))) {
       if (walk.hotdrop) {
         walk.rule = index;
