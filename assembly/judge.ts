@@ -153,7 +153,7 @@ export function decideByHooks(packet: Packet, verdict: Verdict): void {
   if (tracking.direction == DIRECTION_REPLY) addFlag(verdict, VERDICT_REPLY);
   if (tracking.midstream) addFlag(verdict, VERDICT_MIDSTREAM);
   if (tracking.seenAfter || seen == SEEN_LEAVING) addFlag(verdict, VERDICT_OBSERVED);
-  rememberSight(packet, verdict, tracking.entry);
+  rememberSight(packet, verdict, tracking.entry, false);
 }
 
 // The verdict came of one try, which asked nothing and changed nothing but the connection.

@@ -24,6 +24,7 @@ const MANNER_SIZE: usize = offsetof<Manner>();
 export const MANNERS_MAX: u32 = 1 << 30;
 
 let manners: usize = 0;
+let last: Manner = changetype<Manner>(0);
 // The least number that counts, and the next one; none is given twice.
 let first: u32 = 1;
 let next: u32 = 1;
@@ -32,6 +33,7 @@ let next: u32 = 1;
 export function setUpManners(): void {
   manners = heap.alloc(<usize>MANNERS * MANNER_SIZE);
   memory.fill(manners, 0, <usize>MANNERS * MANNER_SIZE);
+  last = changetype<Manner>(manners);
 }
 
 /** Gives all manners new numbers: what was said by the old ones does not hold any more. */
@@ -55,6 +57,8 @@ export function mannerOf(packet: Packet, seen: u32): u32 {
     ((<u64>packet.family) << 32) |
     ((<u64>packet.protocol) << 40) |
     ((<u64>sideOf(packet, number, seen)) << 48);
+  // Often it is that of the last packet.
+  if (bits == last.bits && rest == last.rest && last.number >= first) return last.number;
   const hash = (bits * 0x9e3779b97f4a7c15) ^ (rest * 0xbf58476d1ce4e5b9);
   let slot = <u32>(hash >> 54);
   while (true) {
@@ -67,9 +71,13 @@ export function mannerOf(packet: Packet, seen: u32): u32 {
       manner.rest = rest;
       manner.number = next;
       next++;
+      last = manner;
       return manner.number;
     }
-    if (manner.bits == bits && manner.rest == rest) return manner.number;
+    if (manner.bits == bits && manner.rest == rest) {
+      last = manner;
+      return manner.number;
+    }
     slot++;
   }
 }

@@ -112,13 +112,13 @@ export function repeatVerdict(packet: Packet, verdict: Verdict): bool {
     if (saying == null) return false;
   }
   const outcome = outcomeOfSaying(saying);
-  const verdictSaid = verdictOfOutcome(outcome);
-  copyBytes(changetype<usize>(verdict), verdictSaid, VERDICT_SIZE);
+  const repeated = changetype<Verdict>(verdictOfOutcome(outcome));
+  copyBytes(changetype<usize>(verdict), changetype<usize>(repeated), VERDICT_SIZE);
   repeats++;
   outcome.packets++;
   outcome.bytes += packet.ipLength;
-  rememberSight(packet, verdict, entry);
-  countTotals(packet, verdict);
+  rememberSight(packet, repeated, entry, true);
+  countTotals(packet, repeated);
   countRow(said.row, packet);
   return true;
 }

@@ -71,6 +71,11 @@ export function startReplay(packet: u64): void {
 /** Decodes and decides one packet. */
 export function replayPacket(packet: Packet, verdict: Verdict): void {
   decode(packet);
+  replayDecoded(packet, verdict);
+}
+
+/** Decides one packet that is decoded. */
+export function replayDecoded(packet: Packet, verdict: Verdict): void {
   advanceClock(packet.timestamp);
   let due = dueDatagram(packet.number);
   while (due != DATAGRAM_NONE) {

@@ -13,9 +13,10 @@ import {
 } from "./layout";
 import { hashOfFrame, touchConnection } from "./ahead";
 import { clearBytes } from "./bytes";
+import { decodePlain } from "./decode-plain";
 import { touchRow, touchSlots } from "./flow-table";
 import { Packet } from "./records";
-import { replayPacket, startReplay } from "./replay";
+import { replayDecoded, replayPacket, startReplay } from "./replay";
 import { Verdict } from "./verdict";
 
 const packet: Packet = changetype<Packet>(memory.data(PACKET_SIZE, 16));
@@ -273,19 +274,35 @@ function word(at: usize): u32 {
 }
 
 function decide(one: Gathered): void {
-  const packet = nextPacket(one.time);
+  // Of a plain frame after another, all that the record had besides is zero.
+  const plain = one.hash != 0;
+  if (!plain || !wasPlain) clearBytes(changetype<usize>(packet), PACKET_SIZE);
+  wasPlain = plain;
+  number++;
+  packet.number = number;
+  packet.timestamp = one.time;
   packet.frame = one.frame;
   packet.capturedLength = one.captured;
   packet.originalLength = one.original;
   packet.linkType = one.linkType;
   packet.captureInterface = one.captureInterface;
   packet.flags = PACKET_HAS_TIME;
+  if (plain && decodePlain(packet)) {
+    count++;
+    replayDecoded(packet, verdict);
+    return;
+  }
+  wasPlain = false;
   decideScanned();
 }
+
+// The record holds what `decodePlain` has filled, or nothing.
+let wasPlain: bool = false;
 
 /** The packet record, empty but for its number and time. */
 export function nextPacket(time: u64): Packet {
   clearBytes(changetype<usize>(packet), PACKET_SIZE);
+  wasPlain = false;
   number++;
   packet.number = number;
   packet.timestamp = time;

@@ -1,11 +1,10 @@
 // Second sights: a capture on several interfaces (or on `any`) shows a packet once where it arrives and
 // once where it leaves. Only where the capture itself tells interfaces or directions apart.
 // Source: semantics.md C-8 and C-9.
-import { copyAddresses, copyBytes, sameAddress } from "./bytes";
+import { copyBytes, sameAddress } from "./bytes";
 import {
   CAPTURE_INTERFACE_NONE,
   KNOWN_TCP_SEQ,
-  PACKET_DST,
   PACKET_INBOUND,
   PACKET_OUTBOUND,
   PACKET_SRC,
@@ -17,33 +16,22 @@ import { isRealNode } from "./route";
 import { Verdict } from "./verdict";
 import { ENTRY_NONE } from "./tracking";
 
-/** A packet that was judged. Its verdict record lies behind. */
+/** A packet that was judged: the first bytes of its record, and this. */
 @unmanaged
 class Sight {
-  src: v128;
-  dst: v128;
-  timestamp: u64;
   number: u64;
-  ipId: u32;
-  ipLength: u32;
-  tcpSeq: u32;
-  tcpAck: u32;
   entry: u32;
-  sport: u16;
-  dport: u16;
-  captureInterface: u16;
-  icmp: u16;
-  icmpId: u16;
-  family: u8;
-  protocol: u8;
-  direction: u8;
-  tcpFlags: u8;
-  ttl: u8;
-  used: u8;
+  /** Address of its verdict, which lies behind where it is kept nowhere else; 0: there is no packet. */
+  verdict: u32;
 }
 
 const SIGHTS: u32 = 64;
-const SIGHT_SIZE: usize = offsetof<Sight>() + VERDICT_SIZE;
+// What is looked at of the packet's record, in whole pieces of 16 bytes.
+const RECORD_SIZE: usize = 112;
+const SIGHT_SIZE: usize = RECORD_SIZE + offsetof<Sight>() + VERDICT_SIZE;
+
+if (offsetof<Packet>("ipId") + 4 > RECORD_SIZE) ERROR("what a sight keeps of a record");
+
 /** Longest time between two sights of one packet: 10 ms. */
 const APART: u64 = 10000000;
 
@@ -69,31 +57,27 @@ export function severalSights(packet: Packet): bool {
   return several;
 }
 
-/** Remembers a packet and its verdict. */
-export function rememberSight(packet: Packet, verdict: Verdict, entry: u32): void {
+/** Remembers a packet and its verdict. `kept`: the verdict stays where it is. */
+export function rememberSight(packet: Packet, verdict: Verdict, entry: u32, kept: bool): void {
   const at = sights + <usize>next * SIGHT_SIZE;
   next = (next + 1) % SIGHTS;
-  const sight = changetype<Sight>(at);
-  copyAddresses(at, changetype<usize>(packet) + PACKET_SRC);
-  sight.timestamp = packet.timestamp;
+  const record = changetype<usize>(packet);
+  for (let byte: usize = 0; byte < RECORD_SIZE; byte += 16)
+    v128.store(at + byte, v128.load(record + byte));
+  const sight = sightOf(at);
   sight.number = packet.number;
-  sight.ipId = packet.ipId;
-  sight.ipLength = packet.ipLength;
-  sight.tcpSeq = packet.tcpSeq;
-  sight.tcpAck = packet.tcpAck;
   sight.entry = entry;
-  sight.sport = packet.sport;
-  sight.dport = packet.dport;
-  sight.captureInterface = packet.captureInterface;
-  sight.icmp = ((<u16>packet.icmpType) << 8) | packet.icmpCode;
-  sight.icmpId = packet.icmpId;
-  sight.family = packet.family;
-  sight.protocol = packet.protocol;
-  sight.direction = <u8>directionOf(packet);
-  sight.tcpFlags = packet.tcpFlags;
-  sight.ttl = packet.ttl;
-  sight.used = 1;
-  copyBytes(at + offsetof<Sight>(), changetype<usize>(verdict), VERDICT_SIZE);
+  if (kept) {
+    sight.verdict = <u32>changetype<usize>(verdict);
+    return;
+  }
+  const own = changetype<usize>(sight) + offsetof<Sight>();
+  copyBytes(own, changetype<usize>(verdict), VERDICT_SIZE);
+  sight.verdict = <u32>own;
+}
+
+function sightOf(at: usize): Sight {
+  return changetype<Sight>(at + RECORD_SIZE);
 }
 
 /**
@@ -103,55 +87,58 @@ export function rememberSight(packet: Packet, verdict: Verdict, entry: u32): voi
 export function recallSight(packet: Packet, entry: u32, verdict: Verdict): bool {
   for (let index: u32 = 0; index < SIGHTS; index++) {
     const at = sights + <usize>index * SIGHT_SIZE;
-    const sight = changetype<Sight>(at);
-    if (sight.used == 0 || !sameContent(sight, packet) || !elsewhere(sight, packet)) continue;
+    const sight = sightOf(at);
+    const seen = changetype<Packet>(at);
+    if (sight.verdict == 0 || !sameContent(seen, packet)) continue;
+    if (!elsewhere(seen, changetype<Verdict>(sight.verdict), packet)) continue;
+    const src = changetype<usize>(packet) + PACKET_SRC;
     const sameTuple =
-      sameAddress(at, changetype<usize>(packet) + PACKET_SRC) &&
-      sameAddress(at + 16, changetype<usize>(packet) + PACKET_DST) &&
-      sight.sport == packet.sport &&
-      sight.dport == packet.dport;
+      sameAddress(at + PACKET_SRC, src) &&
+      sameAddress(at + PACKET_SRC + 16, src + 16) &&
+      seen.sport == packet.sport &&
+      seen.dport == packet.dport;
     if (!sameTuple && (entry == ENTRY_NONE || sight.entry != entry)) continue;
-    copyBytes(changetype<usize>(verdict), at + offsetof<Sight>(), VERDICT_SIZE);
+    copyBytes(changetype<usize>(verdict), sight.verdict, VERDICT_SIZE);
     verdict.duplicateOf = sight.number;
     return true;
   }
   return false;
 }
 
-function sameContent(sight: Sight, packet: Packet): bool {
+function sameContent(seen: Packet, packet: Packet): bool {
   const withSeq = (packet.known & KNOWN_TCP_SEQ) != 0;
   return (
-    sight.family == packet.family &&
-    sight.protocol == packet.protocol &&
-    sight.ipId == packet.ipId &&
-    sight.ipLength == packet.ipLength &&
-    sight.tcpFlags == packet.tcpFlags &&
-    (!withSeq || (sight.tcpSeq == packet.tcpSeq && sight.tcpAck == packet.tcpAck)) &&
-    sight.icmp == (((<u16>packet.icmpType) << 8) | packet.icmpCode) &&
-    sight.icmpId == packet.icmpId &&
-    packet.timestamp >= sight.timestamp &&
-    packet.timestamp - sight.timestamp <= APART
+    seen.family == packet.family &&
+    seen.protocol == packet.protocol &&
+    seen.ipId == packet.ipId &&
+    seen.ipLength == packet.ipLength &&
+    seen.tcpFlags == packet.tcpFlags &&
+    (!withSeq || (seen.tcpSeq == packet.tcpSeq && seen.tcpAck == packet.tcpAck)) &&
+    seen.icmpType == packet.icmpType &&
+    seen.icmpCode == packet.icmpCode &&
+    seen.icmpId == packet.icmpId &&
+    packet.timestamp >= seen.timestamp &&
+    packet.timestamp - seen.timestamp <= APART
   );
 }
 
 // Another interface, or arrived before and leaving now; and the TTL did not rise.
-function elsewhere(sight: Sight, packet: Packet): bool {
-  if (packet.ttl > sight.ttl) return false;
-  if (isRealNode()) return leavesThere(sight, packet);
+function elsewhere(seen: Packet, verdict: Verdict, packet: Packet): bool {
+  if (packet.ttl > seen.ttl) return false;
+  if (isRealNode()) return leavesThere(seen, verdict, packet);
   const direction = directionOf(packet);
-  if (sight.direction == 1 && direction == 2) return true;
+  if (directionOf(seen) == 1 && direction == 2) return true;
   return (
-    sight.captureInterface != packet.captureInterface &&
-    sight.captureInterface != CAPTURE_INTERFACE_NONE &&
+    seen.captureInterface != packet.captureInterface &&
+    seen.captureInterface != CAPTURE_INTERFACE_NONE &&
     packet.captureInterface != CAPTURE_INTERFACE_NONE
   );
 }
 
 // On a real node the first sight's verdict says by which interface the packet leaves.
-function leavesThere(sight: Sight, packet: Packet): bool {
-  const verdict = changetype<Verdict>(changetype<usize>(sight) + offsetof<Sight>());
+function leavesThere(seen: Packet, verdict: Verdict, packet: Packet): bool {
   const number = captureInterfaceNumber(packet.captureInterface);
-  return number != 0 && verdict.outInterface == number && packet.ttl + 1 == sight.ttl;
+  return number != 0 && verdict.outInterface == number && packet.ttl + 1 == seen.ttl;
 }
 
 function directionOf(packet: Packet): u32 {
