@@ -134,9 +134,23 @@ function directionOutcome(
   if (last?.outcome === "unknown") {
     return { ...base, outcome: "unknown", sentence: undefined, points: policyPointsOf(origin) };
   }
-  const sentence = explainOrigin(origin, packet.reply);
-  const outcome = stops(origin) ? "drop" : "allow";
-  return { ...base, outcome, sentence, points: policyPointsOf(origin) };
+  const said = [...passesOf(steps, direction), origin];
+  return {
+    ...base,
+    outcome: stops(origin) ? "drop" : "allow",
+    sentence: said.map((each) => explainOrigin(each, packet.reply)).join("; "),
+    points: said.flatMap(policyPointsOf),
+  };
+}
+
+/** The rules that passed the packet to later tiers, in the order in which they did. */
+function passesOf(steps: readonly TraceStep[], direction: Direction): RuleOrigin[] {
+  return steps.flatMap((step) => {
+    if (step.kind !== "rule" || step.outcome !== "matched") return [];
+    const { origin } = step.rule.rule ?? {};
+    const passes = origin?.kind === "policy-rule" && origin.effect === "pass";
+    return passes && isOf(origin, direction) ? [origin] : [];
+  });
 }
 
 function isOf(origin: RuleOrigin, direction: Direction): boolean {

@@ -84,6 +84,44 @@ describe("explainPacket", () => {
     ]);
   });
 
+  it("tells which rules passed the packet on before one decided", () => {
+    const passing = {
+      matches: [],
+      target: { kind: "MARK", value: 0x20000, mask: 0x20000 },
+      origin: {
+        kind: "policy-rule",
+        effect: "pass",
+        policy: { ...DEFAULT_DENY, namespace: undefined, name: "guard" },
+        direction: "egress",
+        rule: 1,
+        place: DEFAULT_DENY.place,
+      },
+    } as const;
+    const passed = [
+      ...walk.slice(0, -2),
+      step("cali-po-kcnp/guard", 1, passing),
+      ...walk.slice(-2),
+    ];
+    expect(explainPacket(droppedPacket(), passed, context).directions[0]).toMatchObject({
+      outcome: "allow",
+      sentence: "guard egress[1] passes it to the next tier; no policy isolates it for egress",
+      points: [{ policy: { name: "guard" }, rule: 1 }],
+    });
+  });
+
+  it("says what is not known where the verdict does not hang on it", () => {
+    const ask = { ...step("cali-x", 1, open), outcome: "unknown" } as const;
+    const asked = [...walk.slice(0, -2), ask, ...walk.slice(-1)];
+    const { directions } = explainPacket(droppedPacket(), asked, context);
+    expect(directions.map(({ outcome }) => outcome)).toEqual(["unknown", "drop"]);
+  });
+
+  it("leaves out the rules that try other orders", () => {
+    const tie = { kind: "tie", direction: "egress", policies: [] } as const;
+    const trying = step("cali-x", 1, { matches: [], target: undefined, origin: tie });
+    expect(explainPacket(droppedPacket(), [...walk, trying], context).steps).toEqual(walk);
+  });
+
   it("says of an end that the walk did not reach that it was not asked", () => {
     const cut = explainPacket(droppedPacket(), walk.slice(0, 5), context);
     expect(cut.directions.map(({ outcome }) => outcome)).toEqual(["not-asked", "not-asked"]);

@@ -1,11 +1,24 @@
 /** Policy rules and the exact rules they become, as iptables-save prints them. */
 import { describe, expect, it } from "vitest";
 import type { Family } from "../../src/net/address.ts";
-import type { Direction } from "../../src/policy/model.ts";
+import type { Direction, PolicyPeer } from "../../src/policy/model.ts";
 import { renderRule } from "../../src/tables/iptables.ts";
 import { compilePolicyChain } from "../../src/tables/policy-chain.ts";
 import { PeerMeanings, SetCollector } from "../../src/tables/sets.ts";
-import { block, namespace, pods, policy, pod, port, snapshot } from "./cluster.ts";
+import {
+  address,
+  block,
+  HERE,
+  namespace,
+  node,
+  pod,
+  pods,
+  policy,
+  port,
+  prefix,
+  selector,
+  snapshot,
+} from "./cluster.ts";
 import type { RuleText } from "./cluster.ts";
 
 const CLUSTER = snapshot({
@@ -28,8 +41,13 @@ const CLUSTER = snapshot({
 });
 
 /** The chain's rules without chain name and title; set names become their descriptions. */
-function compile(direction: Direction, rules: readonly RuleText[], family: Family = 4): string[] {
-  const sets = new SetCollector(family, new PeerMeanings(CLUSTER));
+function compile(
+  direction: Direction,
+  rules: readonly RuleText[],
+  family: Family = 4,
+  cluster = CLUSTER,
+): string[] {
+  const sets = new SetCollector(family, new PeerMeanings(cluster));
   const chain = compilePolicyChain(policy("a/p", { [direction]: rules }), direction, {
     family,
     sets,
@@ -196,6 +214,64 @@ describe("an egress rule", () => {
     ],
   ])("%s", (_, rule, expected) => {
     expect(compile("egress", [rule])).toEqual(expected);
+  });
+});
+
+describe("a peer of a cluster-wide policy", () => {
+  const networks: PolicyPeer = {
+    kind: "networks",
+    prefixes: [prefix("10.0.0.0/8"), prefix("fd00::/8"), prefix("192.168.0.0/16")],
+    place: HERE,
+  };
+  const nodes: PolicyPeer = { kind: "nodes", nodeSelector: selector("a=b"), place: HERE };
+  const domains: PolicyPeer = { kind: "domains", domainNames: ["a.b", "*.c.d"], place: HERE };
+
+  it("is any of its networks of the family, in a match block where there are several", () => {
+    expect(compile("egress", [{ peers: [networks] }])).toEqual([
+      "-j MARK --set-xmark 0x0/0x180000",
+      "-d 10.0.0.0/8 -j MARK --set-xmark 0x80000/0x80000",
+      "-d 192.168.0.0/16 -j MARK --set-xmark 0x80000/0x80000",
+      `-m mark --mark 0x80000/0x80000 ${ALLOW}`,
+    ]);
+    expect(compile("egress", [{ peers: [networks] }], 6)).toEqual([`-d fd00::/8 ${ALLOW}`]);
+  });
+
+  it("is a set of nodes' addresses, that no pod has where not all nodes are known", () => {
+    const [rule] = compile("egress", [{ peers: [nodes], ports: [port("tcp:80")] }]);
+    expect(rule).toBe(
+      "-p tcp -m set --match-set {nodes with a=b} dst -m multiport --dports 80 " +
+        `-m set ! --match-set {every pod in every namespace} dst ${ALLOW}`,
+    );
+    const known = { ...CLUSTER, nodeByName: new Map([["n", node("n", ["10.9.9.9"])]]) };
+    expect(compile("egress", [{ peers: [nodes] }], 4, known)).toEqual([
+      `-m set --match-set {nodes with a=b} dst ${ALLOW}`,
+    ]);
+  });
+
+  it("is a set for each domain name, with the addresses that are known", () => {
+    expect(compile("egress", [{ peers: [domains] }])).toEqual([
+      `-m set --match-set {a.b} dst ${ALLOW}`,
+      RETURN,
+      `-m set --match-set {*.c.d} dst ${ALLOW}`,
+    ]);
+    const told = { ...CLUSTER, addressesByDomain: new Map([["x.c.d", [address("10.5.5.5")]]]) };
+    const sets = new SetCollector(4, new PeerMeanings(told));
+    sets.domainSet("*.C.d.");
+    sets.domainSet("c.d");
+    expect(sets.sets().map(({ origin }) => [origin?.description, origin?.unknown])).toEqual(
+      expect.arrayContaining([
+        ["*.C.d.", undefined],
+        ["c.d", true],
+      ]),
+    );
+  });
+
+  it("has no ports by name where it is no pod", () => {
+    const ports = [port("tcp:http"), port("tcp:80")];
+    expect(compile("egress", [{ peers: [nodes], ports: [port("tcp:http")] }])).toEqual([""]);
+    expect(compile("egress", [{ peers: [domains], ports }])[0]).toBe(
+      `-p tcp -m set --match-set {a.b} dst -m multiport --dports 80 ${ALLOW}`,
+    );
   });
 });
 
