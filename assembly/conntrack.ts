@@ -310,12 +310,22 @@ function leavePerhapsUndecided(packet: Packet, reason: u32, rule: i32): bool {
     refreshDoubted(entry);
     return true;
   }
+  forgetTranslation();
   if (!confirm(packet, walk, false)) return false;
   const entry = entryAt(tracking.entry);
   entry.flags |= ENTRY_PERHAPS;
   leaveEntryUndecided(entry, reason, rule);
   if (natLoaded(entry.family)) hideTranslation(tracking.entry);
   return true;
+}
+
+// One that is translated in a way that was tried is a world of its own.
+function forgetTranslation(): void {
+  walk.translated = false;
+  walk.srcTranslated = false;
+  walk.sportUnknown = false;
+  walk.movedId = false;
+  walk.masqueraded = false;
 }
 
 // What no try did, because not all were made: the connection that the packet belongs to may be over or not
