@@ -156,14 +156,51 @@ function closestAddress6(number: u32, destination: usize): usize {
   return chosen;
 }
 
-/** The first address of a family on an interface, whatever its scope; 0 without one. */
-export function firstAddress(number: u32, family: u32): usize {
+/**
+ * The address of an interface to which what was sent to a destination is redirected: the first; in IPv6
+ * the first of the destination's scope, where that is narrower than the world. 0 without one.
+ * Source: Linux, nf_nat_redirect.c, nf_nat_redirect_ipv6_usable(), since 6.7.
+ */
+export function redirectAddress(number: u32, family: u32, destination: usize): usize {
+  const scope = family == 6 ? narrowScope(destination) : 0;
   for (let index: u32 = 0; index < addressCount; index++) {
     const at = addressAt(index);
     if (load<u16>(at, INTERFACE_ADDRESS_INTERFACE) != number) continue;
-    if (load<u8>(at, INTERFACE_ADDRESS_FAMILY) == family) return at + INTERFACE_ADDRESS_WORDS;
+    if (load<u8>(at, INTERFACE_ADDRESS_FAMILY) != family) continue;
+    const words = at + INTERFACE_ADDRESS_WORDS;
+    if (scope == 0 || narrowScope(words) == scope) return words;
   }
   return 0;
+}
+
+/** Tells whether an interface has an address of a family. */
+export function hasAddress(number: u32, family: u32): bool {
+  for (let index: u32 = 0; index < addressCount; index++) {
+    const at = addressAt(index);
+    if (load<u16>(at, INTERFACE_ADDRESS_INTERFACE) != number) continue;
+    if (load<u8>(at, INTERFACE_ADDRESS_FAMILY) == family) return true;
+  }
+  return false;
+}
+
+const SCOPE_INTERFACE: u32 = 1;
+const SCOPE_LINK: u32 = 2;
+const SCOPE_SITE: u32 = 5;
+const SCOPE_COMPATIBLE: u32 = 16;
+
+// The scope of an IPv6 address that is narrower than the world (or that of an old IPv4-compatible one), as
+// multicast counts them; else 0. Source: Linux, addrconf_core.c, __ipv6_addr_type().
+function narrowScope(words: usize): u32 {
+  const word0 = load<u32>(words);
+  if (word0 >> 24 == 0xff) {
+    const scope = (word0 >> 16) & 0xf;
+    return scope == SCOPE_INTERFACE || scope == SCOPE_LINK || scope == SCOPE_SITE ? scope : 0;
+  }
+  if (word0 >> 22 == 0x3fa) return SCOPE_LINK;
+  if (word0 >> 22 == 0x3fb) return SCOPE_SITE;
+  if ((word0 | load<u32>(words, 4) | load<u32>(words, 8)) != 0) return 0;
+  const word3 = load<u32>(words, 12);
+  return word3 == 0 ? 0 : word3 == 1 ? SCOPE_INTERFACE : SCOPE_COMPATIBLE;
 }
 
 function isCandidate(at: usize, number: u32, family: u32): bool {

@@ -19,7 +19,7 @@ import {
   SWITCH_RP_LOOSE,
   SWITCH_RP_STRICT,
 } from "./layout";
-import { addressesTold, firstAddress, isLoopback } from "./node-interface";
+import { addressesTold, hasAddress, isLoopback } from "./node-interface";
 import { localRouteOf, routeInterface, routeIsMultipath, routeKind, routeOf } from "./route";
 import { setUpTcp } from "./tcp-track";
 import { setUpWindows } from "./tcp-window";
@@ -95,6 +95,6 @@ export function isValidSource(): bool {
   if (routeInterface(route) == number) return true;
   if (strict) return false;
   // > An interface without an address takes only what it routes.
-  if (addressesTold()) return firstAddress(number, 4) != 0;
+  if (addressesTold()) return hasAddress(number, 4);
   return ask(QUESTION_SOURCE, REASON_NO_ROUTES, RULE_NONE);
 }

@@ -21,7 +21,7 @@ import {
 } from "../layout";
 import { hasPorts } from "../protocol";
 import { settleSource } from "../nat";
-import { firstAddress, sourceAddress4, sourceAddress6 } from "../node-interface";
+import { redirectAddress, sourceAddress4, sourceAddress6 } from "../node-interface";
 import { isRealNode, routeGateway } from "../route";
 import { EFFECT_ACCEPT, EFFECT_DROP } from "../target";
 import { Walk, walk } from "../walk";
@@ -75,7 +75,7 @@ export function redirect(range: usize, index: u32): u32 {
     if (walk.family == 4) store<u32>(chosen, 0x7f000001);
     else store<u32>(chosen, 1, 12);
   } else {
-    const own = firstAddress(walk.inInterface, walk.family);
+    const own = redirectAddress(walk.inInterface, walk.family, walkDst);
     if (own == 0) {
       walk.natFailed = true;
       return EFFECT_DROP;
