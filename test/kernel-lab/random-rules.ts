@@ -205,7 +205,13 @@ function randomRule(scene: Scene, { hooks, builtIn, callees }: ChainPlace): stri
     : change
       ? randomChange(rule, allowed)
       : endFor(rule, base.length + matches.length, allowed);
-  return [...base, ...matches, target].filter((word) => word !== "").join(" ");
+  const kept = matches.filter((match) => !isLostBefore(match, target));
+  return [...base, ...kept, target].filter((word) => word !== "").join(" ");
+}
+
+/** iptables-nft-save prints one condition on TCP flags where a rule has two: its dump is another rule. */
+function isLostBefore(match: string, target: string): boolean {
+  return target.startsWith("-m tcp ") && /^-m tcp .*--(syn|tcp-flags)/.test(match);
 }
 
 /** A rule without any condition never ends all packets' way. */
