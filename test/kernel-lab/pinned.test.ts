@@ -92,16 +92,22 @@ const ADDRESSES = [
     address: NODE_MAC,
     addr_info: [{ family: "inet6", local: NODE, prefixlen: 64, scope: "global" }],
   },
-];
+] as const;
 
 /** What a node with one interface and these tables makes of packets that come and go by it. */
-async function judge6(tables: string, packets: readonly PacketSpec[]): Promise<PacketVerdict[]> {
+async function judge6(
+  tables: string,
+  packets: readonly PacketSpec[],
+  more: readonly object[] = [],
+): Promise<PacketVerdict[]> {
+  const [eth0] = ADDRESSES;
+  const addresses = [{ ...eth0, addr_info: [...eth0.addr_info, ...more] }];
   const compiled = parseNode(
     {
       iptables: [],
       ip6tables: [{ file: "rules", text: tables, backend: "legacy" }],
       ipset: [],
-      addresses: [{ file: "addresses", text: JSON.stringify(ADDRESSES) }],
+      addresses: [{ file: "addresses", text: JSON.stringify(addresses) }],
       routes: [],
       backend: undefined,
     },
@@ -311,6 +317,28 @@ const CONVERSATIONS: readonly (readonly [
     ".....x",
   ],
 ];
+
+describe("REDIRECT of what was sent to a group", () => {
+  const ofLink = { family: "inet6", local: "fe80::9", prefixlen: 64, scope: "link" };
+
+  it.each([
+    ["an address of the group's scope", "ff02::1", [ofLink], "drop rule"],
+    ["nothing where there is none", "ff02::1", [], "drop nat-failed"],
+    ["the first one for groups of the world", "ff0e::1", [ofLink], "allow chain-policy"],
+  ])("leads to %s", async (_, destination, more, said) => {
+    const tables = [
+      ...["*nat", ":PREROUTING ACCEPT [0:0]", "-A PREROUTING -j REDIRECT", "COMMIT"],
+      ...["*filter", ":INPUT ACCEPT [0:0]", "-A INPUT -d fe80::9/128 -j DROP", "COMMIT", ""],
+    ];
+    const ports = { protocol: UDP, sourcePort: 4000, destinationPort: 53 };
+    const verdicts = await judge6(
+      tables.join("\n"),
+      [{ ...ports, source: PEER, destination }],
+      more,
+    );
+    expect(verdicts.map(({ verdict, reason }) => `${verdict} ${reason}`)).toEqual([said]);
+  });
+});
 
 describe("a conversation's odd packets", () => {
   it.each(CONVERSATIONS)("are INVALID where the kernel's are: %s", async (_, ...each) => {
