@@ -274,11 +274,25 @@ function word(at: usize): u32 {
 }
 
 function decide(one: Gathered): void {
-  // Of a plain frame after another, all that the record had besides is zero.
-  const plain = one.hash != 0;
-  if (!plain || !wasPlain) clearBytes(changetype<usize>(packet), PACKET_SIZE);
-  wasPlain = plain;
   number++;
+  if (one.hash != 0) {
+    // Of a plain frame after another, all that the record had besides is zero.
+    if (!wasPlain) clearBytes(changetype<usize>(packet), PACKET_SIZE);
+    wasPlain = true;
+    fill(one);
+    if (decodePlain(packet)) {
+      count++;
+      replayDecoded(packet, verdict);
+      return;
+    }
+  }
+  clearBytes(changetype<usize>(packet), PACKET_SIZE);
+  wasPlain = false;
+  fill(one);
+  decideScanned();
+}
+
+function fill(one: Gathered): void {
   packet.number = number;
   packet.timestamp = one.time;
   packet.frame = one.frame;
@@ -287,13 +301,6 @@ function decide(one: Gathered): void {
   packet.linkType = one.linkType;
   packet.captureInterface = one.captureInterface;
   packet.flags = PACKET_HAS_TIME;
-  if (plain && decodePlain(packet)) {
-    count++;
-    replayDecoded(packet, verdict);
-    return;
-  }
-  wasPlain = false;
-  decideScanned();
 }
 
 // The record holds what `decodePlain` has filled, or nothing.
