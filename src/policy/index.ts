@@ -17,6 +17,7 @@ import type { PolicyKind } from "./kind.ts";
 import type { Policy } from "./model.ts";
 import { networkPolicy } from "./network-policy.ts";
 import { compareText } from "./order.ts";
+import { checkProfile, isProfile } from "./profile.ts";
 import { settleStaged, type StagedMode } from "./staged.ts";
 import { isTier, Tiers } from "./tier.ts";
 
@@ -56,6 +57,8 @@ export function lowerPolicies(
     if (policyKind !== undefined) {
       const policy = policyKind.lower(object, onDiagnostic, tiers);
       if (policy !== undefined) policies.push(policy);
+    } else if (isProfile(object)) {
+      checkProfile(object, onDiagnostic);
     } else if (kindRole(apiVersion, kind) === "policy" && !isTier(object)) {
       const supported = POLICY_KINDS.find((known) => known.kind === kind);
       onDiagnostic({

@@ -535,6 +535,33 @@ describe("staged policies", () => {
   });
 });
 
+describe("profiles", () => {
+  const profile = (name: string, spec: string): string[] => [
+    ...load(
+      `apiVersion: projectcalico.org/v3\nkind: Profile\nmetadata: {name: ${name}}\nspec: ${spec}\n`,
+    ).said,
+  ];
+
+  it("that a cluster makes are accepted (A-7)", () => {
+    const all =
+      "{ingress: [{action: Allow}], egress: [{action: Allow, source: {}}], labelsToApply: {pcns.a: b}}";
+    expect(profile("kns.default", all)).toEqual([]);
+    expect(profile("ksa.default.default", "{labelsToApply: {pcsa.a: b}}")).toEqual([]);
+    expect(profile("projectcalico-default-allow", all)).toEqual([]);
+  });
+
+  it("that say otherwise are refused", () => {
+    expect(
+      profile("kns.x", "{ingress: [{action: Allow, protocol: TCP}], egress: [{action: Allow}]}"),
+    ).toEqual([
+      "a.yaml:4:17: error: spec.ingress: in a Kubernetes cluster profile kns.x allows everything: other rules are not judged [UNSUPPORTED_FEATURE]",
+    ]);
+    expect(profile("ksa.x.y", "{egress: [{action: Deny}]}")).toEqual([
+      "a.yaml:4:16: error: spec.egress: in a Kubernetes cluster profile ksa.x.y has no rules: other rules are not judged [UNSUPPORTED_FEATURE]",
+    ]);
+  });
+});
+
 describe("checkPolicies", () => {
   it("misses labels of namespaces and ports by name in Calico's rules too", () => {
     const pod =
