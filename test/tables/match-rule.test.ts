@@ -1,0 +1,115 @@
+/** What rules of Calico's ask of the tables beside their own chain: sets, families, and what is said. */
+import { describe, expect, it } from "vitest";
+import type { Diagnostic } from "../../src/errors.ts";
+import { compileCluster } from "../../src/tables/compile.ts";
+import { renderIpsets } from "../../src/tables/ipset.ts";
+import { renderRule } from "../../src/tables/iptables.ts";
+import { load } from "../cluster/load.ts";
+
+const CLUSTER = `
+{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: x, labels: {app: web}}, spec: {containers: [{ports: [{name: http, containerPort: 80}]}]}, status: {podIP: 10.0.0.1}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: db, namespace: x, labels: {app: db}}, spec: {}, status: {podIPs: [{ip: 10.0.0.2}, {ip: 'fd00::2'}]}}
+---
+{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: all, labels: {app: db}}, spec: {nets: [0.0.0.0/0, 'fd00:1::/64']}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: s, namespace: x}, spec: {clusterIP: 10.96.0.1, ports: [{port: 5432}]}}
+---
+{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: s, namespace: x, labels: {kubernetes.io/service-name: s}}, addressType: IPv4, ports: [{port: 5432}], endpoints: [{addresses: [10.0.0.2], conditions: {ready: false}}]}
+`;
+
+function compiled(rule: string, more = "") {
+  const policy = `{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: p}, spec: {selector: app == 'web', ingress: [${rule}]${more}}}`;
+  const { snapshot, policies, said } = load(`${CLUSTER}---\n${policy}\n`);
+  expect(said.filter((one) => one.includes("error"))).toEqual([]);
+  const diagnostics: Diagnostic[] = [];
+  const { rulesets } = compileCluster(snapshot, policies, { node: undefined }, (one) =>
+    diagnostics.push(one),
+  );
+  const lines = rulesets.map(({ family, tables }) =>
+    tables.flatMap(({ chains }) =>
+      chains
+        .filter(({ name }) => name === "cali-pi-gnp/p")
+        .flatMap(({ name, rules }) =>
+          rules.map((one) =>
+            renderRule(name, one, family)
+              .replace("-A cali-pi-gnp/p ", "")
+              .replace('-m comment --comment "GlobalNetworkPolicy p ingress" ', "")
+              .replaceAll(/cali([46])0(\w+):\S+/g, "$2$1"),
+          ),
+        ),
+    ),
+  );
+  const sets = renderIpsets(rulesets)
+    .split("\n")
+    .flatMap((line) => /^add cali([46])0(\w+):\S+ (.*)$/.exec(line)?.slice(1).join(" ") ?? []);
+  return { four: lines[0]!, six: lines[1]!, sets, diagnostics };
+}
+
+const ALLOW = "-j MARK --set-xmark 0x10000/0x10000";
+
+describe("a rule of Calico's", () => {
+  it("asks for the addresses of endpoints and network sets; all of IPv4 are two halves (A-12)", () => {
+    const { four, six, sets } = compiled("{action: Allow, source: {selector: app == 'db'}}");
+    expect(four).toEqual([`-m set --match-set s4 src ${ALLOW}`]);
+    expect(six).toEqual([`-m set --match-set s6 src ${ALLOW}`]);
+    expect(sets).toEqual([
+      "4 s 0.0.0.0/1",
+      "4 s 10.0.0.2",
+      "4 s 128.0.0.0/1",
+      "6 s fd00::2",
+      "6 s fd00:1::/64",
+    ]);
+  });
+
+  it("asks for a Service's endpoints, ready or not, with their ports as a destination (A-14)", () => {
+    const rule =
+      "{action: Allow, source: {services: {name: s, namespace: x}}, destination: {services: {name: s, namespace: x}}}";
+    const { four, sets } = compiled(rule);
+    expect(four).toEqual([
+      `-m set --match-set svcnoport4 src -m set --match-set svc4 dst,dst ${ALLOW}`,
+    ]);
+    expect(sets).toEqual(["4 svc 10.0.0.2,tcp:5432", "4 svcnoport 10.0.0.2"]);
+  });
+
+  it("does not exist for a family that its lists leave empty (A-15)", () => {
+    expect(compiled("{action: Allow, source: {nets: [1.0.0.0/8, 'fd00::/8']}}").six).toEqual([
+      `-s fd00::/8 ${ALLOW}`,
+    ]);
+    for (const side of ["{nets: [1.0.0.0/8]}", "{notNets: [1.0.0.0/8]}"]) {
+      const { four, six } = compiled(`{action: Allow, source: ${side}}`);
+      expect(four).toHaveLength(1);
+      // Only the chain's title.
+      expect(six).toEqual(['-m comment --comment "GlobalNetworkPolicy p ingress"']);
+    }
+    expect(compiled("{action: Allow, source: {notNets: [0.0.0.0/0]}}").four).toEqual([
+      '-m comment --comment "GlobalNetworkPolicy p ingress"',
+    ]);
+  });
+
+  it("names the other protocol only where none is asked for: a rule has room for one", () => {
+    expect(compiled("{action: Allow, notProtocol: TCP}").four).toEqual([`! -p tcp ${ALLOW}`]);
+    expect(compiled("{action: Allow, protocol: UDP, notProtocol: TCP}").four).toEqual([
+      `-p udp ${ALLOW}`,
+    ]);
+    expect(compiled("{action: Allow, protocol: TCP, notProtocol: 6}").four).toHaveLength(1);
+  });
+
+  it("that is rendered wider than the policy is told of, once (R-14)", () => {
+    const rule =
+      "{action: Allow, protocol: TCP, source: {nets: [1.0.0.0/8, 2.0.0.0/8]}, destination: {nets: [3.0.0.0/8, 4.0.0.0/8], ports: [80, http]}}";
+    const said = compiled(rule).diagnostics.filter(({ code }) => code === "WIDER_RULE");
+    expect(said.map(({ severity, message }) => `${severity}: ${message}`)).toEqual([
+      "warning: GlobalNetworkPolicy p ingress[0]: the rendered rule is wider than the policy, as Felix renders three lists of ports and prefixes in one rule; verdicts are those of the tables",
+    ]);
+    const narrower = rule.replace(", 4.0.0.0/8", "");
+    expect(compiled(narrower).diagnostics).toEqual([]);
+  });
+
+  it("of a policy for hosts only binds no pod", () => {
+    for (const more of ["preDNAT: true", "doNotTrack: true"]) {
+      expect(compiled("{action: Deny}", `, applyOnForward: true, ${more}`).four).toEqual([]);
+    }
+    expect(compiled("{action: Deny}", ", applyOnForward: true").four).toHaveLength(2);
+  });
+});
