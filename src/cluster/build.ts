@@ -15,7 +15,7 @@ import { suggestionFor } from "./fields.ts";
 import { kindRole, kindsOfGroup } from "./kinds.ts";
 import type { ManifestObject } from "./manifest-object.ts";
 import { mentionedNamespace, readNamespace, readNode } from "./nodes.ts";
-import { readNetworkSet } from "./network-sets.ts";
+import { readNetworkSet, readPoolPrefixes } from "./network-sets.ts";
 import { readPods, type Pod } from "./pods.ts";
 import { readServices } from "./services.ts";
 import { endpointName, type Namespace, type Snapshot } from "./snapshot.ts";
@@ -81,6 +81,9 @@ export function buildSnapshot(
     clusterPrefixes: uniquePrefixes([
       ...options.clusterPrefixes,
       ...nodes.flatMap(({ podPrefixes }) => podPrefixes),
+      ...own
+        .filter(({ kind }) => kind === "IPPool")
+        .flatMap((object) => readPoolPrefixes(object, onDiagnostic)),
     ]),
   };
   reportConflicts(snapshot, onDiagnostic);

@@ -23,7 +23,7 @@ const GROUP_BY_CLUSTER_KIND: ReadonlyMap<string, string> = new Map([
 /** The API's group, and the one under which Calico stores the same objects. */
 const GROUPS_OF_CALICO = new Set(["projectcalico.org", "crd.projectcalico.org"]);
 
-const CLUSTER_KINDS_OF_CALICO = new Set(["NetworkSet", "GlobalNetworkSet"]);
+const CLUSTER_KINDS_OF_CALICO = new Set(["NetworkSet", "GlobalNetworkSet", "IPPool"]);
 
 const POLICY_KINDS_OF_CALICO = new Set([
   "NetworkPolicy",

@@ -1,8 +1,9 @@
-/** Calico's NetworkSet and GlobalNetworkSet: addresses with labels. */
+/** Calico's NetworkSet and GlobalNetworkSet, which are addresses with labels, and its IPPool. */
 import type { OnDiagnostic } from "../errors.ts";
 import { checkKnownFields, fieldOf, itemsOf, recordOf, reportField, rootField } from "./fields.ts";
 import type { ManifestObject } from "./manifest-object.ts";
-import { readNet } from "./read-network.ts";
+import type { Prefix } from "../net/address.ts";
+import { readNet, readPrefix } from "./read-network.ts";
 import type { NetworkSet } from "./snapshot.ts";
 
 /** Reads a set; what is no prefix or address was reported and is left out. */
@@ -28,4 +29,16 @@ export function readNetworkSet(object: ManifestObject, onDiagnostic: OnDiagnosti
       .filter((net) => net !== undefined),
     place: object.place,
   };
+}
+
+/**
+ * Reads the range of an IPPool: pods get their addresses from it, unless it is for load balancers. What
+ * else a pool says (encapsulation, outgoing NAT) comes behind the last policy.
+ */
+export function readPoolPrefixes(object: ManifestObject, onDiagnostic: OnDiagnostic): Prefix[] {
+  const spec = recordOf(rootField(object, onDiagnostic), "spec");
+  const uses = itemsOf(fieldOf(spec, "allowedUses")).map(({ value }) => value);
+  const prefix = readPrefix(fieldOf(spec, "cidr"));
+  const forPods = uses.length === 0 || uses.includes("Workload");
+  return prefix === undefined || !forPods ? [] : [prefix];
 }

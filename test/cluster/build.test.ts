@@ -362,6 +362,19 @@ describe("buildSnapshot, contradictions", () => {
     expect([...snapshot.serviceAccounts.get("x/web")!]).toEqual([["team", "a"]]);
   });
 
+  it("takes the ranges of IP pools for the cluster's, unless no pod gets an address of them", () => {
+    const pool = (name: string, spec: string): string =>
+      `{apiVersion: projectcalico.org/v3, kind: IPPool, metadata: {name: ${name}}, spec: ${spec}}`;
+    const text = documents(
+      pool("a", "{cidr: 10.65.0.0/16, natOutgoing: true}"),
+      pool("b", "{cidr: 'fd00:65::/48', allowedUses: [Workload, Tunnel]}"),
+      pool("c", "{cidr: 10.99.0.0/16, allowedUses: [LoadBalancer]}"),
+    );
+    const { snapshot, said } = load(text);
+    expect(said).toEqual([]);
+    expect(snapshot.clusterPrefixes.map(formatPrefix)).toEqual(["10.65.0.0/16", "fd00:65::/48"]);
+  });
+
   it("refuses what a network set cannot hold", () => {
     const text =
       "{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: g}, spec: {nets: [10.0.0], allowedEgressDomains: [a.b], net: 1}}";
