@@ -1,6 +1,6 @@
 // A glance at a frame that is decided soon: what its packet will need is fetched from memory meanwhile.
 import { touchFlow } from "./flow-rows";
-import { endsHash, touchEntryOf } from "./flow-table";
+import { endsHash, touchEntryOf, touchSlots } from "./flow-table";
 import { LINK_ETHERNET } from "./layout";
 import { touchMemo } from "./memo";
 
@@ -33,12 +33,11 @@ export function touchConnection(frame: usize, hash: u32): u32 {
   if (hash == 0) return 0;
   const node = touchEntryOf(hash);
   if (node == 0) {
-    touchFlow(
-      sourceOf(frame),
-      destinationOf(frame),
-      portsOf(frame),
-      load<u8>(frame, FRAME_PROTOCOL),
-    );
+    const src = sourceOf(frame);
+    const dst = destinationOf(frame);
+    const ports = portsOf(frame);
+    touchSlots(endsHash(dst, src, rotl<u32>(ports, 16)));
+    touchFlow(src, dst, ports, load<u8>(frame, FRAME_PROTOCOL));
     touchMemo(hash);
   }
   return node;

@@ -167,6 +167,9 @@ const SLOTS_MIN: u32 = 1 << 14;
 let slots: usize = 0;
 let slotMask: u32 = 0;
 let nodes: u32 = 0;
+// u32[NODE_KINDS]: how many nodes there are of each kind; and a bit for each kind of which there are any.
+const kindCounts: usize = memory.data(7 * 4, 4);
+let kindsThere: u32 = 0;
 
 /** Prepares an empty table. */
 export function setUpFlowTable(): void {
@@ -256,6 +259,7 @@ export function linkNode(number: u32, kind: u32): void {
   if (nodes > slotMask >> 1) growSlots();
   insert(tupleHash(other), nodeNumber(number, kind) + 1);
   entry.linked |= (<u8>1) << (<u8>kind);
+  countKind(kind, 1);
 }
 
 /** Takes one of an entry's tuples out of the index. */
@@ -266,6 +270,15 @@ export function unlinkNode(number: u32, kind: u32): void {
   clearSlot(placeOf(tupleHash(other), nodeNumber(number, kind) + 1));
   nodes--;
   entry.linked ^= (<u8>1) << (<u8>kind);
+  countKind(kind, -1);
+}
+
+function countKind(kind: u32, more: i32): void {
+  const at = kindCounts + ((<usize>kind) << 2);
+  const kindCount = load<i32>(at) + more;
+  store<i32>(at, kindCount);
+  if (kindCount == 0) kindsThere &= ~(1 << kind);
+  else kindsThere |= 1 << kind;
 }
 
 /** Removes an entry. */
@@ -303,6 +316,7 @@ export function findCertainNode(kinds: u32): i64 {
 }
 
 function find(kinds: u32, tried: bool): i64 {
+  if ((kinds & kindsThere) == 0) return -1;
   let found: i64 = -1;
   let foundKind: u32 = NODE_KINDS;
   const hash = tupleHash(key);
