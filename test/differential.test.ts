@@ -58,6 +58,7 @@ describe("whole path and evaluator", () => {
         clusterPolicies: seed % 2 === 0 ? 1 + random.below(8) : 0,
         ...(seed % 3 === 0 ? {} : { calico: 1 + random.below(12) }),
         domains: true,
+        nodeless: seed % 8 === 4,
         ties: true,
       };
       const world = randomWorld(random, size);
@@ -271,21 +272,24 @@ function faultOfDrop(
   if (egress !== undefined && egress.allowed === undefined) return undefined;
   const denying = [egress, ingress].find((decision) => decision?.allowed === false);
   if (denying === undefined) throw new Error("the evaluator denies without a reason");
-  if (denying.denying.length > 0) {
-    const rule = origin?.kind === "policy-rule" && origin.effect === "deny" ? origin : undefined;
-    const policy = rule === undefined ? undefined : policyText(rule.policy);
-    if (policy !== undefined && denying.denying.includes(policy)) return undefined;
-    return { kind: "another policy denies", detail: `${policy}, not ${denying.denying.join(" ")}` };
-  }
-  if (origin?.kind !== "isolation") {
-    return { kind: `dropped by ${origin?.kind ?? "nothing"}`, detail: denying.isolating.join(" ") };
-  }
-  const named = origin.policies.map(({ policy }) => policyText(policy)).sort();
-  if (named.join() === denying.isolating.join()) return undefined;
+  const text = denialText(origin);
+  if (text !== undefined && denying.denials.includes(text)) return undefined;
   return {
-    kind: "other policies isolate",
-    detail: `${named.join()}, not ${denying.isolating.join()}`,
+    kind: `dropped by another ${origin?.kind ?? "rule"}`,
+    detail: `${text}, not ${denying.denials.join(" or ")}`,
   };
+}
+
+/** What dropped it, as the evaluator's `denials` say it. */
+function denialText(origin: RuleOrigin | undefined): string | undefined {
+  if (origin?.kind === "isolation") {
+    return origin.policies
+      .map(({ policy }) => policyText(policy))
+      .sort()
+      .join();
+  }
+  const denies = origin?.kind === "policy-rule" && origin.effect === "deny";
+  return denies ? policyText(origin.policy) : undefined;
 }
 
 function policyText(policy: PolicyRef): string {

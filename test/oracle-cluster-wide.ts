@@ -104,12 +104,20 @@ function actionsOf(asked: Asked, { spec }: RawClusterPolicy): (string | undefine
   return [...actions, undefined];
 }
 
-/** `maybe`: it hangs on the addresses of a domain name. */
+/** `maybe`: it hangs on the addresses of a domain name, or of nodes that have no objects. */
 function ruleMatches(asked: Asked, rule: RawClusterRule): "yes" | "no" | "maybe" {
   const peers = (asked.type === "Ingress" ? rule.from : rule.to) ?? [];
   const fitting = peers.filter((peer) => portsMatch(asked, rule, peer));
   if (fitting.some((peer) => isPeer(asked, peer))) return "yes";
-  return fitting.some(({ domainNames }) => domainNames !== undefined) ? "maybe" : "no";
+  return fitting.some((peer) => mayBePeer(asked, peer)) ? "maybe" : "no";
+}
+
+function mayBePeer({ world, attempt }: Asked, peer: RawClusterPeer): boolean {
+  if (peer.domainNames !== undefined) return true;
+  const nodes = new Set((world.nodes ?? []).map(({ metadata }) => metadata.name));
+  const allKnown =
+    nodes.size > 0 && world.pods.every(({ spec }) => nodes.has(spec?.nodeName ?? ""));
+  return peer.nodes !== undefined && !allKnown && podAt(world, attempt.destination) === undefined;
 }
 
 function isPeer({ world, type, attempt }: Asked, peer: RawClusterPeer): boolean {

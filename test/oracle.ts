@@ -34,8 +34,11 @@ export interface Decision {
   readonly isolating: readonly string[];
   /** Those with a rule that allows the attempt: `namespace/name`, or `Kind name`. */
   readonly allowing: readonly string[];
-  /** Those with a rule that denies it; empty where it is denied for want of a rule that allows it. */
-  readonly denying: readonly string[];
+  /**
+   * What may deny it: a policy with a rule that does, or, for want of a rule that allows it, the policies
+   * that isolate the pod, sorted and with commas between.
+   */
+  readonly denials: readonly string[];
 }
 
 export interface Answer {
@@ -110,7 +113,7 @@ function decide(world: World, pod: RawPod, type: "Ingress" | "Egress", attempt: 
     allowed: others.every((one) => one.allowed === first?.allowed) ? first?.allowed : undefined,
     isolating,
     allowing: [...by(true), ...(decidedByThem ? networkPolicies.allowing : [])],
-    denying: by(false),
+    denials: denialsOf(outcomes.map((one) => ({ isolating, ...one }))),
   };
 }
 
@@ -146,11 +149,17 @@ function decideByTiers(asked: Asked, { isolating, allowing }: Decision): Decisio
   ];
   return {
     allowed: others.every((one) => one.allowed === first?.allowed) ? first?.allowed : undefined,
-    isolating: outcomes.flatMap((one) => one.isolating ?? []).sort(),
+    isolating: [...new Set(outcomes.flatMap((one) => one.isolating ?? []))].sort(),
     // Kubernetes policies of one order only allow: any of them may be the one that is named.
     allowing: by(true).flatMap((text) => (allowing.includes(text) ? allowing : [text])),
-    denying: by(false),
+    denials: denialsOf(outcomes),
   };
+}
+
+function denialsOf(outcomes: readonly Outcome[]): string[] {
+  return outcomes
+    .filter(({ allowed }) => !allowed)
+    .map(({ by, isolating = [] }) => by ?? isolating.toSorted().join());
 }
 
 function decideByNetworkPolicies(
@@ -178,7 +187,7 @@ function decideByNetworkPolicies(
     allowed: isolating.length === 0 || allowing.length > 0,
     isolating: named(isolating),
     allowing: named(allowing),
-    denying: [],
+    denials: allowing.length === 0 ? [named(isolating).join()] : [],
   };
 }
 

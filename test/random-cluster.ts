@@ -70,6 +70,8 @@ export interface ClusterSize {
   readonly calico?: number;
   /** Some of these name domains, whose addresses nothing tells. */
   readonly domains?: boolean;
+  /** There are no Node objects: which addresses nodes have is not known. */
+  readonly nodeless?: boolean;
 }
 
 const NAMESPACES = ["alpha", "beta", "gamma", "delta"];
@@ -150,7 +152,8 @@ export function randomWorld(random: Random, size: ClusterSize): RandomWorld {
     randomPolicy(random, `policy-${index}`, random.pick(names), draft),
   );
   const clusterPolicies = randomClusterPolicies(random, size, draft);
-  const world = { ...draft, policies, clusterPolicies };
+  const nodesShown = size.nodeless === true ? [] : nodes;
+  const world = { ...draft, nodes: nodesShown, policies, clusterPolicies };
   return size.calico === undefined ? world : withCalico(random, world, size.calico);
 }
 
@@ -523,9 +526,9 @@ export function randomAttempt(random: Random, world: RandomWorld): RandomAttempt
     case 3:
       return attempt(pod(), random.pick(outside));
     case 4:
-      return attempt(random.pick(nodes), pod());
+      return attempt(random.pick(nodes.length > 0 ? nodes : outside), pod());
     case 5:
-      return attempt(pod(), random.pick(nodes));
+      return attempt(pod(), random.pick(nodes.length > 0 ? nodes : outside));
     case 6:
     case 7:
       return serviceAttempt(random, world, { ...attempt(pod(), random.pick(services)) });

@@ -2,7 +2,8 @@
  * The registry of policy kinds, and the way from objects to policies. A policy of a kind that is not
  * here is an error: a verdict without it would be wrong.
  */
-import { kindRole } from "../cluster/kinds.ts";
+import { suggestionFor } from "../cluster/fields.ts";
+import { apiGroup, kindRole } from "../cluster/kinds.ts";
 import type { ManifestObject } from "../cluster/manifest-object.ts";
 import type { OnDiagnostic } from "../errors.ts";
 import { calicoGlobalNetworkPolicy } from "./calico-global-network-policy.ts";
@@ -60,15 +61,13 @@ export function lowerPolicies(
     } else if (isProfile(object)) {
       checkProfile(object, onDiagnostic);
     } else if (kindRole(apiVersion, kind) === "policy" && !isTier(object)) {
-      const supported = POLICY_KINDS.find((known) => known.kind === kind);
+      const suggestion = suggestionOf(apiVersion, kind);
       onDiagnostic({
         severity: "error",
         code: "UNSUPPORTED_KIND",
         message: `${kind} of ${apiVersion} is a policy that is not judged: no verdict would be right without it`,
         place: object.placeOf(["kind"]),
-        ...(supported === undefined
-          ? {}
-          : { suggestion: `did you mean apiVersion ${supported.apiVersion}?` }),
+        ...(suggestion === undefined ? {} : { suggestion }),
       });
     }
   }
@@ -76,5 +75,17 @@ export function lowerPolicies(
     (one, other) =>
       compareText(one.ref.namespace ?? "", other.ref.namespace ?? "") ||
       compareText(one.ref.name, other.ref.name),
+  );
+}
+
+/** The same kind of another API, or another kind of the same. */
+function suggestionOf(apiVersion: string, kind: string): string | undefined {
+  const same = POLICY_KINDS.find((known) => known.kind === kind);
+  if (same !== undefined) return `did you mean apiVersion ${same.apiVersion}?`;
+  const group = apiGroup(apiVersion);
+  const kinds = POLICY_KINDS.filter((known) => apiGroup(known.apiVersion) === group);
+  return suggestionFor(
+    kind,
+    kinds.map((known) => known.kind),
   );
 }

@@ -25,6 +25,11 @@ describe("lowerPolicies", () => {
       "ClusterNetworkPolicy",
       " (did you mean apiVersion policy.networking.k8s.io/v1alpha2?)",
     ],
+    [
+      "policy.networking.k8s.io/v1alpha2",
+      "ClusterNetworkPolcy",
+      ' (did you mean "ClusterNetworkPolicy"?)',
+    ],
     ["cilium.io/v2", "CiliumNetworkPolicy", ""],
     ["cilium.io/v2", "CiliumClusterwideNetworkPolicy", ""],
     [
