@@ -1,7 +1,7 @@
 // Makes the tree of a long chain's rules. Each node cuts one field's numbers into pieces of the same size; boxes that
 // reach into many of them are kept apart, in a tree of their own, and what reaches into several is copied.
 // Memory is bounded whatever the rules are: what would need more stays together in a leaf, which is searched from its
-// front. Up to 128 bytes of slots and 252 of boxes for each box; usually a third of that.
+// front. Up to 256 bytes of slots and 468 of boxes for each box; usually a fifth of that.
 // Sources of the ideas: Gupta, McKeown, "Packet classification using hierarchical intelligent cuttings"; Vamanan,
 // Voskuilen, Vijaykumar, "EffiCuts: optimizing packet classification for memory and throughput".
 import { boxCount, boxes, boxesDiffer, gatherBoxes, isWholeBox, owners } from "./candidates-boxes";
@@ -27,11 +27,16 @@ import {
   boxesOf,
   ChainIndex,
   FIELD_COUNT,
+  FIELD_DST,
+  FIELD_INTERFACE,
   FIELD_NONE,
+  FIELD_SRC,
   OWNER_NONE,
   REST_HEAD,
   Slot,
 } from "./candidates-index";
+import { nameRanksCount } from "./candidates-interface";
+import { ranksCount } from "./candidates-rank";
 import {
   MATCH_ADDRESS,
   MATCH_INTERFACE,
@@ -55,9 +60,11 @@ const TELLING: u32 =
   (1 << MATCH_IPRANGE);
 
 // Bounds of a chain's tree, for each box: copies in leaves, and slots.
-const COPIES_EACH: u32 = 6;
-const SLOTS_EACH: u32 = 8;
+const COPIES_EACH: u32 = 12;
+const SLOTS_EACH: u32 = 16;
 const ROOM_FEW: u32 = 256;
+// Shares of a box are counted in parts.
+const SHARE_BITS: u64 = 16;
 const LEAF_FEW: u32 = 6;
 const DEPTH_MAX: u32 = 16;
 
@@ -65,8 +72,6 @@ const DEPTH_MAX: u32 = 16;
 let lists: usize = 0;
 let listRoom: u32 = 0;
 let listMark: u32 = 0;
-let copiesLeft: u32 = 0;
-let slotsLeft: u32 = 0;
 
 // u32 for each rule: address of its chain's index, or 0.
 let indices: usize = 0;
@@ -125,20 +130,31 @@ export function growTree(index: ChainIndex, family: u32): bool {
     return false;
   }
   cutAmong(boxes);
-  copiesLeft = boxCount * COPIES_EACH + ROOM_FEW;
-  slotsLeft = boxCount * SLOTS_EACH + ROOM_FEW;
-  startLists(boxCount * 8 + ROOM_FEW * 16);
+  const copies = boxCount * COPIES_EACH + ROOM_FEW;
+  startLists(boxCount * 2 + copies);
   const root = heap.alloc(offsetof<Slot>());
   index.root = <u32>root;
   listMark = boxCount;
   for (let box: u32 = 0; box < boxCount; box++) store<u32>(lists + ((<usize>box) << 2), box);
-  memory.fill(regionLeast, 0, FIELD_COUNT * 4);
-  memory.fill(regionMost, 0xff, FIELD_COUNT * 4);
-  grow(changetype<Slot>(root), lists, boxCount, 0);
+  startRegion(index);
+  grow(changetype<Slot>(root), lists, boxCount, 0, copies, boxCount * SLOTS_EACH + ROOM_FEW);
   // Boxes behind the last are looked at, too.
   heap.alloc(<usize>BOXES_AT_ONCE * BOX_SIZE);
   leaveOutWhole();
   return true;
+}
+
+// All numbers that there are: of what ranks stand for there are few.
+function startRegion(index: ChainIndex): void {
+  memory.fill(regionLeast, 0, FIELD_COUNT * 4);
+  memory.fill(regionMost, 0xff, FIELD_COUNT * 4);
+  if (index.srcRanks != 0) limitRegion(FIELD_SRC, ranksCount(index.srcRanks));
+  if (index.dstRanks != 0) limitRegion(FIELD_DST, ranksCount(index.dstRanks));
+  limitRegion(FIELD_INTERFACE, nameRanksCount());
+}
+
+function limitRegion(field: u32, most: u32): void {
+  store<u32>(regionMost + ((<usize>field) << 2), most);
 }
 
 // A rule that asks for nothing is a candidate without a look at others.
@@ -180,15 +196,16 @@ function part(list: usize, count: u32): u32 {
   return kept;
 }
 
-function grow(slot: Slot, list: usize, count: u32, depth: u32): void {
+// Of the room that is left for copies and slots each piece gets as much as it has boxes.
+function grow(slot: Slot, list: usize, count: u32, depth: u32, copies: u32, slots: u32): void {
   const room = listRoom - listMark;
-  if (count <= LEAF_FEW || depth == DEPTH_MAX || room < count || slotsLeft < PIECES_MIN * 2) {
+  if (count <= LEAF_FEW || depth == DEPTH_MAX || room < count || slots < PIECES_MIN * 2) {
     makeLeaf(slot, list, count);
     return;
   }
-  findCut(list, count, slotsLeft - 1, min(copiesLeft, room - count));
+  findCut(list, count, slots - 1, min(copies, room - count));
   if (cutField == FIELD_NONE) makeLeaf(slot, list, count);
-  else growPieces(slot, list, count, depth);
+  else growPieces(slot, list, count, depth, copies, slots);
 }
 
 function makeLeaf(slot: Slot, list: usize, count: u32): void {
@@ -210,12 +227,18 @@ function makeLeaf(slot: Slot, list: usize, count: u32): void {
 }
 
 // Makes the slots of the cut that was found, and what they lead to.
-function growPieces(slot: Slot, list: usize, count: u32, depth: u32): void {
+function growPieces(
+  slot: Slot,
+  list: usize,
+  count: u32,
+  depth: u32,
+  copies: u32,
+  slotsMost: u32,
+): void {
   slot.field = <u8>cutField;
   slot.shift = <u8>cutShift;
   slot.base = cutBase;
   slot.count = cutCount;
-  slotsLeft -= cutCount;
   const narrow = cutParts ? part(list, count) : count;
   const parted = narrow < count;
   const inFront = parted ? REST_HEAD + offsetof<Slot>() : 0;
@@ -224,19 +247,28 @@ function growPieces(slot: Slot, list: usize, count: u32, depth: u32): void {
   slot.at = <u32>slots;
   const mark = listMark;
   listPieces(slot, list, narrow);
-  copiesLeft -= min(copiesLeft, listMark - mark - narrow);
-  growEach(slot, lists + ((<usize>mark) << 2), depth);
+  const wide = count - narrow;
+  const total = listMark - mark + wide;
+  const copiesLeft = copies - min(copies, total - count);
+  const copiesEach = ((<u64>copiesLeft) << SHARE_BITS) / total;
+  const slotsOfRest = <u32>((<u64>slotsMost * wide) / count);
+  const slotsOfPieces = slotsMost - slotsOfRest;
+  const slotsLeft = slotsOfPieces - min(slotsOfPieces, cutCount);
+  const slotsEach = ((<u64>slotsLeft) << SHARE_BITS) / max(total - wide, 1);
+  const copiesOfRest = <u32>((wide * copiesEach) >> SHARE_BITS);
+  growEach(slot, lists + ((<usize>mark) << 2), depth, copiesEach, slotsEach);
   listMark = mark;
   if (!parted) return;
-  const rest = slots - offsetof<Slot>();
+  const rest = changetype<Slot>(slots - offsetof<Slot>());
   const restList = list + ((<usize>narrow) << 2);
-  store<u32>(rest - REST_HEAD, load<u32>(owners + ((<usize>load<u32>(restList)) << 2)));
-  grow(changetype<Slot>(rest), restList, count - narrow, depth + 1);
+  const first = load<u32>(owners + ((<usize>load<u32>(restList)) << 2));
+  store<u32>(changetype<usize>(rest) - REST_HEAD, first);
+  grow(rest, restList, wide, depth + 1, copiesOfRest, slotsOfRest);
 }
 
 // Makes the pieces, whose lists are one behind the other; each slot says how long its list is. Neighbours of the
 // same list are the same.
-function growEach(slot: Slot, firstList: usize, depth: u32): void {
+function growEach(slot: Slot, firstList: usize, depth: u32, copiesEach: u64, slotsEach: u64): void {
   const least = regionLeast + ((<usize>slot.field) << 2);
   const most = regionMost + ((<usize>slot.field) << 2);
   const leastBefore = load<u32>(least);
@@ -257,7 +289,8 @@ function growEach(slot: Slot, firstList: usize, depth: u32): void {
     const end = slot.base + ((behind - 1) << slot.shift) + ((1 << slot.shift) - 1);
     store<u32>(least, max(leastBefore, slot.base + (piece << slot.shift)));
     store<u32>(most, min(mostBefore, end));
-    grow(own, list, length, depth + 1);
+    const copies = <u32>((length * copiesEach) >> SHARE_BITS);
+    grow(own, list, length, depth + 1, copies, <u32>((length * slotsEach) >> SHARE_BITS));
     for (piece++; piece < behind; piece++) {
       const same = changetype<usize>(slotAt(slot.at, piece));
       memory.copy(same, changetype<usize>(own), offsetof<Slot>());

@@ -26,6 +26,8 @@ const COPY_COST: u64 = 2;
 // What it costs to look at boxes that are kept apart, and how that grows with how many they are.
 const REST_COST: u64 = 3;
 const REST_BITS_COST: u64 = 2;
+// Of eight boxes so many may be kept apart.
+const WIDE_EIGHTHS: u32 = 5;
 // A box that reaches into more pieces is wide.
 const PIECES_NARROW: u32 = 4;
 // Costs are compared in parts of a box.
@@ -33,6 +35,7 @@ const PARTS: u64 = 16;
 const PIECES_MAX: u32 = 1 << 19;
 /** A cut makes no fewer pieces, where there are as many numbers. */
 export const PIECES_MIN: u32 = 4;
+const PIECES_MIN_BITS: u32 = 2;
 
 // u32[FIELD_COUNT] each: the part of each field under way, ends included.
 export const regionLeast: usize = memory.data(6 * 4);
@@ -77,22 +80,35 @@ export function findCut(numbers: usize, count: u32, piecesMost: u32, copiesMost:
   cutField = FIELD_NONE;
   list = numbers;
   listed = count;
-  let best = (<u64>count - min<u64>(count, LEVEL_COST)) * PARTS;
+  piecesLimit = min(piecesMost, PIECES_MAX);
+  copiesLimit = copiesMost;
+  least = (<u64>count - min<u64>(count, LEVEL_COST)) * PARTS;
+  const most = bitsOf(count) + 1;
+  const fine = max(bitsOf(count), 7) - 5;
   for (let field: u32 = 0; field < FIELD_COUNT; field++) {
-    if (!measure(field)) continue;
-    for (let bits = max(bitsOf(count), 7) - 5; bits <= bitsOf(count) + 1; bits += 2) {
-      place(field, min(min(max(1 << bits, PIECES_MIN), piecesMost), PIECES_MAX));
-      const apart = costOf(field, PIECES_NARROW, copiesMost);
-      if (apart < best) {
-        best = apart;
-        keepCut(field, stepped < count);
-      }
-      if (stepped == count) continue;
-      const copied = costOf(field, u32.MAX_VALUE, copiesMost);
-      if (copied >= best) continue;
-      best = copied;
-      keepCut(field, false);
+    if (measure(field)) tryCuts(field, fine, most);
+  }
+  if (cutField != FIELD_NONE) return;
+  // Boxes that are wide in each field cannot be cut small.
+  for (let field: u32 = 0; field < FIELD_COUNT; field++) {
+    if (measure(field)) tryCuts(field, PIECES_MIN_BITS, fine);
+  }
+}
+
+// Cuts of the field that was measured, into from 2 to the power of `fewest` pieces on.
+function tryCuts(field: u32, fewest: u32, most: u32): void {
+  for (let bits = fewest; bits <= most; bits += 2) {
+    place(field, min(max(1 << bits, PIECES_MIN), piecesLimit));
+    const apart = costOf(field, PIECES_NARROW);
+    if (apart < least) {
+      least = apart;
+      keepCut(field, stepped < listed);
     }
+    if (stepped == listed) continue;
+    const copied = costOf(field, u32.MAX_VALUE);
+    if (copied >= least) continue;
+    least = copied;
+    keepCut(field, false);
   }
 }
 
@@ -110,6 +126,10 @@ let fieldLeast: u32 = 0;
 let fieldMost: u32 = 0;
 let total: u64 = 0;
 let stepped: u32 = 0;
+let piecesLimit: u32 = 0;
+let copiesLimit: u32 = 0;
+// Cost of the best cut so far.
+let least: u64 = 0;
 
 function keepCut(field: u32, parts: bool): void {
   cutField = field;
@@ -145,11 +165,13 @@ function place(field: u32, pieces: u32): void {
 }
 
 // What a cut costs where boxes that reach into more than so many pieces are kept apart.
-function costOf(field: u32, reachMost: u32, copiesMost: u32): u64 {
+function costOf(field: u32, reachMost: u32): u64 {
   step(field, reachMost);
   const together = sumUp();
-  if (stepped == 0 || total > <u64>stepped + copiesMost) return u64.MAX_VALUE;
+  if (stepped == 0 || total > <u64>stepped + copiesLimit) return u64.MAX_VALUE;
   const wide = listed - stepped;
+  // Else it takes too many trees until all are in one.
+  if (wide > (listed >> 3) * WIDE_EIGHTHS) return u64.MAX_VALUE;
   const apart = wide == 0 ? 0 : (REST_COST + <u64>bitsOf(wide) * REST_BITS_COST) * PARTS;
   return (together * PARTS) / total + ((total - stepped) * COPY_COST * PARTS) / listed + apart;
 }

@@ -46,6 +46,11 @@ export function interfaceRank(number: u32): u32 {
   return nameRanks == 0 ? 0 : load<u16>(interfaceRanks + ((<usize>number) << 1));
 }
 
+/** The greatest number that stands for a name. */
+export function nameRanksCount(): u32 {
+  return nameRanks == 0 ? 0 : ranksCount(nameRanks) >> nameShift;
+}
+
 /** What stands for a name, the upper half of its letters first. */
 export function nameRank(upper: u64, lower: u64): u32 {
   return rankOf(nameRanks, upper, lower) >> nameShift;

@@ -1,14 +1,22 @@
 // Ranks: for numbers too long to compare at once (IPv6 addresses, interface names) how many of those that rules
 // name are not above them. What lies between the same two of those is the same for all rules.
 
-/** Sorted numbers of 128 bits without doubles: how many, and behind that each as two u64, the upper one first. */
+/**
+ * Sorted numbers of 128 bits without doubles, each as two u64, the upper one first; and every eighth of them, and
+ * every eighth of those, until eight or fewer are left: a search looks at eight neighbours of each.
+ */
 @unmanaged
 class Ranks {
   count: u32;
-  unused0: u32;
-  unused1: u64;
+  /** How many times every eighth was taken. */
+  levels: u32;
+  /** Address of u32 each: where the numbers themselves are, then every eighth of them, and so on. */
+  starts: u32;
+  unused: u32;
 }
 
+const FANOUT: u32 = 8;
+const LEVELS_MAX: u32 = 11;
 const KEY_SIZE: usize = 16;
 
 let keys: usize = 0;
@@ -36,17 +44,47 @@ export function addRange(range: usize): void {
 /** Sorts what was added. @returns address of the ranks */
 export function makeRanks(): usize {
   sortKeys();
-  const at = heap.alloc(offsetof<Ranks>() + <usize>keyCount * KEY_SIZE);
+  dropDoubles();
+  const starts = heap.alloc(LEVELS_MAX * 4);
+  const at = heap.alloc(offsetof<Ranks>());
+  const ranks = changetype<Ranks>(at);
+  ranks.count = keyCount;
+  ranks.levels = 0;
+  ranks.starts = <u32>starts;
+  let last = copyKeys(keys, keyCount, 1);
+  store<u32>(starts, <u32>last);
+  let count = keyCount;
+  while (count > FANOUT) {
+    last = copyKeys(last, count, FANOUT);
+    count = (count + FANOUT - 1) / FANOUT;
+    ranks.levels++;
+    store<u32>(starts + ((<usize>ranks.levels) << 2), <u32>last);
+  }
+  return at;
+}
+
+function dropDoubles(): void {
   let count: u32 = 0;
-  let behind = at + offsetof<Ranks>();
   for (let index: u32 = 0; index < keyCount; index++) {
     const key = keys + <usize>index * KEY_SIZE;
-    if (count > 0 && memory.compare(key, behind - KEY_SIZE, KEY_SIZE) == 0) continue;
-    memory.copy(behind, key, KEY_SIZE);
-    behind += KEY_SIZE;
+    const place = keys + <usize>count * KEY_SIZE;
+    if (count > 0 && memory.compare(key, place - KEY_SIZE, KEY_SIZE) == 0) continue;
+    memory.copy(place, key, KEY_SIZE);
     count++;
   }
-  changetype<Ranks>(at).count = count;
+  keyCount = count;
+}
+
+// Every so many of the keys, and behind them what no number is below, up to a whole group.
+function copyKeys(from: usize, count: u32, every: u32): usize {
+  const taken = (count + every - 1) / every;
+  const room = <usize>((taken + FANOUT - 1) & ~(FANOUT - 1)) * KEY_SIZE;
+  const at = heap.alloc(max(room, <usize>FANOUT * KEY_SIZE));
+  memory.fill(at, 0xff, max(room, <usize>FANOUT * KEY_SIZE));
+  for (let index: u32 = 0; index < taken; index++) {
+    const key = from + <usize>(index * every) * KEY_SIZE;
+    memory.copy(at + <usize>index * KEY_SIZE, key, KEY_SIZE);
+  }
   return at;
 }
 
@@ -56,17 +94,30 @@ export function ranksCount(ranks: usize): u32 {
 }
 
 /** How many of the numbers are not above this one. */
-export function rankOf(ranks: usize, upper: u64, lower: u64): u32 {
-  const first = ranks + offsetof<Ranks>();
-  let low: u32 = 0;
-  let high = changetype<Ranks>(ranks).count;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    const key = first + <usize>middle * KEY_SIZE;
-    if (isAbove(key, upper, lower)) high = middle;
-    else low = middle + 1;
+export function rankOf(at: usize, upper: u64, lower: u64): u32 {
+  const ranks = changetype<Ranks>(at);
+  const starts: usize = ranks.starts;
+  if (isAbove(load<u32>(starts), upper, lower)) return 0;
+  let place: u32 = 0;
+  for (let level = <i32>ranks.levels; level >= 0; level--) {
+    const group =
+      <usize>load<u32>(starts + ((<usize>level) << 2)) + <usize>place * FANOUT * KEY_SIZE;
+    // The group's first one is not above it.
+    place = place * FANOUT + countNotAbove(group, upper, lower) - 1;
   }
-  return low;
+  return min(place + 1, ranks.count);
+}
+
+// Of a group; without a branch that could be guessed wrong.
+function countNotAbove(group: usize, upper: u64, lower: u64): u32 {
+  let count: u32 = 0;
+  for (let at = group; at < group + FANOUT * KEY_SIZE; at += KEY_SIZE) {
+    const own = load<u64>(at);
+    const same: u32 = own == upper ? 1 : 0;
+    const notAbove: u32 = load<u64>(at, 8) <= lower ? 1 : 0;
+    count += (own < upper ? 1 : 0) | (same & notAbove);
+  }
+  return count;
 }
 
 function isAbove(key: usize, upper: u64, lower: u64): bool {

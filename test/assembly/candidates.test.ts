@@ -188,6 +188,33 @@ describe("candidates", () => {
     }
   }
 
+  it("are found where rules are wide in every field, and no cut tells them apart", async () => {
+    const random = makeRandom(5);
+    const between = (most: number): [number, number] => {
+      const first = random.below(most);
+      return [first, Math.min(most, first + random.below(most >> 1))];
+    };
+    const lines = Array.from({ length: 700 }, (_, index) => {
+      const [src, sport, dport] = [between(65_535), between(65_535), between(65_535)];
+      const ends = src.map((end) => `10.9.${end >> 8}.${end & 255}`).join("-");
+      const ports = `--sport ${sport.join(":")} --dport ${dport.join(":")}`;
+      const target = random.pick(["ACCEPT", "DROP", `MARK --set-xmark ${index}/0xffff`]);
+      return `-A INPUT -p udp -m iprange --src-range ${ends} -m udp ${ports} -j ${target}`;
+    });
+    const frames = Array.from({ length: PACKETS }, () =>
+      buildFrame({
+        source: `10.9.${random.below(256)}.${random.below(256)}`,
+        destination: "192.0.2.1",
+        protocol: UDP,
+        sourcePort: random.below(65_536),
+        destinationPort: random.below(65_536),
+        destinationMac: NODE_MAC,
+      }),
+    );
+    const verdicts = await judgeNode(lines, timed(frames));
+    expect(new Set(verdicts.map((one) => one.rule?.number)).size).toBeGreaterThan(50);
+  });
+
   it("are told apart by the names of interfaces", async () => {
     const names = Array.from({ length: 60 }, (_, index) => `if${index * 7}`);
     const rule = (name: string, index: number): string =>
