@@ -69,10 +69,12 @@ class LayeredLabels implements LabelView {
   get(key: string): string | undefined {
     const own = this.#own.get(key);
     if (own !== undefined) return own;
-    const layer = this.#layers.find(({ prefix }) => key.startsWith(prefix));
-    if (layer === undefined) return undefined;
-    const inner = key.slice(layer.prefix.length);
-    return inner === NAME_KEY ? layer.name : layer.labels.get(inner);
+    for (const { prefix, name, labels } of this.#layers) {
+      if (!key.startsWith(prefix)) continue;
+      const inner = key.slice(prefix.length);
+      return inner === NAME_KEY ? name : labels.get(inner);
+    }
+    return undefined;
   }
 
   has(key: string): boolean {

@@ -129,11 +129,17 @@ function reportUnknownPorts(
   { index, ports: everyPort }: PortHolders,
   onDiagnostic: OnDiagnostic,
 ): void {
+  const named = (["ingress", "egress"] as const).map((direction) => ({
+    direction,
+    ports: (policy[direction] ?? []).flatMap((rule) => [...namedPortsOf(rule)]),
+  }));
+  // Most policies name none, and finding what each selects takes long.
+  if (named.every(({ ports }) => ports.length === 0)) return;
   const selected = index.chosenBy(policy.subject);
   // A policy that selects nothing yet has no port to miss.
   if (selected.length === 0) return;
-  for (const direction of ["ingress", "egress"] as const) {
-    for (const port of (policy[direction] ?? []).flatMap((rule) => [...namedPortsOf(rule)])) {
+  for (const { direction, ports } of named) {
+    for (const port of ports) {
       const { name, protocol } = port;
       const keys = (protocol === undefined ? PORT_PROTOCOLS : [protocol]).map((each) =>
         portKey({ name, protocol: each }),
@@ -141,7 +147,7 @@ function reportUnknownPorts(
       // > ingress: the port of the selected pod; egress: the port of the peer.
       const found =
         port.whose === "selected" && direction === "ingress"
-          ? selected.some(({ ports }) => ports.some((own) => keys.includes(portKey(own))))
+          ? selected.some((one) => one.ports.some((own) => keys.includes(portKey(own))))
           : keys.some((key) => everyPort.has(key));
       if (found) continue;
       const what = protocol === undefined ? "a port" : `a ${protocol} port`;
