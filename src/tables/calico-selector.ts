@@ -25,12 +25,12 @@ export function peerSelectorText(selector: EndpointSelector): string {
     namespace === undefined
       ? namespaceTerms(namespaceSelector ?? EMPTY)
       : [equals("projectcalico.org/namespace", namespace)];
-  // Cluster-wide kinds ask for namespaces alone, and so for whatever is in them.
-  if (podSelector === undefined) return conjunction(inNamespace);
   const pods = [
+    // Every Kubernetes kind means pods only: without this the set would be the one of a selector of
+    // Calico's, which also means the network sets in the namespaces.
     equals("projectcalico.org/orchestrator", "k8s"),
-    // Empty: every pod.
-    ...selectorTerms(podSelector, ""),
+    // Absent or empty: every pod.
+    ...selectorTerms(podSelector ?? EMPTY, ""),
   ];
   return conjunction([conjunction(inNamespace), conjunction(pods)]);
 }

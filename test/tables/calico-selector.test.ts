@@ -21,10 +21,10 @@ describe("peerSelectorText", () => {
     ["", undefined, `(${OWN} && ${K8S})`],
     ["", "", `(has(projectcalico.org/namespace) && ${K8S})`],
     ["", "team=a", `(pcns.team == "a" && ${K8S})`],
-    // Cluster-wide policies choose namespaces alone.
-    [undefined, "team=a", `pcns.team == "a"`],
-    [undefined, "team=a;env=p", `(pcns.env == "p" && pcns.team == "a")`],
-    [undefined, "", "has(projectcalico.org/namespace)"],
+    // Cluster-wide policies choose namespaces alone, and of what is in them only the pods.
+    [undefined, "team=a", `(pcns.team == "a" && ${K8S})`],
+    [undefined, "team=a;env=p", `((pcns.env == "p" && pcns.team == "a") && ${K8S})`],
+    [undefined, "", `(has(projectcalico.org/namespace) && ${K8S})`],
     ["x", "team=a;env=p", `((pcns.env == "p" && pcns.team == "a") && (${K8S} && has(x)))`],
     ["!x", undefined, `(${OWN} && (${K8S} && !has(x)))`],
     ["a in (c,b,c)", undefined, `(${OWN} && (${K8S} && a in {"b", "c"}))`],

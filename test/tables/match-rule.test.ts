@@ -48,6 +48,27 @@ function compiled(rule: string, more = "") {
 
 const ALLOW = "-j MARK --set-xmark 0x10000/0x10000";
 
+/** The members of the sets that the rules of a policy for web ask for, by the policy's chain. */
+function setsByChain(manifests: string): Map<string, string[]> {
+  const { snapshot, policies, said } = load(manifests);
+  expect(said).toEqual([]);
+  const [four] = compileCluster(snapshot, policies, { node: undefined }, () => undefined).rulesets;
+  const added = renderIpsets([four]).split("\n");
+  const membersOf = (set: string): string[] =>
+    added.flatMap((line) => (line.startsWith(`add ${set} `) ? line.split(" ").slice(2) : []));
+  const chains = four.tables.flatMap((table) => table.chains);
+  return new Map(
+    chains
+      .filter(({ name }) => name.startsWith("cali-pi-"))
+      .map(({ name, rules }) => [
+        name.replace("cali-pi-", ""),
+        rules
+          .flatMap(({ matches }) => matches)
+          .flatMap((match) => (match.kind === "set" ? membersOf(match.set) : [])),
+      ]),
+  );
+}
+
 describe("a rule of Calico's", () => {
   it("asks for the addresses of endpoints and network sets; all of IPv4 are two halves (A-12)", () => {
     const { four, six, sets } = compiled("{action: Allow, source: {selector: app == 'db'}}");
@@ -112,4 +133,40 @@ describe("a rule of Calico's", () => {
     }
     expect(compiled("{action: Deny}", ", applyOnForward: true").four).toHaveLength(2);
   });
+});
+
+describe("peers of two APIs that choose the same namespaces", () => {
+  const NAMED = "{matchLabels: {kubernetes.io/metadata.name: x}}";
+  const BOTH = ["10.0.0.1", "203.0.113.0/24"];
+  const PODS = ["10.0.0.1"];
+  const cluster = `
+{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: x, labels: {app: web}}, spec: {}, status: {podIP: 10.0.0.1}}
+---
+{apiVersion: projectcalico.org/v3, kind: NetworkSet, metadata: {name: s, namespace: x}, spec: {nets: [203.0.113.0/24]}}
+`;
+  const calico = (selector: string): string =>
+    `{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: p}, spec: {selector: all(), ingress: [{action: Allow, source: {namespaceSelector: ${JSON.stringify(selector)}}}]}}`;
+  const admin = (namespaces: string): string =>
+    `{apiVersion: policy.networking.k8s.io/v1alpha1, kind: AdminNetworkPolicy, metadata: {name: q}, spec: {priority: 5, subject: {namespaces: {}}, ingress: [{action: Allow, from: [{namespaces: ${namespaces}}]}]}}`;
+  const clusterWide = (namespaces: string): string =>
+    `{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, metadata: {name: q}, spec: {tier: Admin, priority: 5, subject: {namespaces: {}}, ingress: [{action: Accept, from: [{namespaces: ${namespaces}}]}]}}`;
+
+  it.each([
+    ["all()", "AdminNetworkPolicy", admin("{}")],
+    ["all()", "ClusterNetworkPolicy", clusterWide("{}")],
+    ['kubernetes.io/metadata.name == "x"', "AdminNetworkPolicy", admin(NAMED)],
+    ['kubernetes.io/metadata.name == "x"', "ClusterNetworkPolicy", clusterWide(NAMED)],
+  ])(
+    "mean pods only in Kubernetes' words, and network sets too in Calico's: %s beside %s (A-12)",
+    (selector, _kind, other) => {
+      const members = (...policies: string[]): (string[] | undefined)[] => {
+        const byChain = [...setsByChain([cluster, ...policies].join("\n---\n"))];
+        return ["gnp/p", "q"].map((ending) => byChain.find(([name]) => name.endsWith(ending))?.[1]);
+      };
+      expect(members(calico(selector))).toEqual([BOTH, undefined]);
+      expect(members(other)).toEqual([undefined, PODS]);
+      expect(members(calico(selector), other)).toEqual([BOTH, PODS]);
+      expect(members(other, calico(selector))).toEqual([BOTH, PODS]);
+    },
+  );
 });
