@@ -279,7 +279,7 @@ function readPods(
 ): LabelledPods | undefined {
   if (key === "namespaces") {
     const namespaces = readNamespaces(value, kind);
-    return namespaces && selectorOf(namespaces, undefined);
+    return namespaces && selectorOf(namespaces, EVERY_POD);
   }
   const early = fieldOf(value, "namespaces");
   if (early.value !== undefined && kind.earlyForm) {
@@ -305,10 +305,10 @@ function warnIfAbsent(field: Field, what: string): void {
   });
 }
 
-function selectorOf(
-  namespaceSelector: LabelSelector,
-  podSelector: LabelSelector | undefined,
-): LabelledPods {
+/** > Namespaces defines a way to select all pods within a set of Namespaces. */
+const EVERY_POD: LabelSelector = { requirements: [] };
+
+function selectorOf(namespaceSelector: LabelSelector, podSelector: LabelSelector): LabelledPods {
   return { kind: "labels", namespace: undefined, namespaceSelector, podSelector };
 }
 

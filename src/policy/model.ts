@@ -171,7 +171,7 @@ export interface LabelledPods {
   readonly namespace: string | undefined;
   /** Undefined: whatever labels the namespace has. */
   readonly namespaceSelector: LabelSelector | undefined;
-  /** Undefined: whatever is in the namespaces. */
+  /** Undefined: every pod of the namespaces. */
   readonly podSelector: LabelSelector | undefined;
 }
 

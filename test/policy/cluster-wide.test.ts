@@ -35,12 +35,16 @@ function show(kind: keyof typeof KINDS, spec: string): string {
   if (subject.kind !== "labels") throw new Error("the subject is an expression");
   const rules = (list: readonly PolicyRule[] | undefined): string =>
     list === undefined ? "-" : list.map(showRule).join(", ");
-  const selectors = [subject.namespaceSelector, subject.podSelector].map(showSelector).join("/");
+  const selectors = `${showSelector(subject.namespaceSelector)}/${showPods(subject.podSelector)}`;
   return `${tier.name}:${order} ${selectors} ingress ${rules(ingress)} egress ${rules(egress)}`;
 }
 
 function showSelector(selector: LabelSelector | undefined): string {
   return selector === undefined ? "" : formatSelector(selector);
+}
+
+function showPods(selector: LabelSelector | undefined): string {
+  return selector?.requirements.length === 0 ? "" : showSelector(selector);
 }
 
 function showRule(rule: PolicyRule): string {
@@ -53,9 +57,7 @@ function showRule(rule: PolicyRule): string {
 function showPeer(peer: PolicyPeer): string {
   switch (peer.kind) {
     case "pods":
-      return [peer.selector.namespaceSelector, peer.selector.podSelector]
-        .map(showSelector)
-        .join("/");
+      return `${showSelector(peer.selector.namespaceSelector)}/${showPods(peer.selector.podSelector)}`;
     case "block":
       return "block";
     case "networks":
