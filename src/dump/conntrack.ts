@@ -216,7 +216,8 @@ class LineReader {
     const text = this.#peek();
     const numbers = STATES[protocol];
     if (text.includes("=")) return 0;
-    const number = numbers?.[text];
+    const number =
+      numbers !== undefined && Object.hasOwn(numbers, text) ? numbers[text] : undefined;
     if (number === undefined) {
       return this.#fail(
         numbers === undefined ? "src=" : `src=, or a state: ${Object.keys(numbers).join(", ")}`,

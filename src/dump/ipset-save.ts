@@ -425,7 +425,7 @@ function readPorts(word: Word, set: OpenSet): SetEntry[] {
   const protocol =
     protocolText === undefined
       ? PROTOCOL_TCP
-      : (PROTOCOL_ALIASES[protocolText] ?? protocolNumber(protocolText));
+      : (PROTOCOL_ALIASES.get(protocolText) ?? protocolNumber(protocolText));
   if (protocol === undefined)
     throw new SetFault(`${word.text}: there is no such protocol`, word.column);
   const text = word.text.slice(colon + 1);
@@ -443,7 +443,7 @@ function readPorts(word: Word, set: OpenSet): SetEntry[] {
   return Array.from({ length: last - first + 1 }, (_, index) => ({ ...base, port: first + index }));
 }
 
-const PROTOCOL_ALIASES: Readonly<Record<string, number>> = { icmpv6: PROTOCOL_ICMPV6 };
+const PROTOCOL_ALIASES: ReadonlyMap<string, number> = new Map([["icmpv6", PROTOCOL_ICMPV6]]);
 
 function portNumber(text: string, word: Word): number {
   const port = servicePort(text);
@@ -453,7 +453,8 @@ function portNumber(text: string, word: Word): number {
 
 /** Type and code as one number; ipset prints names for some. Source: ipset(8), `ipset help hash:ip,port`. */
 function icmpNumber(text: string, protocol: number, word: Word): number {
-  const named = (protocol === PROTOCOL_ICMP ? ICMP_NAMES : ICMPV6_NAMES)[text];
+  const names = protocol === PROTOCOL_ICMP ? ICMP_NAMES : ICMPV6_NAMES;
+  const named = Object.hasOwn(names, text) ? names[text] : undefined;
   if (named !== undefined) return named;
   const [type = "", code = "0"] = text.split("/");
   const value = Number(type) * 256 + Number(code);

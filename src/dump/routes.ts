@@ -13,16 +13,16 @@ interface RankedRoute {
   readonly metric: number;
 }
 
-const KINDS: Readonly<Record<string, Route["kind"]>> = {
-  unicast: "unicast",
-  local: "local",
-  broadcast: "broadcast",
-  anycast: "anycast",
-  multicast: "multicast",
-  blackhole: "blackhole",
-  unreachable: "blackhole",
-  prohibit: "blackhole",
-};
+const KINDS: ReadonlyMap<string, Route["kind"]> = new Map([
+  ["unicast", "unicast"],
+  ["local", "local"],
+  ["broadcast", "broadcast"],
+  ["anycast", "anycast"],
+  ["multicast", "multicast"],
+  ["blackhole", "blackhole"],
+  ["unreachable", "blackhole"],
+  ["prohibit", "blackhole"],
+]);
 
 const ANY: Readonly<Record<Family, Address>> = {
   4: { family: 4, words: [0, 0, 0, 0] },
@@ -97,7 +97,7 @@ function readRoute(object: JsonObject, others: Set<string>): RankedRoute | strin
     return undefined;
   }
   const type = stringOf(object, "type") ?? "unicast";
-  const kind = KINDS[type];
+  const kind = KINDS.get(type);
   if (kind === undefined) return `a route of type ${type} to ${dst} is not modelled`;
   const hops = objectsOf(object, "nexthops");
   const via = hops[0] ?? object;

@@ -20,14 +20,14 @@ const TYPES = {
   multicast: PKTTYPE_MULTICAST,
 } as const;
 
-const ALIASES: Readonly<Record<string, keyof typeof TYPES>> = {
-  unicast: "unicast",
-  host: "unicast",
-  broadcast: "broadcast",
-  bcast: "broadcast",
-  multicast: "multicast",
-  mcast: "multicast",
-};
+const ALIASES: ReadonlyMap<string, keyof typeof TYPES> = new Map([
+  ["unicast", "unicast"],
+  ["host", "unicast"],
+  ["broadcast", "broadcast"],
+  ["bcast", "broadcast"],
+  ["multicast", "multicast"],
+  ["mcast", "multicast"],
+]);
 
 /** `-m pkttype [!] --pkt-type unicast|broadcast|multicast`. */
 export const pkttypeMatch: MatchExtension<PkttypeMatch> = {
@@ -39,7 +39,7 @@ export const pkttypeMatch: MatchExtension<PkttypeMatch> = {
       options: { "--pkt-type": 1 },
       parse(options) {
         const use = needUse(options, "--pkt-type");
-        const type = ALIASES[wordOf(use).toLowerCase()];
+        const type = ALIASES.get(wordOf(use).toLowerCase());
         if (type === undefined) throw new RuleError(`there is no packet type ${wordOf(use)}`, use);
         return { kind: "pkttype", type, invert: use.invert };
       },

@@ -42,12 +42,12 @@ import {
 } from "./calico-rule-items.ts";
 import type { MatchRule, RuleAction, RuleSide } from "./model.ts";
 
-const ACTIONS: Readonly<Record<string, RuleAction>> = {
-  Allow: "allow",
-  Deny: "deny",
-  Pass: "pass",
-  Log: "log",
-};
+const ACTIONS: ReadonlyMap<string, RuleAction> = new Map([
+  ["Allow", "allow"],
+  ["Deny", "deny"],
+  ["Pass", "pass"],
+  ["Log", "log"],
+]);
 
 /** Reads the rules of one direction of a policy, which is in a namespace or in none. */
 export function readMatchRules(field: Field, policyNamespace: string | undefined): MatchRule[] {
@@ -98,12 +98,12 @@ function readMatchRule(
 
 function readAction(field: Field): RuleAction {
   const written = readText(field);
-  const action = written === undefined ? undefined : ACTIONS[written];
+  const action = written === undefined ? undefined : ACTIONS.get(written);
   if (action !== undefined) return action;
   if (field.value === undefined) {
     reportField(field, { code: "MISSING_FIELD", message: "the rule has no action" });
   } else if (written !== undefined) {
-    const words = Object.keys(ACTIONS);
+    const words = [...ACTIONS.keys()];
     reportField(field, {
       code: "BAD_VALUE",
       message: `"${written}" is no action: ${words.join(", ")}`,

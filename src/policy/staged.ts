@@ -9,19 +9,19 @@ import { policyKey, type Policy, type PolicyKindName, type StagedAction } from "
 /** How staged policies are taken. */
 export type StagedMode = "enforce" | "ignore";
 
-const ACTIONS: Readonly<Record<string, StagedAction>> = {
-  Set: "set",
-  Delete: "delete",
-  Learn: "learn",
-  Ignore: "ignore",
-};
+const ACTIONS: ReadonlyMap<string, StagedAction> = new Map([
+  ["Set", "set"],
+  ["Delete", "delete"],
+  ["Learn", "learn"],
+  ["Ignore", "ignore"],
+]);
 
 /** Reads `stagedAction`; absent: Set. */
 export function readStagedAction(field: Field): StagedAction {
   const written = readText(field) ?? "";
-  const action = written === "" ? "set" : ACTIONS[written];
+  const action = written === "" ? "set" : ACTIONS.get(written);
   if (action !== undefined) return action;
-  const words = Object.keys(ACTIONS);
+  const words = [...ACTIONS.keys()];
   reportField(field, {
     code: "BAD_VALUE",
     message: `"${written}" is no staged action: ${words.join(", ")}`,

@@ -11,14 +11,14 @@ export interface TcpoptstripTarget {
   readonly options: readonly number[];
 }
 
-const NAMES: Readonly<Record<string, number>> = {
-  mss: 2,
-  wscale: 3,
-  "sack-permitted": 4,
-  sack: 5,
-  timestamp: 8,
-  md5: 19,
-};
+const NAMES: ReadonlyMap<string, number> = new Map([
+  ["mss", 2],
+  ["wscale", 3],
+  ["sack-permitted", 4],
+  ["sack", 5],
+  ["timestamp", 8],
+  ["md5", 19],
+]);
 
 /** `-j TCPOPTSTRIP --strip-options A,B`. */
 export const tcpoptstripTarget: TargetExtension<TcpoptstripTarget> = {
@@ -37,7 +37,7 @@ export const tcpoptstripTarget: TargetExtension<TcpoptstripTarget> = {
         const use = needUse(options, "--strip-options");
         const numbers = wordOf(use)
           .split(",")
-          .map((each) => NAMES[each] ?? parseNumber(each, use, 255, 2));
+          .map((each) => NAMES.get(each) ?? parseNumber(each, use, 255, 2));
         return {
           kind: "TCPOPTSTRIP",
           options: [...new Set(numbers)].sort((one, other) => one - other),

@@ -117,6 +117,16 @@ describe("a dump", () => {
       "*filter\n-A INPUT -m set --match-set s src\nCOMMIT\n",
       "3: UNKNOWN_SET",
     ],
+    [
+      "a packet type that only JavaScript knows",
+      "*filter\n-A INPUT -m pkttype --pkt-type constructor\nCOMMIT\n",
+      "3:21 BAD_RULE -m pkttype: there is no packet type",
+    ],
+    [
+      "a TCP option that only JavaScript knows",
+      "*mangle\n-A INPUT -p tcp -j TCPOPTSTRIP --strip-options valueOf\nCOMMIT\n",
+      "3:32 BAD_RULE",
+    ],
     ["a negated list", "*filter\n-A INPUT ! -s 1.1.1.1,2.2.2.2\nCOMMIT\n", "3:12 BAD_RULE"],
   ])("with %s is refused at its place", (_, body, place) => {
     expect(parse(body).said[0]).toMatch(new RegExp(`^${place}`));

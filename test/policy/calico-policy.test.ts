@@ -562,6 +562,17 @@ describe("profiles", () => {
   });
 });
 
+describe("words that every JavaScript object has", () => {
+  it.each<[Kind, string, string]>([
+    ["NetworkPolicy", "{ingress: [{action: constructor}]}", "is no action"],
+    ["StagedNetworkPolicy", "{stagedAction: toString}", "is no staged action"],
+  ])("are no words of a %s: %s", (kind, spec, message) => {
+    const { said } = load(object(kind, spec));
+    expect(said).toHaveLength(1);
+    expect(said[0]).toContain(message);
+  });
+});
+
 describe("checkPolicies", () => {
   it("misses labels of namespaces and ports by name in Calico's rules too", () => {
     const pod =
