@@ -52,6 +52,7 @@ export type DiagnosticCode =
   | "BAD_SELECTOR"
   | "BAD_PEER"
   | "UNKNOWN_NAMESPACE"
+  | "UNKNOWN_SERVICE_ACCOUNT"
   | "UNKNOWN_TIER"
   | "UNKNOWN_NODE"
   | "UNKNOWN_NAMED_PORT"

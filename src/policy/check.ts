@@ -9,14 +9,15 @@ import type { NamedPort, PortProtocol, Snapshot } from "../cluster/snapshot.ts";
 import { NAMESPACE_NAME_LABEL } from "../cluster/nodes.ts";
 import type { OnDiagnostic, Place } from "../errors.ts";
 import { protocolNumber } from "../net/protocol.ts";
-import { NAMESPACE_PREFIX } from "./calico-labels.ts";
+import { NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX } from "./calico-labels.ts";
 import { EndpointIndex } from "./endpoint-index.ts";
 import { formatPolicyRef } from "./model.ts";
-import type { ExpressedEndpoints, Policy, PolicyRule } from "./model.ts";
+import type { ExpressedEndpoints, MatchRule, Policy, PolicyRule } from "./model.ts";
 
 /**
- * Reports UNKNOWN_NAMESPACE and UNKNOWN_NODE where a policy asks for labels of what has no object, and
- * UNKNOWN_NAMED_PORT where no endpoint that a rule could mean has a port of the name.
+ * Reports UNKNOWN_NAMESPACE, UNKNOWN_SERVICE_ACCOUNT and UNKNOWN_NODE where a policy asks for labels of
+ * what has no object, and UNKNOWN_NAMED_PORT where no endpoint that a rule could mean has a port of the
+ * name.
  */
 export function checkPolicies(
   policies: readonly Policy[],
@@ -24,6 +25,7 @@ export function checkPolicies(
   onDiagnostic: OnDiagnostic,
 ): void {
   reportUnknownNamespaces(policies, snapshot, onDiagnostic);
+  reportUnknownServiceAccounts(policies, snapshot, onDiagnostic);
   reportUnknownNodes(policies, snapshot, onDiagnostic);
   const index = new EndpointIndex(snapshot);
   const ports = new Set(snapshot.endpoints.flatMap((endpoint) => endpoint.ports.map(portKey)));
@@ -45,14 +47,51 @@ function reportUnknownNamespaces(
     ])
     .find(({ asked }) => asked);
   if (asks === undefined) return;
-  const names = bare.map(({ name }) => name);
-  const shown = names.length > 5 ? `${names.slice(0, 5).join(", ")} and others` : names.join(", ");
+  const names = firstOf(bare.map(({ name }) => name));
   onDiagnostic({
     severity: "warning",
     code: "UNKNOWN_NAMESPACE",
-    message: `a policy chooses namespaces by label, and of ${shown} only the names are known: give their Namespace objects too`,
+    message: `a policy chooses namespaces by label, and of ${names} only the names are known: give their Namespace objects too`,
     place: asks.place,
   });
+}
+
+/** The same for the service accounts of endpoints, which Calico's selectors choose by label. */
+function reportUnknownServiceAccounts(
+  policies: readonly Policy[],
+  snapshot: Snapshot,
+  onDiagnostic: OnDiagnostic,
+): void {
+  const asks = policies
+    .flatMap((policy) => [
+      {
+        place: policy.ref.place,
+        selectors: policy.subject.kind === "expression" ? [policy.subject] : [],
+      },
+      ...rulesOf(policy).flatMap((rule) =>
+        rule.kind === "match" ? [{ place: rule.place, selectors: selectorsOf(rule) }] : [],
+      ),
+    ])
+    .find(({ selectors }) =>
+      asksForInherited(selectors, SERVICE_ACCOUNT_PREFIX, ["projectcalico.org/name"]),
+    );
+  if (asks === undefined) return;
+  const accounts = snapshot.endpoints.map(
+    ({ namespace, serviceAccount }) => `${namespace}/${serviceAccount}`,
+  );
+  const bare = [...new Set(accounts)].filter((name) => !snapshot.serviceAccounts.has(name));
+  if (bare.length === 0) return;
+  onDiagnostic({
+    severity: "warning",
+    code: "UNKNOWN_SERVICE_ACCOUNT",
+    message: `a policy chooses service accounts by label, and of ${firstOf(bare)} only the names are known: give their ServiceAccount objects too`,
+    place: asks.place,
+  });
+}
+
+/** The first few of names, for a message. */
+function firstOf(names: readonly string[]): string {
+  return names.length > 5 ? `${names.slice(0, 5).join(", ")} and others` : names.join(", ");
 }
 
 /** Reports at the first rule that asks, once: the remedy is the same for all. */
@@ -88,10 +127,7 @@ function asksForSubjects({ subject }: Policy): boolean {
 /** For each choice of peers in a rule, whether it asks for labels of namespaces other than their names. */
 function* labelsAskedFor(rule: PolicyRule): Generator<{ place: Place; asked: boolean }> {
   if (rule.kind === "match") {
-    for (const { selector, notSelector } of [rule.source, rule.destination]) {
-      const asking = [selector, notSelector].filter((one) => one !== undefined);
-      yield { place: rule.place, asked: asksForLabelsOf(asking) };
-    }
+    yield { place: rule.place, asked: asksForLabelsOf(selectorsOf(rule)) };
     return;
   }
   for (const peer of rule.peers ?? []) {
@@ -102,14 +138,27 @@ function* labelsAskedFor(rule: PolicyRule): Generator<{ place: Place; asked: boo
 
 /** Tells whether expressions ask for labels of namespaces other than their names. */
 function asksForLabelsOf(selectors: readonly ExpressedEndpoints[]): boolean {
+  return asksForInherited(selectors, NAMESPACE_PREFIX, [
+    NAMESPACE_NAME_LABEL,
+    "projectcalico.org/name",
+  ]);
+}
+
+/** Tells whether expressions ask for labels with a prefix, other than those that say a name. */
+function asksForInherited(
+  selectors: readonly ExpressedEndpoints[],
+  prefix: string,
+  names: readonly string[],
+): boolean {
   return selectors
     .flatMap(({ expression }) => labelsOf(expression))
-    .some(
-      (label) =>
-        label.startsWith(NAMESPACE_PREFIX) &&
-        label !== `${NAMESPACE_PREFIX}${NAMESPACE_NAME_LABEL}` &&
-        label !== `${NAMESPACE_PREFIX}projectcalico.org/name`,
-    );
+    .some((label) => label.startsWith(prefix) && !names.includes(label.slice(prefix.length)));
+}
+
+function selectorsOf({ source, destination }: MatchRule): ExpressedEndpoints[] {
+  return [source, destination]
+    .flatMap(({ selector, notSelector }) => [selector, notSelector])
+    .filter((selector) => selector !== undefined);
 }
 
 /** Tells whether a selector asks for more than a namespace's name. */

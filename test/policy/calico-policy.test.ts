@@ -587,4 +587,35 @@ describe("checkPolicies", () => {
       'a.yaml:11:104: warning: NetworkPolicy x/p: no pod it selects has a TCP port named "http", so this matches nothing [UNKNOWN_NAMED_PORT]',
     ]);
   });
+
+  // Each row: the spec, the labels of the account's object if there is one, and how many are missed.
+  it.each<[string, string | undefined, number]>([
+    ["{serviceAccountSelector: role == 'x'}", undefined, 1],
+    ["{serviceAccountSelector: role == 'x'}", "{}", 0],
+    [
+      "{ingress: [{action: Deny, source: {serviceAccounts: {selector: role == 'x'}}}]}",
+      undefined,
+      1,
+    ],
+    ["{ingress: [{action: Deny, source: {serviceAccounts: {names: [own]}}}]}", undefined, 0],
+    ["{serviceAccountSelector: projectcalico.org/name == 'own'}", undefined, 0],
+    ["{selector: app == 'web'}", undefined, 0],
+  ])("misses labels of service accounts: %s with %s", (spec, labels, missed) => {
+    const pod =
+      "{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: x}, spec: {serviceAccountName: own}}";
+    const account = `{apiVersion: v1, kind: ServiceAccount, metadata: {name: own, namespace: x, labels: ${labels}}}`;
+    const { policies, snapshot } = load(
+      [pod, ...(labels === undefined ? [] : [account]), object("GlobalNetworkPolicy", spec)].join(
+        "\n---\n",
+      ),
+    );
+    const said: string[] = [];
+    checkPolicies(policies, snapshot, (one) => said.push(formatDiagnostic(one)));
+    expect(said).toHaveLength(missed);
+    for (const one of said) {
+      expect(one).toContain(
+        "chooses service accounts by label, and of x/own only the names are known: give their ServiceAccount objects too [UNKNOWN_SERVICE_ACCOUNT]",
+      );
+    }
+  });
 });
