@@ -126,9 +126,18 @@ export interface NetworkSet {
   readonly place: Place;
 }
 
-/** Tells whether every node that is spoken of has an object, so that labels and addresses of all are known. */
-export function knowsNodes({ nodeByName }: Snapshot): boolean {
-  return nodeByName.size > 0 && [...nodeByName.values()].every(({ place }) => place !== undefined);
+/**
+ * Tells whether labels and addresses of all nodes are known: every node that a pod names has an object,
+ * and every object an address.
+ */
+export function knowsNodes({ nodeByName, endpoints, hostNetworkPods }: Snapshot): boolean {
+  return (
+    nodeByName.size > 0 &&
+    [...nodeByName.values()].every(({ addresses }) => addresses.length > 0) &&
+    [endpoints, hostNetworkPods]
+      .flat()
+      .every(({ node }) => node === undefined || nodeByName.has(node))
+  );
 }
 
 /**

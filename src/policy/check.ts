@@ -109,7 +109,7 @@ function reportUnknownNodes(
     severity: "warning",
     code: "UNKNOWN_NODE",
     message:
-      "a rule chooses nodes by label, and not every node has an object: what is sent to unknown addresses is undecided",
+      "a rule chooses nodes by label, and not every node has an object with an address: what is sent to unknown addresses is undecided",
     place: asks.place,
   });
 }

@@ -31,6 +31,7 @@ export class PeerMeanings {
   readonly #idByContent = new Map<string, string>();
   readonly #endpointsByText = new Map<string, readonly Endpoint[]>();
   #serviceByName: ReadonlyMap<string, Service> | undefined;
+  #knowsNodes: boolean | undefined;
 
   constructor(snapshot: Snapshot, index = new EndpointIndex(snapshot)) {
     this.#snapshot = snapshot;
@@ -67,7 +68,7 @@ export class PeerMeanings {
 
   /** Tells whether all nodes are known. */
   knowsNodes(): boolean {
-    return knowsNodes(this.#snapshot);
+    return (this.#knowsNodes ??= knowsNodes(this.#snapshot));
   }
 
   /** The addresses of a domain name; undefined where nothing tells any. */

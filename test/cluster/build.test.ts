@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { buildSnapshot } from "../../src/cluster/build.ts";
-import { endpointName } from "../../src/cluster/snapshot.ts";
+import { endpointName, knowsNodes } from "../../src/cluster/snapshot.ts";
 import { formatPrefix, parsePrefix } from "../../src/net/address.ts";
 import { address, load, texts, type Loaded } from "./load.ts";
 
@@ -400,5 +400,28 @@ describe("buildSnapshot, contradictions", () => {
       "Pod default/b of Pod b: 10.0.0.2",
       "Pod z/a of Pod a: 10.0.0.1",
     ]);
+  });
+});
+
+describe("knowsNodes", () => {
+  const node = (name: string, status: string): string =>
+    `{apiVersion: v1, kind: Node, metadata: {name: ${name}}, status: ${status}}`;
+  const podOf = (name: string, spec: string): string =>
+    `{apiVersion: v1, kind: Pod, metadata: {name: ${name}}, spec: ${spec}}`;
+  const N1 = node("n1", "{addresses: [{type: InternalIP, address: 192.0.2.1}]}");
+
+  it.each<[string, boolean, string[]]>([
+    ["no node at all", false, []],
+    ["one that has an address", true, [N1]],
+    ["one without an address", false, [N1, node("n2", "{}")]],
+    ["the node of every pod", true, [N1, podOf("a", "{nodeName: n1}"), podOf("b", "{}")]],
+    ["not that of every pod", false, [N1, podOf("a", "{nodeName: n2}")]],
+    [
+      "not that of a host-network pod",
+      false,
+      [N1, podOf("a", "{nodeName: n2, hostNetwork: true}")],
+    ],
+  ])("with %s: %s", (_, known, objects) => {
+    expect(knowsNodes(load(documents(...objects)).snapshot)).toBe(known);
   });
 });
