@@ -68,7 +68,7 @@ export class IpSet {
   /** Address of u16[pairCount]: lengths in use, first << 8 | second, in the order they are tried. */
   pairs: u32;
   pairCount: u32;
-  /** 1 when an address that is missing from the snapshot may be a member. */
+  /** INCOMPLETE_*, or 0: what may be a member without being here. */
   incomplete: u32;
   /** Of the first address. */
   mask0: u32;

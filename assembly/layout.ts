@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 12;
+export const LAYOUT_VERSION = 13;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -941,6 +941,9 @@ export const COUNTER_NE = 2;
 export const COUNTER_LT = 3;
 export const COUNTER_GT = 4;
 
+// What a set may hold beside its entries: addresses that are missing from the snapshot, or whatever.
+export const INCOMPLETE_MISSING = 1;
+export const INCOMPLETE_ANY = 2;
 // An IpSet's fields (assembly/ipset.ts) that the host writes.
 export const IPSET_FLAGS = 12;
 export const IPSET_INCOMPLETE = 36;

@@ -30,6 +30,7 @@ import {
   COUNTER_GT,
   COUNTER_LT,
   COUNTER_NE,
+  INCOMPLETE_ANY,
   KNOWN_IP_LENGTH,
   MATCH_HEADER_SIZE,
   MATCH_SET_RETURN_NOMATCH,
@@ -37,6 +38,7 @@ import {
   MATCH_SET_SKIP_SUBCOUNTERS,
   REASON_MISSING_DST,
   REASON_MISSING_SRC,
+  REASON_NOT_MODELLED,
   REASON_STATE,
   SET_COUNTERS,
   SET_FIELD_IFACE,
@@ -243,10 +245,11 @@ function isMissed(set: IpSet, number: u32, flags: usize, rule: i32): bool {
     foundMarkUnknown = u32.MAX_VALUE;
     return ask((<u64>flags) | (1 << 32), REASON_STATE, rule);
   }
-  // The set holds the endpoints of the snapshot; whether a missing one belongs to it, nobody said.
   if (set.incomplete == 0) return false;
   const src = load<u8>(flags, 1) == SIDE_SRC;
+  const question = (((<u64>number) << 8) | (src ? 1 : 2)) << 32;
+  if (set.incomplete == INCOMPLETE_ANY) return ask(question, REASON_NOT_MODELLED, rule);
+  // The set holds the endpoints of the snapshot; whether a missing one belongs to it, nobody said.
   if (!(src ? walk.srcMissing : walk.dstMissing)) return false;
-  const question = ((<u64>number) << 8) | (src ? 1 : 2);
-  return ask(question << 32, src ? REASON_MISSING_SRC : REASON_MISSING_DST, rule);
+  return ask(question, src ? REASON_MISSING_SRC : REASON_MISSING_DST, rule);
 }

@@ -21,7 +21,7 @@ export interface Snapshot {
   readonly serviceAccounts: ReadonlyMap<string, Labels>;
   /** Calico's; ordered by namespace, then name. */
   readonly networkSets: readonly NetworkSet[];
-  /** What DNS tells of domain names; a name that is not there may have any addresses. */
+  /** What DNS tells of domain names, all of each; a name that is not there may have any addresses. */
   readonly addressesByDomain: ReadonlyMap<string, readonly Address[]>;
   /**
    * Ranges in which every address belongs to the cluster: nodes' pod CIDRs and what the user names.
@@ -141,20 +141,26 @@ export function knowsNodes({ nodeByName, endpoints, hostNetworkPods }: Snapshot)
 }
 
 /**
- * The addresses of a domain name, or of all names that `*.` and a name stand for.
+ * The addresses that are told of a domain name, or of names that `*.` and a name stand for.
  *
  * > `*.kubernetes.io` matches subdomains of kubernetes.io: one or more entire labels.
- *
- * @returns undefined when nothing is told of any such name
  */
 export function domainAddresses(
   pattern: string,
   { addressesByDomain }: Snapshot,
-): readonly Address[] | undefined {
+): readonly Address[] {
   const key = domainKey(pattern);
-  if (!key.startsWith("*.")) return addressesByDomain.get(key);
+  if (!key.startsWith("*.")) return addressesByDomain.get(key) ?? [];
   const told = [...addressesByDomain].filter(([name]) => name.endsWith(key.slice(1)));
-  return told.length === 0 ? undefined : told.flatMap(([, addresses]) => addresses);
+  return told.flatMap(([, addresses]) => addresses);
+}
+
+/**
+ * Tells whether all addresses of a domain name are told. Of the names that `*.` stands for there are
+ * always others: only what is told of the pattern itself says that there are not.
+ */
+export function knowsDomain(pattern: string, { addressesByDomain }: Snapshot): boolean {
+  return addressesByDomain.has(domainKey(pattern));
 }
 
 /** A domain name without what makes no difference: case, and the dot at the end. */

@@ -13,10 +13,9 @@ import type { Chain, Rule, RuleOrigin, Ruleset } from "../tables/model.ts";
 import type { MatcherExports } from "./exports.ts";
 import { BACKENDS, HOOKS, TABLES } from "./numbers.ts";
 import { PayloadBytes } from "./payload-bytes.ts";
-import type { PackedSets } from "./payload-bytes.ts";
 import { RuleList } from "./rule-list.ts";
 import type { PlacedChain } from "./rule-list.ts";
-import { numberSets, packSets, unknownSets } from "./sets.ts";
+import { numberSets, packSets } from "./sets.ts";
 import type { InterfaceNumbers } from "./topology.ts";
 
 /** What packing rules leaves behind. */
@@ -40,7 +39,7 @@ export function packRulesets(
   const numbers = numberSets(rulesets);
   const records = exports.allocate(rules.count * layout.RULE_SIZE);
   exports.setRules(records);
-  const packer = new RulePacker(exports, records, { numbers, unknown: unknownSets(rulesets) });
+  const packer = new RulePacker(exports, records, numbers);
   for (const table of tablesOf(rules.chains)) packer.packTable(table);
   packer.finish(rules.count);
   packSets(exports, rulesets, { numbers, interfaces, changed: packer.changedSets });
@@ -140,11 +139,11 @@ class RulePacker {
   readonly #payloads = new Map<readonly Match[], Payload>();
   readonly #needs = new Map<Ruleset, number>();
 
-  constructor(exports: MatcherExports, records: number, sets: PackedSets) {
+  constructor(exports: MatcherExports, records: number, setNumbers: ReadonlyMap<string, number>) {
     this.#exports = exports;
     this.#records = records;
     this.#view = new DataView(exports.memory.buffer);
-    this.#bytes = new PayloadBytes(sets);
+    this.#bytes = new PayloadBytes(setNumbers);
   }
 
   /** TRACKS and REASSEMBLES, as far as any rule needs them. */

@@ -10,37 +10,26 @@ export interface SharedTable extends SharedState {
   readonly conflicts: number;
 }
 
-/** The sets that matches look into. */
-export interface PackedSets {
-  readonly numbers: ReadonlyMap<string, number>;
-  /** Names of those whose members nothing tells. */
-  readonly unknown: ReadonlySet<string>;
-}
-
-const UNDECIDED: Match = { kind: "opaque", name: "set", text: "" };
-
 /** Bytes that grow as they are written, little-endian. */
 export class PayloadBytes implements PayloadWriter {
   length = 0;
   readonly sharedStates = new Map<string, SharedTable>();
   #bytes = new Uint8Array(4096);
-  readonly #sets: PackedSets;
+  readonly #setNumbers: ReadonlyMap<string, number>;
 
-  constructor(sets: PackedSets) {
-    this.#sets = sets;
+  constructor(setNumbers: ReadonlyMap<string, number>) {
+    this.#setNumbers = setNumbers;
   }
 
   /** Writes a match; a comment is not written. */
   match(match: Match): void {
     if (match.kind === "comment") return;
-    // Of a set without known members there is nothing to look up: only that it may hold the packet.
-    const undecided = match.kind === "set" && this.#sets.unknown.has(match.set);
-    const extension = matchExtension(undecided ? UNDECIDED : match);
+    const extension = matchExtension(match);
     const start = this.length;
     this.u16(extension.id);
     this.u16(0);
     this.u32("invert" in match && match.invert ? 1 : 0);
-    if (!undecided) extension.pack(match, this);
+    extension.pack(match, this);
     this.align();
     const size = this.length - start;
     this.#bytes[start + MATCH_SIZE] = size;
@@ -74,7 +63,7 @@ export class PayloadBytes implements PayloadWriter {
   }
 
   setId(name: string): number {
-    const number = this.#sets.numbers.get(name);
+    const number = this.#setNumbers.get(name);
     if (number === undefined) throw new Error(`bug: no set ${name}`);
     return number;
   }

@@ -12,12 +12,6 @@ export function numberSets(rulesets: readonly Ruleset[]): Map<string, number> {
   return new Map(setsOf(rulesets).map((set, index) => [set.name, index]));
 }
 
-/** The names of the sets whose members nothing tells. */
-export function unknownSets(rulesets: readonly Ruleset[]): Set<string> {
-  const unknown = setsOf(rulesets).filter(({ origin }) => origin?.unknown === true);
-  return new Set(unknown.map(({ name }) => name));
-}
-
 /** Fills the tables of all sets. */
 export function packSets(
   exports: MatcherExports,
@@ -147,7 +141,7 @@ function writeHead(exports: MatcherExports, table: number, set: EntrySet, change
   view.setUint32(table + layout.IPSET_LIMIT, limit, true);
   view.setUint32(table + layout.IPSET_TIMEOUT, set.timeoutSeconds ?? 0, true);
   view.setUint32(table + layout.IPSET_HASH_SIZE, limited ? (set.hashSize ?? 1024) : 0, true);
-  view.setUint32(table + layout.IPSET_INCOMPLETE, set.origin?.incomplete === true ? 1 : 0, true);
+  view.setUint32(table + layout.IPSET_INCOMPLETE, incompleteness(set), true);
   view.setUint32(table + layout.IPSET_MARK_MASK, set.markMask ?? 0xffffffff, true);
   view.setUint32(table + layout.IPSET_LOW, set.range?.first ?? 0, true);
   view.setUint32(table + layout.IPSET_HIGH, set.range?.last ?? 0xffffffff, true);
@@ -156,6 +150,11 @@ function writeHead(exports: MatcherExports, table: number, set: EntrySet, change
   mask?.forEach((word, index) => {
     view.setUint32(table + layout.IPSET_MASK + 4 * index, word, true);
   });
+}
+
+function incompleteness({ origin }: EntrySet): number {
+  if (origin?.unknown === true) return layout.INCOMPLETE_ANY;
+  return origin?.incomplete === true ? layout.INCOMPLETE_MISSING : 0;
 }
 
 function writeEntry(

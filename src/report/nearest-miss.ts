@@ -175,7 +175,7 @@ function nodeMatches(selector: LabelSelector, { snapshot, peerAddress }: Facts):
 
 function domainsMatch(names: readonly string[], { snapshot, peerAddress }: Facts): boolean {
   return names
-    .flatMap((name) => domainAddresses(name, snapshot) ?? [])
+    .flatMap((name) => domainAddresses(name, snapshot))
     .some((address) => peerAddress !== undefined && sameAddress(address, peerAddress));
 }
 

@@ -93,7 +93,7 @@ function remedyForRule(origin: RuleOrigin | undefined): string | undefined {
   if (origin?.kind === "tie") return "give the policies different priorities";
   if (origin?.kind !== "policy-rule" || origin.missing === undefined) return undefined;
   return origin.missing.startsWith("the addresses of ")
-    ? 'give --dns FILE with lines "ADDRESS NAME"'
+    ? 'give --dns FILE with lines "ADDRESS NAME", of a "*.NAME" too when there are no other addresses'
     : "give the Node objects too (kubectl get nodes -o yaml)";
 }
 

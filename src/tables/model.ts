@@ -186,7 +186,7 @@ export interface PortMember {
  */
 export interface SetOrigin {
   readonly incomplete: boolean;
-  /** No manifest tells the members: whether an address is among them is never known. */
+  /** Nothing tells all members: of what is not among them, it is not known whether it belongs to them. */
   readonly unknown?: true;
   /** In policy words: `pods with role=frontend in namespaces with team=a`. */
   readonly description: string;

@@ -2,7 +2,7 @@
  * The ipsets that the rules of one address family ask for: each made once, with the members that the
  * snapshot has. Who belongs to a set is asked of the endpoint index.
  */
-import { domainAddresses, endpointName, knowsNodes } from "../cluster/snapshot.ts";
+import { domainAddresses, endpointName, knowsDomain, knowsNodes } from "../cluster/snapshot.ts";
 import type {
   ClusterNode,
   Endpoint,
@@ -71,9 +71,14 @@ export class PeerMeanings {
     return (this.#knowsNodes ??= knowsNodes(this.#snapshot));
   }
 
-  /** The addresses of a domain name; undefined where nothing tells any. */
-  domainAddresses(domainName: string): readonly Address[] | undefined {
+  /** The addresses of a domain name, of those that are told. */
+  domainAddresses(domainName: string): readonly Address[] {
     return domainAddresses(domainName, this.#snapshot);
+  }
+
+  /** Tells whether all of them are told. */
+  knowsDomain(domainName: string): boolean {
+    return knowsDomain(domainName, this.#snapshot);
   }
 
   /** The ports of a Service; none when the snapshot does not have it. */
@@ -143,18 +148,18 @@ export class SetCollector {
     return this.#meanings.knowsNodes();
   }
 
-  /** The name of the set of a domain name's addresses; its members are unknown where DNS tells none. */
+  /** The name of the set of a domain name's addresses; there may be others where DNS tells not all. */
   domainSet(domainName: string): string {
     return this.#netSet(domainId(domainName), () => ({
-      members: (this.#meanings.domainAddresses(domainName) ?? []).map(hostPrefix),
+      members: this.#meanings.domainAddresses(domainName).map(hostPrefix),
       description: domainName,
       unknown: !this.knowsDomain(domainName),
     }));
   }
 
-  /** Tells whether addresses of a domain name are known. */
+  /** Tells whether all addresses of a domain name are known. */
   knowsDomain(domainName: string): boolean {
-    return this.#meanings.domainAddresses(domainName) !== undefined;
+    return this.#meanings.knowsDomain(domainName);
   }
 
   /** The name of the set of the addresses of a Service's endpoints. */

@@ -31,6 +31,7 @@ const DNS = `
 203.0.113.7 example.com.
 203.0.113.8 www.example.org api.eu.example.org
 203.0.113.9 example.org
+203.0.113.11 *.example.org
 `;
 
 function file(name: string, content: string): string {
@@ -54,6 +55,7 @@ describe("--dns", () => {
   it.each([
     ["203.0.113.7", "allow"],
     ["203.0.113.8", "allow"],
+    ["203.0.113.11", "allow"],
     // A wildcard stands for one label or more, and not for none.
     ["203.0.113.9", "drop"],
     ["203.0.113.10", "drop"],
@@ -70,5 +72,14 @@ describe("--dns", () => {
       reason: "outside egress[0] asks for the addresses of *.example.org, which nothing tells",
     });
     expect(explain("203.0.113.8")).toMatchObject({ verdict: "unknown" });
+  });
+
+  it("leaves undecided what may be another of the names that a pattern stands for", () => {
+    const dns = file("some.txt", "203.0.113.7 example.com\n203.0.113.8 www.example.org");
+    expect(explain("203.0.113.8", "--dns", dns)).toMatchObject({ verdict: "allow" });
+    expect(explain("203.0.113.10", "--dns", dns)).toMatchObject({
+      verdict: "unknown",
+      reason: "outside egress[0] asks for the addresses of *.example.org, which nothing tells",
+    });
   });
 });

@@ -254,14 +254,30 @@ describe("a peer of a cluster-wide policy", () => {
       RETURN,
       `-m set --match-set {*.c.d} dst ${ALLOW}`,
     ]);
-    const told = { ...CLUSTER, addressesByDomain: new Map([["x.c.d", [address("10.5.5.5")]]]) };
+    const told = {
+      ...CLUSTER,
+      addressesByDomain: new Map([
+        ["x.c.d", [address("10.5.5.5")]],
+        ["*.y.c.d", [address("10.5.5.6")]],
+      ]),
+    };
     const sets = new SetCollector(4, new PeerMeanings(told));
-    sets.domainSet("*.C.d.");
-    sets.domainSet("c.d");
-    expect(sets.sets().map(({ origin }) => [origin?.description, origin?.unknown])).toEqual(
+    for (const name of ["*.C.d.", "c.d", "X.c.d", "*.y.c.d"]) sets.domainSet(name);
+    const said = sets
+      .sets()
+      .map((set) => [
+        set.origin?.description,
+        set.kind === "hash:net" ? set.members.length : undefined,
+        set.origin?.unknown,
+      ]);
+    expect(said).toHaveLength(4);
+    expect(said).toEqual(
       expect.arrayContaining([
-        ["*.C.d.", undefined],
-        ["c.d", true],
+        // What is told of one such name does not say what others have.
+        ["*.C.d.", 2, true],
+        ["c.d", 0, true],
+        ["X.c.d", 1, undefined],
+        ["*.y.c.d", 1, undefined],
       ]),
     );
   });
