@@ -38,13 +38,13 @@ export function asOfRelease(
   }
   const chains = (all: readonly Chain[]): Chain[] =>
     all
-      .map(({ name, policy, rules }) => {
-        const old = names.get(name);
-        const older = minor >= DROP_BIT ? rules : rules.flatMap(withoutDropBit);
+      .map((chain) => {
+        const old = names.get(chain.name);
+        const older = minor >= DROP_BIT ? chain.rules : chain.rules.flatMap(withoutDropBit);
         const renamed = older.map((rule, index) =>
           renameRule(rule, names, index === 0 ? old?.comment : undefined),
         );
-        return { name: old?.chain ?? name, policy, rules: renamed };
+        return { ...chain, name: old?.chain ?? chain.name, rules: renamed };
       })
       // Built-in chains come first, user chains by name.
       .sort((one, other) => {

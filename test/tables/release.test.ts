@@ -1,6 +1,6 @@
 /** The same policies as the tables of older releases, and what they make of packets. */
 import { describe, expect, it } from "vitest";
-import { renderRule } from "../../src/tables/iptables.ts";
+import { renderIptables, renderRule } from "../../src/tables/iptables.ts";
 import { compileCluster } from "../../src/tables/compile.ts";
 import type { CompiledCluster } from "../../src/tables/compile.ts";
 import { load } from "../cluster/load.ts";
@@ -132,6 +132,16 @@ describe("asOfRelease", () => {
     }
     expect(new Set(answers).size).toBe(1);
     expect(answers[0]).toContain("drop");
+  });
+
+  it.each([undefined, 31, 28])("prints no rule that only tries ties, as of 3.%s", (minor) => {
+    const policy = (name: string, action: string): string =>
+      `{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, metadata: {name: ${name}}, spec: {tier: Admin, priority: 5, subject: {namespaces: {}}, ingress: [{action: ${action}, from: [{namespaces: {}}]}]}}`;
+    const [pod = ""] = CLUSTER.split("---");
+    const text = [pod, policy("one", "Deny"), policy("two", "Accept")].join("\n---\n");
+    const [ruleset] = compiled(minor, text).rulesets;
+    expect(renderIptables(ruleset)).toContain("-j cali-pi-");
+    expect(renderIptables(ruleset)).not.toContain("-m tie");
   });
 
   it("tells equal policies apart by namespace and long name before 3.32 (A-2)", () => {
