@@ -20,8 +20,9 @@ const GROUP_BY_CLUSTER_KIND: ReadonlyMap<string, string> = new Map([
   ["CronJob", "batch"],
 ]);
 
+const GROUP_OF_CALICO = "projectcalico.org";
 /** The API's group, and the one under which Calico stores the same objects. */
-const GROUPS_OF_CALICO = new Set(["projectcalico.org", "crd.projectcalico.org"]);
+const GROUPS_OF_CALICO = new Set([GROUP_OF_CALICO, "crd.projectcalico.org"]);
 
 const CLUSTER_KINDS_OF_CALICO = new Set(["NetworkSet", "GlobalNetworkSet", "IPPool"]);
 
@@ -93,6 +94,13 @@ export function kindsOfGroup(apiVersion: string): string[] {
 /** Tells whether objects of this kind live in a namespace. */
 export function isNamespaced(kind: string): boolean {
   return !CLUSTER_WIDE_KINDS.has(kind);
+}
+
+/** The group of an object's API, also where it was printed as stored, or under the group it had before. */
+export function homeGroup(apiVersion: string, kind: string): string {
+  const group = apiGroup(apiVersion);
+  if (GROUPS_OF_CALICO.has(group)) return GROUP_OF_CALICO;
+  return group === "extensions" ? (GROUP_BY_CLUSTER_KIND.get(kind) ?? group) : group;
 }
 
 /** `apps` of `apps/v1`; empty for the core group's `v1`. */

@@ -14,7 +14,7 @@ import {
   rootField,
   suggestionFor,
 } from "./fields.ts";
-import { apiGroup, isNamespaced, kindRole } from "./kinds.ts";
+import { homeGroup, isNamespaced, kindRole } from "./kinds.ts";
 import type { FieldPart, FieldPath, ManifestObject, ManifestText } from "./manifest-object.ts";
 import { parseYaml, type PlacedValue } from "./yaml.ts";
 
@@ -199,7 +199,7 @@ function identify(
 
 /** Kind, namespace and name; versions of one API are the same object. */
 function identityOf({ apiVersion, kind, metadata }: ManifestObject): string {
-  return JSON.stringify([apiGroup(apiVersion), kind, metadata.namespace, metadata.name]);
+  return JSON.stringify([homeGroup(apiVersion, kind), kind, metadata.namespace, metadata.name]);
 }
 
 function duplicateOf(object: ManifestObject, first: ManifestObject): Parameters<OnDiagnostic>[0] {

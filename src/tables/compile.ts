@@ -18,7 +18,7 @@ import type { Chain, Rule, Ruleset, Table, Topology } from "./model.ts";
 import { CHAIN_FORWARD, CHAIN_INPUT, CHAIN_OUTPUT } from "./names.ts";
 import { compilePolicyChain, type PolicyContext } from "./policy-chain.ts";
 import { jump, makeRule } from "./rule.ts";
-import { asOfRelease } from "./release.ts";
+import { asOfRelease, checkNames } from "./release.ts";
 import { compileServiceJumps, compileServices } from "./services.ts";
 import { PeerMeanings, SetCollector } from "./sets.ts";
 import { compileTopology } from "./topology.ts";
@@ -33,7 +33,7 @@ export interface CompiledCluster {
 /**
  * Compiles for one node (`node` given: only its endpoints have chains), or for the whole cluster seen as
  * one node that has every endpoint. The order of the input does not matter. Reports BAD_VALUE for a node
- * that nothing names, MISSING_FIELD for pods of which it is not known whether they are on the node,
+ * that nothing names, DUPLICATE_OBJECT for policies of one name in the release, MISSING_FIELD for pods of which it is not known whether they are on the node,
  * WIDER_RULE for rules that match more than their policy says, and UNSUPPORTED_FEATURE for Services that
  * are reached by more than their ClusterIP.
  */
@@ -56,6 +56,7 @@ export function compileCluster(
     .map((endpoint) => ({ endpoint, interfaceName: interfaceOf(interfaces, endpoint) }));
   const index = new EndpointIndex(snapshot);
   const ordered = policies.toSorted(policyOrder(calicoVersion));
+  checkNames(ordered, calicoVersion, onDiagnostic);
   const selected = new Map(ordered.map((policy) => [policy, index.chosenBy(policy.subject)]));
   const selections = DIRECTIONS.flatMap((direction) => selectionsOf(local, selected, direction));
   const interfaceNames = local.map(({ interfaceName }) => interfaceName);

@@ -1,10 +1,13 @@
 /**
  * The tables of older releases of Calico: the same rules with the names, comments and mark bits of their
- * time. Nothing here changes what a packet meets, but for the order of policies, which `order.ts` settles.
+ * time. The order of policies, which differs too, is `order.ts`'s; denials before 3.30 drop at once, with
+ * the same outcome. So no verdict changes here.
  * Source: felix/types/policy_id.go, felix/rules/policy.go and felix/dataplane/driver.go in the branches
  * release-v3.28, release-v3.31 and master.
  */
+import { formatPlace, type OnDiagnostic } from "../errors.ts";
 import type { CalicoVersion, Direction, Policy } from "../policy/model.ts";
+import { formatPolicyRef } from "../policy/model.ts";
 import { policyNameBefore332 } from "../policy/order.ts";
 import type { Target } from "../target/index.ts";
 import type { Match } from "../match/index.ts";
@@ -17,6 +20,33 @@ const KIND_IN_NAME = 32;
 const TIER_IN_NAME = 29;
 const DROP_BIT = 30;
 
+/**
+ * Reports DUPLICATE_OBJECT for policies that a release takes for one: before 3.32, `p` and `default.p` of
+ * tier default had one name, and so one chain.
+ */
+export function checkNames(
+  policies: readonly Policy[],
+  version: CalicoVersion,
+  onDiagnostic: OnDiagnostic,
+): void {
+  if (version.minor >= KIND_IN_NAME) return;
+  const firstByName = new Map<string, Policy>();
+  for (const policy of policies) {
+    const name = olderName(policy, version);
+    const first = firstByName.get(name);
+    if (first === undefined) {
+      firstByName.set(name, policy);
+      continue;
+    }
+    onDiagnostic({
+      severity: "error",
+      code: "DUPLICATE_OBJECT",
+      message: `${formatPolicyRef(policy.ref)} has the name ${policyNameBefore332(policy)} before Calico 3.32, as has ${formatPolicyRef(first.ref)} at ${formatPlace(first.ref.place)}`,
+      place: policy.ref.place,
+    });
+  }
+}
+
 /** Rewrites tables to those of a release. */
 export function asOfRelease(
   ruleset: Ruleset,
@@ -28,11 +58,9 @@ export function asOfRelease(
   const names = new Map<string, { readonly chain: string; readonly comment: string }>();
   for (const policy of policies) {
     for (const direction of DIRECTIONS) {
-      const name = policyNameBefore332(policy);
-      const suffix = minor >= TIER_IN_NAME ? `${policy.tier.name}/${name}` : name;
       names.set(policyChainName(direction, policy.ref), {
-        chain: policyChainNameOf(direction, suffix),
-        comment: `Policy ${name} ${direction}`,
+        chain: policyChainNameOf(direction, olderName(policy, version)),
+        comment: `Policy ${policyNameBefore332(policy)} ${direction}`,
       });
     }
   }
@@ -56,6 +84,11 @@ export function asOfRelease(
 }
 
 const DIRECTIONS: readonly Direction[] = ["ingress", "egress"];
+
+function olderName(policy: Policy, { minor }: CalicoVersion): string {
+  const name = policyNameBefore332(policy);
+  return minor >= TIER_IN_NAME ? `${policy.tier.name}/${name}` : name;
+}
 
 function renameRule(
   rule: Rule,

@@ -107,6 +107,17 @@ items:
     ]);
   });
 
+  it.each([
+    ["GlobalNetworkPolicy a", "crd.projectcalico.org/v1", "projectcalico.org/v3"],
+    ["Deployment default/a", "extensions/v1beta1", "apps/v1"],
+  ])("takes %s of %s and of %s for one object", (what, ...versions) => {
+    const [kind = ""] = what.split(" ");
+    const texts = versions.map((one) => `{apiVersion: ${one}, kind: ${kind}, metadata: {name: a}}`);
+    expect(load(texts.join("\n---\n")).said).toContainEqual(
+      expect.stringContaining(`${what} is already at a.yaml:1:1 [DUPLICATE_OBJECT]`),
+    );
+  });
+
   it("does not mind how kinds look that nobody reads", () => {
     const secret = "apiVersion: v1\nkind: Secret\nmetadata: {labels: {a: 1}}\n";
     expect(load(`${secret}---\n${secret}`).said).toEqual([

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { renderIptables, renderRule } from "../../src/tables/iptables.ts";
 import { compileCluster } from "../../src/tables/compile.ts";
 import type { CompiledCluster } from "../../src/tables/compile.ts";
+import { formatDiagnostic } from "../../src/errors.ts";
 import { load } from "../cluster/load.ts";
 import { judgeCapture } from "../judge.ts";
 import { buildFrame, buildPcap, timed } from "../frames.ts";
@@ -142,6 +143,26 @@ describe("asOfRelease", () => {
     const [ruleset] = compiled(minor, text).rulesets;
     expect(renderIptables(ruleset)).toContain("-j cali-pi-");
     expect(renderIptables(ruleset)).not.toContain("-m tie");
+  });
+
+  it.each([
+    [undefined, []],
+    [
+      31,
+      [
+        "a.yaml:3:74: error: NetworkPolicy x/p has the name x/default.p before Calico 3.32, as has NetworkPolicy x/default.p at a.yaml:1:74 [DUPLICATE_OBJECT]",
+      ],
+    ],
+  ])("as of 3.%s refuses policies that are one to it", (minor, expected) => {
+    const policy = (name: string): string =>
+      `{apiVersion: projectcalico.org/v3, kind: NetworkPolicy, metadata: {name: ${name}, namespace: x}}`;
+    const said: string[] = [];
+    const { snapshot, policies } = load(`${policy("default.p")}\n---\n${policy("p")}\n`);
+    const calicoVersion = minor === undefined ? undefined : { minor };
+    compileCluster(snapshot, policies, { node: undefined, calicoVersion }, (one) =>
+      said.push(formatDiagnostic(one)),
+    );
+    expect(said).toEqual(expected);
   });
 
   it("tells equal policies apart by namespace and long name before 3.32 (A-2)", () => {
