@@ -56,6 +56,7 @@ export type DiagnosticCode =
   | "UNKNOWN_TIER"
   | "UNKNOWN_NODE"
   | "UNKNOWN_NAMED_PORT"
+  | "UNKNOWN_SERVICE"
   | "ADDRESS_CONFLICT"
   | "NO_POLICIES"
   | "NO_ENDPOINTS"

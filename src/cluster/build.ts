@@ -52,7 +52,7 @@ export function buildSnapshot(
     .filter(({ kind }) => kind === "Node")
     .map((object) => readNode(object, onDiagnostic));
   const pods = settleAddresses(giveAddresses(readPods(own, onDiagnostic), options, onDiagnostic));
-  const services = readServices(own, pods, onDiagnostic);
+  const { services, membersByService } = readServices(own, pods, onDiagnostic);
   const endpoints = pods
     .filter((pod) => !pod.hostNetwork)
     .map(({ endpoint }) => endpoint)
@@ -69,6 +69,7 @@ export function buildSnapshot(
       .filter((pod) => pod.hostNetwork)
       .map(({ endpoint: { namespace, name, node, place } }) => ({ namespace, name, node, place })),
     services,
+    membersByService,
     serviceAccounts: new Map(
       own
         .filter(({ kind }) => kind === "ServiceAccount")

@@ -1,5 +1,5 @@
 /**
- * Services and where kube-proxy would send their connections. EndpointSlices win over Endpoints, and
+ * Services, where kube-proxy would send their connections, and whom policies mean by them. EndpointSlices win over Endpoints, and
  * both over the Service's own selector, which is what makes them in a cluster.
  * Source: kubernetes pkg/proxy (endpointslicecache.go, topology.go CategorizeEndpoints).
  */
@@ -21,54 +21,79 @@ import type { ManifestObject } from "./manifest-object.ts";
 import type { Pod } from "./pods.ts";
 import { readAddress, readPort, readProtocol } from "./read-network.ts";
 import { selectorMatches, type LabelSelector } from "./selector.ts";
-import type { Backend, PortProtocol, Service, ServicePort } from "./snapshot.ts";
+import type {
+  Backend,
+  Endpoint,
+  PortProtocol,
+  Service,
+  ServiceMembers,
+  ServicePort,
+  Snapshot,
+} from "./snapshot.ts";
 
 const TYPES = ["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"] as const;
 
-/** One endpoint that could serve one port of a Service. */
-interface Candidate {
-  readonly portName: string;
-  readonly protocol: PortProtocol;
-  readonly backend: Backend;
+/** Addresses that have the same ports and are in the same state. */
+interface EndpointGroup {
+  readonly addresses: readonly Address[];
+  readonly ports: readonly EndpointPort[];
   readonly ready: boolean;
   /** Not ready, but still serves while it terminates. */
   readonly lastResort: boolean;
 }
 
-/** Reads the Services among the objects, with their backends. */
+interface EndpointPort {
+  readonly portName: string;
+  readonly protocol: PortProtocol;
+  readonly port: number;
+}
+
+/** The endpoints of a Service, as far as they are known. */
+interface Found {
+  readonly groups: readonly EndpointGroup[];
+  readonly missing?: string;
+}
+
+/** Reads the Services among the objects, with their backends and members. */
 export function readServices(
   objects: readonly ManifestObject[],
   pods: readonly Pod[],
   onDiagnostic: OnDiagnostic,
-): Service[] {
-  const slices = new Map<string, Candidate[]>();
-  const endpoints = new Map<string, Candidate[]>();
+): Pick<Snapshot, "services" | "membersByService"> {
+  const slices = new Map<string, EndpointGroup[]>();
+  const endpoints = new Map<string, EndpointGroup[]>();
   for (const object of objects) {
     const { namespace, name, labels } = object.metadata;
     if (object.kind === "EndpointSlice") {
       const service = labels.get("kubernetes.io/service-name");
       if (service === undefined) continue;
       const key = `${namespace}/${service}`;
-      const candidates = readSlice(rootField(object, onDiagnostic));
-      slices.set(key, [...(slices.get(key) ?? []), ...candidates]);
+      const groups = readSlice(rootField(object, onDiagnostic));
+      slices.set(key, [...(slices.get(key) ?? []), ...groups]);
     } else if (object.kind === "Endpoints") {
       endpoints.set(`${namespace}/${name}`, readEndpoints(rootField(object, onDiagnostic)));
     }
   }
-  return objects
+  const foundByService = new Map(
+    [...endpoints, ...slices].map(([key, groups]): [string, Found] => [key, { groups }]),
+  );
+  const services = objects
     .filter((object) => object.kind === "Service")
     .map((object) => {
       const key = `${object.metadata.namespace}/${object.metadata.name}`;
-      const candidates = slices.get(key) ?? endpoints.get(key);
-      return readService(rootField(object, onDiagnostic), candidates, pods);
+      const root = rootField(object, onDiagnostic);
+      const ports = readServicePorts(root);
+      const found = foundByService.get(key) ?? endpointsOfSelector(root, ports, pods);
+      foundByService.set(key, found);
+      return readService(root, ports, found);
     });
+  const membersByService = new Map(
+    [...foundByService].map(([key, found]) => [key, membersOf(found)]),
+  );
+  return { services, membersByService };
 }
 
-function readService(
-  root: Field,
-  candidates: readonly Candidate[] | undefined,
-  pods: readonly Pod[],
-): Service {
+function readService(root: Field, wanted: readonly WantedPort[], found: Found): Service {
   const spec = recordOf(root, "spec");
   const typeField = fieldOf(spec, "type");
   const written = readText(typeField);
@@ -81,28 +106,21 @@ function readService(
     });
   }
   const { namespace, name } = root.object.metadata;
-  const portFields = itemsOf(fieldOf(spec, "ports"));
-  const ports = portFields.map((field) => {
-    const port = readServicePort(field);
-    if (port === undefined) return undefined;
-    const found =
-      candidates === undefined
-        ? backendsOfSelector(spec, { ...port, namespace, pods })
-        : chosenOf(candidates.filter((one) => serves(one, port)));
-    return {
-      name: port.name === "" ? undefined : port.name,
-      protocol: port.protocol,
-      port: port.port,
-      ...found,
-      ...(isLocal(spec) ? LOCAL_ONLY : {}),
-    };
-  });
+  const ports = wanted.map((port) => ({
+    name: port.name === "" ? undefined : port.name,
+    protocol: port.protocol,
+    port: port.port,
+    ...(found.missing === undefined
+      ? { backends: usable(found.groups.flatMap((group) => candidatesOf(group, port))) }
+      : { backends: [], missing: found.missing }),
+    ...(isLocal(spec) ? LOCAL_ONLY : {}),
+  }));
   return {
     namespace,
     name,
     type: type ?? "ClusterIP",
     clusterAddresses: type === "ExternalName" ? [] : clusterAddresses(spec),
-    ports: ports.filter((port) => port !== undefined),
+    ports,
     place: root.object.place,
   };
 }
@@ -127,12 +145,19 @@ function clusterAddresses(spec: Field): Address[] {
     .filter((address) => address !== undefined);
 }
 
+/** One port of a Service. */
 interface WantedPort {
   readonly name: string;
   readonly protocol: PortProtocol;
   readonly port: number;
   /** A number, or the name of a container port. */
   readonly target: number | string;
+}
+
+function readServicePorts(root: Field): WantedPort[] {
+  return itemsOf(fieldOf(recordOf(root, "spec"), "ports"))
+    .map(readServicePort)
+    .filter((port) => port !== undefined);
 }
 
 function readServicePort(field: Field): WantedPort | undefined {
@@ -150,67 +175,76 @@ function readServicePort(field: Field): WantedPort | undefined {
   return { name, protocol, port, target: target ?? port };
 }
 
-function serves(candidate: Candidate, port: WantedPort): boolean {
-  return candidate.portName === port.name && candidate.protocol === port.protocol;
-}
-
-/** The backends of a Service that has neither EndpointSlices nor Endpoints. */
-function backendsOfSelector(
-  spec: Field,
-  wanted: WantedPort & { readonly namespace: string; readonly pods: readonly Pod[] },
+/** The endpoints of a Service that has neither EndpointSlices nor Endpoints. */
+function endpointsOfSelector(
+  root: Field,
+  wanted: readonly WantedPort[],
+  pods: readonly Pod[],
 ): Found {
-  const selectorField = fieldOf(spec, "selector");
-  const labels = [...readTextMap(selectorField)];
+  const spec = recordOf(root, "spec");
+  const labels = [...readTextMap(fieldOf(spec, "selector"))];
   const selector: LabelSelector = {
     requirements: labels.map(([key, value]) => ({ key, operator: "In", values: [value] })),
   };
-  const chosen = wanted.pods.filter(
+  const chosen = pods.filter(
     ({ endpoint }) =>
       // No selector: somebody else makes the endpoints.
       labels.length > 0 &&
-      endpoint.namespace === wanted.namespace &&
+      endpoint.namespace === root.object.metadata.namespace &&
       selectorMatches(selector, endpoint.labels),
   );
   if (chosen.length === 0) {
-    return {
-      backends: [],
-      members: [],
-      missing: "it has no EndpointSlice, and its selector chooses no pod",
-    };
+    return { groups: [], missing: "it has no EndpointSlice, and its selector chooses no pod" };
   }
   const anyway = readBoolean(fieldOf(spec, "publishNotReadyAddresses")) ?? false;
-  const candidates: Candidate[] = [];
-  for (const { endpoint, ready, terminating } of chosen) {
-    if (ready && endpoint.addresses.length === 0) {
-      const missing = `it has no EndpointSlice, and ${endpoint.kind} ${endpoint.name} has no address`;
-      return { backends: [], members: [], missing };
-    }
-    const port =
-      typeof wanted.target === "number"
-        ? wanted.target
-        : endpoint.ports.find(
-            ({ name, protocol }) => name === wanted.target && protocol === wanted.protocol,
-          )?.port;
-    if (port === undefined) continue;
-    for (const address of endpoint.addresses) {
-      candidates.push({
-        portName: wanted.name,
-        protocol: wanted.protocol,
-        backend: { address, port },
-        ready: anyway || (ready && !terminating),
-        lastResort: ready && terminating,
-      });
-    }
-  }
-  return chosenOf(candidates);
+  const groups = chosen.map(({ endpoint, ready, terminating }) => ({
+    addresses: endpoint.addresses,
+    ports: wanted.flatMap((port) => portOf(endpoint, port)),
+    ready: anyway || (ready && !terminating),
+    lastResort: ready && terminating,
+  }));
+  const nowhere = chosen.find(({ endpoint, ready }) => ready && endpoint.addresses.length === 0);
+  if (nowhere === undefined) return { groups };
+  const { kind, name } = nowhere.endpoint;
+  return { groups, missing: `it has no EndpointSlice, and ${kind} ${name} has no address` };
 }
 
-/** What is known of the endpoints of one port. */
-type Found = Pick<ServicePort, "backends" | "members" | "missing">;
+/** What a pod has a Service's port on; none where its target is a name that the pod does not have. */
+function portOf(
+  { ports }: Endpoint,
+  { name: portName, protocol, target }: WantedPort,
+): EndpointPort[] {
+  const port =
+    typeof target === "number"
+      ? target
+      : ports.find((own) => own.name === target && own.protocol === protocol)?.port;
+  return port === undefined ? [] : [{ portName, protocol, port }];
+}
 
-function chosenOf(candidates: readonly Candidate[]): Found {
-  const members = candidates.map(({ backend }) => backend);
-  return { backends: usable(candidates), members: inOrder(members) };
+function membersOf({ groups, missing }: Found): ServiceMembers {
+  return {
+    addresses: groups.flatMap(({ addresses }) => addresses),
+    ports: groups.flatMap(({ addresses, ports }) =>
+      addresses.flatMap((address) =>
+        ports.map(({ protocol, port }) => ({ address, protocol, port })),
+      ),
+    ),
+    ...(missing === undefined ? {} : { missing }),
+  };
+}
+
+/** One endpoint that could serve a port. */
+interface Candidate extends Pick<EndpointGroup, "ready" | "lastResort"> {
+  readonly backend: Backend;
+}
+
+function candidatesOf(group: EndpointGroup, wanted: WantedPort): Candidate[] {
+  const { addresses, ready, lastResort } = group;
+  return group.ports
+    .filter(({ portName, protocol }) => portName === wanted.name && protocol === wanted.protocol)
+    .flatMap(({ port }) =>
+      addresses.map((address) => ({ backend: { address, port }, ready, lastResort })),
+    );
 }
 
 /** Chooses among candidates, family by family, as there is a kube-proxy for each. */
@@ -233,55 +267,42 @@ function inOrder(backends: readonly Backend[]): Backend[] {
   );
 }
 
-function readSlice(root: Field): Candidate[] {
+function readSlice(root: Field): EndpointGroup[] {
   // Names to look up elsewhere; kube-proxy does not serve them.
   if (fieldOf(root, "addressType").value === "FQDN") return [];
   const ports = itemsOf(fieldOf(root, "ports")).flatMap(readEndpointPort);
-  return itemsOf(fieldOf(root, "endpoints")).flatMap((item) => {
+  return itemsOf(fieldOf(root, "endpoints")).map((item) => {
     const conditions = recordOf(item, "conditions");
     // > A nil value should be interpreted as "true" (ready), defaults to ready (serving), false (terminating).
     const ready = readBoolean(fieldOf(conditions, "ready")) ?? true;
     const serving = readBoolean(fieldOf(conditions, "serving")) ?? ready;
     const terminating = readBoolean(fieldOf(conditions, "terminating")) ?? false;
-    const addresses = itemsOf(fieldOf(item, "addresses")).map(readAddress);
-    return combine(addresses, ports, { ready, lastResort: serving && terminating });
+    const addresses = itemsOf(fieldOf(item, "addresses")).flatMap(
+      (field) => readAddress(field) ?? [],
+    );
+    return { addresses, ports, ready, lastResort: serving && terminating };
   });
 }
 
-function readEndpoints(root: Field): Candidate[] {
+/** Those that are not ready become endpoints of slices too, which say so. */
+function readEndpoints(root: Field): EndpointGroup[] {
   return itemsOf(fieldOf(root, "subsets")).flatMap((subset) => {
     const ports = itemsOf(fieldOf(subset, "ports")).flatMap(readEndpointPort);
-    const addresses = itemsOf(fieldOf(subset, "addresses")).map((item) =>
-      readAddress(fieldOf(item, "ip")),
-    );
-    return combine(addresses, ports, { ready: true, lastResort: false });
+    const group = (key: string, ready: boolean): EndpointGroup => {
+      const addresses = itemsOf(fieldOf(subset, key)).flatMap(
+        (item) => readAddress(fieldOf(item, "ip")) ?? [],
+      );
+      return { addresses, ports, ready, lastResort: false };
+    };
+    return [group("addresses", true), group("notReadyAddresses", false)];
   });
 }
-
-type EndpointPort = Pick<Candidate, "portName" | "protocol"> & { readonly port: number };
 
 function readEndpointPort(field: Field): EndpointPort[] {
   const port = readPort(fieldOf(field, "port"));
   const protocol = readProtocol(fieldOf(field, "protocol"));
   const portName = readText(fieldOf(field, "name")) ?? "";
   return port === undefined || protocol === undefined ? [] : [{ portName, protocol, port }];
-}
-
-function combine(
-  addresses: readonly (Address | undefined)[],
-  ports: readonly EndpointPort[],
-  state: Pick<Candidate, "ready" | "lastResort">,
-): Candidate[] {
-  return addresses
-    .filter((address) => address !== undefined)
-    .flatMap((address) =>
-      ports.map(({ portName, protocol, port }) => ({
-        portName,
-        protocol,
-        backend: { address, port },
-        ...state,
-      })),
-    );
 }
 
 /** Orders IPv4 before IPv6, then by value. */

@@ -17,6 +17,8 @@ export interface Snapshot {
   /** Host-network pods: they act as their node; kept for reports. */
   readonly hostNetworkPods: readonly HostNetworkPod[];
   readonly services: readonly Service[];
+  /** By `namespace/name`, of Services without an object too where something tells their endpoints. */
+  readonly membersByService: ReadonlyMap<string, ServiceMembers>;
   /** Labels of service accounts, by `namespace/name`. */
   readonly serviceAccounts: ReadonlyMap<string, Labels>;
   /** Calico's; ordered by namespace, then name. */
@@ -105,8 +107,6 @@ export interface ServicePort {
    * chooses. Ordered by address, then port. Empty: connections are refused, unless `missing` is set.
    */
   readonly backends: readonly Backend[];
-  /** Every endpoint of the port, ready or not, in the same order: what Calico's policies mean. */
-  readonly members: readonly Backend[];
   /** The fact without which the backends cannot be told; the verdict is then `unknown`. */
   readonly missing?: string;
 }
@@ -114,6 +114,19 @@ export interface ServicePort {
 export interface Backend {
   readonly address: Address;
   readonly port: number;
+}
+
+/**
+ * The endpoints of a Service, ready or not, in no particular order: what Calico's policies mean. They are
+ * those of its EndpointSlices, else of its Endpoints, else the pods that its selector chooses, whatever
+ * the Service's own ports are.
+ */
+export interface ServiceMembers {
+  /** Of endpoints without ports too. */
+  readonly addresses: readonly Address[];
+  readonly ports: readonly (Backend & { readonly protocol: PortProtocol })[];
+  /** The fact without which it is not known whether there are others. */
+  readonly missing?: string;
 }
 
 /** Addresses that have labels as endpoints do. */

@@ -4,7 +4,7 @@
  */
 import type { LabelSelector } from "../cluster/selector.ts";
 import { labelsOf } from "../cluster/selector-expression.ts";
-import { knowsNodes } from "../cluster/snapshot.ts";
+import { endpointName, knowsNodes } from "../cluster/snapshot.ts";
 import type { NamedPort, PortProtocol, Snapshot } from "../cluster/snapshot.ts";
 import { NAMESPACE_NAME_LABEL } from "../cluster/nodes.ts";
 import type { OnDiagnostic, Place } from "../errors.ts";
@@ -16,8 +16,8 @@ import type { ExpressedEndpoints, MatchRule, Policy, PolicyRule } from "./model.
 
 /**
  * Reports UNKNOWN_NAMESPACE, UNKNOWN_SERVICE_ACCOUNT and UNKNOWN_NODE where a policy asks for labels of
- * what has no object, and UNKNOWN_NAMED_PORT where no endpoint that a rule could mean has a port of the
- * name.
+ * what has no object, UNKNOWN_SERVICE where nothing tells of a Service, and UNKNOWN_NAMED_PORT where no
+ * endpoint that a rule could mean has a port of the name.
  */
 export function checkPolicies(
   policies: readonly Policy[],
@@ -27,6 +27,7 @@ export function checkPolicies(
   reportUnknownNamespaces(policies, snapshot, onDiagnostic);
   reportUnknownServiceAccounts(policies, snapshot, onDiagnostic);
   reportUnknownNodes(policies, snapshot, onDiagnostic);
+  reportUnknownServices(policies, snapshot, onDiagnostic);
   const index = new EndpointIndex(snapshot);
   const ports = new Set(snapshot.endpoints.flatMap((endpoint) => endpoint.ports.map(portKey)));
   for (const policy of policies) reportUnknownPorts(policy, { index, ports }, onDiagnostic);
@@ -112,6 +113,30 @@ function reportUnknownNodes(
       "a rule chooses nodes by label, and not every node has an object with an address: what is sent to unknown addresses is undecided",
     place: asks.place,
   });
+}
+
+/** Reports each Service once, at the first rule that names it. */
+function reportUnknownServices(
+  policies: readonly Policy[],
+  { membersByService }: Snapshot,
+  onDiagnostic: OnDiagnostic,
+): void {
+  const reported = new Set<string>();
+  for (const rule of policies.flatMap(rulesOf)) {
+    if (rule.kind === "peers") continue;
+    for (const { service } of [rule.source, rule.destination]) {
+      if (service === undefined) continue;
+      const name = endpointName(service);
+      if (membersByService.has(name) || reported.has(name)) continue;
+      reported.add(name);
+      onDiagnostic({
+        severity: "warning",
+        code: "UNKNOWN_SERVICE",
+        message: `there is neither Service ${name} nor an EndpointSlice of it: what hangs on its endpoints is undecided`,
+        place: service.place,
+      });
+    }
+  }
 }
 
 function rulesOf({ ingress, egress }: Policy): PolicyRule[] {

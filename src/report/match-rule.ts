@@ -80,19 +80,11 @@ function* sideMisses(
   if (hasPort(side.notPorts)) yield `${name} port must not be ${end.port ?? "it"}`;
   if (side.service !== undefined) {
     const { namespace, name: service } = side.service;
-    const { members } = membersOf(side.service, snapshot);
-    if (!members.some(({ address: member }) => formatAddress(member) === has)) {
+    const members = snapshot.membersByService.get(endpointName(side.service))?.addresses ?? [];
+    if (!members.some((member) => formatAddress(member) === has)) {
       yield `${name} needs an endpoint of Service ${namespace}/${service}, is ${who}`;
     }
   }
-}
-
-function membersOf(
-  service: NonNullable<RuleSide["service"]>,
-  { services }: Facts["snapshot"],
-): { readonly members: readonly { readonly address: Parameters<typeof formatAddress>[0] }[] } {
-  const found = services.find((one) => endpointName(one) === endpointName(service));
-  return { members: found?.ports.flatMap(({ members }) => members) ?? [] };
 }
 
 function portsText(ports: readonly RulePort[]): string {

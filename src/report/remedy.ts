@@ -92,6 +92,9 @@ export function remedyFor(flow: FlowVerdict, nature: CaptureNature): string | un
 function remedyForRule(origin: RuleOrigin | undefined): string | undefined {
   if (origin?.kind === "tie") return "give the policies different priorities";
   if (origin?.kind !== "policy-rule" || origin.missing === undefined) return undefined;
+  if (origin.missing.startsWith("the endpoints of ")) {
+    return "give the EndpointSlices too (kubectl get endpointslices -A -o yaml)";
+  }
   return origin.missing.startsWith("the addresses of ")
     ? 'give --dns FILE with lines "ADDRESS NAME", of a "*.NAME" too when there are no other addresses'
     : "give the Node objects too (kubectl get nodes -o yaml)";

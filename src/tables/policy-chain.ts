@@ -5,7 +5,7 @@
  * Source: Felix rules/policy.go; libcalico-go conversion.go k8sRuleToCalico.
  */
 import type { PortRange } from "../match/multiport.ts";
-import type { PortProtocol } from "../cluster/snapshot.ts";
+import { endpointName, type PortProtocol } from "../cluster/snapshot.ts";
 import type { Family } from "../net/address.ts";
 import { formatPolicyName } from "../policy/model.ts";
 import type {
@@ -89,6 +89,7 @@ function compileMatchRule({
 }: RuleContext<MatchRule>): readonly Rule[] {
   const felixRule = lowerMatchRule(rule, context);
   if (felixRule === undefined) return [];
+  const missing = missingOfServices(rule, context.sets);
   const rendered = renderFelixRule(felixRule, {
     action: rule.action,
     family: context.family,
@@ -99,6 +100,7 @@ function compileMatchRule({
       direction,
       rule: rule.index,
       place: rule.place,
+      ...(missing === undefined ? {} : { missing }),
     }),
   });
   if (rendered.wider) context.onWider?.(policy, direction, rule);
@@ -249,6 +251,18 @@ const EVERY_POD: LabelledPods = {
   namespaceSelector: undefined,
   podSelector: { requirements: [] },
 };
+
+/** What no manifest tells of the Services that a rule names, in words. */
+function missingOfServices(
+  { source, destination }: MatchRule,
+  sets: SetCollector,
+): string | undefined {
+  const unknown = [source.service, destination.service].filter(
+    (service) => service !== undefined && !sets.knowsService(service),
+  );
+  const names = new Set(unknown.map((service) => service && endpointName(service)));
+  return names.size === 0 ? undefined : `the endpoints of Service ${[...names].join(" and ")}`;
+}
 
 /** What no manifest tells of a peer, in words. */
 function missingOf(peer: PolicyPeer, sets: SetCollector): string | undefined {

@@ -7,8 +7,7 @@ import type {
   ClusterNode,
   Endpoint,
   PortProtocol,
-  Service,
-  ServicePort,
+  ServiceMembers,
   Snapshot,
 } from "../cluster/snapshot.ts";
 import { formatExpression } from "../cluster/selector-expression.ts";
@@ -30,7 +29,6 @@ export class PeerMeanings {
   readonly #textBySelector = new Map<EndpointSelector, string>();
   readonly #idByContent = new Map<string, string>();
   readonly #endpointsByText = new Map<string, readonly Endpoint[]>();
-  #serviceByName: ReadonlyMap<string, Service> | undefined;
   #knowsNodes: boolean | undefined;
 
   constructor(snapshot: Snapshot, index = new EndpointIndex(snapshot)) {
@@ -81,12 +79,9 @@ export class PeerMeanings {
     return knowsDomain(domainName, this.#snapshot);
   }
 
-  /** The ports of a Service; none when the snapshot does not have it. */
-  servicePorts({ namespace, name }: ServiceRef): readonly ServicePort[] {
-    this.#serviceByName ??= new Map(
-      this.#snapshot.services.map((service) => [endpointName(service), service]),
-    );
-    return this.#serviceByName.get(endpointName({ namespace, name }))?.ports ?? [];
+  /** The endpoints of a Service, of those that are known. */
+  serviceMembers(service: ServiceRef): ServiceMembers {
+    return this.#snapshot.membersByService.get(endpointName(service)) ?? NO_SERVICE;
   }
 
   /** The endpoints that a selector chooses, in no particular order. No selector: every endpoint. */
@@ -96,6 +91,8 @@ export class PeerMeanings {
     return entryOf(this.#endpointsByText, text, () => this.#index.chosenBy(selector));
   }
 }
+
+const NO_SERVICE: ServiceMembers = { addresses: [], ports: [], missing: "nothing tells of it" };
 
 /** A port as rules name it; `any`: of whatever protocol. */
 export interface WantedPort {
@@ -162,28 +159,30 @@ export class SetCollector {
     return this.#meanings.knowsDomain(domainName);
   }
 
-  /** The name of the set of the addresses of a Service's endpoints. */
+  /** The name of the set of the addresses of a Service's endpoints; there may be others of which nothing tells. */
   serviceAddressSet(service: ServiceRef): string {
     return this.#netSet(serviceId(service, "without ports"), () => ({
-      members: this.#meanings
-        .servicePorts(service)
-        .flatMap(({ members }) => members.map(({ address }) => hostPrefix(address))),
+      members: this.#meanings.serviceMembers(service).addresses.map(hostPrefix),
       description: `endpoints of Service ${endpointName(service)}`,
+      unknown: !this.knowsService(service),
     }));
   }
 
-  /** The name of the set of the addresses and ports of a Service's endpoints. */
+  /** The name of the set of the addresses and ports of a Service's endpoints; the same. */
   servicePortSet(service: ServiceRef): string {
     return this.#portNamedSet(serviceId(service, "with ports"), () => ({
       members: this.#meanings
-        .servicePorts(service)
-        .flatMap(({ protocol, members }) =>
-          members
-            .filter(({ address }) => address.family === this.#family)
-            .map((member) => ({ ...member, protocol: portProtocolNumber(protocol) })),
-        ),
+        .serviceMembers(service)
+        .ports.filter(({ address }) => address.family === this.#family)
+        .map((member) => ({ ...member, protocol: portProtocolNumber(member.protocol) })),
       description: `endpoints and ports of Service ${endpointName(service)}`,
+      unknown: !this.knowsService(service),
     }));
+  }
+
+  /** Tells whether all endpoints of a Service are known. */
+  knowsService(service: ServiceRef): boolean {
+    return this.#meanings.serviceMembers(service).missing === undefined;
   }
 
   /**
@@ -227,13 +226,13 @@ export class SetCollector {
   #portNamedSet(id: string, make: () => Content<PortMember>): string {
     const name = setName(this.#family, id);
     if (!this.#setByName.has(name)) {
-      const { members, description } = make();
+      const { members, description, unknown = false } = make();
       this.#setByName.set(name, {
         kind: "hash:ip,port",
         name,
         family: this.#family,
         members: uniqueMembers(members),
-        origin: { incomplete: true, description },
+        origin: { incomplete: true, ...(unknown ? { unknown: true as const } : {}), description },
       });
     }
     return name;

@@ -22,6 +22,99 @@ function backends(...objects: string[]): string {
   return port!.backends.map(({ address, port }) => `${formatAddress(address)}>${port}`).join(" ");
 }
 
+/** Whom policies mean by the Service: addresses; then addresses with ports; then the missing fact. */
+function members(...objects: string[]): string[] {
+  const { snapshot, said } = load(objects.join("\n---\n"));
+  expect(said).toEqual([]);
+  const { addresses, ports, missing } = snapshot.membersByService.get("default/web")!;
+  return [
+    texts(addresses).join(" "),
+    ports
+      .map(({ address, protocol, port }) => `${formatAddress(address)}>${protocol}:${port}`)
+      .join(" "),
+    ...(missing === undefined ? [] : [missing]),
+  ];
+}
+
+describe("the members of a Service", () => {
+  const one = "endpoints: [{addresses: [10.0.0.1], conditions: {ready: false}}]";
+  const tcp = "addressType: IPv4, ports: [{name: p, port: 5432}]";
+  const http = service("selector: {app: web}, ports: [{port: 80, targetPort: http}]");
+
+  it.each<[string, string[], string[]]>([
+    ["a slice alone", [slice("s", `${tcp}, ${one}`)], ["10.0.0.1", "10.0.0.1>TCP:5432"]],
+    [
+      "a slice whose port the Service names otherwise",
+      [service("ports: [{name: other, port: 5432}]"), slice("s", `${tcp}, ${one}`)],
+      ["10.0.0.1", "10.0.0.1>TCP:5432"],
+    ],
+    [
+      "a headless Service without ports",
+      [service("clusterIP: None"), slice("s", `addressType: IPv4, ports: [], ${one}`)],
+      ["10.0.0.1", ""],
+    ],
+    [
+      "several slices",
+      [
+        slice("s", `${tcp}, ${one}`),
+        slice(
+          "t",
+          'addressType: IPv6, ports: [{port: 53, protocol: UDP}], endpoints: [{addresses: ["fd00::1"]}]',
+        ),
+      ],
+      ["10.0.0.1 fd00::1", "10.0.0.1>TCP:5432 fd00::1>UDP:53"],
+    ],
+    ["a slice without endpoints", [http, slice("s", tcp), pod("a", "10.0.0.9")], ["", ""]],
+    [
+      "Endpoints, ready or not",
+      [
+        "{apiVersion: v1, kind: Endpoints, metadata: {name: web}, subsets: [{ports: [{port: 8080}], addresses: [{ip: 10.0.0.1}], notReadyAddresses: [{ip: 10.0.0.2}]}]}",
+      ],
+      ["10.0.0.1 10.0.0.2", "10.0.0.1>TCP:8080 10.0.0.2>TCP:8080"],
+    ],
+    [
+      "the selector's pods, ready or not",
+      [
+        http,
+        pod("a", "10.0.0.1"),
+        pod("b", "10.0.0.2", "conditions: [{type: Ready, status: 'False'}]"),
+      ],
+      ["10.0.0.1 10.0.0.2", "10.0.0.1>TCP:8080 10.0.0.2>TCP:8080"],
+    ],
+    [
+      "pods without the port",
+      [
+        service("selector: {app: web}, ports: [{port: 80, targetPort: nope}]"),
+        pod("a", "10.0.0.1"),
+      ],
+      ["10.0.0.1", ""],
+    ],
+    [
+      "a pod whose address is not known",
+      [http, pod("a", "10.0.0.1"), pod("b", "")],
+      ["10.0.0.1", "10.0.0.1>TCP:8080", "it has no EndpointSlice, and Pod b has no address"],
+    ],
+    [
+      "local traffic only",
+      [
+        service("internalTrafficPolicy: Local, selector: {app: web}, ports: [{port: 80}]"),
+        pod("a", "10.0.0.1"),
+      ],
+      ["10.0.0.1", "10.0.0.1>TCP:80"],
+    ],
+    [
+      "nothing but the Service",
+      [service("ports: [{port: 80}]")],
+      ["", "", "it has no EndpointSlice, and its selector chooses no pod"],
+    ],
+  ])(
+    "are those of its slices, else of its Endpoints or selector: %s (A-14)",
+    (_, given, expected) => {
+      expect(members(...given)).toEqual(expected);
+    },
+  );
+});
+
 describe("readServices", () => {
   it("reads virtual addresses, types and ports with their defaults", () => {
     const { snapshot } = load(

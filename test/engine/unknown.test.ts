@@ -139,6 +139,45 @@ describe("a Service", () => {
   });
 });
 
+describe("the endpoints of a Service that a rule names", () => {
+  const egress = (name: string) => ({
+    apiVersion: "projectcalico.org/v3",
+    kind: "NetworkPolicy",
+    metadata: { name: "p", namespace: "shop" },
+    spec: {
+      selector: 'app == "a"',
+      types: ["Egress"],
+      egress: [{ action: "Allow", protocol: "TCP", destination: { services: { name } } }],
+    },
+  });
+  const [alone, slice] = service(["203.0.113.9"]);
+  const elsewhere = syn("10.1.0.1", "203.0.113.8");
+  const there = syn("10.1.0.1", "203.0.113.9");
+
+  it("decide where they are known, be it without the Service's object", async () => {
+    for (const objects of [[alone!, slice!], [slice!]]) {
+      const said = await tell([...CLUSTER, egress("web"), ...objects], there, elsewhere);
+      expect(said.map((one) => one.split(" ")[0])).toEqual(["allow", "drop"]);
+    }
+  });
+
+  it("are a missing fact where nothing tells them, whether there is a Service or not", async () => {
+    for (const objects of [[alone!], []]) {
+      const said = await tell([...CLUSTER, egress("web"), ...objects], there);
+      expect(said).toEqual(["unknown not-modelled"]);
+    }
+  });
+
+  it("are no missing fact where another rule decides", async () => {
+    const named = egress("gone");
+    const open = {
+      ...named,
+      spec: { ...named.spec, egress: [...named.spec.egress, { action: "Allow" }] },
+    };
+    expect(await tell([...CLUSTER, open], there)).toEqual(["allow rule"]);
+  });
+});
+
 describe("a pod and its node", () => {
   it("are never policed, another node's traffic is", async () => {
     const other = {

@@ -588,6 +588,24 @@ describe("checkPolicies", () => {
     ]);
   });
 
+  it("misses Services that have neither an object nor a slice, each once", () => {
+    const rule = (name: string): string =>
+      `{action: Allow, destination: {services: {name: ${name}}}}`;
+    const spec = `{egress: [${["shown", "sliced", "gone", "gone"].map(rule).join(", ")}]}`;
+    const { policies, snapshot } = load(
+      [
+        "{apiVersion: v1, kind: Service, metadata: {name: shown, namespace: x}, spec: {ports: [{port: 80}]}}",
+        "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: s, namespace: x, labels: {kubernetes.io/service-name: sliced}}, addressType: IPv4, endpoints: []}",
+        object("NetworkPolicy", spec),
+      ].join("\n---\n"),
+    );
+    const said: string[] = [];
+    checkPolicies(policies, snapshot, (one) => said.push(formatDiagnostic(one)));
+    expect(said).toEqual([
+      "a.yaml:9:168: warning: there is neither Service x/gone nor an EndpointSlice of it: what hangs on its endpoints is undecided [UNKNOWN_SERVICE]",
+    ]);
+  });
+
   // Each row: the spec, the labels of the account's object if there is one, and how many are missed.
   it.each<[string, string | undefined, number]>([
     ["{serviceAccountSelector: role == 'x'}", undefined, 1],

@@ -112,7 +112,6 @@ export function service(
       protocol: protocol ?? "TCP",
       port,
       backends: backends.map(([text, port]) => ({ address: address(text), port })),
-      members: backends.map(([text, port]) => ({ address: address(text), port })),
     })),
     place: HERE,
   };
@@ -132,6 +131,7 @@ export function snapshot(given: {
     endpoints: given.endpoints ?? [],
     hostNetworkPods: [],
     services: given.services ?? [],
+    membersByService: new Map(),
     serviceAccounts: new Map(),
     networkSets: given.networkSets ?? [],
     addressesByDomain: new Map(),
