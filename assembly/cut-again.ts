@@ -1,6 +1,6 @@
 // A datagram that was put together, left in fragments once more, and comes back to the node so: the walk of
 // each fragment begins where that of the datagram had come to.
-import { PACKET_LATER_FRAGMENT } from "./layout";
+import { KNOWN_PORTS, PACKET_LATER_FRAGMENT } from "./layout";
 import { Packet } from "./records";
 import { transportLength, Walk, walk } from "./walk";
 
@@ -17,7 +17,8 @@ export function walkAsFragment(packet: Packet): void {
   walkAsWhole();
   walk.packet = packet;
   walk.protocol = packet.protocol;
-  walk.known = packet.known;
+  // The port that the node drew is not the one on the wire.
+  walk.known = walk.sportDrawn ? packet.known & ~(<u32>KNOWN_PORTS) : packet.known;
   walk.flags = packet.flags;
   walk.transportLength = transportLength(packet);
   if ((packet.flags & PACKET_LATER_FRAGMENT) == 0) return;
