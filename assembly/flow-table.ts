@@ -39,7 +39,11 @@ export class Entry {
   heard0b: u64;
   heard1: u64;
   heard1b: u64;
-  /** ENTRY_* bits. */
+  /** Bit per kind of node that is linked. */
+  linked: u8;
+  unused0: u8;
+  unused1: u16;
+  /** ENTRY_* bits. What a try changes and takes back begins here. */
   flags: u16;
   family: u8;
   protocol: u8;
@@ -49,10 +53,6 @@ export class Entry {
   lastDirection: u8;
   /** REASON_* of an undecided entry, and the rule whose match lacked the fact. */
   reason: u8;
-  /** Bit per kind of node that is linked. */
-  linked: u8;
-  unused0: u8;
-  unused1: u16;
   undecidedRule: i32;
   /** Where the node chose the port of the translated source: from these. `fromPort` is not the one. */
   portFirst: u16;
@@ -122,6 +122,23 @@ export const ENTRY_ASSURED: u16 = 1 << 9;
 /** Only some tries of an earlier packet made it, or kept it. */
 export const ENTRY_PERHAPS: u16 = 1 << 10;
 
+// Kinds from here on have tuples that any number of connections share. Only the newest of them is indexed; a
+// list leads from it to the older ones.
+const SHARED: u32 = NODE_CLIENT;
+
+/** An entry's neighbours in the lists of its shared tuples: numbers of entries plus one, or 0. */
+@unmanaged
+class Neighbours {
+  older4: u32;
+  older5: u32;
+  older6: u32;
+  newer4: u32;
+  newer5: u32;
+  newer6: u32;
+}
+
+const NEWER: usize = offsetof<Neighbours>("newer4");
+
 /** A tuple to look for. */
 @unmanaged
 export class Key {
@@ -153,6 +170,8 @@ const PIECE: u32 = 4096;
 const PIECES_MAX: u32 = 16384;
 let pieces: usize = 0;
 let pieceCount: u32 = 0;
+// u32[PIECES_MAX]: addresses of pieces of PIECE Neighbours, or 0 where no entry has any.
+let neighbourPieces: usize = 0;
 // Entries that were removed, as a list through src0; numbers plus one.
 let free: u32 = 0;
 let used: u32 = 0;
@@ -174,6 +193,8 @@ let kindsThere: u32 = 0;
 /** Prepares an empty table. */
 export function setUpFlowTable(): void {
   pieces = heap.alloc((<usize>PIECES_MAX) << 2);
+  neighbourPieces = heap.alloc((<usize>PIECES_MAX) << 2);
+  memory.fill(neighbourPieces, 0, (<usize>PIECES_MAX) << 2);
   makeSlots(SLOTS_MIN);
 }
 
@@ -255,22 +276,88 @@ export function forgetHeard(entry: Entry): void {
 export function linkNode(number: u32, kind: u32): void {
   const entry = entryAt(number);
   tupleOf(entry, kind);
-  nodes++;
-  if (nodes > slotMask >> 1) growSlots();
-  insert(tupleHash(other), nodeNumber(number, kind) + 1);
   entry.linked |= (<u8>1) << (<u8>kind);
   countKind(kind, 1);
+  const hash = tupleHash(other);
+  if (kind >= SHARED && goBefore(hash, number, kind)) return;
+  nodes++;
+  if (nodes > slotMask >> 1) growSlots();
+  insert(hash, nodeNumber(number, kind) + 1);
 }
 
 /** Takes one of an entry's tuples out of the index. */
 export function unlinkNode(number: u32, kind: u32): void {
   const entry = entryAt(number);
   if (((<u32>entry.linked) & (1 << kind)) == 0) return;
+  entry.linked ^= (<u8>1) << (<u8>kind);
+  countKind(kind, -1);
+  if (kind >= SHARED && leaveList(entry, number, kind)) return;
   tupleOf(entry, kind);
   clearSlot(placeOf(tupleHash(other), nodeNumber(number, kind) + 1));
   nodes--;
-  entry.linked ^= (<u8>1) << (<u8>kind);
-  countKind(kind, -1);
+}
+
+// Takes the place of the newest entry of the tuple in `other`, if there is one.
+function goBefore(hash: u32, number: u32, kind: u32): bool {
+  store<u32>(neighbourAt(number, kind, 0), 0);
+  store<u32>(neighbourAt(number, kind, NEWER), 0);
+  let at = hash;
+  let slot = load<u64>(slotAt(at));
+  for (; slot != 0; at++, slot = load<u64>(slotAt(at))) {
+    if (<u32>slot != hash) continue;
+    const node = <u32>(slot >> 32) - 1;
+    const newest = node >> KIND_BITS;
+    if ((node & KIND_MASK) != kind || !sharesTuple(newest, kind)) continue;
+    store<u32>(neighbourAt(number, kind, 0), newest + 1);
+    store<u32>(neighbourAt(newest, kind, NEWER), number + 1);
+    store<u32>(slotAt(at), nodeNumber(number, kind) + 1, SLOT_NODE);
+    return true;
+  }
+  return false;
+}
+
+// The tuple in `other` is also that of an entry's node; it is in `other` afterwards.
+function sharesTuple(number: u32, kind: u32): bool {
+  copyBytes(changetype<usize>(searched), changetype<usize>(other), offsetof<Key>());
+  const shares = hangsUnder(entryAt(number), kind, searched);
+  copyBytes(changetype<usize>(other), changetype<usize>(searched), offsetof<Key>());
+  return shares;
+}
+
+// False: it is indexed, and the only one of its tuple.
+function leaveList(entry: Entry, number: u32, kind: u32): bool {
+  const older = load<u32>(neighbourAt(number, kind, 0));
+  const newer = load<u32>(neighbourAt(number, kind, NEWER));
+  if (older != 0) store<u32>(neighbourAt(older - 1, kind, NEWER), newer);
+  if (newer != 0) {
+    store<u32>(neighbourAt(newer - 1, kind, 0), older);
+    return true;
+  }
+  if (older == 0) return false;
+  tupleOf(entry, kind);
+  const place = placeOf(tupleHash(other), nodeNumber(number, kind) + 1);
+  store<u32>(slotAt(place), nodeNumber(older - 1, kind) + 1, SLOT_NODE);
+  return true;
+}
+
+// Address of an entry's older neighbour in a list, or of its newer one.
+function neighbourAt(number: u32, kind: u32, side: usize): usize {
+  const at = neighbourPieces + ((<usize>(number / PIECE)) << 2);
+  if (load<u32>(at) == 0) store<u32>(at, <u32>heap.alloc(PIECE * offsetof<Neighbours>()));
+  const piece: usize = load<u32>(at);
+  const own = piece + <usize>(number % PIECE) * offsetof<Neighbours>();
+  return own + side + ((<usize>(kind - SHARED)) << 2);
+}
+
+// The newest entry that is met of those from this one on; number plus one, or 0.
+function firstMet(first: u32, kind: u32, tried: bool): u32 {
+  let next = first;
+  while (next != 0) {
+    const number = next - 1;
+    if (entryAt(number).deadline > now() && !(tried && isRefused(number))) return next;
+    next = load<u32>(neighbourAt(number, kind, 0));
+  }
+  return 0;
 }
 
 function countKind(kind: u32, more: i32): void {
@@ -331,7 +418,15 @@ function find(kinds: u32, tried: bool): i64 {
     const kind = node & KIND_MASK;
     if (kind >= foundKind || ((1 << kind) & kinds) == 0) continue;
     const entry = entryAt(number);
-    if (!hangsUnder(entry, kind, key) || entry.deadline <= now()) continue;
+    if (!hangsUnder(entry, kind, key)) continue;
+    if (kind >= SHARED) {
+      const met = firstMet(number + 1, kind, tried);
+      if (met == 0) continue;
+      found = nodeNumber(met - 1, kind);
+      foundKind = kind;
+      continue;
+    }
+    if (entry.deadline <= now()) continue;
     if (tried && isRefused(number)) continue;
     if (kind == NODE_ORIGINAL) return node;
     found = node;
@@ -380,6 +475,10 @@ export function nodeOf(number: u32, kind: u32): i64 {
 /** The next node of the same kind and tuple: an older one; or -1. */
 export function nextNode(previous: i64): i64 {
   const kind = nodeKind(previous);
+  if (kind >= SHARED) {
+    const met = firstMet(load<u32>(neighbourAt(nodeEntry(previous), kind, 0)), kind, true);
+    return met == 0 ? -1 : <i64>nodeNumber(met - 1, kind);
+  }
   tupleOf(entryAt(nodeEntry(previous)), kind);
   copyBytes(changetype<usize>(searched), changetype<usize>(other), offsetof<Key>());
   const hash = tupleHash(searched);
