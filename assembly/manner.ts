@@ -2,14 +2,17 @@
 // and where the capture saw it. Packets of one manner and tuple are told apart by their connection only.
 import { SEEN_ANYWHERE } from "./arrival";
 import { captureInterfaceNumber } from "./interface";
-import { LINK_ETHERNET } from "./layout";
+import { LINK_ETHERNET, PACKET_TRUNCATED } from "./layout";
 import { hasMac } from "./node-interface";
 import { Packet } from "./records";
 import { isRealNode } from "./route";
 
 @unmanaged
 class Manner {
-  /** PACKET_* and KNOWN_* bits, all of them, and the capture's interface. */
+  /**
+   * PACKET_* and KNOWN_* bits, and the capture's interface. What looks at a payload that was cut off makes
+   * its rule volatile.
+   */
   bits: u64;
   /** The node's interface, link type, family, protocol, and what the MAC addresses say. */
   rest: u64;
@@ -50,7 +53,8 @@ export function isMannerValid(number: u32): bool {
 export function mannerOf(packet: Packet, seen: u32): u32 {
   const captured: u32 = packet.captureInterface;
   const number = captureInterfaceNumber(captured);
-  const bits = (<u64>packet.flags) | ((<u64>packet.known) << 32) | ((<u64>captured) << 48);
+  const flags = packet.flags & ~(<u32>PACKET_TRUNCATED);
+  const bits = (<u64>flags) | ((<u64>packet.known) << 32) | ((<u64>captured) << 48);
   const rest =
     (<u64>number) |
     ((<u64>packet.linkType) << 16) |
