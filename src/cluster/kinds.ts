@@ -24,6 +24,12 @@ const GROUP_OF_CALICO = "projectcalico.org";
 /** The API's group, and the one under which Calico stores the same objects. */
 const GROUPS_OF_CALICO = new Set([GROUP_OF_CALICO, "crd.projectcalico.org"]);
 
+/** Their versions that are read. */
+export const API_VERSIONS_OF_CALICO: readonly string[] = [
+  "projectcalico.org/v3",
+  "crd.projectcalico.org/v1",
+];
+
 const CLUSTER_KINDS_OF_CALICO = new Set(["NetworkSet", "GlobalNetworkSet", "IPPool"]);
 
 const POLICY_KINDS_OF_CALICO = new Set([

@@ -1,6 +1,15 @@
 /** Calico's NetworkSet and GlobalNetworkSet, which are addresses with labels, and its IPPool. */
 import type { OnDiagnostic } from "../errors.ts";
-import { checkKnownFields, fieldOf, itemsOf, recordOf, reportField, rootField } from "./fields.ts";
+import {
+  checkKnownFields,
+  fieldOf,
+  itemsOf,
+  recordOf,
+  reportField,
+  rootField,
+  type Field,
+} from "./fields.ts";
+import { API_VERSIONS_OF_CALICO } from "./kinds.ts";
 import type { ManifestObject } from "./manifest-object.ts";
 import type { Prefix } from "../net/address.ts";
 import { readNet, readPrefix } from "./read-network.ts";
@@ -9,6 +18,7 @@ import type { NetworkSet } from "./snapshot.ts";
 /** Reads a set; what is no prefix or address was reported and is left out. */
 export function readNetworkSet(object: ManifestObject, onDiagnostic: OnDiagnostic): NetworkSet {
   const root = rootField(object, onDiagnostic);
+  checkVersion(root);
   checkKnownFields(root, ["apiVersion", "kind", "metadata", "spec"]);
   const spec = recordOf(root, "spec");
   const domains = fieldOf(spec, "allowedEgressDomains");
@@ -36,9 +46,44 @@ export function readNetworkSet(object: ManifestObject, onDiagnostic: OnDiagnosti
  * else a pool says (encapsulation, outgoing NAT) comes behind the last policy.
  */
 export function readPoolPrefixes(object: ManifestObject, onDiagnostic: OnDiagnostic): Prefix[] {
-  const spec = recordOf(rootField(object, onDiagnostic), "spec");
+  const root = rootField(object, onDiagnostic);
+  checkVersion(root);
+  checkKnownFields(root, ["apiVersion", "kind", "metadata", "spec", "status"]);
+  const spec = recordOf(root, "spec");
+  checkKnownFields(spec, POOL_FIELDS);
   const uses = itemsOf(fieldOf(spec, "allowedUses")).map(({ value }) => value);
-  const prefix = readPrefix(fieldOf(spec, "cidr"));
+  const range = fieldOf(spec, "cidr");
+  if (range.value === undefined) {
+    reportField(range, { code: "MISSING_FIELD", message: "the pool has no range" });
+  }
+  const prefix = readPrefix(range);
   const forPods = uses.length === 0 || uses.includes("Workload");
   return prefix === undefined || !forPods ? [] : [prefix];
+}
+
+/** Source: api/pkg/apis/projectcalico/v3/ippool.go, older names of fields included. */
+const POOL_FIELDS = [
+  "cidr",
+  "vxlanMode",
+  "ipipMode",
+  "natOutgoing",
+  "disabled",
+  "disableBGPExport",
+  "blockSize",
+  "nodeSelector",
+  "namespaceSelector",
+  "allowedUses",
+  "assignmentMode",
+  "awsSubnetID",
+  "ipip",
+  "nat-outgoing",
+];
+
+function checkVersion(root: Field): void {
+  const { apiVersion, kind } = root.object;
+  if (API_VERSIONS_OF_CALICO.includes(apiVersion)) return;
+  reportField(fieldOf(root, "apiVersion"), {
+    code: "UNSUPPORTED_KIND",
+    message: `${kind} of ${apiVersion} is not read: expected ${API_VERSIONS_OF_CALICO.join(" or ")}`,
+  });
 }

@@ -19,6 +19,7 @@ import {
   suggestionFor,
   type Field,
 } from "../cluster/fields.ts";
+import { API_VERSIONS_OF_CALICO } from "../cluster/kinds.ts";
 import type { ManifestObject } from "../cluster/manifest-object.ts";
 import { readExpression } from "../cluster/read-selector.ts";
 import { ALL, conjunctionOf, mapConditions } from "../cluster/selector-expression.ts";
@@ -44,14 +45,13 @@ export interface CalicoKind {
 }
 
 /** Calico's API, and the group under which it stores the same objects. */
-const API_VERSIONS = ["projectcalico.org/v3", "crd.projectcalico.org/v1"];
 
 /** Makes the kinds that a kind of Calico's is, one for each of its groups. */
 export function calicoKinds(
   kind: string,
   lower: (object: ManifestObject, context: LowerContext) => Policy | undefined,
 ): PolicyKind[] {
-  return API_VERSIONS.map((apiVersion) => ({
+  return API_VERSIONS_OF_CALICO.map((apiVersion) => ({
     apiVersion,
     kind,
     lower: (object, onDiagnostic, tiers) => lower(object, { onDiagnostic, tiers }),

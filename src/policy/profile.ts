@@ -12,6 +12,7 @@ import {
   reportField,
   rootField,
 } from "../cluster/fields.ts";
+import { API_VERSIONS_OF_CALICO } from "../cluster/kinds.ts";
 import type { ManifestObject } from "../cluster/manifest-object.ts";
 import type { OnDiagnostic } from "../errors.ts";
 import { readMatchRules } from "./calico-rule.ts";
@@ -20,7 +21,7 @@ import type { MatchRule, RuleSide } from "./model.ts";
 
 /** Tells whether an object is a Profile, in Calico's API or as it is stored. */
 export function isProfile({ apiVersion, kind }: ManifestObject): boolean {
-  return kind === "Profile" && /^(crd\.)?projectcalico\.org\//.test(apiVersion);
+  return kind === "Profile" && API_VERSIONS_OF_CALICO.includes(apiVersion);
 }
 
 /** Checks a profile. Reports what the fields report, and UNSUPPORTED_FEATURE for rules of its own. */

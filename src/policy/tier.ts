@@ -13,6 +13,7 @@ import {
   suggestionFor,
   type Field,
 } from "../cluster/fields.ts";
+import { API_VERSIONS_OF_CALICO } from "../cluster/kinds.ts";
 import type { ManifestObject } from "../cluster/manifest-object.ts";
 import type { OnDiagnostic } from "../errors.ts";
 import { checkMetadata } from "./metadata.ts";
@@ -62,7 +63,7 @@ export class Tiers {
 
 /** Tells whether an object is a Tier, in Calico's API or as it is stored. */
 export function isTier({ apiVersion, kind }: ManifestObject): boolean {
-  return kind === "Tier" && /^(crd\.)?projectcalico\.org\//.test(apiVersion);
+  return kind === "Tier" && API_VERSIONS_OF_CALICO.includes(apiVersion);
 }
 
 function readTier(root: Field): Tier {

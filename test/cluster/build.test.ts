@@ -375,6 +375,18 @@ describe("buildSnapshot, contradictions", () => {
     expect(snapshot.clusterPrefixes.map(formatPrefix)).toEqual(["10.65.0.0/16", "fd00:65::/48"]);
   });
 
+  it.each([
+    ["IPPool", "v3", "{cird: 10.0.0.0/8}", 'unknown field "cird" (did you mean "cidr"?)'],
+    ["IPPool", "v3", "{}", "the pool has no range [MISSING_FIELD]"],
+    ["IPPool", "v9", "{cidr: 10.0.0.0/8}", "IPPool of projectcalico.org/v9 is not read"],
+    ["GlobalNetworkSet", "v9", "{nets: [10.0.0.0/8]}", "GlobalNetworkSet of projectcalico.org/v9"],
+    ["Tier", "v9", "{order: 5}", "Tier of projectcalico.org/v9 is a policy that is not judged"],
+    ["Profile", "v9", "{}", "Profile of projectcalico.org/v9 is a policy that is not judged"],
+  ])("refuses a %s of %s with %s", (kind, version, spec, sentence) => {
+    const text = `{apiVersion: projectcalico.org/${version}, kind: ${kind}, metadata: {name: a}, spec: ${spec}}`;
+    expect(load(text).said).toContainEqual(expect.stringContaining(sentence));
+  });
+
   it("refuses what a network set cannot hold", () => {
     const text =
       "{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: g}, spec: {nets: [10.0.0], allowedEgressDomains: [a.b], net: 1}}";
