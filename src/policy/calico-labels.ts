@@ -14,6 +14,9 @@ export const NAMESPACE_PREFIX = "pcns.";
 /** Before the labels of the service account. */
 export const SERVICE_ACCOUNT_PREFIX = "pcsa.";
 
+/** Under which a profile hands on the name of its object, with its prefix before it. */
+export const NAME_KEY = "projectcalico.org/name";
+
 /** Label values are shorter than 64, and of a service account's name only what is shorter than 63. */
 const LONGEST_ACCOUNT_LABEL = 62;
 
@@ -54,8 +57,6 @@ interface Layer {
   readonly name: string;
   readonly labels: Labels;
 }
-
-const NAME_KEY = "projectcalico.org/name";
 
 class LayeredLabels implements LabelView {
   readonly #own: Labels;

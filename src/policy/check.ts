@@ -9,7 +9,7 @@ import type { NamedPort, PortProtocol, Snapshot } from "../cluster/snapshot.ts";
 import { NAMESPACE_NAME_LABEL } from "../cluster/nodes.ts";
 import type { OnDiagnostic, Place } from "../errors.ts";
 import { protocolNumber } from "../net/protocol.ts";
-import { NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX } from "./calico-labels.ts";
+import { NAME_KEY, NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX } from "./calico-labels.ts";
 import { EndpointIndex } from "./endpoint-index.ts";
 import { formatPolicyRef } from "./model.ts";
 import type { ExpressedEndpoints, MatchRule, Policy, PolicyRule } from "./model.ts";
@@ -73,9 +73,7 @@ function reportUnknownServiceAccounts(
         rule.kind === "match" ? [{ place: rule.place, selectors: selectorsOf(rule) }] : [],
       ),
     ])
-    .find(({ selectors }) =>
-      asksForInherited(selectors, SERVICE_ACCOUNT_PREFIX, ["projectcalico.org/name"]),
-    );
+    .find(({ selectors }) => asksForInherited(selectors, SERVICE_ACCOUNT_PREFIX, [NAME_KEY]));
   if (asks === undefined) return;
   const accounts = snapshot.endpoints.map(
     ({ namespace, serviceAccount }) => `${namespace}/${serviceAccount}`,
@@ -163,10 +161,7 @@ function* labelsAskedFor(rule: PolicyRule): Generator<{ place: Place; asked: boo
 
 /** Tells whether expressions ask for labels of namespaces other than their names. */
 function asksForLabelsOf(selectors: readonly ExpressedEndpoints[]): boolean {
-  return asksForInherited(selectors, NAMESPACE_PREFIX, [
-    NAMESPACE_NAME_LABEL,
-    "projectcalico.org/name",
-  ]);
+  return asksForInherited(selectors, NAMESPACE_PREFIX, [NAMESPACE_NAME_LABEL, NAME_KEY]);
 }
 
 /** Tells whether expressions ask for labels with a prefix, other than those that say a name. */

@@ -18,7 +18,7 @@ import type { PolicyKind } from "./kind.ts";
 import type { Policy } from "./model.ts";
 import { networkPolicy } from "./network-policy.ts";
 import { compareText } from "./order.ts";
-import { checkProfile, isProfile } from "./profile.ts";
+import { checkProfile, isProfile, profileLabels } from "./profile.ts";
 import { settleStaged, type StagedMode } from "./staged.ts";
 import { isTier, Tiers } from "./tier.ts";
 
@@ -50,6 +50,7 @@ export function lowerPolicies(
 ): Policy[] {
   const policies: Policy[] = [];
   const tiers = new Tiers(objects, onDiagnostic);
+  const labelsOfProfiles = profileLabels(objects);
   for (const object of objects) {
     const { apiVersion, kind } = object;
     const policyKind = POLICY_KINDS.find(
@@ -59,7 +60,7 @@ export function lowerPolicies(
       const policy = policyKind.lower(object, onDiagnostic, tiers);
       if (policy !== undefined) policies.push(policy);
     } else if (isProfile(object)) {
-      checkProfile(object, onDiagnostic);
+      checkProfile(object, labelsOfProfiles.get(object.metadata.name), onDiagnostic);
     } else if (kindRole(apiVersion, kind) === "policy" && !isTier(object)) {
       const suggestion = suggestionOf(apiVersion, kind);
       onDiagnostic({

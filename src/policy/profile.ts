@@ -1,7 +1,7 @@
 /**
  * projectcalico.org/v3 Profile. In a Kubernetes cluster Calico makes them itself: that of a namespace
- * allows everything, that of a service account has no rules, and no pod has any other. Those that a
- * cluster prints are read to see that they say just that.
+ * allows everything, that of a service account has no rules, both hand on their object's labels, and no
+ * pod has any other. Those that a cluster prints are read to see that they say just that.
  * Source: libcalico-go conversion.go, NamespaceToProfile and ServiceAccountToProfile.
  */
 import {
@@ -11,10 +11,14 @@ import {
   recordOf,
   reportField,
   rootField,
+  type Field,
 } from "../cluster/fields.ts";
-import { API_VERSIONS_OF_CALICO } from "../cluster/kinds.ts";
+import { API_VERSIONS_OF_CALICO, kindRole } from "../cluster/kinds.ts";
 import type { ManifestObject } from "../cluster/manifest-object.ts";
+import { NAMESPACE_NAME_LABEL, readNamespace } from "../cluster/nodes.ts";
+import type { Labels } from "../cluster/snapshot.ts";
 import type { OnDiagnostic } from "../errors.ts";
+import { NAME_KEY, NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX } from "./calico-labels.ts";
 import { readMatchRules } from "./calico-rule.ts";
 import { checkMetadata } from "./metadata.ts";
 import type { MatchRule, RuleSide } from "./model.ts";
@@ -24,14 +28,45 @@ export function isProfile({ apiVersion, kind }: ManifestObject): boolean {
   return kind === "Profile" && API_VERSIONS_OF_CALICO.includes(apiVersion);
 }
 
-/** Checks a profile. Reports what the fields report, and UNSUPPORTED_FEATURE for rules of its own. */
-export function checkProfile(object: ManifestObject, onDiagnostic: OnDiagnostic): void {
+/** The labels of profiles by their names, as Calico makes them of the namespaces and accounts there are. */
+export function profileLabels(objects: readonly ManifestObject[]): Map<string, Labels> {
+  const labelsByName = new Map<string, Labels>();
+  for (const object of objects) {
+    const { apiVersion, kind, metadata } = object;
+    if (kindRole(apiVersion, kind) !== "cluster") continue;
+    if (kind === "Namespace") {
+      const { name, labels } = readNamespace(object);
+      labelsByName.set(`kns.${name}`, prefixed(NAMESPACE_PREFIX, name, labels));
+    } else if (kind === "ServiceAccount") {
+      const { namespace, name, labels } = metadata;
+      labelsByName.set(`ksa.${namespace}.${name}`, prefixed(SERVICE_ACCOUNT_PREFIX, name, labels));
+    }
+  }
+  return labelsByName;
+}
+
+function prefixed(prefix: string, name: string, labels: Labels): Labels {
+  const all = [...labels, [NAME_KEY, name] as const];
+  return new Map(all.map(([key, value]) => [prefix + key, value]));
+}
+
+/**
+ * Checks a profile. Reports what the fields report, and UNSUPPORTED_FEATURE for rules and labels of its
+ * own.
+ *
+ * @param labels what the object has that the profile is made of; undefined: there is no such object
+ */
+export function checkProfile(
+  object: ManifestObject,
+  labels: Labels | undefined,
+  onDiagnostic: OnDiagnostic,
+): void {
   const root = rootField(object, onDiagnostic);
   checkKnownFields(root, ["apiVersion", "kind", "metadata", "spec", "status"]);
   checkMetadata(root, "cluster-wide");
   const spec = recordOf(root, "spec");
   checkKnownFields(spec, ["ingress", "egress", "labelsToApply"]);
-  readTextMap(fieldOf(spec, "labelsToApply"));
+  if (labels !== undefined) checkLabels(fieldOf(spec, "labelsToApply"), labels);
   const { name } = object.metadata;
   for (const direction of ["ingress", "egress"] as const) {
     const field = fieldOf(spec, direction);
@@ -50,6 +85,27 @@ export function checkProfile(object: ManifestObject, onDiagnostic: OnDiagnostic)
     });
   }
 }
+
+function checkLabels(field: Field, labels: Labels): void {
+  const written = readTextMap(field);
+  for (const key of new Set([...labels.keys(), ...written.keys()])) {
+    const value = labels.get(key);
+    if (written.get(key) === value) continue;
+    // Older releases of Calico and of Kubernetes give no labels of names.
+    if (!written.has(key) && NAME_LABELS.has(key)) continue;
+    const what = value === undefined ? `no label ${key}` : `label ${key} "${value}"`;
+    reportField(written.has(key) ? fieldOf(field, key) : field, {
+      code: "UNSUPPORTED_FEATURE",
+      message: `in a Kubernetes cluster this profile has ${what}, by its object's labels: others are not judged`,
+    });
+  }
+}
+
+const NAME_LABELS: ReadonlySet<string> = new Set([
+  NAMESPACE_PREFIX + NAMESPACE_NAME_LABEL,
+  NAMESPACE_PREFIX + NAME_KEY,
+  SERVICE_ACCOUNT_PREFIX + NAME_KEY,
+]);
 
 function allowsEverything(rule: MatchRule): boolean {
   const { action, family, protocol, notProtocol, source, destination } = rule;

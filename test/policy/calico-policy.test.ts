@@ -550,6 +550,31 @@ describe("profiles", () => {
     expect(profile("projectcalico-default-allow", all)).toEqual([]);
   });
 
+  // Each row: the profile's name, its labels, and what is said of them.
+  it.each<[string, string, string[]]>([
+    ["kns.x", "{pcns.env: a}", []],
+    ["kns.x", "{pcns.env: a, pcns.projectcalico.org/name: x}", []],
+    ["kns.x", "{pcns.env: b}", ['label pcns.env "a"']],
+    ["kns.x", "{pcns.env: a, pcns.more: b}", ["no label pcns.more"]],
+    ["kns.x", "{}", ['label pcns.env "a"']],
+    ["kns.x", "{pcns.env: a, pcns.projectcalico.org/name: y}", ['/name "x"']],
+    ["ksa.x.web", "{pcsa.team: t}", []],
+    ["ksa.x.web", "{pcsa.team: u}", ['label pcsa.team "t"']],
+    ["kns.other", "{pcns.env: b}", []],
+  ])("have the labels of their objects: %s with %s", (name, labels, expected) => {
+    const rules = name.startsWith("kns.")
+      ? "ingress: [{action: Allow}], egress: [{action: Allow}], "
+      : "";
+    const { said } = load(
+      [
+        "{apiVersion: v1, kind: Namespace, metadata: {name: x, labels: {env: a}}}",
+        "{apiVersion: v1, kind: ServiceAccount, metadata: {name: web, namespace: x, labels: {team: t}}}",
+        `{apiVersion: projectcalico.org/v3, kind: Profile, metadata: {name: ${name}}, spec: {${rules}labelsToApply: ${labels}}}`,
+      ].join("\n---\n"),
+    );
+    expect(said).toEqual(expected.map((one): unknown => expect.stringContaining(one)));
+  });
+
   it("that say otherwise are refused", () => {
     expect(
       profile("kns.x", "{ingress: [{action: Allow, protocol: TCP}], egress: [{action: Allow}]}"),
