@@ -58,6 +58,7 @@ export type DiagnosticCode =
   | "UNKNOWN_NAMED_PORT"
   | "UNKNOWN_SERVICE"
   | "ADDRESS_CONFLICT"
+  | "STAGED_POLICIES"
   | "NO_POLICIES"
   | "NO_ENDPOINTS"
   // a node's dumps

@@ -13,6 +13,7 @@ import type { Snapshot } from "../cluster/snapshot.ts";
 import { checkPolicies } from "../policy/check.ts";
 import type { Address } from "../net/address.ts";
 import { lowerPolicies } from "../policy/index.ts";
+import { isStaged } from "../policy/staged.ts";
 import type { Policy } from "../policy/model.ts";
 import { compileCluster } from "../tables/compile.ts";
 import type { CompiledCluster } from "../tables/compile.ts";
@@ -25,6 +26,11 @@ import type { ClusterOptions, GivenAddress } from "./options.ts";
 export interface Manifests {
   readonly snapshot: Snapshot;
   readonly policies: readonly Policy[];
+}
+
+interface LoadedManifests extends Manifests {
+  /** How many staged policies are left out. */
+  readonly stagedOut: number;
 }
 
 /** The same, with the tables that it becomes. */
@@ -48,8 +54,9 @@ export function loadCluster(
   if (options.filename.length === 0) {
     throw new Failure("no manifests: name the policies and pods with -f PATH");
   }
-  const { snapshot, policies } = loadManifests(options, log, give);
-  reportAbsences(snapshot, policies, log);
+  const manifests = loadManifests(options, log, give);
+  const { snapshot, policies } = manifests;
+  reportAbsences(manifests, log);
   const node = checkNode(snapshot, options.node);
   const compiled = compileCluster(
     snapshot,
@@ -66,7 +73,7 @@ export function loadManifests(
   options: ClusterOptions,
   log: DiagnosticLog,
   give?: GiveAddresses,
-): Manifests {
+): LoadedManifests {
   const texts = options.filename.flatMap((path) => readManifests(path));
   for (const { file, text } of texts) log.addText(file, text);
   const objects = parseManifests(texts, log.report);
@@ -86,7 +93,8 @@ export function loadManifests(
   }
   checkPolicies(policies, snapshot, log.report);
   stopOnErrors(log);
-  return { snapshot, policies };
+  const stagedOut = options.staged === "ignore" ? objects.filter(isStaged).length : 0;
+  return { snapshot, policies, stagedOut };
 }
 
 /** Ends the command when something was wrong, which was said already. */
@@ -94,10 +102,19 @@ export function stopOnErrors(log: DiagnosticLog): void {
   if (log.errors > 0) throw new Failure("");
 }
 
-function reportAbsences(snapshot: Snapshot, policies: readonly Policy[], log: DiagnosticLog): void {
+function reportAbsences(
+  { snapshot, policies, stagedOut }: LoadedManifests,
+  log: DiagnosticLog,
+): void {
   const said = new Set(log.found.map(({ code }) => code));
+  if (stagedOut > 0 && !said.has("STAGED_POLICIES")) {
+    const what = stagedOut === 1 ? "1 staged policy is" : `${stagedOut} staged policies are`;
+    const message = `${what} left out: --staged enforce judges as if they were enforced`;
+    log.report({ severity: "warning", code: "STAGED_POLICIES", message });
+  }
   if (policies.length === 0 && !said.has("NO_POLICIES")) {
-    const message = "the manifests have no policy: everything is allowed";
+    const what = stagedOut > 0 ? "no policy that is enforced" : "no policy";
+    const message = `the manifests have ${what}: everything is allowed`;
     log.report({ severity: "warning", code: "NO_POLICIES", message });
   }
   if (snapshot.endpoints.length === 0 && !said.has("NO_ENDPOINTS")) {

@@ -4,6 +4,8 @@
  * Source: api/pkg/apis/projectcalico/v3, StagedAction and ConvertStagedPolicyToEnforced.
  */
 import { readText, reportField, suggestionFor, type Field } from "../cluster/fields.ts";
+import { homeGroup } from "../cluster/kinds.ts";
+import type { ManifestObject } from "../cluster/manifest-object.ts";
 import { policyKey, type Policy, type PolicyKindName, type StagedAction } from "./model.ts";
 
 /** How staged policies are taken. */
@@ -28,6 +30,11 @@ export function readStagedAction(field: Field): StagedAction {
     suggestion: suggestionFor(written, words),
   });
   return "set";
+}
+
+/** Tells whether an object is a staged policy. */
+export function isStaged({ apiVersion, kind }: ManifestObject): boolean {
+  return Object.hasOwn(ENFORCED_KIND, `${homeGroup(apiVersion, kind)} ${kind}`);
 }
 
 const ENFORCED_KIND: Partial<Readonly<Record<PolicyKindName, PolicyKindName>>> = {

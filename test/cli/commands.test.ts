@@ -172,6 +172,25 @@ describe("explain", () => {
 });
 
 describe("compile", () => {
+  it.each([
+    ["ignore", 1, "warning: 1 staged policy is left out: --staged enforce judges as if"],
+    ["ignore", 2, "warning: 2 staged policies are left out"],
+    ["ignore", 2, "warning: the manifests have no policy that is enforced: everything is allowed"],
+    ["enforce", 2, ""],
+  ])("with --staged %s says of %i staged policies: %s", (mode, count, sentence) => {
+    const policies = Array.from(
+      { length: count },
+      (_, index) =>
+        `{apiVersion: projectcalico.org/v3, kind: StagedNetworkPolicy, metadata: {name: p${index}}}`,
+    );
+    const pod = "{apiVersion: v1, kind: Pod, metadata: {name: a}, status: {podIP: 10.0.0.1}}";
+    const path = file("staged.yaml", [pod, ...policies].join("\n---\n"));
+    const { status, stderr } = run("compile", "-f", path, "--staged", mode);
+    expect(status).toBe(0);
+    if (sentence === "") expect(stderr).not.toContain("policy");
+    else expect(stderr).toContain(sentence);
+  });
+
   it("prints the same text on every run", () => {
     const words = ["compile", "-f", EXAMPLE, "--node", "worker-1", "-o", "iptables-save"];
     const { status, stdout } = run(...words);
