@@ -64,17 +64,18 @@ function labels(random: Random): Record<string, string> {
 
 function randomPolicy(draw: CalicoDraw, index: number): RawCalicoPolicy {
   const { random, world } = draw;
-  const global = random.chance(0.5);
+  const namespace = random.chance(0.5) ? undefined : random.pick(world.namespaces).metadata.name;
+  const global = namespace === undefined;
   const tier = random.pick([undefined, "default", "first", "second", "third"]);
   const order = random.pick([undefined, -1.5, 5, 5, 1000, 2000]);
   const types = random.pick([undefined, [], ["Ingress"], ["Egress"], ["Ingress", "Egress"]]);
   const rules = (): RawCalicoRule[] =>
-    Array.from({ length: random.below(5) }, () => randomRule(draw, global));
+    Array.from({ length: random.below(5) }, () => randomRule(draw, namespace));
   return {
     kind: global ? "GlobalNetworkPolicy" : "NetworkPolicy",
     metadata: {
       name: `calico-${index}`,
-      ...(global ? {} : { namespace: random.pick(world.namespaces).metadata.name }),
+      ...(global ? {} : { namespace }),
     },
     spec: {
       ...(tier === undefined ? {} : { tier }),
@@ -89,7 +90,7 @@ function randomPolicy(draw: CalicoDraw, index: number): RawCalicoPolicy {
   };
 }
 
-function randomRule(draw: CalicoDraw, global: boolean): RawCalicoRule {
+function randomRule(draw: CalicoDraw, policyNamespace: string | undefined): RawCalicoRule {
   const { random } = draw;
   const protocol = random.pick([
     undefined,
@@ -117,7 +118,7 @@ function randomRule(draw: CalicoDraw, global: boolean): RawCalicoRule {
     2,
   );
   const entity = (side: "source" | "destination"): RawEntity =>
-    randomEntity(draw, { global, side, ports, many });
+    randomEntity(draw, { policyNamespace, side, ports, many });
   return {
     action: random.pick(["Allow", "Allow", "Allow", "Deny", "Deny", "Pass", "Log"]),
     ...(version === undefined ? {} : { ipVersion: version }),
@@ -131,18 +132,24 @@ function randomRule(draw: CalicoDraw, global: boolean): RawCalicoRule {
 }
 
 interface EntityDraw {
-  readonly global: boolean;
+  /** Undefined: the policy is cluster-wide. */
+  readonly policyNamespace: string | undefined;
   readonly side: "source" | "destination";
   /** The rule's protocol has ports. */
   readonly ports: boolean;
   readonly many: readonly string[];
 }
 
-function randomEntity(draw: CalicoDraw, { global, side, ports, many }: EntityDraw): RawEntity {
+function randomEntity(
+  draw: CalicoDraw,
+  { policyNamespace, side, ports, many }: EntityDraw,
+): RawEntity {
   const { random, world } = draw;
   if (random.chance(0.08)) {
     const { name, namespace = "" } = random.pick(world.services).metadata;
-    return { services: !global && random.chance(0.3) ? { name } : { name, namespace } };
+    // Of a Service that is not there nothing would be known.
+    const own = namespace === policyNamespace;
+    return { services: own && random.chance(0.5) ? { name } : { name, namespace } };
   }
   const list = (what: string, one: () => number | string): (number | string)[] => {
     const count = many.includes(`${side} ${what}`)

@@ -210,7 +210,8 @@ function randomServices(
           conditions: { ready: true },
         })),
         ports: ports.map(({ name: portName, protocol }) => ({
-          name: portName,
+          // Of a name that the Service does not have: no backend, and all the same an endpoint for policies.
+          name: random.chance(0.1) ? `no-${portName}` : portName,
           protocol,
           port: random.pick(PORTS),
         })),

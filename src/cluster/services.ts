@@ -1,6 +1,6 @@
 /**
- * Services, where kube-proxy would send their connections, and whom policies mean by them. EndpointSlices win over Endpoints, and
- * both over the Service's own selector, which is what makes them in a cluster.
+ * Services, where kube-proxy would send their connections, and whom policies mean by them. EndpointSlices
+ * win over Endpoints, and both over the Service's own selector, which is what makes them in a cluster.
  * Source: kubernetes pkg/proxy (endpointslicecache.go, topology.go CategorizeEndpoints).
  */
 import type { OnDiagnostic } from "../errors.ts";

@@ -159,7 +159,7 @@ export class SetCollector {
     return this.#meanings.knowsDomain(domainName);
   }
 
-  /** The name of the set of the addresses of a Service's endpoints; there may be others of which nothing tells. */
+  /** The name of the set of the addresses of a Service's endpoints, with others where not all are known. */
   serviceAddressSet(service: ServiceRef): string {
     return this.#netSet(serviceId(service, "without ports"), () => ({
       members: this.#meanings.serviceMembers(service).addresses.map(hostPrefix),
