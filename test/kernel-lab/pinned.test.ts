@@ -352,11 +352,12 @@ async function judgeOwn6(
   filter: readonly string[],
   packets: readonly string[],
   raw: readonly string[] = [],
+  more: readonly string[] = [],
 ): Promise<readonly string[]> {
   const chains = [":INPUT ACCEPT [0:0]", ":FORWARD ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]"];
   const tables = [
     ...["*raw", ":PREROUTING ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]", ...raw, "COMMIT"],
-    ...["*filter", ...chains, ...filter, "COMMIT", ""],
+    ...[...more, "*filter", ...chains, ...filter, "COMMIT", ""],
   ];
   const own = ["2001:db8::10", "fd00:65:9::1"].map((local) => ({ local, prefixlen: 64 }));
   const eth0 = { ifname: "eth0", flags: [], link_type: "ether", addr_info: own };
@@ -395,6 +396,22 @@ describe("an IPv6 datagram in fragments that the node sends to itself", () => {
 
   const both = "20010db8000000000000000000000010".repeat(2);
   const udp = `6b80037e00101140${both}9c4f75800010b08a7878787878787878`;
+
+  it("comes back with a port that nobody knows, where the node drew it", async () => {
+    const range = "[2001:db8::10]:2000-3000 --random-fully";
+    const nat = ["*nat", ":PREROUTING ACCEPT [0:0]", ":POSTROUTING ACCEPT [0:0]"];
+    const translates = [...nat, `-A POSTROUTING -p udp -j SNAT --to-source ${range}`, "COMMIT"];
+    const mangle = ["*mangle", ":PREROUTING ACCEPT [0:0]"];
+    const looks = [...mangle, "-A PREROUTING -i lo -p udp -m udp --sport 1:9999 -j DROP", "COMMIT"];
+    const fragments = [
+      `6b80032100282c40${both}110000019e8a59c99c4f7580006ce708${"78".repeat(24)}`,
+      `6b80032100542c40${both}110000209e8a59c9${"78".repeat(76)}`,
+    ];
+    expect(await judgeOwn6([], fragments, [], [...translates, ...looks])).toEqual([
+      "unknown not-modelled",
+      "unknown not-modelled",
+    ]);
+  });
 
   it.each([
     [
