@@ -3,10 +3,10 @@
 import { addRange, makeRanks, rankOf, ranksCount, startRanks } from "./candidates-rank";
 import { isWhole, readWish, WISH_IN, WISH_OUT } from "./candidates-wish";
 import { interfaceName, interfaceTotal } from "./interface";
-import { INTERFACE_MAX } from "./layout";
 import { ruleAt } from "./rule";
 
 // u16 for each interface: its rank.
+const RANK_MAX: u32 = 0xffff;
 let interfaceRanks: usize = 0;
 let nameRanks: usize = 0;
 // Where there are more names than u16, how many bits finer they are.
@@ -31,7 +31,7 @@ export function rankInterfaces(indices: usize, ruleCount: u32): void {
     if (!isWhole(WISH_OUT)) addRange(WISH_OUT);
   }
   nameRanks = makeRanks();
-  while (ranksCount(nameRanks) >> nameShift > <u32>INTERFACE_MAX) nameShift++;
+  while (ranksCount(nameRanks) >> nameShift > RANK_MAX) nameShift++;
   const count = interfaceTotal();
   interfaceRanks = heap.alloc((<usize>count) << 1);
   for (let number: u32 = 0; number < count; number++) {

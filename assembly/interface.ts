@@ -1,15 +1,16 @@
 // The interfaces by number: their names, zero-padded as the kernel compares them.
-import { INTERFACE_SIZE } from "./layout";
+import { INTERFACE_SIZE, INTERFACES_MAX } from "./layout";
 
 // Addresses of pieces of INTERFACES_IN_PIECE names; pieces are never moved.
 const INTERFACES_IN_PIECE: u32 = 1024;
-const PIECES: usize = memory.data(64 * 4);
+const PIECES: usize = memory.data((INTERFACES_MAX / 1024) * 4);
 
 // Number 0 is no interface: the empty name.
 let interfaceCount: u32 = 0;
 
 /** Adds an interface and returns the address of its name, to be filled by the caller. */
 export function addInterface(): usize {
+  if (interfaceCount == INTERFACES_MAX) unreachable();
   if (interfaceCount % INTERFACES_IN_PIECE == 0) {
     const size = <usize>(INTERFACES_IN_PIECE * INTERFACE_SIZE);
     const piece = heap.alloc(size);
@@ -31,18 +32,17 @@ export function interfaceName(number: u32): usize {
   return piece + <usize>((number % INTERFACES_IN_PIECE) * INTERFACE_SIZE);
 }
 
-// u16[CAPTURE_INTERFACES_MAX]: interface numbers by PACKET_CAPTURE_INTERFACE; 0 when not known.
+// u32[CAPTURE_INTERFACES_MAX]: interface numbers by PACKET_CAPTURE_INTERFACE; 0 when not known.
 const CAPTURE_INTERFACES_MAX: u32 = 4096;
-const CAPTURED: usize = memory.data(4096 * 2);
+const CAPTURED: usize = memory.data(4096 * 4);
 
 /** Says which interface the capture means by a number of its own. */
 export function setCaptureInterface(captured: u32, number: u32): void {
-  if (captured < CAPTURE_INTERFACES_MAX)
-    store<u16>(CAPTURED + ((<usize>captured) << 1), <u16>number);
+  if (captured < CAPTURE_INTERFACES_MAX) store<u32>(CAPTURED + ((<usize>captured) << 2), number);
 }
 
 /** Interface by PACKET_CAPTURE_INTERFACE; 0 when the tables do not know it. */
 export function captureInterfaceNumber(captured: u32): u32 {
   if (captured >= CAPTURE_INTERFACES_MAX) return 0;
-  return load<u16>(CAPTURED + ((<usize>captured) << 1));
+  return load<u32>(CAPTURED + ((<usize>captured) << 2));
 }

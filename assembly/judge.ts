@@ -291,8 +291,8 @@ function drewOnlyBackend(): bool {
 }
 
 // The interface that the last try began at; 0 where it was one of several.
-function arrivedBy(): u16 {
-  return askedFor(REASON_NO_IN_INTERFACE) ? 0 : <u16>attempt.inInterface;
+function arrivedBy(): u32 {
+  return askedFor(REASON_NO_IN_INTERFACE) ? 0 : attempt.inInterface;
 }
 
 // Writes what the tries agreed on.
@@ -308,7 +308,7 @@ function describe(packet: Packet, verdict: Verdict, guessed: bool): void {
   verdict.srcRoute = attempt.srcRoute;
   // On a real node all tries have left by one interface, else there is no verdict.
   const leaves = attempt.verdict == VERDICT_ALLOW && (!guessed || isRealNode());
-  if (leaves) verdict.outInterface = <u16>attempt.outInterface;
+  if (leaves) verdict.outInterface = attempt.outInterface;
   // Which backend it was, nobody knows: the destination stays the Service.
   if (guessed) return;
   verdict.dstRoute = attempt.dstRoute;

@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 13;
+export const LAYOUT_VERSION = 14;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -226,11 +226,11 @@ export const SCAN_SOURCES_MAX = 1024;
 //   0       1       2       3       4       5       6       7     byte
 // ├───────┼───────┼───────┼───────┼───────┴───────┴───────┴───────┤
 // │verdict│reason │ctState│ hook  │  rule (index, RULE_NONE)      │   0
-// ├───────┼───────┼───────┴───────┼───────────────────────────────┤
-// │reject │ flags │  inInterface  │  decider (index, RULE_NONE)   │   8
-// ├───────┴───────┼───────┬───────┼───────────────────────────────┤
-// │  outInterface │ table │   -   │  undecidedRule                │  16
-// ├───────────────┴───────┴───────┼───────────────────────────────┤
+// ├───────┼───────┼───────┼───────┼───────────────────────────────┤
+// │reject │ flags │ table │   -   │  decider (index, RULE_NONE)   │   8
+// ├───────┴───────┴───────┴───────┼───────────────────────────────┤
+// │  outInterface                 │  undecidedRule                │  16
+// ├───────────────────────────────┼───────────────────────────────┤
 // │  srcRoute                     │  dstRoute                     │  24
 // ├───────────────────────────────┴───────────────────────────────┤
 // │  duplicateOf, u64 (packet number; 0: none)                    │  32
@@ -238,7 +238,7 @@ export const SCAN_SOURCES_MAX = 1024;
 // │  judgedSrc, 4 words: as the filter table saw it               │  40
 // │  judgedDst, 4 words                                           │  56
 // ├───────────────┬───────────────┬───────────────────────────────┤
-// │  judgedSport  │  judgedDport  │  -                            │  72
+// │  judgedSport  │  judgedDport  │  inInterface                  │  72
 // └───────────────┴───────────────┴───────────────────────────────┘  80
 export const VERDICT_VERDICT = 0;
 export const VERDICT_REASON = VERDICT_VERDICT + 1;
@@ -250,15 +250,14 @@ export const VERDICT_RULE = VERDICT_HOOK + 1;
 /** One of REJECT_*; REJECT_NONE when nothing is answered. */
 export const VERDICT_REJECT = VERDICT_RULE + 4;
 export const VERDICT_FLAGS = VERDICT_REJECT + 1;
-/** Index into the interface table; 0 when there is none. */
-export const VERDICT_IN_INTERFACE = VERDICT_FLAGS + 1;
-/** The last matched rule that stands for a policy (RULE_DECIDES); RULE_NONE without one. */
-export const VERDICT_DECIDER = VERDICT_IN_INTERFACE + 2;
-export const VERDICT_OUT_INTERFACE = VERDICT_DECIDER + 4;
 /** One of TABLE_*: where the walk ended. */
-export const VERDICT_TABLE = VERDICT_OUT_INTERFACE + 2;
+export const VERDICT_TABLE = VERDICT_FLAGS + 1;
+/** The last matched rule that stands for a policy (RULE_DECIDES); RULE_NONE without one. */
+export const VERDICT_DECIDER = VERDICT_TABLE + 2;
+/** Index into the interface table; 0 when there is none. */
+export const VERDICT_OUT_INTERFACE = VERDICT_DECIDER + 4;
 /** For an unknown verdict: the rule whose match lacked the fact; RULE_NONE without one. */
-export const VERDICT_UNDECIDED_RULE = VERDICT_TABLE + 2;
+export const VERDICT_UNDECIDED_RULE = VERDICT_OUT_INTERFACE + 4;
 /** The route table's entry for the judged source and destination; ROUTE_NONE without. */
 export const VERDICT_SRC_ROUTE = VERDICT_UNDECIDED_RULE + 4;
 export const VERDICT_DST_ROUTE = VERDICT_SRC_ROUTE + 4;
@@ -268,7 +267,9 @@ export const VERDICT_JUDGED_SRC = VERDICT_DUPLICATE_OF + 8;
 export const VERDICT_JUDGED_DST = VERDICT_JUDGED_SRC + 16;
 export const VERDICT_JUDGED_SPORT = VERDICT_JUDGED_DST + 16;
 export const VERDICT_JUDGED_DPORT = VERDICT_JUDGED_SPORT + 2;
-export const VERDICT_SIZE = VERDICT_JUDGED_DPORT + 6;
+/** As the out-interface. */
+export const VERDICT_IN_INTERFACE = VERDICT_JUDGED_DPORT + 2;
+export const VERDICT_SIZE = VERDICT_IN_INTERFACE + 4;
 
 export const RULE_NONE = -1;
 export const ROUTE_NONE = -1;
@@ -804,11 +805,11 @@ export const FORK_PATHS_MAX = 4096;
 export const FORK_DEPTH_MAX = 4096;
 
 // ── Routes ─────────────────────────────────────────────────────────────────────────────────────────
-// kind u8 ROUTE_*, flags u8, interface u16, node u16 (0: unknown), 0 u16, gateway 4 words (0: none), realm u32.
+// kind u8 ROUTE_*, flags u8, node u16 (0: unknown), interface u32, gateway 4 words (0: none), realm u32.
 export const ROUTE_KIND = 0;
 export const ROUTE_FLAGS = 1;
-export const ROUTE_INTERFACE = 2;
-export const ROUTE_NODE = 4;
+export const ROUTE_NODE = 2;
+export const ROUTE_INTERFACE = 4;
 export const ROUTE_GATEWAY = 8;
 export const ROUTE_REALM = 24;
 export const ROUTE_SIZE = 28;
@@ -832,7 +833,7 @@ export const ROUTE_BLACKHOLE = 9;
 // ── Interfaces ─────────────────────────────────────────────────────────────────────────────────────
 /** Bytes of a name, zero-padded (IFNAMSIZ). Number 0 is no interface: the empty name. */
 export const INTERFACE_SIZE = 16;
-export const INTERFACE_MAX = 65535;
+export const INTERFACES_MAX = 1 << 24;
 
 // What a real node tells of an interface, by its number: flags u8, three zeros, MAC 6 bytes as they lie in
 // a frame, 0 u16, group u32.
@@ -845,11 +846,11 @@ export const INTERFACE_LINK_HAS_MAC = 1 << 1;
 export const INTERFACE_LINK_LOOPBACK = 1 << 2;
 export const INTERFACE_LINK_HAS_GROUP = 1 << 3;
 
-// One address of an interface: interface u16, family u8, bits u8, flags u8, three zeros, 4 words.
+// One address of an interface: interface u32, family u8, bits u8, flags u8, zero, 4 words.
 export const INTERFACE_ADDRESS_INTERFACE = 0;
-export const INTERFACE_ADDRESS_FAMILY = 2;
-export const INTERFACE_ADDRESS_BITS = 3;
-export const INTERFACE_ADDRESS_FLAGS = 4;
+export const INTERFACE_ADDRESS_FAMILY = 4;
+export const INTERFACE_ADDRESS_BITS = 5;
+export const INTERFACE_ADDRESS_FLAGS = 6;
 export const INTERFACE_ADDRESS_WORDS = 8;
 export const INTERFACE_ADDRESS_SIZE = 24;
 export const INTERFACE_ADDRESS_SECONDARY = 1 << 0;

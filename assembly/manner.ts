@@ -57,10 +57,10 @@ export function mannerOf(packet: Packet, seen: u32): u32 {
   const bits = (<u64>flags) | ((<u64>packet.known) << 32) | ((<u64>captured) << 48);
   const rest =
     (<u64>number) |
-    ((<u64>packet.linkType) << 16) |
-    ((<u64>packet.family) << 32) |
-    ((<u64>packet.protocol) << 40) |
-    ((<u64>sideOf(packet, number, seen)) << 48);
+    ((<u64>packet.linkType) << 32) |
+    ((<u64>packet.protocol) << 48) |
+    ((<u64>packet.family) << 56) |
+    ((<u64>sideOf(packet, number, seen)) << 60);
   // Often it is that of the last packet.
   if (bits == last.bits && rest == last.rest && last.number >= first) return last.number;
   const hash = (bits * 0x9e3779b97f4a7c15) ^ (rest * 0xbf58476d1ce4e5b9);

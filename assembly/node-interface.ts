@@ -120,7 +120,7 @@ export function sourceAddress4(number: u32, nextHop: u32): usize {
   // > Not all interfaces have one: that of the first other one does.
   for (let index: u32 = 0; index < addressCount; index++) {
     const at = addressAt(index);
-    const owner: u32 = load<u16>(at, INTERFACE_ADDRESS_INTERFACE);
+    const owner: u32 = load<u32>(at, INTERFACE_ADDRESS_INTERFACE);
     if (isCandidate(at, owner, 4)) return at + INTERFACE_ADDRESS_WORDS;
   }
   return 0;
@@ -142,7 +142,7 @@ function closestAddress6(number: u32, destination: usize): usize {
   let most: u32 = 0;
   for (let index: u32 = 0; index < addressCount; index++) {
     const at = addressAt(index);
-    const owner: u32 = load<u16>(at, INTERFACE_ADDRESS_INTERFACE);
+    const owner: u32 = load<u32>(at, INTERFACE_ADDRESS_INTERFACE);
     if (number == ANY_INTERFACE && isLoopback(owner)) continue;
     if (!isCandidate(at, number == ANY_INTERFACE ? owner : number, 6)) continue;
     const words = at + INTERFACE_ADDRESS_WORDS;
@@ -165,7 +165,7 @@ export function redirectAddress(number: u32, family: u32, destination: usize): u
   const scope = family == 6 ? narrowScope(destination) : 0;
   for (let index: u32 = 0; index < addressCount; index++) {
     const at = addressAt(index);
-    if (load<u16>(at, INTERFACE_ADDRESS_INTERFACE) != number) continue;
+    if (load<u32>(at, INTERFACE_ADDRESS_INTERFACE) != number) continue;
     if (load<u8>(at, INTERFACE_ADDRESS_FAMILY) != family) continue;
     const words = at + INTERFACE_ADDRESS_WORDS;
     if (scope == 0 || narrowScope(words) == scope) return words;
@@ -177,7 +177,7 @@ export function redirectAddress(number: u32, family: u32, destination: usize): u
 export function hasAddress(number: u32, family: u32): bool {
   for (let index: u32 = 0; index < addressCount; index++) {
     const at = addressAt(index);
-    if (load<u16>(at, INTERFACE_ADDRESS_INTERFACE) != number) continue;
+    if (load<u32>(at, INTERFACE_ADDRESS_INTERFACE) != number) continue;
     if (load<u8>(at, INTERFACE_ADDRESS_FAMILY) == family) return true;
   }
   return false;
@@ -206,7 +206,7 @@ function narrowScope(words: usize): u32 {
 function isCandidate(at: usize, number: u32, family: u32): bool {
   const never = INTERFACE_ADDRESS_SECONDARY | INTERFACE_ADDRESS_NARROW;
   return (
-    load<u16>(at, INTERFACE_ADDRESS_INTERFACE) == number &&
+    load<u32>(at, INTERFACE_ADDRESS_INTERFACE) == number &&
     load<u8>(at, INTERFACE_ADDRESS_FAMILY) == family &&
     (load<u8>(at, INTERFACE_ADDRESS_FLAGS) & never) == 0
   );

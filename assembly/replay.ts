@@ -151,7 +151,7 @@ function wait(packet: Packet, verdict: Verdict): void {
   say(verdict, VERDICT_UNKNOWN, REASON_NO_FRAGMENTS);
   const leaving = whereSeen(packet) == SEEN_LEAVING;
   verdict.flags = <u8>(leaving ? VERDICT_PENDING | VERDICT_OBSERVED : VERDICT_PENDING);
-  verdict.inInterface = <u16>captureInterfaceNumber(packet.captureInterface);
+  verdict.inInterface = captureInterfaceNumber(packet.captureInterface);
 }
 
 function judgeWhole(number: u32): void {

@@ -87,7 +87,7 @@ export function routeKind(route: i32): u32 {
 }
 
 export function routeInterface(route: i32): u32 {
-  return route == ROUTE_NONE ? 0 : load<u16>(routeAt(route), ROUTE_INTERFACE);
+  return route == ROUTE_NONE ? 0 : load<u32>(routeAt(route), ROUTE_INTERFACE);
 }
 
 /** Number of the node that has the address; 0 when unknown. */

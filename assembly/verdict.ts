@@ -35,11 +35,10 @@ export class Verdict {
   rule: i32;
   reject: u8;
   flags: u8;
-  inInterface: u16;
-  decider: i32;
-  outInterface: u16;
   table: u8;
   unused: u8;
+  decider: i32;
+  outInterface: u32;
   undecidedRule: i32;
   srcRoute: i32;
   dstRoute: i32;
@@ -54,7 +53,7 @@ export class Verdict {
   judgedDst3: u32;
   judgedSport: u16;
   judgedDport: u16;
-  unused2: u32;
+  inInterface: u32;
 }
 
 if (offsetof<Verdict>("reason") != VERDICT_REASON) ERROR("VERDICT_REASON");

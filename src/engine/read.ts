@@ -42,7 +42,7 @@ export function readPacketVerdict(
   const duplicateOf = Number(view.getBigUint64(verdict + layout.VERDICT_DUPLICATE_OF, true));
   const verdictFlags = view.getUint8(verdict + layout.VERDICT_FLAGS);
   const interfaceAt = (offset: number): string | undefined =>
-    meanings.interfaces[view.getUint16(verdict + offset, true)] || undefined;
+    meanings.interfaces[view.getUint32(verdict + offset, true)] || undefined;
   return {
     ...readJudged(view, { packet, verdict }, meanings),
     number: Number(view.getBigUint64(packet + layout.PACKET_NUMBER, true)),

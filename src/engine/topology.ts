@@ -81,7 +81,8 @@ function packRoutes(
     exports.insertMember(table[address.family], ...address.words, bits, 0, 0, index);
     const number = interfaces.add(route.interface);
     if (bits === 0) uplink = number;
-    if (route.node !== undefined && !numberByNode.has(route.node)) {
+    // Of nodes beyond the last number it is not known which they are.
+    if (route.node !== undefined && numberByNode.size < 0xffff && !numberByNode.has(route.node)) {
       numberByNode.set(route.node, numberByNode.size + 1);
     }
     const at = records + index * layout.ROUTE_SIZE;
@@ -94,7 +95,7 @@ function packRoutes(
         (realmUnknown ? layout.ROUTE_REALM_UNKNOWN : 0),
     );
     view.setUint32(at + layout.ROUTE_REALM, route.realm ?? 0, true);
-    view.setUint16(at + layout.ROUTE_INTERFACE, number, true);
+    view.setUint32(at + layout.ROUTE_INTERFACE, number, true);
     view.setUint16(at + layout.ROUTE_NODE, numberByNode.get(route.node ?? "") ?? 0, true);
     route.gateway?.words.forEach((word, place) => {
       view.setUint32(at + layout.ROUTE_GATEWAY + 4 * place, word, true);
@@ -134,7 +135,7 @@ function packInterfaces(
   }
   owned.forEach(({ own, name }, index) => {
     const at = addresses + index * layout.INTERFACE_ADDRESS_SIZE;
-    view.setUint16(at + layout.INTERFACE_ADDRESS_INTERFACE, interfaces.known(name), true);
+    view.setUint32(at + layout.INTERFACE_ADDRESS_INTERFACE, interfaces.known(name), true);
     view.setUint8(at + layout.INTERFACE_ADDRESS_FAMILY, own.address.family);
     view.setUint8(at + layout.INTERFACE_ADDRESS_BITS, own.bits);
     view.setUint8(
