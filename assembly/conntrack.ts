@@ -583,7 +583,8 @@ function trackError(packet: Packet): void {
   tracking.state = CT_RELATED | translationBits(entry);
   tracking.midstream = (entry.flags & ENTRY_MIDSTREAM) != 0;
   const replies = kind == NODE_REPLY || kind == NODE_REPLY_SEEN;
-  tracking.direction = replies == isRealNode() ? DIRECTION_REPLY : DIRECTION_ORIGINAL;
+  tracking.direction =
+    replies == isRealNode() || answersItself(entry) ? DIRECTION_REPLY : DIRECTION_ORIGINAL;
 }
 
 // All of it was captured: what it does not quote, the kernel does not see either.

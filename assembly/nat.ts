@@ -126,14 +126,16 @@ export function takeNewSource(): void {
     if (walk.sportUnknown) hideSourcePort();
     return;
   }
-  // Errors about a connection keep a source of their own.
-  if (tracking.entry == ENTRY_NONE || (walk.ctState & CT_RELATED) != 0) return;
+  if (tracking.entry == ENTRY_NONE) return;
+  // > An error gets the address that packets of its direction get, whoever sent it.
+  // Source: Linux, nf_nat_proto.c, nf_nat_icmp_reply_translation().
+  const error = (walk.ctState & CT_RELATED) != 0;
   const entry = entryAt(tracking.entry);
   const ports = hasPorts(walk.protocol);
   if (tracking.direction == DIRECTION_ORIGINAL && (entry.flags & ENTRY_SNAT) != 0) {
     memory.copy(walkSrc, changetype<usize>(entry) + offsetof<Entry>("from0"), 16);
     if (ports) walk.sport = entry.fromPort;
-    if ((entry.flags & ENTRY_PORT_UNKNOWN) != 0) hideSourcePort();
+    if ((entry.flags & ENTRY_PORT_UNKNOWN) != 0 && !error) hideSourcePort();
   } else if (tracking.direction == DIRECTION_REPLY && (entry.flags & ENTRY_DNAT) != 0) {
     memory.copy(walkSrc, changetype<usize>(entry) + offsetof<Entry>("dst0"), 16);
     if (ports) walk.sport = entry.dport;

@@ -8,6 +8,7 @@ import {
   buildPacket,
   buildPcap,
   buildPcapng,
+  ICMP,
   ICMPV6,
   SCTP,
   TCP,
@@ -706,6 +707,34 @@ describe("a source port that the node drew for a packet to itself", () => {
       ...[...FILTER, "-A INPUT -p tcp -m tcp --sport 6500 -j DROP", "COMMIT", ""],
     ];
     expect(await judgeOwn(rules, [], HANDSHAKE.slice(0, 1))).toEqual(["unknown NEW"]);
+  });
+});
+
+describe("an error that the node sends to itself", () => {
+  it("comes back with the source that its connection was given", async () => {
+    const rules = [
+      ...[...NAT, ":POSTROUTING ACCEPT [0:0]"],
+      ...["-A POSTROUTING -p tcp -j SNAT --to-source 192.0.2.99", "COMMIT"],
+      ...[...FILTER, "-A INPUT -s 192.0.2.99 -p icmp -j DROP", "COMMIT", ""],
+    ];
+    const ends = { source: OWN, destination: OWN, protocol: TCP };
+    const quote = buildPacket({ ...ends, sourcePort: 80, destinationPort: 40_000, flags: "R" });
+    const error: Said = ["client", { protocol: ICMP, icmp: { type: 3, code: 1, quote } }];
+    expect(await judgeOwn(rules, [], [HANDSHAKE[0]!, error])).toEqual([
+      "allow NEW",
+      "drop RELATED",
+    ]);
+  });
+});
+
+describe("an error about a packet from a port to itself", () => {
+  it("goes in the answers' direction", async () => {
+    const rules = [...FILTER, "-A INPUT -p icmp -m conntrack --ctdir REPLY -j DROP", "COMMIT", ""];
+    const ends = { protocol: UDP, sourcePort: 7, destinationPort: 7 };
+    const quote = buildPacket({ ...ends, source: OWN, destination: OWN });
+    const error: Said = ["client", { protocol: ICMP, icmp: { type: 3, code: 3, quote } }];
+    const said: Said[] = [["client", ends], error];
+    expect(await judgeOwn(rules, [], said)).toEqual(["allow NEW", "drop RELATED"]);
   });
 });
 
