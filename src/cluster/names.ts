@@ -56,7 +56,9 @@ function serviceAddresses(service: Service | undefined): readonly Address[] {
   if (service === undefined || service.clusterAddresses.length > 0) {
     return service?.clusterAddresses ?? [];
   }
-  return service.ports.flatMap((port) => port.backends.map(({ address }) => address));
+  return service.ports.flatMap(({ backends }) =>
+    backends.filter(({ ready }) => ready).map(({ address }) => address),
+  );
 }
 
 /** `10-0-0-1` or `fd00--1`: the name is the address. */

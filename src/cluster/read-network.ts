@@ -6,7 +6,7 @@ import {
   type Address,
   type Prefix,
 } from "../net/address.ts";
-import { readInteger, readText, reportField, type Field } from "./fields.ts";
+import { readInteger, readText, reportField, suggestionFor, type Field } from "./fields.ts";
 import type { PortProtocol } from "./snapshot.ts";
 
 const PROTOCOLS = ["TCP", "UDP", "SCTP"] as const;
@@ -57,6 +57,25 @@ export function readPort(field: Field): number | undefined {
   if (port === undefined || isPort(port)) return port;
   reportField(field, { code: "BAD_PORT", message: `${port} is no port: 1 to 65535` });
   return undefined;
+}
+
+/** Reads one of some words; undefined when absent, or when it was reported as BAD_VALUE. */
+export function readWord<T extends string>(
+  field: Field,
+  what: string,
+  words: readonly T[],
+): T | undefined {
+  const written = readText(field);
+  const word = words.find((known) => known === written);
+  // > Empty is absent.
+  if (word === undefined && written !== undefined && written !== "") {
+    reportField(field, {
+      code: "BAD_VALUE",
+      message: `"${written}" is no ${what}: one of ${words.join(", ")}`,
+      suggestion: suggestionFor(written, words),
+    });
+  }
+  return word;
 }
 
 /** Tells whether a number can be a port. */

@@ -3,7 +3,7 @@
  * an API server would have applied. Built once from manifests; knows nothing of policies.
  */
 import type { Place } from "../errors.ts";
-import type { Address, Prefix } from "../net/address.ts";
+import type { Address, Family, Prefix } from "../net/address.ts";
 
 /** Labels of one object. A `Map`, because label keys come from the input. */
 export type Labels = ReadonlyMap<string, string>;
@@ -85,13 +85,29 @@ export interface HostNetworkPod {
   readonly place: Place;
 }
 
-/** A Service with a virtual address. Headless and ExternalName Services are kept for DNS names only. */
+/** A Service. Headless and ExternalName Services are kept for DNS names only. */
 export interface Service {
   readonly namespace: string;
   readonly name: string;
   readonly type: "ClusterIP" | "NodePort" | "LoadBalancer" | "ExternalName";
-  /** Empty when headless or ExternalName. */
+  /** Empty when headless or ExternalName, or when none was given yet. */
   readonly clusterAddresses: readonly Address[];
+  /** Those in which kube-proxy serves it; none: headless or ExternalName. */
+  readonly families: readonly Family[];
+  /** Who serves it instead of kube-proxy. */
+  readonly proxy?: string;
+  readonly externalAddresses: readonly Address[];
+  /** Of load balancers that leave them as packets' destination. */
+  readonly balancerAddresses: readonly Address[];
+  /** Who may use the balancer's addresses; empty: everybody. */
+  readonly balancerSources: readonly Prefix[];
+  /** `Local`: only to backends of the node that the connection comes by. */
+  readonly internalTraffic: "Cluster" | "Local";
+  readonly externalTraffic: "Cluster" | "Local";
+  /** For how long a client stays with a backend; undefined: each connection on its own. */
+  readonly affinitySeconds: number | undefined;
+  /** At which a load balancer asks nodes whether they have backends. */
+  readonly healthCheckPort: number | undefined;
   readonly ports: readonly ServicePort[];
   readonly place: Place;
 }
@@ -101,12 +117,14 @@ export interface ServicePort {
   readonly name: string | undefined;
   readonly protocol: PortProtocol;
   readonly port: number;
+  /** At which every node takes connections for it. */
+  readonly nodePort: number | undefined;
   /**
-   * Where kube-proxy would send a connection: ready endpoints (serving ones that terminate when none is
-   * ready), of both families, from EndpointSlices, else Endpoints, else the pods that the selector
-   * chooses. Ordered by address, then port. Empty: connections are refused, unless `missing` is set.
+   * Endpoints that are ready, and those that still serve while they terminate, of both families, from
+   * EndpointSlices, else Endpoints, else the pods that the selector chooses. Ordered by family, then as
+   * text. Empty: connections are refused, unless `missing` is set.
    */
-  readonly backends: readonly Backend[];
+  readonly backends: readonly ServiceBackend[];
   /** The fact without which the backends cannot be told; the verdict is then `unknown`. */
   readonly missing?: string;
 }
@@ -114,6 +132,17 @@ export interface ServicePort {
 export interface Backend {
   readonly address: Address;
   readonly port: number;
+}
+
+/** A backend of a Service. */
+export interface ServiceBackend extends Backend {
+  /** Undefined when nothing tells it. */
+  readonly node: string | undefined;
+  /** False: it terminates, and serves only where no ready one is left. */
+  readonly ready: boolean;
+  /** Zones and nodes whose clients it is meant for; empty or absent: everybody's. */
+  readonly zoneHints?: readonly string[] | undefined;
+  readonly nodeHints?: readonly string[] | undefined;
 }
 
 /**

@@ -297,6 +297,7 @@ function originFlags(origin: RuleOrigin | undefined): number {
     case "service-refused":
       return layout.RULE_DECIDES;
     case "service":
+    case "service-unknown":
     case "tie":
       return 0;
   }

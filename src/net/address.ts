@@ -108,6 +108,19 @@ export function prefixContains(prefix: Prefix, address: Address): boolean {
   );
 }
 
+/** Makes the longest prefix that holds all of these, which are of one family; undefined of none. */
+export function commonPrefix(prefixes: readonly Prefix[]): Prefix | undefined {
+  return prefixes.reduce<Prefix | undefined>((common, { address, bits }) => {
+    if (common === undefined) return { address, bits };
+    let shared = Math.min(common.bits, bits);
+    while (
+      !sameAddress(prefixOf(address, shared).address, prefixOf(common.address, shared).address)
+    )
+      shared--;
+    return prefixOf(address, shared);
+  }, undefined);
+}
+
 /** Formats a prefix as `ADDRESS/BITS`. */
 export function formatPrefix(prefix: Prefix): string {
   return `${formatAddress(prefix.address)}/${prefix.bits}`;

@@ -85,6 +85,7 @@ export function policyPointsOf(origin: RuleOrigin): PolicyPoint[] {
     case "invalid":
     case "node-traffic":
     case "service":
+    case "service-unknown":
     case "service-refused":
       return [];
   }
@@ -240,10 +241,21 @@ export function explainOrigin(origin: RuleOrigin, reply: boolean): string {
       return "traffic between a node and its own pods is never policed";
     case "service":
       return `Service ${origin.service} chooses the backend`;
+    case "service-unknown":
+      return `nothing tells the backends of Service ${origin.service}`;
     case "service-refused":
-      return `Service ${origin.service} has no ready endpoint`;
+      return REFUSALS[origin.why](origin.service);
   }
 }
+
+const REFUSALS: Readonly<
+  Record<Extract<RuleOrigin, { kind: "service-refused" }>["why"], (service: string) => string>
+> = {
+  "no backend": (service) => `Service ${service} has no ready endpoint`,
+  "no local backend": (service) =>
+    `Service ${service} has no endpoint on the node, and its traffic policy is Local`,
+  source: (service) => `the source is not in loadBalancerSourceRanges of Service ${service}`,
+};
 
 /** Says what a compiled rule lacks; undefined for others. */
 function explainMissing(origin: RuleOrigin | undefined): string | undefined {

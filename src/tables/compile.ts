@@ -3,6 +3,7 @@
  * tiers the order of jumps in `endpoint-chain.ts`; this puts the chains together.
  */
 import { endpointName } from "../cluster/snapshot.ts";
+import { isReachedFromOutside } from "../cluster/services.ts";
 import type { Endpoint, Snapshot } from "../cluster/snapshot.ts";
 import type { OnDiagnostic } from "../errors.ts";
 import type { Family } from "../net/address.ts";
@@ -19,7 +20,8 @@ import { CHAIN_FORWARD, CHAIN_INPUT, CHAIN_OUTPUT } from "./names.ts";
 import { compilePolicyChain, type PolicyContext } from "./policy-chain.ts";
 import { jump, makeRule } from "./rule.ts";
 import { asOfRelease, checkNames } from "./release.ts";
-import { compileServiceJumps, compileServices } from "./services.ts";
+import { compileServiceJumps } from "./service-filter.ts";
+import { compileServices } from "./services.ts";
 import { PeerMeanings, SetCollector } from "./sets.ts";
 import { compileTopology } from "./topology.ts";
 
@@ -35,7 +37,7 @@ export interface CompiledCluster {
  * one node that has every endpoint. The order of the input does not matter. Reports BAD_VALUE for a node
  * that nothing names, DUPLICATE_OBJECT for policies of one name in the release, MISSING_FIELD for pods of which it is not known whether they are on the node,
  * WIDER_RULE for rules that match more than their policy says, and UNSUPPORTED_FEATURE for Services that
- * are reached by more than their ClusterIP.
+ * are reached by more than their ClusterIP, where all nodes are seen as one.
  */
 export function compileCluster(
   snapshot: Snapshot,
@@ -49,7 +51,7 @@ export function compileCluster(
 ): CompiledCluster {
   const { node, calicoVersion = NEWEST_CALICO } = options;
   if (node !== undefined) checkNode(snapshot, node, onDiagnostic);
-  reportExternalServices(snapshot, onDiagnostic);
+  else reportExternalServices(snapshot, onDiagnostic);
   const interfaces = assignInterfaces(snapshot.endpoints);
   const local = snapshot.endpoints
     .filter((endpoint) => node === undefined || endpoint.node === node)
@@ -70,8 +72,8 @@ export function compileCluster(
   const onWider = widerReporter(onDiagnostic);
   const compileFamily = (family: Family): Ruleset => {
     const sets = new SetCollector(family, meanings);
-    const services = compileServices(snapshot, family);
-    const filter = filterTable([
+    const services = compileServices(snapshot, family, { node, sets });
+    const filter = filterTable(family, [
       ...compileHookChains(family),
       ...endpointChains,
       ...policyChains(selections, (policy, direction) =>
@@ -160,17 +162,17 @@ function profileChains(local: readonly LocalEndpoint[]): Chain[] {
 }
 
 /** Calico's jumps come first, kube-proxy's behind them, and Calico's acceptance last. */
-function filterTable(userChains: readonly Chain[]): Table {
+function filterTable(family: Family, userChains: readonly Chain[]): Table {
   return {
     name: "filter",
     chains: [
-      builtinChain("INPUT", [jumpTo(CHAIN_INPUT)]),
+      builtinChain("INPUT", [jumpTo(CHAIN_INPUT), ...compileServiceJumps("INPUT", family)]),
       builtinChain("FORWARD", [
         jumpTo(CHAIN_FORWARD),
-        ...compileServiceJumps("FORWARD"),
+        ...compileServiceJumps("FORWARD", family),
         ...compileForwardEnd(),
       ]),
-      builtinChain("OUTPUT", [jumpTo(CHAIN_OUTPUT), ...compileServiceJumps("OUTPUT")]),
+      builtinChain("OUTPUT", [jumpTo(CHAIN_OUTPUT), ...compileServiceJumps("OUTPUT", family)]),
       // iptables keeps user chains sorted by name.
       ...userChains.toSorted((one, other) => compareText(one.name, other.name)),
     ],
@@ -210,14 +212,15 @@ function checkNode(snapshot: Snapshot, node: string, onDiagnostic: OnDiagnostic)
   }
 }
 
-/** What comes to a node port is translated on a real node, and so judged by the backend's policies. */
+/** Of nodes seen as one, it is not told by which a connection comes, nor whose address it then has. */
 function reportExternalServices(snapshot: Snapshot, onDiagnostic: OnDiagnostic): void {
   for (const service of snapshot.services) {
-    if (service.type !== "NodePort" && service.type !== "LoadBalancer") continue;
+    if (service.families.length === 0) continue;
+    if (!service.ports.some((port) => isReachedFromOutside(service, port))) continue;
     onDiagnostic({
       severity: "warning",
       code: "UNSUPPORTED_FEATURE",
-      message: `Service ${endpointName(service)} is of type ${service.type}: only its ClusterIP is translated, so traffic to its node ports and external addresses is judged as if it ended there`,
+      message: `Service ${endpointName(service)} is reached by node ports or external addresses: without --node, what another node masquerades is judged with the client's address`,
       place: service.place,
     });
   }

@@ -54,7 +54,7 @@ export interface Rule {
 
 /** Tells whether a rule is among those that iptables-save prints and the kernel has. */
 export function isPrinted({ origin }: Rule): boolean {
-  return origin?.kind !== "tie";
+  return origin?.kind !== "tie" && origin?.kind !== "service-unknown";
 }
 
 /** What a rule stands for in policy words. */
@@ -100,8 +100,15 @@ export type RuleOrigin =
   | { readonly kind: "node-traffic" }
   /** A Service's translation; `namespace/name:port`. */
   | { readonly kind: "service"; readonly service: string; readonly place: Place }
-  /** A Service without backends. */
-  | { readonly kind: "service-refused"; readonly service: string; readonly place: Place };
+  /** A Service's node port whose backends nobody told. No text has such rules. */
+  | { readonly kind: "service-unknown"; readonly service: string; readonly place: Place }
+  /** A Service that takes the packet's connection nowhere: for want of backends, or of this source. */
+  | {
+      readonly kind: "service-refused";
+      readonly service: string;
+      readonly why: "no backend" | "no local backend" | "source";
+      readonly place: Place;
+    };
 
 /** A named set of members: of a compiled policy, or of a node's dump. */
 export type IpSet =

@@ -58,6 +58,10 @@ const PROFILE_PREFIX: Readonly<Record<Direction, string>> = {
 };
 
 export const CHAIN_KUBE_SERVICES = "KUBE-SERVICES";
+export const CHAIN_KUBE_EXTERNAL_SERVICES = "KUBE-EXTERNAL-SERVICES";
+export const CHAIN_KUBE_NODEPORTS = "KUBE-NODEPORTS";
+export const CHAIN_KUBE_PROXY_FIREWALL = "KUBE-PROXY-FIREWALL";
+export const CHAIN_KUBE_FIREWALL = "KUBE-FIREWALL";
 export const CHAIN_KUBE_FORWARD = "KUBE-FORWARD";
 export const CHAIN_KUBE_POSTROUTING = "KUBE-POSTROUTING";
 export const CHAIN_KUBE_MARK_MASQ = "KUBE-MARK-MASQ";
@@ -141,6 +145,11 @@ export function nodesId(selector: string): string {
   return uniqueId("nodes", selector);
 }
 
+/** The identity of the addresses of some nodes and their pods. Neither Calico nor kube-proxy has such sets. */
+export function placeId(nodes: readonly string[]): string {
+  return uniqueId("places", nodes.join());
+}
+
 /** The identity of the addresses of a domain name. Calico has no such sets. */
 export function domainId(domainName: string): string {
   return uniqueId("domain", domainName);
@@ -163,9 +172,16 @@ export function servicePortName(service: {
   return `${service.namespace}/${service.name}${port}`;
 }
 
-/** The chain that spreads a Service port over its backends. */
-export function serviceChainName(portName: string, protocol: PortProtocol): string {
-  return `KUBE-SVC-${portProtocolHash(portName, protocol, "")}`;
+/**
+ * A chain of a Service port: that spreads it over the cluster's backends (SVC) or the node's (SVL), that
+ * takes what comes from outside (EXT), that looks who may use a load balancer (FW).
+ */
+export function serviceChainName(
+  prefix: "KUBE-SVC-" | "KUBE-SVL-" | "KUBE-EXT-" | "KUBE-FW-",
+  portName: string,
+  protocol: PortProtocol,
+): string {
+  return `${prefix}${portProtocolHash(portName, protocol, "")}`;
 }
 
 /** The chain that translates to one backend. */

@@ -1,42 +1,56 @@
 /**
- * ClusterIP Services as kube-proxy in iptables mode programs them: the nat table, and in filter the
- * refusal of Services without backends. Policies never see a ClusterIP: it is translated before.
- * Source: kube-proxy pkg/proxy/iptables/proxier.go.
+ * Services as kube-proxy in iptables mode programs them: what is translated in nat, and in filter what is
+ * refused or dropped because nothing translated it. Policies never see an address of a Service: it is
+ * translated before. Which backends a node has the choice of is `service-choice.ts`'s.
+ * Source: kube-proxy pkg/proxy/iptables/proxier.go, syncProxyRules().
  *
- * Left out until they are asked for: node ports, load balancer and external addresses, session affinity
- * (the first packet's backend is as open as without), and the masquerading of what comes from outside
- * the pods' ranges (no local detection is configured; it follows all filtering anyway).
+ * What kube-proxy is told by its configuration is taken as it is by itself: node ports are open on every
+ * address of the node, loopback included; pods are told from others by their range (`podRangeOf`).
+ *
+ * Of a cluster seen as one node each node's choice is there, told apart by the address of the client or,
+ * at node ports, of the node. Where neither is a known node's, any node's choice may be meant.
  */
-import type { Backend, Service, ServicePort, Snapshot } from "../cluster/snapshot.ts";
+import type { Service, ServiceBackend, ServicePort, Snapshot } from "../cluster/snapshot.ts";
+import { isReachedFromOutside } from "../cluster/services.ts";
 import type { Match } from "../match/index.ts";
-import { hostPrefix } from "../net/address.ts";
-import type { Address, Family } from "../net/address.ts";
-import type { PortMatch } from "../match/port.ts";
+import { commonPrefix, hostPrefix, prefixContains } from "../net/address.ts";
+import type { Address, Family, Prefix } from "../net/address.ts";
+import type { Target } from "../target/index.ts";
 import { NAT_NOTHING, natTo } from "../target/nat-range.ts";
-import type { Chain, Rule, RuleOrigin, Table } from "./model.ts";
+import type { Chain, Rule, Table } from "./model.ts";
 import {
-  backendChainName,
-  CHAIN_KUBE_FORWARD,
   CHAIN_KUBE_MARK_MASQ,
+  CHAIN_KUBE_NODEPORTS,
   CHAIN_KUBE_POSTROUTING,
+  CHAIN_KUBE_PROXY_FIREWALL,
   CHAIN_KUBE_SERVICES,
   formatSocket,
-  serviceChainName,
   servicePortName,
 } from "./names.ts";
+import { jump, makeRule, MARK_MASQUERADE, RETURN, setBits } from "./rule.ts";
+import { chooseBackends, usesLocalBackends, viewOfNode, type Choice } from "./service-choice.ts";
+import { compileServiceFilter } from "./service-filter.ts";
 import {
-  ACCEPT,
-  bitsSet,
-  DROP,
-  jump,
-  makeRule,
-  MARK_MASQUERADE,
-  protocolIs,
-  RETURN,
-  setBits,
-  stateIs,
-} from "./rule.ts";
-import { portProtocolNumber } from "./sets.ts";
+  hasAny,
+  hasFirewall,
+  IS_LOCAL,
+  isServed,
+  LOOPBACK_6,
+  originOf,
+  ownChain,
+  portalMatches,
+  portMatches,
+  sharesOf,
+  toChain,
+  toOwn,
+  userChain,
+  type Context,
+  type NodesChoice,
+  type ProxiedPort,
+  type Share,
+} from "./service-port.ts";
+import { backendChain, spreadChains, spreadRules } from "./service-spread.ts";
+import type { SetCollector } from "./sets.ts";
 
 /** kube-proxy's part of one family's tables. */
 export interface ServiceTables {
@@ -45,183 +59,303 @@ export interface ServiceTables {
   readonly filterChains: readonly Chain[];
 }
 
-/** Compiles every Service's cluster addresses of one family. */
-export function compileServices(snapshot: Snapshot, family: Family): ServiceTables {
-  const ports = snapshot.services.flatMap((service) => servicePorts(service, family));
-  ports.sort(comparePorts);
-  const served = ports.filter((port) => port.backends.length > 0);
-  const chains = [
-    userChain(CHAIN_KUBE_SERVICES, served.flatMap(toService)),
-    ...served.map(serviceChain),
-    ...served.flatMap((port) => port.backends.map((backend) => backendChain(port, backend))),
-    userChain(CHAIN_KUBE_MARK_MASQ, [makeRule({ target: setBits(MARK_MASQUERADE) })]),
-    userChain(CHAIN_KUBE_POSTROUTING, postroutingRules()),
-  ];
+/** Whose tables. */
+export interface ServiceView {
+  /** Undefined: all nodes seen as one. */
+  readonly node: string | undefined;
+  /** Takes the sets by which a cluster's nodes are told apart. */
+  readonly sets: Pick<SetCollector, "placeSet">;
+}
+
+/** Compiles every Service in one family. */
+export function compileServices(
+  snapshot: Snapshot,
+  family: Family,
+  view: ServiceView,
+): ServiceTables {
+  const context: Context = {
+    family,
+    sets: view.sets,
+    podRange: podRangeOf(snapshot, family),
+    nodeAddresses: nodeAddresses(snapshot, family, view.node),
+    terse: backendCount(snapshot, family) > LARGE_CLUSTER,
+  };
+  const nodes = view.node === undefined ? nodeNames(snapshot) : [view.node];
+  const all = snapshot.services
+    .filter(({ families }) => families.includes(family))
+    .flatMap((service) => service.ports.map((port) => ({ service, port })));
+  const ports = all
+    .filter(({ port }) => port.missing === undefined)
+    .map(({ service, port }): ProxiedPort => ({
+      ...proxied(service, port, family),
+      context,
+      choices: choicesOf(snapshot, { service, port, family, nodes }),
+    }))
+    .sort(comparePorts);
+  const unknown = all.filter(({ port }) => port.missing !== undefined);
   return {
-    nat: {
-      name: "nat",
-      chains: [
-        builtinChain("PREROUTING", [toServices("kubernetes service portals")]),
-        builtinChain("INPUT", []),
-        builtinChain("OUTPUT", [toServices("kubernetes service portals")]),
-        builtinChain("POSTROUTING", [
-          makeRule({
-            comment: "kubernetes postrouting rules",
-            target: jump(CHAIN_KUBE_POSTROUTING),
-          }),
-        ]),
-        ...uniqueChains(chains),
-      ],
-    },
-    filterChains: [
-      userChain(
-        CHAIN_KUBE_SERVICES,
-        ports.filter((port) => port.backends.length === 0).flatMap(refuse),
-      ),
-      userChain(CHAIN_KUBE_FORWARD, forwardRules()),
+    nat: natTable(ports, [
+      userChain(CHAIN_KUBE_SERVICES, [...ports.flatMap(portalRules), nodePortsRule(family)]),
+      nodePortsChain(ports, unknown, family),
+      userChain(CHAIN_KUBE_MARK_MASQ, [makeRule({ target: setBits(MARK_MASQUERADE) })]),
+      userChain(CHAIN_KUBE_POSTROUTING, postroutingRules()),
+    ]),
+    filterChains: compileServiceFilter(ports, family),
+  };
+}
+
+/**
+ * The range by which kube-proxy tells pods from others (`--cluster-cidr`): the smallest that holds all
+ * ranges of the cluster. Undefined where there is none, or none that could be one.
+ */
+export function podRangeOf({ clusterPrefixes }: Snapshot, family: Family): Prefix | undefined {
+  const own = clusterPrefixes.filter(({ address }) => address.family === family);
+  const range = commonPrefix(own);
+  return range === undefined || range.bits < WIDEST_RANGE[family] ? undefined : range;
+}
+
+const WIDEST_RANGE: Readonly<Record<Family, number>> = { 4: 8, 6: 16 };
+
+/** > Beyond so many endpoints, rules for them have no comments. */
+const LARGE_CLUSTER = 1000;
+
+function proxied(
+  service: Service,
+  port: ServicePort,
+  family: Family,
+): Omit<ProxiedPort, "context" | "choices"> {
+  const own = (addresses: readonly Address[]): Address[] =>
+    addresses.filter((address) => address.family === family);
+  return {
+    service,
+    port,
+    portName: servicePortName({ ...service, port: port.name }),
+    clusterAddresses: own(service.clusterAddresses),
+    externalAddresses: own(service.externalAddresses),
+    balancerAddresses: own(service.balancerAddresses),
+    balancerSources: service.balancerSources.filter(({ address }) => address.family === family),
+  };
+}
+
+/** What each node chooses from; nodes that choose from the same are together. */
+function choicesOf(
+  snapshot: Snapshot,
+  wanted: {
+    readonly service: Service;
+    readonly port: ServicePort;
+    readonly family: Family;
+    readonly nodes: readonly string[];
+  },
+): NodesChoice[] {
+  const { service, port, family, nodes } = wanted;
+  const choose = (node: string | undefined): Choice =>
+    chooseBackends(service, port, family, viewOfNode(snapshot, node));
+  const alike = !usesLocalBackends(service, port) && port.backends.every(isForEverybody);
+  const [first] = nodes;
+  if (alike || first === undefined) return [{ ...choose(first), nodes }];
+  const byContent = new Map<string, { readonly nodes: string[]; readonly choice: Choice }>();
+  for (const node of nodes) {
+    const choice = choose(node);
+    const text = (backends: readonly ServiceBackend[]): string =>
+      backends.map(formatSocket).join(" ");
+    const key = `${text(choice.cluster)}|${text(choice.local)}`;
+    const known = byContent.get(key);
+    if (known === undefined) byContent.set(key, { nodes: [node], choice });
+    else known.nodes.push(node);
+  }
+  return [...byContent.values()].map((each) => ({ ...each.choice, nodes: each.nodes }));
+}
+
+function isForEverybody({ zoneHints = [], nodeHints = [] }: ServiceBackend): boolean {
+  return zoneHints.length === 0 && nodeHints.length === 0;
+}
+
+function natTable(ports: readonly ProxiedPort[], fixed: readonly Chain[]): Table {
+  const portals = "kubernetes service portals";
+  return {
+    name: "nat",
+    chains: [
+      builtinChain("PREROUTING", [toChain(CHAIN_KUBE_SERVICES, portals)]),
+      builtinChain("INPUT", []),
+      builtinChain("OUTPUT", [toChain(CHAIN_KUBE_SERVICES, portals)]),
+      builtinChain("POSTROUTING", [
+        toChain(CHAIN_KUBE_POSTROUTING, "kubernetes postrouting rules"),
+      ]),
+      ...uniqueChains([...fixed, ...ports.filter(hasAny).flatMap(portChains)]),
     ],
   };
 }
 
-/** The jumps to kube-proxy's filter chains, which stand behind Calico's. */
-export function compileServiceJumps(hook: "FORWARD" | "OUTPUT"): Rule[] {
-  const portals = toServices("kubernetes service portals", [stateIs("NEW")]);
-  if (hook === "OUTPUT") return [portals];
+/** From the addresses of a Service to its chains. */
+function portalRules(given: ProxiedPort): Rule[] {
+  const { service, port, portName, clusterAddresses, externalAddresses, balancerAddresses } = given;
+  if (!hasAny(given)) return [];
+  const internal = isServed(given, service.internalTraffic).somewhere;
+  const balancerChain = hasFirewall(given) ? "KUBE-FW-" : "KUBE-EXT-";
+  const rules = (addresses: readonly Address[], what: string, target: Target): Rule[] =>
+    addresses.map((address) =>
+      makeRule({
+        comment: `${portName} ${what}`,
+        matches: portalMatches(given, address, port.port),
+        target,
+      }),
+    );
   return [
-    makeRule({ comment: "kubernetes forwarding rules", target: jump(CHAIN_KUBE_FORWARD) }),
-    portals,
+    ...(internal ? rules(clusterAddresses, "cluster IP", toOwn(given, internalChain(given))) : []),
+    ...rules(externalAddresses, "external IP", toOwn(given, "KUBE-EXT-")),
+    ...rules(balancerAddresses, "loadbalancer IP", toOwn(given, balancerChain)),
   ];
 }
 
-/** One port of a Service in one family. */
-interface FamilyServicePort {
-  readonly service: Service;
-  readonly port: ServicePort;
-  readonly portName: string;
-  readonly addresses: readonly Address[];
-  /** None: connections are refused. */
-  readonly backends: readonly Backend[];
+function internalChain({ service }: ProxiedPort): "KUBE-SVC-" | "KUBE-SVL-" {
+  return service.internalTraffic === "Local" ? "KUBE-SVL-" : "KUBE-SVC-";
 }
 
-function servicePorts(service: Service, family: Family): FamilyServicePort[] {
-  const addresses = service.clusterAddresses.filter((address) => address.family === family);
-  // Headless and ExternalName: nothing to translate.
-  if (addresses.length === 0) return [];
-  // Backends that nobody knows make the address `untranslated` (topology.ts), not refused.
-  const known = service.ports.filter((port) => port.missing === undefined);
-  return known.map((port) => ({
-    service,
-    port,
-    portName: servicePortName({ ...service, port: port.name }),
-    addresses,
-    backends: port.backends.filter((backend) => backend.address.family === family),
-  }));
-}
-
-function toServices(comment: string, matches: readonly Match[] = []): Rule {
-  return makeRule({ comment, matches, target: jump(CHAIN_KUBE_SERVICES) });
-}
-
-function toService(given: FamilyServicePort): Rule[] {
-  return given.addresses.map((address) =>
-    makeRule({
-      comment: `${given.portName} cluster IP`,
-      matches: serviceMatches(given, address),
-      target: jump(serviceChainName(given.portName, given.port.protocol)),
-    }),
-  );
-}
-
-/** Any of the backends, each as likely: 1/n of all, then 1/(n-1) of the rest, the last what remains. */
-function serviceChain(given: FamilyServicePort): Chain {
-  const { portName, port, backends } = given;
-  const rules = backends.map((backend, index) => {
-    const rest = backends.length - index;
-    // kube-proxy writes ten digits, which decides the last bit of what the kernel keeps.
-    const probability = Number((1 / rest).toFixed(10));
-    return makeRule({
-      comment: `${portName} -> ${formatSocket(backend)}`,
-      matches: rest === 1 ? [] : [{ kind: "random", probability, invert: false }],
-      target: jump(backendChainName(portName, port.protocol, backend)),
-    });
+/** > This must be the last rule in its chain. */
+function nodePortsRule(family: Family): Rule {
+  // > IPv6 has no route_localnet: connections to ::1 would never be answered.
+  const loopback: Match[] =
+    family === 6 ? [{ kind: "address", side: "dst", prefix: LOOPBACK_6, invert: true }] : [];
+  const comment = "kubernetes service nodeports; NOTE: this must be the last rule in this chain";
+  return makeRule({
+    // With its semicolon, which Calico's comments do not have.
+    matches: [{ kind: "comment", text: comment }, ...loopback, IS_LOCAL.destination],
+    target: jump(CHAIN_KUBE_NODEPORTS),
   });
-  return userChain(serviceChainName(portName, port.protocol), rules);
 }
 
-function backendChain(given: FamilyServicePort, backend: Backend): Chain {
-  const { portName, port } = given;
-  return userChain(backendChainName(portName, port.protocol, backend), [
-    // Hairpin: a pod that reaches itself through its Service must not see itself as the source.
+function nodePortsChain(
+  ports: readonly ProxiedPort[],
+  unknown: readonly { readonly service: Service; readonly port: ServicePort }[],
+  family: Family,
+): Chain {
+  const rules = ports.flatMap((given) => {
+    const { nodePort } = given.port;
+    if (nodePort === undefined || !hasAny(given)) return [];
+    const comment = given.portName;
+    const matches = portMatches(given.port, nodePort);
+    return [makeRule({ comment, matches, target: toOwn(given, "KUBE-EXT-") })];
+  });
+  const open = unknown.flatMap(({ service, port }) => unknownNodePort(service, port, family));
+  const chain = userChain(CHAIN_KUBE_NODEPORTS, [...rules, ...open]);
+  return open.length === 0 ? chain : { ...chain, partlyPrinted: true };
+}
+
+/**
+ * A node port whose backends nobody told: it leads to the Service's own address, of which the routes say
+ * that it is not known where it leads.
+ */
+function unknownNodePort(service: Service, port: ServicePort, family: Family): Rule[] {
+  const [address] = service.clusterAddresses.filter((each) => each.family === family);
+  if (port.nodePort === undefined || address === undefined) return [];
+  return [
     makeRule({
-      comment: portName,
+      matches: portMatches(port, port.nodePort),
+      target: { kind: "DNAT", range: natTo(address, port.port) },
+      origin: { ...originOf({ service, port }), kind: "service-unknown" },
+    }),
+  ];
+}
+
+/** The chains of a port that some node has a backend for. */
+function portChains(given: ProxiedPort): Chain[] {
+  const { service, port } = given;
+  const outside = isReachedFromOutside(service, port);
+  const cluster = sharesOf(given, "cluster");
+  const local = sharesOf(given, "local");
+  const internal = (which: string): Rule[] =>
+    internalChain(given) === which ? masqueradeRules(given) : [];
+  const backends = new Map(
+    given.choices.flatMap(({ all }) => all).map((each) => [formatSocket(each), each]),
+  );
+  return [
+    ...spreadChains(given, "KUBE-SVC-", cluster, internal("KUBE-SVC-")),
+    ...spreadChains(given, "KUBE-SVL-", local, internal("KUBE-SVL-")),
+    ...(outside ? [userChain(ownChain(given, "KUBE-EXT-"), externalRules(given, local))] : []),
+    ...(hasFirewall(given) ? [userChain(ownChain(given, "KUBE-FW-"), sourceRules(given))] : []),
+    ...[...backends.values()].map((backend) => backendChain(given, backend)),
+  ];
+}
+
+/** What comes from outside the cluster to a cluster address gets the node's as its source. */
+function masqueradeRules(given: ProxiedPort): Rule[] {
+  const { context, port, portName, clusterAddresses } = given;
+  const { podRange } = context;
+  if (podRange === undefined) return [];
+  return clusterAddresses.map((address) =>
+    makeRule({
+      comment: `${portName} cluster IP`,
       matches: [
-        { kind: "address", side: "src", prefix: hostPrefix(backend.address), invert: false },
+        { kind: "address", side: "src", prefix: podRange, invert: true },
+        ...portalMatches(given, address, port.port),
       ],
       target: jump(CHAIN_KUBE_MARK_MASQ),
     }),
-    makeRule({
-      comment: portName,
-      matches: [protocolIs(portProtocolNumber(port.protocol)), portIs(given, undefined)],
-      target: { kind: "DNAT", range: natTo(backend.address, backend.port) },
-      origin: { ...originOf(given), kind: "service" },
-    }),
-  ]);
-}
-
-function refuse(given: FamilyServicePort): Rule[] {
-  return given.addresses.map((address) =>
-    makeRule({
-      comment: `${given.portName} has no endpoints`,
-      matches: serviceMatches(given, address),
-      target: {
-        kind: "REJECT",
-        with: address.family === 4 ? "icmp-port-unreachable" : "icmp6-port-unreachable",
-      },
-      origin: { ...originOf(given), kind: "service-refused" },
-    }),
   );
 }
 
-function serviceMatches(given: FamilyServicePort, address: Address): Match[] {
+/** What comes to a node port, an external address or a load balancer's. */
+function externalRules(given: ProxiedPort, local: readonly Share[]): Rule[] {
+  const { context, service, portName } = given;
+  const destinations = `${portName} external destinations`;
+  if (service.externalTraffic === "Cluster") {
+    return [
+      // The backend may be on another node, and has to answer by this one.
+      makeRule({
+        comment: `masquerade traffic for ${destinations}`,
+        target: jump(CHAIN_KUBE_MARK_MASQ),
+      }),
+      makeRule({ target: toOwn(given, "KUBE-SVC-") }),
+    ];
+  }
+  const { podRange } = context;
+  const cluster = toOwn(given, "KUBE-SVC-");
   return [
-    { kind: "address", side: "dst", prefix: hostPrefix(address), invert: false },
-    protocolIs(portProtocolNumber(given.port.protocol)),
-    portIs(given, given.port.port),
+    ...(podRange === undefined
+      ? []
+      : [
+          makeRule({
+            comment: `pod traffic for ${destinations}`,
+            matches: [{ kind: "address", side: "src", prefix: podRange, invert: false }],
+            target: cluster,
+          }),
+        ]),
+    makeRule({
+      comment: `masquerade LOCAL traffic for ${destinations}`,
+      matches: [IS_LOCAL.source],
+      target: jump(CHAIN_KUBE_MARK_MASQ),
+    }),
+    makeRule({
+      comment: `route LOCAL traffic for ${destinations}`,
+      matches: [IS_LOCAL.source],
+      target: cluster,
+    }),
+    // What a load balancer sends comes to a node that has backends: it asks their health check ports.
+    ...(local.length > 1 ? spreadRules(given, "KUBE-SVL-", local, "certain") : []),
+    ...(local.length === 1 && local[0]?.backends.length !== 0
+      ? [makeRule({ target: toOwn(given, "KUBE-SVL-") })]
+      : []),
   ];
 }
 
-/** Undefined port: `-m tcp` without a port, which kube-proxy has in front of DNAT. */
-function portIs({ port }: FamilyServicePort, dport: number | undefined): PortMatch {
-  return {
-    kind: "port",
-    protocol: PORT_EXTENSION[port.protocol],
-    sport: undefined,
-    dport: dport === undefined ? undefined : { first: dport, last: dport, invert: false },
-  };
-}
-
-const PORT_EXTENSION = { TCP: "tcp", UDP: "udp", SCTP: "sctp" } as const;
-
-function originOf({
-  service,
-  port,
-}: FamilyServicePort): Omit<Extract<RuleOrigin, { kind: "service" }>, "kind"> {
-  return { service: `${service.namespace}/${service.name}:${port.port}`, place: service.place };
-}
-
-function forwardRules(): Rule[] {
+/** Who may use a load balancer's addresses; the rest is left untranslated, and dropped in filter. */
+function sourceRules(given: ProxiedPort): Rule[] {
+  const { context, portName, balancerAddresses, balancerSources } = given;
+  const from = (prefix: Prefix): Rule =>
+    makeRule({
+      comment: `${portName} loadbalancer IP`,
+      matches: [{ kind: "address", side: "src", prefix, invert: false }],
+      target: toOwn(given, "KUBE-EXT-"),
+    });
+  // > The VIP is often added as a local address: what the node sends to it then comes from it.
+  const fromNode = context.nodeAddresses.some((address) =>
+    balancerSources.some((prefix) => prefixContains(prefix, address)),
+  );
   return [
-    // A packet that conntrack cannot place would leave untranslated.
-    makeRule({ matches: [stateIs("INVALID")], target: DROP }),
+    ...balancerSources.map(from),
+    ...(fromNode ? balancerAddresses.map((address) => from(hostPrefix(address))) : []),
     makeRule({
-      comment: "kubernetes forwarding rules",
-      matches: [bitsSet(MARK_MASQUERADE)],
-      target: ACCEPT,
-    }),
-    makeRule({
-      comment: "kubernetes forwarding conntrack rule",
-      matches: [stateIs("RELATED", "ESTABLISHED")],
-      target: ACCEPT,
+      comment: `other traffic to ${portName} will be dropped by ${CHAIN_KUBE_PROXY_FIREWALL}`,
     }),
   ];
 }
@@ -241,8 +375,36 @@ function postroutingRules(): Rule[] {
   ];
 }
 
+/** Every node that something names. */
+function nodeNames({ nodeByName, endpoints, services }: Snapshot): string[] {
+  const names = new Set(nodeByName.keys());
+  const told = [
+    ...endpoints,
+    ...services.flatMap(({ ports }) => ports.flatMap((port) => port.backends)),
+  ];
+  for (const { node } of told) if (node !== undefined) names.add(node);
+  return [...names].sort();
+}
+
+function nodeAddresses(
+  { nodeByName }: Snapshot,
+  family: Family,
+  node: string | undefined,
+): Address[] {
+  const nodes = node === undefined ? [...nodeByName.values()] : [nodeByName.get(node)];
+  return nodes.flatMap((each) => each?.addresses.find((own) => own.family === family) ?? []);
+}
+
+function backendCount({ services }: Snapshot, family: Family): number {
+  const ports = services.flatMap((service) => service.ports);
+  const own = ports.map(
+    ({ backends }) => backends.filter(({ address }) => address.family === family).length,
+  );
+  return own.reduce((sum, count) => sum + count, 0);
+}
+
 /** kube-proxy goes through a map; by name, the text is the same every time. */
-function comparePorts(one: FamilyServicePort, other: FamilyServicePort): number {
+function comparePorts(one: ProxiedPort, other: ProxiedPort): number {
   if (one.portName !== other.portName) return one.portName < other.portName ? -1 : 1;
   if (one.port.port !== other.port.port) return one.port.port - other.port.port;
   return one.port.protocol < other.port.protocol ? -1 : 1;
@@ -257,8 +419,4 @@ function uniqueChains(chains: readonly Chain[]): Chain[] {
 
 function builtinChain(name: string, rules: readonly Rule[]): Chain {
   return { name, policy: "ACCEPT", rules };
-}
-
-function userChain(name: string, rules: readonly Rule[]): Chain {
-  return { name, policy: undefined, rules };
 }

@@ -20,7 +20,15 @@ import type { EndpointSelector, ServiceRef } from "../policy/model.ts";
 import { EndpointIndex } from "../policy/endpoint-index.ts";
 import { nodeSelectorText, peerSelectorText, SELECT_ALL } from "./calico-selector.ts";
 import type { IpSet, PortMember } from "./model.ts";
-import { domainId, namedPortId, nodesId, selectorId, serviceId, setName } from "./names.ts";
+import {
+  domainId,
+  namedPortId,
+  nodesId,
+  placeId,
+  selectorId,
+  serviceId,
+  setName,
+} from "./names.ts";
 
 /** What peers mean whatever the family: found once for both. */
 export class PeerMeanings {
@@ -62,6 +70,18 @@ export class PeerMeanings {
   nodes(selector: LabelSelector): ClusterNode[] {
     const all = [...this.#snapshot.nodeByName.values()];
     return all.filter(({ labels }) => selectorMatches(selector, labels));
+  }
+
+  /** The addresses of some nodes, and of the endpoints that are known to be on them. */
+  addressesAt(names: readonly string[]): Address[] {
+    const { nodeByName, endpoints } = this.#snapshot;
+    const wanted = new Set(names);
+    return [
+      ...names.flatMap((name) => nodeByName.get(name)?.addresses ?? []),
+      ...endpoints
+        .filter(({ node }) => node !== undefined && wanted.has(node))
+        .flatMap(({ addresses }) => addresses),
+    ];
   }
 
   /** Tells whether all nodes are known. */
@@ -137,6 +157,14 @@ export class SetCollector {
         ? "every node"
         : `nodes with ${formatSelector(nodeSelector)}`,
       unknown: !this.knowsNodes(),
+    }));
+  }
+
+  /** The name of the set of the addresses of some nodes and of the endpoints that are on them. */
+  placeSet(nodes: readonly string[]): string {
+    return this.#netSet(placeId(nodes), () => ({
+      members: this.#meanings.addressesAt(nodes).map(hostPrefix),
+      description: `${nodes.length === 1 ? "node" : "nodes"} ${nodes.join(", ")} and pods there`,
     }));
   }
 

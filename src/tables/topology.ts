@@ -52,7 +52,8 @@ export function compileTopology(
     }
   }
   for (const service of snapshot.services) {
-    for (const address of service.clusterAddresses) {
+    const { clusterAddresses, externalAddresses, balancerAddresses } = service;
+    for (const address of [...clusterAddresses, ...externalAddresses, ...balancerAddresses]) {
       // Translated before it is routed; without backends it is forwarded, and refused.
       const known = service.ports.every((port) => port.missing === undefined);
       routes.add({

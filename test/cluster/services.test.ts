@@ -10,7 +10,7 @@ const slice = (name: string, body: string): string =>
 const pod = (name: string, address: string, rest = ""): string =>
   `{apiVersion: v1, kind: Pod, metadata: {name: ${name}, labels: {app: web}}, spec: {containers: [{ports: [{name: http, containerPort: 8080}]}]}, status: {podIP: "${address}", ${rest}}}`;
 
-/** The first port's backends, or the missing fact. */
+/** The first port's backends, `~` before those that terminate, or the missing fact. */
 function backends(...objects: string[]): string {
   const { snapshot, said } = load(objects.join("\n---\n"));
   expect(said).toEqual([]);
@@ -19,7 +19,9 @@ function backends(...objects: string[]): string {
     expect(port!.backends).toEqual([]);
     return port!.missing;
   }
-  return port!.backends.map(({ address, port }) => `${formatAddress(address)}>${port}`).join(" ");
+  return port!.backends
+    .map(({ address, port, ready }) => `${ready ? "" : "~"}${formatAddress(address)}>${port}`)
+    .join(" ");
 }
 
 /** Whom policies mean by the Service: addresses; then addresses with ports; then the missing fact. */
@@ -162,14 +164,14 @@ describe("readServices", () => {
       "10.0.0.2>8080",
     ],
     [
-      "terminating ones only if none is ready",
+      "terminating ones that still serve",
       "{addresses: [10.0.0.1], conditions: {ready: false, serving: true, terminating: true}}, {addresses: [10.0.0.2], conditions: {ready: false, serving: false}}",
-      "10.0.0.1>8080",
+      "~10.0.0.1>8080",
     ],
     [
-      "terminating ones not beside a ready one",
+      "terminating ones beside a ready one",
       "{addresses: [10.0.0.1], conditions: {ready: false, serving: true, terminating: true}}, {addresses: [10.0.0.2], conditions: {ready: true}}",
-      "10.0.0.2>8080",
+      "~10.0.0.1>8080 10.0.0.2>8080",
     ],
     [
       "none usable: refused, and that is known",
@@ -183,7 +185,7 @@ describe("readServices", () => {
     ).toBe(expected);
   });
 
-  it("joins slices, chooses within each family, and drops names and doubles", () => {
+  it("joins slices, and drops names and doubles", () => {
     const dying = "conditions: {ready: false, serving: true, terminating: true}";
     expect(
       backends(
@@ -202,7 +204,7 @@ describe("readServices", () => {
           "addressType: FQDN, ports: [{port: 8080}], endpoints: [{addresses: [x.example]}]",
         ),
       ),
-    ).toBe("9.0.0.1>8080 10.0.0.1>8080 fd00::2>8080");
+    ).toBe("10.0.0.1>8080 ~10.0.0.2>8080 9.0.0.1>8080 ~fd00::2>8080");
   });
 
   it("matches ports by name and protocol", () => {
@@ -292,7 +294,7 @@ describe("readServices", () => {
       "local traffic only",
       service("internalTrafficPolicy: Local, selector: {app: web}, ports: [{port: 80}]"),
       [pod("a", "10.0.0.1")],
-      "internalTrafficPolicy is Local, and which backends a client's node has is not modelled",
+      "internalTrafficPolicy is Local, and nothing tells on which node 10.0.0.1 is",
     ],
   ])("falls back on the selector: %s", (_, object, pods, expected) => {
     expect(backends(object, ...pods)).toBe(expected);
@@ -306,6 +308,22 @@ describe("readServices", () => {
     [
       "clusterIP: 10.96.0.300",
       'spec.clusterIP: "10.96.0.300" is no IPv4 or IPv6 address [BAD_ADDRESS]',
+    ],
+    [
+      "externalTrafficPolicy: local",
+      'spec.externalTrafficPolicy: "local" is no externalTrafficPolicy: one of Cluster, Local (did you mean "Local"?) [BAD_VALUE]',
+    ],
+    [
+      "externalIP: [1.2.3.4]",
+      'spec.externalIP: unknown field "externalIP" (did you mean "externalIPs"?) [UNKNOWN_FIELD]',
+    ],
+    [
+      "ports: [{port: 80, nodeport: 1}]",
+      'spec.ports[0].nodeport: unknown field "nodeport" (did you mean "nodePort"?) [UNKNOWN_FIELD]',
+    ],
+    [
+      "sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 90000}}",
+      "spec.sessionAffinityConfig.clientIP.timeoutSeconds: 90000 is not 1 to 86400 seconds [BAD_VALUE]",
     ],
     ["ports: [{name: x}]", "spec.ports[0].port: is required [MISSING_FIELD]"],
     ["ports: [{port: 70000}]", "spec.ports[0].port: 70000 is no port: 1 to 65535 [BAD_PORT]"],

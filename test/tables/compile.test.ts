@@ -9,7 +9,7 @@ import { renderIptables } from "../../src/tables/iptables.ts";
 import { RuleList } from "../../src/engine/rule-list.ts";
 import { isPrinted, type Chain } from "../../src/tables/model.ts";
 import { endpointChainName, vethName } from "../../src/tables/names.ts";
-import { namespace, pod, policy, service, snapshot } from "./cluster.ts";
+import { address, namespace, pod, policy, service, snapshot } from "./cluster.ts";
 import { SHOP, SHOP_POLICIES } from "./small-cluster.ts";
 
 function compile(
@@ -127,8 +127,10 @@ describe("compileCluster", () => {
   it("accepts what both ends' chains accepted behind kube-proxy's rules", () => {
     expect(chainText(compile(SHOP, SHOP_POLICIES), "FORWARD")).toEqual([
       "-j cali-FORWARD",
+      "-m conntrack --ctstate NEW -j KUBE-PROXY-FIREWALL",
       "-j KUBE-FORWARD",
       "-m conntrack --ctstate NEW -j KUBE-SERVICES",
+      "-m conntrack --ctstate NEW -j KUBE-EXTERNAL-SERVICES",
       "-m mark --mark 0x10000/0x10000 -j ACCEPT",
       "-j MARK --set-xmark 0x10000/0x10000",
     ]);
@@ -198,8 +200,10 @@ describe("compileCluster", () => {
   });
 
   it("warns of Services that are reached by more than their ClusterIP", () => {
-    const web = service("a/web", { addresses: ["10.96.0.1"], ports: [] });
-    const cluster = snapshot({ services: [web, { ...web, name: "up", type: "NodePort" }] });
+    const ports = [{ port: 80, backends: [] }];
+    const web = service("a/web", { addresses: ["10.96.0.1"], ports });
+    const up = { ...web, name: "up", externalAddresses: [address("192.0.2.1")] };
+    const cluster = snapshot({ services: [web, up] });
     expect(compile(cluster, []).diagnostics).toMatchObject([
       {
         severity: "warning",

@@ -78,7 +78,9 @@ describe("Service chain names", () => {
     ["kube-system", "kube-dns", "dns", "UDP", "KUBE-SVC-TCOU7JCQXEZGVUNU"],
     ["kube-system", "kube-dns", "dns-tcp", "TCP", "KUBE-SVC-ERIFXISQEP7F7OF4"],
   ] as const)("of %s/%s:%s are kube-proxy's", (namespace, name, port, protocol, chain) => {
-    expect(serviceChainName(servicePortName({ namespace, name, port }), protocol)).toBe(chain);
+    expect(
+      serviceChainName("KUBE-SVC-", servicePortName({ namespace, name, port }), protocol),
+    ).toBe(chain);
   });
 
   it("have no colon for an unnamed port", () => {

@@ -1,0 +1,236 @@
+/**
+ * The endpoints of Services, whoever tells them: EndpointSlices, Endpoints, or the Service's own selector.
+ * Source: kubernetes pkg/proxy/endpointslicecache.go.
+ */
+import { formatAddress, type Address } from "../net/address.ts";
+import {
+  checkKnownFields,
+  fieldOf,
+  itemsOf,
+  readBoolean,
+  readText,
+  readTextMap,
+  recordOf,
+  reportField,
+  type Field,
+} from "./fields.ts";
+import type { Pod } from "./pods.ts";
+import { readAddress, readPort, readProtocol, readWord } from "./read-network.ts";
+import { selectorMatches, type LabelSelector } from "./selector.ts";
+import type { WantedPort } from "./service-spec.ts";
+import type { Endpoint, PortProtocol, ServiceBackend, ServiceMembers } from "./snapshot.ts";
+
+/** Addresses that have the same ports and are in the same state. */
+export interface EndpointGroup extends Pick<ServiceBackend, "node" | "zoneHints" | "nodeHints"> {
+  readonly addresses: readonly Address[];
+  readonly ports: readonly EndpointPort[];
+  readonly ready: boolean;
+  /** Not ready, but still serves while it terminates. */
+  readonly lastResort: boolean;
+}
+
+interface EndpointPort {
+  readonly portName: string;
+  readonly protocol: PortProtocol;
+  readonly port: number;
+}
+
+/** The endpoints of a Service, as far as they are known. */
+export interface Found {
+  readonly groups: readonly EndpointGroup[];
+  readonly missing?: string;
+}
+
+/** Finds the node of an address, where pods tell it. */
+export type NodeOf = (address: Address) => string | undefined;
+
+/** Makes the finder of a snapshot's pods. */
+export function nodesOfPods(pods: readonly Pod[]): NodeOf {
+  const nodeByAddress = new Map(
+    pods.flatMap(({ endpoint: { addresses, node } }) =>
+      addresses.map((address) => [formatAddress(address), node] as const),
+    ),
+  );
+  return (address) => nodeByAddress.get(formatAddress(address));
+}
+
+/** The endpoints of a Service that has neither EndpointSlices nor Endpoints. */
+export function endpointsOfSelector(
+  root: Field,
+  wanted: readonly WantedPort[],
+  pods: readonly Pod[],
+): Found {
+  const spec = recordOf(root, "spec");
+  const labels = [...readTextMap(fieldOf(spec, "selector"))];
+  const selector: LabelSelector = {
+    requirements: labels.map(([key, value]) => ({ key, operator: "In", values: [value] })),
+  };
+  const chosen = pods.filter(
+    ({ endpoint }) =>
+      // No selector: somebody else makes the endpoints.
+      labels.length > 0 &&
+      endpoint.namespace === root.object.metadata.namespace &&
+      selectorMatches(selector, endpoint.labels),
+  );
+  if (chosen.length === 0) {
+    return { groups: [], missing: "it has no EndpointSlice, and its selector chooses no pod" };
+  }
+  const anyway = readBoolean(fieldOf(spec, "publishNotReadyAddresses")) ?? false;
+  const groups = chosen.map(({ endpoint, ready, terminating }) => ({
+    addresses: endpoint.addresses,
+    ports: wanted.flatMap((port) => portOf(endpoint, port)),
+    ready: anyway || (ready && !terminating),
+    lastResort: ready && terminating,
+    node: endpoint.node,
+  }));
+  const nowhere = chosen.find(({ endpoint, ready }) => ready && endpoint.addresses.length === 0);
+  if (nowhere === undefined) return { groups };
+  const { kind, name } = nowhere.endpoint;
+  return { groups, missing: `it has no EndpointSlice, and ${kind} ${name} has no address` };
+}
+
+/** What a pod has a Service's port on; none where its target is a name that the pod does not have. */
+function portOf(
+  { ports }: Endpoint,
+  { name: portName, protocol, target }: WantedPort,
+): EndpointPort[] {
+  const port =
+    typeof target === "number"
+      ? target
+      : ports.find((own) => own.name === target && own.protocol === protocol)?.port;
+  return port === undefined ? [] : [{ portName, protocol, port }];
+}
+
+/** Whom policies mean by a Service. */
+export function membersOf({ groups, missing }: Found): ServiceMembers {
+  return {
+    addresses: groups.flatMap(({ addresses }) => addresses),
+    ports: groups.flatMap(({ addresses, ports }) =>
+      addresses.flatMap((address) =>
+        ports.map(({ protocol, port }) => ({ address, protocol, port })),
+      ),
+    ),
+    ...(missing === undefined ? {} : { missing }),
+  };
+}
+
+/** The endpoints that can serve a port, each once, ordered as kube-proxy orders them: by their text. */
+export function backendsOf(
+  groups: readonly EndpointGroup[],
+  wanted: WantedPort,
+  nodeOf: NodeOf,
+): ServiceBackend[] {
+  const backends = new Map<string, ServiceBackend>();
+  for (const group of groups) {
+    if (!group.ready && !group.lastResort) continue;
+    const { ready, node, zoneHints, nodeHints } = group;
+    for (const { portName, protocol, port } of group.ports) {
+      if (portName !== wanted.name || protocol !== wanted.protocol) continue;
+      for (const address of group.addresses) {
+        const text = `${formatAddress(address)} ${port}`;
+        // One that is in several slices is what the best of them says.
+        if (backends.get(text)?.ready === true) continue;
+        const hints = { zoneHints, nodeHints };
+        backends.set(text, { address, port, ready, node: node ?? nodeOf(address), ...hints });
+      }
+    }
+  }
+  return [...backends.values()].sort(
+    (one, other) =>
+      one.address.family - other.address.family || (socketText(one) < socketText(other) ? -1 : 1),
+  );
+}
+
+function socketText({ address, port }: ServiceBackend): string {
+  return `${formatAddress(address)}:${port}`;
+}
+
+/** Reads an EndpointSlice. Reports UNKNOWN_FIELD, BAD_VALUE and what the fields report. */
+export function readSlice(root: Field): EndpointGroup[] {
+  checkKnownFields(root, ["addressType", "apiVersion", "endpoints", "kind", "metadata", "ports"]);
+  const type = readWord(fieldOf(root, "addressType"), "addressType", ["IPv4", "IPv6", "FQDN"]);
+  // Names to look up elsewhere; kube-proxy does not serve them.
+  if (type === "FQDN") return [];
+  const ports = itemsOf(fieldOf(root, "ports")).flatMap(readEndpointPort);
+  return itemsOf(fieldOf(root, "endpoints")).map((item) => {
+    checkKnownFields(item, SLICE_ENDPOINT_FIELDS);
+    const conditions = recordOf(item, "conditions");
+    checkKnownFields(conditions, ["ready", "serving", "terminating"]);
+    // > A nil value should be interpreted as "true" (ready), defaults to ready (serving), false (terminating).
+    const ready = readBoolean(fieldOf(conditions, "ready")) ?? true;
+    const serving = readBoolean(fieldOf(conditions, "serving")) ?? ready;
+    const terminating = readBoolean(fieldOf(conditions, "terminating")) ?? false;
+    const addresses = itemsOf(fieldOf(item, "addresses")).flatMap((field) =>
+      readAddressOfType(field, type),
+    );
+    const hints = recordOf(item, "hints");
+    checkKnownFields(hints, ["forNodes", "forZones"]);
+    return {
+      addresses,
+      ports,
+      ready,
+      lastResort: serving && terminating,
+      node: nodeOfEndpoint(item),
+      zoneHints: namesOf(fieldOf(hints, "forZones")),
+      nodeHints: namesOf(fieldOf(hints, "forNodes")),
+    };
+  });
+}
+
+const SLICE_ENDPOINT_FIELDS = [
+  "addresses",
+  "conditions",
+  "deprecatedTopology",
+  "hints",
+  "hostname",
+  "nodeName",
+  "targetRef",
+  // Of v1beta1, where the node's name was in it.
+  "topology",
+  "zone",
+];
+
+function nodeOfEndpoint(item: Field): string | undefined {
+  const named = readText(fieldOf(item, "nodeName"));
+  return named ?? readText(fieldOf(fieldOf(item, "topology"), "kubernetes.io/hostname"));
+}
+
+function namesOf(field: Field): string[] {
+  return itemsOf(field).flatMap((item) => readText(fieldOf(item, "name")) ?? []);
+}
+
+/** > All endpoints in a slice must be the same type. */
+function readAddressOfType(field: Field, type: "IPv4" | "IPv6" | undefined): Address[] {
+  const address = readAddress(field);
+  if (address === undefined) return [];
+  if (type === undefined || type === `IPv${address.family}`) return [address];
+  const message = `${formatAddress(address)} is not of the slice's addressType ${type}`;
+  reportField(field, { code: "BAD_ADDRESS", message });
+  return [];
+}
+
+/** Reads Endpoints. Those that are not ready become endpoints of slices too, which say so. */
+export function readEndpoints(root: Field): EndpointGroup[] {
+  checkKnownFields(root, ["apiVersion", "kind", "metadata", "subsets"]);
+  return itemsOf(fieldOf(root, "subsets")).flatMap((subset) => {
+    checkKnownFields(subset, ["addresses", "notReadyAddresses", "ports"]);
+    const ports = itemsOf(fieldOf(subset, "ports")).flatMap(readEndpointPort);
+    const groups = (key: string, ready: boolean): EndpointGroup[] =>
+      itemsOf(fieldOf(subset, key)).map((item) => {
+        checkKnownFields(item, ["hostname", "ip", "nodeName", "targetRef"]);
+        const address = readAddress(fieldOf(item, "ip"));
+        const addresses = address === undefined ? [] : [address];
+        const node = readText(fieldOf(item, "nodeName"));
+        return { addresses, ports, ready, lastResort: false, node };
+      });
+    return [...groups("addresses", true), ...groups("notReadyAddresses", false)];
+  });
+}
+
+function readEndpointPort(field: Field): EndpointPort[] {
+  checkKnownFields(field, ["appProtocol", "name", "port", "protocol"]);
+  const port = readPort(fieldOf(field, "port"));
+  const protocol = readProtocol(fieldOf(field, "protocol"));
+  const portName = readText(fieldOf(field, "name")) ?? "";
+  return port === undefined || protocol === undefined ? [] : [{ portName, protocol, port }];
+}

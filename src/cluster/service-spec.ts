@@ -1,0 +1,181 @@
+/**
+ * A Service's own fields: how it is reached and which traffic goes where. Its endpoints are
+ * `service-endpoints.ts`'s. Every field of the API is known here: one that is not could change the
+ * tables.
+ */
+import type { Address, Family, Prefix } from "../net/address.ts";
+import {
+  checkKnownFields,
+  fieldOf,
+  itemsOf,
+  readInteger,
+  readText,
+  recordOf,
+  reportField,
+  type Field,
+} from "./fields.ts";
+import { readAddress, readPort, readPrefix, readProtocol, readWord } from "./read-network.ts";
+import type { PortProtocol, Service } from "./snapshot.ts";
+
+const TYPES = ["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"] as const;
+const TRAFFIC_POLICIES = ["Cluster", "Local"] as const;
+const IP_FAMILIES = ["IPv4", "IPv6"] as const;
+
+const SPEC_FIELDS = [
+  "allocateLoadBalancerNodePorts",
+  "clusterIP",
+  "clusterIPs",
+  "externalIPs",
+  "externalName",
+  "externalTrafficPolicy",
+  "healthCheckNodePort",
+  "internalTrafficPolicy",
+  "ipFamilies",
+  "ipFamilyPolicy",
+  "loadBalancerClass",
+  "loadBalancerIP",
+  "loadBalancerSourceRanges",
+  "ports",
+  "publishNotReadyAddresses",
+  "selector",
+  "sessionAffinity",
+  "sessionAffinityConfig",
+  "trafficDistribution",
+  "type",
+];
+const PORT_FIELDS = ["appProtocol", "name", "nodePort", "port", "protocol", "targetPort"];
+
+/** > Services with this label are left to the proxy that it names. */
+const PROXY_LABEL = "service.kubernetes.io/service-proxy-name";
+
+/** One port of a Service. */
+export interface WantedPort {
+  /** Empty for the only, unnamed port. */
+  readonly name: string;
+  readonly protocol: PortProtocol;
+  readonly port: number;
+  /** A number, or the name of a container port. */
+  readonly target: number | string;
+  readonly nodePort: number | undefined;
+}
+
+/** Reads a Service's ports. */
+export function readServicePorts(root: Field): WantedPort[] {
+  return itemsOf(fieldOf(recordOf(root, "spec"), "ports"))
+    .map(readServicePort)
+    .filter((port) => port !== undefined);
+}
+
+function readServicePort(field: Field): WantedPort | undefined {
+  checkKnownFields(field, PORT_FIELDS);
+  const port = readPort(fieldOf(field, "port"));
+  const protocol = readProtocol(fieldOf(field, "protocol"));
+  const name = readText(fieldOf(field, "name")) ?? "";
+  const targetField = fieldOf(field, "targetPort");
+  const named = typeof targetField.value === "string";
+  const target = named ? readText(targetField) : readPort(targetField);
+  const nodePortField = fieldOf(field, "nodePort");
+  // > 0, too, means that none is given.
+  const nodePort = nodePortField.value === 0 ? undefined : readPort(nodePortField);
+  if (fieldOf(field, "port").value === undefined) {
+    reportField(fieldOf(field, "port"), { code: "MISSING_FIELD", message: "is required" });
+  }
+  if (port === undefined || protocol === undefined) return undefined;
+  // > If this is not specified, the value of the 'port' field is used.
+  return { name, protocol, port, target: target ?? port, nodePort };
+}
+
+/** Reads how a Service is reached. Reports UNKNOWN_FIELD, BAD_VALUE and what the fields report. */
+export function readServiceSpec(root: Field): Omit<Service, "ports"> {
+  checkKnownFields(root, ["apiVersion", "kind", "metadata", "spec", "status"]);
+  const spec = recordOf(root, "spec");
+  checkKnownFields(spec, SPEC_FIELDS);
+  const type = readWord(fieldOf(spec, "type"), "Service type", TYPES) ?? "ClusterIP";
+  for (const field of itemsOf(fieldOf(spec, "ipFamilies"))) {
+    readWord(field, "address family", IP_FAMILIES);
+  }
+  readWord(fieldOf(spec, "ipFamilyPolicy"), "ipFamilyPolicy", FAMILY_POLICIES);
+  readWord(fieldOf(spec, "trafficDistribution"), "trafficDistribution", DISTRIBUTIONS);
+  const addresses = type === "ExternalName" ? [] : clusterAddresses(spec);
+  const { namespace, name, labels } = root.object.metadata;
+  const proxy = labels.get(PROXY_LABEL);
+  const healthCheckPort = fieldOf(spec, "healthCheckNodePort");
+  return {
+    namespace,
+    name,
+    type,
+    clusterAddresses: addresses,
+    families: type === "ExternalName" ? [] : familiesOf(spec, addresses),
+    ...(proxy === undefined ? {} : { proxy }),
+    externalAddresses: addressesOf(itemsOf(fieldOf(spec, "externalIPs"))),
+    balancerAddresses: balancerAddresses(root),
+    balancerSources: itemsOf(fieldOf(spec, "loadBalancerSourceRanges"))
+      .map(readPrefix)
+      .filter((prefix): prefix is Prefix => prefix !== undefined),
+    internalTraffic: trafficPolicy(spec, "internalTrafficPolicy"),
+    externalTraffic: trafficPolicy(spec, "externalTrafficPolicy"),
+    affinitySeconds: affinitySeconds(spec),
+    healthCheckPort: healthCheckPort.value === 0 ? undefined : readPort(healthCheckPort),
+    place: root.object.place,
+  };
+}
+
+const FAMILY_POLICIES = ["SingleStack", "PreferDualStack", "RequireDualStack"] as const;
+const DISTRIBUTIONS = ["PreferClose", "PreferSameZone", "PreferSameNode"] as const;
+
+/** > clusterIPs ... If this field is not specified, it will be initialized from the clusterIP field. */
+function clusterAddresses(spec: Field): Address[] {
+  return addressesOf(clusterFields(spec).filter((field) => field.value !== "None"));
+}
+
+function clusterFields(spec: Field): Field[] {
+  const listed = itemsOf(fieldOf(spec, "clusterIPs"));
+  return listed.length > 0 ? listed : [fieldOf(spec, "clusterIP")];
+}
+
+/** Of an object that no API server has seen yet, which addresses it will have is not known. */
+function familiesOf(spec: Field, addresses: readonly Address[]): Family[] {
+  if (clusterFields(spec).some((field) => field.value === "None")) return [];
+  if (addresses.length > 0) return addresses.map(({ family }) => family);
+  const listed = itemsOf(fieldOf(spec, "ipFamilies"));
+  return listed.length === 0 ? [4, 6] : listed.map(({ value }) => (value === "IPv6" ? 6 : 4));
+}
+
+function addressesOf(fields: readonly Field[]): Address[] {
+  return fields.map(readAddress).filter((address) => address !== undefined);
+}
+
+/** > "Proxy" indicates that traffic is delivered to the node or pod with the destination set to it. */
+function balancerAddresses(root: Field): Address[] {
+  const ingress = itemsOf(fieldOf(recordOf(recordOf(root, "status"), "loadBalancer"), "ingress"));
+  return addressesOf(
+    ingress
+      .filter((item) => {
+        checkKnownFields(item, ["hostname", "ip", "ipMode", "ports"]);
+        return readWord(fieldOf(item, "ipMode"), "ipMode", ["VIP", "Proxy"]) !== "Proxy";
+      })
+      .map((item) => fieldOf(item, "ip")),
+  );
+}
+
+function trafficPolicy(spec: Field, key: string): Service["internalTraffic"] {
+  return readWord(fieldOf(spec, key), key, TRAFFIC_POLICIES) ?? "Cluster";
+}
+
+/** > must be >0 && <=86400(for 1 day) if ServiceAffinity == "ClientIP". Default value is 10800. */
+function affinitySeconds(spec: Field): number | undefined {
+  const affinity = readWord(fieldOf(spec, "sessionAffinity"), "sessionAffinity", [
+    "None",
+    "ClientIP",
+  ]);
+  const config = recordOf(spec, "sessionAffinityConfig");
+  checkKnownFields(config, ["clientIP"]);
+  const client = recordOf(config, "clientIP");
+  checkKnownFields(client, ["timeoutSeconds"]);
+  const field = fieldOf(client, "timeoutSeconds");
+  const seconds = readInteger(field);
+  if (seconds !== undefined && (seconds < 1 || seconds > 86400)) {
+    reportField(field, { code: "BAD_VALUE", message: `${seconds} is not 1 to 86400 seconds` });
+  }
+  return affinity === "ClientIP" ? (seconds ?? 10800) : undefined;
+}

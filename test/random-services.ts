@@ -1,0 +1,229 @@
+/**
+ * Seeded clusters of Services of every kind, as objects: two nodes with pods of both families, policies
+ * that tell clients apart, and who may be reached how. Made to be judged from node-1.
+ */
+import type { Random } from "./random-cluster.ts";
+
+/** One endpoint of a Service, as the slice says it. */
+export interface RawServiceEndpoint {
+  readonly addresses: readonly [four: string, six: string];
+  readonly node: string;
+  readonly state: "ready" | "not ready" | "terminating";
+  readonly zones: readonly string[];
+}
+
+/** A Service with what its slices say. */
+export interface RandomService {
+  readonly name: string;
+  readonly protocol: "TCP" | "UDP" | "SCTP";
+  readonly port: number;
+  readonly targetPort: number;
+  readonly nodePort: number | undefined;
+  /** IPv4, IPv6. */
+  readonly clusterIPs: readonly string[];
+  readonly externalIPs: readonly string[];
+  readonly balancer: readonly { readonly ip: string; readonly ipMode?: "VIP" | "Proxy" }[];
+  readonly sourceRanges: readonly string[];
+  readonly internal: "Cluster" | "Local";
+  readonly external: "Cluster" | "Local";
+  readonly affinity: boolean;
+  readonly endpoints: readonly RawServiceEndpoint[];
+}
+
+/** A cluster. */
+export interface ServiceWorld {
+  readonly nodes: readonly {
+    readonly name: string;
+    readonly zone: string;
+    readonly addresses: readonly [string, string];
+  }[];
+  readonly pods: readonly {
+    readonly name: string;
+    readonly node: string;
+    readonly addresses: readonly [string, string];
+  }[];
+  readonly services: readonly RandomService[];
+  /** As `kubectl get -o json` prints them. */
+  readonly objects: readonly object[];
+}
+
+/** Addresses outside of the cluster. */
+export const CLIENTS = ["192.0.2.10", "192.0.2.200", "2001:db8::10", "2001:db8::ff00"];
+const SOURCE_RANGES = ["192.0.2.0/25", "2001:db8::/120", "10.244.0.0/16", "192.168.7.1/32"];
+
+/** Draws a cluster. */
+export function randomServiceWorld(random: Random): ServiceWorld {
+  const nodes = ["node-1", "node-2"].map((name, index) => ({
+    name,
+    zone: `zone-${index}`,
+    addresses: [`192.168.7.${index + 1}`, `fd00:7::${index + 1}`] as const,
+  }));
+  const pods = Array.from({ length: 8 }, (_, index) => {
+    const node = index % 2;
+    return {
+      name: `pod-${index}`,
+      node: nodes[node]!.name,
+      addresses: [`10.244.${node}.${index + 2}`, `fd00:244:0:${node + 2}::${index + 2}`] as const,
+    };
+  });
+  const services = Array.from({ length: 12 }, (_, index) =>
+    randomService(random, index, { nodes, pods }),
+  );
+  return {
+    nodes,
+    pods,
+    services,
+    objects: [
+      { apiVersion: "v1", kind: "Namespace", metadata: { name: "a" } },
+      ...nodes.map(({ name, zone, addresses }, index) => ({
+        apiVersion: "v1",
+        kind: "Node",
+        metadata: { name, labels: { "topology.kubernetes.io/zone": zone } },
+        spec: { podCIDRs: [`10.244.${index}.0/24`, `fd00:244:0:${index + 2}::/64`] },
+        status: { addresses: addresses.map((address) => ({ type: "InternalIP", address })) },
+      })),
+      ...pods.map(({ name, node, addresses }, index) => ({
+        apiVersion: "v1",
+        kind: "Pod",
+        metadata: { name, namespace: "a", labels: { app: `app-${index % 4}` } },
+        spec: { nodeName: node, containers: [] },
+        status: { phase: "Running", podIPs: addresses.map((ip) => ({ ip })) },
+      })),
+      ...services.flatMap(serviceObjects),
+      ...Array.from({ length: random.below(4) }, (_, index) => randomPolicy(random, index)),
+    ],
+  };
+}
+
+function randomService(
+  random: Random,
+  index: number,
+  { nodes, pods }: Pick<ServiceWorld, "nodes" | "pods">,
+): RandomService {
+  const kind = random.pick(["ClusterIP", "NodePort", "LoadBalancer", "external"] as const);
+  const four = random.chance(0.9);
+  const six = !four || random.chance(0.7);
+  const own = (addresses: readonly string[]): string[] =>
+    addresses.filter((address) => (address.includes(":") ? six : four));
+  const holders = [
+    ...pods,
+    ...nodes.map(({ name, addresses }) => ({ name, node: name, addresses })),
+  ];
+  const hinted = random.chance(0.2);
+  const balancer = own([`203.0.113.${index + 1}`, `2001:db8:1::${index + 1}`]).map((ip) => ({
+    ip,
+    ...(random.chance(0.3) ? { ipMode: random.pick(["VIP", "Proxy"] as const) } : {}),
+  }));
+  return {
+    name: `service-${index}`,
+    protocol: random.pick(["TCP", "UDP", "SCTP"]),
+    port: random.pick([80, 443, 5000]),
+    targetPort: random.pick([8080, 80]),
+    nodePort: kind === "NodePort" || kind === "LoadBalancer" ? 30000 + index : undefined,
+    clusterIPs: own([`10.96.0.${index + 10}`, `fd00:96::${index + 10}`]),
+    externalIPs:
+      kind === "external" || random.chance(0.1)
+        ? own([`198.51.100.${index + 1}`, `2001:db8:2::${index + 1}`])
+        : [],
+    balancer: kind === "LoadBalancer" ? balancer : [],
+    sourceRanges: random.chance(0.5) ? random.some(SOURCE_RANGES, 1, 3) : [],
+    internal: random.chance(0.2) ? "Local" : "Cluster",
+    external: random.chance(0.5) ? "Local" : "Cluster",
+    affinity: random.chance(0.3),
+    endpoints: random
+      .some(holders, random.chance(0.8) ? 1 : 0, random.pick([1, 1, 2, 3]))
+      .map((one) => ({
+        addresses: one.addresses,
+        node: one.node,
+        state: random.pick([
+          "ready",
+          "ready",
+          "ready",
+          "ready",
+          "not ready",
+          "terminating",
+        ] as const),
+        zones: hinted ? [random.pick(nodes).zone] : [],
+      })),
+  };
+}
+
+const CONDITIONS = {
+  ready: { ready: true },
+  "not ready": { ready: false, serving: false },
+  terminating: { ready: false, serving: true, terminating: true },
+} as const;
+
+function serviceObjects(service: RandomService): object[] {
+  const { name, protocol, port, targetPort, nodePort, clusterIPs, externalIPs } = service;
+  const metadata = { name, namespace: "a" };
+  const type =
+    service.balancer.length > 0
+      ? "LoadBalancer"
+      : nodePort === undefined
+        ? "ClusterIP"
+        : "NodePort";
+  return [
+    {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata,
+      spec: {
+        type,
+        clusterIP: clusterIPs[0],
+        clusterIPs,
+        externalIPs,
+        loadBalancerSourceRanges: service.sourceRanges,
+        internalTrafficPolicy: service.internal,
+        externalTrafficPolicy: service.external,
+        sessionAffinity: service.affinity ? "ClientIP" : "None",
+        ports: [{ name: "p", protocol, port, targetPort, nodePort }],
+      },
+      status: { loadBalancer: { ingress: service.balancer } },
+    },
+    ...(["IPv4", "IPv6"] as const).map((addressType, family) => ({
+      apiVersion: "discovery.k8s.io/v1",
+      kind: "EndpointSlice",
+      metadata: {
+        name: `${name}-${addressType.toLowerCase()}`,
+        namespace: "a",
+        labels: { "kubernetes.io/service-name": name },
+      },
+      addressType,
+      ports: [{ name: "p", protocol, port: targetPort }],
+      endpoints: service.endpoints.map(({ addresses, node, state, zones }) => ({
+        addresses: [addresses[family]],
+        nodeName: node,
+        conditions: CONDITIONS[state],
+        ...(zones.length === 0
+          ? {}
+          : { hints: { forZones: zones.map((zone) => ({ name: zone })) } }),
+      })),
+    })),
+  ];
+}
+
+/** Tells clients of the two halves of a range apart, nodes from pods, and pods from each other. */
+function randomPolicy(random: Random, index: number): object {
+  const peers = [
+    { ipBlock: { cidr: "192.0.2.0/25" } },
+    { ipBlock: { cidr: "192.168.7.0/24" } },
+    { ipBlock: { cidr: "2001:db8::/120" } },
+    { ipBlock: { cidr: "fd00:7::/64" } },
+    { ipBlock: { cidr: "10.96.0.0/16" } },
+    { podSelector: { matchLabels: { app: "app-1" } } },
+    { podSelector: {} },
+  ];
+  const ingress = random.chance(0.6);
+  const rule = { [ingress ? "from" : "to"]: random.some(peers, 1, 4) };
+  return {
+    apiVersion: "networking.k8s.io/v1",
+    kind: "NetworkPolicy",
+    metadata: { name: `policy-${index}`, namespace: "a" },
+    spec: {
+      podSelector: random.chance(0.4) ? {} : { matchLabels: { app: `app-${random.below(4)}` } },
+      policyTypes: [ingress ? "Ingress" : "Egress"],
+      [ingress ? "ingress" : "egress"]: [rule],
+    },
+  };
+}
