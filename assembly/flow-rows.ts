@@ -41,7 +41,8 @@ class Row {
   protocol: u8;
   /** Address of the verdict. */
   verdict: u32;
-  unused: u32;
+  /** Its place in the list. */
+  place: u32;
 }
 
 if (offsetof<Row>() != 80) ERROR("no row's counters lie in two cache lines");
@@ -109,6 +110,11 @@ export function countFlow(packet: Packet, verdict: Verdict): usize {
   return row;
 }
 
+/** The place in the list of the row at an address. */
+export function placeOf(at: usize): u32 {
+  return changetype<Row>(at).place;
+}
+
 /** Counts a packet in a row. */
 export function countRow(at: usize, packet: Packet): void {
   const row = changetype<Row>(at);
@@ -139,6 +145,7 @@ function addRow(packet: Packet, verdict: Verdict, hash: u32): usize {
     store<u32>(pieces + ((<usize>(rows / PIECE)) << 2), <u32>piece);
   }
   const row = rowAt(rows);
+  row.place = rows;
   rows++;
   if (rows > slotMask >> 1) growSlots();
   insert((<u64>hash) | ((<u64>rows) << 32));

@@ -32,6 +32,7 @@ export { setSets } from "./ipset-change";
 export { addConnection, connectionRecord } from "./known-connection";
 export { setNodeInterfaces } from "./node-interface";
 export { setRoutes } from "./route";
+export { rowLogAddress, startRowLog, takeRowLog } from "./row-log";
 export { addFamily, setEntry, setRules } from "./rule";
 export { insertMember, makeTable } from "./set";
 export { scannedCount, scannedLatest, scanPcap, scanPcapng, scanWasCut, startScan } from "./scan";

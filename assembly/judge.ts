@@ -92,6 +92,7 @@ import {
 import { hasPorts } from "./protocol";
 import { Packet } from "./records";
 import { isRealNode, routeKind, routeOf } from "./route";
+import { logRow } from "./row-log";
 import { familyLoaded } from "./rule";
 import { recallSight, rememberSight, severalSights } from "./sights";
 import { pauseTrace } from "./trace";
@@ -363,9 +364,12 @@ function addFlag(verdict: Verdict, flag: u32): void {
 /** Counts a packet whose verdict stands. @returns address of its flow's row; 0 without one */
 export function count(packet: Packet, verdict: Verdict): usize {
   countTotals(packet, verdict);
-  if (verdict.duplicateOf != 0 || packet.family == 0) return 0;
-  const row = countFlow(packet, verdict);
-  if (row == 0) add(TOTAL_FLOWS_LOST, 1);
+  let row: usize = 0;
+  if (verdict.duplicateOf == 0 && packet.family != 0) {
+    row = countFlow(packet, verdict);
+    if (row == 0) add(TOTAL_FLOWS_LOST, 1);
+  }
+  logRow(packet, row);
   return row;
 }
 

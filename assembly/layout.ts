@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 14;
+export const LAYOUT_VERSION = 15;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -1011,6 +1011,12 @@ export const FLOW_VERDICT = FLOW_PACKET + PACKET_SIZE;
 export const FLOW_SIZE = FLOW_VERDICT + VERDICT_SIZE;
 /** Most flow rows; beyond it packets are counted in the totals only. */
 export const FLOW_MAX = 1 << 22;
+
+// Which row counted which packet: the lower half of its number, u32, and the row's place in the list, u32.
+export const ROW_LOG_ROW = 4;
+export const ROW_LOG_ENTRY = 8;
+/** In place of a row: the packet is in none. */
+export const ROW_LOG_NONE = 0xffffffff;
 
 // ── Fragments ──────────────────────────────────────────────────────────────────────────────────────
 // A fragment that waits for the rest of its datagram: its packet record, the verdict record that it gets,

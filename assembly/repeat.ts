@@ -49,6 +49,7 @@ import { findMemo, heardOfMemo, placeFor } from "./memo";
 import { verdictOfOutcome } from "./outcome";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "./protocol";
 import { Packet } from "./records";
+import { logRow } from "./row-log";
 import { isRealNode } from "./route";
 import { conntrackActive } from "./rule";
 import { outcomeOfSaying, Saying, sayingOf } from "./saying";
@@ -120,6 +121,7 @@ export function repeatVerdict(packet: Packet, verdict: Verdict): bool {
   rememberSight(packet, repeated, entry, true);
   countTotals(packet, repeated);
   countRow(said.row, packet);
+  logRow(packet, said.row);
   return true;
 }
 

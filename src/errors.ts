@@ -61,6 +61,8 @@ export type DiagnosticCode =
   | "STAGED_POLICIES"
   | "NO_POLICIES"
   | "NO_ENDPOINTS"
+  // what-if
+  | "ACCEPTED_ABSENT"
   // a node's dumps
   | "BAD_DUMP"
   | "TRUNCATED_DUMP"

@@ -10,10 +10,15 @@ export class DiagnosticLog {
   errors = 0;
   readonly #lines = new Map<string, readonly string[]>();
   readonly #write: (text: string) => void;
+  readonly #said: ReadonlySet<string>;
 
-  /** @param write prints on standard error */
-  constructor(write: (text: string) => void) {
+  /**
+   * @param write prints on standard error
+   * @param said  diagnostics, as JSON, that another log has printed: they are not repeated
+   */
+  constructor(write: (text: string) => void, said: ReadonlySet<string> = new Set()) {
     this.#write = write;
+    this.#said = said;
   }
 
   /** Makes a text's lines known, so that diagnostics can show them. */
@@ -22,6 +27,7 @@ export class DiagnosticLog {
   }
 
   readonly report = (diagnostic: Diagnostic): void => {
+    if (this.#said.has(JSON.stringify(diagnostic))) return;
     this.found.push(diagnostic);
     if (diagnostic.severity === "error") this.errors += 1;
     const { place } = diagnostic;

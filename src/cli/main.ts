@@ -14,6 +14,7 @@ import {
   addCaptureOptions,
   addClusterOptions,
   addNodeOptions,
+  collect,
   outputOption,
   positive,
 } from "./options.ts";
@@ -21,6 +22,7 @@ import { guardStandardOutput } from "./output.ts";
 import type { ReplayOptions } from "./replay.ts";
 import type { VerifyOptions } from "./verify.ts";
 import { readVersion } from "./version.ts";
+import type { WhatIfOptions } from "./what-if.ts";
 
 /** Runs the command line and gives its exit code; never throws. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -57,6 +59,7 @@ function makeProgram(name: string, finish: (exitCode: number) => void): Command 
       `
 Examples:
   ${name} replay -r traffic.pcapng -f policies/ -f cluster.yaml
+  ${name} what-if -r traffic.pcapng -f cluster.yaml --current policies/ --proposed policies-new/
   ${name} explain -f cluster.yaml shop/web payments/api --port 8443/tcp
   ${name} compile -f cluster.yaml --node worker-1 -o iptables-save
 
@@ -64,6 +67,7 @@ Exit codes: 0 done, 1 a gate tripped, 2 wrong usage or input, 3 partial result`,
     )
     .exitOverride();
   addReplay(program, name, finish);
+  addWhatIf(program, name, finish);
   addExplain(program, name, finish);
   addCompile(program, name, finish);
   addCollect(program, name, finish);
@@ -106,6 +110,50 @@ Examples:
       const { replay } = await import("./replay.ts");
       finish(await replay(expression, options));
     });
+}
+
+function addWhatIf(program: Command, name: string, finish: (exitCode: number) => void): void {
+  const paths = (flag: string, what: string): Option =>
+    new Option(`${flag} <path>`, `${what}; repeatable`).argParser(collect).default([], "none");
+  const command = program
+    .command("what-if")
+    .description("judge a capture by current and by proposed policies, and say what changes")
+    .argument("[expression...]", "compare only flows that match a tcpdump-style expression");
+  addClusterOptions(addCaptureOptions(command))
+    .addOption(paths("--current", "policies of today beside -f, or the folder of a node's dumps"))
+    .addOption(paths("--proposed", "what would be rolled out instead"))
+    .option("--overlay", "--proposed holds only the objects that change")
+    .addOption(outputOption(["text", "json", "md", "github"], "text (default), json, md or github"))
+    .addOption(new Option("-c <n>", "stop after n packets").argParser(positive))
+    .addOption(
+      new Option("--fail-on <change>", "exit 1 when there is such a change; repeatable")
+        .choices(["new-drop", "new-allow", "any-change", "unknown"])
+        .argParser(collectGate)
+        .default([], "new-drop"),
+    )
+    .option("--accept <file>", "changes that are wanted: not reported, no gate trips on them")
+    .option("--update-accept", "write the changes of this run to that file")
+    .addHelpText(
+      "after",
+      `
+Every path may be git:REF:PATH. Packets are compared one by one; a flow is reported with the rule, policy and
+line that decide it before and after. The text names packets for ${name} explain --packet N.
+
+Examples:
+  ${name} what-if -r traffic.pcapng -f cluster.yaml --current policies/ --proposed policies-new/
+  ${name} what-if -r traffic.pcapng -f cluster.yaml --proposed changed.yaml --overlay
+  ${name} what-if -r traffic.pcapng -f cluster.yaml --current git:main:policies --proposed policies -o github
+  ${name} what-if -r traffic.pcapng --current worker-1/ --proposed worker-1-new/ --fail-on any-change`,
+    )
+    .action(
+      async (
+        expression: readonly string[],
+        { overlay, ...options }: Omit<WhatIfOptions, "overlay"> & { readonly overlay?: boolean },
+      ) => {
+        const { whatIf } = await import("./what-if.ts");
+        finish(await whatIf(expression, { ...options, overlaid: overlay ?? false }));
+      },
+    );
 }
 
 function addExplain(program: Command, name: string, finish: (exitCode: number) => void): void {

@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { detectFormat } from "../capture/index.ts";
 import { buildSnapshot } from "../cluster/build.ts";
 import { suggestionFor } from "../cluster/fields.ts";
-import { parseManifests } from "../cluster/manifest.ts";
-import type { ManifestText } from "../cluster/manifest-object.ts";
+import { overlayManifests, parseManifests } from "../cluster/manifest.ts";
+import type { ManifestObject, ManifestText } from "../cluster/manifest-object.ts";
 import type { Snapshot } from "../cluster/snapshot.ts";
 import { checkPolicies } from "../policy/check.ts";
 import type { Address } from "../net/address.ts";
@@ -19,6 +19,7 @@ import { compileCluster } from "../tables/compile.ts";
 import type { CompiledCluster } from "../tables/compile.ts";
 import type { DiagnosticLog } from "./diagnostics.ts";
 import { Failure, systemErrorText } from "./failure.ts";
+import { isGitPath, readGit } from "./git.ts";
 import { readHosts } from "./hosts.ts";
 import type { ClusterOptions, GivenAddress } from "./options.ts";
 
@@ -74,9 +75,14 @@ export function loadManifests(
   log: DiagnosticLog,
   give?: GiveAddresses,
 ): LoadedManifests {
-  const texts = options.filename.flatMap((path) => readManifests(path));
-  for (const { file, text } of texts) log.addText(file, text);
-  const objects = parseManifests(texts, log.report);
+  const parse = (paths: readonly string[]): ManifestObject[] => {
+    const texts = paths.flatMap((path) => readManifests(path));
+    for (const { file, text } of texts) log.addText(file, text);
+    return parseManifests(texts, log.report);
+  };
+  const written = parse(options.filename);
+  const objects =
+    options.overlay === undefined ? written : overlayManifests(written, parse(options.overlay));
   const policies = lowerPolicies(objects, log.report, { staged: options.staged });
   const clusterPrefixes = options.clusterCidr;
   let endpoints = options.endpoint;
@@ -142,6 +148,10 @@ function checkNode(snapshot: Snapshot, node: string | undefined): string | undef
 
 function readManifests(path: string): ManifestText[] {
   if (path === "-") return [{ file: "-", text: decodeText("-", readBytes("-")) }];
+  if (isGitPath(path)) {
+    const files = readGit(path, (name) => MANIFEST_NAME.test(name));
+    return files.map(({ file, bytes }) => ({ file, text: decodeText(file, bytes) }));
+  }
   let folder: boolean;
   try {
     folder = statSync(path).isDirectory();

@@ -13,6 +13,8 @@ import type { Output } from "./output.ts";
 /** Options of every command that reads manifests. */
 export interface ClusterOptions {
   readonly filename: readonly string[];
+  /** Manifests whose objects take the place of those in `filename`. */
+  readonly overlay?: readonly string[];
   readonly node?: string;
   readonly clusterCidr: readonly Prefix[];
   readonly staged: "enforce" | "ignore";

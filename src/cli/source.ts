@@ -32,6 +32,8 @@ export interface SourceOptions {
   readonly limits?: DecompressionLimits;
   /** What `-` stands for; the process's standard input unless a test gives another. */
   readonly stdin?: Readable;
+  /** What the path stands for, where it can be read once only and was opened before. */
+  readonly pipe?: Readable | undefined;
 }
 
 const RATIO_FREE = 1 << 20;
@@ -107,7 +109,8 @@ function decompressorOf(
 }
 
 function openRaw(path: string, options: SourceOptions): OpenSource | undefined {
-  const { onDiagnostic, stdin = process.stdin } = options;
+  const { onDiagnostic, stdin = process.stdin, pipe } = options;
+  if (pipe !== undefined) return new PipeSource(path, pipe, onDiagnostic);
   if (path === "-") {
     if (!("isTTY" in stdin && stdin.isTTY === true))
       return new PipeSource(path, stdin, onDiagnostic);

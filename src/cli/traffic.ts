@@ -2,6 +2,7 @@
  * Captures into the matcher, a batch at a time, in the order of their time. One capture's bytes are read
  * straight into the matcher's block; several have a block each and are merged.
  */
+import type { Readable } from "node:stream";
 import * as timers from "node:timers/promises";
 import { mergeCaptures } from "../capture/merge.ts";
 import { assignInterface } from "../capture/record.ts";
@@ -33,6 +34,10 @@ export interface TrafficOptions {
   readonly packetsWanted: boolean;
   /** Called after every batch, and once more, with an empty one, at the end; false ends the replay. */
   readonly onBatch: (batch: JudgedBatch) => Promise<boolean>;
+  /** Called whenever packets have been counted, their verdicts read or not; what it returns is waited for. */
+  readonly onCounted?: () => Promise<void>;
+  /** Streams that stand for paths which can be read once only. */
+  readonly pipes?: ReadonlyMap<string, Readable>;
 }
 
 /** One batch whose verdicts can be read. */
@@ -105,10 +110,12 @@ export async function replayTraffic(options: TrafficOptions): Promise<TrafficEnd
 async function openStream(
   file: string,
   sources: OpenSource[],
-  { capture, log, interruption, matcher, resolveName }: TrafficOptions,
+  { capture, log, interruption, matcher, resolveName, pipes }: TrafficOptions,
 ): Promise<CaptureStream | undefined> {
   const onDiagnostic = captureReport(file, log);
-  const source = await interruption.race(openSource(file, { onDiagnostic }));
+  const source = await interruption.race(
+    openSource(file, { onDiagnostic, pipe: pipes?.get(file) }),
+  );
   if (source === undefined) return undefined;
   sources.push(source);
   const block = takeBlock(matcher, capture.read.length);
@@ -141,7 +148,7 @@ async function mergeStreams(
 }
 
 async function replayStream(stream: PacketStream, options: TrafficOptions): Promise<void> {
-  const { matcher, interruption, capture, packetsMax, packetsWanted, onBatch } = options;
+  const { matcher, interruption, capture, packetsMax, packetsWanted, onBatch, onCounted } = options;
   const { batch } = matcher;
   const order = new CaptureOrder<Origin>(matcher);
   const originAt = (index: number): Origin => ({
@@ -163,8 +170,11 @@ async function replayStream(stream: PacketStream, options: TrafficOptions): Prom
       const walked = await interruption.race(stream.walk(batch, walk));
       if (walked === undefined) break;
       left -= walked;
-      if (walked > 0) await timers.setImmediate();
-      if (walked > 0) continue;
+      if (walked > 0) {
+        await onCounted?.();
+        await timers.setImmediate();
+        continue;
+      }
     }
     if ((await interruption.race(stream.fill(batch))) !== true) break;
     batch.count = Math.min(batch.count, left);
@@ -172,11 +182,13 @@ async function replayStream(stream: PacketStream, options: TrafficOptions): Prom
     const captureInterface = nameInterfaces(stream, matcher, capture.inInterface);
     if (captureInterface !== undefined) assignInterface(batch, captureInterface);
     matcher.replay();
+    await onCounted?.();
     if (!(await onBatch(judged()))) return;
     batches += 1;
     if (batches % BATCHES_A_TURN === 0) await timers.setImmediate();
   }
   matcher.finish();
+  await onCounted?.();
   await onBatch(judged());
 }
 

@@ -61,6 +61,19 @@ export function parseManifests(
   return objects;
 }
 
+/** Puts objects in the place of those with the same kind, namespace and name; new ones come last. */
+export function overlayManifests(
+  objects: readonly ManifestObject[],
+  changed: readonly ManifestObject[],
+): ManifestObject[] {
+  const byIdentity = new Map(changed.map((object) => [identityOf(object), object]));
+  const known = new Set(objects.map(identityOf));
+  return [
+    ...objects.map((object) => byIdentity.get(identityOf(object)) ?? object),
+    ...changed.filter((object) => !known.has(identityOf(object))),
+  ];
+}
+
 interface Sink {
   readonly accept: (object: ManifestObject) => void;
   readonly onDiagnostic: OnDiagnostic;

@@ -43,6 +43,9 @@ export interface MatcherExports {
   settledAt(index: number): number;
   addInterface(): number;
   setCaptureInterface(captured: number, number: number): void;
+  startRowLog(): void;
+  takeRowLog(): number;
+  rowLogAddress(): number;
   flowCount(): number;
   flowAt(index: number): number;
   setSets(address: number): void;

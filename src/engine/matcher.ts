@@ -40,6 +40,8 @@ export interface MatcherOptions {
   readonly tracePacket: number | undefined;
   /** Every packet walks every rule, those like earlier ones, too: the reference. */
   readonly walkAll?: boolean;
+  /** Which row of `flows` counted which packet is told, too. */
+  readonly logRows?: boolean;
 }
 
 /** A loaded matcher: its memory holds tables, flows, one block of the capture and one batch. */
@@ -78,11 +80,18 @@ export interface Matcher {
   lateVerdicts(names: readonly string[]): PacketVerdict[];
   /** What is odd about the batch's packet at this index, after `replay`. */
   oddities(index: number): Oddities;
+  /**
+   * The packets counted since the last call, in the order in which their verdicts were settled: number and
+   * place in `flows`, in turns. Only with `logRows`; valid until the next packet is decided.
+   */
+  takeRowLog(): Uint32Array;
   totals(): Totals;
   /** How many packets did not walk, as one like them had. */
   repeated(): number;
   /** How many rules, the ends of chains among them, the packets that walked have looked at. */
   rulesVisited(): number;
+  /** The row of flows at a place. */
+  flowAt(place: number, names: readonly string[]): FlowVerdict;
   /** In the order of their first packets; each is read when it is asked for. */
   flows(names: readonly string[]): Iterable<FlowVerdict>;
   /** In table order; each is read when it is asked for. */
@@ -111,6 +120,7 @@ export function loadMatcher(
   exports.setUp(assume, options.conntrackMax, backends, rules.count, walkAll);
   if (program.switches !== undefined) packSwitches(exports, program.switches, interfaces);
   packConnections(exports, program.connections ?? []);
+  if (options.logRows === true) exports.startRowLog();
   const packets = exports.allocate(layout.BATCH_PACKETS * layout.PACKET_SIZE);
   const verdicts = exports.allocate(layout.BATCH_PACKETS * layout.VERDICT_SIZE);
   const arena = exports.allocate(layout.ARENA_SIZE);
@@ -128,6 +138,10 @@ export function loadMatcher(
     names,
     owners: program.owners,
   });
+  const flowAt = (place: number, names: readonly string[]): FlowVerdict => {
+    const row = exports.flowAt(place);
+    return readFlow(batch.view, row, meanings(names));
+  };
   return {
     batch,
     blockAddress: exports.allocate(layout.BLOCK_SIZE),
@@ -164,13 +178,16 @@ export function loadMatcher(
     oddities: (index) => readOddities(batch.view, batch.recordAt(index)),
     repeated: () => Number(exports.repeatCount()),
     rulesVisited: () => Number(exports.visitCount()),
+    takeRowLog() {
+      const count = exports.takeRowLog();
+      const words = (count * layout.ROW_LOG_ENTRY) / Uint32Array.BYTES_PER_ELEMENT;
+      return new Uint32Array(exports.memory.buffer, exports.rowLogAddress(), words);
+    },
     totals: () => readTotals(batch.view, exports.totalsAddress()),
+    flowAt,
     flows: (names) => ({
       *[Symbol.iterator]() {
-        for (let index = 0; index < exports.flowCount(); index++) {
-          const row = exports.flowAt(index);
-          yield readFlow(batch.view, row, meanings(names));
-        }
+        for (let place = 0; place < exports.flowCount(); place++) yield flowAt(place, names);
       },
     }),
     ruleCounts: () => ({

@@ -162,7 +162,8 @@ function dropGroup(group: OpenDropGroup, nature: CaptureNature): DropGroup {
   };
 }
 
-function pointsOf(flow: FlowVerdict): PolicyPoint[] {
+/** The policies that a verdict points to. */
+export function pointsOf(flow: FlowVerdict): PolicyPoint[] {
   const origin = decidingOrigin(flow);
   return origin === undefined ? [] : policyPointsOf(origin);
 }
@@ -176,7 +177,7 @@ function nameOf(names: Names): string {
  * What tells deciding rules apart. Every replica has chains of its own and both families have theirs:
  * the policy position is what a person sees, and the rule only where there is none.
  */
-function ruleKey(flow: FlowVerdict, find: FindEndpoint): string {
+export function ruleKey(flow: FlowVerdict, find: FindEndpoint): string {
   const point = policyPoint(flow);
   if (point !== undefined) {
     const { policy, direction, rule } = point;

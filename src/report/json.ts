@@ -210,7 +210,8 @@ export function stringifyJson(value: Json, indent?: number): string {
   );
 }
 
-function tupleJson(tuple: Tuple & Judgement): { readonly [key: string]: Json } {
+/** Addresses, ports and names of the ends. */
+export function tupleJson(tuple: Tuple & Judgement): { readonly [key: string]: Json } {
   const { source, destination, protocol, icmp, translated } = tuple;
   return {
     protocol: protocol === undefined ? undefined : protocolName(protocol),
@@ -229,7 +230,11 @@ function tupleJson(tuple: Tuple & Judgement): { readonly [key: string]: Json } {
   };
 }
 
-function attributionJson(judged: Judged, nature: CaptureNature): { readonly [key: string]: Json } {
+/** What decided, and why. */
+export function attributionJson(
+  judged: Judged,
+  nature: CaptureNature,
+): { readonly [key: string]: Json } {
   const rule = decidingRule(judged);
   const point = policyPoint(judged);
   return {

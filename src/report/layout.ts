@@ -62,7 +62,7 @@ export function wrapText(text: string, indent: number): string[] {
   for (const word of escapeControls(text).split(" ")) {
     const margin = indent + (lines.length === 0 ? 0 : 2);
     if (line !== "" && margin + line.length + 1 + word.length > TEXT_WIDTH) {
-      lines.push(" ".repeat(margin) + line);
+      lines.push(" ".repeat(margin) + line.trimEnd());
       line = word;
     } else {
       line = line === "" ? word : `${line} ${word}`;

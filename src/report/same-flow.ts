@@ -25,8 +25,8 @@ export class FlowRows {
   }
 }
 
-/** Equal for both directions. Echo requests and replies are one flow by their addresses. */
-function flowKey(flow: FlowVerdict): string {
+/** What flows are told apart by. Equal for both directions: echo requests and replies are one flow, too. */
+export function flowKey(flow: FlowVerdict): string {
   const source = endKey(flow.source, flow.sourceName, flow.sourcePort);
   const destination = endKey(flow.destination, flow.destinationName, flow.destinationPort);
   const protocol = flow.protocol ?? "";

@@ -1,0 +1,393 @@
+/**
+ * The `what-if` command: one capture, judged by the current policies and by the proposed ones; what is
+ * said is what changes. Both replays run side by side and are compared packet by packet.
+ */
+import { appendFileSync, createReadStream, existsSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { PassThrough } from "node:stream";
+import type { Readable } from "node:stream";
+import { RowPairs } from "../engine/row-pairs.ts";
+import type { Side } from "../engine/row-pairs.ts";
+import type { Matcher } from "../engine/matcher.ts";
+import type { FlowVerdict, Tuple } from "../engine/verdict.ts";
+import { expressionMatches } from "../report/expression.ts";
+import type { Expression } from "../report/expression.ts";
+import { compareVerdicts, groupFlips } from "../report/flips.ts";
+import type { Change, ChangeName, FlipContext, WhatIfReport } from "../report/flips.ts";
+import { whatIfJson } from "../report/flips-json.ts";
+import { whatIfAnnotations, whatIfMarkdown } from "../report/flips-markdown.ts";
+import { whatIfText } from "../report/flips-text.ts";
+import type { PolicyContext } from "../report/nearest-miss.ts";
+import { endpointFinder } from "../report/workload.ts";
+import { acceptance, readAccepted, writeAccepted } from "./accepted.ts";
+import { paletteFor } from "./color.ts";
+import { DiagnosticLog } from "./diagnostics.ts";
+import { readExpression } from "./expression-words.ts";
+import { EXIT_DONE, EXIT_FINDING, EXIT_INTERRUPTED, EXIT_PARTIAL, Failure } from "./failure.ts";
+import { makeResolver } from "./hosts.ts";
+import { Interruption } from "./interruption.ts";
+import { inputFiles, loadJudge } from "./judge.ts";
+import type { Judge, JudgeOptions } from "./judge.ts";
+import { loadProgramMatcher } from "./matcher.ts";
+import type { CaptureOptions, ClusterOptions } from "./options.ts";
+import { openSink } from "./output.ts";
+import type { Output, Sink } from "./output.ts";
+import { replayTraffic } from "./traffic.ts";
+import type { TrafficEnd } from "./traffic.ts";
+
+/** The formats of `what-if -o`; the first is the default. */
+export const WHAT_IF_FORMATS = ["text", "json", "md", "github"] as const;
+type WhatIfFormat = (typeof WHAT_IF_FORMATS)[number];
+
+/** What `what-if --fail-on` knows; `unknown` are packets that cannot be decided on either side. */
+export const WHAT_IF_GATES = ["new-drop", "new-allow", "any-change", "unknown"] as const;
+type Gate = (typeof WHAT_IF_GATES)[number];
+
+/** Options of `what-if`. */
+export interface WhatIfOptions extends ClusterOptions, CaptureOptions {
+  /** Manifests beside `-f`, or the folder of a node's dumps. */
+  readonly current: readonly string[];
+  readonly proposed: readonly string[];
+  /** `proposed` holds only the objects that change. */
+  readonly overlaid?: boolean;
+  readonly output?: readonly Output<WhatIfFormat>[];
+  /** Empty: `new-drop`. */
+  readonly failOn: readonly Gate[];
+  readonly accept?: string;
+  readonly updateAccept?: boolean;
+  /** Most packets. */
+  readonly c?: number;
+}
+
+/** A replay may be so many packets ahead of the other one. */
+const LEAD_MAX = 1 << 20;
+/** GitHub refuses a longer summary. */
+const SUMMARY_MAX = 1 << 20;
+
+/** Runs `what-if` and gives its exit code. */
+export async function whatIf(words: readonly string[], options: WhatIfOptions): Promise<number> {
+  if (options.read.length === 0) throw new Failure("no capture: name one with -r FILE");
+  if (options.proposed.length === 0) {
+    throw new Failure(
+      "nothing to compare with: name what would be rolled out with --proposed PATH",
+    );
+  }
+  if (options.updateAccept === true && options.accept === undefined) {
+    throw new Failure("--update-accept needs the file that it writes: --accept FILE");
+  }
+  const expression = readExpression(words);
+  const log = new DiagnosticLog((text) => process.stderr.write(text));
+  const sides = loadSides(options, log);
+  const accepted =
+    options.accept === undefined || (options.updateAccept === true && !existsSync(options.accept))
+      ? []
+      : readAccepted(options.accept, log);
+  const destinations = openDestinations(options);
+  try {
+    const context: FlipContext = {
+      before: policyContext(sides[0].judge),
+      after: policyContext(sides[1].judge),
+    };
+    const compared = await replayBoth(options, sides, expression);
+    let isAccepted = acceptance(accepted);
+    if (options.accept !== undefined && options.updateAccept === true) {
+      const names = groupFlips(compared.flips, context, () => true);
+      writeAccepted(options.accept, names);
+      isAccepted = () => true;
+    }
+    const groups = groupFlips(compared.flips, context, isAccepted);
+    if (options.accept !== undefined && expression === undefined)
+      reportAbsent(accepted, groups, log);
+    const report: WhatIfReport = {
+      ...compared,
+      groups,
+      diagnostics: sides.flatMap((side) => side.log.found),
+    };
+    for (const { format, sink } of destinations) {
+      await sink.write(formatReport(format, report, context, { sink, options }));
+      await sink.finish();
+    }
+    return exitCode(report, options.failOn);
+  } catch (error) {
+    for (const { sink } of destinations) sink.abandon();
+    throw error;
+  }
+}
+
+/** One of the two sets of policies. */
+interface JudgedSide {
+  readonly judge: Judge;
+  readonly matcher: Matcher;
+  readonly log: DiagnosticLog;
+}
+
+function loadSides(options: WhatIfOptions, log: DiagnosticLog): [JudgedSide, JudgedSide] {
+  const { filename, current, proposed, overlaid } = options;
+  const load = (own: Partial<JudgeOptions>, sideLog: DiagnosticLog): JudgedSide => {
+    const judge = loadJudge({ ...options, ...NO_DUMPS, ...own }, sideLog);
+    const matcher = loadProgramMatcher(judge.program, {
+      midstream: judge.midstream,
+      conntrackMax: options.conntrackMax,
+      tracePacket: undefined,
+      logRows: true,
+    });
+    return { judge, matcher, log: sideLog };
+  };
+  const first = load(sideOf(options, current), log);
+  const before = new Set(log.found.map((diagnostic) => JSON.stringify(diagnostic)));
+  const after = new DiagnosticLog((text) => process.stderr.write(text), before);
+  const own =
+    overlaid === true
+      ? { filename: [...filename, ...current], overlay: proposed }
+      : sideOf(options, proposed);
+  return [first, load(own, after)];
+}
+
+/** No dumps but those of a side's folder. */
+const NO_DUMPS = {
+  iptables: [],
+  ip6tables: [],
+  ipset: [],
+  addresses: [],
+  routes: [],
+  conntrack: [],
+  sysctl: [],
+} as const;
+
+function sideOf({ filename }: WhatIfOptions, paths: readonly string[]): Partial<JudgeOptions> {
+  const [path] = paths;
+  if (path === undefined || !isNodeState(path)) return { filename: [...filename, ...paths] };
+  if (paths.length > 1) throw new Failure(`${path}: a node's dumps stand alone`);
+  return { nodeState: path };
+}
+
+/** A folder that `netverdict collect` has filled. */
+function isNodeState(path: string): boolean {
+  return ["iptables-save", "ip6tables-save"].some((name) => existsSync(join(path, name)));
+}
+
+function policyContext({ snapshot, policies }: Judge): PolicyContext {
+  return { snapshot, policies, find: endpointFinder(snapshot) };
+}
+
+type Compared = Omit<WhatIfReport, "groups" | "diagnostics">;
+
+/** Replays the captures by both sets of policies at a time. */
+async function replayBoth(
+  options: WhatIfOptions,
+  sides: readonly [JudgedSide, JudgedSide],
+  expression: Expression | undefined,
+): Promise<Compared> {
+  const pairs = new RowPairs();
+  const lockstep = new Lockstep(pairs);
+  const interruptions = [new Interruption(), new Interruption()] as const;
+  const pipes = openPipes(options.read);
+  const replaySide = async (side: Side): Promise<TrafficEnd> => {
+    const { judge, matcher, log } = sides[side];
+    // What is wrong with a capture is said once.
+    const captureLog = side === 0 ? log : new DiagnosticLog(() => undefined);
+    try {
+      return await replayTraffic({
+        capture: options,
+        matcher,
+        resolveName: makeResolver(options.hosts, judge.snapshot, captureLog),
+        log: captureLog,
+        interruption: interruptions[side],
+        packetsMax: options.c,
+        packetsWanted: false,
+        onBatch: () => Promise.resolve(true),
+        onCounted: () => {
+          pairs.add(side, matcher.takeRowLog());
+          return lockstep.wait(side);
+        },
+        pipes: pipes[side],
+      });
+    } finally {
+      lockstep.leave(side);
+    }
+  };
+  try {
+    const [first, second] = await Promise.all([replaySide(0), replaySide(1)]);
+    const names = [first.names, second.names] as const;
+    const flowAt = (side: Side, place: number): FlowVerdict =>
+      sides[side].matcher.flowAt(place, names[side]);
+    const wanted = (flow: Tuple): boolean =>
+      expression === undefined ||
+      expressionMatches(expression, flow) ||
+      expressionMatches(expression, replyOf(flow));
+    const totals = sides.map(({ matcher }) => matcher.totals());
+    const [before, after] = [totals[0], totals[1]];
+    if (before === undefined || after === undefined) throw new Error("bug: there are two sides");
+    return {
+      ...compareVerdicts(pairs.pairs(), flowAt, wanted),
+      totals: before,
+      nature: first.nature,
+      partial: first.partial ?? second.partial,
+      lost: Math.max(before.flowsLost, after.flowsLost),
+    };
+  } finally {
+    for (const interruption of interruptions) interruption.dispose();
+  }
+}
+
+/** A flow is one that the expression chooses in either direction. */
+function replyOf(flow: Tuple): Tuple {
+  return {
+    ...flow,
+    source: flow.destination,
+    destination: flow.source,
+    sourcePort: flow.destinationPort,
+    destinationPort: flow.sourcePort,
+    sourceName: flow.destinationName,
+    destinationName: flow.sourceName,
+  };
+}
+
+/** Lets neither replay run far ahead: what is not compared yet is kept in memory. */
+class Lockstep {
+  readonly #pairs: RowPairs;
+  readonly #waiting: [(() => void) | undefined, (() => void) | undefined] = [undefined, undefined];
+  #left = false;
+
+  constructor(pairs: RowPairs) {
+    this.#pairs = pairs;
+  }
+
+  /** Waits while this side is too far ahead. */
+  async wait(side: Side): Promise<void> {
+    const other = side === 0 ? 1 : 0;
+    if (this.#pairs.lead(other) <= LEAD_MAX) this.#wake(other);
+    while (!this.#left && this.#pairs.lead(side) > LEAD_MAX) {
+      await new Promise<void>((resolve) => {
+        this.#waiting[side] = resolve;
+      });
+    }
+  }
+
+  /** Ends the waiting for this side. */
+  leave(side: Side): void {
+    this.#left = true;
+    this.#wake(side === 0 ? 1 : 0);
+  }
+
+  #wake(side: Side): void {
+    this.#waiting[side]?.();
+    this.#waiting[side] = undefined;
+  }
+}
+
+type Pipes = ReadonlyMap<string, Readable>;
+
+/** Standard input and named pipes can be read once: what comes is handed to both replays. */
+function openPipes(files: readonly string[]): readonly [Pipes, Pipes] {
+  const [first, second] = [new Map<string, Readable>(), new Map<string, Readable>()];
+  for (const file of files) {
+    const source = openPipe(file);
+    if (source === undefined) continue;
+    const halves = [new PassThrough(), new PassThrough()] as const;
+    for (const half of halves) {
+      source.pipe(half);
+      source.on("error", (error) => half.destroy(error));
+    }
+    first.set(file, halves[0]);
+    second.set(file, halves[1]);
+  }
+  return [first, second];
+}
+
+function openPipe(file: string): Readable | undefined {
+  if (file === "-") return process.stdin.isTTY ? undefined : process.stdin;
+  try {
+    return statSync(file).isFIFO() ? createReadStream(file) : undefined;
+  } catch {
+    // Whoever opens the capture says why it cannot be read.
+    return undefined;
+  }
+}
+
+interface Destination {
+  readonly format: WhatIfFormat;
+  readonly sink: Sink;
+}
+
+function openDestinations(options: WhatIfOptions): Destination[] {
+  const inputs = [
+    ...inputFiles({ ...options, ...NO_DUMPS }),
+    ...options.current,
+    ...options.proposed,
+    ...(options.accept === undefined ? [] : [options.accept]),
+  ];
+  const outputs = options.output ?? [{ format: WHAT_IF_FORMATS[0], file: undefined }];
+  const opened: Destination[] = [];
+  try {
+    for (const { format, file } of outputs) opened.push({ format, sink: openSink(file, inputs) });
+  } catch (error) {
+    for (const { sink } of opened) sink.abandon();
+    throw error;
+  }
+  return opened;
+}
+
+function formatReport(
+  format: WhatIfFormat,
+  report: WhatIfReport,
+  context: FlipContext,
+  { sink, options }: { readonly sink: Sink; readonly options: WhatIfOptions },
+): string {
+  switch (format) {
+    case "json":
+      return whatIfJson(report, context);
+    case "md":
+      return whatIfMarkdown(report, context);
+    case "github":
+      addSummary(whatIfMarkdown(report, context));
+      return whatIfAnnotations(report, context);
+    case "text":
+      return whatIfText(report, context, paletteFor(sink, options.color));
+  }
+}
+
+/** The page that a workflow run shows, where this is one. */
+function addSummary(markdown: string): void {
+  const file = process.env["GITHUB_STEP_SUMMARY"];
+  if (file === undefined || file === "") return;
+  const whole = Buffer.from(markdown);
+  const end = whole.length < SUMMARY_MAX ? whole.length : whole.lastIndexOf("\n", SUMMARY_MAX - 2);
+  appendFileSync(file, whole.subarray(0, end + 1));
+}
+
+function reportAbsent(
+  accepted: readonly ChangeName[],
+  groups: readonly ChangeName[],
+  log: DiagnosticLog,
+): void {
+  const happens = acceptance(groups);
+  const absent = accepted.filter((name) => !happens(name));
+  if (absent.length === 0) return;
+  const [{ from, to, port } = { from: "", to: "", port: "" }] = absent;
+  const more = absent.length === 1 ? "" : ` and ${absent.length - 1} more`;
+  const message = `accepted, but this capture does not show it: ${from} -> ${to} ${port}${more}`;
+  log.report({ severity: "warning", code: "ACCEPTED_ABSENT", message });
+}
+
+/** A gate that tripped stays tripped, whatever else of the capture could not be read. */
+function exitCode(report: WhatIfReport, failOn: readonly Gate[]): number {
+  if (report.partial === "interrupted") return EXIT_INTERRUPTED;
+  const gates = failOn.length === 0 ? (["new-drop"] as const) : failOn;
+  if (gates.some((gate) => hasTripped(gate, report))) return EXIT_FINDING;
+  return report.partial === "damaged" ? EXIT_PARTIAL : EXIT_DONE;
+}
+
+function hasTripped(gate: Gate, { groups, counts }: WhatIfReport): boolean {
+  const happened = (...changes: readonly Change[]): boolean =>
+    groups.some(({ change, accepted }) => !accepted && changes.includes(change));
+  switch (gate) {
+    case "any-change":
+      return happened("new-drop", "new-allow", "unknown");
+    case "unknown":
+      return counts.unknown.packets > 0;
+    case "new-drop":
+    case "new-allow":
+      return happened(gate);
+  }
+}

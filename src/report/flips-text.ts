@@ -1,0 +1,216 @@
+/**
+ * A what-if as text for people: one sentence, the counts, then each change with what decides before and
+ * after. Rows start at the first column, what explains a row is indented below it.
+ */
+import { formatAddress } from "../net/address.ts";
+import type { FlowVerdict, Verdict } from "../engine/verdict.ts";
+import { CHANGES, tellingSide } from "./flips.ts";
+import type { Change, Flip, FlipContext, FlipGroup, WhatIfReport } from "./flips.ts";
+import { pointsOf } from "./grouping.ts";
+import { PLAIN, countText, layoutColumns, wrapText } from "./layout.ts";
+import type { Column, Palette } from "./layout.ts";
+import { findNearestMiss } from "./nearest-miss.ts";
+import { explainReason } from "./reason.ts";
+import type { CaptureNature } from "./reason.ts";
+import { remedyFor } from "./remedy.ts";
+import { nearestText, pointLines } from "./text.ts";
+
+/** Most groups of one kind of change that are printed; JSON has them all. */
+const GROUPS_MAX = 40;
+/** Most flows that are shown of a group. */
+const FLOWS_MAX = 3;
+
+const HEADINGS: Readonly<Record<Change, string>> = {
+  "new-drop": "NEWLY DROPPED FROM",
+  "new-allow": "NEWLY ALLOWED FROM",
+  unknown: "CANNOT BE COMPARED FROM",
+};
+
+const WORDS: Readonly<Record<Verdict, string>> = {
+  allow: "allowed",
+  drop: "dropped",
+  unfiltered: "not filtered",
+  unknown: "unknown",
+};
+
+/** Formats a what-if for people; ends in a line end. */
+export function whatIfText(
+  report: WhatIfReport,
+  context: FlipContext,
+  palette: Palette = PLAIN,
+): string {
+  const blocks = [
+    [...headline(report, palette), ...wrapText(summary(report), 0)],
+    ...CHANGES.map((change) => groupLines(change, report, context, palette)),
+    noteLines(report),
+  ];
+  return `${blocks
+    .filter((lines) => lines.length > 0)
+    .map((lines) => lines.join("\n"))
+    .join("\n\n")}\n`;
+}
+
+/** The first sentence of every report. */
+export function headlineText({ totals, groups, partial }: WhatIfReport): string {
+  if (totals.packets === 0) return "The capture holds no packets.";
+  const [first, ...others] = groups.filter(({ accepted }) => !accepted);
+  if (first === undefined) {
+    const more = groups.length > 0 ? "Only what is accepted changes" : "Nothing changes";
+    const read = partial === undefined ? "for this capture" : "in what could be read";
+    return `${more} ${read}.`;
+  }
+  const what = {
+    "new-drop": "Newly dropped",
+    "new-allow": "Newly allowed",
+    unknown: "Cannot be compared",
+  };
+  const more = others.length === 0 ? "" : `, and ${countText(others.length, "other change")}`;
+  return `${what[first.change]}: ${pairText(first)}${more}.`;
+}
+
+/** `shop/web -> payments/api 8443/tcp`. */
+export function pairText({ from, to, port }: Pick<FlipGroup, "from" | "to" | "port">): string {
+  return `${from} -> ${to} ${port}`;
+}
+
+/** What happens to a side's packets, and why: `allowed (no policy isolates it for egress)`. */
+export function sideText(flow: FlowVerdict, nature: CaptureNature): string {
+  return `${WORDS[flow.verdict]} (${explainReason(flow, nature)})`;
+}
+
+/** The counts in one line. */
+export function summary({ totals, flows, counts }: WhatIfReport): string {
+  const flowsOf = (change: Change | "unchanged"): number => counts[change].flows;
+  return [
+    `${countText(totals.packets, "packet")}, ${countText(flows, "flow")}: ${flowsOf("new-drop")} newly dropped`,
+    `${flowsOf("new-allow")} newly allowed`,
+    `${flowsOf("unchanged")} unchanged`,
+    `${flowsOf("unknown")} unknown`,
+  ].join(", ");
+}
+
+function headline(report: WhatIfReport, palette: Palette): string[] {
+  const lines: string[] = [];
+  if (report.partial === "interrupted") {
+    const { packets } = report.totals;
+    lines.push(palette.yellow(`Interrupted: this is the report up to packet ${packets}.`));
+  }
+  if (report.partial === "damaged") {
+    lines.push(palette.yellow("Partial: a capture is damaged; this is what could be read of it."));
+  }
+  const first = report.groups.find(({ accepted }) => !accepted);
+  const color =
+    first === undefined
+      ? palette.green
+      : first.change === "new-drop"
+        ? palette.red
+        : palette.yellow;
+  return [...lines, ...wrapText(headlineText(report), 0).map(color)];
+}
+
+function groupLines(
+  change: Change,
+  report: WhatIfReport,
+  context: FlipContext,
+  palette: Palette,
+): string[] {
+  const groups = report.groups.filter((group) => group.change === change && !group.accepted);
+  if (groups.length === 0) return [];
+  const columns: readonly Column[] = [
+    { heading: HEADINGS[change], align: "left" },
+    { heading: "TO", align: "left" },
+    { heading: "PORT", align: "left" },
+    { heading: "FLOWS", align: "right" },
+    { heading: "PACKETS", align: "right" },
+  ];
+  const shown = gatherReasons(groups.slice(0, GROUPS_MAX), report.nature);
+  const rows = shown.map(({ from, to, port, flows, packets }) => [
+    from,
+    to,
+    port,
+    `${flows}`,
+    `${packets}`,
+  ]);
+  const [heading = "", ...lines] = layoutColumns(columns, rows);
+  let said = "";
+  const explained = lines.flatMap((line, index) => {
+    const group = shown[index];
+    if (group === undefined) return [line];
+    const reasons = reasonLines(group, report.nature);
+    const repeats = reasons.join("\n") === said;
+    said = reasons.join("\n");
+    const details = [...(repeats ? [] : reasons), ...groupDetails(group, report.nature, context)];
+    return [line, ...details.map(palette.dim)];
+  });
+  const more = groups.length - shown.length;
+  const rest = more <= 0 ? [] : [`and ${countText(more, "more change")}: see -o json`];
+  return [palette.bold(heading), ...explained, ...rest];
+}
+
+/** Puts groups that the same reasons explain behind each other: they are printed once, below the first. */
+function gatherReasons(groups: readonly FlipGroup[], nature: CaptureNature): FlipGroup[] {
+  const keyOf = (group: FlipGroup): string => reasonLines(group, nature).join("\n");
+  const keys = [...new Set(groups.map(keyOf))];
+  return keys.flatMap((key) => groups.filter((group) => keyOf(group) === key));
+}
+
+/** What decides on both sides. */
+function reasonLines({ first: { before, after } }: FlipGroup, nature: CaptureNature): string[] {
+  return [
+    ...wrapText(`before: ${sideText(before, nature)}`, 2),
+    ...pointLines(pointsOf(before)),
+    ...wrapText(`after: ${sideText(after, nature)}`, 2),
+    ...pointLines(pointsOf(after)),
+  ];
+}
+
+/** What is the group's own. */
+function groupDetails(group: FlipGroup, nature: CaptureNature, context: FlipContext): string[] {
+  const { before, after } = group.first;
+  const lines: string[] = [];
+  const nearest = findNearestMiss(after, context.after);
+  if (nearest !== undefined) lines.push(...wrapText(nearestText(nearest), 2));
+  const missing = [before, after].find(({ verdict }) => verdict === "unknown");
+  const remedy = missing === undefined ? undefined : remedyFor(missing, nature);
+  if (remedy !== undefined) lines.push(...wrapText(`-> ${remedy}`, 2));
+  for (const flip of group.flips.slice(0, FLOWS_MAX)) lines.push(...wrapText(flipText(flip), 2));
+  const more = group.flips.length - FLOWS_MAX;
+  return more <= 0 ? lines : [...lines, `  and ${countText(more, "more flow")} like these`];
+}
+
+/** One flow of a group: its ends, and where in the capture it is. */
+function flipText(flip: Flip): string {
+  const flow = flip[tellingSide(flip)];
+  const from = endText(flow.source, flow.sourceName, flow.sourcePort);
+  const to = endText(flow.destination, flow.destinationName, flow.destinationPort);
+  const where =
+    flip.packets === 1
+      ? `packet ${flip.firstPacket}`
+      : `${flip.packets} packets from ${flip.firstPacket} on`;
+  return `${from} -> ${to}: ${where}`;
+}
+
+function endText(
+  address: FlowVerdict["source"],
+  name: string | undefined,
+  port: number | undefined,
+): string {
+  const host = address === undefined ? (name ?? "?") : formatAddress(address);
+  if (port === undefined) return host;
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+function noteLines({ groups, lost }: WhatIfReport): string[] {
+  const accepted = groups.filter((group) => group.accepted);
+  const lines: string[] = [];
+  if (accepted.length > 0) {
+    const packets = accepted.reduce((sum, group) => sum + group.packets, 0);
+    const changes = countText(accepted.length, "accepted change");
+    lines.push(`${changes} (${countText(packets, "packet")}): not shown.`);
+  }
+  if (lost > 0) {
+    const packets = countText(lost, "packet");
+    lines.push(`${packets} of flows beyond those that can be listed: not compared.`);
+  }
+  return lines;
+}
