@@ -1,6 +1,7 @@
 // What walks have come to: a verdict and the rules that matched on the way, each kept once. Packets that
 // repeat one are counted here, and at the rules only when somebody wants to know.
 import { copyBytes } from "./bytes";
+import { Buckets, firstHung, hang, Hung, makeBuckets, nextHung } from "./hung";
 import { RULE_NONE, VERDICT_SIZE } from "./layout";
 import { ruleAt } from "./rule";
 import { mix } from "./set";
@@ -9,26 +10,25 @@ import { Verdict } from "./verdict";
 
 /** A verdict record lies behind, and then the rules of the path, u32 each. */
 @unmanaged
-export class Outcome {
-  /** Address of the next with this hash's bucket, or 0. */
-  next: u32;
-  hash: u32;
+export class Outcome extends Hung {
   packets: u64;
   bytes: u64;
   pathSize: u32;
-  unused: u32;
+  /** Address of the one that was made before it, or 0. */
+  earlier: u32;
 }
 
 const OUTCOME_VERDICT: usize = offsetof<Outcome>();
 const OUTCOME_PATH: usize = OUTCOME_VERDICT + VERDICT_SIZE;
 
-let buckets: usize = 0;
-let bucketMask: u32 = 0;
-let count: u32 = 0;
+let buckets: Buckets = changetype<Buckets>(0);
+// Address of the one that was made last.
+let latest: usize = 0;
 
 /** Prepares an empty memory. */
 export function setUpOutcomes(): void {
-  makeBuckets(1 << 10);
+  buckets = makeBuckets();
+  latest = 0;
 }
 
 /** Address of an outcome's verdict record. */
@@ -39,48 +39,42 @@ export function verdictOfOutcome(outcome: Outcome): usize {
 /** The outcome of the walk that just ended. */
 export function outcomeOf(verdict: Verdict): Outcome {
   const hash = hashOf(verdict);
-  let at: usize = load<u32>(bucketAt(hash));
-  while (at != 0) {
-    const found = changetype<Outcome>(at);
-    if (found.hash == hash && isOutcome(found, verdict)) return found;
-    at = found.next;
+  for (let at = firstHung(buckets, hash); at != 0; at = nextHung(at)) {
+    if (isOutcome(changetype<Outcome>(at), verdict)) return changetype<Outcome>(at);
   }
   return addOutcome(verdict, hash);
 }
 
 /** Counts at their rules what was counted at outcomes. */
 export function settleOutcomes(): void {
-  for (let bucket: u32 = 0; bucket <= bucketMask; bucket++) {
-    let at: usize = load<u32>(bucketAt(bucket));
-    while (at != 0) {
-      const outcome = changetype<Outcome>(at);
-      for (let index: u32 = 0; index < outcome.pathSize; index++) {
-        const rule = ruleAt(load<u32>(at + OUTCOME_PATH + ((<usize>index) << 2)));
-        rule.packets += outcome.packets;
-        rule.bytes += outcome.bytes;
-      }
-      outcome.packets = 0;
-      outcome.bytes = 0;
-      at = outcome.next;
+  let at = latest;
+  while (at != 0) {
+    const outcome = changetype<Outcome>(at);
+    for (let index: u32 = 0; index < outcome.pathSize; index++) {
+      const rule = ruleAt(load<u32>(at + OUTCOME_PATH + ((<usize>index) << 2)));
+      rule.packets += outcome.packets;
+      rule.bytes += outcome.bytes;
     }
+    outcome.packets = 0;
+    outcome.bytes = 0;
+    at = outcome.earlier;
   }
 }
 
 function addOutcome(verdict: Verdict, hash: u32): Outcome {
-  if (count > bucketMask) growBuckets();
-  count++;
   const size = pathSize();
   const at = heap.alloc(OUTCOME_PATH + ((<usize>size) << 2));
   const outcome = changetype<Outcome>(at);
-  outcome.hash = hash;
   outcome.packets = 0;
   outcome.bytes = 0;
   outcome.pathSize = size;
+  outcome.earlier = <u32>latest;
+  latest = at;
   copyBytes(at + OUTCOME_VERDICT, changetype<usize>(verdict), VERDICT_SIZE);
   for (let index: u32 = 0; index < size; index++) {
     store<u32>(at + OUTCOME_PATH + ((<usize>index) << 2), pathRule(index));
   }
-  hang(outcome);
+  hang(buckets, at, hash);
   return outcome;
 }
 
@@ -102,34 +96,4 @@ function hashOf(verdict: Verdict): u32 {
   }
   for (let index: u32 = 0; index < pathSize(); index++) hash = mix(hash, pathRule(index));
   return hash;
-}
-
-function bucketAt(hash: u32): usize {
-  return buckets + ((<usize>(hash & bucketMask)) << 2);
-}
-
-function hang(outcome: Outcome): void {
-  const bucket = bucketAt(outcome.hash);
-  outcome.next = load<u32>(bucket);
-  store<u32>(bucket, <u32>changetype<usize>(outcome));
-}
-
-function makeBuckets(size: u32): void {
-  bucketMask = size - 1;
-  buckets = heap.alloc((<usize>size) << 2);
-  memory.fill(buckets, 0, (<usize>size) << 2);
-}
-
-function growBuckets(): void {
-  const before = buckets;
-  const size = bucketMask + 1;
-  makeBuckets(size << 2);
-  for (let bucket: u32 = 0; bucket < size; bucket++) {
-    let at: usize = load<u32>(before + ((<usize>bucket) << 2));
-    while (at != 0) {
-      const outcome = changetype<Outcome>(at);
-      at = outcome.next;
-      hang(outcome);
-    }
-  }
 }

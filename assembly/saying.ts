@@ -1,12 +1,11 @@
 // What was said of packets, by the state that their connection had: each once, for all that say the same.
+import { Buckets, firstHung, hang, Hung, makeBuckets, nextHung } from "./hung";
 import { Outcome, outcomeOf } from "./outcome";
 import { mix } from "./set";
 import { Verdict } from "./verdict";
 
 @unmanaged
-export class Saying {
-  /** Address of the next with this hash's bucket, or 0. */
-  next: u32;
+export class Saying extends Hung {
   /** Address of the outcome. */
   outcome: u32;
   /** The connection's mark and its ENTRY_* bits. */
@@ -17,13 +16,11 @@ export class Saying {
   tcpFlags: u8;
 }
 
-let buckets: usize = 0;
-let bucketMask: u32 = 0;
-let count: u32 = 0;
+let buckets: Buckets = changetype<Buckets>(0);
 
 /** Prepares an empty memory. */
 export function setUpSayings(): void {
-  makeBuckets(1 << 10);
+  buckets = makeBuckets();
 }
 
 /** What the walk that just ended says of packets whose connection is as this one's. */
@@ -35,68 +32,26 @@ export function sayingOf(
   tcpFlags: u32,
 ): Saying {
   const outcome = <u32>changetype<usize>(outcomeOf(verdict));
-  const told = toldOf(tcpFlags & tcpFlagsLookedAt, tcpFlagsLookedAt, flags);
-  let at: usize = load<u32>(bucketAt(hashOf(outcome, mark, told)));
-  while (at != 0) {
+  const seen = tcpFlags & tcpFlagsLookedAt;
+  const told = seen | (tcpFlagsLookedAt << 8) | ((<u32>flags) << 16);
+  const hash = mix(mix(outcome, mark), told);
+  for (let at = firstHung(buckets, hash); at != 0; at = nextHung(at)) {
     const found = changetype<Saying>(at);
     const same = found.outcome == outcome && found.mark == mark && found.flags == flags;
     const sameFlags = found.tcpFlagsLookedAt == <u8>tcpFlagsLookedAt;
-    if (same && sameFlags && found.tcpFlags == <u8>(tcpFlags & tcpFlagsLookedAt)) return found;
-    at = found.next;
+    if (same && sameFlags && found.tcpFlags == <u8>seen) return found;
   }
-  if (count > bucketMask) growBuckets();
-  count++;
   const saying = changetype<Saying>(heap.alloc(offsetof<Saying>()));
   saying.outcome = outcome;
   saying.mark = mark;
   saying.flags = flags;
   saying.tcpFlagsLookedAt = <u8>tcpFlagsLookedAt;
-  saying.tcpFlags = <u8>(tcpFlags & tcpFlagsLookedAt);
-  hang(saying);
+  saying.tcpFlags = <u8>seen;
+  hang(buckets, changetype<usize>(saying), hash);
   return saying;
 }
 
 /** The outcome that it repeats. */
 export function outcomeOfSaying(saying: Saying): Outcome {
   return changetype<Outcome>(saying.outcome);
-}
-
-function toldOf(tcpFlags: u32, tcpFlagsLookedAt: u32, flags: u32): u32 {
-  return tcpFlags | (tcpFlagsLookedAt << 8) | (flags << 16);
-}
-
-function hashOf(outcome: u32, mark: u32, told: u32): u32 {
-  return mix(mix(outcome, mark), told);
-}
-
-function bucketAt(hash: u32): usize {
-  return buckets + ((<usize>(hash & bucketMask)) << 2);
-}
-
-function hang(saying: Saying): void {
-  const told = toldOf(saying.tcpFlags, saying.tcpFlagsLookedAt, saying.flags);
-  const bucket = bucketAt(hashOf(saying.outcome, saying.mark, told));
-  saying.next = load<u32>(bucket);
-  store<u32>(bucket, <u32>changetype<usize>(saying));
-}
-
-function makeBuckets(size: u32): void {
-  bucketMask = size - 1;
-  buckets = heap.alloc((<usize>size) << 2);
-  memory.fill(buckets, 0, (<usize>size) << 2);
-}
-
-// Four times the buckets, and every saying hung up anew. The old buckets stay allocated: nothing is freed.
-function growBuckets(): void {
-  const before = buckets;
-  const size = bucketMask + 1;
-  makeBuckets(size << 2);
-  for (let bucket: u32 = 0; bucket < size; bucket++) {
-    let at: usize = load<u32>(before + ((<usize>bucket) << 2));
-    while (at != 0) {
-      const saying = changetype<Saying>(at);
-      at = saying.next;
-      hang(saying);
-    }
-  }
 }
