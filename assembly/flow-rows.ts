@@ -1,7 +1,7 @@
 // What is counted by flow: a row for each tuple (with its reply) and verdict. Unlike conntrack entries
 // rows live as long as the replay, and dropped packets have them too.
-import { clearBytes, copyAddresses, copyBytes, sameAddress } from "./bytes";
-import { keptVerdict } from "./kept-verdict";
+import { clearBytes, copyAddresses, sameAddress } from "./bytes";
+import { keepVerdict, VerdictEnds, writeVerdict } from "./kept-verdict";
 import {
   FLOW_BYTES,
   FLOW_MAX,
@@ -13,8 +13,8 @@ import {
   KNOWN_PORTS,
   PACKET_DST,
   PACKET_SRC,
-  VERDICT_SIZE,
 } from "./layout";
+import { PROTOCOL_ICMP, PROTOCOL_ICMPV6 } from "./protocol";
 import { Packet } from "./records";
 import { Verdict } from "./verdict";
 
@@ -29,23 +29,27 @@ class Row {
   src1: u64;
   dst0: u64;
   dst1: u64;
+  /** Ports; of ICMP the id, and type << 8 | code. */
   sport: u16;
   dport: u16;
   srcName: u16;
   dstName: u16;
-  icmpId: u16;
-  icmpType: u8;
-  icmpCode: u8;
   known: u16;
   family: u8;
   protocol: u8;
-  /** Address of the verdict. */
-  verdict: u32;
   /** Its place in the list. */
   place: u32;
+  /** Address of the verdict, and what it has not in common with others: VerdictEnds. */
+  verdict: u32;
+  decider: i32;
+  srcRoute: i32;
+  dstRoute: i32;
+  inInterface: u32;
+  outInterface: u32;
 }
 
-if (offsetof<Row>() != 80) ERROR("no row's counters lie in two cache lines");
+if (offsetof<Row>() != 96) ERROR("no row's counters lie in two cache lines");
+if (offsetof<Row>() - offsetof<Row>("decider") != offsetof<VerdictEnds>()) ERROR("VerdictEnds");
 
 const ROW_SRC: usize = offsetof<Row>("src0");
 const PIECE: u32 = 4096;
@@ -79,17 +83,21 @@ export function flowAt(index: u32): usize {
   const packet = changetype<Packet>(written + FLOW_PACKET);
   packet.number = row.number;
   copyAddresses(written + FLOW_PACKET + PACKET_SRC, changetype<usize>(row) + ROW_SRC);
-  packet.sport = row.sport;
-  packet.dport = row.dport;
+  if (isIcmp(row.protocol)) {
+    packet.icmpId = row.sport;
+    packet.icmpType = <u8>(row.dport >> 8);
+    packet.icmpCode = <u8>row.dport;
+  } else {
+    packet.sport = row.sport;
+    packet.dport = row.dport;
+  }
   packet.srcName = row.srcName;
   packet.dstName = row.dstName;
-  packet.icmpId = row.icmpId;
-  packet.icmpType = row.icmpType;
-  packet.icmpCode = row.icmpCode;
   packet.known = row.known;
   packet.family = row.family;
   packet.protocol = row.protocol;
-  copyBytes(written + FLOW_VERDICT, row.verdict, VERDICT_SIZE);
+  const verdict = changetype<Verdict>(written + FLOW_VERDICT);
+  writeVerdict(verdict, changetype<Verdict>(row.verdict), endsOf(row));
   return written;
 }
 
@@ -113,6 +121,11 @@ export function countFlow(packet: Packet, verdict: Verdict): usize {
 /** The place in the list of the row at an address. */
 export function placeOf(at: usize): u32 {
   return changetype<Row>(at).place;
+}
+
+/** Tells whether a row has counted one packet only. */
+export function isFirstOfRow(at: usize): bool {
+  return changetype<Row>(at).packets == 1;
 }
 
 /** Counts a packet in a row. */
@@ -153,18 +166,24 @@ function addRow(packet: Packet, verdict: Verdict, hash: u32): usize {
   row.bytes = 0;
   row.number = packet.number;
   copyAddresses(changetype<usize>(row) + ROW_SRC, changetype<usize>(packet) + PACKET_SRC);
-  row.sport = packet.sport;
-  row.dport = packet.dport;
+  const icmp = isIcmp(packet.protocol);
+  row.sport = icmp ? packet.icmpId : packet.sport;
+  row.dport = icmp ? ((<u16>packet.icmpType) << 8) | packet.icmpCode : packet.dport;
   row.srcName = packet.srcName;
   row.dstName = packet.dstName;
-  row.icmpId = packet.icmpId;
-  row.icmpType = packet.icmpType;
-  row.icmpCode = packet.icmpCode;
   row.known = <u16>packet.known;
   row.family = packet.family;
   row.protocol = packet.protocol;
-  row.verdict = <u32>changetype<usize>(keptVerdict(verdict));
+  row.verdict = <u32>changetype<usize>(keepVerdict(verdict, endsOf(row)));
   return changetype<usize>(row);
+}
+
+function endsOf(row: Row): VerdictEnds {
+  return changetype<VerdictEnds>(changetype<usize>(row) + offsetof<Row>("decider"));
+}
+
+function isIcmp(protocol: u32): bool {
+  return protocol == PROTOCOL_ICMP || protocol == PROTOCOL_ICMPV6;
 }
 
 function rowAt(number: u32): Row {
@@ -255,7 +274,7 @@ function sameFlow(row: Row, packet: Packet): bool {
 function endOf(row: Row, srcOrDstName: u32, port: u32): u32 {
   const name = srcOrDstName << 16;
   if ((row.known & KNOWN_PORTS) != 0) return name | port;
-  return name | icmpEndOf(row.known, row.protocol, row.icmpType, row.icmpCode, row.icmpId);
+  return name | icmpEndOf(row.known, row.protocol, row.dport >> 8, row.dport & 0xff, row.sport);
 }
 
 // What tells flows between the same addresses apart: ports; ICMP queries' id, errors' type and code; and

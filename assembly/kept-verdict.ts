@@ -1,15 +1,30 @@
-// Verdict records that are kept, each once: many flows get the same.
+// Verdict records that are kept, each once: many flows get the same but for where their ends are and which
+// endpoint's rules they met, which is kept with the flow.
 import { copyBytes } from "./bytes";
 import { Buckets, firstHung, hang, Hung, makeBuckets, nextHung } from "./hung";
 import { VERDICT_SIZE } from "./layout";
 import { Verdict } from "./verdict";
 
+/** What differs from flow to flow. */
+@unmanaged
+export class VerdictEnds {
+  decider: i32;
+  srcRoute: i32;
+  dstRoute: i32;
+  inInterface: u32;
+  outInterface: u32;
+}
+
 // A record: a Hung one, and the verdict.
 const VERDICT: usize = offsetof<Hung>();
 const KEPT_SIZE: usize = VERDICT + VERDICT_SIZE;
 
+// Of a verdict that was kept: its rule is the decider.
+const RULE_IS_DECIDER: i32 = -2;
+
 let buckets: Buckets = changetype<Buckets>(0);
 let last: usize = 0;
+const common: Verdict = changetype<Verdict>(memory.data(VERDICT_SIZE, 8));
 
 if (VERDICT_SIZE % 8 != 0) ERROR("verdicts are compared by eight bytes");
 
@@ -20,11 +35,39 @@ export function setUpKeptVerdicts(): void {
   memory.fill(last, 0, KEPT_SIZE);
 }
 
-/** A verdict record like this one, which stays where it is. */
-export function keptVerdict(verdict: Verdict): Verdict {
-  // Often it is what the last one was.
-  if (!isVerdict(last, verdict)) last = find(verdict);
+/** Keeps a verdict: what it has in common with others stays where it is. */
+export function keepVerdict(verdict: Verdict, ends: VerdictEnds): Verdict {
+  copyBytes(changetype<usize>(common), changetype<usize>(verdict), VERDICT_SIZE);
+  moveEnds(common, ends);
+  // Often it is what the last one had.
+  if (!isVerdict(last, common)) last = find(common);
   return changetype<Verdict>(last + VERDICT);
+}
+
+/** Writes out a verdict that was kept. */
+export function writeVerdict(to: Verdict, kept: Verdict, ends: VerdictEnds): void {
+  copyBytes(changetype<usize>(to), changetype<usize>(kept), VERDICT_SIZE);
+  if (to.rule == RULE_IS_DECIDER) to.rule = ends.decider;
+  to.decider = ends.decider;
+  to.srcRoute = ends.srcRoute;
+  to.dstRoute = ends.dstRoute;
+  to.inInterface = ends.inInterface;
+  to.outInterface = ends.outInterface;
+}
+
+function moveEnds(verdict: Verdict, ends: VerdictEnds): void {
+  ends.decider = verdict.decider;
+  ends.srcRoute = verdict.srcRoute;
+  ends.dstRoute = verdict.dstRoute;
+  ends.inInterface = verdict.inInterface;
+  ends.outInterface = verdict.outInterface;
+  // What drops a packet is often an endpoint's own rule.
+  if (verdict.rule == verdict.decider) verdict.rule = RULE_IS_DECIDER;
+  verdict.decider = 0;
+  verdict.srcRoute = 0;
+  verdict.dstRoute = 0;
+  verdict.inInterface = 0;
+  verdict.outInterface = 0;
 }
 
 function find(verdict: Verdict): usize {

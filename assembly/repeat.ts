@@ -5,7 +5,7 @@ import { copyBytes } from "./bytes";
 import { refresh, refusedBefore } from "./entry-life";
 import { isHelperGiven } from "./expectation";
 import { knownConnections } from "./known-connection";
-import { countRow } from "./flow-rows";
+import { countRow, isFirstOfRow } from "./flow-rows";
 import {
   Entry,
   ENTRY_ASSURED,
@@ -141,7 +141,8 @@ export function keepVerdict(packet: Packet, verdict: Verdict, row: usize): void 
   if (manner == 0) return;
   keyOfPacket(packet);
   if (tracking.entry != ENTRY_NONE) keepForConnection(packet, verdict, row, manner);
-  else keepWithoutConnection(packet, verdict, row, manner);
+  // Most that come to nothing come once: what is kept is a good part of a walk's time.
+  else if (!isFirstOfRow(row)) keepWithoutConnection(packet, verdict, row, manner);
 }
 
 function keepForConnection(packet: Packet, verdict: Verdict, row: usize, manner: u32): void {
