@@ -20,6 +20,12 @@ const KINDS: readonly {
     what: "what ipset save prints: give it with --ipset",
   },
   {
+    sign: /^Name: .*\nType: /m,
+    parts: ["ipset"],
+    what: "what ipset list prints: give it with --ipset",
+  },
+  { sign: /^<ipsets>/m, parts: [], what: "the XML of ipset: give the output of ipset save" },
+  {
     sign: /^\s*\[\s*(\{\s*\}\s*,\s*)*\{[^{}[\]]*"ifname"\s*:/,
     parts: ["addresses"],
     what: "what ip -j addr prints: give it with --addresses",

@@ -1,6 +1,6 @@
 /**
- * Lines of iptables-save and ipset save, split into words. Double quotes keep blanks together,
- * a backslash inside of them keeps the character behind it (libxtables, xtables_save_string).
+ * Lines of iptables-save and ipset save, split into words. Double quotes keep blanks together; in those
+ * of iptables a backslash keeps the character behind it (libxtables, xtables_save_string).
  */
 
 /** One word of a line. */
@@ -12,8 +12,8 @@ export interface Word {
   readonly quoted: boolean;
 }
 
-/** Splits a line; undefined when a quote is not closed. */
-export function splitWords(line: string): Word[] | undefined {
+/** Splits a line; undefined when a quote is not closed. > ipset knows no backslash. */
+export function splitWords(line: string, escapes = true): Word[] | undefined {
   const words: Word[] = [];
   let at = 0;
   while (true) {
@@ -25,7 +25,7 @@ export function splitWords(line: string): Word[] | undefined {
     let open = false;
     for (; at < line.length; at += 1) {
       const character = line.charAt(at);
-      if (character === "\\" && open) {
+      if (escapes && character === "\\" && open) {
         at += 1;
         text += line.charAt(at);
       } else if (character === '"') {

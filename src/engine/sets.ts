@@ -2,6 +2,7 @@
 import * as layout from "../../assembly/layout.ts";
 import { hostPrefix, prefixMask } from "../net/address.ts";
 import type { EntrySet, IpSet, Ruleset, SetEntry } from "../tables/model.ts";
+import { BUCKET_SIZE } from "../tables/ipset.ts";
 import { SET_TYPES } from "../tables/set-types.ts";
 import type { SetPart, SetType } from "../tables/set-types.ts";
 import type { MatcherExports } from "./exports.ts";
@@ -93,7 +94,7 @@ function flagsOf(set: EntrySet, changes: boolean): number {
     (changes ? layout.SET_CHANGES : 0) |
     (set.timeoutSeconds === undefined ? 0 : layout.SET_TIMEOUT) |
     (set.skbinfo === true ? layout.SET_SKBINFO : 0) |
-    (set.forceadd === true ? layout.SET_FORCEADD : 0) |
+    (mayForce(set) ? layout.SET_FORCEADD : 0) |
     (counters === true ? layout.SET_COUNTERS : 0) |
     (type === "list:set" ? layout.SET_LIST : 0) |
     (type.startsWith("bitmap:") ? layout.SET_BITMAP : 0) |
@@ -101,6 +102,11 @@ function flagsOf(set: EntrySet, changes: boolean): number {
     (type.includes("net") ? layout.SET_NETS : 0) |
     (type === "hash:ip" ? layout.SET_NO_ZERO : 0)
   );
+}
+
+/** > ipset 7.17 does not print forceadd: of a set that a kernel has printed it is not known. */
+function mayForce({ forceadd, seed }: EntrySet): boolean {
+  return forceadd === true || seed !== undefined;
 }
 
 function packSet(
@@ -140,7 +146,7 @@ function writeHead(exports: MatcherExports, table: number, set: EntrySet, change
   const limit = limited ? (set.mostEntries ?? MOST_ENTRIES) : 0;
   view.setUint32(table + layout.IPSET_LIMIT, limit, true);
   view.setUint32(table + layout.IPSET_TIMEOUT, set.timeoutSeconds ?? 0, true);
-  view.setUint32(table + layout.IPSET_HASH_SIZE, limited ? (set.hashSize ?? 1024) : 0, true);
+  view.setUint32(table + layout.IPSET_HASH_SIZE, limited ? roomyBuckets(set) : 0, true);
   view.setUint32(table + layout.IPSET_INCOMPLETE, incompleteness(set), true);
   view.setUint32(table + layout.IPSET_MARK_MASK, set.markMask ?? 0xffffffff, true);
   view.setUint32(table + layout.IPSET_LOW, set.range?.first ?? 0, true);
@@ -150,6 +156,19 @@ function writeHead(exports: MatcherExports, table: number, set: EntrySet, change
   mask?.forEach((word, index) => {
     view.setUint32(table + layout.IPSET_MASK + 4 * index, word, true);
   });
+}
+
+/**
+ * The buckets, or as many of twelve entries each as are as unlikely to lack room: the chance that a bucket
+ * is full is below one in a hundred thousand, of Poisson's distribution.
+ */
+function roomyBuckets({ hashSize = 1024, bucketSize = BUCKET_SIZE }: EntrySet): number {
+  const load = (size: number): number => {
+    let factorial = 1;
+    for (let factor = 2; factor <= size; factor++) factorial *= factor;
+    return (factorial * 1e-5) ** (1 / size);
+  };
+  return Math.max(1, Math.floor((hashSize * load(bucketSize)) / load(BUCKET_SIZE)));
 }
 
 function incompleteness({ origin }: EntrySet): number {

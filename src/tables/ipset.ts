@@ -2,22 +2,25 @@
 import { hex } from "../match/mark.ts";
 import { formatAddress, formatPrefix, prefixOf, addressBits } from "../net/address.ts";
 import type { Address, Prefix } from "../net/address.ts";
-import { protocolName } from "../net/protocol.ts";
+import { icmpName } from "../net/icmp-names.ts";
+import { PROTOCOL_ICMP, PROTOCOL_ICMPV6, protocolName } from "../net/protocol.ts";
 import type { EntrySet, IpSet, PortMember, Ruleset, SetEntry } from "./model.ts";
 import { SET_TYPES } from "./set-types.ts";
 import type { SetPart } from "./set-types.ts";
 
 /** The first size of the hash; the kernel grows it. */
 const HASH_SIZE = 1024;
+/** Entries in one of its buckets. > AHASH_MAX_SIZE */
+export const BUCKET_SIZE = 12;
 /** Felix's MaxIPSetSize. */
 const MOST_MEMBERS = 1048576;
 
 /** Renders the sets of all families, in their order; the empty text when there are none. */
-export function renderIpsets(rulesets: readonly Ruleset[]): string {
-  return rulesets
-    .flatMap((ruleset) => ruleset.sets)
-    .map(renderIpset)
-    .join("");
+export function renderIpsets(rulesets: readonly Pick<Ruleset, "sets">[]): string {
+  const sets = rulesets.flatMap((ruleset) => ruleset.sets);
+  const isList = (set: IpSet): boolean => set.kind === "entries" && set.type === "list:set";
+  // > Lists come last: their members must be there.
+  return [...sets.filter((set) => !isList(set)), ...sets.filter(isList)].map(renderIpset).join("");
 }
 
 function renderIpset(set: IpSet): string {
@@ -60,29 +63,56 @@ function formatPortMember(member: PortMember): string {
   return `${formatAddress(member.address)},${protocolName(member.protocol)}:${member.port}`;
 }
 
-/** A set of any type, with the options that say who is a member. */
+/** A set of any type; of what a kernel says of its table, what is known. */
 function renderEntrySet(set: EntrySet): string {
-  const { name, type, family, entries, range } = set;
-  const options = [
-    ...(range === undefined ? [] : ["range", renderRange(type, range)]),
-    ...(family === undefined || type.startsWith("bitmap:")
-      ? []
-      : ["family", family === 4 ? "inet" : "inet6"]),
-    ...(set.hashSize === undefined ? [] : ["hashsize", `${set.hashSize}`]),
-    ...(set.mostEntries === undefined ? [] : ["maxelem", `${set.mostEntries}`]),
-    ...(set.netmaskBits === undefined ? [] : ["netmask", `${set.netmaskBits}`]),
-    ...(set.bitmask === undefined ? [] : ["bitmask", formatAddress(set.bitmask)]),
-    ...(set.markMask === undefined
-      ? []
-      : ["markmask", `0x${set.markMask.toString(16).padStart(8, "0")}`]),
-    ...(set.timeoutSeconds === undefined ? [] : ["timeout", `${set.timeoutSeconds}`]),
-    ...(["counters", "comment", "skbinfo", "forceadd"] as const).filter((flag) => set[flag]),
+  const { type, family, entries, range, bitmask, markMask } = set;
+  const name = quotedName(set.name);
+  const masks = [
+    ...option("netmask", set.netmaskBits),
+    ...option("bitmask", bitmask && formatAddress(bitmask)),
   ];
+  // > Of the types that came to have masks later they are printed at the end.
+  const masksLast = type === "hash:ip,port" || type === "hash:net,net";
+  const options = [
+    ...option("range", range && renderRange(type, range)),
+    ...option("family", type.startsWith("bitmap:") ? undefined : family && FAMILIES[family]),
+    ...option("markmask", markMask === undefined ? undefined : hexWord(markMask)),
+    ...option("hashsize", set.hashSize),
+    ...option("maxelem", set.mostEntries),
+    ...(masksLast ? [] : masks),
+    ...option("size", set.size),
+    ...option("timeout", set.timeoutSeconds),
+    ...(["counters", "comment", "forceadd", "skbinfo"] as const).filter((flag) => set[flag]),
+    ...option("bucketsize", renderBucket(set)),
+    ...option("initval", set.seed === undefined ? undefined : hexWord(set.seed)),
+    ...(masksLast ? masks : []),
+  ];
+  const texts = entries.map((entry) => renderEntry(entry, set));
   return [
     ["create", name, type, ...options].join(" "),
-    ...entries.map((entry) => `add ${name} ${renderEntry(entry, set)}`),
+    ...texts.map((entry) => `add ${name} ${entry}`),
     "",
   ].join("\n");
+}
+
+const FAMILIES = { 4: "inet", 6: "inet6" } as const;
+
+function option(name: string, value: number | string | undefined): string[] {
+  return value === undefined ? [] : [name, `${value}`];
+}
+
+function quotedName(name: string): string {
+  return name.includes(" ") ? `"${name}"` : name;
+}
+
+/** What every set has is left out, unless a kernel printed it. */
+function renderBucket({ bucketSize, seed }: EntrySet): number | undefined {
+  return seed === undefined && bucketSize === BUCKET_SIZE ? undefined : bucketSize;
+}
+
+/** Eight hexadecimal digits. */
+function hexWord(word: number): string {
+  return `0x${word.toString(16).padStart(8, "0")}`;
 }
 
 function renderRange(
@@ -98,17 +128,33 @@ function renderRange(
 function renderEntry(entry: SetEntry, set: EntrySet): string {
   const parts: readonly SetPart[] = SET_TYPES[set.type];
   const texts = parts.flatMap((part, index) => renderPart(part, entry, index > 0) ?? []);
+  const { comment } = entry;
   const extras = [
+    ...option("timeout", entry.timeoutSeconds),
     ...(entry.wildcard === true ? ["wildcard"] : []),
     ...(entry.nomatch === true ? ["nomatch"] : []),
-    ...(entry.timeoutSeconds === undefined ? [] : ["timeout", `${entry.timeoutSeconds}`]),
-    ...(entry.packets === undefined ? [] : ["packets", `${entry.packets}`]),
-    ...(entry.bytes === undefined ? [] : ["bytes", `${entry.bytes}`]),
-    ...(entry.setsMark === undefined
-      ? []
-      : ["skbmark", `${hex(entry.setsMark.value)}/${hex(entry.setsMark.mask)}`]),
+    ...option("packets", entry.packets),
+    ...option("bytes", entry.bytes),
+    ...option("comment", comment === undefined ? undefined : `"${comment}"`),
+    ...option("skbmark", renderMark(entry)),
+    ...option("skbprio", renderClass(entry)),
+    ...option("skbqueue", entry.setsQueue === 0 ? undefined : entry.setsQueue),
   ];
   return [texts.join(","), ...extras].join(" ");
+}
+
+/** > No bits are no mark. */
+function renderMark({ setsMark }: SetEntry): string | undefined {
+  if (setsMark === undefined || (setsMark.value === 0 && setsMark.mask === 0)) return undefined;
+  const { value, mask } = setsMark;
+  return mask === 0xffffffff ? hex(value) : `${hex(value)}/${hex(mask)}`;
+}
+
+function renderClass({ setsPriority: priority = 0 }: SetEntry): string | undefined {
+  if (priority === 0) return undefined;
+  return [Math.floor(priority / 0x10000), priority % 0x10000]
+    .map((each) => each.toString(16))
+    .join(":");
 }
 
 function renderPart(part: SetPart, entry: SetEntry, later: boolean): string | undefined {
@@ -121,12 +167,12 @@ function renderPart(part: SetPart, entry: SetEntry, later: boolean): string | un
     case "port": {
       const { protocol, port = 0 } = entry;
       if (protocol === undefined) return `${port}`;
-      const icmp = protocol === 1 || protocol === 58;
-      const number = icmp ? `${port >> 8}/${port & 0xff}` : `${port}`;
+      const icmp = protocol === PROTOCOL_ICMP || protocol === PROTOCOL_ICMPV6;
+      const number = icmp ? (icmpName(port, protocol) ?? `${port >> 8}/${port & 0xff}`) : `${port}`;
       return `${protocolName(protocol)}:${number}`;
     }
     case "mark":
-      return `0x${(entry.mark ?? 0).toString(16).padStart(8, "0")}`;
+      return hexWord(entry.mark ?? 0);
     case "mac":
       return entry.mac?.map((byte) => byte.toString(16).padStart(2, "0").toUpperCase()).join(":");
     case "iface":

@@ -152,6 +152,12 @@ export interface EntrySet {
   readonly mostEntries?: number;
   /** Buckets of the kernel's table. */
   readonly hashSize?: number;
+  /** Entries that fit in one of them; undefined: 12. */
+  readonly bucketSize?: number;
+  /** What the kernel hashes with; told by a set that a kernel has printed. */
+  readonly seed?: number;
+  /** list:set: what `size` says. */
+  readonly size?: number;
 }
 
 /** One entry; it has the parts that the set's type says. */
@@ -173,6 +179,11 @@ export interface SetEntry {
   readonly nomatch?: boolean;
   /** What a packet's mark becomes: (mark & ~mask) ^ value. */
   readonly setsMark?: { readonly value: number; readonly mask: number };
+  /** What a packet's priority becomes, the major number in the upper 16 bits. */
+  readonly setsPriority?: number;
+  /** The queue it goes to. */
+  readonly setsQueue?: number;
+  readonly comment?: string;
   /** Left when the dump was made; 0: never. */
   readonly timeoutSeconds?: number;
   /** Where the set counts. */

@@ -28,3 +28,23 @@ export type SetType = keyof typeof SET_TYPES;
 export function isSetType(text: string): text is SetType {
   return Object.hasOwn(SET_TYPES, text);
 }
+
+/** The names that types had before release 6, and those that ipset takes beside. */
+export const SET_TYPE_ALIASES: Readonly<Record<string, SetType | undefined>> = {
+  iphash: "hash:ip",
+  nethash: "hash:net",
+  ipporthash: "hash:ip,port",
+  ipportiphash: "hash:ip,port,ip",
+  ipportnethash: "hash:ip,port,net",
+  netporthash: "hash:net,port",
+  netnethash: "hash:net,net",
+  netportnethash: "hash:net,port,net",
+  netifacehash: "hash:net,iface",
+  ipmarkhash: "hash:ip,mark",
+  machash: "hash:mac",
+  ipmachash: "hash:ip,mac",
+  ipmap: "bitmap:ip",
+  portmap: "bitmap:port",
+  macipmap: "bitmap:ip,mac",
+  setlist: "list:set",
+};

@@ -276,6 +276,12 @@ describe("a file that was given as another one", () => {
 
   it.each([
     ["sets as rules", { iptables: IPSET }, "give it with --ipset"],
+    [
+      "listed sets as rules",
+      { iptables: "Name: s\nType: hash:ip\nHeader: family inet\nMembers:\n" },
+      "give it with --ipset",
+    ],
+    ["sets in XML", { ipset: "<ipsets>\n</ipsets>\n" }, "the output of ipset save"],
     ["rules as sets", { ipset: LEGACY + DROPS }, "give it with --iptables"],
     ["interfaces as routes", { routes: JSON.stringify(LINKS) }, "give it with --addresses"],
     ["routes as interfaces", { addresses: JSON.stringify(ROUTES4) }, "give it with --routes"],

@@ -97,6 +97,20 @@ describe("SET", () => {
       "00?",
     ],
     [
+      "may put something out of a full set that a kernel printed: ipset does not print forceadd",
+      "create s hash:ip family inet hashsize 1024 maxelem 1 bucketsize 12 initval 0x0000002a",
+      [DROP, ADD],
+      [first, [1, 8], [2, 7], [3, 8]],
+      "00??",
+    ],
+    [
+      "knows that a set of small buckets may lack room",
+      "create s hash:ip hashsize 64 bucketsize 2",
+      [DROP, ADD],
+      [first, [1, 8], [2, 9], [3, 9]],
+      "000?",
+    ],
+    [
       "adds prefixes of the longest length in use",
       "create s hash:net\nadd s 10.0.0.0/28",
       [DROP, ADD],
