@@ -1,6 +1,7 @@
 // The way of a packet through a cluster seen as one node, or through one node as its manifests tell it:
 // interfaces and ends follow from the addresses, and an end that no object has is missing.
 import { attempt, end } from "./attempt";
+import { track, wasSeen } from "./conntrack";
 import { decidedBefore, stateOfPacket, takeFirstTuple } from "./connection-state";
 import { ask } from "./fork";
 import { captureInterfaceNumber } from "./interface";
@@ -32,10 +33,14 @@ import {
   VERDICT_DROP,
   VERDICT_UNKNOWN,
 } from "./layout";
+import { isNodeInterface } from "./node-interface";
 import { startSource, translateDestination, translateSource } from "./nat";
 import { Packet } from "./records";
 import {
+  policesHosts,
+  rawUntracks,
   routeInterface,
+  routeIsMultipath,
   routeKind,
   routeNode,
   routeOf,
@@ -44,44 +49,73 @@ import {
   uplinkInterface,
 } from "./route";
 import { runTable } from "./run-table";
-import { tracking } from "./tracking";
+import { tracking, trackNothing } from "./tracking";
 import { walk } from "./walk";
 
 const QUESTION_NODE: u64 = 1 << 61;
 
-/** Tries the way; true when the packet got through its last hook. The connection was tracked before. */
+/**
+ * Tries the way; true when the packet got through its last hook. The connection was tracked before, unless
+ * raw may say that it is not.
+ */
 export function tryClusterPath(packet: Packet): bool {
   const family: u32 = packet.family;
+  const rawFirst = rawUntracks();
+  if (rawFirst) trackNothing();
+  else if (!takeConnection()) return false;
+  lookAtEnds(packet);
+  if (!runTable(TABLE_RAW)) return false;
+  if (rawFirst && !connect(packet)) return false;
+  startSource();
+  if (!runTable(TABLE_MANGLE) || !translateDestination()) return false;
+  attempt.dstRoute = routeOf(family, walk.dst0, walk.dst1, walk.dst2, walk.dst3);
+  lookAtDestination(packet);
+  return !wayUnknown() && goOn(packet);
+}
+
+// Behind raw: no connection, or that which the packet belongs to.
+function connect(packet: Packet): bool {
+  if (walk.notrack) {
+    walk.ctState = CT_UNTRACKED;
+    return true;
+  }
+  track(packet, wasSeen(packet));
+  if (!takeConnection()) return false;
+  lookAtEnds(packet);
+  return true;
+}
+
+function takeConnection(): bool {
   if (!decidedBefore()) return false;
   walk.ctState = stateOfPacket();
   takeFirstTuple();
-  startSource();
+  return true;
+}
+
+// What the addresses are at the first hook, and by which interface the packet comes or leaves.
+function lookAtEnds(packet: Packet): void {
+  const family: u32 = packet.family;
   attempt.srcRoute = routeOf(family, walk.src0, walk.src1, walk.src2, walk.src3);
   attempt.dstRoute = routeOf(family, walk.dst0, walk.dst1, walk.dst2, walk.dst3);
   walk.srcMissing = routeKind(attempt.srcRoute) == ROUTE_MISSING;
   walk.srcLocal = routeKind(attempt.srcRoute) == ROUTE_LOCAL;
   lookAtDestination(packet);
-  if (walk.srcLocal) {
-    walk.outInterface = routeInterface(attempt.dstRoute);
-  } else {
-    walk.inInterface = arrivalInterface(packet);
-  }
   walk.hook = walk.srcLocal ? HOOK_OUTPUT : HOOK_PREROUTING;
-  if (!runTable(TABLE_RAW) || !runTable(TABLE_MANGLE) || !translateDestination()) return false;
-  attempt.dstRoute = routeOf(family, walk.dst0, walk.dst1, walk.dst2, walk.dst3);
-  lookAtDestination(packet);
-  return !wayUnknown() && goOn();
+  if (walk.srcLocal) leaveByRoute(packet);
+  else walk.inInterface = arrivalInterface(packet);
 }
 
 // From the routing decision to the last hook; false when the try has ended.
-function goOn(): bool {
+function goOn(packet: Packet): bool {
   const delivered = walk.dstLocal;
   const sameNode = (delivered || walk.srcLocal) && onSameNode();
   if (walk.srcLocal && sameNode) {
     if (!runTable(TABLE_FILTER) || !runTable(TABLE_SECURITY)) return false;
-    walk.outInterface = routeInterface(attempt.dstRoute);
-    attempt.outInterface = walk.outInterface;
-    return postroute();
+    leaveByRoute(packet);
+    if (!postroute()) return false;
+    if (delivered && policesHosts()) return comeBack();
+    attempt.outInterface = walk.outUnknown ? 0 : walk.outInterface;
+    return true;
   }
   if (delivered && sameNode) {
     walk.hook = HOOK_INPUT;
@@ -91,12 +125,35 @@ function goOn(): bool {
   if (attempt.dstRoute == ROUTE_NONE) return end(VERDICT_DROP, REASON_NO_ROUTE);
   // Another node's address lies behind the uplink.
   if (walk.srcLocal) walk.inInterface = uplinkInterface();
-  walk.outInterface = delivered ? uplinkInterface() : routeInterface(attempt.dstRoute);
+  if (delivered) walk.outInterface = uplinkInterface();
+  else leaveByRoute(packet);
   attempt.inInterface = walk.inInterface;
-  attempt.outInterface = walk.outInterface;
+  attempt.outInterface = walk.outUnknown ? 0 : walk.outInterface;
   walk.hook = HOOK_FORWARD;
   if (!runTable(TABLE_MANGLE) || !runTable(TABLE_FILTER) || !runTable(TABLE_SECURITY)) return false;
   return postroute();
+}
+
+// What a node sends to itself comes back by its loopback interface, with its connection.
+function comeBack(): bool {
+  walk.inInterface = walk.outInterface;
+  walk.outInterface = 0;
+  walk.hook = HOOK_PREROUTING;
+  walk.templated = true;
+  if (!runTable(TABLE_RAW) || !runTable(TABLE_MANGLE)) return false;
+  walk.hook = HOOK_INPUT;
+  return runTable(TABLE_MANGLE) && runTable(TABLE_FILTER) && runTable(TABLE_SECURITY);
+}
+
+// Where a node has several ways out, the capture may show by which of them the packet went.
+function leaveByRoute(packet: Packet): void {
+  walk.outInterface = routeInterface(attempt.dstRoute);
+  walk.outUnknown = routeIsMultipath(attempt.dstRoute);
+  if (!walk.outUnknown || routeIsMultipath(attempt.srcRoute)) return;
+  const captured = captureInterfaceNumber(packet.captureInterface);
+  if (!isNodeInterface(captured)) return;
+  walk.outInterface = captured;
+  walk.outUnknown = false;
 }
 
 function postroute(): bool {
@@ -140,6 +197,13 @@ function onSameNode(): bool {
 function arrivalInterface(packet: Packet): u32 {
   const expected = routeInterface(attempt.srcRoute);
   const captured = captureInterfaceNumber(packet.captureInterface);
+  // One of several by which it may have come, or gone.
+  walk.inUnknown = routeIsMultipath(attempt.srcRoute);
+  if (isNodeInterface(captured)) {
+    if (!walk.inUnknown || (packet.flags & PACKET_OUTBOUND) != 0) return expected;
+    walk.inUnknown = false;
+    return captured;
+  }
   if (captured == 0 || captured == uplinkInterface()) return expected;
   if ((packet.flags & PACKET_OUTBOUND) != 0 || tracking.seenAfter) return expected;
   return captured == routeInterface(attempt.dstRoute) ? expected : captured;

@@ -3,6 +3,7 @@
 import { ask } from "./fork";
 import { REASON_NO_ROUTES } from "./layout";
 import { interfaceNumbers, isNodeInterface } from "./node-interface";
+import { isRealNode } from "./route";
 import { walk } from "./walk";
 
 const QUESTION_DEPARTURE: u64 = 1 << 57;
@@ -15,7 +16,7 @@ export function outInterfaceFor(rule: i32): u32 {
     if (!isNodeInterface(number)) continue;
     if (ask(QUESTION_DEPARTURE | number, REASON_NO_ROUTES, rule)) return number;
   }
-  return 0;
+  return isRealNode() ? 0 : walk.outInterface;
 }
 
 /** Whether the packet is for the node itself, where not even that was told. */

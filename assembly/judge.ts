@@ -91,7 +91,7 @@ import {
 } from "./layout";
 import { hasPorts } from "./protocol";
 import { Packet } from "./records";
-import { isRealNode, routeKind, routeOf } from "./route";
+import { isRealNode, policesHosts, rawUntracks, routeKind, routeOf } from "./route";
 import { logRow } from "./row-log";
 import { familyLoaded } from "./rule";
 import { recallSight, rememberSight, severalSights } from "./sights";
@@ -147,8 +147,8 @@ export function decideByHooks(packet: Packet, verdict: Verdict): void {
   lookUpSights(!isRealNode() || seen == SEEN_LEAVING);
   const again = severalSights(packet) && (!isRealNode() || seen != SEEN_ARRIVING);
   if (again && recallSight(packet, entryOfPacket(packet), verdict)) return;
-  // On a real node the raw table comes first, and may say that a packet is not tracked.
-  if (isRealNode()) trackNothing();
+  // The raw table comes first, where it may say that a packet is not tracked.
+  if (isRealNode() || rawUntracks()) trackNothing();
   else track(packet, wasSeen(packet));
   settle(packet, verdict);
   if (tracking.direction == DIRECTION_REPLY) addFlag(verdict, VERDICT_REPLY);
@@ -347,7 +347,7 @@ function isOwnAddress(packet: Packet, verdict: Verdict): bool {
   const src = changetype<usize>(packet) + PACKET_SRC;
   if (!sameAddress(src, src + 16)) return false;
   const kind = routeKind(verdict.srcRoute);
-  return kind == ROUTE_UNICAST || kind == ROUTE_LOCAL;
+  return kind == ROUTE_UNICAST || (kind == ROUTE_LOCAL && !policesHosts());
 }
 
 /** Writes a verdict's word; always true, for `return say(...)`. */

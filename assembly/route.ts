@@ -21,12 +21,16 @@ let tables: usize = 0;
 let uplink: u32 = 0;
 let several: bool = false;
 let real: bool = false;
+let hosts: bool = false;
+let untracks: bool = false;
 
 /**
  * Sets the route records, the prefix tables that lead to them, and the interface of the default route.
  *
  * @param wholeCluster several nodes are judged as one
  * @param realNode     the routes are those that a node itself has
+ * @param hostPolicies policies bind a node's own interfaces, the loopback interface too
+ * @param rawPolicies  rules of the raw table may say that a packet is not tracked
  */
 export function setRoutes(
   records: usize,
@@ -34,7 +38,11 @@ export function setRoutes(
   uplinkInterface: u32,
   wholeCluster: bool,
   realNode: bool,
+  hostPolicies: bool,
+  rawPolicies: bool,
 ): void {
+  hosts = hostPolicies;
+  untracks = rawPolicies;
   several = wholeCluster;
   real = realNode;
   routes = records;
@@ -127,6 +135,16 @@ export function severalNodes(): bool {
 /** The routes and interfaces are those of a real node. */
 export function isRealNode(): bool {
   return real;
+}
+
+/** Of manifests: policies bind a node's own interfaces. */
+export function policesHosts(): bool {
+  return hosts;
+}
+
+/** Of manifests: rules of the raw table may say that a packet is not tracked. */
+export function rawUntracks(): bool {
+  return untracks;
 }
 
 /** Multicast, limited broadcast and IPv6 link-local destinations are delivered to the node, never forwarded. */

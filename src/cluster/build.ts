@@ -12,13 +12,21 @@ import {
   type Prefix,
 } from "../net/address.ts";
 import { suggestionFor } from "./fields.ts";
-import { kindRole, kindsOfGroup } from "./kinds.ts";
+import { readFelixConfiguration } from "./felix-configuration.ts";
+import { automaticHostEndpoints, readHostEndpoint, readProfileLabels } from "./host-endpoints.ts";
+import { isCalico, kindRole, kindsOfGroup } from "./kinds.ts";
 import type { ManifestObject } from "./manifest-object.ts";
 import { mentionedNamespace, readNamespace, readNode } from "./nodes.ts";
 import { readNetworkSet, readPoolPrefixes } from "./network-sets.ts";
 import { readPods, type Pod } from "./pods.ts";
 import { readServices } from "./services.ts";
-import { endpointName, type Namespace, type Snapshot } from "./snapshot.ts";
+import {
+  endpointName,
+  type ClusterNode,
+  type HostEndpoint,
+  type Namespace,
+  type Snapshot,
+} from "./snapshot.ts";
 
 /** What a snapshot holds beside the objects. */
 export interface SnapshotOptions {
@@ -78,6 +86,16 @@ export function buildSnapshot(
     networkSets: own
       .filter(({ kind }) => kind === "NetworkSet" || kind === "GlobalNetworkSet")
       .map((object) => readNetworkSet(object, onDiagnostic)),
+    hostEndpoints: readHostEndpoints(
+      objects,
+      nodes.map(({ node }) => node),
+      onDiagnostic,
+    ),
+    felixByScope: new Map(
+      own
+        .filter(({ kind }) => kind === "FelixConfiguration")
+        .map((object) => [object.metadata.name, readFelixConfiguration(object, onDiagnostic)]),
+    ),
     addressesByDomain: options.addressesByDomain ?? new Map<string, readonly Address[]>(),
     clusterPrefixes: uniquePrefixes([
       ...options.clusterPrefixes,
@@ -89,6 +107,24 @@ export function buildSnapshot(
   };
   reportConflicts(snapshot, onDiagnostic);
   return snapshot;
+}
+
+/** Host endpoints that have an object, and those that Calico makes by itself. */
+function readHostEndpoints(
+  objects: readonly ManifestObject[],
+  nodes: readonly ClusterNode[],
+  onDiagnostic: OnDiagnostic,
+): HostEndpoint[] {
+  const ofCalico = (kind: string): ManifestObject[] =>
+    objects.filter((object) => object.kind === kind && isCalico(object.apiVersion));
+  const labelsByProfile = readProfileLabels(ofCalico("Profile"));
+  const given = ofCalico("HostEndpoint").map((object) =>
+    readHostEndpoint(object, labelsByProfile, onDiagnostic),
+  );
+  const configurations = ofCalico("KubeControllersConfiguration");
+  return [...given, ...automaticHostEndpoints(configurations, nodes, given, onDiagnostic)].sort(
+    (one, other) => compareText(one.name, other.name),
+  );
 }
 
 /** Namespaces that have an object, and those that only other objects mention. */

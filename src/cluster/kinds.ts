@@ -30,7 +30,14 @@ export const API_VERSIONS_OF_CALICO: readonly string[] = [
   "crd.projectcalico.org/v1",
 ];
 
-const CLUSTER_KINDS_OF_CALICO = new Set(["NetworkSet", "GlobalNetworkSet", "IPPool"]);
+const CLUSTER_KINDS_OF_CALICO = new Set([
+  "NetworkSet",
+  "GlobalNetworkSet",
+  "IPPool",
+  "HostEndpoint",
+  "FelixConfiguration",
+  "KubeControllersConfiguration",
+]);
 
 const POLICY_KINDS_OF_CALICO = new Set([
   "NetworkPolicy",
@@ -38,7 +45,6 @@ const POLICY_KINDS_OF_CALICO = new Set([
   "StagedNetworkPolicy",
   "StagedGlobalNetworkPolicy",
   "StagedKubernetesNetworkPolicy",
-  "HostEndpoint",
   "Profile",
   "Tier",
 ]);
@@ -68,6 +74,8 @@ const CLUSTER_WIDE_KINDS = new Set([
   "CustomResourceDefinition",
   "PriorityClass",
   "IPPool",
+  "FelixConfiguration",
+  "KubeControllersConfiguration",
 ]);
 
 /** What an object is to us. */
@@ -95,6 +103,11 @@ export function kindsOfGroup(apiVersion: string): string[] {
   const kinds = [...GROUP_BY_CLUSTER_KIND].filter(([, home]) => home === group);
   const names = kinds.map(([kind]) => kind);
   return group === "networking.k8s.io" ? [...names, "NetworkPolicy"] : names;
+}
+
+/** Tells whether an API is Calico's. */
+export function isCalico(apiVersion: string): boolean {
+  return GROUPS_OF_CALICO.has(apiGroup(apiVersion));
 }
 
 /** Tells whether objects of this kind live in a namespace. */

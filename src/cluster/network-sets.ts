@@ -1,24 +1,15 @@
 /** Calico's NetworkSet and GlobalNetworkSet, which are addresses with labels, and its IPPool. */
 import type { OnDiagnostic } from "../errors.ts";
-import {
-  checkKnownFields,
-  fieldOf,
-  itemsOf,
-  recordOf,
-  reportField,
-  rootField,
-  type Field,
-} from "./fields.ts";
-import { API_VERSIONS_OF_CALICO } from "./kinds.ts";
+import { checkKnownFields, fieldOf, itemsOf, recordOf, reportField, rootField } from "./fields.ts";
 import type { ManifestObject } from "./manifest-object.ts";
 import type { Prefix } from "../net/address.ts";
-import { readNet, readPrefix } from "./read-network.ts";
+import { checkCalicoVersion, readNet, readPrefix } from "./read-network.ts";
 import type { NetworkSet } from "./snapshot.ts";
 
 /** Reads a set; what is no prefix or address was reported and is left out. */
 export function readNetworkSet(object: ManifestObject, onDiagnostic: OnDiagnostic): NetworkSet {
   const root = rootField(object, onDiagnostic);
-  checkVersion(root);
+  checkCalicoVersion(root);
   checkKnownFields(root, ["apiVersion", "kind", "metadata", "spec"]);
   const spec = recordOf(root, "spec");
   const domains = fieldOf(spec, "allowedEgressDomains");
@@ -47,7 +38,7 @@ export function readNetworkSet(object: ManifestObject, onDiagnostic: OnDiagnosti
  */
 export function readPoolPrefixes(object: ManifestObject, onDiagnostic: OnDiagnostic): Prefix[] {
   const root = rootField(object, onDiagnostic);
-  checkVersion(root);
+  checkCalicoVersion(root);
   checkKnownFields(root, ["apiVersion", "kind", "metadata", "spec", "status"]);
   const spec = recordOf(root, "spec");
   checkKnownFields(spec, POOL_FIELDS);
@@ -78,12 +69,3 @@ const POOL_FIELDS = [
   "ipip",
   "nat-outgoing",
 ];
-
-function checkVersion(root: Field): void {
-  const { apiVersion, kind } = root.object;
-  if (API_VERSIONS_OF_CALICO.includes(apiVersion)) return;
-  reportField(fieldOf(root, "apiVersion"), {
-    code: "UNSUPPORTED_KIND",
-    message: `${kind} of ${apiVersion} is not read: expected ${API_VERSIONS_OF_CALICO.join(" or ")}`,
-  });
-}

@@ -6,7 +6,15 @@ import {
   type Address,
   type Prefix,
 } from "../net/address.ts";
-import { readInteger, readText, reportField, suggestionFor, type Field } from "./fields.ts";
+import {
+  fieldOf,
+  readInteger,
+  readText,
+  reportField,
+  suggestionFor,
+  type Field,
+} from "./fields.ts";
+import { API_VERSIONS_OF_CALICO } from "./kinds.ts";
 import type { PortProtocol } from "./snapshot.ts";
 
 const PROTOCOLS = ["TCP", "UDP", "SCTP"] as const;
@@ -101,4 +109,14 @@ export function readProtocol(field: Field): PortProtocol | undefined {
     });
   }
   return protocol;
+}
+
+/** Reports UNSUPPORTED_KIND for an object of Calico's whose version is none that is read. */
+export function checkCalicoVersion(root: Field): void {
+  const { apiVersion, kind } = root.object;
+  if (API_VERSIONS_OF_CALICO.includes(apiVersion)) return;
+  reportField(fieldOf(root, "apiVersion"), {
+    code: "UNSUPPORTED_KIND",
+    message: `${kind} of ${apiVersion} is not read: expected ${API_VERSIONS_OF_CALICO.join(" or ")}`,
+  });
 }

@@ -23,6 +23,10 @@ export interface Snapshot {
   readonly serviceAccounts: ReadonlyMap<string, Labels>;
   /** Calico's; ordered by namespace, then name. */
   readonly networkSets: readonly NetworkSet[];
+  /** Calico's, by name. */
+  readonly hostEndpoints: readonly HostEndpoint[];
+  /** How Felix is set up, by whom it is for: `default`, or `node.` and a node's name. */
+  readonly felixByScope: ReadonlyMap<string, Partial<FelixSettings>>;
   /** What DNS tells of domain names, all of each; a name that is not there may have any addresses. */
   readonly addressesByDomain: ReadonlyMap<string, readonly Address[]>;
   /**
@@ -166,6 +170,46 @@ export interface NetworkSet {
   readonly labels: Labels;
   readonly prefixes: readonly Prefix[];
   readonly place: Place;
+}
+
+/** An interface of a node that Calico's policies bind, or all of its interfaces. */
+export interface HostEndpoint {
+  readonly name: string;
+  /** Its own, and those that its profiles hand on. */
+  readonly labels: Labels;
+  /** Undefined when the manifest does not say: it binds nothing. */
+  readonly node: string | undefined;
+  /** `*`: all that have no endpoint of their own. Undefined: the one that has one of `addresses`. */
+  readonly interfaceName: string | undefined;
+  readonly addresses: readonly Address[];
+  readonly ports: readonly NamedPort[];
+  /** Names of profiles, asked in this order where no policy decides. */
+  readonly profiles: readonly { readonly name: string; readonly place: Place }[];
+  readonly place: Place;
+}
+
+/** What of Felix's configuration changes its tables. */
+export interface FelixSettings {
+  /** Ports that no policy of a host endpoint can close. */
+  readonly failsafeInbound: readonly FailsafePort[];
+  readonly failsafeOutbound: readonly FailsafePort[];
+  /** What becomes of what a pod sends to its own node, once its policies have let it go. */
+  readonly endpointToHost: "accept" | "drop" | "return";
+  /** What conntrack calls INVALID is dropped before any policy. */
+  readonly dropsInvalid: boolean;
+  readonly vxlanPort: number;
+  /** Pods may send packets inside of VXLAN or IPIP. */
+  readonly podsMayVxlan: boolean;
+  readonly podsMayIpip: boolean;
+}
+
+export interface FailsafePort {
+  readonly protocol: number;
+  readonly port: number;
+  /** Undefined: from or to everywhere. */
+  readonly prefix: Prefix | undefined;
+  /** Undefined: Felix's own default. */
+  readonly place: Place | undefined;
 }
 
 /**

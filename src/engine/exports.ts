@@ -56,6 +56,8 @@ export interface MatcherExports {
     uplink: number,
     wholeCluster: boolean,
     realNode: boolean,
+    hostPolicies: boolean,
+    rawPolicies: boolean,
   ): void;
   setNodeInterfaces(
     links: number,

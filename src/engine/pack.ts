@@ -287,9 +287,16 @@ function originFlags(origin: RuleOrigin | undefined): number {
   if (origin === undefined) return 0;
   switch (origin.kind) {
     case "policy-rule":
+    case "profile-rule":
       return origin.effect === "allow" || origin.effect === "deny" ? layout.RULE_DECIDES : 0;
     case "not-isolated":
+    case "host-forward":
       return layout.RULE_DECIDES_WEAKLY;
+    case "to-host":
+      return origin.action === "drop" ? layout.RULE_DECIDES : 0;
+    case "failsafe":
+    case "host-closed":
+    case "spoofed":
     case "isolation":
     case "established":
     case "invalid":

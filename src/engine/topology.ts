@@ -9,11 +9,16 @@ export function packTopology(
   topology: Topology,
   interfaces: InterfaceNumbers,
 ): void {
-  const { interfaces: real } = topology;
+  // Of manifests only those that lead away are told.
+  const told = topology.interfaces ?? topology.uplinks?.map(bareInterface) ?? [];
   // Names get their numbers first: the records below have one for each.
-  for (const { name } of real ?? []) interfaces.add(name);
+  for (const { name } of told) interfaces.add(name);
   packRoutes(exports, topology, interfaces);
-  packInterfaces(exports, real ?? [], interfaces);
+  packInterfaces(exports, told, interfaces);
+}
+
+function bareInterface(name: string): NodeInterface {
+  return { name, index: undefined, mac: undefined, loopback: false, addresses: [] };
 }
 
 /** Numbers for interface names; 0 is no interface. */
@@ -63,7 +68,7 @@ function packRoutes(
   topology: Topology,
   interfaces: InterfaceNumbers,
 ): void {
-  const { routes } = topology;
+  const { routes, hosts } = topology;
   const records = exports.allocate(Math.max(1, routes.length) * layout.ROUTE_SIZE);
   const tables = TABLES.map((name) => {
     const count = routes.filter(({ table }) => (table ?? "main") === name).length;
@@ -108,7 +113,15 @@ function packRoutes(
     view.setUint32(addresses + 8 * index + 4, table[6], true);
   });
   const real = topology.interfaces !== undefined;
-  exports.setRoutes(records, addresses, uplink, topology.wholeCluster, real);
+  exports.setRoutes(
+    records,
+    addresses,
+    uplink,
+    topology.wholeCluster,
+    real,
+    hosts !== undefined,
+    hosts?.untracks === true,
+  );
 }
 
 function packInterfaces(

@@ -6,7 +6,13 @@
 import { LabelIndex } from "../cluster/label-index.ts";
 import { expressionMatches, necessaryLabels } from "../cluster/selector-expression.ts";
 import { selectorMatches, type LabelSelector } from "../cluster/selector.ts";
-import type { Endpoint, Namespace, NetworkSet, Snapshot } from "../cluster/snapshot.ts";
+import type {
+  Endpoint,
+  HostEndpoint,
+  Namespace,
+  NetworkSet,
+  Snapshot,
+} from "../cluster/snapshot.ts";
 import { endpointLabels, networkSetLabels, type LabelView } from "./calico-labels.ts";
 import type { EndpointSelector, ExpressedEndpoints } from "./model.ts";
 import { selectsEndpoint } from "./selects.ts";
@@ -23,6 +29,7 @@ export class EndpointIndex {
   readonly #everywhere: LabelIndex<Endpoint>;
   readonly #byNamespace: ReadonlyMap<string, LabelIndex<Endpoint>>;
   #endpointsByView: LabelIndex<Labelled & { readonly endpoint: Endpoint }> | undefined;
+  #hostEndpoints: LabelIndex<HostEndpoint> | undefined;
   #setsByView: LabelIndex<Labelled & { readonly set: NetworkSet }> | undefined;
 
   constructor(snapshot: Snapshot) {
@@ -58,6 +65,13 @@ export class EndpointIndex {
   networkSetsChosenBy(selector: EndpointSelector): NetworkSet[] {
     if (selector.kind === "labels") return [];
     return chosenAmong(this.#networkSets(), selector).map(({ set }) => set);
+  }
+
+  /** The host endpoints that a selector chooses; one in Kubernetes' words chooses pods only. */
+  hostEndpointsChosenBy(selector: EndpointSelector): HostEndpoint[] {
+    if (selector.kind === "labels") return [];
+    this.#hostEndpoints ??= new LabelIndex(this.#snapshot.hostEndpoints);
+    return chosenAmong(this.#hostEndpoints, selector);
   }
 
   /** Endpoints by the labels that Calico sees; made when one of its selectors asks. */

@@ -1,7 +1,8 @@
 /**
- * projectcalico.org/v3 Profile. In a Kubernetes cluster Calico makes them itself: that of a namespace
- * allows everything, that of a service account has no rules, both hand on their object's labels, and no
- * pod has any other. Those that a cluster prints are read to see that they say just that.
+ * projectcalico.org/v3 Profile. In a Kubernetes cluster Calico makes those of pods itself: that of a
+ * namespace allows everything, that of a service account has no rules, both hand on their object's labels,
+ * and no pod has any other. Those that a cluster prints are read to see that they say just that. Others
+ * are of host endpoints, and have rules of their own.
  * Source: libcalico-go conversion.go, NamespaceToProfile and ServiceAccountToProfile.
  */
 import {
@@ -17,7 +18,8 @@ import { API_VERSIONS_OF_CALICO, kindRole } from "../cluster/kinds.ts";
 import type { ManifestObject } from "../cluster/manifest-object.ts";
 import { NAMESPACE_NAME_LABEL, readNamespace } from "../cluster/nodes.ts";
 import type { Labels } from "../cluster/snapshot.ts";
-import type { OnDiagnostic } from "../errors.ts";
+import { DEFAULT_ALLOW_PROFILE } from "../cluster/host-endpoints.ts";
+import type { OnDiagnostic, Place } from "../errors.ts";
 import { NAME_KEY, NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX } from "./calico-labels.ts";
 import { readMatchRules } from "./calico-rule.ts";
 import { checkMetadata } from "./metadata.ts";
@@ -28,6 +30,52 @@ export function isProfile({ apiVersion, kind }: ManifestObject): boolean {
   return kind === "Profile" && API_VERSIONS_OF_CALICO.includes(apiVersion);
 }
 
+/** What a host endpoint's profile lets through where no policy has a say. */
+export interface Profile {
+  readonly name: string;
+  readonly ingress: readonly MatchRule[];
+  readonly egress: readonly MatchRule[];
+  /** Undefined: Calico's own. */
+  readonly place: Place | undefined;
+}
+
+/** Lowers the profiles that host endpoints can have, by name. Reports what the fields report. */
+export function lowerProfiles(
+  objects: readonly ManifestObject[],
+  onDiagnostic: OnDiagnostic,
+): Map<string, Profile> {
+  const own = objects.filter(isProfile).filter(({ metadata }) => !isOfPods(metadata.name));
+  return new Map(
+    own.map((object) => {
+      const root = rootField(object, onDiagnostic);
+      checkKnownFields(root, ["apiVersion", "kind", "metadata", "spec", "status"]);
+      checkMetadata(root, "cluster-wide");
+      const spec = recordOf(root, "spec");
+      checkKnownFields(spec, ["ingress", "egress", "labelsToApply"]);
+      readTextMap(fieldOf(spec, "labelsToApply"));
+      const { name } = object.metadata;
+      const rulesOf = (direction: "ingress" | "egress"): MatchRule[] =>
+        readMatchRules(fieldOf(spec, direction), undefined);
+      const place = object.placeOf(["metadata", "name"]);
+      return [name, { name, ingress: rulesOf("ingress"), egress: rulesOf("egress"), place }];
+    }),
+  );
+}
+
+/** What a profile does that is there without an object; undefined: there is none. */
+export function builtInProfile(name: string): "allows" | "no rules" | undefined {
+  if (name === DEFAULT_ALLOW_PROFILE || name.startsWith(NAMESPACE_PROFILE)) return "allows";
+  return name.startsWith(ACCOUNT_PROFILE) ? "no rules" : undefined;
+}
+
+/** Those of namespaces and service accounts. */
+function isOfPods(name: string): boolean {
+  return name.startsWith(NAMESPACE_PROFILE) || name.startsWith(ACCOUNT_PROFILE);
+}
+
+const NAMESPACE_PROFILE = "kns.";
+const ACCOUNT_PROFILE = "ksa.";
+
 /** The labels of profiles by their names, as Calico makes them of the namespaces and accounts there are. */
 export function profileLabels(objects: readonly ManifestObject[]): Map<string, Labels> {
   const labelsByName = new Map<string, Labels>();
@@ -36,10 +84,13 @@ export function profileLabels(objects: readonly ManifestObject[]): Map<string, L
     if (kindRole(apiVersion, kind) !== "cluster") continue;
     if (kind === "Namespace") {
       const { name, labels } = readNamespace(object);
-      labelsByName.set(`kns.${name}`, prefixed(NAMESPACE_PREFIX, name, labels));
+      labelsByName.set(`${NAMESPACE_PROFILE}${name}`, prefixed(NAMESPACE_PREFIX, name, labels));
     } else if (kind === "ServiceAccount") {
       const { namespace, name, labels } = metadata;
-      labelsByName.set(`ksa.${namespace}.${name}`, prefixed(SERVICE_ACCOUNT_PREFIX, name, labels));
+      labelsByName.set(
+        `${ACCOUNT_PROFILE}${namespace}.${name}`,
+        prefixed(SERVICE_ACCOUNT_PREFIX, name, labels),
+      );
     }
   }
   return labelsByName;
@@ -51,8 +102,8 @@ function prefixed(prefix: string, name: string, labels: Labels): Labels {
 }
 
 /**
- * Checks a profile. Reports what the fields report, and UNSUPPORTED_FEATURE for rules and labels of its
- * own.
+ * Checks a profile of pods. Reports what the fields report, and UNSUPPORTED_FEATURE for rules and labels
+ * of its own; others are left to `lowerProfiles`.
  *
  * @param labels what the object has that the profile is made of; undefined: there is no such object
  */
@@ -61,6 +112,7 @@ export function checkProfile(
   labels: Labels | undefined,
   onDiagnostic: OnDiagnostic,
 ): void {
+  if (!isOfPods(object.metadata.name)) return;
   const root = rootField(object, onDiagnostic);
   checkKnownFields(root, ["apiVersion", "kind", "metadata", "spec", "status"]);
   checkMetadata(root, "cluster-wide");
@@ -73,12 +125,8 @@ export function checkProfile(
     const rules = readMatchRules(field, undefined);
     const [first] = rules;
     const allows = rules.length === 1 && first !== undefined && allowsEverything(first);
-    const expected = name.startsWith("kns.")
-      ? allows
-      : // Others are of host endpoints only, which ask for no profile here.
-        !name.startsWith("ksa.") || rules.length === 0;
-    if (expected) continue;
-    const what = name.startsWith("kns.") ? "allows everything" : "has no rules";
+    if (name.startsWith(NAMESPACE_PROFILE) ? allows : rules.length === 0) continue;
+    const what = name.startsWith(NAMESPACE_PROFILE) ? "allows everything" : "has no rules";
     reportField(field, {
       code: "UNSUPPORTED_FEATURE",
       message: `in a Kubernetes cluster profile ${name} ${what}: other rules are not judged`,

@@ -84,6 +84,12 @@ export function policyPointsOf(origin: RuleOrigin): PolicyPoint[] {
     case "established":
     case "invalid":
     case "node-traffic":
+    case "profile-rule":
+    case "host-closed":
+    case "host-forward":
+    case "failsafe":
+    case "to-host":
+    case "spoofed":
     case "service":
     case "service-unknown":
     case "service-refused":
@@ -239,6 +245,25 @@ export function explainOrigin(origin: RuleOrigin, reply: boolean): string {
       return `the API does not say which comes first of ${tiedText(origin.policies)}`;
     case "node-traffic":
       return "traffic between a node and its own pods is never policed";
+    case "profile-rule": {
+      const { profile, direction, rule, effect, place } = origin;
+      if (rule === undefined) {
+        return effect === "allow"
+          ? `profile ${profile} lets everything through`
+          : `there is no profile ${profile}, which denies everything`;
+      }
+      return `profile ${profile} ${direction}[${rule}] ${EFFECT_WORDS[effect]}${placeText(place)}`;
+    }
+    case "host-closed":
+      return `nothing allows ${origin.direction} of ${origin.endpoint}, and host endpoints drop what no policy or profile allows${placeText(origin.place)}`;
+    case "host-forward":
+      return `no policy of ${origin.endpoint} says anything about what is forwarded`;
+    case "failsafe":
+      return `a failsafe port of host endpoints, which no policy closes${placeText(origin.place)}`;
+    case "to-host":
+      return `Felix's DefaultEndpointToHostAction for what pods send to their node: ${origin.action}`;
+    case "spoofed":
+      return "the source is not an address of the pod that sends it";
     case "service":
       return `Service ${origin.service} chooses the backend`;
     case "service-unknown":
@@ -279,6 +304,10 @@ const EFFECT_WORDS: Readonly<Record<RuleAction | "part", string>> = {
   part: "may match it",
 };
 
+function placeText(place: Place | undefined): string {
+  return place === undefined ? "" : ` (${formatPlace(place)})`;
+}
+
 function explainRule(judged: Judged): string {
   const origin = decidingOrigin(judged);
   if (origin !== undefined) return explainOrigin(origin, judged.reply === true);
@@ -287,8 +316,7 @@ function explainRule(judged: Judged): string {
   if (rule.rule === undefined) return `chain policy of ${rule.chain} in table ${rule.table}`;
   const comment = rule.rule.matches.find((match) => match.kind === "comment");
   const says = comment === undefined ? "" : `: ${comment.text}`;
-  const { place } = rule.rule;
-  const where = place === undefined ? "" : ` (${formatPlace(place)})`;
+  const where = placeText(rule.rule.place);
   return `rule ${rule.number} of chain ${rule.chain} in table ${rule.table}${where}${says}`;
 }
 

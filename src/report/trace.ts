@@ -160,13 +160,24 @@ function isOf(origin: RuleOrigin, direction: Direction): boolean {
 /** Other rules of policies only prepare for one that decides, or pass on to it. */
 function decides(origin: RuleOrigin, direction: Direction): boolean {
   if (origin.kind === "tie") return false;
-  if (origin.kind !== "policy-rule") return isOf(origin, direction);
+  if (origin.kind !== "policy-rule" && origin.kind !== "profile-rule") {
+    return isOf(origin, direction);
+  }
   return isOf(origin, direction) && (origin.effect === "allow" || origin.effect === "deny");
 }
 
 function stops(origin: RuleOrigin): boolean {
-  if (origin.kind === "policy-rule") return origin.effect === "deny";
-  return origin.kind === "isolation" || origin.kind === "invalid";
+  switch (origin.kind) {
+    case "policy-rule":
+    case "profile-rule":
+      return origin.effect === "deny";
+    case "isolation":
+    case "invalid":
+    case "host-closed":
+      return true;
+    default:
+      return false;
+  }
 }
 
 function stepJson(step: TraceStep): Json {

@@ -2,6 +2,7 @@
  * Policies and a snapshot to rule tables in Calico's shape. Rules become mark bits in `policy-chain.ts`,
  * tiers the order of jumps in `endpoint-chain.ts`; this puts the chains together.
  */
+import { felixSettings } from "../cluster/felix-configuration.ts";
 import { endpointName } from "../cluster/snapshot.ts";
 import { isReachedFromOutside } from "../cluster/services.ts";
 import type { Endpoint, Snapshot } from "../cluster/snapshot.ts";
@@ -10,14 +11,35 @@ import type { Family } from "../net/address.ts";
 import { formatPolicyRef } from "../policy/model.ts";
 import type { CalicoVersion, Direction, MatchRule, Policy } from "../policy/model.ts";
 import { comparePolicies, compareText, NEWEST_CALICO, policyOrder } from "../policy/order.ts";
+import { builtInProfile, type Profile } from "../policy/profile.ts";
 import { EndpointIndex } from "../policy/endpoint-index.ts";
-import { compileDispatch, compileForwardEnd, compileHookChains } from "./dispatch.ts";
-import { compileEndpointChains, compileProfileChain } from "./endpoint-chain.ts";
+import {
+  compileDispatch,
+  compileForwardEnd,
+  compileHookChains,
+  compileMangleChains,
+  compileRawChains,
+} from "./dispatch.ts";
+import {
+  compileEmptyProfile,
+  compileEndpointChains,
+  compileNamespaceProfile,
+} from "./endpoint-chain.ts";
+import { bindHostEndpoints, UNBOUND, type HostBinding } from "./host-binding.ts";
+import { compileFailsafe } from "./host-chain.ts";
+import { compileHostTables, reportUntrackedEverywhere, type HostTableName } from "./host-tables.ts";
 import { assignInterfaces } from "./endpoint-interface.ts";
 import type { InterfaceByEndpoint } from "./endpoint-interface.ts";
-import type { Chain, Rule, Ruleset, Table, Topology } from "./model.ts";
-import { CHAIN_FORWARD, CHAIN_INPUT, CHAIN_OUTPUT } from "./names.ts";
-import { compilePolicyChain, type PolicyContext } from "./policy-chain.ts";
+import type { Chain, Hook, Rule, Ruleset, Table, TableName, Topology } from "./model.ts";
+import {
+  accountProfileName,
+  CHAIN_FORWARD,
+  CHAIN_INPUT,
+  CHAIN_OUTPUT,
+  CHAIN_POSTROUTING,
+  CHAIN_PREROUTING,
+} from "./names.ts";
+import { compilePolicyChain, compileProfileChain, type PolicyContext } from "./policy-chain.ts";
 import { jump, makeRule } from "./rule.ts";
 import { asOfRelease, checkNames } from "./release.ts";
 import { compileServiceJumps } from "./service-filter.ts";
@@ -35,9 +57,11 @@ export interface CompiledCluster {
 /**
  * Compiles for one node (`node` given: only its endpoints have chains), or for the whole cluster seen as
  * one node that has every endpoint. The order of the input does not matter. Reports BAD_VALUE for a node
- * that nothing names, DUPLICATE_OBJECT for policies of one name in the release, MISSING_FIELD for pods of which it is not known whether they are on the node,
- * WIDER_RULE for rules that match more than their policy says, and UNSUPPORTED_FEATURE for Services that
- * are reached by more than their ClusterIP, where all nodes are seen as one.
+ * that nothing names, DUPLICATE_OBJECT for policies of one name in the release, MISSING_FIELD for pods of
+ * which it is not known whether they are on the node, WIDER_RULE for rules that match more than their
+ * policy says, and, where all nodes are seen as one, UNSUPPORTED_FEATURE for host endpoints, and for
+ * Services that are reached by more than their ClusterIP. Of host endpoints also what binding them reports,
+ * and UNKNOWN_PROFILE.
  */
 export function compileCluster(
   snapshot: Snapshot,
@@ -46,10 +70,12 @@ export function compileCluster(
     readonly node: string | undefined;
     /** Whose tables; the newest when absent. */
     readonly calicoVersion?: CalicoVersion | undefined;
+    /** Of host endpoints; none when absent. */
+    readonly profiles?: ReadonlyMap<string, Profile> | undefined;
   },
   onDiagnostic: OnDiagnostic,
 ): CompiledCluster {
-  const { node, calicoVersion = NEWEST_CALICO } = options;
+  const { node, calicoVersion = NEWEST_CALICO, profiles = NO_PROFILES } = options;
   if (node !== undefined) checkNode(snapshot, node, onDiagnostic);
   else reportExternalServices(snapshot, onDiagnostic);
   const interfaces = assignInterfaces(snapshot.endpoints);
@@ -62,34 +88,74 @@ export function compileCluster(
   const selected = new Map(ordered.map((policy) => [policy, index.chosenBy(policy.subject)]));
   const selections = DIRECTIONS.flatMap((direction) => selectionsOf(local, selected, direction));
   const interfaceNames = local.map(({ interfaceName }) => interfaceName);
+  const settings = felixSettings(snapshot, node);
+  const hosts = new Map(
+    ordered.map((policy) => [policy, index.hostEndpointsChosenBy(policy.subject)]),
+  );
+  if (node === undefined) refuseHostEndpoints(snapshot, onDiagnostic);
+  const binding = node === undefined ? UNBOUND : bindHostEndpoints(snapshot, node, onDiagnostic);
+  reportUntrackedEverywhere(binding, hosts, onDiagnostic);
+  reportUnknownProfiles(binding, profiles, onDiagnostic);
+  const hostTables = compileHostTables(binding, hosts, settings);
   // The same in both families.
   const endpointChains = [
     ...DIRECTIONS.flatMap((direction) => compileDispatch(direction, interfaceNames)),
-    ...compileEndpointChains(selections),
+    ...compileEndpointChains(selections, settings),
     ...profileChains(local),
   ];
   const meanings = new PeerMeanings(snapshot, index);
   const onWider = widerReporter(onDiagnostic);
   const compileFamily = (family: Family): Ruleset => {
     const sets = new SetCollector(family, meanings);
+    const context = { family, sets, onWider };
+    const compiled = { ingress: new Map<Policy, Chain>(), egress: new Map<Policy, Chain>() };
+    const chainOf = (policy: Policy, direction: Direction): Chain => {
+      const before = compiled[direction].get(policy);
+      const chain = before ?? compilePolicyChain(policy, direction, context);
+      compiled[direction].set(policy, chain);
+      return chain;
+    };
+    const ofHosts = (name: HostTableName): Chain[] => {
+      const { chains, policies: used, profiles: names, failsafe } = hostTables[name];
+      return [
+        ...chains,
+        ...DIRECTIONS.flatMap((direction) => [
+          ...used[direction].map((policy) => chainOf(policy, direction)),
+          ...names[direction].map((profile) =>
+            compileProfileChain(profile, direction, { profile: profiles.get(profile), context }),
+          ),
+        ]),
+        ...failsafe.map((direction) => compileFailsafe(direction, name, { settings, family })),
+      ];
+    };
     const services = compileServices(snapshot, family, { node, sets });
     const filter = filterTable(family, [
-      ...compileHookChains(family),
+      ...compileHookChains(family, settings.endpointToHost),
       ...endpointChains,
-      ...policyChains(selections, (policy, direction) =>
-        compilePolicyChain(policy, direction, { family, sets, onWider }),
-      ),
+      ...policyChains(selections, chainOf),
       ...services.filterChains,
+      ...ofHosts("filter"),
     ]);
-    const tables = [services.nat, filter];
+    const tables = [
+      tableOf("raw", RAW_JUMPS, [...compileRawChains(), ...ofHosts("raw")]),
+      tableOf("mangle", MANGLE_JUMPS, [...compileMangleChains(), ...ofHosts("mangle")]),
+      services.nat,
+      filter,
+    ];
     const ruleset: Ruleset = { family, backend: "legacy", tables, sets: sets.sets() };
     return asOfRelease(ruleset, ordered, calicoVersion);
   };
   return {
     rulesets: [compileFamily(4), compileFamily(6)],
-    topology: compileTopology(snapshot, interfaces, node),
+    topology: compileTopology(snapshot, interfaces, {
+      node,
+      binding,
+      ...(binding === UNBOUND ? {} : { hosts: { untracks: hostTables.raw.failsafe.length > 0 } }),
+    }),
   };
 }
+
+const NO_PROFILES: ReadonlyMap<string, Profile> = new Map();
 
 const DIRECTIONS: readonly Direction[] = ["ingress", "egress"];
 
@@ -155,26 +221,58 @@ function policyChains(
 }
 
 function profileChains(local: readonly LocalEndpoint[]): Chain[] {
-  const namespaces = [...new Set(local.map(({ endpoint }) => endpoint.namespace))];
-  return namespaces.flatMap((namespace) =>
-    DIRECTIONS.map((direction) => compileProfileChain(direction, namespace)),
+  const namespaces = new Set(local.map(({ endpoint }) => endpoint.namespace));
+  const accounts = new Set(
+    local.map(({ endpoint: { namespace, serviceAccount } }) =>
+      accountProfileName({ namespace, name: serviceAccount }),
+    ),
   );
+  return DIRECTIONS.flatMap((direction) => [
+    ...[...namespaces].map((namespace) => compileNamespaceProfile(direction, namespace)),
+    ...[...accounts].map((account) => compileEmptyProfile(direction, account)),
+  ]);
 }
 
 /** Calico's jumps come first, kube-proxy's behind them, and Calico's acceptance last. */
 function filterTable(family: Family, userChains: readonly Chain[]): Table {
-  return {
-    name: "filter",
-    chains: [
-      builtinChain("INPUT", [jumpTo(CHAIN_INPUT), ...compileServiceJumps("INPUT", family)]),
-      builtinChain("FORWARD", [
+  return tableOf(
+    "filter",
+    {
+      INPUT: [jumpTo(CHAIN_INPUT), ...compileServiceJumps("INPUT", family)],
+      FORWARD: [
         jumpTo(CHAIN_FORWARD),
         ...compileServiceJumps("FORWARD", family),
         ...compileForwardEnd(),
-      ]),
-      builtinChain("OUTPUT", [jumpTo(CHAIN_OUTPUT), ...compileServiceJumps("OUTPUT", family)]),
+      ],
+      OUTPUT: [jumpTo(CHAIN_OUTPUT), ...compileServiceJumps("OUTPUT", family)],
+    },
+    userChains,
+  );
+}
+
+const RAW_JUMPS = { PREROUTING: [jumpTo(CHAIN_PREROUTING)], OUTPUT: [jumpTo(CHAIN_OUTPUT)] };
+const MANGLE_JUMPS = {
+  PREROUTING: [jumpTo(CHAIN_PREROUTING)],
+  INPUT: [],
+  FORWARD: [],
+  OUTPUT: [],
+  POSTROUTING: [jumpTo(CHAIN_POSTROUTING)],
+};
+
+/** A table of the rules at each of its hooks, and of chains that they lead to; of a name once. */
+function tableOf(
+  name: TableName,
+  rulesByHook: Readonly<Partial<Record<Hook, readonly Rule[]>>>,
+  userChains: readonly Chain[],
+): Table {
+  const builtin = Object.entries(rulesByHook).map(([hook, rules]) => builtinChain(hook, rules));
+  const byName = new Map(userChains.toReversed().map((chain) => [chain.name, chain]));
+  return {
+    name,
+    chains: [
+      ...builtin,
       // iptables keeps user chains sorted by name.
-      ...userChains.toSorted((one, other) => compareText(one.name, other.name)),
+      ...[...byName.values()].sort((one, other) => compareText(one.name, other.name)),
     ],
   };
 }
@@ -189,8 +287,8 @@ function jumpTo(chain: string): Rule {
 
 function checkNode(snapshot: Snapshot, node: string, onDiagnostic: OnDiagnostic): void {
   const named = new Set(snapshot.nodeByName.keys());
-  for (const endpoint of snapshot.endpoints) {
-    if (endpoint.node !== undefined) named.add(endpoint.node);
+  for (const { node: name } of [...snapshot.endpoints, ...snapshot.hostEndpoints]) {
+    if (name !== undefined) named.add(name);
   }
   if (!named.has(node)) {
     const known = [...named].toSorted().slice(0, 10).join(", ");
@@ -209,6 +307,40 @@ function checkNode(snapshot: Snapshot, node: string, onDiagnostic: OnDiagnostic)
       message: `pod ${endpointName(endpoint)} has no nodeName: it is taken to be on another node than ${node}`,
       place: endpoint.place,
     });
+  }
+}
+
+/** Each node has interfaces of its own: seen as one, they have none that an endpoint could bind. */
+function refuseHostEndpoints({ hostEndpoints }: Snapshot, onDiagnostic: OnDiagnostic): void {
+  const [first] = hostEndpoints;
+  if (first === undefined) return;
+  onDiagnostic({
+    severity: "error",
+    code: "UNSUPPORTED_FEATURE",
+    message: `HostEndpoint ${first.name} binds an interface of one node: give that node's point of view`,
+    place: first.place,
+    suggestion: `--node ${first.node ?? "NAME"}`,
+  });
+}
+
+function reportUnknownProfiles(
+  { bound, everywhere }: HostBinding,
+  profiles: ReadonlyMap<string, Profile>,
+  onDiagnostic: OnDiagnostic,
+): void {
+  const all = bound.map(({ hostEndpoint }) => hostEndpoint);
+  for (const { name: endpoint, profiles: own } of everywhere === undefined
+    ? all
+    : [...all, everywhere]) {
+    for (const { name, place } of own) {
+      if (profiles.has(name) || builtInProfile(name) !== undefined) continue;
+      onDiagnostic({
+        severity: "warning",
+        code: "UNKNOWN_PROFILE",
+        message: `there is no Profile "${name}": host endpoint ${endpoint} is taken to deny what reaches it`,
+        place,
+      });
+    }
   }
 }
 

@@ -1,26 +1,36 @@
 /**
- * From the built-in chains of the filter table to the endpoints' chains, by interface name.
+ * From the built-in chains of the raw, mangle and filter tables to the endpoints' chains, by interface name.
  * Source: Felix rules/static.go and rules/dispatch.go.
  *
- * Left out, because they are empty or never decide where there are no host endpoints: the host
- * endpoint dispatch, failsafe and cidr-block chains, and all of Calico's raw, mangle and nat chains
- * (reverse path filter, NOTRACK of tunnels, outgoing NAT).
+ * Left out: the rules for tunnels (NOTRACK and which nodes may send encapsulated packets), and Calico's nat
+ * chains (outgoing NAT).
  */
 import { PROTOCOL_ICMPV6 } from "../net/protocol.ts";
+import type { FelixSettings } from "../cluster/snapshot.ts";
+import type { Match } from "../match/index.ts";
 import type { Family } from "../net/address.ts";
 import type { Direction } from "../policy/model.ts";
+import type { Target } from "../target/index.ts";
 import type { Chain, Rule } from "./model.ts";
 import {
+  CHAIN_CIDR_BLOCK,
   CHAIN_DISPATCH,
   CHAIN_FORWARD,
+  CHAIN_HOST_DISPATCH,
+  CHAIN_HOST_FORWARD_DISPATCH,
   CHAIN_INPUT,
   CHAIN_OUTPUT,
+  CHAIN_POSTROUTING,
+  CHAIN_PREROUTING,
+  CHAIN_RPF_SKIP,
   CHAIN_WORKLOAD_TO_HOST,
   endpointChainName,
+  hostChainName,
   WORKLOAD_INTERFACE_PREFIX,
 } from "./names.ts";
 import {
   ACCEPT,
+  bitsClear,
   bitsSet,
   clearBits,
   DROP,
@@ -31,48 +41,133 @@ import {
   makeRule,
   MARK_ACCEPT,
   MARK_ALL,
+  MARK_SCRATCH0,
   RETURN,
+  setBits,
+  stateIs,
 } from "./rule.ts";
 
-/** The chains that the built-in chains jump to, and the one between a pod and its own node. */
-export function compileHookChains(family: Family): Chain[] {
+/** The filter table's chains that its built-in chains jump to, and the one between a pod and its node. */
+export function compileHookChains(
+  family: Family,
+  endpointToHost: FelixSettings["endpointToHost"],
+): Chain[] {
   return [
     userChain(CHAIN_INPUT, [
-      makeRule({
-        matches: [interfaceBegins("in", WORKLOAD_INTERFACE_PREFIX)],
-        target: goTo(CHAIN_WORKLOAD_TO_HOST),
-      }),
+      makeRule({ matches: [fromWorkloads()], target: goTo(CHAIN_WORKLOAD_TO_HOST) }),
       acceptAccepted(),
       makeRule({ target: clearBits(MARK_ALL) }),
+      makeRule({ target: jump(CHAIN_HOST_DISPATCH.ingress) }),
+      endAcceptedByHost(ACCEPT),
     ]),
     userChain(CHAIN_WORKLOAD_TO_HOST, [
       ...(family === 6 ? neighbourRules() : []),
       makeRule({ target: jump(CHAIN_DISPATCH.egress) }),
       // The shipped manifests set ACCEPT; Felix's own default is DROP.
-      makeRule({ comment: "Configured DefaultEndpointToHostAction", target: ACCEPT }),
+      makeRule({
+        comment: "Configured DefaultEndpointToHostAction",
+        target: TO_HOST[endpointToHost],
+        origin: { kind: "to-host", action: endpointToHost },
+      }),
     ]),
     userChain(CHAIN_FORWARD, [
+      // The accept bit tells that a policy before translation has let the packet through.
       makeRule({ target: clearBits(MARK_ALL & ~MARK_ACCEPT) }),
       makeRule({
-        matches: [interfaceBegins("in", WORKLOAD_INTERFACE_PREFIX)],
-        target: jump(CHAIN_DISPATCH.egress),
+        matches: [bitsClear(MARK_ACCEPT)],
+        target: jump(CHAIN_HOST_FORWARD_DISPATCH.ingress),
       }),
-      makeRule({
-        matches: [interfaceBegins("out", WORKLOAD_INTERFACE_PREFIX)],
-        target: jump(CHAIN_DISPATCH.ingress),
-      }),
+      makeRule({ matches: [fromWorkloads()], target: jump(CHAIN_DISPATCH.egress) }),
+      makeRule({ matches: [toWorkloads()], target: jump(CHAIN_DISPATCH.ingress) }),
+      makeRule({ target: jump(CHAIN_HOST_FORWARD_DISPATCH.egress) }),
+      makeRule({ target: jump(CHAIN_CIDR_BLOCK) }),
     ]),
+    userChain(CHAIN_CIDR_BLOCK, []),
     userChain(CHAIN_OUTPUT, [
       acceptAccepted(),
       // > Traffic to and from the node where a Pod is running is always allowed.
-      makeRule({
-        matches: [interfaceBegins("out", WORKLOAD_INTERFACE_PREFIX)],
-        target: RETURN,
-        origin: { kind: "node-traffic" },
-      }),
+      makeRule({ matches: [toWorkloads()], target: RETURN, origin: { kind: "node-traffic" } }),
       makeRule({ target: clearBits(MARK_ALL) }),
+      // > Of what is translated the hook shows the interface of before: that waits for mangle.
+      makeRule({
+        matches: [{ kind: "conntrack", states: ["DNAT"], invert: true }],
+        target: jump(CHAIN_HOST_DISPATCH.egress),
+      }),
+      endAcceptedByHost(ACCEPT),
     ]),
   ];
+}
+
+const TO_HOST: Readonly<Record<FelixSettings["endpointToHost"], Target>> = {
+  accept: ACCEPT,
+  drop: DROP,
+  return: RETURN,
+};
+
+/** The raw table's: pods send from their own addresses only, then policies that do not track. */
+export function compileRawChains(): Chain[] {
+  const fromPod = bitsSet(MARK_SCRATCH0);
+  return [
+    userChain(CHAIN_PREROUTING, [
+      makeRule({ target: clearBits(MARK_ALL) }),
+      makeRule({ matches: [fromWorkloads()], target: setBits(MARK_SCRATCH0) }),
+      makeRule({ matches: [fromPod], target: jump(CHAIN_RPF_SKIP) }),
+      makeRule({
+        matches: [
+          fromPod,
+          { kind: "rpfilter", loose: false, validMark: true, acceptLocal: false, invert: true },
+        ],
+        target: DROP,
+        origin: { kind: "spoofed" },
+      }),
+      makeRule({
+        matches: [bitsClear(MARK_SCRATCH0)],
+        target: jump(CHAIN_HOST_DISPATCH.ingress),
+      }),
+      acceptAccepted(),
+    ]),
+    userChain(CHAIN_RPF_SKIP, []),
+    userChain(CHAIN_OUTPUT, [
+      makeRule({ target: clearBits(MARK_ALL) }),
+      makeRule({ target: jump(CHAIN_HOST_DISPATCH.egress) }),
+      acceptAccepted(),
+    ]),
+  ];
+}
+
+/** The mangle table's: policies before translation, and those of what the node sends to translated destinations. */
+export function compileMangleChains(): Chain[] {
+  return [
+    userChain(CHAIN_PREROUTING, [
+      makeRule({ matches: [stateIs("RELATED", "ESTABLISHED")], target: ACCEPT }),
+      acceptAccepted(),
+      makeRule({ target: jump(CHAIN_HOST_DISPATCH.ingress) }),
+      endAcceptedByHost(ACCEPT),
+    ]),
+    userChain(CHAIN_POSTROUTING, [
+      // What is forwarded has the bit from the end of FORWARD.
+      makeRule({ matches: [bitsSet(MARK_ACCEPT)], target: RETURN }),
+      makeRule({ target: clearBits(MARK_ALL) }),
+      makeRule({ matches: [stateIs("DNAT")], target: jump(CHAIN_HOST_DISPATCH.egress) }),
+      endAcceptedByHost(RETURN),
+    ]),
+  ];
+}
+
+function endAcceptedByHost(target: Target): Rule {
+  return makeRule({
+    comment: "Host endpoint policy accepted packet.",
+    matches: [bitsSet(MARK_ACCEPT)],
+    target,
+  });
+}
+
+function fromWorkloads(): Match {
+  return interfaceBegins("in", WORKLOAD_INTERFACE_PREFIX);
+}
+
+function toWorkloads(): Match {
+  return interfaceBegins("out", WORKLOAD_INTERFACE_PREFIX);
 }
 
 /** What stands at the end of FORWARD, behind kube-proxy's rules: both pods' chains have agreed. */
@@ -87,30 +182,91 @@ export function compileForwardEnd(): Rule[] {
   ];
 }
 
-/**
- * Compiles the chains that find an endpoint's chain by its interface. Interfaces are grouped by the
- * first character behind what all names have in common, so that a packet is compared with few names.
- */
+/** Compiles the chains that find a pod's chain by its interface; there is none without one. */
 export function compileDispatch(direction: Direction, interfaceNames: readonly string[]): Chain[] {
+  return dispatchBy(interfaceNames, {
+    root: CHAIN_DISPATCH[direction],
+    side: direction === "egress" ? "in" : "out",
+    chainOf: (name) => endpointChainName(direction, name),
+    ends: [makeRule({ comment: "Unknown interface", target: DROP })],
+  });
+}
+
+/**
+ * Compiles the chains that find a host endpoint's chain by the interface that it binds.
+ *
+ * @param everywhere the name under which one has chains that binds every other interface
+ */
+export function compileHostDispatch(
+  direction: Direction,
+  interfaceNames: readonly string[],
+  {
+    traffic,
+    everywhere,
+  }: { readonly traffic: "own" | "forwarded"; readonly everywhere: string | undefined },
+): Chain[] {
+  const dispatch = traffic === "own" ? CHAIN_HOST_DISPATCH : CHAIN_HOST_FORWARD_DISPATCH;
+  const skips = direction === "egress" && traffic === "own";
+  return dispatchBy(interfaceNames, {
+    root: dispatch[direction],
+    side: direction === "ingress" ? "in" : "out",
+    chainOf: (name) => hostChainName(direction, name, traffic),
+    ends:
+      everywhere === undefined
+        ? []
+        : [
+            ...(skips
+              ? [
+                  makeRule({
+                    comment: "Skip egress WHEP policy for traffic to local workload",
+                    matches: [toWorkloads()],
+                    target: RETURN,
+                  }),
+                ]
+              : []),
+            makeRule({ target: goTo(hostChainName(direction, everywhere, traffic)) }),
+          ],
+  });
+}
+
+/** How chains are found by an interface's name. */
+interface Dispatch {
+  readonly root: string;
+  readonly side: "in" | "out";
+  readonly chainOf: (interfaceName: string) => string;
+  /** For interfaces that have no chain. */
+  readonly ends: readonly Rule[];
+}
+
+/**
+ * Interfaces are grouped by the first character behind what all names have in common, so that a packet is
+ * compared with few names.
+ */
+function dispatchBy(
+  interfaceNames: readonly string[],
+  { root, side, chainOf, ends }: Dispatch,
+): Chain[] {
   const names = interfaceNames.toSorted();
   const common = commonBeginning(names);
   const groups = groupByBeginning(names, common.length + 1);
-  const root: Rule[] = [];
+  const rules: Rule[] = [];
   const children: Chain[] = [];
+  const toChain = (name: string): Rule =>
+    makeRule({
+      matches: [interfaceIs(side, name)],
+      // goto: a RETURN in the endpoint's chain goes on behind the jump to the dispatch.
+      target: goTo(chainOf(name)),
+    });
   for (const [beginning, group] of groups) {
     if (group.length === 1) {
-      root.push(...group.map((name) => endpointRule(direction, name)));
+      rules.push(...group.map(toChain));
       continue;
     }
-    const child = `${CHAIN_DISPATCH[direction]}-${beginning.slice(common.length)}`;
-    root.push(
-      makeRule({ matches: [interfaceBegins(side(direction), beginning)], target: goTo(child) }),
-    );
-    children.push(
-      userChain(child, [...group.map((name) => endpointRule(direction, name)), unknownInterface()]),
-    );
+    const child = `${root}-${beginning.slice(common.length)}`;
+    rules.push(makeRule({ matches: [interfaceBegins(side, beginning)], target: goTo(child) }));
+    children.push(userChain(child, [...group.map(toChain), ...ends]));
   }
-  return [userChain(CHAIN_DISPATCH[direction], [...root, unknownInterface()]), ...children];
+  return [userChain(root, [...rules, ...ends]), ...children];
 }
 
 function groupByBeginning(names: readonly string[], length: number): Map<string, string[]> {
@@ -122,22 +278,6 @@ function groupByBeginning(names: readonly string[], length: number): Map<string,
     else group.push(name);
   }
   return groups;
-}
-
-function endpointRule(direction: Direction, name: string): Rule {
-  return makeRule({
-    matches: [interfaceIs(side(direction), name)],
-    // goto: a RETURN in the endpoint's chain goes on behind the jump to the dispatch.
-    target: goTo(endpointChainName(direction, name)),
-  });
-}
-
-function unknownInterface(): Rule {
-  return makeRule({ comment: "Unknown interface", target: DROP });
-}
-
-function side(direction: Direction): "in" | "out" {
-  return direction === "egress" ? "in" : "out";
 }
 
 function commonBeginning(names: readonly string[]): string {

@@ -1,13 +1,13 @@
 /**
  * The chain of one endpoint in one direction: what conntrack knows, then the tiers with policies that
- * select it, then its namespace's profile. Here a tier's default action becomes DROP.
+ * select it, then the profiles of its namespace and service account. Here a tier's default action becomes
+ * DROP. The chains of host endpoints have parts of it in common.
  * Source: Felix rules/endpoints.go, a normal workload endpoint chain.
  *
- * Left out, because they never decide: the service account's profile (it has no rules) and policy
- * groups (the same policies behind one more jump).
+ * Left out, because they never decide: policy groups (the same policies behind one more jump).
  */
 import { endpointName } from "../cluster/snapshot.ts";
-import type { Endpoint } from "../cluster/snapshot.ts";
+import type { Endpoint, FelixSettings } from "../cluster/snapshot.ts";
 import { PROTOCOL_UDP } from "../net/protocol.ts";
 import { policyKey } from "../policy/model.ts";
 import type { Direction, Policy, Tier } from "../policy/model.ts";
@@ -16,6 +16,7 @@ import type { PolicyGroup } from "../policy/ties.ts";
 import { isPrinted } from "./model.ts";
 import type { Chain, Rule, RuleOrigin } from "./model.ts";
 import {
+  accountProfileName,
   endpointChainName,
   namespaceProfileName,
   policyChainName,
@@ -33,6 +34,7 @@ import {
   MARK_PASS,
   MARK_TRIED,
   MARK_TRYING,
+  NOTRACK,
   protocolIs,
   RETURN,
   setBits,
@@ -49,44 +51,72 @@ export interface EndpointPolicies {
 }
 
 /** Compiles the chains of endpoints, each in one direction. Rules that are the same are one object. */
-export function compileEndpointChains(all: readonly EndpointPolicies[]): Chain[] {
+export function compileEndpointChains(
+  all: readonly EndpointPolicies[],
+  settings: FelixSettings,
+): Chain[] {
   const shared = new SharedRules();
-  return all.map((given) => compileEndpointChain(given, shared));
+  const encapsulation = encapsulationRules(settings);
+  return all.map((given) => compileEndpointChain(given, { shared, settings, encapsulation }));
 }
 
-function compileEndpointChain(given: EndpointPolicies, shared: SharedRules): Chain {
-  const { endpoint, interfaceName, direction } = given;
-  const tiers = tierRules(given, shared);
+function compileEndpointChain(
+  { endpoint, interfaceName, direction, policies }: EndpointPolicies,
+  {
+    shared,
+    settings,
+    encapsulation,
+  }: {
+    readonly shared: SharedRules;
+    readonly settings: FelixSettings;
+    readonly encapsulation: readonly Rule[];
+  },
+): Chain {
+  const owner = endpointName(endpoint);
+  const tiers = tierRules({ owner, direction, policies }, shared, "own");
+  const { namespace, serviceAccount } = endpoint;
   return {
     name: endpointChainName(direction, interfaceName),
     policy: undefined,
     ...(tiers.every(isPrinted) ? {} : { partlyPrinted: true }),
     rules: [
-      ...conntrackRules(endpoint, direction),
+      ...conntrackRules(owner, direction, settings),
       BEGIN_POLICY,
-      ...(direction === "egress" ? ENCAPSULATION_RULES : []),
+      ...(direction === "egress" ? encapsulation : []),
       ...tiers,
-      { ...ALWAYS, target: jump(profileChainName(direction, endpoint.namespace)) },
-      END_IF_PROFILE_ACCEPTED,
+      ...shared.profile(namespaceProfileName(namespace), direction),
+      ...shared.profile(accountProfileName({ namespace, name: serviceAccount }), direction),
       END_UNACCEPTED,
     ],
   };
 }
 
 /** The rules that every endpoint has that the same policies select. */
-class SharedRules {
+export class SharedRules {
   readonly #jumps = {
-    ingress: new Map<Policy, readonly Rule[]>(),
-    egress: new Map<Policy, readonly Rule[]>(),
+    ingress: new Map<Policy, readonly [Rule, Rule]>(),
+    egress: new Map<Policy, readonly [Rule, Rule]>(),
+  };
+  readonly #profiles = {
+    ingress: new Map<string, readonly Rule[]>(),
+    egress: new Map<string, readonly Rule[]>(),
   };
   readonly #begins = new Map<string, Rule>();
   readonly #ties = new Map<string, readonly Rule[]>();
 
   /** The jump to a policy's chain, and what ends the endpoint's chain when the policy has accepted. */
-  jump(policy: Policy, direction: Direction): readonly Rule[] {
+  jump(policy: Policy, direction: Direction): readonly [Rule, Rule] {
     return entryOf(this.#jumps[direction], policy, () => [
       { ...IF_NOT_PASSED, target: jump(policyChainName(direction, policy.ref)) },
       END_IF_POLICY_ACCEPTED,
+    ]);
+  }
+
+  /** The jump to a profile's chain, and what ends the endpoint's chain when it has accepted. */
+  profile(name: string, direction: Direction): readonly Rule[] {
+    return entryOf(this.#profiles[direction], name, () => [
+      { ...ALWAYS, target: jump(profileChainName(direction, name)) },
+      END_IF_PROFILE_ACCEPTED,
     ]);
   }
 
@@ -117,7 +147,8 @@ function entryOf<K, V>(entries: Map<K, V>, key: K, make: () => V): V {
 }
 
 const ALWAYS = makeRule({});
-const BEGIN_POLICY = makeRule({ target: clearBits(MARK_ACCEPT | MARK_PASS) });
+/** No policy has said anything yet. */
+export const BEGIN_POLICY = makeRule({ target: clearBits(MARK_ACCEPT | MARK_PASS) });
 const IF_NOT_PASSED = makeRule({ matches: [bitsClear(MARK_PASS)] });
 const DROP_UNLESS_PASSED = makeRule({
   comment: "Drop if no policies passed packet",
@@ -134,21 +165,29 @@ const END_IF_PROFILE_ACCEPTED = makeRule({
   matches: [bitsSet(MARK_ACCEPT)],
   target: RETURN,
 });
-const END_UNACCEPTED = makeRule({ comment: "Drop if no profiles matched", target: DROP });
+/** Nothing has let the packet through. */
+export const END_UNACCEPTED = makeRule({ comment: "Drop if no profiles matched", target: DROP });
 
 /** Compiles the chain of a namespace's profile: it lets everything through. */
-export function compileProfileChain(direction: Direction, namespace: string): Chain {
+export function compileNamespaceProfile(direction: Direction, namespace: string): Chain {
+  const name = namespaceProfileName(namespace);
   return {
-    name: profileChainName(direction, namespace),
+    name: profileChainName(direction, name),
     policy: undefined,
     rules: [
       makeRule({
-        comment: `Profile ${namespaceProfileName(namespace)} ${direction}`,
+        comment: `Profile ${name} ${direction}`,
         target: setBits(MARK_ACCEPT),
         origin: { kind: "not-isolated", direction, namespace },
       }),
     ],
   };
+}
+
+/** Compiles the chain of a profile without rules, such as a service account's. */
+export function compileEmptyProfile(direction: Direction, name: string): Chain {
+  const rules = [makeRule({ comment: `Profile ${name} ${direction}` })];
+  return { name: profileChainName(direction, name), policy: undefined, rules };
 }
 
 const ACCEPT_ESTABLISHED = makeRule({
@@ -158,38 +197,39 @@ const ACCEPT_ESTABLISHED = makeRule({
 const DROP_INVALID = makeRule({ matches: [stateIs("INVALID")], target: DROP });
 
 /** ACCEPT ends the table: the other endpoint's chain is not asked about an established flow. */
-function conntrackRules(endpoint: Endpoint, direction: Direction): Rule[] {
-  const name = endpointName(endpoint);
+export function conntrackRules(
+  endpoint: string,
+  direction: Direction,
+  { dropsInvalid }: FelixSettings,
+): Rule[] {
   return [
-    { ...ACCEPT_ESTABLISHED, origin: { kind: "established", direction, endpoint: name } },
-    { ...DROP_INVALID, origin: { kind: "invalid", direction, endpoint: name } },
+    { ...ACCEPT_ESTABLISHED, origin: { kind: "established", direction, endpoint } },
+    ...(dropsInvalid ? [dropInvalid(endpoint, direction)] : []),
   ];
 }
 
-const VXLAN_PORT = 4789;
+/** Drops what conntrack can make nothing of. */
+export function dropInvalid(endpoint: string, direction: Direction): Rule {
+  return { ...DROP_INVALID, origin: { kind: "invalid", direction, endpoint } };
+}
+
 const PROTOCOL_IPIP = 4;
 
 /** A pod could tunnel around its own egress policy. */
-const ENCAPSULATION_RULES: readonly Rule[] = [
-  makeRule({
+function encapsulationRules({ podsMayVxlan, podsMayIpip, vxlanPort }: FelixSettings): Rule[] {
+  const ports = [{ first: vxlanPort, last: vxlanPort }];
+  const vxlan = makeRule({
     comment: "Drop VXLAN encapped packets originating in workloads",
-    matches: [
-      protocolIs(PROTOCOL_UDP),
-      {
-        kind: "multiport",
-        side: "dst",
-        ports: [{ first: VXLAN_PORT, last: VXLAN_PORT }],
-        invert: false,
-      },
-    ],
+    matches: [protocolIs(PROTOCOL_UDP), { kind: "multiport", side: "dst", ports, invert: false }],
     target: DROP,
-  }),
-  makeRule({
+  });
+  const ipip = makeRule({
     comment: "Drop IPinIP encapped packets originating in workloads",
     matches: [protocolIs(PROTOCOL_IPIP)],
     target: DROP,
-  }),
-];
+  });
+  return [...(podsMayVxlan ? [] : [vxlan]), ...(podsMayIpip ? [] : [ipip])];
+}
 
 /**
  * In a tier the first policy that decides ends it. Where none does, the packet goes on to the next tier
@@ -198,16 +238,38 @@ const ENCAPSULATION_RULES: readonly Rule[] = [
  * > By default, a pod is non-isolated. A pod is isolated if there is any NetworkPolicy that selects it
  * > and has the direction in its policyTypes; then only what the policies allow gets through.
  */
-function tierRules(given: EndpointPolicies, shared: SharedRules): Rule[] {
+export function tierRules(
+  given: PoliciesOf,
+  shared: SharedRules,
+  traffic: "own" | "forwarded" | "pre-dnat" | "untracked",
+): Rule[] {
+  const { direction } = given;
+  // > Without following connections, and before translation, other rules are still to come.
+  const ends = traffic === "own" || traffic === "forwarded";
   // No policies: not isolated, the profile decides.
   return tiersOf(given.policies).flatMap(({ tier, policies }) => [
     shared.begin(tier),
-    ...groupByOrder(policies, given.direction).flatMap((group) => [
-      ...shared.tie(group, given.direction),
-      ...group.policies.flatMap((policy) => shared.jump(policy, given.direction)),
+    ...groupByOrder(policies, direction).flatMap((group) => [
+      ...shared.tie(group, direction),
+      ...group.policies.flatMap((policy) => {
+        const [enter, leave] = shared.jump(policy, direction);
+        return traffic === "untracked" ? [enter, UNTRACK_IF_ACCEPTED, leave] : [enter, leave];
+      }),
     ]),
-    ...(tier.defaultAction === "deny" ? [endOfTier(tier, policies, given)] : []),
+    ...(ends && tier.defaultAction === "deny" ? [endOfTier(tier, policies, given)] : []),
   ]);
+}
+
+const UNTRACK_IF_ACCEPTED = makeRule({
+  matches: [bitsSet(MARK_ACCEPT)],
+  target: NOTRACK,
+});
+
+/** Policies of whomever, who is named so. */
+export interface PoliciesOf {
+  readonly owner: string;
+  readonly direction: Direction;
+  readonly policies: readonly Policy[];
 }
 
 /** The policies of one tier that select an endpoint: at least one. */
@@ -284,7 +346,7 @@ function placed(
 function endOfTier(
   tier: Tier,
   policies: readonly Policy[],
-  { endpoint, direction }: EndpointPolicies,
+  { owner, direction }: PoliciesOf,
 ): Rule {
   return {
     ...DROP_UNLESS_PASSED,
@@ -292,7 +354,7 @@ function endOfTier(
       kind: "isolation",
       tier: tier.name,
       direction,
-      endpoint: endpointName(endpoint),
+      endpoint: owner,
       policies: policies.map((policy) => placed(policy, direction)),
     },
   };

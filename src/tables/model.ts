@@ -98,6 +98,30 @@ export type RuleOrigin =
   | { readonly kind: "invalid"; readonly direction: Direction; readonly endpoint: string }
   /** Traffic between a node and its own pods is never policed (K-10). */
   | { readonly kind: "node-traffic" }
+  /** One rule of a host endpoint's profile, and what it does; without a rule: it lets everything through. */
+  | {
+      readonly kind: "profile-rule";
+      readonly effect: RuleAction | "part";
+      readonly profile: string;
+      readonly direction: Direction;
+      readonly rule: number | undefined;
+      readonly place: Place | undefined;
+    }
+  /** No policy of a host endpoint has a say, and none of its profiles lets the packet through. */
+  | {
+      readonly kind: "host-closed";
+      readonly direction: Direction;
+      readonly endpoint: string;
+      readonly place: Place;
+    }
+  /** A port of a node that no policy can close. */
+  | { readonly kind: "failsafe"; readonly direction: Direction; readonly place: Place | undefined }
+  /** Forwarded by a host endpoint of which no policy says anything about what is forwarded. */
+  | { readonly kind: "host-forward"; readonly direction: Direction; readonly endpoint: string }
+  /** What a pod sends to its own node once its policies let it go; the node's setting. */
+  | { readonly kind: "to-host"; readonly action: "accept" | "drop" | "return" }
+  /** A pod's source address that is not its own. */
+  | { readonly kind: "spoofed" }
   /** A Service's translation; `namespace/name:port`. */
   | { readonly kind: "service"; readonly service: string; readonly place: Place }
   /** A Service's node port whose backends nobody told. No text has such rules. */
@@ -221,6 +245,16 @@ export interface Topology {
   readonly routes: readonly Route[];
   /** Several nodes are judged as one: traffic between two of them is forwarded, not local. */
   readonly wholeCluster: boolean;
+  /** Of manifests: host endpoints bind the node. Undefined: none does. */
+  readonly hosts?: {
+    /** Some of their policies say that a packet is not tracked. */
+    readonly untracks: boolean;
+  };
+  /**
+   * The interfaces by which everything comes and goes that is not local, where host endpoints name several;
+   * routes with `multipath` lead over any of them. Undefined: one, which the routes name.
+   */
+  readonly uplinks?: readonly string[];
   /** The interfaces of a real node as it told them; undefined where manifests were compiled. */
   readonly interfaces: readonly NodeInterface[] | undefined;
 }

@@ -16,6 +16,8 @@ import type { Direction, PolicyKindName, PolicyRef } from "../policy/model.ts";
 export const WORKLOAD_INTERFACE_PREFIX = "cali";
 /** The interface of everything that is not a local pod. */
 export const NODE_INTERFACE = "eth0";
+/** That of what a node sends to itself. */
+export const LOOPBACK_INTERFACE = "lo";
 
 // Static chains: one for each built-in chain that Calico hooks, named for it.
 export const CHAIN_INPUT = "cali-INPUT";
@@ -23,11 +25,40 @@ export const CHAIN_FORWARD = "cali-FORWARD";
 export const CHAIN_OUTPUT = "cali-OUTPUT";
 /** Pod to its own node: the pod's egress policy, then the node's own word. */
 export const CHAIN_WORKLOAD_TO_HOST = "cali-wl-to-host";
+export const CHAIN_PREROUTING = "cali-PREROUTING";
+export const CHAIN_POSTROUTING = "cali-POSTROUTING";
+/** Prefixes that a pod may send from beside its own; nothing here gives any. */
+export const CHAIN_RPF_SKIP = "cali-rpf-skip";
+/** Ranges of Services that BGP tells; none are read. */
+export const CHAIN_CIDR_BLOCK = "cali-cidr-block";
 // Dispatch: by interface name to the endpoint's chain.
 export const CHAIN_DISPATCH: Readonly<Record<Direction, string>> = {
   egress: "cali-from-wl-dispatch",
   ingress: "cali-to-wl-dispatch",
 };
+/** The same for host endpoints: from one is its ingress. */
+export const CHAIN_HOST_DISPATCH: Readonly<Record<Direction, string>> = {
+  ingress: "cali-from-host-endpoint",
+  egress: "cali-to-host-endpoint",
+};
+export const CHAIN_HOST_FORWARD_DISPATCH: Readonly<Record<Direction, string>> = {
+  ingress: "cali-from-hep-forward",
+  egress: "cali-to-hep-forward",
+};
+export const CHAIN_FAILSAFE: Readonly<Record<Direction, string>> = {
+  ingress: "cali-failsafe-in",
+  egress: "cali-failsafe-out",
+};
+const HOST_PREFIX: Readonly<Record<Direction, string>> = {
+  ingress: "cali-fh-",
+  egress: "cali-th-",
+};
+const HOST_FORWARD_PREFIX: Readonly<Record<Direction, string>> = {
+  ingress: "cali-fhfw-",
+  egress: "cali-thfw-",
+};
+/** What Felix calls the interface of a host endpoint for all of them. */
+export const ANY_INTERFACE = "any-interface-at-all";
 // "From workload" is the pod's egress, "to workload" its ingress.
 const ENDPOINT_PREFIX: Readonly<Record<Direction, string>> = {
   egress: "cali-fw-",
@@ -76,6 +107,16 @@ export function endpointChainName(direction: Direction, interfaceName: string): 
   return limitedName(ENDPOINT_PREFIX[direction], interfaceName);
 }
 
+/** The chain of a host endpoint's interface in one direction, for its own traffic or for what is forwarded. */
+export function hostChainName(
+  direction: Direction,
+  interfaceName: string,
+  traffic: "own" | "forwarded",
+): string {
+  const prefix = traffic === "own" ? HOST_PREFIX : HOST_FORWARD_PREFIX;
+  return limitedName(prefix[direction], interfaceName);
+}
+
 /** The chain of a policy's rules in one direction. */
 export function policyChainName(direction: Direction, policy: PolicyRef): string {
   const before = policyChainNames[direction].get(policy);
@@ -102,9 +143,17 @@ export function namespaceProfileName(namespace: string): string {
   return `kns.${namespace}`;
 }
 
-/** The chain of a namespace's profile in one direction. */
-export function profileChainName(direction: Direction, namespace: string): string {
-  return limitedName(PROFILE_PREFIX[direction], namespaceProfileName(namespace));
+/** The name of the profile that Calico derives from a service account. */
+export function accountProfileName(account: {
+  readonly namespace: string;
+  readonly name: string;
+}): string {
+  return `ksa.${account.namespace}.${account.name}`;
+}
+
+/** The chain of a profile in one direction. */
+export function profileChainName(direction: Direction, profile: string): string {
+  return limitedName(PROFILE_PREFIX[direction], profile);
 }
 
 /** The name of a set of one family, by what identifies its content. */

@@ -6,6 +6,7 @@
  */
 import type { PortRange } from "../match/multiport.ts";
 import { endpointName, type PortProtocol } from "../cluster/snapshot.ts";
+import type { Place } from "../errors.ts";
 import type { Family } from "../net/address.ts";
 import { formatPolicyName } from "../policy/model.ts";
 import type {
@@ -17,13 +18,15 @@ import type {
   PolicyPeer,
   PolicyPort,
   PolicyRule,
+  RuleAction,
 } from "../policy/model.ts";
+import { builtInProfile, type Profile } from "../policy/profile.ts";
 import { CALICO_KIND } from "../policy/order.ts";
 import { renderFelixRule } from "./felix-rule.ts";
-import type { FelixSide } from "./felix-rule.ts";
+import type { FelixRule, FelixSide } from "./felix-rule.ts";
 import { lowerMatchRule } from "./match-rule.ts";
 import type { Chain, Rule } from "./model.ts";
-import { policyChainName } from "./names.ts";
+import { policyChainName, profileChainName } from "./names.ts";
 import { makeRule } from "./rule.ts";
 import { portProtocolNumber } from "./sets.ts";
 import type { SetCollector } from "./sets.ts";
@@ -64,6 +67,59 @@ export function compilePolicyChain(
     ),
   };
 }
+
+/** Compiles the rules of a host endpoint's profile; of one that is not there: it denies everything. */
+export function compileProfileChain(
+  name: string,
+  direction: Direction,
+  { profile, context }: { readonly profile: Profile | undefined; readonly context: PolicyContext },
+): Chain {
+  const rules =
+    profile === undefined
+      ? builtInRules()
+      : profile[direction].flatMap((rule) => {
+          const felixRule = lowerMatchRule(rule, context);
+          return felixRule === undefined
+            ? []
+            : render(felixRule, rule.action, rule.index, rule.place);
+        });
+  while (rules.at(-1)?.target?.kind === "RETURN") rules.pop();
+  return {
+    name: profileChainName(direction, name),
+    policy: undefined,
+    rules: titled(rules, `Profile ${name} ${direction}`),
+  };
+
+  function builtInRules(): Rule[] {
+    const built = builtInProfile(name);
+    if (built === "no rules") return [];
+    return render(EVERYTHING, built === "allows" ? "allow" : "deny", undefined, undefined);
+  }
+
+  function render(
+    rule: FelixRule,
+    action: RuleAction,
+    index: number | undefined,
+    place: Place | undefined,
+  ): Rule[] {
+    const { family } = context;
+    const { rules: rendered } = renderFelixRule(rule, {
+      action,
+      family,
+      origin: (effect) => ({
+        kind: "profile-rule",
+        effect,
+        profile: name,
+        direction,
+        rule: index,
+        place,
+      }),
+    });
+    return [...rendered];
+  }
+}
+
+const EVERYTHING: FelixRule = { source: {}, destination: {} };
 
 /** Puts the policy's name on the first rule; without rules (isolates, allows nothing) on one of its own. */
 function titled(rules: readonly Rule[], comment: string): Rule[] {

@@ -6,6 +6,7 @@ import { makeComment } from "../match/comment.ts";
 import { orderMatches } from "../match/index.ts";
 import type { CtState } from "../match/conntrack.ts";
 import type { Match } from "../match/index.ts";
+import { untracked } from "../target/ct.ts";
 import type { Target } from "../target/index.ts";
 import type { Rule, RuleOrigin } from "./model.ts";
 
@@ -49,6 +50,9 @@ export function makeRule(parts: RuleParts): Rule {
 export const ACCEPT: Target = { kind: "ACCEPT" };
 export const DROP: Target = { kind: "DROP" };
 export const RETURN: Target = { kind: "RETURN" };
+
+/** Connection tracking leaves the packet alone. */
+export const NOTRACK: Target = untracked();
 
 /** Goes on in a chain and comes back. */
 export function jump(chain: string): Target {

@@ -6,6 +6,7 @@ import { domainAddresses, endpointName, knowsDomain, knowsNodes } from "../clust
 import type {
   ClusterNode,
   Endpoint,
+  HostEndpoint,
   PortProtocol,
   ServiceMembers,
   Snapshot,
@@ -64,6 +65,13 @@ export class PeerMeanings {
   /** The prefixes of the network sets that a selector chooses. */
   networkSetPrefixes(selector: EndpointSelector): readonly Prefix[] {
     return this.#index.networkSetsChosenBy(selector).flatMap(({ prefixes }) => prefixes);
+  }
+
+  /** The host endpoints that a selector chooses. No selector: every one. */
+  hostEndpoints(selector: EndpointSelector | undefined): readonly HostEndpoint[] {
+    return selector === undefined
+      ? this.#snapshot.hostEndpoints
+      : this.#index.hostEndpointsChosenBy(selector);
   }
 
   /** The nodes that a selector chooses, of those that are known. */
@@ -136,8 +144,7 @@ export class SetCollector {
     const text = this.#meanings.selectorText(selector);
     return this.#netSet(this.#meanings.selectorId(text), () => ({
       members: [
-        ...this.#meanings
-          .endpoints(selector)
+        ...[...this.#meanings.endpoints(selector), ...this.#meanings.hostEndpoints(selector)]
           .flatMap((endpoint) => this.#addresses(endpoint))
           .map(hostPrefix),
         ...this.#meanings.networkSetPrefixes(selector),
@@ -222,9 +229,10 @@ export class SetCollector {
     return this.#portNamedSet(this.#meanings.portId(port, text), () => {
       const pods = selector === undefined ? "every pod" : describePods(selector);
       return {
-        members: this.#meanings
-          .endpoints(selector)
-          .flatMap((endpoint) => this.#portMembers(endpoint, port)),
+        members: [
+          ...this.#meanings.endpoints(selector),
+          ...this.#meanings.hostEndpoints(selector),
+        ].flatMap((endpoint) => this.#portMembers(endpoint, port)),
         description: `port ${port.name}/${port.protocol} of ${pods}`,
       };
     });
@@ -266,12 +274,12 @@ export class SetCollector {
     return name;
   }
 
-  #addresses(endpoint: Endpoint): Address[] {
+  #addresses(endpoint: Pick<Endpoint, "addresses">): Address[] {
     return endpoint.addresses.filter((address) => address.family === this.#family);
   }
 
   /** A port is meant by its name and its protocol; a pod may have it more than once. */
-  #portMembers(endpoint: Endpoint, wanted: WantedPort): PortMember[] {
+  #portMembers(endpoint: Pick<Endpoint, "addresses" | "ports">, wanted: WantedPort): PortMember[] {
     return endpoint.ports
       .filter(
         ({ name, protocol }) =>

@@ -7,8 +7,9 @@ import type { Snapshot } from "../cluster/snapshot.ts";
 import { formatPrefix, hostPrefix, parsePrefix, prefixContains, prefixOf } from "../net/address.ts";
 import type { Family, Prefix } from "../net/address.ts";
 import type { InterfaceByEndpoint } from "./endpoint-interface.ts";
+import { LOOPBACK_INTERFACE } from "./names.ts";
+import { UNBOUND, type HostBinding } from "./host-binding.ts";
 import type { Route, Topology } from "./model.ts";
-import { NODE_INTERFACE } from "./names.ts";
 import { compareAddresses } from "./sets.ts";
 
 /** Bits of the range taken to be the cluster's around an address of it, where no object names ranges. */
@@ -18,14 +19,32 @@ const INFERRED_BITS: Readonly<Record<Family, number>> = { 4: 16, 6: 64 };
  * Compiles the routes: one for each address of an endpoint, node and Service, the cluster's ranges, the
  * node's own loopback, and the way out.
  *
- * @param node undefined: all nodes judged as one; then every node's address is `local`, with the node
- *   that has it
+ * Without `node` all nodes are judged as one; then every node's address is `local`, with the node that has
+ * it.
  */
 export function compileTopology(
   snapshot: Snapshot,
   interfaces: InterfaceByEndpoint,
-  node: string | undefined,
+  {
+    node,
+    binding = UNBOUND,
+    hosts,
+  }: {
+    readonly node: string | undefined;
+    readonly binding?: HostBinding;
+    readonly hosts?: Topology["hosts"];
+  },
 ): Topology {
+  const [uplink, ...otherUplinks] = binding.uplinks;
+  // Of several interfaces that lead away, no manifest tells where each leads.
+  const several = otherUplinks.length > 0;
+  const away = {
+    interface: uplink,
+    ...(several && !binding.uplinkKnown ? { multipath: true } : {}),
+  };
+  const outside = { interface: uplink, ...(several ? { multipath: true } : {}) };
+  // Host endpoints may bind it.
+  const loopback = hosts === undefined ? "" : LOOPBACK_INTERFACE;
   const routes = new RouteList();
   for (const endpoint of snapshot.endpoints) {
     const here = node === undefined || endpoint.node === node;
@@ -33,7 +52,7 @@ export function compileTopology(
       routes.add({
         prefix: hostPrefix(address),
         kind: "unicast",
-        interface: here ? interfaceOf(interfaces, endpoint) : NODE_INTERFACE,
+        ...(here ? { interface: interfaceOf(interfaces, endpoint) } : away),
         node: endpoint.node,
         owner: endpointName(endpoint),
       });
@@ -45,9 +64,21 @@ export function compileTopology(
       routes.add({
         prefix: hostPrefix(address),
         kind: local ? "local" : "unicast",
-        interface: local ? "" : NODE_INTERFACE,
+        ...(local ? { interface: loopback } : away),
         node: name,
         owner: `node ${name}`,
+      });
+    }
+  }
+  for (const endpoint of snapshot.hostEndpoints) {
+    const local = node === undefined || node === endpoint.node;
+    for (const address of endpoint.addresses) {
+      routes.add({
+        prefix: hostPrefix(address),
+        kind: local ? "local" : "unicast",
+        ...(local ? { interface: loopback } : away),
+        node: endpoint.node,
+        owner: endpoint.node === undefined ? endpoint.name : `node ${endpoint.node}`,
       });
     }
   }
@@ -59,7 +90,7 @@ export function compileTopology(
       routes.add({
         prefix: hostPrefix(address),
         kind: known ? "unicast" : "untranslated",
-        interface: NODE_INTERFACE,
+        ...away,
         node: undefined,
         owner: `service ${endpointName(service)}`,
       });
@@ -69,24 +100,30 @@ export function compileTopology(
     routes.add({
       prefix,
       kind: "missing",
-      interface: NODE_INTERFACE,
+      ...outside,
       node: undefined,
       owner: undefined,
     });
   }
   for (const text of ["127.0.0.0/8", "::1/128"]) {
-    routes.add({ prefix: range(text), kind: "local", interface: "", node, owner: undefined });
+    routes.add({ prefix: range(text), kind: "local", interface: loopback, node, owner: undefined });
   }
   for (const text of ["0.0.0.0/0", "::/0"]) {
     routes.add({
       prefix: range(text),
       kind: "outside",
-      interface: NODE_INTERFACE,
+      ...outside,
       node: undefined,
       owner: undefined,
     });
   }
-  return { routes: routes.sorted(), wholeCluster: node === undefined, interfaces: undefined };
+  return {
+    routes: routes.sorted(),
+    wholeCluster: node === undefined,
+    interfaces: undefined,
+    ...(hosts === undefined ? {} : { hosts }),
+    ...(several ? { uplinks: binding.uplinks } : {}),
+  };
 }
 
 /**

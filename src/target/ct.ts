@@ -71,7 +71,7 @@ export const ctTarget: TargetExtension<CtTarget> = {
       options: {},
       parse(_, context) {
         needRaw(context);
-        return { ...PLAIN, name: "NOTRACK", notrack: true };
+        return untracked();
       },
     },
   ],
@@ -98,6 +98,11 @@ export const ctTarget: TargetExtension<CtTarget> = {
     );
   },
 };
+
+/** `-j NOTRACK`. */
+export function untracked(): CtTarget {
+  return { ...PLAIN, name: "NOTRACK", notrack: true };
+}
 
 const PLAIN: CtTarget = {
   kind: "CT",

@@ -19,7 +19,6 @@ describe("lowerPolicies", () => {
   });
 
   it.each([
-    ["projectcalico.org/v3", "HostEndpoint", ""],
     [
       "policy.networking.k8s.io/v1alpha1",
       "ClusterNetworkPolicy",
@@ -49,7 +48,6 @@ describe("lowerPolicies", () => {
   });
 
   it.each([
-    ["projectcalico.org/v3", "FelixConfiguration"],
     ["projectcalico.org/v3", "BGPPeer"],
     ["policy/v1", "PodDisruptionBudget"],
   ])("leaves %s %s to the list of what is not read", (apiVersion, kind) => {

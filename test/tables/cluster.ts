@@ -143,6 +143,8 @@ export function snapshot(given: {
     namespaceByName: new Map((given.namespaces ?? []).map((one) => [one.name, one])),
     nodeByName: new Map((given.nodes ?? []).map((one) => [one.name, one])),
     endpoints: given.endpoints ?? [],
+    hostEndpoints: [],
+    felixByScope: new Map(),
     hostNetworkPods: [],
     services: given.services ?? [],
     membersByService: new Map(),

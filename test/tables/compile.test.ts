@@ -47,6 +47,8 @@ describe("compileCluster", () => {
       "-m mark --mark 0x0/0x20000 -j DROP",
       "-j cali-pri-kns.shop",
       "-m mark --mark 0x10000/0x10000 -j RETURN",
+      "-j cali-pri-ksa.shop.default",
+      "-m mark --mark 0x10000/0x10000 -j RETURN",
       "-j DROP",
     ]);
   });
@@ -70,7 +72,7 @@ describe("compileCluster", () => {
       "-m mark --mark 0x10000/0x10000 -j RETURN",
     ];
     const drop = "-m mark --mark 0x0/0x20000 -j DROP";
-    expect(rules.slice(3, -3)).toEqual([
+    expect(rules.slice(3, -5)).toEqual([
       ...tierOf("a"),
       drop,
       ...tierOf("b"),
@@ -116,6 +118,8 @@ describe("compileCluster", () => {
       "-p udp -m multiport --dports 4789 -j DROP",
       "-p ipencap -j DROP",
       "-j cali-pro-kns.shop",
+      "-m mark --mark 0x10000/0x10000 -j RETURN",
+      "-j cali-pro-ksa.shop.default",
       "-m mark --mark 0x10000/0x10000 -j RETURN",
       "-j DROP",
     ]);

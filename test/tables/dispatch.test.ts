@@ -35,17 +35,21 @@ describe("compileDispatch", () => {
 
 describe("compileHookChains", () => {
   it("never polices a node and its own pods", () => {
-    const output = compileHookChains(4).find((chain) => chain.name === "cali-OUTPUT");
+    const output = compileHookChains(4, "accept").find((chain) => chain.name === "cali-OUTPUT");
     expect(render(output === undefined ? [] : [output])).toEqual([
       "-A cali-OUTPUT -m mark --mark 0x10000/0x10000 -j ACCEPT",
       "-A cali-OUTPUT -o cali+ -j RETURN",
       "-A cali-OUTPUT -j MARK --set-xmark 0x0/0x1b0000",
+      "-A cali-OUTPUT -m conntrack ! --ctstate DNAT -j cali-to-host-endpoint",
+      '-A cali-OUTPUT -m comment --comment "Host endpoint policy accepted packet." -m mark --mark 0x10000/0x10000 -j ACCEPT',
     ]);
     expect(output?.rules[1]?.origin).toEqual({ kind: "node-traffic" });
   });
 
   it("accepts IPv6 neighbour discovery from pods before any policy", () => {
-    const chains = compileHookChains(6).filter((chain) => chain.name === "cali-wl-to-host");
+    const chains = compileHookChains(6, "accept").filter(
+      (chain) => chain.name === "cali-wl-to-host",
+    );
     expect(render(chains).slice(0, 2)).toEqual([
       "-A cali-wl-to-host -p ipv6-icmp -m icmp6 --icmpv6-type 130 -j ACCEPT",
       "-A cali-wl-to-host -p ipv6-icmp -m icmp6 --icmpv6-type 131 -j ACCEPT",

@@ -42,8 +42,8 @@ describe("endpointChainName and profileChainName", () => {
   it("tells the directions apart", () => {
     expect(endpointChainName("ingress", "cali0d7763386da")).toBe("cali-tw-cali0d7763386da");
     expect(endpointChainName("egress", "cali0d7763386da")).toBe("cali-fw-cali0d7763386da");
-    expect(profileChainName("ingress", "shop")).toBe("cali-pri-kns.shop");
-    expect(profileChainName("egress", "shop")).toBe("cali-pro-kns.shop");
+    expect(profileChainName("ingress", "kns.shop")).toBe("cali-pri-kns.shop");
+    expect(profileChainName("egress", "kns.shop")).toBe("cali-pro-kns.shop");
   });
 });
 

@@ -9,6 +9,7 @@ import type { Family } from "../../src/net/address.ts";
 import { parsePrefix } from "../../src/net/address.ts";
 import { protocolNumber } from "../../src/net/protocol.ts";
 import type { Policy, RuleAction } from "../../src/policy/model.ts";
+import { FELIX_DEFAULTS } from "../../src/cluster/felix-configuration.ts";
 import { compileEndpointChains } from "../../src/tables/endpoint-chain.ts";
 import type { FelixRule, FelixSide } from "../../src/tables/felix-rule.ts";
 import { renderFelixRule } from "../../src/tables/felix-rule.ts";
@@ -142,9 +143,10 @@ function rulesetOf(given: Case, family: Family): Ruleset {
       });
     }
   }
-  const endpointChains = compileEndpointChains([
-    { endpoint: ENDPOINT, interfaceName: "cali0", direction: "ingress", policies },
-  ]).map((chain) => ({ ...chain, rules: chain.rules.filter(isStateless) }));
+  const endpointChains = compileEndpointChains(
+    [{ endpoint: ENDPOINT, interfaceName: "cali0", direction: "ingress", policies }],
+    FELIX_DEFAULTS,
+  ).map((chain) => ({ ...chain, rules: chain.rules.filter(isStateless) }));
   const forward: Rule[] = [
     makeRule({ target: jump(endpointChainName("ingress", "cali0")) }),
     makeRule({ matches: [bitsSet(MARK_ACCEPT)], target: ACCEPT }),
@@ -168,7 +170,14 @@ function rulesetOf(given: Case, family: Family): Ruleset {
           ...endpointChains,
           ...chains,
           // No profiles: what no tier decides is dropped.
-          { name: profileChainName("ingress", ENDPOINT.namespace), policy: undefined, rules: [] },
+          ...[
+            `kns.${ENDPOINT.namespace}`,
+            `ksa.${ENDPOINT.namespace}.${ENDPOINT.serviceAccount}`,
+          ].map((name): Chain => ({
+            name: profileChainName("ingress", name),
+            policy: undefined,
+            rules: [],
+          })),
         ],
       },
     ],

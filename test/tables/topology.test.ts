@@ -7,7 +7,7 @@ import { pod, service, snapshot } from "./cluster.ts";
 import { SHOP } from "./small-cluster.ts";
 
 function routes(cluster: Snapshot, node?: string): string[] {
-  const { routes } = compileTopology(cluster, assignInterfaces(cluster.endpoints), node);
+  const { routes } = compileTopology(cluster, assignInterfaces(cluster.endpoints), { node });
   return routes.map(
     ({ prefix, kind, interface: name, node, owner }) =>
       `${formatPrefix(prefix)} ${kind} ${name || "-"} ${node ?? "-"} ${owner ?? "-"}`,

@@ -1,0 +1,199 @@
+/**
+ * Calico's FelixConfiguration: what of it changes the tables that Felix makes. The fields that would
+ * change them in ways that are not modelled are refused, the others are named as not read.
+ * Sources: api/pkg/apis/projectcalico/v3 felixconfig.go; felix/config/config_params.go.
+ */
+import type { OnDiagnostic } from "../errors.ts";
+import { protocolNumber } from "../net/protocol.ts";
+import {
+  checkKnownFields,
+  entriesOf,
+  fieldOf,
+  itemsOf,
+  placeOfField,
+  readBoolean,
+  readText,
+  recordOf,
+  reportField,
+  rootField,
+  suggestionFor,
+  type Field,
+} from "./fields.ts";
+import type { ManifestObject } from "./manifest-object.ts";
+import { checkCalicoVersion, readNet, readPort } from "./read-network.ts";
+import type { FailsafePort, FelixSettings, Snapshot } from "./snapshot.ts";
+
+/** > SSH, DHCP, BGP, etcd, Typha and the Kubernetes API. */
+const FAILSAFE_IN = "tcp:22,udp:68,tcp:179,tcp:2379,tcp:2380,tcp:5473,tcp:6443,tcp:6666,tcp:6667";
+const FAILSAFE_OUT = "udp:53,udp:67,tcp:179,tcp:2379,tcp:2380,tcp:5473,tcp:6443,tcp:6666,tcp:6667";
+
+/** Felix's own settings, but for the one that the shipped manifests give it: pods reach their node. */
+export const FELIX_DEFAULTS: FelixSettings = {
+  failsafeInbound: defaultPorts(FAILSAFE_IN),
+  failsafeOutbound: defaultPorts(FAILSAFE_OUT),
+  endpointToHost: "accept",
+  dropsInvalid: true,
+  vxlanPort: 4789,
+  podsMayVxlan: false,
+  podsMayIpip: false,
+};
+
+/** The settings on a node; of a whole cluster, those that all nodes have that have none of their own. */
+export function felixSettings({ felixByScope }: Snapshot, node: string | undefined): FelixSettings {
+  return {
+    ...FELIX_DEFAULTS,
+    ...felixByScope.get("default"),
+    ...(node === undefined ? {} : felixByScope.get(`node.${node}`)),
+  };
+}
+
+/** Fields that are read. */
+const READ = [
+  "failsafeInboundHostPorts",
+  "failsafeOutboundHostPorts",
+  "defaultEndpointToHostAction",
+  "disableConntrackInvalidCheck",
+  "vxlanPort",
+  "allowVXLANPacketsFromWorkloads",
+  "allowIPIPPacketsFromWorkloads",
+];
+
+/** Fields that change tables or take them out of use, and the values that leave ours as they are. */
+const ONLY: ReadonlyMap<string, readonly (string | number | boolean)[]> = new Map([
+  ["bpfEnabled", [false]],
+  ["chainInsertMode", ["Insert", "insert"]],
+  ["interfacePrefix", ["cali"]],
+  ["iptablesFilterAllowAction", ["Accept", "ACCEPT"]],
+  ["iptablesMangleAllowAction", ["Accept", "ACCEPT"]],
+  ["iptablesFilterDenyAction", ["Drop", "DROP"]],
+  ["iptablesMarkMask", [0xffff0000]],
+  ["nftablesMode", ["Disabled", "Auto"]],
+  ["workloadSourceSpoofing", ["Disabled"]],
+] as const);
+
+/** Reads one object's settings; those that it does not give are absent. */
+export function readFelixConfiguration(
+  object: ManifestObject,
+  onDiagnostic: OnDiagnostic,
+): Partial<FelixSettings> {
+  const root = rootField(object, onDiagnostic);
+  checkCalicoVersion(root);
+  checkKnownFields(root, ["apiVersion", "kind", "metadata", "spec"]);
+  const spec = recordOf(root, "spec");
+  checkOthers(spec);
+  const inbound = readPorts(fieldOf(spec, "failsafeInboundHostPorts"));
+  const outbound = readPorts(fieldOf(spec, "failsafeOutboundHostPorts"));
+  const toHost = readEndpointToHost(fieldOf(spec, "defaultEndpointToHostAction"));
+  const ignoresInvalid = readBoolean(fieldOf(spec, "disableConntrackInvalidCheck"));
+  const vxlanPort = readPort(fieldOf(spec, "vxlanPort"));
+  const podsMayVxlan = readBoolean(fieldOf(spec, "allowVXLANPacketsFromWorkloads"));
+  const podsMayIpip = readBoolean(fieldOf(spec, "allowIPIPPacketsFromWorkloads"));
+  return {
+    ...(inbound === undefined ? {} : { failsafeInbound: inbound }),
+    ...(outbound === undefined ? {} : { failsafeOutbound: outbound }),
+    ...(toHost === undefined ? {} : { endpointToHost: toHost }),
+    ...(ignoresInvalid === undefined ? {} : { dropsInvalid: !ignoresInvalid }),
+    ...(vxlanPort === undefined ? {} : { vxlanPort }),
+    ...(podsMayVxlan === undefined ? {} : { podsMayVxlan }),
+    ...(podsMayIpip === undefined ? {} : { podsMayIpip }),
+  };
+}
+
+function checkOthers(spec: Field): void {
+  const unread: string[] = [];
+  for (const [key, field] of entriesOf(spec)) {
+    if (READ.includes(key) || field.value === undefined) continue;
+    const ours = ONLY.get(key);
+    if (ours !== undefined) {
+      if (ours.some((value) => value === field.value)) continue;
+      reportField(field, {
+        code: "UNSUPPORTED_FEATURE",
+        message: `the tables are those of ${String(ours[0])}, and of no other value`,
+      });
+      continue;
+    }
+    const meant = suggestionFor(key, [...READ, ...ONLY.keys()]);
+    if (meant === undefined) {
+      unread.push(key);
+    } else {
+      const message = `there is no field "${key}" that is read`;
+      reportField(field, {
+        severity: "warning",
+        code: "UNKNOWN_FIELD",
+        message,
+        suggestion: meant,
+      });
+    }
+  }
+  if (unread.length === 0) return;
+  reportField(spec, {
+    severity: "warning",
+    code: "UNSUPPORTED_FEATURE",
+    message: `not read: ${unread.join(", ")}`,
+  });
+}
+
+function readEndpointToHost(field: Field): FelixSettings["endpointToHost"] | undefined {
+  const written = readText(field);
+  switch (written?.toLowerCase()) {
+    case undefined:
+      return undefined;
+    case "accept":
+      return "accept";
+    case "drop":
+      warnOfEnvironment(field);
+      return "drop";
+    case "return":
+      warnOfEnvironment(field);
+      return "return";
+    default: {
+      const message = `"${written}" is no action: Drop, Accept or Return`;
+      reportField(field, { code: "BAD_VALUE", message });
+      return undefined;
+    }
+  }
+}
+
+/** > Environment variables win over FelixConfiguration, and the shipped DaemonSets have this one. */
+function warnOfEnvironment(field: Field): void {
+  reportField(field, {
+    severity: "warning",
+    code: "UNSUPPORTED_FEATURE",
+    message:
+      "taken as it is, though FELIX_DEFAULTENDPOINTTOHOSTACTION of calico-node would win, which is not read",
+  });
+}
+
+/** Undefined: not given. An empty list closes all. */
+function readPorts(field: Field): FailsafePort[] | undefined {
+  if (field.value === undefined) return undefined;
+  return itemsOf(field).flatMap((item) => {
+    checkKnownFields(item, ["protocol", "port", "net"]);
+    const port = readPort(fieldOf(item, "port"));
+    const protocolField = fieldOf(item, "protocol");
+    const written = readText(protocolField);
+    const protocol = PROTOCOLS.get(written?.toLowerCase() ?? "");
+    if (protocol === undefined) {
+      const message = `"${written ?? ""}" is no protocol of a failsafe port: TCP or UDP`;
+      reportField(protocolField, { code: "BAD_VALUE", message });
+    }
+    const net = fieldOf(item, "net");
+    const prefix = net.value === undefined || net.value === "" ? undefined : readNet(net);
+    if (port === undefined || protocol === undefined) return [];
+    return [{ protocol, port, prefix, place: placeOfField(item) }];
+  });
+}
+
+const PROTOCOLS: ReadonlyMap<string, number> = new Map([
+  ["tcp", 6],
+  ["udp", 17],
+]);
+
+function defaultPorts(text: string): FailsafePort[] {
+  return text.split(",").map((item) => {
+    const [name = "", port = ""] = item.split(":");
+    const protocol = protocolNumber(name);
+    if (protocol === undefined) throw new Error(`bug: no protocol ${name}`);
+    return { protocol, port: Number(port), prefix: undefined, place: undefined };
+  });
+}

@@ -1,0 +1,124 @@
+/**
+ * Which host endpoint binds which interface of a node, and what is called the interface by which everything
+ * comes and goes that is not a pod of the node.
+ * Source: felix/dataplane/linux/endpoint_mgr.go, resolveHostEndpoints.
+ *
+ * Manifests tell no interfaces but those that host endpoints name. A node is taken to have one for
+ * everything but its pods; that it has others is known when several are named.
+ */
+import { ALL_INTERFACES } from "../cluster/host-endpoints.ts";
+import type { HostEndpoint, Snapshot } from "../cluster/snapshot.ts";
+import type { OnDiagnostic } from "../errors.ts";
+import { formatAddress, sameAddress } from "../net/address.ts";
+import type { Address } from "../net/address.ts";
+import { NODE_INTERFACE } from "./names.ts";
+
+/** A node's host endpoints by the interfaces that they bind. */
+export interface HostBinding {
+  readonly bound: readonly BoundHostEndpoint[];
+  /** That of every interface that none of `bound` has. */
+  readonly everywhere: HostEndpoint | undefined;
+  /** By which everything comes and goes but the pods' own; the first is that of the node's addresses. */
+  readonly uplinks: readonly [string, ...string[]];
+  /** It is known that the first has the node's addresses. */
+  readonly uplinkKnown: boolean;
+}
+
+export interface BoundHostEndpoint {
+  readonly interfaceName: string;
+  readonly hostEndpoint: HostEndpoint;
+}
+
+/** What there is where no host endpoint is. */
+export const UNBOUND: HostBinding = {
+  bound: [],
+  everywhere: undefined,
+  uplinks: [NODE_INTERFACE],
+  uplinkKnown: true,
+};
+
+/**
+ * Binds a node's host endpoints. Reports DUPLICATE_OBJECT for one that another has come before, and
+ * MISSING_FIELD where it is not known which interface is meant, or where it leads.
+ */
+export function bindHostEndpoints(
+  snapshot: Snapshot,
+  node: string,
+  onDiagnostic: OnDiagnostic,
+): HostBinding {
+  // Ordered by name: of several that fit, Felix takes the first.
+  const own = snapshot.hostEndpoints.filter((endpoint) => endpoint.node === node);
+  if (own.length === 0) return UNBOUND;
+  const addresses = snapshot.nodeByName.get(node)?.addresses ?? [];
+  const isOfNode = (endpoint: HostEndpoint): boolean =>
+    endpoint.addresses.some((one) => addresses.some((other) => sameAddress(one, other)));
+  const named = own.filter(
+    ({ interfaceName = ALL_INTERFACES }) => interfaceName !== ALL_INTERFACES,
+  );
+  const told = named.filter(isOfNode).map(({ interfaceName }) => interfaceName);
+  const names = [...new Set([...told, ...named.map(({ interfaceName }) => interfaceName)])].filter(
+    (name) => name !== undefined,
+  );
+  const [first = NODE_INTERFACE, ...others] = names;
+  const uplinkKnown = told.length > 0 || names.length === 0;
+  if (!uplinkKnown) reportUplink(names, { node, endpoint: named[0] }, onDiagnostic);
+  const claims = new Map<string, HostEndpoint>();
+  for (const endpoint of own) {
+    const name =
+      endpoint.interfaceName ?? (addresses.length === 0 || isOfNode(endpoint) ? first : undefined);
+    if (name === undefined) {
+      reportStray(endpoint, { node, addresses }, onDiagnostic);
+      continue;
+    }
+    const before = claims.get(name);
+    if (before === undefined) {
+      claims.set(name, endpoint);
+      continue;
+    }
+    onDiagnostic({
+      severity: "warning",
+      code: "DUPLICATE_OBJECT",
+      message: `HostEndpoint ${endpoint.name} binds nothing: ${before.name} is for the same interface of ${node}, and comes first by name`,
+      place: endpoint.place,
+    });
+  }
+  const everywhere = claims.get(ALL_INTERFACES);
+  claims.delete(ALL_INTERFACES);
+  return {
+    bound: [...claims].map(([interfaceName, hostEndpoint]) => ({ interfaceName, hostEndpoint })),
+    everywhere,
+    uplinks: [first, ...others],
+    uplinkKnown,
+  };
+}
+
+function reportUplink(
+  names: readonly string[],
+  { node, endpoint }: { readonly node: string; readonly endpoint: HostEndpoint | undefined },
+  onDiagnostic: OnDiagnostic,
+): void {
+  const [first = "", ...others] = names;
+  const what =
+    others.length === 0
+      ? `${first} is taken to be the interface by which everything but its pods reaches ${node}`
+      : `which of ${names.join(" and ")} leads where from ${node} is not known`;
+  onDiagnostic({
+    severity: "warning",
+    code: "MISSING_FIELD",
+    message: `${what}: no expectedIPs is an address of the Node object`,
+    ...(endpoint === undefined ? {} : { place: endpoint.place }),
+  });
+}
+
+function reportStray(
+  endpoint: HostEndpoint,
+  { node, addresses }: { readonly node: string; readonly addresses: readonly Address[] },
+  onDiagnostic: OnDiagnostic,
+): void {
+  onDiagnostic({
+    severity: "warning",
+    code: "MISSING_FIELD",
+    message: `HostEndpoint ${endpoint.name} binds nothing that is known: ${node} has ${addresses.map(formatAddress).join(", ")}, and none of expectedIPs`,
+    place: endpoint.place,
+  });
+}
