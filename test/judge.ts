@@ -15,6 +15,7 @@ import { loadMatcher, type Matcher, type Program } from "../src/engine/matcher.t
 import type { PacketVerdict } from "../src/engine/verdict.ts";
 import { formatDiagnostic, type Diagnostic } from "../src/errors.ts";
 import { lowerPolicies } from "../src/policy/index.ts";
+import { lowerProfiles } from "../src/policy/profile.ts";
 import { compileCluster, type CompiledCluster } from "../src/tables/compile.ts";
 import { BLOCK_SIZE } from "../assembly/layout.ts";
 
@@ -47,7 +48,12 @@ export function compileManifests(
   const objects = parseManifests(texts, onDiagnostic);
   const snapshot = buildSnapshot(objects, { clusterPrefixes: [], endpoints: [] }, onDiagnostic);
   const policies = lowerPolicies(objects, onDiagnostic);
-  const compiled = compileCluster(snapshot, policies, { node }, onDiagnostic);
+  const compiled = compileCluster(
+    snapshot,
+    policies,
+    { node, profiles: lowerProfiles(objects, onDiagnostic) },
+    onDiagnostic,
+  );
   const errors = diagnostics.filter(({ severity }) => severity === "error");
   if (errors.length > 0) throw new Error(errors.map((one) => formatDiagnostic(one)).join("\n"));
   return { ...compiled, diagnostics };

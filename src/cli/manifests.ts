@@ -13,6 +13,7 @@ import type { Snapshot } from "../cluster/snapshot.ts";
 import { checkPolicies } from "../policy/check.ts";
 import type { Address } from "../net/address.ts";
 import { lowerPolicies } from "../policy/index.ts";
+import { lowerProfiles, type Profile } from "../policy/profile.ts";
 import { isStaged } from "../policy/staged.ts";
 import type { Policy } from "../policy/model.ts";
 import { compileCluster } from "../tables/compile.ts";
@@ -30,6 +31,8 @@ export interface Manifests {
 }
 
 interface LoadedManifests extends Manifests {
+  /** Of host endpoints, by name. */
+  readonly profiles: ReadonlyMap<string, Profile>;
   /** How many staged policies are left out. */
   readonly stagedOut: number;
 }
@@ -56,13 +59,13 @@ export function loadCluster(
     throw new Failure("no manifests: name the policies and pods with -f PATH");
   }
   const manifests = loadManifests(options, log, give);
-  const { snapshot, policies } = manifests;
+  const { snapshot, policies, profiles } = manifests;
   reportAbsences(manifests, log);
   const node = checkNode(snapshot, options.node);
   const compiled = compileCluster(
     snapshot,
     policies,
-    { node, calicoVersion: options.calicoVersion },
+    { node, calicoVersion: options.calicoVersion, profiles },
     log.report,
   );
   stopOnErrors(log);
@@ -84,6 +87,7 @@ export function loadManifests(
   const objects =
     options.overlay === undefined ? written : overlayManifests(written, parse(options.overlay));
   const policies = lowerPolicies(objects, log.report, { staged: options.staged });
+  const profiles = lowerProfiles(objects, log.report);
   const clusterPrefixes = options.clusterCidr;
   let endpoints = options.endpoint;
   const addressesByDomain =
@@ -100,7 +104,7 @@ export function loadManifests(
   checkPolicies(policies, snapshot, log.report);
   stopOnErrors(log);
   const stagedOut = options.staged === "ignore" ? objects.filter(isStaged).length : 0;
-  return { snapshot, policies, stagedOut };
+  return { snapshot, policies, profiles, stagedOut };
 }
 
 /** Ends the command when something was wrong, which was said already. */
@@ -133,8 +137,8 @@ function reportAbsences(
 function checkNode(snapshot: Snapshot, node: string | undefined): string | undefined {
   if (node === undefined) return undefined;
   const known = new Set(snapshot.nodeByName.keys());
-  for (const endpoint of snapshot.endpoints) {
-    if (endpoint.node !== undefined) known.add(endpoint.node);
+  for (const { node: name } of [...snapshot.endpoints, ...snapshot.hostEndpoints]) {
+    if (name !== undefined) known.add(name);
   }
   if (known.has(node)) return node;
   const suggestion = suggestionFor(node, [...known]);
