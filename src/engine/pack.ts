@@ -290,7 +290,6 @@ function originFlags(origin: RuleOrigin | undefined): number {
     case "profile-rule":
       return origin.effect === "allow" || origin.effect === "deny" ? layout.RULE_DECIDES : 0;
     case "not-isolated":
-    case "host-forward":
       return layout.RULE_DECIDES_WEAKLY;
     case "to-host":
       return origin.action === "drop" ? layout.RULE_DECIDES : 0;
@@ -305,6 +304,7 @@ function originFlags(origin: RuleOrigin | undefined): number {
       return layout.RULE_DECIDES;
     case "service":
     case "service-unknown":
+    case "host-forward":
     case "tie":
       return 0;
   }

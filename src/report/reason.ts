@@ -103,8 +103,13 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
   switch (judged.reason) {
     case "rule":
       return explainRule(judged);
-    case "chain-policy":
-      return "no rule stops it";
+    case "chain-policy": {
+      // What policies let through may meet the end of a chain all the same.
+      const origin = judged.verdict === "allow" ? decidingOrigin(judged) : undefined;
+      return origin === undefined
+        ? "no rule stops it"
+        : explainOrigin(origin, judged.reply === true);
+    }
     case "not-ip":
       return "not an IP packet";
     case "other-host":

@@ -1,0 +1,512 @@
+/** Host endpoints of a node: what becomes of its packets, by which policy, and which tables say so. */
+import { describe, expect, it } from "vitest";
+
+import { explainReason } from "../../src/report/reason.ts";
+import { renderRule } from "../../src/tables/iptables.ts";
+import type { TableName } from "../../src/tables/model.ts";
+import { load } from "../cluster/load.ts";
+import { buildFrame, buildPcap, timed, UDP, type PacketSpec } from "../frames.ts";
+import { compileManifests, judgeCapture } from "../judge.ts";
+
+const CLUSTER = `
+{apiVersion: v1, kind: Node, metadata: {name: n1}, status: {addresses: [{type: InternalIP, address: 192.168.7.1}]}}
+---
+{apiVersion: v1, kind: Node, metadata: {name: n2}, status: {addresses: [{type: InternalIP, address: 192.168.7.2}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: shop}, spec: {nodeName: n1}, status: {podIP: 10.65.0.5}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: far, namespace: shop}, spec: {nodeName: n2}, status: {podIP: 10.65.1.5}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: far, namespace: shop}
+spec: {clusterIP: 10.96.0.10, ports: [{port: 80, targetPort: 8080}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: far, namespace: shop, labels: {kubernetes.io/service-name: far}}
+addressType: IPv4
+endpoints: [{addresses: [10.65.1.5]}]
+ports: [{port: 8080, name: "", protocol: TCP}]
+`;
+
+const host = (spec: string): string => `
+apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata: {name: n1-host, labels: {role: node}}
+spec: {node: n1, ${spec}}
+`;
+const NAMED = host("interfaceName: ens3, expectedIPs: [192.168.7.1]");
+const EVERYWHERE = host('interfaceName: "*"');
+
+const global = (name: string, spec: string): string => `
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: ${name}}
+spec: {selector: role == 'node', ${spec}}
+`;
+
+const INTO = { source: "8.8.8.8", destination: "192.168.7.1" };
+const OUT = { source: "192.168.7.1", destination: "8.8.8.8" };
+const THROUGH = { source: "8.8.8.8", destination: "10.65.0.5" };
+const AWAY = { source: "10.65.0.5", destination: "8.8.8.8" };
+
+function compiled(documents: readonly string[]): ReturnType<typeof compileManifests> {
+  return compileManifests([{ file: "a.yaml", text: [CLUSTER, ...documents].join("---") }], "n1");
+}
+
+async function judge(
+  documents: readonly string[],
+  packets: readonly Partial<PacketSpec>[],
+): Promise<{ verdict: string; why: string }[]> {
+  const frames = packets.map((packet, index) =>
+    buildFrame({
+      ...INTO,
+      protocol: 6,
+      sourcePort: 40_000 + index,
+      destinationPort: 80,
+      ...packet,
+    }),
+  );
+  const capture = buildPcap(timed(frames));
+  const verdicts = await judgeCapture({ compiled: compiled(documents), capture });
+  return verdicts.map((one) => ({ verdict: one.verdict, why: explainReason(one) }));
+}
+
+function rulesOf(documents: readonly string[], table: TableName, chain: string): string[] {
+  const [ruleset] = compiled(documents).rulesets;
+  const found = ruleset.tables
+    .find(({ name }) => name === table)
+    ?.chains.find(({ name }) => name === chain);
+  if (found === undefined) throw new Error(`no chain ${chain} in ${table}`);
+  return found.rules.map((rule) =>
+    renderRule(chain, rule, 4)
+      .replace(`-A ${chain} `, "")
+      .replace(/-m comment --comment "[^"]*" /, ""),
+  );
+}
+
+describe("host endpoints", () => {
+  it.each<[string, string[], Partial<PacketSpec>, string, RegExp]>([
+    [
+      "drop what nothing allows",
+      [NAMED],
+      INTO,
+      "drop",
+      /^nothing allows ingress of host endpoint n1-host.*a\.yaml/,
+    ],
+    ["drop what the node sends, too", [NAMED], OUT, "drop", /^nothing allows egress/],
+    [
+      "leave failsafe ports open",
+      [NAMED],
+      { ...INTO, destinationPort: 22 },
+      "allow",
+      /^a failsafe port/,
+    ],
+    [
+      "leave failsafe ports of the node's own connections open",
+      [NAMED],
+      { ...OUT, protocol: UDP, destinationPort: 53 },
+      "allow",
+      /^a failsafe port/,
+    ],
+    [
+      "let through what they forward",
+      [NAMED],
+      THROUGH,
+      "allow",
+      /^no policy isolates it for ingress/,
+    ],
+    [
+      "say nothing of what a node sends to its pods",
+      [NAMED],
+      { source: "192.168.7.1", destination: "10.65.0.5" },
+      "allow",
+      /^traffic between a node and its own pods/,
+    ],
+    [
+      "say nothing of what a pod sends to its node",
+      [NAMED],
+      { source: "10.65.0.5", destination: "192.168.7.1" },
+      "allow",
+      /^no policy isolates it for egress/,
+    ],
+    [
+      "let through what a policy allows",
+      [
+        NAMED,
+        global("web", "ingress: [{action: Allow, protocol: TCP, destination: {ports: [80]}}]"),
+      ],
+      INTO,
+      "allow",
+      /^web ingress\[0\] allows it$/,
+    ],
+    [
+      "drop what no rule of the policies matches",
+      [
+        NAMED,
+        global("web", "ingress: [{action: Allow, protocol: TCP, destination: {ports: [443]}}]"),
+      ],
+      INTO,
+      "drop",
+      /^no ingress rule of the policies selecting host endpoint n1-host matches$/,
+    ],
+    [
+      "do not apply a policy to what is forwarded unless it says so",
+      [NAMED, global("none", "types: [Ingress, Egress]")],
+      THROUGH,
+      "allow",
+      /^no policy isolates it/,
+    ],
+    [
+      "apply it where it does, to what comes",
+      [NAMED, global("none", "types: [Ingress], applyOnForward: true")],
+      THROUGH,
+      "drop",
+      /^no ingress rule of the policies selecting host endpoint n1-host matches$/,
+    ],
+    [
+      "apply it to what goes",
+      [
+        NAMED,
+        global(
+          "none",
+          "types: [Egress], applyOnForward: true, egress: [{action: Deny, protocol: TCP}]",
+        ),
+      ],
+      AWAY,
+      "drop",
+      /^none egress\[0\] denies it$/,
+    ],
+    [
+      "judge what the node sends to a Service by the backend",
+      [
+        NAMED,
+        global(
+          "far",
+          "egress: [{action: Allow, protocol: TCP, destination: {nets: [10.65.1.5/32], ports: [8080]}}]",
+        ),
+      ],
+      { source: "192.168.7.1", destination: "10.96.0.10" },
+      "allow",
+      /^far egress\[0\] allows it$/,
+    ],
+    [
+      "judge what comes to a Service before translation by the Service's address",
+      [
+        NAMED,
+        global(
+          "pre",
+          "applyOnForward: true, preDNAT: true, ingress: [{action: Deny, protocol: TCP, destination: {nets: [10.96.0.10/32], ports: [80]}}]",
+        ),
+      ],
+      { source: "8.8.8.8", destination: "10.96.0.10" },
+      "drop",
+      /^pre ingress\[0\] denies it$/,
+    ],
+    [
+      "accept at INPUT what a policy before translation allows",
+      [
+        NAMED,
+        global(
+          "pre",
+          "applyOnForward: true, preDNAT: true, ingress: [{action: Allow, protocol: TCP}]",
+        ),
+      ],
+      INTO,
+      "allow",
+      /^pre ingress\[0\] allows it$/,
+    ],
+    [
+      "accept at INPUT what is allowed without being tracked",
+      [
+        NAMED,
+        global(
+          "raw",
+          "applyOnForward: true, doNotTrack: true, ingress: [{action: Allow, protocol: TCP}]",
+        ),
+      ],
+      INTO,
+      "allow",
+      /^raw ingress\[0\] allows it$/,
+    ],
+    [
+      "go on where no policy that does not track matches",
+      [
+        NAMED,
+        global(
+          "raw",
+          "applyOnForward: true, doNotTrack: true, ingress: [{action: Deny, protocol: UDP}]",
+        ),
+      ],
+      INTO,
+      "drop",
+      /^nothing allows ingress/,
+    ],
+    [
+      "bind every interface, the pods' for what is forwarded",
+      [
+        EVERYWHERE,
+        global(
+          "none",
+          "types: [Ingress], applyOnForward: true, ingress: [{action: Deny, protocol: TCP}]",
+        ),
+      ],
+      AWAY,
+      "drop",
+      /^none ingress\[0\] denies it$/,
+    ],
+    [
+      "bind the loopback interface where they bind every one",
+      [EVERYWHERE],
+      { source: "127.0.0.1", destination: "127.0.0.1" },
+      "drop",
+      /^nothing allows egress/,
+    ],
+    [
+      "leave the loopback interface alone where they bind another",
+      [NAMED],
+      { source: "127.0.0.1", destination: "127.0.0.1" },
+      "allow",
+      /^no rule stops it$/,
+    ],
+    [
+      "let everything through by the profile that allows everything",
+      [host('interfaceName: "*", profiles: [projectcalico-default-allow]')],
+      INTO,
+      "allow",
+      /^profile projectcalico-default-allow lets everything through$/,
+    ],
+    [
+      "ask a profile's rules",
+      [
+        host("interfaceName: ens3, expectedIPs: [192.168.7.1], profiles: [own]"),
+        `\n{apiVersion: projectcalico.org/v3, kind: Profile, metadata: {name: own}, spec: {ingress: [{action: Allow, protocol: TCP}]}}\n`,
+      ],
+      INTO,
+      "allow",
+      /^profile own ingress\[0\] allows it \(a\.yaml/,
+    ],
+    [
+      "deny by a profile that is not there",
+      [host("interfaceName: ens3, expectedIPs: [192.168.7.1], profiles: [gone]")],
+      INTO,
+      "drop",
+      /^there is no profile gone/,
+    ],
+    [
+      "are found by their addresses",
+      [host("expectedIPs: [192.168.7.1]")],
+      INTO,
+      "drop",
+      /^nothing allows ingress/,
+    ],
+    [
+      "drop a pod's packet with another's address",
+      [NAMED],
+      { source: "10.65.0.5", destination: "192.168.7.2" },
+      "allow",
+      /^no policy isolates it/,
+    ],
+  ])("%s", async (_, documents, packet, verdict, why) => {
+    const [judged] = await judge(documents, [packet]);
+    expect(judged?.verdict).toBe(verdict);
+    expect(judged?.why).toMatch(why);
+  });
+
+  it("never ask again about a connection that they let through", async () => {
+    const policy = global(
+      "web",
+      "ingress: [{action: Allow, protocol: TCP, destination: {ports: [80]}}]",
+    );
+    const judged = await judge(
+      [NAMED, policy],
+      [
+        { ...INTO, sourcePort: 5000, seq: 1 },
+        { ...OUT, sourcePort: 80, destinationPort: 5000, flags: "S.", seq: 9, ack: 2 },
+        { ...INTO, sourcePort: 5000, flags: ".", seq: 2, ack: 10 },
+      ],
+    );
+    expect(judged.map(({ verdict }) => verdict)).toEqual(["allow", "allow", "allow"]);
+  });
+
+  it("ask about each direction of what is not tracked", async () => {
+    const raw = (spec: string): string =>
+      global("raw", `applyOnForward: true, doNotTrack: true, ${spec}`);
+    const packets = [
+      { ...INTO, sourcePort: 5000, seq: 1 },
+      { ...OUT, sourcePort: 80, destinationPort: 5000, flags: "S.", seq: 9, ack: 2 },
+    ];
+    const ingress = "ingress: [{action: Allow, protocol: TCP, destination: {ports: [80]}}]";
+    const egress = "egress: [{action: Allow, protocol: TCP, source: {ports: [80]}}]";
+    const one = await judge([NAMED, raw(ingress)], packets);
+    expect(one.map(({ verdict }) => verdict)).toEqual(["allow", "drop"]);
+    const both = await judge([NAMED, raw(`${ingress}, ${egress}`)], packets);
+    expect(both.map(({ verdict }) => verdict)).toEqual(["allow", "allow"]);
+  });
+
+  it("take failsafe ports, and what pods may send to their node, from FelixConfiguration", async () => {
+    const felix = `
+apiVersion: projectcalico.org/v3
+kind: FelixConfiguration
+metadata: {name: default}
+spec:
+  failsafeInboundHostPorts: [{protocol: tcp, port: 8022, net: 8.8.0.0/16}]
+  defaultEndpointToHostAction: Drop
+---
+apiVersion: projectcalico.org/v3
+kind: FelixConfiguration
+metadata: {name: node.n1}
+spec: {failsafeOutboundHostPorts: []}
+`;
+    const judged = await judge(
+      [NAMED, felix],
+      [
+        { ...INTO, destinationPort: 22 },
+        { ...INTO, destinationPort: 8022 },
+        { ...INTO, source: "9.9.9.9", destinationPort: 8022 },
+        { ...OUT, protocol: UDP, destinationPort: 53 },
+        { source: "10.65.0.5", destination: "192.168.7.1" },
+      ],
+    );
+    expect(judged.map(({ verdict }) => verdict)).toEqual(["drop", "allow", "drop", "drop", "drop"]);
+    expect(judged[1]?.why).toMatch(/^a failsafe port.*\(a\.yaml:\d+:\d+\)$/);
+    expect(judged[4]?.why).toMatch(/^Felix's DefaultEndpointToHostAction.*drop$/);
+  });
+
+  it("are unknown where it is not known by which of several interfaces a packet comes", async () => {
+    const two = [
+      host("interfaceName: ens3, expectedIPs: [192.168.7.1]"),
+      `
+apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata: {name: public, labels: {role: public}}
+spec: {node: n1, interfaceName: ens4}
+`,
+      global("web", "ingress: [{action: Allow, protocol: TCP}]"),
+    ];
+    const [outside, node] = await judge(two, [INTO, { ...INTO, source: "192.168.7.2" }]);
+    expect(outside).toMatchObject({
+      verdict: "unknown",
+      why: expect.stringMatching(/^the capture does not show by which interface/) as string,
+    });
+    expect(node).toMatchObject({ verdict: "allow", why: "web ingress[0] allows it" });
+  });
+
+  it("have the chains that Felix gives them", () => {
+    const documents = [NAMED, global("p", "types: [Ingress], applyOnForward: true")];
+    expect(rulesOf(documents, "filter", "cali-from-host-endpoint")).toEqual([
+      "-i ens3 -g cali-fh-ens3",
+    ]);
+    expect(rulesOf(documents, "filter", "cali-fh-ens3")).toEqual([
+      "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+      "-m conntrack --ctstate INVALID -j DROP",
+      "-j cali-failsafe-in",
+      "-j MARK --set-xmark 0x0/0x30000",
+      "-j MARK --set-xmark 0x0/0x20000",
+      "-m mark --mark 0x0/0x20000 -j cali-pi-gnp/p",
+      "-m mark --mark 0x10000/0x10000 -j RETURN",
+      "-m mark --mark 0x0/0x20000 -j DROP",
+      "-j DROP",
+    ]);
+    // Tiers are there, in the other direction: nothing is let through by itself.
+    expect(rulesOf(documents, "filter", "cali-thfw-ens3")).toEqual([
+      "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+      "-m conntrack --ctstate INVALID -j DROP",
+      "-j MARK --set-xmark 0x0/0x30000",
+    ]);
+    expect(rulesOf(documents, "mangle", "cali-th-ens3").slice(0, 2)).toEqual([
+      "-m conntrack --ctstate RELATED,ESTABLISHED -j MARK --set-xmark 0x10000/0x10000",
+      "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",
+    ]);
+    expect(rulesOf([EVERYWHERE], "filter", "cali-to-host-endpoint")).toEqual([
+      "-o cali+ -j RETURN",
+      "-g cali-th-any-interface-at-all",
+    ]);
+  });
+
+  it.each([
+    [
+      "interfaceName: ens3",
+      /ens3 is taken to be the interface by which everything but its pods reaches n1/,
+    ],
+    ["interfaceName: ens3, expectedIPs: [10.9.9.9]", /ens3 is taken to be/],
+    ["expectedIPs: [10.9.9.9]", /binds nothing that is known: n1 has 192\.168\.7\.1/],
+    [
+      "interfaceName: ens3, profiles: [gone], expectedIPs: [192.168.7.1]",
+      /there is no Profile "gone"/,
+    ],
+  ])("say what is not known of %s", (spec, said) => {
+    const { diagnostics } = compiled([host(spec)]);
+    expect(diagnostics.map(({ message }) => message).join("\n")).toMatch(said);
+  });
+
+  it("are refused where all nodes are judged as one", () => {
+    const texts = [{ file: "a.yaml", text: `${CLUSTER}---${NAMED}` }];
+    expect(() => compileManifests(texts)).toThrow(/binds an interface of one node.*--node n1/);
+  });
+});
+
+describe("readHostEndpoint and readFelixConfiguration", () => {
+  it.each([
+    [
+      "{kind: HostEndpoint, metadata: {name: a}, spec: {node: n}}",
+      /neither interfaceName nor expectedIPs/,
+    ],
+    [
+      "{kind: HostEndpoint, metadata: {name: a}, spec: {node: n, interface: eth0}}",
+      /unknown field "interface" \(did you mean "interfaceName"\?\)/,
+    ],
+    [
+      "{kind: HostEndpoint, metadata: {name: a}, spec: {node: n, interfaceName: a/b}}",
+      /"a\/b" is no interface name/,
+    ],
+    [
+      "{kind: HostEndpoint, metadata: {name: a}, spec: {interfaceName: eth0}}",
+      /warning: spec\.node: the host endpoint is on no node/,
+    ],
+    [
+      "{kind: FelixConfiguration, metadata: {name: default}, spec: {chainInsertMode: Append}}",
+      /error: spec\.chainInsertMode: the tables are those of Insert/,
+    ],
+    [
+      "{kind: FelixConfiguration, metadata: {name: default}, spec: {bpfEnabled: true}}",
+      /error: spec\.bpfEnabled/,
+    ],
+    [
+      "{kind: FelixConfiguration, metadata: {name: default}, spec: {logSeverityScreen: Info}}",
+      /warning: spec: not read: logSeverityScreen/,
+    ],
+    [
+      "{kind: FelixConfiguration, metadata: {name: default}, spec: {failsafeInboundHostPort: []}}",
+      /did you mean "failsafeInboundHostPorts"/,
+    ],
+    [
+      "{kind: FelixConfiguration, metadata: {name: default}, spec: {failsafeInboundHostPorts: [{protocol: icmp, port: 1}]}}",
+      /"icmp" is no protocol of a failsafe port/,
+    ],
+  ])("says what is wrong with %s", (text, said) => {
+    const loaded = load(text.replace("{kind", "{apiVersion: projectcalico.org/v3, kind"));
+    expect(loaded.said.join("\n")).toMatch(said);
+  });
+
+  it("makes endpoints of nodes where Calico does", () => {
+    const { snapshot } = load(`
+{apiVersion: v1, kind: Node, metadata: {name: n1, labels: {zone: a}}, status: {addresses: [{type: InternalIP, address: 192.168.7.1}]}}
+---
+apiVersion: projectcalico.org/v3
+kind: KubeControllersConfiguration
+metadata: {name: default}
+spec: {controllers: {node: {hostEndpoint: {autoCreate: Enabled}}}}
+`);
+    expect(snapshot.hostEndpoints).toMatchObject([
+      {
+        name: "n1-auto-hep",
+        node: "n1",
+        interfaceName: "*",
+        profiles: [{ name: "projectcalico-default-allow" }],
+      },
+    ]);
+    expect(snapshot.hostEndpoints[0]?.labels.get("zone")).toBe("a");
+  });
+});
