@@ -21,6 +21,48 @@ export interface RawCalico {
   readonly policies: readonly RawCalicoPolicy[];
   readonly networkSets: readonly RawNetworkSet[];
   readonly serviceAccounts: readonly { readonly metadata: RawMetadata }[];
+  readonly hostEndpoints?: readonly RawHostEndpoint[];
+  readonly profiles?: readonly RawProfile[];
+  readonly felix?: readonly RawFelix[];
+}
+
+export interface RawHostEndpoint {
+  readonly metadata: RawMetadata;
+  readonly spec: {
+    readonly node: string;
+    readonly interfaceName?: string;
+    readonly expectedIPs?: readonly string[];
+    readonly profiles?: readonly string[];
+    readonly ports?: readonly {
+      readonly name: string;
+      readonly protocol: string;
+      readonly port: number;
+    }[];
+  };
+}
+
+export interface RawProfile {
+  readonly metadata: RawMetadata;
+  readonly spec: {
+    readonly labelsToApply?: Readonly<Record<string, string>>;
+    readonly ingress?: readonly RawCalicoRule[];
+    readonly egress?: readonly RawCalicoRule[];
+  };
+}
+
+/** FelixConfiguration. */
+export interface RawFelix {
+  readonly metadata: RawMetadata;
+  readonly spec: {
+    readonly failsafeInboundHostPorts?: readonly RawFailsafe[];
+    readonly failsafeOutboundHostPorts?: readonly RawFailsafe[];
+  };
+}
+
+export interface RawFailsafe {
+  readonly protocol: string;
+  readonly port: number;
+  readonly net?: string;
 }
 
 export interface RawTier {
@@ -39,6 +81,9 @@ export interface RawCalicoPolicy {
     readonly namespaceSelector?: string;
     readonly serviceAccountSelector?: string;
     readonly types?: readonly string[];
+    readonly applyOnForward?: boolean;
+    readonly preDNAT?: boolean;
+    readonly doNotTrack?: boolean;
     readonly ingress?: readonly RawCalicoRule[];
     readonly egress?: readonly RawCalicoRule[];
   };
@@ -73,6 +118,9 @@ export interface RawNetworkSet {
   readonly spec: { readonly nets: readonly string[] };
 }
 
+/** One direction of an attempt. */
+export type RuleAsked = Pick<Asked, "world" | "type" | "attempt">;
+
 /** One tier's say, asked in the order of `order`, then `name`. */
 export interface Stage {
   readonly name: string;
@@ -92,10 +140,26 @@ export interface DefaultTierPolicy {
 
 /** The tiers of Calico's policies; the Kubernetes policies that isolate the pod are in the default one. */
 export function calicoStages(asked: Asked, kubernetes: readonly DefaultTierPolicy[]): Stage[] {
-  const { tiers, policies } = asked.world.calico!;
+  const { policies } = asked.world.calico!;
+  const { world, pod } = asked;
+  const labels = podLabels(world, pod);
   const selecting = policies.filter(
-    (policy) => appliesTo(asked, policy) && typesOf(policy).includes(asked.type),
+    (policy) =>
+      policy.spec.preDNAT !== true &&
+      policy.spec.doNotTrack !== true &&
+      appliesTo(labels, namespaceOf(pod), policy) &&
+      typesOf(policy).includes(asked.type),
   );
+  return stagesOf(asked, selecting, kubernetes);
+}
+
+/** Tiers of policies that select whoever is asked, in the direction; the default one always. */
+export function stagesOf(
+  asked: RuleAsked,
+  selecting: readonly RawCalicoPolicy[],
+  kubernetes: readonly DefaultTierPolicy[],
+): Stage[] {
+  const { tiers } = asked.world.calico!;
   const names = new Set(["default", ...selecting.map(({ spec }) => spec.tier ?? "default")]);
   return [...names].map((name): Stage => {
     const tier = tiers.find(({ metadata }) => metadata.name === name);
@@ -141,7 +205,7 @@ function textOf({ kind, metadata }: RawCalicoPolicy): string {
 }
 
 /** A-3 */
-function typesOf({ spec }: RawCalicoPolicy): readonly string[] {
+export function typesOf({ spec }: RawCalicoPolicy): readonly string[] {
   if (spec.types !== undefined && spec.types.length > 0) return spec.types;
   const [ingress = [], egress = []] = [spec.ingress, spec.egress];
   if (egress.length === 0) return ["Ingress"];
@@ -149,11 +213,21 @@ function typesOf({ spec }: RawCalicoPolicy): readonly string[] {
 }
 
 /** A-4 */
-function appliesTo({ world, pod }: Asked, { kind, metadata, spec }: RawCalicoPolicy): boolean {
-  const labels = podLabels(world, pod);
-  const { selector = "", namespaceSelector = "", serviceAccountSelector = "" } = spec;
+export function appliesTo(
+  labels: Labels,
+  namespace: string | undefined,
+  { kind, metadata, spec }: RawCalicoPolicy,
+): boolean {
+  const { namespaceSelector = "", serviceAccountSelector = "" } = spec;
+  // A-4: beside a selector of namespaces or accounts, all() is what is in one, or has one.
+  const all =
+    namespaceSelector !== "" ? "namespace" : serviceAccountSelector !== "" ? "serviceaccount" : "";
+  const selector = (spec.selector ?? "").replace(
+    /all\([ \t]*\)/g,
+    all === "" ? "all()" : `has(projectcalico.org/${all})`,
+  );
   return (
-    (kind === "GlobalNetworkPolicy" || namespaceOf({ metadata }) === namespaceOf(pod)) &&
+    (kind === "GlobalNetworkPolicy" || namespaceOf({ metadata }) === namespace) &&
     chooses(selector, labels) &&
     (namespaceSelector === "" || chooses(namespaceSelector, labels, "pcns.")) &&
     (serviceAccountSelector === "" || chooses(serviceAccountSelector, labels, "pcsa."))
@@ -161,7 +235,7 @@ function appliesTo({ world, pod }: Asked, { kind, metadata, spec }: RawCalicoPol
 }
 
 /** The action of the first rule that matches and decides; Log does not. */
-function actionOf(asked: Asked, policy: RawCalicoPolicy): DefaultTierPolicy["action"] {
+function actionOf(asked: RuleAsked, policy: RawCalicoPolicy): DefaultTierPolicy["action"] {
   const rules = asked.type === "Ingress" ? policy.spec.ingress : policy.spec.egress;
   const namespace = policy.kind === "NetworkPolicy" ? namespaceOf(policy) : undefined;
   const rule = (rules ?? []).find(
@@ -184,7 +258,7 @@ function protocolNumber(protocol: string | number): number {
 }
 
 /** A-9 */
-function ruleMatches(
+export function ruleMatches(
   world: World,
   rule: RawCalicoRule,
   namespace: string | undefined,
@@ -259,7 +333,7 @@ function netsMatch({ address }: End, nets: readonly string[], notNets: readonly 
   return own(notNets).length > 0 && !own(notNets).some((net) => inBlock(address, net));
 }
 
-type Labels = Readonly<Record<string, string>>;
+export type Labels = Readonly<Record<string, string>>;
 type Chooser = (labels: Labels) => boolean;
 
 /** A-10 */
@@ -304,6 +378,7 @@ function labelsAt(world: World, address: string): Labels[] {
   );
   return [
     ...(pod === undefined ? [] : [podLabels(world, pod)]),
+    ...hostsAt(world, address).map((host) => hostLabels(world, host)),
     ...sets.map(({ metadata }) => ({
       ...(metadata.namespace === undefined ? {} : inherited(world, metadata.namespace)),
       ...metadata.labels,
@@ -312,6 +387,22 @@ function labelsAt(world: World, address: string): Labels[] {
         : { "projectcalico.org/namespace": metadata.namespace }),
     })),
   ];
+}
+
+/** A-12: host endpoints by their expected addresses. */
+function hostsAt(world: World, address: string): RawHostEndpoint[] {
+  return (world.calico?.hostEndpoints ?? []).filter(({ spec }) =>
+    spec.expectedIPs?.some((one) => sameAddress(one, address)),
+  );
+}
+
+/** A host endpoint's own labels, and those of its profiles. */
+export function hostLabels(world: World, { metadata, spec }: RawHostEndpoint): Labels {
+  const inherited = (spec.profiles ?? []).toReversed().map((name) => {
+    const profile = world.calico?.profiles?.find((one) => one.metadata.name === name);
+    return profile?.spec.labelsToApply ?? {};
+  });
+  return Object.assign({}, ...inherited, metadata.labels) as Labels;
 }
 
 /** A-7, A-8 */
@@ -353,15 +444,20 @@ function isNamed(
   isChosen: Chooser,
 ): boolean {
   const pod = podAt(world, address);
-  if (pod === undefined || !isChosen(podLabels(world, pod))) return false;
-  const { containers = [], initContainers = [] } = pod.spec ?? {};
-  return [...containers, ...initContainers]
-    .flatMap((container) => container.ports ?? [])
-    .some((own) => {
-      const number = NUMBERS[(own.protocol ?? "TCP").toLowerCase()];
-      const asked = ruleProtocol === undefined || protocolNumber(ruleProtocol) === number;
-      return own.name === name && asked && number === protocol && own.containerPort === port;
-    });
+  const { containers = [], initContainers = [] } = pod?.spec ?? {};
+  const ofPod =
+    pod === undefined || !isChosen(podLabels(world, pod))
+      ? []
+      : [...containers, ...initContainers].flatMap((container) => container.ports ?? []);
+  const ofHosts = hostsAt(world, address)
+    .filter((host) => isChosen(hostLabels(world, host)))
+    .flatMap(({ spec }) => spec.ports ?? [])
+    .map((own) => ({ ...own, containerPort: own.port }));
+  return [...ofPod, ...ofHosts].some((own) => {
+    const number = NUMBERS[(own.protocol ?? "TCP").toLowerCase()];
+    const asked = ruleProtocol === undefined || protocolNumber(ruleProtocol) === number;
+    return own.name === name && asked && number === protocol && own.containerPort === port;
+  });
 }
 
 /** A-14 */
@@ -427,7 +523,10 @@ function chooses(text: string, labels: Labels, prefix = ""): boolean {
       return value;
     }
     const inNamespace = labels["projectcalico.org/namespace"] !== undefined;
-    if (word.startsWith("all(")) return prefix !== "pcns." || inNamespace;
+    const hasAccount = labels["projectcalico.org/serviceaccount"] !== undefined;
+    if (word.startsWith("all(")) {
+      return { "pcns.": inNamespace, "pcsa.": hasAccount }[prefix] ?? true;
+    }
     if (word.startsWith("global(")) return !inNamespace;
     if (word.startsWith("has(")) return label(word.slice(4, -1).trim()) !== undefined;
     return condition(label(word));

@@ -66,7 +66,8 @@ export function judgeAttempt(world: World, attempt: Attempt): Answer {
   };
 }
 
-function judgeTranslated(world: World, attempt: Attempt): Answer {
+/** The same of a connection that no Service translates, or that one has. */
+export function judgeTranslated(world: World, attempt: Attempt): Answer {
   const source = podAt(world, attempt.source);
   const destination = podAt(world, attempt.destination);
   // A pod talking to its own address never leaves it; through a Service it does (row 4 of section 19).
@@ -236,7 +237,7 @@ function portsAllow(world: World, ports: readonly RawPort[], attempt: Attempt): 
 }
 
 /** Where the Service at the attempt's destination sends it; undefined when there is none. */
-function backendsOf(
+export function backendsOf(
   world: World,
   attempt: Attempt,
 ): (Attempt & { readonly service: string })[] | undefined {

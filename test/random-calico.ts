@@ -4,6 +4,8 @@ import type {
   RawCalicoPolicy,
   RawCalicoRule,
   RawEntity,
+  RawFailsafe,
+  RawHostEndpoint,
   RawTier,
 } from "./oracle-calico.ts";
 import type { Random, RandomWorld } from "./random-cluster.ts";
@@ -21,6 +23,8 @@ export interface CalicoDraw {
   readonly policies: number;
   /** A block around an address that packets come from. */
   readonly block: () => string;
+  /** There are host endpoints on this node, and policies for them. */
+  readonly hostsOn?: string | undefined;
 }
 
 /** Draws the Calico objects of a cluster. */
@@ -55,7 +59,83 @@ export function randomCalico(draw: CalicoDraw): RawCalico {
         metadata: { name, namespace, labels: labels(random) },
       })),
     ),
+    ...(draw.hostsOn === undefined ? {} : randomHosts(draw, draw.hostsOn)),
   };
+}
+
+/** Host endpoints on a node that has eth0 beside its pods' interfaces, with what belongs to them. */
+function randomHosts(
+  draw: CalicoDraw,
+  node: string,
+): Required<Pick<RawCalico, "hostEndpoints" | "profiles" | "felix">> {
+  const { random, world } = draw;
+  const addresses = world.nodes
+    .find(({ metadata }) => metadata.name === node)!
+    .status!.addresses!.filter(({ type }) => type === "InternalIP")
+    .map(({ address }) => address);
+  const kinds = random.pick([
+    ["named"],
+    ["everywhere"],
+    ["found"],
+    ["named", "everywhere"],
+    ["found", "named"],
+  ]);
+  const hostEndpoints = kinds.map((kind, index): RawHostEndpoint => ({
+    metadata: { name: `host-${random.below(1000)}-${index}`, labels: labels(random) },
+    spec: {
+      node,
+      ...(kind === "named" ? { interfaceName: "eth0" } : {}),
+      ...(kind === "everywhere" ? { interfaceName: "*" } : {}),
+      ...(kind !== "everywhere" || random.chance(0.5)
+        ? { expectedIPs: random.some(addresses, 1, 2) }
+        : {}),
+      ...(random.chance(0.6)
+        ? { profiles: random.some(["projectcalico-default-allow", "own", "other", "gone"], 0, 2) }
+        : {}),
+      ports: random.some(PORT_NAMES, 0, 2).map((name) => ({
+        name,
+        protocol: random.pick(["TCP", "UDP", "SCTP"]),
+        port: random.pick(PORTS),
+      })),
+    },
+  }));
+  const rules = (): RawCalicoRule[] =>
+    Array.from({ length: random.below(3) }, () => randomRule(draw, undefined)).map((rule) =>
+      rule.action === "Pass" ? { ...rule, action: "Allow" } : rule,
+    );
+  const failsafe = (): RawFailsafe[] =>
+    Array.from({ length: random.below(3) }, () => ({
+      protocol: random.pick(["tcp", "udp"]),
+      port: random.pick(PORTS),
+      ...(random.chance(0.4) ? { net: draw.block() } : {}),
+    }));
+  return {
+    hostEndpoints,
+    profiles: ["own", "other"].map((name) => ({
+      metadata: { name },
+      spec: { labelsToApply: labels(random), ingress: rules(), egress: rules() },
+    })),
+    felix: random.chance(0.5)
+      ? []
+      : [
+          {
+            metadata: { name: random.pick(["default", `node.${node}`]) },
+            spec: { failsafeInboundHostPorts: failsafe(), failsafeOutboundHostPorts: failsafe() },
+          },
+        ],
+  };
+}
+
+/** Which traffic of hosts a cluster-wide policy is for. */
+function randomLayer(random: Random): RawCalicoPolicy["spec"] {
+  return random.pick([
+    {},
+    {},
+    { applyOnForward: true },
+    { applyOnForward: true },
+    { applyOnForward: true, preDNAT: true },
+    { applyOnForward: true, doNotTrack: true },
+  ]);
 }
 
 function labels(random: Random): Record<string, string> {
@@ -64,13 +144,18 @@ function labels(random: Random): Record<string, string> {
 
 function randomPolicy(draw: CalicoDraw, index: number): RawCalicoPolicy {
   const { random, world } = draw;
-  const namespace = random.chance(0.5) ? undefined : random.pick(world.namespaces).metadata.name;
+  const forHosts = draw.hostsOn !== undefined;
+  const namespace = random.chance(forHosts ? 0.8 : 0.5)
+    ? undefined
+    : random.pick(world.namespaces).metadata.name;
   const global = namespace === undefined;
   const tier = random.pick([undefined, "default", "first", "second", "third"]);
   const order = random.pick([undefined, -1.5, 5, 5, 1000, 2000]);
   const types = random.pick([undefined, [], ["Ingress"], ["Egress"], ["Ingress", "Egress"]]);
   const rules = (): RawCalicoRule[] =>
     Array.from({ length: random.below(5) }, () => randomRule(draw, namespace));
+  const layer = global && forHosts ? randomLayer(random) : {};
+  const preDnat = layer.preDNAT === true;
   return {
     kind: global ? "GlobalNetworkPolicy" : "NetworkPolicy",
     metadata: {
@@ -80,12 +165,13 @@ function randomPolicy(draw: CalicoDraw, index: number): RawCalicoPolicy {
     spec: {
       ...(tier === undefined ? {} : { tier }),
       ...(order === undefined ? {} : { order }),
-      ...(types === undefined ? {} : { types }),
+      ...(types === undefined || (preDnat && types.includes("Egress")) ? {} : { types }),
+      ...layer,
       ...(random.chance(0.7) ? { selector: randomSelector(random, 2) } : {}),
       ...(global && random.chance(0.3) ? { namespaceSelector: namespaces(draw) } : {}),
       ...(random.chance(0.2) ? { serviceAccountSelector: randomSelector(random, 1) } : {}),
       ...(random.chance(0.8) ? { ingress: rules() } : {}),
-      ...(random.chance(0.7) ? { egress: rules() } : {}),
+      ...(random.chance(0.7) && !preDnat ? { egress: rules() } : {}),
     },
   };
 }

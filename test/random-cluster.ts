@@ -68,6 +68,8 @@ export interface ClusterSize {
   readonly ties?: boolean;
   /** Calico's policies, and what goes with them; none when absent. */
   readonly calico?: number;
+  /** With them, host endpoints on this node. */
+  readonly hostsOn?: string;
   /** Some of these name domains, whose addresses nothing tells. */
   readonly domains?: boolean;
   /** There are no Node objects: which addresses nodes have is not known. */
@@ -154,16 +156,22 @@ export function randomWorld(random: Random, size: ClusterSize): RandomWorld {
   const clusterPolicies = randomClusterPolicies(random, size, draft);
   const nodesShown = size.nodeless === true ? [] : nodes;
   const world = { ...draft, nodes: nodesShown, policies, clusterPolicies };
-  return size.calico === undefined ? world : withCalico(random, world, size.calico);
+  return size.calico === undefined
+    ? world
+    : withCalico(random, world, { policies: size.calico, hostsOn: size.hostsOn });
 }
 
-function withCalico(random: Random, world: RandomWorld, policies: number): RandomWorld {
+function withCalico(
+  random: Random,
+  world: RandomWorld,
+  given: { readonly policies: number; readonly hostsOn: string | undefined },
+): RandomWorld {
   const pods = world.pods.map((pod, index) => ({
     ...pod,
     spec: { ...pod.spec, serviceAccountName: ACCOUNTS[index % ACCOUNTS.length]! },
   }));
   const block = (): string => randomBlock(random, world).cidr;
-  return { ...world, pods, calico: randomCalico({ random, world, policies, block }) };
+  return { ...world, pods, calico: randomCalico({ random, world, block, ...given }) };
 }
 
 function randomServices(
@@ -661,7 +669,15 @@ function nearby(random: Random, address: string, openBits: number): string {
   return toText(toNumber(address) ^ flips, six);
 }
 
-function calicoObjects({ tiers, policies, networkSets, serviceAccounts }: RawCalico): object[] {
+function calicoObjects({
+  tiers,
+  policies,
+  networkSets,
+  serviceAccounts,
+  hostEndpoints = [],
+  profiles = [],
+  felix = [],
+}: RawCalico): object[] {
   // As stored or as in the API: they are the same.
   const apiVersion = "projectcalico.org/v3";
   const stored = "crd.projectcalico.org/v1";
@@ -677,6 +693,9 @@ function calicoObjects({ tiers, policies, networkSets, serviceAccounts }: RawCal
       kind: set.metadata.namespace === undefined ? "GlobalNetworkSet" : "NetworkSet",
     })),
     ...serviceAccounts.map((one) => ({ ...one, apiVersion: "v1", kind: "ServiceAccount" })),
+    ...hostEndpoints.map((one) => ({ ...one, apiVersion: stored, kind: "HostEndpoint" })),
+    ...profiles.map((one) => ({ ...one, apiVersion, kind: "Profile" })),
+    ...felix.map((one) => ({ ...one, apiVersion, kind: "FelixConfiguration" })),
   ];
 }
 

@@ -6,6 +6,7 @@ import { describe, expect, it } from "vitest";
 
 import { buildFrame, buildPcap, buildPacket, timed, type PacketSpec } from "../frames.ts";
 import { compileObjects, judgeCapture } from "../judge.ts";
+import { judgeOnNode } from "../oracle-hosts.ts";
 import { judgeAttempt, podAt } from "../oracle.ts";
 import { makeRandom, randomWorld, worldObjects, type RandomWorld } from "../random-cluster.ts";
 import { renderIpsets } from "../../src/tables/ipset.ts";
@@ -93,7 +94,7 @@ describe.runIf(haveLab())("kernel lab", () => {
           }
           if (draft.opens === true && knows(scene.world, draft)) {
             opening++;
-            const { allowed } = judgeHere(scene.world, draft);
+            const allowed = judgeHere(scene.world, draft);
             if (allowed !== undefined && allowed !== (kernel !== "drop")) {
               wrong.push(
                 `seed ${seed}, packet ${index + 1}: evaluator ${allowed}, kernel ${kernel}: ${inWords(draft)}`,
@@ -120,6 +121,7 @@ describe.runIf(haveLab())("kernel lab", () => {
         "translated",
         "INPUT",
         "OUTPUT",
+        "by host-closed",
       ]) {
         expect(states.get(what) ?? 0, what).toBeGreaterThan(0);
       }
@@ -145,6 +147,7 @@ function makeScene(seed: number): Scene {
     policies: 2 + random.below(8),
     clusterPolicies: seed % 2 === 0 ? 1 + random.below(6) : 0,
     ...(seed % 3 === 0 ? {} : { calico: 1 + random.below(10) }),
+    ...(seed % 3 === 2 ? { calico: 8 + random.below(12), hostsOn: NODE } : {}),
   });
   const compiled = compileObjects(worldObjects(world), NODE);
   const view = { node: NODE, interfaceOf: vethName };
@@ -235,20 +238,22 @@ function sourcePortOf(packet: Uint8Array): number {
 }
 
 /** The evaluator sees both ends; this node has the say of its own pods only. */
-function judgeHere(world: RandomWorld, draft: Draft): { allowed: boolean | undefined } {
-  const answer = judgeAttempt(world, {
+function judgeHere(world: RandomWorld, draft: Draft): boolean | undefined {
+  const attempt = {
     source: draft.source,
     destination: draft.destination,
     protocol: draft.protocol,
     port: draft.destinationPort,
     sourcePort: draft.sourcePort,
-  });
+  };
+  if (world.calico?.hostEndpoints !== undefined) return judgeOnNode(world, NODE, attempt);
+  const answer = judgeAttempt(world, attempt);
   const here = (address: string): boolean => podAt(world, address)?.spec?.nodeName === NODE;
-  if (answer.egress === undefined && answer.ingress === undefined) return answer;
+  if (answer.egress === undefined && answer.ingress === undefined) return answer.allowed;
   const egress = answer.egress !== undefined && here(draft.source) ? answer.egress.allowed : true;
   const ingressHere = answer.ingress !== undefined && hereAfterTranslation(world, draft, here);
   const ingress = ingressHere ? answer.ingress.allowed : true;
-  return { allowed: egress === undefined || ingress === undefined ? undefined : egress && ingress };
+  return egress === undefined || ingress === undefined ? undefined : egress && ingress;
 }
 
 function hereAfterTranslation(
@@ -289,6 +294,7 @@ function traitsOf(verdict: PacketVerdict | undefined): string[] {
     verdict?.hook ?? "no hook",
     `IPv${verdict?.family}`,
     verdict?.translated === undefined ? "not translated" : "translated",
+    `by ${verdict?.decider?.rule?.origin?.kind ?? "no policy"}`,
   ];
 }
 

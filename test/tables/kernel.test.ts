@@ -50,6 +50,14 @@ describe.skipIf(labMissing !== undefined)("the kernel's tables", () => {
     },
   );
 
+  it.each(BACKENDS)("are those of nodes with host endpoints, with %s", (backend) => {
+    for (let seed = 1; seed <= 4; seed++) {
+      const size = { pods: 8, policies: 4, calico: 12, hostsOn: "node-1" };
+      const objects = worldObjects(randomWorld(makeRandom(seed), size));
+      expectRoundTrip(compileObjects(objects, "node-1").rulesets, backend);
+    }
+  });
+
   it.each(BACKENDS)("have every kind of match and target as we write it, with %s", (backend) => {
     expectRoundTrip([everything(4), everything(6)], backend);
   });
