@@ -3,6 +3,7 @@
 import { attempt, end } from "./attempt";
 import { track, wasSeen } from "./conntrack";
 import { decidedBefore, stateOfPacket, takeFirstTuple } from "./connection-state";
+import { crossesNodes, crossNodes, NODE_ELSEWHERE } from "./between-nodes";
 import { ask } from "./fork";
 import { captureInterfaceNumber } from "./interface";
 import {
@@ -67,6 +68,7 @@ export function tryClusterPath(packet: Packet): bool {
   if (!runTable(TABLE_RAW)) return false;
   if (rawFirst && !connect(packet)) return false;
   startSource();
+  if (severalNodes() && tracking.fresh) walk.node = firstNode();
   if (!runTable(TABLE_MANGLE) || !translateDestination()) return false;
   attempt.dstRoute = routeOf(family, walk.dst0, walk.dst1, walk.dst2, walk.dst3);
   lookAtDestination(packet);
@@ -107,6 +109,9 @@ function lookAtEnds(packet: Packet): void {
 
 // From the routing decision to the last hook; false when the try has ended.
 function goOn(packet: Packet): bool {
+  if (walk.node != 0 || walk.mark != 0) {
+    if (severalNodes() && tracking.fresh && crossesNodes()) return crossNodes();
+  }
   const delivered = walk.dstLocal;
   const sameNode = (delivered || walk.srcLocal) && onSameNode();
   if (walk.srcLocal && sameNode) {
@@ -154,6 +159,16 @@ function leaveByRoute(packet: Packet): void {
   if (!isNodeInterface(captured)) return;
   walk.outInterface = captured;
   walk.outUnknown = false;
+}
+
+// The node whose tables a connection's first packet meets first: where it is sent from, or else sent to.
+function firstNode(): u32 {
+  const srcKind = routeKind(attempt.srcRoute);
+  const toNode = routeKind(attempt.dstRoute) == ROUTE_LOCAL ? routeNode(attempt.dstRoute) : 0;
+  if (srcKind != ROUTE_UNICAST && srcKind != ROUTE_LOCAL) return toNode;
+  const node = routeNode(attempt.srcRoute);
+  if (node != 0 || toNode == 0) return node;
+  return ask(QUESTION_NODE, REASON_NO_NODE, RULE_NONE) ? toNode : NODE_ELSEWHERE;
 }
 
 function postroute(): bool {

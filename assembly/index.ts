@@ -30,6 +30,7 @@ export { settledAt, settledCount } from "./fragment";
 export { insertEntry, makeIpSet, setProbe } from "./ipset";
 export { setSets } from "./ipset-change";
 export { addConnection, connectionRecord } from "./known-connection";
+export { setNodeAddresses } from "./between-nodes";
 export { setNodeInterfaces } from "./node-interface";
 export { setRoutes } from "./route";
 export { rowLogAddress, startRowLog, takeRowLog } from "./row-log";

@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 15;
+export const LAYOUT_VERSION = 16;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -394,6 +394,10 @@ export const REASON_CONNECTION = 55;
 export const REASON_WINDOW = 56;
 /** drop: the node does not forward (ip_forward, conf.IF.forwarding). */
 export const REASON_NO_FORWARDING = 57;
+/** By which node of the cluster a connection comes, and so whose address it then has. */
+export const REASON_BY_NODE = 58;
+/** Whether a node masquerades what its pods send out of the pods' ranges. */
+export const REASON_OUTGOING = 59;
 
 // Hooks, in the kernel's order (NF_INET_*).
 export const HOOK_PREROUTING = 0;
@@ -845,6 +849,12 @@ export const INTERFACE_LINK_EXISTS = 1 << 0;
 export const INTERFACE_LINK_HAS_MAC = 1 << 1;
 export const INTERFACE_LINK_LOOPBACK = 1 << 2;
 export const INTERFACE_LINK_HAS_GROUP = 1 << 3;
+
+// One address from which a node of a cluster sends: node u16, family u16, 4 words.
+export const NODE_ADDRESS_NODE = 0;
+export const NODE_ADDRESS_FAMILY = 2;
+export const NODE_ADDRESS_WORDS = 4;
+export const NODE_ADDRESS_SIZE = 20;
 
 // One address of an interface: interface u32, family u8, bits u8, flags u8, zero, 4 words.
 export const INTERFACE_ADDRESS_INTERFACE = 0;

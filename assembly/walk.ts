@@ -67,6 +67,8 @@ export class Walk {
   dstLocal: bool;
   /** The rule that ended the walk, RULE_NONE before. */
   rule: i32;
+  /** Of a cluster seen as one: number of the node whose tables are asked; 0: not known. */
+  node: u32;
   /** Last matched rule that stands for a policy. */
   decider: i32;
   reject: u32;

@@ -83,13 +83,16 @@ function spread(
   if (everywhere.length === 0) return { kind: "refused", softly };
   const six = destination.includes(":");
   const ranges = service.sourceRanges.filter((range) => range.includes(":") === six);
-  if (way === "balancer" && ranges.length > 0 && !ranges.some((range) => contains(range, source))) {
+  if (
+    way === "balancer" &&
+    ranges.length > 0 &&
+    !ranges.some((range) => isInRange(range, source))
+  ) {
     return { kind: "dropped", softly: false };
   }
   const policy = way === "internal" ? service.internal : service.external;
   // > Pods and the node itself take a short cut, as if they went out and came back by the balancer.
-  const podRange = six ? "fd00:244:0:2::/63" : "10.244.0.0/23";
-  const shortCut = way !== "internal" && (ownNode || contains(podRange, source));
+  const shortCut = way !== "internal" && (ownNode || isPodAddress(source));
   const chosen = policy === "Local" && !shortCut ? here : everywhere;
   if (chosen.length === 0) return { kind: "dropped", softly };
   const backends = chosen.map(({ addresses }) => {
@@ -111,12 +114,18 @@ function hinted(
   return fitting.length > 0 ? fitting : endpoints;
 }
 
-function addressesOf(world: ServiceWorld, nodeName: string): readonly string[] {
-  return world.nodes.find(({ name }) => name === nodeName)!.addresses;
+/** Tells whether an address is one that pods have. */
+export function isPodAddress(address: string): boolean {
+  return isInRange(address.includes(":") ? "fd00:244:0:2::/63" : "10.244.0.0/23", address);
 }
 
-function contains(range: string, address: string): boolean {
+/** Tells whether an address lies in a range; never across families. */
+export function isInRange(range: string, address: string): boolean {
   const parsed = ipaddr.parse(address);
   const [base, bits] = ipaddr.parseCIDR(range);
   return parsed.kind() === base.kind() && parsed.match(base, bits);
+}
+
+function addressesOf(world: ServiceWorld, nodeName: string): readonly string[] {
+  return world.nodes.find(({ name }) => name === nodeName)!.addresses;
 }

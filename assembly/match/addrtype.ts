@@ -1,5 +1,7 @@
 // `-m addrtype`: what the local routing table says of an address. Source: Linux, xt_addrtype.c; kernel lab.
 import { inInterfaceFor } from "../arrival";
+import { attempt } from "../attempt";
+import { isHere } from "../between-nodes";
 import {
   ADDRTYPE_ANYCAST,
   ADDRTYPE_BROADCAST,
@@ -42,7 +44,9 @@ export function matchAddrtype(match: usize, rule: i32): bool {
 
 function isOf(address: usize, types: u32, device: u32): bool {
   if (!isRealNode()) {
-    const local = address == SRC ? walk.srcLocal : walk.dstLocal;
+    const source = address == SRC;
+    const route = source ? attempt.srcRoute : attempt.dstRoute;
+    const local = (source ? walk.srcLocal : walk.dstLocal) && isHere(route);
     return (types & (local ? ADDRTYPE_LOCAL : ADDRTYPE_UNICAST)) != 0;
   }
   return walk.family == 4

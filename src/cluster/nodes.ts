@@ -1,6 +1,6 @@
 /** Nodes and namespaces, read from their objects and from what other objects mention. */
 import type { OnDiagnostic } from "../errors.ts";
-import type { Address, Prefix } from "../net/address.ts";
+import { sameAddress, type Prefix } from "../net/address.ts";
 import { fieldOf, itemsOf, readText, recordOf, rootField } from "./fields.ts";
 import type { ManifestObject } from "./manifest-object.ts";
 import { readAddress, readPrefix } from "./read-network.ts";
@@ -28,12 +28,17 @@ export interface NodeWithRanges {
 export function readNode(object: ManifestObject, onDiagnostic: OnDiagnostic): NodeWithRanges {
   const root = rootField(object, onDiagnostic);
   const annotations = recordOf(fieldOf(root, "metadata"), "annotations");
-  const fields = [
-    ...itemsOf(fieldOf(recordOf(root, "status"), "addresses"))
-      .filter((item) => /IP$/.test(readText(fieldOf(item, "type")) ?? ""))
-      .map((item) => fieldOf(item, "address")),
-    ...TUNNEL_ANNOTATIONS.map((key) => fieldOf(annotations, key)),
-  ];
+  const told = itemsOf(fieldOf(recordOf(root, "status"), "addresses")).flatMap((item) => {
+    const type = readText(fieldOf(item, "type")) ?? "";
+    const address = type.endsWith("IP") ? readAddress(fieldOf(item, "address")) : undefined;
+    return address === undefined ? [] : [{ type, address }];
+  });
+  const tunnels = TUNNEL_ANNOTATIONS.map((key) => readAddress(fieldOf(annotations, key)));
+  const addresses = [...told.map(({ address }) => address), ...tunnels].filter(
+    (address) => address !== undefined,
+  );
+  const external = told.filter(({ type }) => type === "ExternalIP");
+  const own = addresses.filter((one) => !external.some(({ address }) => sameAddress(one, address)));
   const spec = recordOf(root, "spec");
   const ranges = itemsOf(fieldOf(spec, "podCIDRs"));
   const { name, labels } = object.metadata;
@@ -41,7 +46,8 @@ export function readNode(object: ManifestObject, onDiagnostic: OnDiagnostic): No
     node: {
       name,
       labels,
-      addresses: fields.map(readAddress).filter((address): address is Address => !!address),
+      addresses,
+      ownAddresses: own.length > 0 ? own : addresses,
       place: object.place,
     },
     podPrefixes: (ranges.length > 0 ? ranges : [fieldOf(spec, "podCIDR")])

@@ -49,6 +49,8 @@ export interface ClusterNode {
   readonly labels: Labels;
   /** Internal, external and tunnel addresses. */
   readonly addresses: readonly Address[];
+  /** Those that its interfaces have: external ones only where it has no others. */
+  readonly ownAddresses: readonly Address[];
   readonly place: Place | undefined;
 }
 

@@ -59,6 +59,7 @@ export interface MatcherExports {
     hostPolicies: boolean,
     rawPolicies: boolean,
   ): void;
+  setNodeAddresses(records: number, count: number): void;
   setNodeInterfaces(
     links: number,
     linkCount: number,

@@ -50,6 +50,8 @@ export const REASONS: ReadonlyMap<number, Reason> = new Map([
   [layout.REASON_NO_TABLES, "no-tables"],
   [layout.REASON_TOO_MANY_RULES, "too-many-rules"],
   [layout.REASON_NO_NODE, "no-node"],
+  [layout.REASON_BY_NODE, "by-node"],
+  [layout.REASON_OUTGOING, "outgoing"],
   [layout.REASON_NO_BACKENDS, "no-backends"],
   [layout.REASON_NOT_MODELLED, "not-modelled"],
   [layout.REASON_NO_PAYLOAD, "no-payload"],

@@ -1,7 +1,7 @@
 /** Packet, verdict, flow and trace records to the values of verdict.ts. The only reader of those records. */
 import * as layout from "../../assembly/layout.ts";
 import type { CtState } from "../match/conntrack.ts";
-import { formatAddress, hostPrefix } from "../net/address.ts";
+import { formatAddress, hostPrefix, sameAddress } from "../net/address.ts";
 import type { Address, Family } from "../net/address.ts";
 import { PROTOCOL_ICMP, PROTOCOL_ICMPV6 } from "../net/protocol.ts";
 import { isPrinted } from "../tables/model.ts";
@@ -68,7 +68,7 @@ function readJudged(
   meanings: Meanings,
 ): Tuple & Judgement {
   const tuple = readTuple(view, at.packet, meanings.names);
-  const judgement = readJudgement(view, at.verdict, meanings);
+  const judgement = withSource(tuple, readJudgement(view, at.verdict, meanings));
   const { owners } = meanings;
   if (owners === undefined) return { ...tuple, ...judgement };
   const named = (address: Address | undefined, route: Route | undefined): Route | undefined => {
@@ -83,6 +83,15 @@ function readJudged(
     sourceRoute: named(tuple.source, judgement.sourceRoute),
     destinationRoute: named(destination, judgement.destinationRoute),
   };
+}
+
+/** Leaves the translated source out where it is the packet's own. */
+function withSource({ source }: Tuple, judgement: Judgement): Judgement {
+  const { translated } = judgement;
+  if (translated?.source === undefined || source === undefined) return judgement;
+  if (!sameAddress(translated.source, source)) return judgement;
+  const { address, port } = translated;
+  return { ...judgement, translated: { address, port } };
 }
 
 /** An address that no route leads to. */
@@ -150,6 +159,7 @@ export function readJudgement(view: DataView, at: number, meanings: Meanings): J
         : {
             address: readAddress(view, at + layout.VERDICT_JUDGED_DST, decided.family),
             port: view.getUint16(at + layout.VERDICT_JUDGED_DPORT, true),
+            source: readAddress(view, at + layout.VERDICT_JUDGED_SRC, decided.family),
           },
     midstream: (flags & layout.VERDICT_MIDSTREAM) !== 0,
     observed: (flags & layout.VERDICT_OBSERVED) !== 0,

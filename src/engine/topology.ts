@@ -106,6 +106,7 @@ function packRoutes(
       view.setUint32(at + layout.ROUTE_GATEWAY + 4 * place, word, true);
     });
   });
+  packNodeAddresses(exports, topology, numberByNode);
   const addresses = exports.allocate(layout.ROUTE_TABLES * 8);
   const view = new DataView(exports.memory.buffer);
   tables.forEach((table, index) => {
@@ -122,6 +123,26 @@ function packRoutes(
     hosts !== undefined,
     hosts?.untracks === true,
   );
+}
+
+/** Of nodes that no route names, no packet comes. */
+function packNodeAddresses(
+  exports: MatcherExports,
+  { nodeAddresses = [] }: Topology,
+  numberByNode: ReadonlyMap<string, number>,
+): void {
+  const count = nodeAddresses.length;
+  const records = exports.allocate(Math.max(1, count) * layout.NODE_ADDRESS_SIZE);
+  const view = new DataView(exports.memory.buffer);
+  nodeAddresses.forEach(({ node, address }, index) => {
+    const at = records + index * layout.NODE_ADDRESS_SIZE;
+    view.setUint16(at + layout.NODE_ADDRESS_NODE, numberByNode.get(node) ?? 0, true);
+    view.setUint16(at + layout.NODE_ADDRESS_FAMILY, address.family, true);
+    address.words.forEach((word, place) => {
+      view.setUint32(at + layout.NODE_ADDRESS_WORDS + 4 * place, word, true);
+    });
+  });
+  exports.setNodeAddresses(records, count);
 }
 
 function packInterfaces(

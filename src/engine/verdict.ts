@@ -35,6 +35,8 @@ export type Reason =
   | "no-tables"
   | "too-many-rules"
   | "no-node"
+  | "by-node"
+  | "outgoing"
   | "no-backends"
   | "not-modelled"
   | "no-payload"
@@ -94,6 +96,14 @@ export interface Tuple {
   readonly destinationName: string | undefined;
 }
 
+/** What a connection was translated to. */
+export interface Translated {
+  readonly address: Address;
+  readonly port: number;
+  /** What the filter table of the last node saw as the source, where that is another. */
+  readonly source?: Address;
+}
+
 /** What decided, and what is known of the two ends. */
 export interface Judgement {
   readonly verdict: Verdict;
@@ -111,7 +121,7 @@ export interface Judgement {
   readonly sourceRoute: Route | undefined;
   readonly destinationRoute: Route | undefined;
   /** Where the filter table saw the packet go: after DNAT; undefined when not translated. */
-  readonly translated: { readonly address: Address; readonly port: number } | undefined;
+  readonly translated: Translated | undefined;
   /** The flow was under way when the capture began. */
   readonly midstream: boolean;
   /** The capture shows the packet after its last hook: then and there it was let through. */

@@ -226,7 +226,13 @@ export function tupleJson(tuple: Tuple & Judgement): { readonly [key: string]: J
     backend:
       translated === undefined
         ? undefined
-        : { address: formatAddress(translated.address), port: translated.port },
+        : {
+            address: formatAddress(translated.address),
+            port: translated.port,
+            ...(translated.source === undefined
+              ? {}
+              : { source: formatAddress(translated.source) }),
+          },
   };
 }
 

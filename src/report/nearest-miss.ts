@@ -80,9 +80,12 @@ export function findNearestMiss(
 function factsOf(judged: Tuple & Judgement, direction: Direction, context: PolicyContext): Facts {
   const endpointOf = (owner: string | undefined): Endpoint | undefined =>
     owner === undefined ? undefined : context.find(owner);
-  const source = endpointOf(judged.sourceRoute?.owner);
-  const destination = endpointOf(judged.destinationRoute?.owner);
   const ingress = direction === "ingress";
+  // What a node masqueraded comes from that node.
+  const seen = ingress ? judged.translated?.source : undefined;
+  const source = seen === undefined ? endpointOf(judged.sourceRoute?.owner) : undefined;
+  const sourceAddress = seen ?? judged.source;
+  const destination = endpointOf(judged.destinationRoute?.owner);
   const target: FlowEnd = {
     endpoint: destination,
     address: judged.translated?.address ?? judged.destination,
@@ -90,10 +93,10 @@ function factsOf(judged: Tuple & Judgement, direction: Direction, context: Polic
   };
   return {
     snapshot: context.snapshot,
-    source: { endpoint: source, address: judged.source, port: judged.sourcePort },
+    source: { endpoint: source, address: sourceAddress, port: judged.sourcePort },
     target,
     peer: ingress ? source : destination,
-    peerAddress: ingress ? judged.source : target.address,
+    peerAddress: ingress ? sourceAddress : target.address,
     destination,
     protocol: judged.protocol === undefined ? "?" : protocolName(judged.protocol).toUpperCase(),
     port: target.port,

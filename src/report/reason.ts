@@ -215,6 +215,10 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
       return "the fragments overlap or make too long a datagram: Linux discards them";
     case "nat-failed":
       return "no address or port is free to translate the connection to";
+    case "by-node":
+      return "the node by which it comes masquerades it, and nothing tells which node that is, or with which of its addresses";
+    case "outgoing":
+      return "whether the node of the pod masquerades what leaves the pods' ranges, no object tells";
     case "no-node":
       return `the manifests do not say on which node ${podWithoutNode(judged)} runs, and traffic with its own node is not policed`;
   }

@@ -4,7 +4,6 @@
  */
 import { felixSettings } from "../cluster/felix-configuration.ts";
 import { endpointName } from "../cluster/snapshot.ts";
-import { isReachedFromOutside } from "../cluster/services.ts";
 import type { Endpoint, Snapshot } from "../cluster/snapshot.ts";
 import type { OnDiagnostic } from "../errors.ts";
 import type { Family } from "../net/address.ts";
@@ -59,9 +58,8 @@ export interface CompiledCluster {
  * one node that has every endpoint. The order of the input does not matter. Reports BAD_VALUE for a node
  * that nothing names, DUPLICATE_OBJECT for policies of one name in the release, MISSING_FIELD for pods of
  * which it is not known whether they are on the node, WIDER_RULE for rules that match more than their
- * policy says, and, where all nodes are seen as one, UNSUPPORTED_FEATURE for host endpoints, and for
- * Services that are reached by more than their ClusterIP. Of host endpoints also what binding them reports,
- * and UNKNOWN_PROFILE.
+ * policy says, and, where all nodes are seen as one, UNSUPPORTED_FEATURE for host endpoints. Of host
+ * endpoints also what binding them reports, and UNKNOWN_PROFILE.
  */
 export function compileCluster(
   snapshot: Snapshot,
@@ -77,7 +75,6 @@ export function compileCluster(
 ): CompiledCluster {
   const { node, calicoVersion = NEWEST_CALICO, profiles = NO_PROFILES } = options;
   if (node !== undefined) checkNode(snapshot, node, onDiagnostic);
-  else reportExternalServices(snapshot, onDiagnostic);
   const interfaces = assignInterfaces(snapshot.endpoints);
   const local = snapshot.endpoints
     .filter((endpoint) => node === undefined || endpoint.node === node)
@@ -341,20 +338,6 @@ function reportUnknownProfiles(
         place,
       });
     }
-  }
-}
-
-/** Of nodes seen as one, it is not told by which a connection comes, nor whose address it then has. */
-function reportExternalServices(snapshot: Snapshot, onDiagnostic: OnDiagnostic): void {
-  for (const service of snapshot.services) {
-    if (service.families.length === 0) continue;
-    if (!service.ports.some((port) => isReachedFromOutside(service, port))) continue;
-    onDiagnostic({
-      severity: "warning",
-      code: "UNSUPPORTED_FEATURE",
-      message: `Service ${endpointName(service)} is reached by node ports or external addresses: without --node, what another node masquerades is judged with the client's address`,
-      place: service.place,
-    });
   }
 }
 

@@ -245,6 +245,8 @@ export interface Topology {
   readonly routes: readonly Route[];
   /** Several nodes are judged as one: traffic between two of them is forwarded, not local. */
   readonly wholeCluster: boolean;
+  /** Of a cluster seen as one: the addresses from which nodes send, those of a node together. */
+  readonly nodeAddresses?: readonly { readonly node: string; readonly address: Address }[];
   /** Of manifests: host endpoints bind the node. Undefined: none does. */
   readonly hosts?: {
     /** Some of their policies say that a packet is not tracked. */

@@ -22,6 +22,7 @@ export interface Context {
   /** Of the node whose tables these are; of all where they are seen as one. */
   readonly nodeAddresses: readonly Address[];
   readonly terse: boolean;
+  readonly wholeCluster: boolean;
 }
 
 /** One port of a Service in one family. */
@@ -103,7 +104,7 @@ export function toOwn(given: ProxiedPort, prefix: OwnPrefix): Target {
 export function ownChain(
   { portName, port }: ProxiedPort,
   prefix: OwnPrefix,
-  share?: Share,
+  share?: Pick<Share, "nodes">,
 ): string {
   const nodes = share === undefined ? "" : `@${share.nodes.join(",")}`;
   return serviceChainName(prefix, portName + nodes, port.protocol);

@@ -19,28 +19,36 @@ import {
 } from "./service-port.ts";
 import { portProtocolNumber } from "./sets.ts";
 
-/** The chain that spreads a port over backends, with chains of their own for nodes that have others. */
+/**
+ * The chain that spreads a port over backends; where nodes have others each, chains of their own for them.
+ *
+ * @param before what stands in front of the backends
+ */
 export function spreadChains(
   given: ProxiedPort,
   prefix: SpreadPrefix,
   shares: readonly Share[],
   before: readonly Rule[],
 ): Chain[] {
-  if (shares.every(({ backends }) => backends.length === 0)) return [];
+  const served = shares.filter(({ backends }) => backends.length > 0);
+  if (served.length === 0) return [];
   const name = ownChain(given, prefix);
+  const chainOf = (chain: string, backends: readonly ServiceBackend[]): Chain =>
+    userChain(chain, [...before, ...backendRules(given, backends)]);
   const [only, ...others] = shares;
-  if (only !== undefined && others.length === 0) {
-    return [userChain(name, [...before, ...backendRules(given, only.backends, "certain")])];
-  }
+  if (only !== undefined && others.length === 0) return [chainOf(name, only.backends)];
+  const all = new Map(
+    served.flatMap(({ backends }) => backends).map((each) => [formatSocket(each), each]),
+  );
   return [
-    userChain(name, [...before, ...spreadRules(given, prefix, shares, "perhaps")]),
-    ...shares
-      .filter(({ backends }) => backends.length > 0)
-      .map((share) =>
-        userChain(ownChain(given, prefix, share), backendRules(given, share.backends, "certain")),
-      ),
+    userChain(name, spreadRules(given, prefix, shares, "perhaps")),
+    chainOf(ownChain(given, prefix, ANY_NODE), [...all.values()]),
+    ...served.map((share) => chainOf(ownChain(given, prefix, share), share.backends)),
   ];
 }
+
+/** Stands for whichever node it is. */
+const ANY_NODE: Pick<Share, "nodes"> = { nodes: [] };
 
 /**
  * Each node's own backends, told apart by whose address the packet has: at a node port the node's, else
@@ -64,21 +72,18 @@ export function spreadRules(
       });
     }),
   );
-  const all = new Map(
-    shares.flatMap(({ backends }) => backends).map((each) => [formatSocket(each), each]),
-  );
-  const lacks = shares.some(({ backends }) => backends.length === 0);
-  return [...byNode, ...backendRules(given, [...all.values()], lacks ? last : "certain")];
+  const perhaps = last === "perhaps" && shares.some(({ backends }) => backends.length === 0);
+  const toAny = makeRule({
+    matches: perhaps ? [{ kind: "random", probability: 0.5, invert: false }] : [],
+    target: jump(ownChain(given, prefix, ANY_NODE)),
+  });
+  return shares.every(({ backends }) => backends.length === 0) ? byNode : [...byNode, toAny];
 }
 
 /** Any of the backends, each as likely: 1/n of all, then 1/(n-1) of the rest, the last what remains. */
-function backendRules(
-  given: ProxiedPort,
-  backends: readonly ServiceBackend[],
-  last: "certain" | "perhaps",
-): Rule[] {
-  const { service, portName } = given;
-  const { affinitySeconds } = service;
+function backendRules(given: ProxiedPort, backends: readonly ServiceBackend[]): Rule[] {
+  const { portName } = given;
+  const affinitySeconds = affinityOf(given);
   const toBackend = (backend: ServiceBackend, matches: readonly Match[]): Rule =>
     makeRule({
       ...commentOf(given, `${portName} -> ${formatSocket(backend)}`),
@@ -94,12 +99,17 @@ function backendRules(
           ]),
         );
   const spread = backends.map((backend, index) => {
-    const rest = backends.length - index + (last === "perhaps" ? 1 : 0);
+    const rest = backends.length - index;
     // kube-proxy writes ten digits, which decides the last bit of what the kernel keeps.
     const probability = Number((1 / rest).toFixed(10));
     return toBackend(backend, rest === 1 ? [] : [{ kind: "random", probability, invert: false }]);
   });
   return [...again, ...spread];
+}
+
+/** Each node remembers by itself: of nodes seen as one, it is not known which of them saw a client. */
+function affinityOf({ context, service }: ProxiedPort): number | undefined {
+  return context.wholeCluster ? undefined : service.affinitySeconds;
 }
 
 /** Whether a client was sent to a backend before, or that it is now. */
@@ -124,11 +134,9 @@ function recent(
 }
 
 export function backendChain(given: ProxiedPort, backend: ServiceBackend): Chain {
-  const { service, port, portName } = given;
+  const { port, portName } = given;
   const remember =
-    service.affinitySeconds === undefined
-      ? []
-      : [recent(given, backend, { action: "set", seconds: 0 })];
+    affinityOf(given) === undefined ? [] : [recent(given, backend, { action: "set", seconds: 0 })];
   return userChain(chainOfBackend(given, backend), [
     // Hairpin: a pod that reaches itself through its Service must not see itself as the source.
     makeRule({

@@ -79,6 +79,7 @@ export function compileServices(
     podRange: podRangeOf(snapshot, family),
     nodeAddresses: nodeAddresses(snapshot, family, view.node),
     terse: backendCount(snapshot, family) > LARGE_CLUSTER,
+    wholeCluster: view.node === undefined,
   };
   const nodes = view.node === undefined ? nodeNames(snapshot) : [view.node];
   const all = snapshot.services

@@ -117,9 +117,18 @@ export function compileTopology(
       owner: undefined,
     });
   }
+  const wholeCluster = node === undefined;
+  const nodeAddresses = wholeCluster
+    ? [...snapshot.nodeByName.values()]
+        .toSorted((one, other) => (one.name < other.name ? -1 : 1))
+        .flatMap(({ name, ownAddresses }) =>
+          ownAddresses.map((address) => ({ node: name, address })),
+        )
+    : [];
   return {
     routes: routes.sorted(),
-    wholeCluster: node === undefined,
+    wholeCluster,
+    nodeAddresses,
     interfaces: undefined,
     ...(hosts === undefined ? {} : { hosts }),
     ...(several ? { uplinks: binding.uplinks } : {}),

@@ -86,7 +86,8 @@ export function pod(
 }
 
 export function node(name: string, addresses: readonly string[]): ClusterNode {
-  return { name, labels: new Map(), addresses: addresses.map(address), place: HERE };
+  const own = addresses.map(address);
+  return { name, labels: new Map(), addresses: own, ownAddresses: own, place: HERE };
 }
 
 export function service(

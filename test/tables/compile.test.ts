@@ -9,7 +9,7 @@ import { renderIptables } from "../../src/tables/iptables.ts";
 import { RuleList } from "../../src/engine/rule-list.ts";
 import { isPrinted, type Chain } from "../../src/tables/model.ts";
 import { endpointChainName, vethName } from "../../src/tables/names.ts";
-import { address, namespace, pod, policy, service, snapshot } from "./cluster.ts";
+import { namespace, pod, policy, snapshot } from "./cluster.ts";
 import { SHOP, SHOP_POLICIES } from "./small-cluster.ts";
 
 function compile(
@@ -201,20 +201,6 @@ describe("compileCluster", () => {
       { severity: "warning", message: expect.stringContaining("a/somewhere") },
     ]);
     expect(compile(cluster, []).diagnostics).toEqual([]);
-  });
-
-  it("warns of Services that are reached by more than their ClusterIP", () => {
-    const ports = [{ port: 80, backends: [] }];
-    const web = service("a/web", { addresses: ["10.96.0.1"], ports });
-    const up = { ...web, name: "up", externalAddresses: [address("192.0.2.1")] };
-    const cluster = snapshot({ services: [web, up] });
-    expect(compile(cluster, []).diagnostics).toMatchObject([
-      {
-        severity: "warning",
-        code: "UNSUPPORTED_FEATURE",
-        message: expect.stringContaining("a/up"),
-      },
-    ]);
   });
 
   it("leaves out policies that select nothing, and their sets", () => {

@@ -1,0 +1,204 @@
+// From node to node in a cluster seen as one: each has tables of its own, and what one masquerades comes to
+// the next with an address of it. Only first packets that are translated at a node, or for a node, go this
+// way; others pass both nodes' chains at once.
+// Source: semantics.md section 19, rows 8 and 10 to 13.
+import { attempt, end } from "./attempt";
+import { ask } from "./fork";
+import { journalMark, rollBackTo } from "./journal";
+import {
+  CT_DNAT,
+  CT_SNAT,
+  HOOK_FORWARD,
+  HOOK_INPUT,
+  HOOK_OUTPUT,
+  HOOK_POSTROUTING,
+  HOOK_PREROUTING,
+  NODE_ADDRESS_FAMILY,
+  NODE_ADDRESS_NODE,
+  NODE_ADDRESS_SIZE,
+  NODE_ADDRESS_WORDS,
+  REASON_BY_NODE,
+  REASON_NO_NODE,
+  REASON_OUTGOING,
+  ROUTE_LOCAL,
+  ROUTE_UNICAST,
+  RULE_NONE,
+  TABLE_FILTER,
+  TABLE_MANGLE,
+  TABLE_RAW,
+  TABLE_SECURITY,
+  VERDICT_UNKNOWN,
+} from "./layout";
+import { translateDestination, translateSource } from "./nat";
+import { routeInterface, routeKind, routeNode, routeOf, uplinkInterface } from "./route";
+import { runTable } from "./run-table";
+import { Walk, walk } from "./walk";
+
+/** A node that is none of those with a number of their own. */
+export const NODE_ELSEWHERE: u32 = 0xffff;
+
+const QUESTION_HOP: u64 = 1 << 46;
+const QUESTION_BY: u64 = (1 << 46) | (1 << 32);
+const QUESTION_ADDRESS: u64 = (1 << 46) | (2 << 32);
+const QUESTION_OUTGOING: u64 = (1 << 46) | (3 << 32);
+
+const walkSrc: usize = changetype<usize>(walk) + offsetof<Walk>("src0");
+const walkDst: usize = changetype<usize>(walk) + offsetof<Walk>("dst0");
+const savedDst: usize = memory.data(16);
+
+let addresses: usize = 0;
+let addressCount: u32 = 0;
+
+/** Sets the records of the addresses from which nodes send: NODE_ADDRESS_*, those of a node together. */
+export function setNodeAddresses(records: usize, count: u32): void {
+  addresses = records;
+  addressCount = count;
+}
+
+/** An address belongs to the node whose tables are asked, as far as that is known. */
+export function isHere(route: i32): bool {
+  const node = routeNode(route);
+  return walk.node == 0 || node == 0 || node == walk.node;
+}
+
+/** The packet, as PREROUTING or OUTPUT of its first node left it, has to be judged node by node. */
+export function crossesNodes(): bool {
+  const kind = routeKind(attempt.dstRoute);
+  if (kind == ROUTE_LOCAL && !isHere(attempt.dstRoute)) return true;
+  // A pod that reaches itself.
+  if (attempt.dstRoute == attempt.srcRoute) return false;
+  if (walk.mark == 0 || !walk.translated || (kind != ROUTE_UNICAST && kind != ROUTE_LOCAL))
+    return false;
+  const node = routeNode(attempt.dstRoute);
+  if (node == 0) return !ask(QUESTION_HOP, REASON_NO_NODE, RULE_NONE);
+  if (walk.node != 0) return node != walk.node;
+  if (ask(QUESTION_HOP, REASON_BY_NODE, RULE_NONE)) walk.node = node;
+  return node != walk.node;
+}
+
+/** Judges it node by node; false when the try has ended. The walk keeps the source that the last node saw. */
+export function crossNodes(): bool {
+  const srcRoute = attempt.srcRoute;
+  const srcMissing = walk.srcMissing;
+  const ctState = walk.ctState;
+  const passed = hop() && (isThere() || hop()) && arriveAtLast();
+  attempt.srcRoute = srcRoute;
+  walk.srcMissing = srcMissing;
+  walk.ctState = ctState | (walk.ctState & (CT_DNAT | CT_SNAT));
+  return passed;
+}
+
+// The destination is at the node whose tables are asked, or nobody knows of another.
+function isThere(): bool {
+  const node = routeNode(attempt.dstRoute);
+  return node == walk.node || node == 0 || walk.mark == 0;
+}
+
+// Out of one node and into the destination's.
+function hop(): bool {
+  const toNode = routeKind(attempt.dstRoute) == ROUTE_LOCAL;
+  const fromPod = routeKind(attempt.srcRoute) == ROUTE_UNICAST;
+  if (!leave()) return false;
+  if (walk.masqueraded && !takeNodeAddress()) return false;
+  walk.node = routeNode(attempt.dstRoute);
+  walk.srcLocal = false;
+  walk.mark = 0;
+  walk.inInterface = uplinkInterface();
+  walk.outInterface = 0;
+  if (walk.translated) {
+    walk.ctState &= ~(<u32>(CT_DNAT | CT_SNAT));
+    return true;
+  }
+  const before = walk.node;
+  const mark = journalMark();
+  memory.copy(savedDst, walkDst, 16);
+  const port = walk.dport;
+  if (!arrive()) return false;
+  // Whether nodes masquerade what pods send out of the pods' ranges, no object tells.
+  if (!walk.translated || !fromPod || !toNode) return true;
+  if (!ask(QUESTION_OUTGOING, REASON_OUTGOING, RULE_NONE)) return true;
+  rollBackTo(mark);
+  memory.copy(walkDst, savedDst, 16);
+  walk.dport = port;
+  walk.translated = false;
+  walk.dstLocal = true;
+  walk.mark = 0;
+  walk.ctState &= ~(<u32>CT_DNAT);
+  walk.node = routeNode(attempt.srcRoute);
+  attempt.dstRoute = routeOfDestination();
+  if (!takeNodeAddress()) return false;
+  walk.node = before;
+  return arrive();
+}
+
+function leave(): bool {
+  walk.outInterface = uplinkInterface();
+  attempt.outInterface = walk.outInterface;
+  if (walk.srcLocal) {
+    walk.hook = HOOK_OUTPUT;
+  } else {
+    attempt.inInterface = walk.inInterface;
+    walk.hook = HOOK_FORWARD;
+    if (!runTable(TABLE_MANGLE)) return false;
+  }
+  if (!runTable(TABLE_FILTER) || !runTable(TABLE_SECURITY)) return false;
+  walk.hook = HOOK_POSTROUTING;
+  return runTable(TABLE_MANGLE) && translateSource();
+}
+
+function arrive(): bool {
+  walk.hook = HOOK_PREROUTING;
+  if (!runTable(TABLE_RAW) || !runTable(TABLE_MANGLE) || !translateDestination()) return false;
+  attempt.dstRoute = routeOfDestination();
+  const kind = routeKind(attempt.dstRoute);
+  walk.dstLocal = kind == ROUTE_LOCAL;
+  return true;
+}
+
+function arriveAtLast(): bool {
+  walk.inInterface = uplinkInterface();
+  if (walk.dstLocal) {
+    walk.hook = HOOK_INPUT;
+    return runTable(TABLE_MANGLE) && runTable(TABLE_FILTER) && runTable(TABLE_SECURITY);
+  }
+  walk.outInterface = routeInterface(attempt.dstRoute);
+  attempt.outInterface = walk.outInterface;
+  walk.hook = HOOK_FORWARD;
+  if (!runTable(TABLE_MANGLE) || !runTable(TABLE_FILTER) || !runTable(TABLE_SECURITY)) return false;
+  walk.hook = HOOK_POSTROUTING;
+  return runTable(TABLE_MANGLE) && translateSource();
+}
+
+// One of the addresses of the node it leaves; where that is not known, of any but the destination's.
+function takeNodeAddress(): bool {
+  const known = walk.node != 0 && walk.node != NODE_ELSEWHERE;
+  const there = routeNode(attempt.dstRoute);
+  let taken: usize = 0;
+  for (let index: u32 = 0; index < addressCount; index++) {
+    const record = addresses + <usize>index * NODE_ADDRESS_SIZE;
+    const node: u32 = load<u16>(record, NODE_ADDRESS_NODE);
+    if (<u32>load<u16>(record, NODE_ADDRESS_FAMILY) != walk.family) continue;
+    if (known ? node != walk.node : node == there) continue;
+    // The last one is not asked for.
+    if (taken != 0) {
+      const question = (known ? QUESTION_ADDRESS : QUESTION_BY) | index;
+      if (ask(question, REASON_BY_NODE, RULE_NONE)) break;
+    }
+    taken = record;
+  }
+  if (taken == 0) return end(VERDICT_UNKNOWN, REASON_BY_NODE);
+  memory.copy(walkSrc, taken + NODE_ADDRESS_WORDS, 16);
+  walk.srcMissing = false;
+  attempt.srcRoute = routeOf(
+    walk.family,
+    load<u32>(walkSrc),
+    load<u32>(walkSrc, 4),
+    load<u32>(walkSrc, 8),
+    load<u32>(walkSrc, 12),
+  );
+  return true;
+}
+
+function routeOfDestination(): i32 {
+  return routeOf(walk.family, walk.dst0, walk.dst1, walk.dst2, walk.dst3);
+}
