@@ -21,6 +21,8 @@ const SCRIPT = `#!/bin/sh
 # Gathers what netverdict needs to know of this node. Reads only; writes nothing but the files in the
 # folder that is named (default: node-state). Run as root on the node:
 #   netverdict collect | ssh root@NODE sh -s -- /tmp/node-state
+# Functions are handed to gather by their names:
+# shellcheck disable=SC2317,SC2329
 set -u
 LC_ALL=C
 export LC_ALL

@@ -9,7 +9,9 @@ import type { CapturedPacket } from "../capture/record.ts";
 import { CaptureOrder } from "../engine/capture-order.ts";
 import type { Matcher } from "../engine/matcher.ts";
 import type { PacketVerdict } from "../engine/verdict.ts";
+import { isSetListing } from "../dump/ipset-save.ts";
 import { parseIptablesSave } from "../dump/iptables-save.ts";
+import type { NodeText } from "../dump/node-text.ts";
 import { buildLabGround } from "../lab/node.ts";
 import type { LabGround } from "../lab/node.ts";
 import { NUMBERS, frameOf, numberOf, numberedPacket } from "../lab/frames.ts";
@@ -125,14 +127,21 @@ function labNode(
     }
   }
   const sysctls = { ...SYSCTLS, ...sysctlPaths(texts.sysctl ?? []) };
-  return { ...base, sysctls, ipsets: texts.ipset.map(({ text }) => text).join(""), tables };
+  return { ...base, sysctls, ipsets: setsText(texts.ipset, program), tables };
+}
+
+/** > ipset restores what ipset save prints, not what ipset list does. Every ruleset has all sets. */
+function setsText(files: readonly NodeText[], { rulesets }: Judge["program"]): string {
+  const listed = files.some(({ text }) => isSetListing(text));
+  if (listed) return renderIpsets(rulesets.slice(0, 1));
+  return files.map(({ text }) => text).join("");
 }
 
 // ── The packets ───────────────────────────────────────────────────────────────────────────────────────
 
 /** Why a packet of the capture is not sent. */
 type LeftOut =
-  | "not IP"
+  | "not IP, or addressed to another host"
   | "seen a second time or leaving"
   | "without bytes in the capture"
   | "of which the capture does not show where they arrive";
@@ -253,7 +262,7 @@ class Comparing {
   }
 
   #passenger(verdict: PacketVerdict, captured: CapturedPacket | undefined): Passenger | LeftOut {
-    if (verdict.verdict === "unfiltered") return "not IP";
+    if (verdict.verdict === "unfiltered") return "not IP, or addressed to another host";
     if (captured === undefined) return "without bytes in the capture";
     if (verdict.duplicateOf !== undefined || verdict.observed) {
       return "seen a second time or leaving";

@@ -25,7 +25,7 @@ type OpenSets = Map<string, OpenSet>;
 /** Parses the file's sets; a line that cannot be read, or that the kernel would refuse, is an error. */
 export function parseIpsets(text: string, file: string, onDiagnostic: OnDiagnostic): EntrySet[] {
   const sets: OpenSets = new Map();
-  for (const { line, raw } of isListing(text) ? savedLines(text) : lines(text)) {
+  for (const { line, raw } of isSetListing(text) ? savedLines(text) : lines(text)) {
     if (raw === "" || raw.startsWith("#")) continue;
     try {
       parseLine(raw, sets);
@@ -59,7 +59,8 @@ function* lines(text: string): Generator<Line> {
 
 // ── ipset list ─────────────────────────────────────────────────────────────────────────────────────────
 
-function isListing(text: string): boolean {
+/** Tells whether a text is that of `ipset list`. */
+export function isSetListing(text: string): boolean {
   return /^\s*Name: .*\nType: /.test(text);
 }
 

@@ -203,6 +203,9 @@ describe("collect", () => {
     const { status, stdout } = run("collect", "--conntrack");
     expect(status).toBe(0);
     expect(spawnSync("sh", ["-n"], { input: stdout }).status).toBe(0);
+    const check = spawnSync("shellcheck", ["-"], { input: stdout, encoding: "utf8" });
+    if (check.error === undefined) expect(check.stdout).toBe("");
+    else console.log("shellcheck is not installed: the script is not checked");
     // What would create tables, or change anything, is not in it.
     expect(stdout).not.toMatch(/tables[\w-]* +-|\b(restore|modprobe|sysctl -w|flush)\b/);
   });
