@@ -41,6 +41,18 @@ export class Attempt {
 /** The try under way. */
 export const attempt: Attempt = changetype<Attempt>(memory.data(offsetof<Attempt>()));
 
+let question: bool = false;
+
+/** Says whether the packets from here on are questions, of which nothing stays. */
+export function startQuestions(on: bool): void {
+  question = on;
+}
+
+/** Nothing stays of the packet under way. */
+export function isQuestion(): bool {
+  return question;
+}
+
 /** Empties the try under way. */
 export function startAttempt(): void {
   clearBytes(changetype<usize>(attempt), offsetof<Attempt>());

@@ -15,7 +15,7 @@ import { setUpMemos } from "./memo";
 import { settleOutcomes, setUpOutcomes } from "./outcome";
 import { Packet } from "./records";
 import { rulesStart } from "./rule";
-import { finishReplay, replayPacket, setUpReplay, startReplay } from "./replay";
+import { askPacket, finishReplay, replayPacket, setUpReplay, startReplay } from "./replay";
 import { setUpSayings } from "./saying";
 import { setUpSights } from "./sights";
 import { setUpEntryLife } from "./entry-life";
@@ -100,6 +100,20 @@ export function replay(packets: usize, verdicts: usize, count: u32, traced: u64)
   startReplay(traced);
   for (let index: u32 = 0; index < count; index++) {
     replayPacket(
+      changetype<Packet>(packets + <usize>index * PACKET_SIZE),
+      changetype<Verdict>(verdicts + <usize>index * VERDICT_SIZE),
+    );
+  }
+}
+
+/**
+ * Says how each packet of a batch would fare as the next one, each on its own: nothing stays of them. Their
+ * protocols are known, and their ports where there are any.
+ */
+export function ask(packets: usize, verdicts: usize, count: u32): void {
+  startReplay(0);
+  for (let index: u32 = 0; index < count; index++) {
+    askPacket(
       changetype<Packet>(packets + <usize>index * PACKET_SIZE),
       changetype<Verdict>(verdicts + <usize>index * VERDICT_SIZE),
     );

@@ -1,7 +1,7 @@
 // The verdict on one packet: what needs no rules, then conntrack, then the hooks in as many tries as
 // missing facts demand. Only here do counters, entries and rows change, once the verdict is settled.
 import { SEEN_ARRIVING, SEEN_LEAVING, SEEN_PASSING, whereSeen } from "./arrival";
-import { attempt, HOOKS_ALL } from "./attempt";
+import { attempt, HOOKS_ALL, isQuestion, startQuestions } from "./attempt";
 import { blurRules, blurUnwalked } from "./blur";
 import { copyBytes, sameAddress } from "./bytes";
 import {
@@ -157,6 +157,19 @@ export function decideByHooks(packet: Packet, verdict: Verdict): void {
   rememberSight(packet, verdict, tracking.entry, false);
 }
 
+/**
+ * Says how a packet would fare, and leaves everything as it was. Preconditions: `decideAtOnce` said nothing;
+ * its protocol is known, and ports where that has them.
+ */
+export function askByHooks(packet: Packet, verdict: Verdict): void {
+  lookUpSights(!isRealNode() || whereSeen(packet) == SEEN_LEAVING);
+  if (isRealNode()) trackNothing();
+  else track(packet, wasSeen(packet));
+  startQuestions(true);
+  settle(packet, verdict);
+  startQuestions(false);
+}
+
 // The verdict came of one try, which asked nothing and changed nothing but the connection.
 let plainly: bool = false;
 
@@ -242,6 +255,12 @@ function settle(packet: Packet, verdict: Verdict): void {
     unknown = true;
     reason = REASON_TOO_MANY_PATHS;
   }
+  if (isQuestion()) {
+    rollBack();
+    if (unknown) sayUnknown(verdict, reason, undecidedRule);
+    else describe(packet, verdict, isGuessed(guessed) || severalWays);
+    return;
+  }
   if (journalOverflowed()) blurred = HOOKS_ALL;
   if (blurred != 0 && isRealNode()) blurRules(blurred);
   // A backend that is all that is missing shows itself, whatever rules make of it.
@@ -251,10 +270,7 @@ function settle(packet: Packet, verdict: Verdict): void {
   if (asWorlds) room = confirmWorlds(packet, lacking, lackingRule, doubted);
   else if (doubted) doubtConnections(packet, lacking, lackingRule);
   if (unknown) {
-    verdict.undecidedRule = undecidedRule;
-    verdict.ctState = <u8>walk.ctState;
-    verdict.inInterface = arrivedBy();
-    say(verdict, VERDICT_UNKNOWN, reason);
+    sayUnknown(verdict, reason, undecidedRule);
     drawn = drawn && reason != REASON_TOO_MANY_PATHS;
     if (!asWorlds && tracking.fresh) leaveUndecided(packet, reason, undecidedRule, drawn);
     return;
@@ -267,10 +283,20 @@ function settle(packet: Packet, verdict: Verdict): void {
   }
   plainly = consultedCount() == consultedBefore && touchCount() <= 1;
   countPath(packet.ipLength);
-  if (tracking.entry != ENTRY_NONE && !tracking.fresh) {
-    guessed = (entryAt(tracking.entry).flags & ENTRY_GUESSED) != 0;
-  }
-  describe(packet, verdict, guessed || severalWays);
+  describe(packet, verdict, isGuessed(guessed) || severalWays);
+}
+
+// Whether the backend is a guess: of a known connection it says so itself.
+function isGuessed(drew: bool): bool {
+  if (tracking.entry == ENTRY_NONE || tracking.fresh) return drew;
+  return (entryAt(tracking.entry).flags & ENTRY_GUESSED) != 0;
+}
+
+function sayUnknown(verdict: Verdict, reason: u32, rule: i32): void {
+  verdict.undecidedRule = rule;
+  verdict.ctState = <u8>walk.ctState;
+  verdict.inInterface = arrivedBy();
+  say(verdict, VERDICT_UNKNOWN, reason);
 }
 
 // The first try stands; what tries left in different states is doubtful from now on. Where not all were
@@ -281,7 +307,7 @@ function standFirst(packet: Packet, fewer: bool): void {
   if (fewer) noteDoubts();
   startForks();
   tryHooks(packet);
-  castDoubts();
+  if (!isQuestion()) castDoubts();
 }
 
 // A source that is translated, too, depends on the backend: then answers do not show it by themselves. Nor

@@ -25,7 +25,7 @@ import {
   takeFragment,
 } from "./fragments";
 import { captureInterfaceNumber } from "./interface";
-import { count, decideAtOnce, decideByHooks, say } from "./judge";
+import { askByHooks, count, decideAtOnce, decideByHooks, say } from "./judge";
 import {
   KNOWN_ICMP,
   KNOWN_ICMP_ID,
@@ -86,6 +86,13 @@ export function replayDecoded(packet: Packet, verdict: Verdict): void {
   if (decideAtOnce(packet, verdict)) count(packet, verdict);
   else if (isReassembled(packet)) gather(packet, verdict, false);
   else decideAlone(packet, verdict);
+}
+
+/** Says how a packet would fare next, and leaves everything as it was; its protocol and ports are known. */
+export function askPacket(packet: Packet, verdict: Verdict): void {
+  decode(packet);
+  advanceClock(packet.timestamp);
+  if (!decideAtOnce(packet, verdict)) askByHooks(packet, verdict);
 }
 
 /** Ends the capture: what is still missing does not come any more. */

@@ -1,8 +1,9 @@
 // `-m connlimit`: the connections that a rule has seen of an address, in a list for each, as the kernel
 // keeps it. Those that ended are taken out by a later packet, once in a tick: until then, they may count.
-// A list is not taken back with a try; what only some tries add to it is there perhaps.
+// A list is not taken back with a try; what only some tries add to it is there perhaps. What a question has
+// left is taken out by the next one.
 // Source: Linux 6.18, xt_connlimit.c and nf_conncount.c; kernel lab.
-import { attempt } from "../attempt";
+import { attempt, isQuestion } from "../attempt";
 import { isOddGre } from "../conntrack";
 import { now, refusedBefore } from "../entry-life";
 import {
@@ -365,6 +366,7 @@ function lifeOf(item: Item): u32 {
 function visit(list: List): List {
   const number = walk.packet.number;
   if (list.visitedBy != number) {
+    if (isQuestion()) empty(list);
     list.visitedBy = number;
     list.visitedBefore = list.visitedAt;
     list.visitedAt = now();
@@ -377,6 +379,18 @@ function visit(list: List): List {
   }
   list.looks++;
   return list;
+}
+
+// Makes it as it was before any packet.
+function empty(list: List): void {
+  while (list.items != 0) {
+    const at: usize = list.items;
+    list.items = changetype<Item>(at).next;
+    changetype<Item>(at).next = free;
+    free = <u32>at;
+  }
+  const kept = offsetof<List>("items");
+  memory.fill(changetype<usize>(list) + kept, 0, offsetof<List>() - kept);
 }
 
 function listOf(match: usize): List {

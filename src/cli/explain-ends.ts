@@ -1,5 +1,5 @@
 /**
- * FROM and TO of `explain`: pods, workloads, Services and addresses by the names people use, as the
+ * FROM and TO of `explain`, and of what `test` expects: pods, workloads, Services and addresses by the names people use, as the
  * addresses of one packet.
  */
 import { suggestionFor } from "../cluster/fields.ts";
@@ -25,44 +25,72 @@ export interface Ends {
   readonly destination: Address;
 }
 
-/** Finds what a word means: an address, a pod, a workload (its first pod), then a Service. */
-export function findEnd(text: string, snapshot: Snapshot): NamedEnd {
-  const address = parseAddress(text);
+/** Finds what a word means, its pods in the snapshot's order; throws a Failure when nobody has the name. */
+export type FindEnds = (text: string) => readonly NamedEnd[];
+
+/** Makes the look-up of words: an address, a pod, a workload (all its pods), then a Service. */
+export function endFinder(snapshot: Snapshot): FindEnds {
   const { endpoints, services } = snapshot;
-  if (address !== undefined) {
-    const has = (addresses: readonly Address[]): boolean =>
-      addresses.some((each) => sameAddress(each, address));
-    const endpoint = endpoints.find((each) => has(each.addresses));
-    const service = services.find((each) => has(each.clusterAddresses));
-    return { text, addresses: [address], endpoint, service };
+  const podByName = new Map(endpoints.map((each) => [endpointName(each), each]));
+  const podsByWorkload = new Map<string, Endpoint[]>();
+  for (const endpoint of endpoints) {
+    const name = workloadName(endpoint);
+    const pods = podsByWorkload.get(name);
+    if (pods === undefined) podsByWorkload.set(name, [endpoint]);
+    else pods.push(endpoint);
   }
-  const endpoint =
-    endpoints.find((each) => endpointName(each) === text) ??
-    endpoints.find((each) => `${each.namespace}/${each.workload.name}` === text);
-  if (endpoint !== undefined)
-    return { text, addresses: endpoint.addresses, endpoint, service: undefined };
-  const service = services.find((each) => endpointName(each) === text);
-  if (service !== undefined) {
+  const serviceByName = new Map(services.map((each) => [endpointName(each), each]));
+  return (text) => {
+    const address = parseAddress(text);
+    if (address !== undefined) return [addressEnd(text, address, snapshot)];
+    const pod = podByName.get(text);
+    const pods = pod === undefined ? podsByWorkload.get(text) : [pod];
+    if (pods !== undefined) {
+      return pods.map((endpoint) => {
+        return { text, addresses: endpoint.addresses, endpoint, service: undefined };
+      });
+    }
+    const service = serviceByName.get(text);
+    if (service === undefined) throw new Failure(unknownEnd(text, snapshot));
     if (service.clusterAddresses.length === 0) {
       throw new Failure(`${text}: a Service without a cluster address: name one of its pods`);
     }
-    return { text, addresses: service.clusterAddresses, endpoint: undefined, service };
-  }
+    return [{ text, addresses: service.clusterAddresses, endpoint: undefined, service }];
+  };
+}
+
+/** The one end that a word means: of a workload its first pod. */
+export function findEnd(text: string, snapshot: Snapshot): NamedEnd {
+  const [end] = endFinder(snapshot)(text);
+  if (end === undefined) throw new Error("bug: a name without an end was found");
+  return end;
+}
+
+function addressEnd(text: string, address: Address, { endpoints, services }: Snapshot): NamedEnd {
+  const has = (addresses: readonly Address[]): boolean =>
+    addresses.some((each) => sameAddress(each, address));
+  const endpoint = endpoints.find((each) => has(each.addresses));
+  const service = services.find((each) => has(each.clusterAddresses));
+  return { text, addresses: [address], endpoint, service };
+}
+
+function workloadName({ namespace, workload }: Endpoint): string {
+  return `${namespace}/${workload.name}`;
+}
+
+function unknownEnd(text: string, { endpoints, services }: Snapshot): string {
   const names = [
-    ...endpoints.flatMap((each) => [endpointName(each), `${each.namespace}/${each.workload.name}`]),
+    ...endpoints.flatMap((each) => [endpointName(each), workloadName(each)]),
     ...services.map(endpointName),
   ];
   const unique = [...new Set(names)];
+  if (unique.length === 0) return `${text}: the manifests have no pod, workload or Service`;
   const suggestion = text.includes("/")
     ? suggestionFor(text, unique)
     : `expected NAMESPACE/NAME or an address${sameName(text, unique)}`;
   const hint =
     suggestion ?? `there are ${unique.slice(0, 5).join(", ")}${unique.length > 5 ? ", ..." : ""}`;
-  throw new Failure(
-    unique.length === 0
-      ? `${text}: the manifests have no pod, workload or Service`
-      : `${text}: no pod, workload or Service has this name (${hint})`,
-  );
+  return `${text}: no pod, workload or Service has this name (${hint})`;
 }
 
 /** Chooses the addresses of one packet: of one family, IPv4 when both have both. */
@@ -79,34 +107,39 @@ export function pairEnds(from: NamedEnd, to: NamedEnd): Ends {
 }
 
 /**
- * Stand-in addresses for endpoints that have none, from 192.0.2.0/24 (RFC 5737), where no real host is.
- * In the family of the other end when that is IPv6 only: from 2001:db8::/32 (RFC 3849).
+ * Stand-in addresses for endpoints that have none, from 192.0.2.0/24 (RFC 5737), where no real host is, and
+ * for more of them from 198.18.0.0/15 (RFC 2544). In the family of the other ends when those are IPv6 only:
+ * from 2001:db8::/32 (RFC 3849).
  */
 export function standInAddresses(ends: readonly NamedEnd[]): GivenAddress[] {
   const six = ends.some(
     ({ addresses }) => addresses.length > 0 && addresses.every(({ family }) => family === 6),
   );
-  const taken = ends.flatMap(({ addresses }) => addresses);
-  const given: GivenAddress[] = [];
+  const taken = new Set(ends.flatMap(({ addresses }) => addresses.map(formatAddress)));
+  const free = standIns(six, taken);
+  const given = new Map<string, GivenAddress>();
   for (const { endpoint, addresses } of ends) {
     if (endpoint === undefined || addresses.length > 0) continue;
     const name = endpointName(endpoint);
-    if (given.some((each) => each.name === name)) continue;
-    const address = freeAddress(six, [...taken, ...given.map((each) => each.address)]);
-    given.push({ address, name });
+    if (given.has(name)) continue;
+    const { value: address } = free.next();
+    if (address === undefined) throw new Failure("too many workloads without pods");
+    given.set(name, { address, name });
   }
-  return given;
+  return [...given.values()];
+}
+
+function* standIns(six: boolean, taken: ReadonlySet<string>): Generator<Address, undefined> {
+  for (let number = 1; number < 1 << 16; number++) {
+    const [high, low] = [number >> 8, number & 255];
+    const four = number < 255 ? `192.0.2.${number}` : `198.18.${high}.${low}`;
+    const address = parseAddress(six ? `2001:db8::${number.toString(16)}` : four);
+    if (address !== undefined && !taken.has(formatAddress(address))) yield address;
+  }
+  return undefined;
 }
 
 function sameName(text: string, names: readonly string[]): string {
   const found = names.find((name) => name.endsWith(`/${text}`));
   return found === undefined ? "" : `; did you mean "${found}"?`;
-}
-
-function freeAddress(six: boolean, taken: readonly Address[]): Address {
-  for (let host = 1; host < 255; host++) {
-    const address = parseAddress(six ? `2001:db8::${host.toString(16)}` : `192.0.2.${host}`);
-    if (address !== undefined && !taken.some((each) => sameAddress(each, address))) return address;
-  }
-  throw new Error("bug: two ends need no more than two addresses");
 }

@@ -20,6 +20,7 @@ import {
 } from "./options.ts";
 import { guardStandardOutput } from "./output.ts";
 import type { ReplayOptions } from "./replay.ts";
+import type { TestOptions } from "./test.ts";
 import type { VerifyOptions } from "./verify.ts";
 import { readVersion } from "./version.ts";
 import type { WhatIfOptions } from "./what-if.ts";
@@ -60,6 +61,7 @@ function makeProgram(name: string, finish: (exitCode: number) => void): Command 
 Examples:
   ${name} replay -r traffic.pcapng -f policies/ -f cluster.yaml
   ${name} what-if -r traffic.pcapng -f cluster.yaml --current policies/ --proposed policies-new/
+  ${name} test expectations.yaml -f policies/ -f cluster.yaml
   ${name} explain -f cluster.yaml shop/web payments/api --port 8443/tcp
   ${name} compile -f cluster.yaml --node worker-1 -o iptables-save
 
@@ -68,6 +70,7 @@ Exit codes: 0 done, 1 a gate tripped, 2 wrong usage or input, 3 partial result`,
     .exitOverride();
   addReplay(program, name, finish);
   addWhatIf(program, name, finish);
+  addTest(program, name, finish);
   addExplain(program, name, finish);
   addCompile(program, name, finish);
   addCollect(program, name, finish);
@@ -154,6 +157,42 @@ Examples:
         finish(await whatIf(expression, { ...options, overlaid: overlay ?? false }));
       },
     );
+}
+
+function addTest(program: Command, name: string, finish: (exitCode: number) => void): void {
+  const command = program
+    .command("test")
+    .description("compare verdicts with those that files expect")
+    .argument("<expectations...>", "files of expectations, or folders of them");
+  addClusterOptions(addNodeOptions(command))
+    .option("--in-interface <name>", "interface by which the connections arrive at the node")
+    .addOption(
+      outputOption(["text", "json", "junit", "github"], "text (default), json, junit or github"),
+    )
+    .addHelpText(
+      "after",
+      `
+A file is a list of entries; from, to and port may be lists, which mean every combination:
+
+  - from: shop/web                  # namespace/pod, namespace/workload or an address
+    to: [payments/api, 10.1.2.3]    # also namespace/service
+    port: [8443/tcp, 53/udp]        # or icmp; may be left out where no policy names ports
+    expect: allow                   # or drop, unknown
+    policy: payments/api-ingress    # optional: one that must decide
+    reason: ingress                 # optional: words that the reason must have
+
+Each is about the first packet of a new connection. Of a workload all pods must get the verdict. A name that
+nobody has and a list without entries fail. Exit code 1 when an expectation fails, 2 when a file is wrong.
+
+Examples:
+  ${name} test expectations.yaml -f policies/ -f cluster.yaml
+  ${name} test expectations/ -f cluster.yaml -o junit=report.xml -o github
+  ${name} test expectations.yaml --node-state worker-1/`,
+    )
+    .action(async (paths: readonly string[], options: TestOptions) => {
+      const { test } = await import("./test.ts");
+      finish(await test(paths, options));
+    });
 }
 
 function addExplain(program: Command, name: string, finish: (exitCode: number) => void): void {

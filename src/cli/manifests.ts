@@ -150,7 +150,8 @@ function checkNode(snapshot: Snapshot, node: string | undefined): string | undef
   throw new Failure(`--node ${node}: there is no such node (${hint})`);
 }
 
-function readManifests(path: string): ManifestText[] {
+/** Reads a file, the YAML and JSON files of a folder and those below it, what a commit has, or `-`. */
+export function readManifests(path: string): ManifestText[] {
   if (path === "-") return [{ file: "-", text: decodeText("-", readBytes("-")) }];
   if (isGitPath(path)) {
     const files = readGit(path, (name) => MANIFEST_NAME.test(name));

@@ -206,7 +206,7 @@ export function positive(text: string): number {
 }
 
 /** More flows than this do not fit into the matcher's memory. */
-const CONNTRACK_LIMIT = 4_194_304;
+export const CONNTRACK_LIMIT = 4_194_304;
 
 function flowCount(text: string): number {
   const value = positive(text);

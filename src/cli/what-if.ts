@@ -2,7 +2,7 @@
  * The `what-if` command: one capture, judged by the current policies and by the proposed ones; what is
  * said is what changes. Both replays run side by side and are compared packet by packet.
  */
-import { appendFileSync, createReadStream, existsSync, statSync } from "node:fs";
+import { createReadStream, existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import type { Readable } from "node:stream";
@@ -32,6 +32,7 @@ import { loadProgramMatcher } from "./matcher.ts";
 import type { CaptureOptions, ClusterOptions } from "./options.ts";
 import { openSink } from "./output.ts";
 import type { Output, Sink } from "./output.ts";
+import { addStepSummary } from "./step-summary.ts";
 import { replayTraffic } from "./traffic.ts";
 import type { TrafficEnd } from "./traffic.ts";
 
@@ -61,8 +62,6 @@ export interface WhatIfOptions extends ClusterOptions, CaptureOptions {
 
 /** A replay may be so many packets ahead of the other one. */
 const LEAD_MAX = 1 << 20;
-/** GitHub refuses a longer summary. */
-const SUMMARY_MAX = 1 << 20;
 
 /** Runs `what-if` and gives its exit code. */
 export async function whatIf(words: readonly string[], options: WhatIfOptions): Promise<number> {
@@ -340,20 +339,11 @@ function formatReport(
     case "md":
       return whatIfMarkdown(report, context);
     case "github":
-      addSummary(whatIfMarkdown(report, context));
+      addStepSummary(whatIfMarkdown(report, context));
       return whatIfAnnotations(report, context);
     case "text":
       return whatIfText(report, context, paletteFor(sink, options.color));
   }
-}
-
-/** The page that a workflow run shows, where this is one. */
-function addSummary(markdown: string): void {
-  const file = process.env["GITHUB_STEP_SUMMARY"];
-  if (file === undefined || file === "") return;
-  const whole = Buffer.from(markdown);
-  const end = whole.length < SUMMARY_MAX ? whole.length : whole.lastIndexOf("\n", SUMMARY_MAX - 2);
-  appendFileSync(file, whole.subarray(0, end + 1));
 }
 
 function reportAbsent(

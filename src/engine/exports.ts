@@ -17,6 +17,7 @@ export interface MatcherExports {
   repeatCount(): bigint;
   totalsAddress(): number;
   replay(packets: number, verdicts: number, count: number, traced: bigint): void;
+  ask(packets: number, verdicts: number, count: number): void;
   finish(): void;
   startScan(before: bigint, time: bigint, packetsMax: number, big: boolean): void;
   scanPcap(

@@ -62,6 +62,11 @@ export interface Matcher {
   /** Decides every packet of the batch, in order. */
   replay(): void;
   /**
+   * Says how each packet of the batch would fare as the next one, each on its own: nothing stays of them.
+   * Their protocols are known, and their ports where there are any.
+   */
+  ask(): void;
+  /**
    * Decides at most so many packets of plain records, without a record or a verdict of their own: only
    * totals, flows and rules count them.
    *
@@ -74,7 +79,7 @@ export interface Matcher {
   ): ReturnType<WalkRecords>;
   /** Settles what waits for packets that do not come any more; the batch is empty then. */
   finish(): void;
-  /** The verdict on the batch's packet at this index, after `replay`; perhaps it is pending. */
+  /** The verdict on the batch's packet at this index, after `replay` or `ask`; perhaps it is pending. */
   packetVerdict(index: number, names: readonly string[]): PacketVerdict;
   /** Verdicts that the last `replay` or `finish` settled on packets of earlier batches. */
   lateVerdicts(names: readonly string[]): PacketVerdict[];
@@ -157,6 +162,9 @@ export function loadMatcher(
     interfaceName: (index) => nameByIndex.get(index),
     replay() {
       exports.replay(packets, verdicts, batch.count, BigInt(options.tracePacket ?? 0));
+    },
+    ask() {
+      exports.ask(packets, verdicts, batch.count);
     },
     walkRecords: (records, packetsMax, captureInterface) =>
       walkRecords(exports, scanSources, records, packetsMax, captureInterface),

@@ -2,10 +2,9 @@
 import type { FlowVerdict } from "../engine/verdict.ts";
 import { tellingSide } from "./flips.ts";
 import type { Flip, FlipContext, FlipGroup, WhatIfReport } from "./flips.ts";
-import { attributionJson, diagnosticJson, policyJson, stringifyJson, tupleJson } from "./json.ts";
+import { attributionJson, diagnosticJson, nearestJson, stringifyJson, tupleJson } from "./json.ts";
 import type { Json } from "./json.ts";
 import { findNearestMiss } from "./nearest-miss.ts";
-import type { NearestMiss } from "./nearest-miss.ts";
 import type { CaptureNature } from "./reason.ts";
 
 /** The one object of `what-if -o json`, indented, and a line end. */
@@ -53,9 +52,4 @@ function flipJson(
 
 function sideJson(flow: FlowVerdict, nature: CaptureNature): { readonly [key: string]: Json } {
   return { verdict: flow.verdict, reject: flow.reject, ...attributionJson(flow, nature) };
-}
-
-function nearestJson(nearest: NearestMiss | undefined): Json {
-  if (nearest === undefined) return undefined;
-  return { policy: policyJson(nearest), reason: nearest.sentence };
 }

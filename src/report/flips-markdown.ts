@@ -1,7 +1,7 @@
 /** A what-if for a pull request's comment, and for the annotations of a GitHub workflow. */
-import { escapeControls } from "../errors.ts";
 import type { Place } from "../errors.ts";
 import type { Change, FlipContext, FlipGroup, WhatIfReport } from "./flips.ts";
+import { annotationLines, markdownText } from "./github.ts";
 import { headlineText, pairText, sideText, summary } from "./flips-text.ts";
 import { pointsOf } from "./grouping.ts";
 import { findNearestMiss } from "./nearest-miss.ts";
@@ -10,8 +10,6 @@ import { nearestText, pointText } from "./text.ts";
 
 /** Rows of the table; JSON has them all. */
 const ROWS_MAX = 100;
-/** GitHub shows so many annotations of a step. */
-const ANNOTATIONS_MAX = 10;
 
 const WORDS: Readonly<Record<Change, string>> = {
   "new-drop": "newly dropped",
@@ -22,7 +20,7 @@ const WORDS: Readonly<Record<Change, string>> = {
 /** Formats a what-if as Markdown. */
 export function whatIfMarkdown(report: WhatIfReport, context: FlipContext): string {
   const groups = report.groups.filter(({ accepted }) => !accepted);
-  const lines = [`### ${cell(headlineText(report))}`, "", cell(summary(report))];
+  const lines = [`### ${markdownText(headlineText(report))}`, "", markdownText(summary(report))];
   if (groups.length > 0) {
     lines.push(
       "",
@@ -38,7 +36,7 @@ export function whatIfMarkdown(report: WhatIfReport, context: FlipContext): stri
     ];
     const cells = [WORDS[change], from, to, port, `${flows}`, `${packets}`, before.join("; ")];
     const row = [...cells, reasonsAfter(group, report.nature, context).join("; ")];
-    lines.push(`| ${row.map(cell).join(" | ")} |`);
+    lines.push(`| ${row.map(markdownText).join(" | ")} |`);
   }
   if (groups.length > ROWS_MAX) lines.push("", `and ${groups.length - ROWS_MAX} more`);
   const accepted = report.groups.length - groups.length;
@@ -49,27 +47,20 @@ export function whatIfMarkdown(report: WhatIfReport, context: FlipContext): stri
 /** Formats a what-if as workflow commands: an annotation at the line of the policy that decides. */
 export function whatIfAnnotations(report: WhatIfReport, context: FlipContext): string {
   const groups = report.groups.filter(({ accepted }) => !accepted);
-  const lines = groups.slice(0, ANNOTATIONS_MAX).map((group) => {
-    const place = placeOf(group, context);
-    const title = `${WORDS[group.change]}: ${pairText(group)}`;
-    const properties = [
-      ...(place === undefined ? [] : [`file=${property(place.file)}`]),
-      ...(place?.line === undefined ? [] : [`line=${place.line}`]),
-      `title=${property(title)}`,
-    ];
-    const text = reasonsAfter(group, report.nature, context).join("; ");
-    return `::${SEVERITIES[group.change]} ${properties.join(",")}::${data(text)}`;
-  });
-  const more = groups.length - ANNOTATIONS_MAX;
-  if (more > 0) lines.push(`::notice title=netverdict::and ${more} more changes`);
-  return lines.map((line) => `${line}\n`).join("");
+  const annotations = groups.map((group) => ({
+    severity: SEVERITIES[group.change],
+    place: placeOf(group, context),
+    title: `${WORDS[group.change]}: ${pairText(group)}`,
+    text: reasonsAfter(group, report.nature, context).join("; "),
+  }));
+  return annotationLines(annotations, "changes");
 }
 
-const SEVERITIES: Readonly<Record<Change, string>> = {
+const SEVERITIES = {
   "new-drop": "error",
   "new-allow": "warning",
   unknown: "notice",
-};
+} as const satisfies Record<Change, string>;
 
 function reasonsAfter(
   { first: { after } }: FlipGroup,
@@ -92,21 +83,4 @@ function placeOf({ first }: FlipGroup, context: FlipContext): Place | undefined 
   ];
   // Of a commit's files nothing can be annotated.
   return places.find((place) => place !== undefined && !place.file.startsWith("git:"));
-}
-
-/** Names come from the input: they neither end a cell nor begin a tag, a link or a mention. */
-function cell(text: string): string {
-  return escapeControls(text)
-    .replace(/[\\`*_[\]|~#]/g, "\\$&")
-    .replace(/&/g, "&amp;")
-    .replace(/</g, "&lt;")
-    .replace(/@/g, "&#64;");
-}
-
-function data(text: string): string {
-  return escapeControls(text).replace(/%/g, "%25").replace(/\r/g, "%0D").replace(/\n/g, "%0A");
-}
-
-function property(text: string): string {
-  return data(text).replace(/:/g, "%3A").replace(/,/g, "%2C");
 }

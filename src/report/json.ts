@@ -16,6 +16,7 @@ import type {
 } from "../engine/verdict.ts";
 import { formatTime } from "./time.ts";
 import { kindWord } from "../policy/model.ts";
+import type { NearestMiss } from "./nearest-miss.ts";
 import { decidingRule, explainReasonInFull, policyPoint } from "./reason.ts";
 import type { CaptureNature, Judged, PolicyPoint } from "./reason.ts";
 
@@ -191,6 +192,12 @@ export function policyJson(point: PolicyPoint): Json {
     file: point.place.file,
     line: point.place.line,
   };
+}
+
+/** The rule that came closest, and what it lacked. */
+export function nearestJson(nearest: NearestMiss | undefined): Json {
+  if (nearest === undefined) return undefined;
+  return { policy: policyJson(nearest), reason: nearest.sentence };
 }
 
 /** A diagnostic with its place spelt out. */

@@ -1,0 +1,49 @@
+/**
+ * What GitHub shows of a run: workflow commands, which it turns into annotations of a line, and Markdown.
+ * Names come from the input: they end no command and no cell, and begin no tag, link or mention.
+ */
+import { escapeControls } from "../errors.ts";
+import type { Place } from "../errors.ts";
+
+/** GitHub shows so many annotations of a step. */
+export const ANNOTATIONS_MAX = 10;
+
+/** One annotation. */
+export interface Annotation {
+  readonly severity: "error" | "warning" | "notice";
+  readonly place: Place | undefined;
+  readonly title: string;
+  readonly text: string;
+}
+
+/** Formats the first annotations, and how many of those things there are beyond them. */
+export function annotationLines(annotations: readonly Annotation[], noun: string): string {
+  const lines = annotations.slice(0, ANNOTATIONS_MAX).map(({ severity, place, title, text }) => {
+    const properties = [
+      ...(place === undefined ? [] : [`file=${property(place.file)}`]),
+      ...(place?.line === undefined ? [] : [`line=${place.line}`]),
+      `title=${property(title)}`,
+    ];
+    return `::${severity} ${properties.join(",")}::${data(text)}`;
+  });
+  const more = annotations.length - ANNOTATIONS_MAX;
+  if (more > 0) lines.push(`::notice title=netverdict::and ${more} more ${noun}`);
+  return lines.map((line) => `${line}\n`).join("");
+}
+
+/** Makes text inert inside a cell of a table, and outside of one. */
+export function markdownText(text: string): string {
+  return escapeControls(text)
+    .replace(/[\\`*_[\]|~#]/g, "\\$&")
+    .replace(/&/g, "&amp;")
+    .replace(/</g, "&lt;")
+    .replace(/@/g, "&#64;");
+}
+
+function data(text: string): string {
+  return escapeControls(text).replace(/%/g, "%25").replace(/\r/g, "%0D").replace(/\n/g, "%0A");
+}
+
+function property(text: string): string {
+  return data(text).replace(/:/g, "%3A").replace(/,/g, "%2C");
+}

@@ -1,0 +1,167 @@
+/** Questions leave nothing behind: each is answered as by a matcher that has seen nothing before. */
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+
+import { appendOpening, type Opening } from "../../src/capture/opening.ts";
+import { assignInterface, markArriving } from "../../src/capture/record.ts";
+import { parseNode } from "../../src/dump/node.ts";
+import { loadMatcher, type Matcher, type Program } from "../../src/engine/matcher.ts";
+import { formatDiagnostic } from "../../src/errors.ts";
+import type { Backend } from "../../src/match/extension.ts";
+import { parseAddress } from "../../src/net/address.ts";
+import type { Address, Family } from "../../src/net/address.ts";
+import { compileObjects } from "../judge.ts";
+import { HOSTS, INTERFACES, OWN, ROUTES, SERVER_PORTS, VIRTUAL } from "../kernel-lab/ground.ts";
+import { FEATURES, randomRules, rulesText } from "../kernel-lab/random-rules.ts";
+import {
+  makeRandom,
+  randomAttempt,
+  randomWorld,
+  worldObjects,
+  type Random,
+} from "../random-cluster.ts";
+
+const WASM = new Uint8Array(readFileSync(new URL("../../build/matcher.wasm", import.meta.url)));
+
+interface Question extends Opening {
+  readonly inInterface?: string | undefined;
+}
+
+function load(program: Program): Matcher {
+  const options = { midstream: "cold", conntrackMax: 64, tracePacket: undefined } as const;
+  return loadMatcher(WASM, program, options);
+}
+
+function put(matcher: Matcher, question: Question): void {
+  appendOpening(matcher.batch, question);
+  if (question.inInterface === undefined) return;
+  assignInterface(matcher.batch, 0);
+  markArriving(matcher.batch, 0);
+  matcher.nameInterfaces([question.inInterface]);
+}
+
+/** Compares every answer, asked twice in different order, with what a new matcher makes of the packet. */
+function expectIndependent(program: Program, questions: readonly Question[]): Map<string, number> {
+  const asked = load(program);
+  const verdicts = new Map<string, number>();
+  const told = questions.map((question) => {
+    const alone = load(program);
+    put(alone, question);
+    alone.replay();
+    const wanted = alone.packetVerdict(0, []);
+    verdicts.set(wanted.verdict, (verdicts.get(wanted.verdict) ?? 0) + 1);
+    return { question, wanted };
+  });
+  for (const { question, wanted } of [...told, ...told.toReversed()]) {
+    asked.batch.clear();
+    put(asked, question);
+    asked.ask();
+    const answer = asked.packetVerdict(0, []);
+    expect(answer).toEqual({ ...wanted, number: answer.number });
+  }
+  expect(asked.totals().packets).toBe(0);
+  return verdicts;
+}
+
+function addressOf(text: string): Address {
+  const address = parseAddress(text);
+  if (address === undefined) throw new Error(`${text} is no address`);
+  return address;
+}
+
+/** A node that no kernel has: rules as drawn, with the addresses and routes that they are drawn for. */
+function randomNode(random: Random, backend: Backend): Program {
+  const allowed = new Set(FEATURES);
+  const { tables, ipsets } = rulesText(randomRules(random, backend, allowed));
+  const textsOf = (family: Family) =>
+    Object.entries(tables).map(([name, texts]) => ({
+      file: `${name}-${family}`,
+      // As iptables-save writes it.
+      text: texts[family].replaceAll(/(--ctstatus \S*)NONE/g, "$1SEEN_REPLY"),
+      backend: name as Backend,
+    }));
+  const addresses = INTERFACES.map(({ name, mac, addresses: own, group }, index) => ({
+    ifname: name,
+    ifindex: index + 2,
+    group: String(group ?? "default"),
+    flags: ["UP"],
+    link_type: "ether",
+    address: mac,
+    addr_info: own.map((each) => {
+      const [local, length] = each.split("/");
+      const family = each.includes(":") ? "inet6" : "inet";
+      return { family, local, prefixlen: Number(length), scope: "global" };
+    }),
+  }));
+  const routes = [...ROUTES[4], ...ROUTES[6]].map((line) => {
+    const words = line.split(" ");
+    const after = (word: string) => words[words.indexOf(word) + 1];
+    const gateway = words.includes("via") ? { gateway: after("via") } : {};
+    return { dst: words[0], ...gateway, dev: after("dev") };
+  });
+  return parseNode(
+    {
+      iptables: textsOf(4),
+      ip6tables: textsOf(6),
+      ipset: [{ file: "sets", text: ipsets ?? "" }],
+      addresses: [{ file: "addresses", text: JSON.stringify(addresses) }],
+      routes: [{ file: "routes", text: JSON.stringify(routes) }],
+      backend: undefined,
+    },
+    (diagnostic) => {
+      if (diagnostic.severity === "error") throw new Error(formatDiagnostic(diagnostic));
+    },
+  );
+}
+
+function randomQuestion(random: Random): Question {
+  const family: Family = random.chance(0.3) ? 6 : 4;
+  const source = random.pick(HOSTS);
+  const far = [...HOSTS, ...OWN].map(({ address }) => address[family]);
+  const destination = random.pick([...far, ...VIRTUAL.map((each) => each[family])]);
+  const protocol = random.pick([6, 6, 17, family === 4 ? 1 : 58, 132]);
+  const icmp = protocol === 1 || protocol === 58;
+  return {
+    source: addressOf(source.address[family]),
+    destination: addressOf(destination),
+    protocol,
+    destinationPort: icmp ? undefined : random.pick(SERVER_PORTS),
+    inInterface: random.chance(0.8) ? source.place : undefined,
+  };
+}
+
+describe("asking a matcher", () => {
+  it.each([1, 2, 3])("answers of a cluster are those of a new matcher (seed %i)", (seed) => {
+    const random = makeRandom(seed);
+    const world = randomWorld(random, { pods: 8, policies: 6 });
+    const questions = Array.from({ length: 30 }, () => randomAttempt(random, world)).map(
+      ({ source, destination, protocol, port }) => ({
+        source: addressOf(source),
+        destination: addressOf(destination),
+        protocol,
+        destinationPort: port,
+      }),
+    );
+    expect(expectIndependent(compileObjects(worldObjects(world)), questions).size).toBeGreaterThan(
+      1,
+    );
+  });
+
+  it.each(["legacy", "nft"] as const)(
+    "so are those of nodes whose rules remember (%s)",
+    (backend) => {
+      const verdicts = new Map<string, number>();
+      for (let seed = 1; seed <= 10; seed++) {
+        const random = makeRandom(seed);
+        const program = randomNode(random, backend);
+        const questions = Array.from({ length: 12 }, () => randomQuestion(random));
+        for (const [verdict, count] of expectIndependent(program, questions)) {
+          verdicts.set(verdict, (verdicts.get(verdict) ?? 0) + count);
+        }
+      }
+      for (const verdict of ["allow", "drop", "unknown"]) {
+        expect(verdicts.get(verdict)).toBeGreaterThan(5);
+      }
+    },
+  );
+});
