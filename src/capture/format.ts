@@ -5,6 +5,7 @@
 import type { Address, Family } from "../net/address.ts";
 import type { OnDiagnostic } from "../errors.ts";
 import type { PacketBatch } from "./batch.ts";
+import type { OriginalPacket, OriginalSection } from "./original.ts";
 
 /** One capture format. A new one is a file with one of these and a line in `index.ts`. */
 export interface CaptureFormat {
@@ -118,4 +119,8 @@ export interface CaptureReader {
   scan(bytes: Uint8Array, batch: PacketBatch, last: boolean): number;
   /** The next records; undefined where the matcher cannot walk them, or not yet. */
   readonly walkable?: WalkableRecords | undefined;
+  /** The section being read; undefined before the first, and of text, which has no frames. */
+  readonly section?: OriginalSection | undefined;
+  /** Copies the packet of a record that was appended last or before, while its bytes are there. */
+  original?(view: DataView, at: number): OriginalPacket;
 }

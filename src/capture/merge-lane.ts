@@ -5,6 +5,7 @@
 import * as layout from "../../assembly/layout.ts";
 import type { OnDiagnostic } from "../errors.ts";
 import { PacketBatch } from "./batch.ts";
+import type { OriginalPacket } from "./original.ts";
 import type { CaptureStream } from "./stream.ts";
 
 /** The memory that holds the captures' blocks. */
@@ -91,6 +92,12 @@ export class Lane {
   /** Number in its file of the packet at this index of the batch. */
   numberAt(index: number): number {
     return this.batch.packetNumber - this.batch.count + index + 1;
+  }
+
+  /** Copies the packet of this number in its file, which is of the batch. */
+  originalAt(number: number): OriginalPacket {
+    const before = this.batch.packetNumber - this.batch.count;
+    return this.stream.originalAt(this.batch, number - before - 1);
   }
 
   /** Reads the next packet's time. One without keeps its place behind the packet before it. */

@@ -10,6 +10,7 @@ import type { CaptureFormat, CaptureInterface } from "./format.ts";
 import { checkClocks } from "./merge-clocks.ts";
 import { Lane, type LaneMemory, type Run } from "./merge-lane.ts";
 import { MergedInterfaces, MergedNames } from "./merge-tables.ts";
+import type { OriginalPacket } from "./original.ts";
 import type { CaptureStream, PacketStream } from "./stream.ts";
 
 /** What several captures are merged with. */
@@ -66,6 +67,11 @@ export class MergedStream implements PacketStream {
   placeAt(index: number): Place {
     const { file } = this.#sourceAt(index).stream;
     return { file, packet: this.#numbers[index] ?? 0 };
+  }
+
+  originalAt(_: PacketBatch, index: number): OriginalPacket {
+    // The capture's own record has its own numbers of interfaces.
+    return this.#sourceAt(index).originalAt(this.#numbers[index] ?? 0);
   }
 
   async fill(batch: PacketBatch): Promise<boolean> {

@@ -13,7 +13,9 @@ import type {
   WalkableRecords,
 } from "./format.ts";
 import { CaptureLog } from "./log.ts";
-import { secondsToTime } from "./timestamp.ts";
+import type { OriginalPacket, OriginalSection } from "./original.ts";
+import { resolutionOption } from "./pcapng-options.ts";
+import { secondsToTime, secondsToTicks } from "./timestamp.ts";
 
 /**
  * Capture files of libpcap and tcpdump.
@@ -78,9 +80,16 @@ class PcapReader implements CaptureReader {
   #linkType = 0;
   #snapLength = 0;
   readonly #placeByIndex = new Map<number, number>();
+  readonly #file: string;
+  #section: OriginalSection | undefined;
 
   constructor(options: ReaderOptions) {
     this.#log = new CaptureLog(options);
+    this.#file = options.file;
+  }
+
+  get section(): OriginalSection | undefined {
+    return this.#section;
   }
 
   get damaged(): boolean {
@@ -150,10 +159,38 @@ class PcapReader implements CaptureReader {
     this.#linkType = linkField & 0xffff;
     // 0, -1 and the like are written by some programs and mean "no limit".
     this.#snapLength = view.getUint32(HEADER_SNAP_LENGTH, variant.littleEndian);
+    const snapLength = this.#snapLength;
     if (this.#snapLength === 0) this.#snapLength = 0xffffffff;
     this.#variant = variant;
+    // > If the option is not present, a resolution of 10^-6 is assumed.
+    const options = variant.unit === 1 ? resolutionOption(9) : new Uint8Array(0);
+    const interfaces = [{ linkType: this.#linkType, snapLength, options }];
+    this.#section = { file: this.#file, options: new Uint8Array(0), interfaces };
     log.checkLinkType(this.#linkType, HEADER_LINK_TYPE);
     return FILE_HEADER_SIZE;
+  }
+
+  original(view: DataView, at: number): OriginalPacket {
+    const section = this.#section;
+    const captureInterface = section?.interfaces[0];
+    if (this.#variant === undefined || section === undefined || captureInterface === undefined)
+      throw new Error("bug: no packet was read");
+    const { littleEndian, unit, recordHeaderSize } = this.#variant;
+    const frame = view.getUint32(at + layout.PACKET_FRAME, true);
+    const captured = view.getUint32(at + layout.PACKET_CAPTURED_LENGTH, true);
+    const header = frame - recordHeaderSize;
+    const seconds = view.getUint32(header, littleEndian);
+    const fraction = view.getUint32(header + RECORD_FRACTION, littleEndian);
+    const ticks = secondsToTicks(seconds, fraction, unit === 1 ? 1e9 : 1e6);
+    return {
+      section,
+      interface: captureInterface,
+      timeHigh: ticks.high,
+      timeLow: ticks.low,
+      originalLength: view.getUint32(header + RECORD_ORIGINAL_LENGTH, littleEndian),
+      frame: new Uint8Array(view.buffer, frame, captured).slice(),
+      options: new Uint8Array(0),
+    };
   }
 
   /** The hot loop: reads and writes through one view, as nothing in it can grow the memory. */

@@ -33,7 +33,7 @@ export const BLOCK_MAX = 1 << 24;
 /** Longest block that is interpreted, all its options included; it must lie in memory as a whole. */
 export const WHOLE_BLOCK_MAX = 1 << 20;
 
-const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
+export const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
 
 /** Smallest total length of a block that is interpreted; 0 for one that is passed over. */
 export function smallestLength(type: number): number {

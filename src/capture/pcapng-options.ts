@@ -5,11 +5,13 @@
 import { clockOf, type Clock } from "./timestamp.ts";
 
 const OPTION_END = 0;
+const OPTION_COMMENT = 1;
 const OPTION_IF_NAME = 2;
 const OPTION_IF_TSRESOL = 9;
 const OPTION_IF_TSOFFSET = 14;
 /** epb_flags and pack_flags. */
 const OPTION_FLAGS = 2;
+const OPTION_VERDICT = 7;
 /** No option has this code: a search for it looks at every option. */
 const OPTION_NONE = -1;
 
@@ -86,6 +88,136 @@ export function readPacketFlags(list: OptionList): number | OptionFault {
   const length = lengthAt(list, at);
   if (length !== 4) return fault(at, `the flags option has ${length} bytes instead of 4`);
   return list.view.getUint32(at + OPTION_HEADER_SIZE, list.littleEndian);
+}
+
+/** The blocks whose options are copied. */
+export type OptionOwner = "section" | "interface" | "packet";
+
+/** Options that hold numbers, by code: the sizes of the numbers in their order. Others are bytes or text. */
+const NUMBERS: Readonly<Record<OptionOwner, ReadonlyMap<number, readonly number[]>>> = {
+  section: new Map(),
+  // if_speed, if_tzone, if_tsoffset, if_txspeed, if_rxspeed
+  interface: new Map([
+    [8, [8]],
+    [10, [4]],
+    [14, [8]],
+    [16, [8]],
+    [17, [8]],
+  ]),
+  // epb_flags, epb_dropcount, epb_packetid, epb_queue, epb_processid_threadid
+  packet: new Map([
+    [2, [4]],
+    [4, [8]],
+    [5, [8]],
+    [6, [4]],
+    [8, [4, 4]],
+  ]),
+};
+
+/** Codes that the specification has given a meaning; what bytes of others mean is not known. */
+const CODES_KNOWN: Readonly<Record<OptionOwner, number>> = { section: 4, interface: 18, packet: 8 };
+/** opt_custom: its first bytes are the number of an enterprise. */
+const OPTIONS_CUSTOM: ReadonlySet<number> = new Set([2988, 2989, 19372, 19373]);
+
+/**
+ * Copies options as they are, in little-endian order; those behind one that overruns are left out, and
+ * of a big-endian capture those that nothing here knows: where their numbers lie is not known.
+ */
+export function copyOptions(list: OptionList, owner: OptionOwner): Uint8Array {
+  const { view, littleEndian, from, to } = list;
+  const end = endOfOptions(list);
+  if (littleEndian) return new Uint8Array(view.buffer, from, end - from).slice();
+  const copy = new OptionBytes(to - from);
+  for (let at = from; at < end;) {
+    const code = view.getUint16(at, false);
+    const length = lengthAt(list, at);
+    const value = new Uint8Array(view.buffer, at + OPTION_HEADER_SIZE, length).slice();
+    const custom = OPTIONS_CUSTOM.has(code);
+    if (custom || code <= CODES_KNOWN[owner]) {
+      const sizes = custom ? [4] : (NUMBERS[owner].get(code) ?? verdictSizes(owner, code, value));
+      reverseNumbers(value, sizes);
+      copy.add(code, value);
+    }
+    at += OPTION_HEADER_SIZE + ((length + 3) & ~3);
+  }
+  return copy.bytes;
+}
+
+/** > The first octet specifies the verdict type, while the following octets contain the actual verdict data */
+function verdictSizes(owner: OptionOwner, code: number, value: Uint8Array): readonly number[] {
+  return owner === "packet" && code === OPTION_VERDICT && (value[0] ?? 0) > 0 ? [1, 8] : [];
+}
+
+function reverseNumbers(value: Uint8Array, sizes: readonly number[]): void {
+  let at = 0;
+  for (const size of sizes) {
+    if (at + size <= value.length) value.subarray(at, at + size).reverse();
+    at += size;
+  }
+}
+
+/** Address behind the last option that is whole. */
+function endOfOptions(list: OptionList): number {
+  const { view, littleEndian, from, to } = list;
+  let at = from;
+  while (to - at >= OPTION_HEADER_SIZE && view.getUint16(at, littleEndian) !== OPTION_END) {
+    const padded = (lengthAt(list, at) + 3) & ~3;
+    if (padded > to - at - OPTION_HEADER_SIZE) break;
+    at += OPTION_HEADER_SIZE + padded;
+  }
+  return at;
+}
+
+/** Longest value of an option. */
+const VALUE_MAX = 0xffff;
+
+/** Makes an `opt_comment`, whole characters of it where it is too long. */
+export function commentOption(comment: string): Uint8Array {
+  const value = new Uint8Array(Math.min(3 * comment.length, VALUE_MAX));
+  const { written } = new TextEncoder().encodeInto(comment, value);
+  return option(OPTION_COMMENT, value.subarray(0, written));
+}
+
+/** Makes an `if_tsresol` of this negative power of 10. */
+export function resolutionOption(exponent: number): Uint8Array {
+  return option(OPTION_IF_TSRESOL, new Uint8Array([exponent]));
+}
+
+/**
+ * Makes an `epb_verdict` in the words of Linux's traffic control.
+ *
+ * > Linux_eBPF_TC (type octet = 1, size = 8 (64-bit unsigned integer), value = TC_ACT_* as defined in the
+ * > Linux pck_cls.h include file)
+ */
+export function verdictOption(action: number): Uint8Array {
+  return option(OPTION_VERDICT, new Uint8Array([1, action, 0, 0, 0, 0, 0, 0, 0]));
+}
+
+function option(code: number, value: Uint8Array): Uint8Array {
+  const made = new OptionBytes(OPTION_HEADER_SIZE + ((value.length + 3) & ~3));
+  made.add(code, value);
+  return made.bytes;
+}
+
+/** Options one behind the other, in little-endian order. */
+class OptionBytes {
+  readonly #room: Uint8Array;
+  #used = 0;
+
+  constructor(room: number) {
+    this.#room = new Uint8Array(room);
+  }
+
+  get bytes(): Uint8Array {
+    return this.#room.subarray(0, this.#used);
+  }
+
+  add(code: number, value: Uint8Array): void {
+    const { length } = value;
+    this.#room.set([code & 0xff, code >>> 8, length & 0xff, length >>> 8], this.#used);
+    this.#room.set(value, this.#used + OPTION_HEADER_SIZE);
+    this.#used += OPTION_HEADER_SIZE + ((length + 3) & ~3);
+  }
 }
 
 /** Address of the first option with this code; 0 without one; negated address of one that overruns. */

@@ -5,8 +5,9 @@
 import * as layout from "../../assembly/layout.ts";
 import type { DiagnosticCode } from "../errors.ts";
 import type { CaptureInterface } from "./format.ts";
+import type { OriginalInterface, OriginalSection } from "./original.ts";
 import { byteOrder } from "./pcapng-block.ts";
-import { readInterfaceOptions } from "./pcapng-options.ts";
+import { copyOptions, readInterfaceOptions } from "./pcapng-options.ts";
 import type { Clock } from "./timestamp.ts";
 
 /** What packet blocks need of their interface. */
@@ -15,7 +16,14 @@ export interface Source {
   /** 0: no limit. */
   readonly snapLength: number;
   readonly clock: Clock;
+  /** Of its section. */
+  readonly littleEndian: boolean;
+  readonly section: OriginalSection;
+  readonly original: OriginalInterface;
 }
+
+/** Options of all sections and interfaces that are kept, in bytes: more than any capture program writes. */
+const OPTIONS_MAX = 1 << 26;
 
 /** Why a section or an interface cannot be read. */
 export interface SectionFault {
@@ -36,6 +44,12 @@ export class Sections {
   /** Set by `readByteOrder`; of no meaning before the first section. */
   littleEndian = true;
   started = false;
+  section: OriginalSection;
+  #optionBytes = 0;
+
+  constructor(file: string) {
+    this.section = { file, options: new Uint8Array(0), interfaces: [] };
+  }
 
   /** Reads the byte order of the Section Header Block at an address; false when it has none. */
   readByteOrder(view: DataView, at: number): boolean {
@@ -46,8 +60,8 @@ export class Sections {
     return true;
   }
 
-  /** Starts the section of a whole Section Header Block. */
-  start(view: DataView, at: number): SectionFault | undefined {
+  /** Starts the section of a whole Section Header Block, whose last word is at `trailer`. */
+  start(view: DataView, at: number, trailer: number): SectionFault | undefined {
     const major = view.getUint16(at + 12, this.littleEndian);
     const minor = view.getUint16(at + 14, this.littleEndian);
     // > Some pcapng file writers have used a minor value of 2, but the file format did not change
@@ -57,7 +71,10 @@ export class Sections {
     }
     // The section's length only serves to jump over it; -1 and any other value are ignored.
     this.first = this.interfaces.length;
-    return undefined;
+    const { littleEndian } = this;
+    const options = copyOptions({ view, littleEndian, from: at + 24, to: trailer }, "section");
+    this.section = { file: this.section.file, options, interfaces: [] };
+    return this.#count(options, at);
   }
 
   /** Adds the interface of a whole Interface Description Block, whose last word is at `trailer`. */
@@ -67,13 +84,25 @@ export class Sections {
       return { code: "LIMIT_EXCEEDED", message, at };
     }
     const { littleEndian } = this;
-    const options = readInterfaceOptions({ view, littleEndian, from: at + 16, to: trailer });
+    const list = { view, littleEndian, from: at + 16, to: trailer };
+    const options = readInterfaceOptions(list);
     if (options.kind === "fault")
       return { code: "BAD_CAPTURE_BLOCK", message: options.message, at: options.at };
     const linkType = view.getUint16(at + 8, littleEndian);
     const snapLength = view.getUint32(at + 12, littleEndian);
     this.interfaces.push({ name: options.name, linkType });
-    this.sources.push({ linkType, snapLength, clock: options.clock });
-    return undefined;
+    const { section } = this;
+    const original = { linkType, snapLength, options: copyOptions(list, "interface") };
+    section.interfaces.push(original);
+    const { clock } = options;
+    this.sources.push({ linkType, snapLength, clock, littleEndian, section, original });
+    return this.#count(original.options, at);
+  }
+
+  #count(options: Uint8Array, at: number): SectionFault | undefined {
+    this.#optionBytes += options.length;
+    if (this.#optionBytes <= OPTIONS_MAX) return undefined;
+    const message = `the options of the capture's interfaces have more than ${OPTIONS_MAX} bytes`;
+    return { code: "LIMIT_EXCEEDED", message, at };
   }
 }

@@ -13,8 +13,9 @@ import type {
   WalkableRecords,
 } from "./format.ts";
 import { CaptureLog } from "./log.ts";
+import type { OriginalInterface, OriginalPacket, OriginalSection } from "./original.ts";
 import * as block from "./pcapng-block.ts";
-import { readPacketFlags } from "./pcapng-options.ts";
+import { copyOptions, readPacketFlags } from "./pcapng-options.ts";
 import { Sections, type SectionFault } from "./pcapng-section.ts";
 import { ticksToTime } from "./timestamp.ts";
 
@@ -28,6 +29,10 @@ const PACKET_BLOCK_SIZE = 32;
 
 /** No link type is registered here: for packets of interfaces that nothing describes. */
 const LINK_NOWHERE = 0xffff;
+
+const NO_OPTIONS = new Uint8Array(0);
+/** LINKTYPE_USER0, which has no meaning of its own: what such a packet is written with. */
+const NOT_DESCRIBED: OriginalInterface = { linkType: 147, snapLength: 0, options: NO_OPTIONS };
 
 const WORD = 0x100000000;
 
@@ -65,7 +70,7 @@ class PcapngReader implements CaptureReader {
   readonly names = [];
   readonly clock = "epoch";
   readonly #log: CaptureLog;
-  readonly #sections = new Sections();
+  readonly #sections: Sections;
   /** Bytes still to pass over, up to the trailing length of a block that is not interpreted. */
   #skip = 0;
   /** Total length of that block, which its end must repeat; 0 without one. */
@@ -79,6 +84,11 @@ class PcapngReader implements CaptureReader {
 
   constructor(options: ReaderOptions) {
     this.#log = new CaptureLog(options);
+    this.#sections = new Sections(options.file);
+  }
+
+  get section(): OriginalSection | undefined {
+    return this.#sections.started ? this.#sections.section : undefined;
   }
 
   get interfaces(): readonly CaptureInterface[] {
@@ -114,6 +124,32 @@ class PcapngReader implements CaptureReader {
     const consumed = at - this.#base;
     this.#log.end(consumed);
     return consumed;
+  }
+
+  original(view: DataView, at: number): OriginalPacket {
+    const frame = view.getUint32(at + layout.PACKET_FRAME, true);
+    const captured = view.getUint32(at + layout.PACKET_CAPTURED_LENGTH, true);
+    const source =
+      this.#sections.sources[view.getUint16(at + layout.PACKET_CAPTURE_INTERFACE, true)];
+    const { littleEndian, section } = source ?? this.#sections;
+    const packet = {
+      section,
+      interface: source?.original ?? NOT_DESCRIBED,
+      originalLength: view.getUint32(frame - 4, littleEndian),
+      frame: new Uint8Array(view.buffer, frame, captured).slice(),
+    };
+    // A Simple Packet Block has its total length there, which is more than the frame's.
+    if (view.getUint32(frame - 8, littleEndian) !== captured)
+      return { ...packet, timeHigh: 0, timeLow: 0, options: NO_OPTIONS };
+    const start = frame - PACKET_BLOCK_FRAME;
+    const from = frame + ((captured + 3) & ~3);
+    const to = start + view.getUint32(start + 4, littleEndian) - 4;
+    return {
+      ...packet,
+      timeHigh: view.getUint32(start + PACKET_BLOCK_TIME, littleEndian),
+      timeLow: view.getUint32(start + PACKET_BLOCK_TIME + 4, littleEndian),
+      options: copyOptions({ view, littleEndian, from, to }, "packet"),
+    };
   }
 
   /**
@@ -191,7 +227,7 @@ class PcapngReader implements CaptureReader {
     let fault: SectionFault | undefined;
     switch (type) {
       case block.BLOCK_SECTION:
-        fault = sections.start(view, at);
+        fault = sections.start(view, at, trailer);
         break;
       case block.BLOCK_INTERFACE:
         fault = sections.addInterface(view, at, trailer);

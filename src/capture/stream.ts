@@ -14,6 +14,7 @@ import type {
   Walked,
 } from "./format.ts";
 import { DETECT_SIZE, detectFormat } from "./index.ts";
+import type { OriginalPacket } from "./original.ts";
 
 /** Where the bytes of a capture come from. */
 export interface ByteSource {
@@ -51,6 +52,8 @@ export interface PacketStream {
   formatAt(index: number): CaptureFormat["name"];
   /** Its file and its number there; undefined where one capture is all there is. */
   placeAt(index: number): Place | undefined;
+  /** Copies the packet at this index of the batch that was filled last. No packet of a text can be. */
+  originalAt(batch: PacketBatch, index: number): OriginalPacket;
 }
 
 /** Records that the matcher may walk itself. */
@@ -139,6 +142,12 @@ export class CaptureStream implements PacketStream {
 
   placeAt(): undefined {
     return undefined;
+  }
+
+  originalAt(batch: PacketBatch, index: number): OriginalPacket {
+    const original = this.reader.original?.(batch.view, batch.recordAt(index));
+    if (original === undefined) throw new Error("bug: this format has no frames");
+    return original;
   }
 
   /**

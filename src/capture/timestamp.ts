@@ -23,6 +23,18 @@ export function secondsToTime(
   view.setUint32(at + 4, upper + Math.floor(lower / WORD), true);
 }
 
+/** `seconds * perSecond + fraction` in two words; seconds and fraction are u32. */
+export function secondsToTicks(
+  seconds: number,
+  fraction: number,
+  perSecond: 1e6 | 1e9,
+): { readonly high: number; readonly low: number } {
+  const high = (seconds >>> 16) * perSecond;
+  const upper = Math.floor(high / 0x10000);
+  const lower = (seconds & 0xffff) * perSecond + (high - upper * 0x10000) * 0x10000 + fraction;
+  return { high: upper + Math.floor(lower / WORD), low: lower % WORD };
+}
+
 /** How the ticks of a pcapng interface become nanoseconds: `ticks * multiplier / divisor + offset`. */
 export interface Clock {
   /** `multiplier` where there is no divisor and no offset, and parts of the product fit a double; else 0. */

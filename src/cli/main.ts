@@ -87,6 +87,13 @@ function addReplay(program: Command, name: string, finish: (exitCode: number) =>
   addClusterOptions(addNodeOptions(addCaptureOptions(command)))
     .addOption(outputOption(["text", "json", "ndjson"], "text (default), json or ndjson"))
     .addOption(new Option("-c <n>", "stop after n packets").argParser(positive))
+    .option(
+      "-w, --write <file>",
+      "write the packets as pcapng, each with its verdict as a comment; - for standard output",
+    )
+    .option("--write-dropped <file>", "write those that are dropped")
+    .option("--write-allowed <file>", "write those that are allowed")
+    .option("--write-unknown <file>", "write those that cannot be decided")
     .addOption(
       new Option("--fail-on <verdict>", "exit 1 when a packet gets this verdict; repeatable")
         .choices(["drop", "unknown"])
@@ -107,7 +114,8 @@ Examples:
   ${name} replay -r traffic.pcapng -f policies/ -f cluster.yaml
   ${name} replay -r traffic.pcap.gz -f cluster.yaml -o json --fail-on drop port 53 and not host 10.0.0.1
   ${name} replay -r traffic.pcap --node-state worker-1/
-  tcpdump -i any -w - | ${name} replay -r - -f cluster.yaml -o ndjson`,
+  tcpdump -i any -w - | ${name} replay -r - -f cluster.yaml -o ndjson
+  ${name} replay -r traffic.pcapng -f cluster.yaml -w annotated.pcapng --write-dropped dropped.pcapng`,
     )
     .action(async (expression: readonly string[], options: ReplayOptions) => {
       const { replay } = await import("./replay.ts");

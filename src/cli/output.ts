@@ -20,12 +20,12 @@ export interface Output<F extends string> {
   readonly file: string | undefined;
 }
 
-/** Receives the text of one output. */
+/** Receives the text or the bytes of one output. */
 export interface Sink {
   /** People may look at it as it is written: colours are possible. */
   readonly colorful: boolean;
-  /** Resolves when more can be taken. */
-  write(text: string): Promise<void>;
+  /** Resolves when more can be taken; bytes are the caller's again then. */
+  write(content: string | Uint8Array): Promise<void>;
   /** Makes the output final. */
   finish(): Promise<void>;
   /** Removes what was written so far, where that is possible; never throws. */
@@ -48,9 +48,11 @@ export function openSink(file: string | undefined, inputs: readonly string[]): S
 class StandardOutput implements Sink {
   readonly colorful = true;
 
-  async write(text: string): Promise<void> {
+  async write(content: string | Uint8Array): Promise<void> {
     const { stdout } = process;
-    if (text === "" || stdout.write(text)) return;
+    // Bytes may wait inside the stream.
+    const kept = typeof content === "string" ? content : content.slice();
+    if (kept.length === 0 || stdout.write(kept)) return;
     await new Promise<void>((resolve) => stdout.once("drain", resolve));
   }
 
@@ -81,9 +83,9 @@ class FileOutput implements Sink {
     }
   }
 
-  async write(text: string): Promise<void> {
+  async write(content: string | Uint8Array): Promise<void> {
     try {
-      const bytes = Buffer.from(text);
+      const bytes = typeof content === "string" ? Buffer.from(content) : content;
       for (let at = 0; at < bytes.length;) at += writeSync(this.#descriptor, bytes, at);
     } catch (error) {
       this.abandon();

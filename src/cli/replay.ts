@@ -1,13 +1,15 @@
 /** The `replay` command: captures and manifests in, a verdict for every packet out. */
 import type { Matcher } from "../engine/matcher.ts";
-import type { Verdict } from "../engine/verdict.ts";
+import type { PacketVerdict, Verdict } from "../engine/verdict.ts";
 import { FlowCollector } from "../report/collect.ts";
+import { packetComment } from "../report/comment.ts";
 import { expressionMatches } from "../report/expression.ts";
 import type { Expression } from "../report/expression.ts";
 import { packetJson, replayJson, stringifyJson } from "../report/json.ts";
 import type { ReplayReport } from "../report/json.ts";
 import { replayText } from "../report/text.ts";
 import { endpointFinder } from "../report/workload.ts";
+import type { FindEndpoint } from "../report/workload.ts";
 import { paletteFor } from "./color.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
 import { readExpression } from "./expression-words.ts";
@@ -20,6 +22,7 @@ import { loadProgramMatcher } from "./matcher.ts";
 import type { CaptureOptions, ClusterOptions, NodeOptions } from "./options.ts";
 import { openSink } from "./output.ts";
 import type { Output, Sink } from "./output.ts";
+import { PacketFiles, verdictAction } from "./packet-files.ts";
 import { replayTraffic } from "./traffic.ts";
 import type { JudgedBatch, TrafficEnd } from "./traffic.ts";
 
@@ -33,6 +36,11 @@ export interface ReplayOptions extends ClusterOptions, NodeOptions, CaptureOptio
   readonly failOn: readonly ("drop" | "unknown")[];
   /** Most packets. */
   readonly c?: number;
+  /** Where all packets are written to, and those of one verdict; `-` is standard output. */
+  readonly write?: string;
+  readonly writeDropped?: string;
+  readonly writeAllowed?: string;
+  readonly writeUnknown?: string;
 }
 
 /** Runs `replay` and gives its exit code. */
@@ -47,9 +55,11 @@ export async function replay(words: readonly string[], options: ReplayOptions): 
     conntrackMax: options.conntrackMax,
     tracePacket: undefined,
   });
-  const destinations = openDestinations(options);
+  const files = openPacketFiles(options);
+  const destinations = openDestinations(options, files);
   const interruption = new Interruption();
-  const reporting = new Reporting(matcher, destinations, expression, options);
+  const find = endpointFinder(judge.snapshot);
+  const reporting = new Reporting({ matcher, destinations, files, find, expression, options });
   try {
     const end = await replayTraffic({
       capture: options,
@@ -59,8 +69,10 @@ export async function replay(words: readonly string[], options: ReplayOptions): 
       interruption,
       packetsMax: expression === undefined ? options.c : undefined,
       packetsWanted: reporting.packetsWanted,
+      originalsWanted: files.wanted,
       onBatch: (batch) => reporting.add(batch),
     });
+    await files.finish(end.sections);
     const report = reporting.report(end, log);
     for (const { format, sink } of destinations) {
       for (const piece of formatReport(format, report, { judge, options, sink })) {
@@ -71,6 +83,7 @@ export async function replay(words: readonly string[], options: ReplayOptions): 
     return exitCode(report, options);
   } catch (error) {
     for (const { sink } of destinations) sink.abandon();
+    files.abandon();
     throw error;
   } finally {
     interruption.dispose();
@@ -82,36 +95,62 @@ interface Destination {
   readonly sink: Sink;
 }
 
+type ReplayFiles = PacketFiles<PacketVerdict>;
+
+function openPacketFiles(options: ReplayOptions): ReplayFiles {
+  const { write, writeDropped, writeAllowed, writeUnknown, read } = options;
+  const only = (file: string | undefined, wanted: Verdict) => ({
+    file,
+    takes: ({ verdict }: PacketVerdict) => verdict === wanted,
+  });
+  const requests = [
+    { file: write, takes: () => true },
+    only(writeDropped, "drop"),
+    only(writeAllowed, "allow"),
+    only(writeUnknown, "unknown"),
+  ];
+  return new PacketFiles(requests, read, inputFiles(options));
+}
+
 /** All outputs are opened before anything is read: a folder that is not there is told at once. */
-function openDestinations(options: ReplayOptions): Destination[] {
+function openDestinations(options: ReplayOptions, files: ReplayFiles): Destination[] {
   const inputs = inputFiles(options);
-  const outputs = options.output ?? [{ format: REPLAY_FORMATS[0], file: undefined }];
+  const outputs = files.outputsBeside(options.output, REPLAY_FORMATS[0]);
   const opened: Destination[] = [];
   try {
     for (const { format, file } of outputs) opened.push({ format, sink: openSink(file, inputs) });
   } catch (error) {
     for (const { sink } of opened) sink.abandon();
+    files.abandon();
     throw error;
   }
   return opened;
+}
+
+interface ReportingParts {
+  readonly matcher: Matcher;
+  readonly destinations: readonly Destination[];
+  readonly files: ReplayFiles;
+  readonly find: FindEndpoint;
+  readonly expression: Expression | undefined;
+  readonly options: ReplayOptions;
 }
 
 /** Follows a replay: streams packets to those who want them, and counts what is reported. */
 class Reporting {
   readonly #matcher: Matcher;
   readonly #streams: readonly Sink[];
+  readonly #files: ReplayFiles;
+  readonly #find: FindEndpoint;
   readonly #expression: Expression | undefined;
   /** Counts here when not every packet is reported. */
   readonly #collector: FlowCollector | undefined;
   #left: number;
 
-  constructor(
-    matcher: Matcher,
-    destinations: readonly Destination[],
-    expression: Expression | undefined,
-    options: ReplayOptions,
-  ) {
+  constructor({ matcher, destinations, files, find, expression, options }: ReportingParts) {
     this.#matcher = matcher;
+    this.#files = files;
+    this.#find = find;
     this.#streams = destinations
       .filter(({ format }) => format === "ndjson")
       .map(({ sink }) => sink);
@@ -122,7 +161,7 @@ class Reporting {
 
   /** Some single packets are reported. */
   get packetsWanted(): boolean {
-    return this.#collector !== undefined || this.#streams.length > 0;
+    return this.#collector !== undefined || this.#streams.length > 0 || this.#files.wanted;
   }
 
   /** Takes one batch; false when no more packets are wanted. */
@@ -135,10 +174,17 @@ class Reporting {
       if (this.#expression !== undefined && !expressionMatches(this.#expression, verdict)) continue;
       this.#left -= 1;
       this.#collector?.add(packet);
+      if (about.original !== undefined) {
+        this.#files.add(verdict, about.original, () => ({
+          comment: packetComment(verdict, this.#find),
+          verdict: verdictAction(verdict.verdict),
+        }));
+      }
       if (this.#streams.length === 0) continue;
       lines += `${stringifyJson(packetJson(verdict, about.nature, about.place))}\n`;
     }
     for (const stream of this.#streams) await stream.write(lines);
+    await this.#files.write();
     return this.#left > 0;
   }
 

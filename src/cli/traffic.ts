@@ -5,6 +5,7 @@
 import type { Readable } from "node:stream";
 import * as timers from "node:timers/promises";
 import { mergeCaptures } from "../capture/merge.ts";
+import type { OriginalPacket, OriginalSection } from "../capture/original.ts";
 import { assignInterface } from "../capture/record.ts";
 import { openCapture } from "../capture/stream.ts";
 import type { Block, CaptureStream, PacketStream, WalkRecords } from "../capture/stream.ts";
@@ -32,6 +33,8 @@ export interface TrafficOptions {
   readonly packetsMax: number | undefined;
   /** Somebody reads single verdicts; else packets are counted only, which is faster. */
   readonly packetsWanted: boolean;
+  /** Packets are written again as they were; with `packetsWanted`. */
+  readonly originalsWanted?: boolean;
   /** Called after every batch, and once more, with an empty one, at the end; false ends the replay. */
   readonly onBatch: (batch: JudgedBatch) => Promise<boolean>;
   /** Called whenever packets have been counted, their verdicts read or not; what it returns is waited for. */
@@ -53,12 +56,16 @@ export interface Origin {
   readonly nature: CaptureNature;
   /** Its file and its number there; undefined where one capture is all there is. */
   readonly place: Place | undefined;
+  /** Undefined: not wanted. */
+  readonly original: OriginalPacket | undefined;
 }
 
 /** How a replay ended. */
 export interface TrafficEnd {
   readonly nature: CaptureNature;
   readonly names: readonly string[];
+  /** The last section of each capture; none of a text. */
+  readonly sections: readonly OriginalSection[];
   readonly partial: "interrupted" | "damaged" | undefined;
 }
 
@@ -88,6 +95,7 @@ export async function replayTraffic(options: TrafficOptions): Promise<TrafficEnd
       const opened = await openStream(file, sources, options);
       if (opened !== undefined) streams.push(opened);
     }
+    if (options.originalsWanted === true) refuseTexts(streams);
     if (streams.length === 0 && log.errors > errorsBefore) throw new Failure("");
     const stream = files.length === 1 ? streams[0] : await mergeStreams(streams, options);
     if (stream !== undefined) {
@@ -102,8 +110,17 @@ export async function replayTraffic(options: TrafficOptions): Promise<TrafficEnd
   return {
     nature: text ? "text" : "frames",
     names,
+    sections: streams.flatMap(({ reader }) => reader.section ?? []),
     partial: interruption.requested ? "interrupted" : damaged ? "damaged" : undefined,
   };
+}
+
+function refuseTexts(streams: readonly CaptureStream[]): void {
+  const text = streams.find(({ format }) => format.name === "tcpdump");
+  if (text === undefined) return;
+  throw new Failure(
+    `${text.file}: it is text, whose packets cannot be written again: capture bytes (tcpdump -w FILE)`,
+  );
 }
 
 /** Opens one capture; undefined when it cannot be read, which was reported, or when interrupted. */
@@ -150,10 +167,12 @@ async function mergeStreams(
 async function replayStream(stream: PacketStream, options: TrafficOptions): Promise<void> {
   const { matcher, interruption, capture, packetsMax, packetsWanted, onBatch, onCounted } = options;
   const { batch } = matcher;
+  const originalsWanted = options.originalsWanted === true;
   const order = new CaptureOrder<Origin>(matcher);
   const originAt = (index: number): Origin => ({
     nature: stream.formatAt(index) === "tcpdump" ? "text" : "frames",
     place: stream.placeAt(index),
+    original: originalsWanted ? stream.originalAt(batch, index) : undefined,
   });
   const judged = (): JudgedBatch => {
     const { names } = stream;
