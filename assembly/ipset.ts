@@ -4,7 +4,9 @@
 // Source: Linux, ip_set_hash_gen.h, mtype_test_cidrs(); semantics.md section 8.
 // A bucket's chain only grows: an entry that is deleted stays in it, and its room is taken by the next
 // new one of the bucket. Chains are therefore the same in every try.
+import { clearBytes } from "./bytes";
 import { interfaceName } from "./interface";
+import { addPlain, makePlain } from "./ipset-plain";
 import {
   INTERFACE_SIZE,
   IPSET_FLAGS,
@@ -44,6 +46,7 @@ import {
   SET_FIELD_MARK,
   SET_FIELD_PORT,
   SET_NETS,
+  SET_PLAIN,
   SET_SKBINFO,
   SET_TIMEOUT,
 } from "./layout";
@@ -185,17 +188,15 @@ const PAIRS_MAX: u32 = 129 * 129;
 const LENGTHS: u32 = 129;
 
 /** Makes an empty set with room for about `members` without long chains. */
-export function makeIpSet(fields: u32, family: u32, members: u32): usize {
+export function makeIpSet(fields: u32, family: u32, members: u32, flags: u32): usize {
   const set = changetype<IpSet>(heap.alloc(offsetof<IpSet>()));
   memory.fill(changetype<usize>(set), 0, offsetof<IpSet>());
-  let size: u32 = 16;
-  while (size < members && size < 1 << 24) size <<= 1;
   set.fields = fields;
   set.family = family;
   set.dimensions = dimensionsOf(fields);
-  set.buckets = <u32>heap.alloc((<usize>size) << 2);
-  memory.fill(<usize>set.buckets, 0, (<usize>size) << 2);
-  set.bucketMask = size - 1;
+  set.flags = flags;
+  if ((flags & SET_PLAIN) != 0) makePlain(set, members);
+  else makeBuckets(set, members);
   set.mask0 = 0xffffffff;
   set.mask1 = 0xffffffff;
   set.mask2 = 0xffffffff;
@@ -205,19 +206,32 @@ export function makeIpSet(fields: u32, family: u32, members: u32): usize {
   return changetype<usize>(set);
 }
 
+function makeBuckets(set: IpSet, members: u32): void {
+  let size: u32 = 16;
+  while (size < members && size < 1 << 24) size <<= 1;
+  set.buckets = <u32>heap.alloc((<usize>size) << 2);
+  memory.fill(<usize>set.buckets, 0, (<usize>size) << 2);
+  set.bucketMask = size - 1;
+}
+
 /** Address of `probe`, for the host to fill. */
 export function setProbe(): usize {
-  memory.fill(changetype<usize>(probe), 0, offsetof<SetEntry>());
+  clearBytes(changetype<usize>(probe), offsetof<SetEntry>());
   return changetype<usize>(probe);
 }
 
 /**
- * Adds what `probe` holds, whose words are masked, to a set whose flags are settled.
+ * Adds what `probe` holds, whose words are masked, to a set.
  *
- * @returns the entry's address
+ * @returns the entry's address; 0 in a plain set
  */
 export function insertEntry(at: usize): usize {
   const set = changetype<IpSet>(at);
+  if ((set.flags & SET_PLAIN) != 0) {
+    addPlain(set);
+    addPair(set, pairOf(probe));
+    return 0;
+  }
   const entry = linkEntry(set);
   memory.copy(entry + ENTRY_KEY, changetype<usize>(probe) + ENTRY_KEY, entrySize(set) - ENTRY_KEY);
   set.present++;

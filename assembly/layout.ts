@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 16;
+export const LAYOUT_VERSION = 17;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -937,6 +937,8 @@ export const SET_SKBINFO = 1 << 7;
 export const SET_FORCEADD = 1 << 8;
 /** Rules add or delete entries. */
 export const SET_CHANGES = 1 << 9;
+/** IPv4 prefixes, with or without a port: entries that nothing changes and that say nothing else (ipset-plain.ts). */
+export const SET_PLAIN = 1 << 10;
 // Flags of an entry.
 export const SET_ENTRY_NOMATCH = 1 << 0;
 /** Its interface is the beginning of names. */

@@ -23,6 +23,7 @@ import {
   setOf,
   slotOfProbe,
 } from "../ipset-change";
+import { holdsPlain } from "../ipset-plain";
 import { fillProbe, isAsked, PROBE_NO, PROBE_UNKNOWN, probeReason } from "../ipset-probe";
 import { awaitsMac, ENTRY_NOT, ENTRY_SURE, isThere, lingerState } from "../ipset-state";
 import {
@@ -44,6 +45,7 @@ import {
   SET_FIELD_IFACE,
   SET_LIST,
   SET_NETS,
+  SET_PLAIN,
   SET_SKBINFO,
   SET_TIMEOUT,
   SIDE_SRC,
@@ -111,11 +113,13 @@ function isMember(number: u32, flags: usize, conditions: usize, rule: i32, sub: 
     if (slot == 0) return isMissed(set, number, flags, rule);
     return matchesMac(set, changetype<SetEntry>(slot), conditions, counts, rule);
   }
-  const found = findEntry(set, conditions, counts, rule);
-  if (found == 0) return isMissed(set, number, flags, rule);
   // > Sets that know no `nomatch` do not heed the option.
   const returnsNomatch =
     (set.flags & SET_NETS) != 0 && ((<u32>load<u8>(flags, 7)) & MATCH_SET_RETURN_NOMATCH) != 0;
+  if ((set.flags & SET_PLAIN) != 0)
+    return holdsPlain(set) ? !returnsNomatch : isMissed(set, number, flags, rule);
+  const found = findEntry(set, conditions, counts, rule);
+  if (found == 0) return isMissed(set, number, flags, rule);
   return isNomatch(found) == returnsNomatch;
 }
 

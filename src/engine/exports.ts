@@ -78,7 +78,7 @@ export interface MatcherExports {
   ): void;
   setRules(address: number): void;
   rulesAddress(): number;
-  makeIpSet(fields: number, family: number, members: number): number;
+  makeIpSet(fields: number, family: number, members: number, flags: number): number;
   setProbe(): number;
   insertEntry(set: number): number;
   makeTable(members: number): number;

@@ -92,6 +92,7 @@ function flagsOf(set: EntrySet, changes: boolean): number {
   const { type, counters } = set;
   return (
     (changes ? layout.SET_CHANGES : 0) |
+    (!changes && isPlain(set) ? layout.SET_PLAIN : 0) |
     (set.timeoutSeconds === undefined ? 0 : layout.SET_TIMEOUT) |
     (set.skbinfo === true ? layout.SET_SKBINFO : 0) |
     (mayForce(set) ? layout.SET_FORCEADD : 0) |
@@ -109,13 +110,30 @@ function mayForce({ forceadd, seed }: EntrySet): boolean {
   return forceadd === true || seed !== undefined;
 }
 
+const PLAIN: ReadonlySet<SetType> = new Set([
+  "hash:ip",
+  "hash:net",
+  "hash:ip,port",
+  "hash:net,port",
+]);
+
+/** Nothing is asked of an entry but whether it is there. */
+function isPlain(set: EntrySet): boolean {
+  const { type, family, counters, timeoutSeconds, skbinfo, bitmask, netmaskBits, entries } = set;
+  if (family !== 4 || !PLAIN.has(type)) return false;
+  if (counters === true || skbinfo === true || timeoutSeconds !== undefined) return false;
+  if (bitmask !== undefined || netmaskBits !== undefined) return false;
+  return entries.every(({ nomatch }) => nomatch !== true);
+}
+
 function packSet(
   exports: MatcherExports,
   set: EntrySet,
   { numbers, interfaces, changes }: SetSurroundings,
 ): number {
   const room = changes ? Math.max(set.entries.length, roomOf(set)) : set.entries.length;
-  const table = exports.makeIpSet(fieldsOf(set.type), set.family ?? 0, room);
+  const flags = flagsOf(set, changes);
+  const table = exports.makeIpSet(fieldsOf(set.type), set.family ?? 0, room, flags);
   writeHead(exports, table, set, changes);
   if (set.type === "list:set") {
     packMembers(exports, table, set, numbers);
@@ -141,7 +159,6 @@ function roomOf({ type, mostEntries = MOST_ENTRIES, range }: EntrySet): number {
 
 function writeHead(exports: MatcherExports, table: number, set: EntrySet, changes: boolean): void {
   const view = new DataView(exports.memory.buffer);
-  view.setUint32(table + layout.IPSET_FLAGS, flagsOf(set, changes), true);
   const limited = changes && set.type.startsWith("hash:");
   const limit = limited ? (set.mostEntries ?? MOST_ENTRIES) : 0;
   view.setUint32(table + layout.IPSET_LIMIT, limit, true);
