@@ -73,7 +73,8 @@ export async function replay(words: readonly string[], options: ReplayOptions): 
       onBatch: (batch) => reporting.add(batch),
     });
     await files.finish(end.sections);
-    const report = reporting.report(end, log);
+    const { blindSpots } = judge.snapshot;
+    const report = { ...reporting.report(end, log), ...(judge.realNode ? {} : { blindSpots }) };
     for (const { format, sink } of destinations) {
       for (const piece of formatReport(format, report, { judge, options, sink })) {
         await sink.write(piece);

@@ -76,6 +76,20 @@ export function buildSnapshot(
     hostNetworkPods: pods
       .filter((pod) => pod.hostNetwork)
       .map(({ endpoint: { namespace, name, node, place } }) => ({ namespace, name, node, place })),
+    blindSpots: pods
+      .filter(({ powers }) => powers.length > 0)
+      .map(({ endpoint: { namespace, name, workload, node, place }, powers }) => ({
+        namespace,
+        name,
+        workload,
+        node,
+        powers,
+        place,
+      }))
+      .sort(
+        (one, other) =>
+          compareText(one.namespace, other.namespace) || compareText(one.name, other.name),
+      ),
     services,
     membersByService,
     serviceAccounts: new Map(

@@ -17,7 +17,7 @@ import {
 } from "./fields.ts";
 import type { ManifestObject } from "./manifest-object.ts";
 import { readAddress, readPort, readProtocol } from "./read-network.ts";
-import type { Endpoint, NamedPort } from "./snapshot.ts";
+import type { Endpoint, NamedPort, PodPower } from "./snapshot.ts";
 
 /** A pod, or what stands for the pods of a workload that has none. */
 export interface Pod {
@@ -26,6 +26,8 @@ export interface Pod {
   readonly hostNetwork: boolean;
   /** False only when the status says so; a manifest without a status is taken to run. */
   readonly ready: boolean;
+  /** What lets it past policies. */
+  readonly powers: readonly PodPower[];
   /** Marked for deletion; it keeps its address until it is gone. */
   readonly terminating: boolean;
 }
@@ -88,6 +90,7 @@ function readPod(root: Field, workload: Owner): Pod | undefined {
       place: root.object.place,
     },
     hostNetwork: (readBoolean(fieldOf(spec, "hostNetwork")) ?? false) || onHost,
+    powers: readPowers(spec, onHost),
     ready: isReady(status, phase),
     terminating: fieldOf(fieldOf(root, "metadata"), "deletionTimestamp").value !== undefined,
   };
@@ -112,6 +115,7 @@ function readTemplate(root: Field, workload: Owner): Pod | undefined {
       place: root.object.place,
     },
     hostNetwork: readBoolean(fieldOf(spec, "hostNetwork")) ?? false,
+    powers: readPowers(spec),
     ready: true,
     terminating: false,
   };
@@ -132,6 +136,33 @@ function readPodSpec(spec: Field): Pick<Endpoint, "serviceAccount" | "node" | "p
       itemsOf(fieldOf(container, "ports")).flatMap(readNamed),
     ),
   };
+}
+
+const CAPABILITIES = ["ALL", "NET_ADMIN", "NET_RAW"] as const;
+
+/** Reads what lets a pod past policies. What is misspelt here is the API server's to refuse. */
+function readPowers(spec: Field, onHost = false): PodPower[] {
+  const powers = new Set<PodPower>();
+  if (onHost || fieldOf(spec, "hostNetwork").value === true) powers.add("hostNetwork");
+  if (fieldOf(spec, "hostPID").value === true) powers.add("hostPID");
+  for (const key of ["containers", "initContainers", "ephemeralContainers"]) {
+    for (const container of listOf(fieldOf(spec, key))) {
+      const context = fieldOf(container, "securityContext");
+      if (fieldOf(context, "privileged").value === true) powers.add("privileged");
+      for (const { value } of listOf(fieldOf(fieldOf(context, "capabilities"), "add"))) {
+        // > Runtimes take the name with and without its prefix, in either case.
+        const name = String(value).toUpperCase().replace(/^CAP_/, "");
+        const power = CAPABILITIES.find((known) => known === name);
+        if (power !== undefined) powers.add(power);
+      }
+    }
+  }
+  return [...powers];
+}
+
+/** What is no list is reported where it is read. */
+function listOf(field: Field): Field[] {
+  return Array.isArray(field.value) ? itemsOf(field) : [];
 }
 
 /** Reads a container port; checked even when it has no name and so nobody can mean it. */

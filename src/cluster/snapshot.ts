@@ -16,6 +16,8 @@ export interface Snapshot {
   readonly endpoints: readonly Endpoint[];
   /** Host-network pods: they act as their node; kept for reports. */
   readonly hostNetworkPods: readonly HostNetworkPod[];
+  /** Pods that policies do not bind, or that could undo them; ordered as endpoints are. */
+  readonly blindSpots: readonly BlindSpot[];
   readonly services: readonly Service[];
   /** By `namespace/name`, of Services without an object too where something tells their endpoints. */
   readonly membersByService: ReadonlyMap<string, ServiceMembers>;
@@ -90,6 +92,20 @@ export interface HostNetworkPod {
   readonly node: string | undefined;
   readonly place: Place;
 }
+
+/** A pod, or a workload without pods, that policies do not bind, or that could undo them. */
+export interface BlindSpot {
+  readonly namespace: string;
+  readonly name: string;
+  readonly workload: Endpoint["workload"];
+  readonly node: string | undefined;
+  /** At least one. */
+  readonly powers: readonly PodPower[];
+  readonly place: Place;
+}
+
+/** What lets a pod past policies: its node's network or processes, or a right over the network. */
+export type PodPower = "hostNetwork" | "hostPID" | "privileged" | "ALL" | "NET_ADMIN" | "NET_RAW";
 
 /** A Service. Headless and ExternalName Services are kept for DNS names only. */
 export interface Service {

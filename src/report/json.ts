@@ -2,6 +2,7 @@
  * Verdicts as JSON, in the shapes that scripts depend on (docs: "Output"). Fields that are not known
  * are left out. Every string is inert: no control or bidirectional character is written raw.
  */
+import type { BlindSpot } from "../cluster/snapshot.ts";
 import { formatAddress } from "../net/address.ts";
 import { protocolName } from "../net/protocol.ts";
 import type { Diagnostic, Place } from "../errors.ts";
@@ -32,6 +33,8 @@ export interface ReplayReport {
   readonly rules: Iterable<RuleCount>;
   readonly diagnostics: readonly Diagnostic[];
   readonly nature: CaptureNature;
+  /** Pods that policies do not bind; none when absent. */
+  readonly blindSpots?: readonly BlindSpot[];
   /** Why the capture was not replayed to its end; undefined when it was. */
   readonly partial: "interrupted" | "damaged" | undefined;
 }
@@ -91,9 +94,22 @@ export function* replayJson(report: ReplayReport): Generator<string> {
   yield* listPieces(report.flows, (flow) => flows.line(flow));
   yield ',\n"rules":';
   yield* listPieces(report.rules, (rule) => rules.line(rule));
+  yield ',\n"blindSpots":';
+  yield* listPieces(report.blindSpots ?? [], (spot) => stringifyJson(blindSpotJson(spot)));
   yield ',\n"diagnostics":';
   yield* listPieces(report.diagnostics, (diagnostic) => stringifyJson(diagnosticJson(diagnostic)));
   yield "}\n";
+}
+
+function blindSpotJson({ namespace, name, workload, node, powers, place }: BlindSpot): Json {
+  return {
+    pod: `${namespace}/${name}`,
+    workload: `${workload.kind} ${workload.name}`,
+    node,
+    why: [...powers],
+    file: place.file,
+    line: place.line,
+  };
 }
 
 /** Characters after which a piece is handed on. */

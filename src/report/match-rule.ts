@@ -80,9 +80,15 @@ function* sideMisses(
   if (hasPort(side.notPorts)) yield `${name} port must not be ${end.port ?? "it"}`;
   if (side.service !== undefined) {
     const { namespace, name: service } = side.service;
-    const members = snapshot.membersByService.get(endpointName(side.service))?.addresses ?? [];
-    if (!members.some((member) => formatAddress(member) === has)) {
+    const members = snapshot.membersByService.get(endpointName(side.service));
+    const own = (members?.ports ?? []).filter((member) => formatAddress(member.address) === has);
+    const ports = own.map((member) => `${member.port}/${member.protocol}`);
+    if (members?.addresses.some((member) => formatAddress(member) === has) !== true) {
       yield `${name} needs an endpoint of Service ${namespace}/${service}, is ${who}`;
+      // Of a source, only the address is asked.
+    } else if (name === "destination" && !ports.includes(`${end.port}/${protocol}`)) {
+      const wanted = ports.length === 0 ? "a port" : ports.join(", ");
+      yield `destination port needs ${wanted} of Service ${namespace}/${service}, has ${end.port ?? "none"}`;
     }
   }
 }

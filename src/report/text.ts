@@ -2,6 +2,7 @@
  * A replay as text for people: one sentence, the counts, then drops and undecided flows gathered into
  * what one acts on. Rows start at the first column, what explains a row is indented below it.
  */
+import type { BlindSpot } from "../cluster/snapshot.ts";
 import { formatPlace } from "../errors.ts";
 import { formatPolicyName, formatPolicyRef } from "../policy/model.ts";
 import { gatherFlows } from "./grouping.ts";
@@ -21,6 +22,8 @@ export interface TextContext extends PolicyContext {
 
 /** Most groups that are printed; JSON has them all. */
 const GROUPS_MAX = 40;
+/** Most workloads that are listed as blind spots. */
+const BLIND_SPOTS_MAX = 10;
 /** Most policies that are listed for one isolation. */
 const POINTS_MAX = 4;
 /** Most sentences of one missing fact. */
@@ -36,6 +39,11 @@ const DROP_COLUMNS: readonly Column[] = [
 const UNKNOWN_COLUMNS: readonly Column[] = [
   { heading: "UNKNOWN FLOWS", align: "right" },
   { heading: "PACKETS", align: "right" },
+];
+const BLIND_SPOT_COLUMNS: readonly Column[] = [
+  { heading: "PODS", align: "right" },
+  { heading: "NOT BOUND BY POLICY", align: "left" },
+  { heading: "BECAUSE OF", align: "left" },
 ];
 const NOTE_COLUMNS: readonly Column[] = [
   { heading: "COUNT", align: "right" },
@@ -55,6 +63,7 @@ export function replayText(
     dropLines(drops, context, palette),
     unknownLines(unknowns, report, palette),
     noteLines(report, gathered, context, palette),
+    blindSpotLines(report.blindSpots ?? [], palette),
   ];
   return `${blocks
     .filter((lines) => lines.length > 0)
@@ -240,6 +249,29 @@ function noteLines(
   if (rows.length === 0) return [];
   const [heading = "", ...lines] = layoutColumns(NOTE_COLUMNS, rows);
   return [palette.bold(heading), ...lines];
+}
+
+/** One row for the pods of a workload that have the same powers. */
+function blindSpotLines(spots: readonly BlindSpot[], palette: Palette): string[] {
+  const groups = new Map<string, { readonly name: string; readonly why: string; count: number }>();
+  for (const { namespace, workload, powers } of spots) {
+    const name = `${namespace}/${workload.name}`;
+    const why = powers.join(", ");
+    const key = `${workload.kind} ${name} ${why}`;
+    const known = groups.get(key);
+    if (known === undefined) groups.set(key, { name, why, count: 1 });
+    else known.count++;
+  }
+  if (groups.size === 0) return [];
+  const all = [...groups.values()];
+  const shown = all.slice(0, BLIND_SPOTS_MAX);
+  const [heading = "", ...lines] = layoutColumns(
+    BLIND_SPOT_COLUMNS,
+    shown.map(({ name, why, count }) => [`${count}`, name, why]),
+  );
+  const more = all.length - shown.length;
+  const rest = more > 0 ? [`and ${countText(more, "more workload")}: see -o json`] : [];
+  return [palette.bold(heading), ...lines, ...rest];
 }
 
 function moreLines(more: number): string[] {

@@ -53,6 +53,28 @@ status: {phase: Running, podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}, {ip: "fd00::1
     expect(texts(endpoint!.addresses)).toEqual(["10.0.0.1", "fd00::1"]);
   });
 
+  it("tells pods that policies do not bind, and why", () => {
+    const context = (text: string): string =>
+      `spec: {containers: [{name: a, securityContext: {${text}}}]}`;
+    const { snapshot, said } = load(
+      documents(
+        pod("net", "spec: {hostNetwork: true, hostPID: true}, status: {podIP: 192.0.2.1}"),
+        pod("stripped", "status: {podIP: 192.0.2.1, hostIP: 192.0.2.1}"),
+        pod("root", context("privileged: true")),
+        pod("caps", context("capabilities: {add: [CAP_NET_ADMIN, net_raw, SYS_TIME]}")),
+        pod("done", `${context("privileged: true")}, status: {phase: Succeeded}`),
+        pod("plain", context("capabilities: {drop: [ALL]}")),
+      ),
+    );
+    expect(snapshot.blindSpots.map(({ name, powers }) => [name, powers.join()])).toEqual([
+      ["caps", "NET_ADMIN,NET_RAW"],
+      ["net", "hostNetwork,hostPID"],
+      ["root", "privileged"],
+      ["stripped", "hostNetwork"],
+    ]);
+    expect(said).toEqual([]);
+  });
+
   it("leaves finished pods out and puts host-network pods aside", () => {
     const loaded = load(
       documents(

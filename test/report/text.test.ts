@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { FlowVerdict, Verdict } from "../../src/engine/verdict.ts";
+import type { BlindSpot } from "../../src/cluster/snapshot.ts";
 import type { ReplayReport } from "../../src/report/json.ts";
 import { replayText } from "../../src/report/text.ts";
 import {
@@ -50,6 +51,27 @@ shop/checkout-6d4  payments/api-0  8443/tcp      2        4
   no ingress rule of the policies selecting payments/api-0 matches
   NetworkPolicy payments/default-deny ingress  policies.yaml:3
   nearest: none, there is no rule in this direction
+`);
+  });
+
+  it("lists pods that policies do not bind, those of a workload together", () => {
+    const spot = (name: string, powers: BlindSpot["powers"]): BlindSpot => ({
+      namespace: "kube-system",
+      name,
+      workload: { kind: "DaemonSet", name: "proxy" },
+      node: "n1",
+      powers,
+      place: { file: "pods.yaml", line: 3 },
+    });
+    const blindSpots = [
+      spot("proxy-a", ["hostNetwork", "privileged"]),
+      spot("proxy-b", ["hostNetwork", "privileged"]),
+      spot("proxy-c", ["NET_ADMIN"]),
+    ];
+    expect(textOf([], { blindSpots })).toContain(`
+PODS  NOT BOUND BY POLICY  BECAUSE OF
+   2  kube-system/proxy    hostNetwork, privileged
+   1  kube-system/proxy    NET_ADMIN
 `);
   });
 

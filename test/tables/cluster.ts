@@ -147,6 +147,7 @@ export function snapshot(given: {
     hostEndpoints: [],
     felixByScope: new Map(),
     hostNetworkPods: [],
+    blindSpots: [],
     services: given.services ?? [],
     membersByService: new Map(),
     serviceAccounts: new Map(),
