@@ -43,6 +43,8 @@ export interface Extras {
   readonly place: { readonly side: "before" | "after"; readonly member: Word } | undefined;
 }
 
+const NO_EXTRAS: Extras = { entry: {}, place: undefined };
+
 /** Tells entries apart: numbers for single IPv4 addresses and prefixes, which may be millions. */
 export function entryKey(entry: SetEntry, type: SetType): number | string {
   const { first } = entry;
@@ -59,6 +61,7 @@ export function entryKey(entry: SetEntry, type: SetType): number | string {
 
 /** Reads what an entry may have in a set that was created so. */
 export function readExtras(options: readonly Word[], set: SetSettings): Extras {
+  if (options.length === 0) return NO_EXTRAS;
   const entry: { -readonly [K in keyof SetEntry]?: SetEntry[K] } = {};
   let place: Extras["place"];
   for (let at = 0; at < options.length; at += 1) {
@@ -161,7 +164,10 @@ export function readParts(member: Word, set: SetSettings): SetEntry[] {
     if (entries.length * choices.length > SPREAD_MAX) {
       throw new SetFault(`${member.text} stands for too many entries`, member);
     }
-    entries = entries.flatMap((entry) => choices.map((choice) => ({ ...entry, ...choice })));
+    entries =
+      index === 0
+        ? choices
+        : entries.flatMap((entry) => choices.map((choice) => ({ ...entry, ...choice })));
   });
   return entries;
 }

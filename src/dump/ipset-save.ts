@@ -117,12 +117,17 @@ function named<Action>(action: Action, ...names: readonly string[]): Record<stri
 const EXIST: ReadonlySet<string> = new Set(["-exist", "--exist", "-!"]);
 const QUIET: ReadonlySet<string> = new Set(["-quiet", "--quiet", "-q"]);
 
+function isFlag({ text, quoted: inQuotes }: Word): boolean {
+  return !inQuotes && (EXIST.has(text) || QUIET.has(text));
+}
+
 function parseLine(raw: string, sets: OpenSets): void {
   const all = splitWords(raw, false);
   if (all === undefined) throw new SetFault("a quote is not closed", { column: 1 });
-  const isFlag = ({ text, quoted: inQuotes }: Word): boolean =>
-    !inQuotes && (EXIST.has(text) || QUIET.has(text));
-  const [command, ...words] = all.filter((word) => !isFlag(word));
+  // Most lines of a million have none.
+  const flags = raw.includes("-") ? all.filter(isFlag) : [];
+  const [command, ...words] =
+    flags.length === 0 ? all : all.filter((word) => !flags.includes(word));
   if (command === undefined) return;
   const action = Object.hasOwn(COMMANDS, command.text) ? COMMANDS[command.text] : undefined;
   if (action === undefined) {
@@ -131,7 +136,7 @@ function parseLine(raw: string, sets: OpenSets): void {
       command,
     );
   }
-  const exist = all.some(({ text, quoted: inQuotes }) => !inQuotes && EXIST.has(text));
+  const exist = flags.some(({ text }) => EXIST.has(text));
   action({ words, sets, exist, end: raw.length + 1 });
 }
 
@@ -218,6 +223,8 @@ function completeEntry(
   { set, old }: { readonly set: SetSettings; readonly old: SetEntry | undefined },
 ): SetEntry {
   const { timeoutSeconds, counters } = set;
+  const bare = timeoutSeconds === undefined && counters !== true;
+  if (bare && Object.keys(extras).length === 0) return parts;
   return {
     ...parts,
     ...(timeoutSeconds === undefined ? {} : { timeoutSeconds }),

@@ -45,6 +45,22 @@ const KINDS: readonly {
     parts: [],
     what: "what ip addr prints: give the output of ip -j addr",
   },
+  {
+    sign: /^(ipv[46] +\d+ +)?\w+ +\d+ \d+ .*\bsrc=/m,
+    parts: ["conntrack"],
+    what: "what conntrack -L prints: give it with --conntrack",
+  },
+  {
+    sign: /^net[./]\S+ = /m,
+    parts: ["sysctl"],
+    what: "what sysctl -a prints: give it with --sysctl",
+  },
+  {
+    sign: /^table (ip|ip6|inet|arp|bridge|netdev) \S+ \{/m,
+    parts: [],
+    what: "what nft list ruleset prints, which is not read: give the output of iptables-save",
+  },
+  { sign: /^apiVersion: /m, parts: [], what: "a manifest: give it with -f" },
   { sign: /\0/, parts: [], what: "a binary file" },
 ];
 
