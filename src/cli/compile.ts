@@ -8,6 +8,7 @@ import type { CompiledCluster } from "../tables/compile.ts";
 import { renderIpsets } from "../tables/ipset.ts";
 import { renderIptables } from "../tables/iptables.ts";
 import { isPrinted } from "../tables/model.ts";
+import { withRuleHashes } from "../tables/rule-hash.ts";
 import type { Ruleset, Table } from "../tables/model.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
 import { EXIT_DONE } from "./failure.ts";
@@ -41,9 +42,9 @@ function formatTables(format: CompileFormat, compiled: CompiledCluster): string 
   const [four, six] = compiled.rulesets;
   switch (format) {
     case "iptables-save":
-      return inert(renderIptables(four));
+      return inert(renderIptables(withRuleHashes(four)));
     case "ip6tables-save":
-      return inert(renderIptables(six));
+      return inert(renderIptables(withRuleHashes(six)));
     case "ipset-save":
       return inert(renderIpsets([four, six]));
     case "json":

@@ -4,7 +4,7 @@
  */
 import { felixSettings } from "../cluster/felix-configuration.ts";
 import { endpointName } from "../cluster/snapshot.ts";
-import type { Endpoint, Snapshot } from "../cluster/snapshot.ts";
+import type { Endpoint, HostEndpoint, Snapshot } from "../cluster/snapshot.ts";
 import type { OnDiagnostic } from "../errors.ts";
 import type { Family } from "../net/address.ts";
 import { formatPolicyRef } from "../policy/model.ts";
@@ -26,7 +26,8 @@ import {
 } from "./endpoint-chain.ts";
 import { bindHostEndpoints, UNBOUND, type HostBinding } from "./host-binding.ts";
 import { compileFailsafe } from "./host-chain.ts";
-import { compileHostTables, reportUntrackedEverywhere, type HostTableName } from "./host-tables.ts";
+import { compileHostTables, reportUntrackedEverywhere } from "./host-tables.ts";
+import type { HostsByPolicy, HostTableName } from "./host-tables.ts";
 import { assignInterfaces } from "./endpoint-interface.ts";
 import type { InterfaceByEndpoint } from "./endpoint-interface.ts";
 import type { Chain, Hook, Rule, Ruleset, Table, TableName, Topology } from "./model.ts";
@@ -89,7 +90,7 @@ export function compileCluster(
   const hosts = new Map(
     ordered.map((policy) => [policy, index.hostEndpointsChosenBy(policy.subject)]),
   );
-  if (node === undefined) refuseHostEndpoints(snapshot, onDiagnostic);
+  if (node === undefined) refuseHostEndpoints(snapshot, hosts, onDiagnostic);
   const binding = node === undefined ? UNBOUND : bindHostEndpoints(snapshot, node, onDiagnostic);
   reportUntrackedEverywhere(binding, hosts, onDiagnostic);
   reportUnknownProfiles(binding, profiles, onDiagnostic);
@@ -307,9 +308,19 @@ function checkNode(snapshot: Snapshot, node: string, onDiagnostic: OnDiagnostic)
   }
 }
 
-/** Each node has interfaces of its own: seen as one, they have none that an endpoint could bind. */
-function refuseHostEndpoints({ hostEndpoints }: Snapshot, onDiagnostic: OnDiagnostic): void {
-  const [first] = hostEndpoints;
+/**
+ * Each node has interfaces of its own: seen as one, they have none that an endpoint could bind. Those that
+ * let everything through may be left out.
+ */
+function refuseHostEndpoints(
+  { hostEndpoints }: Snapshot,
+  hosts: HostsByPolicy,
+  onDiagnostic: OnDiagnostic,
+): void {
+  const selected = new Set([...hosts.values()].flat());
+  const first = hostEndpoints.find(
+    (endpoint) => selected.has(endpoint) || !isOpen(endpoint.profiles),
+  );
   if (first === undefined) return;
   onDiagnostic({
     severity: "error",
@@ -318,6 +329,10 @@ function refuseHostEndpoints({ hostEndpoints }: Snapshot, onDiagnostic: OnDiagno
     place: first.place,
     suggestion: `--node ${first.node ?? "NAME"}`,
   });
+}
+
+function isOpen([first]: HostEndpoint["profiles"]): boolean {
+  return first !== undefined && builtInProfile(first.name) === "allows";
 }
 
 function reportUnknownProfiles(

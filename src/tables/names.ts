@@ -19,6 +19,8 @@ export const NODE_INTERFACE = "eth0";
 /** That of what a node sends to itself. */
 export const LOOPBACK_INTERFACE = "lo";
 
+/** What the names of all of Calico's chains begin with. */
+export const CHAIN_PREFIX = "cali-";
 // Static chains: one for each built-in chain that Calico hooks, named for it.
 export const CHAIN_INPUT = "cali-INPUT";
 export const CHAIN_FORWARD = "cali-FORWARD";
@@ -275,7 +277,7 @@ function portProtocolHash(portName: string, protocol: PortProtocol, backend: str
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
 /** RFC 4648 section 5, without padding. */
-function base64Url(bytes: Uint8Array): string {
+export function base64Url(bytes: Uint8Array): string {
   return encodeBits(bytes, 6, `${LETTERS}${LETTERS.toLowerCase()}0123456789-_`);
 }
 

@@ -195,7 +195,9 @@ describe("compile", () => {
     const words = ["compile", "-f", EXAMPLE, "--node", "worker-1", "-o", "iptables-save"];
     const { status, stdout } = run(...words);
     expect(status).toBe(0);
-    expect(stdout).toContain("-A cali-FORWARD -i cali+ -j cali-from-wl-dispatch\n");
+    expect(stdout).toMatch(
+      /^-A cali-FORWARD -i cali\+ -m comment --comment "cali:[\w-]{16}" -j cali-from-wl-dispatch$/m,
+    );
     expect(run(...words).stdout).toBe(stdout);
   });
 });

@@ -441,9 +441,16 @@ spec: {node: n1, interfaceName: ens4}
     expect(diagnostics.map(({ message }) => message).join("\n")).toMatch(said);
   });
 
-  it("are refused where all nodes are judged as one", () => {
-    const texts = [{ file: "a.yaml", text: `${CLUSTER}---${NAMED}` }];
-    expect(() => compileManifests(texts)).toThrow(/binds an interface of one node.*--node n1/);
+  it("are refused where all nodes are judged as one, unless they let everything through", () => {
+    const together = (...documents: string[]): (() => unknown) => {
+      const text = [CLUSTER, ...documents].join("---");
+      return () => compileManifests([{ file: "a.yaml", text }]);
+    };
+    const open = host('interfaceName: "*", profiles: [projectcalico-default-allow]');
+    const refusal = /binds an interface of one node.*--node n1/;
+    expect(together(NAMED)).toThrow(refusal);
+    expect(together(open, global("p", "types: [Ingress]"))).toThrow(refusal);
+    expect(together(open)).not.toThrow();
   });
 });
 
