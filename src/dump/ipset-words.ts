@@ -1,4 +1,5 @@
 /** What single words of ipset's lines mean: numbers, addresses, ports. */
+import { parseMapped } from "../match/words.ts";
 import { addressBits, parseAddress, prefixOf } from "../net/address.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
 import { servicePort } from "../net/service.ts";
@@ -54,7 +55,7 @@ export function trafficClass(word: Word): number {
 }
 
 export function addressOf(word: Word, family: Family): Address {
-  const address = parseAddress(word.text);
+  const address = parseAddress(word.text) ?? parseMapped(word.text);
   if (address?.family !== family) {
     throw new SetFault(`${word.text}: expected an IPv${family} address`, word);
   }

@@ -131,7 +131,7 @@ function parseOldIpv4(text: string): Address | undefined {
 }
 
 /** `::ffff:1.2.3.4`, which is an address of IPv6 like any other here. */
-function parseMapped(text: string): Address | undefined {
+export function parseMapped(text: string): Address | undefined {
   const [, dotted] = /^(?:::|0:0:0:0:0:)ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(text) ?? [];
   const inner = dotted === undefined ? undefined : parseAddress(dotted);
   return inner === undefined ? undefined : { family: 6, words: [0, 0, 0xffff, inner.words[0]] };
