@@ -64,6 +64,7 @@ export type DiagnosticCode =
   | "NO_ENDPOINTS"
   // what-if
   | "ACCEPTED_ABSENT"
+  | "BLIND_SPOTS_UNKNOWN"
   // a node's dumps
   | "BAD_DUMP"
   | "TRUNCATED_DUMP"

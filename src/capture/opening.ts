@@ -21,6 +21,12 @@ export interface Opening {
   readonly protocol: number | undefined;
   /** Undefined: any, or the protocol has none. */
   readonly destinationPort: number | undefined;
+  /** Of the client; where it is left out, the first that Linux hands out. */
+  readonly sourcePort?: number;
+  /** ICMP: the query's type, in place of an echo's. */
+  readonly icmpType?: number;
+  /** Undefined: the packet has no time. */
+  readonly timestampNs?: bigint;
 }
 
 /** The first of the ports that Linux hands to clients (ip_local_port_range). */
@@ -40,13 +46,15 @@ const HEADER_SIZES: ReadonlyMap<number, number> = new Map([
 
 /** Appends the opening packet to a batch that has room. */
 export function appendOpening(batch: PacketBatch, opening: Opening): void {
-  const { source, destination, protocol, destinationPort } = opening;
+  const { source, destination, protocol, destinationPort, timestampNs } = opening;
   const at = batch.append();
   const view = batch.view;
   const family = source.family;
   const ipLength = (family === 4 ? 20 : 40) + (HEADER_SIZES.get(protocol ?? 0) ?? 0);
   let known = layout.KNOWN_SRC | layout.KNOWN_DST | layout.KNOWN_TTL | layout.KNOWN_FRAGMENT;
-  view.setUint32(at + layout.PACKET_FLAGS, layout.PACKET_DECODED, true);
+  const timed = timestampNs === undefined ? 0 : layout.PACKET_HAS_TIME;
+  view.setUint32(at + layout.PACKET_FLAGS, layout.PACKET_DECODED | timed, true);
+  if (timestampNs !== undefined) view.setBigUint64(at + layout.PACKET_TIMESTAMP, timestampNs, true);
   view.setUint32(at + layout.PACKET_CAPTURED_LENGTH, ipLength, true);
   view.setUint32(at + layout.PACKET_ORIGINAL_LENGTH, ipLength, true);
   view.setUint8(at + layout.PACKET_FAMILY, family);
@@ -67,13 +75,62 @@ export function appendOpening(batch: PacketBatch, opening: Opening): void {
   }
   if (protocol === PROTOCOL_ICMP || protocol === PROTOCOL_ICMPV6) {
     known |= layout.KNOWN_ICMP | layout.KNOWN_ICMP_ID;
-    const type = protocol === PROTOCOL_ICMP ? ECHO_REQUEST : ECHO_REQUEST_V6;
-    view.setUint8(at + layout.PACKET_ICMP_TYPE, type);
+    const echo = protocol === PROTOCOL_ICMP ? ECHO_REQUEST : ECHO_REQUEST_V6;
+    view.setUint8(at + layout.PACKET_ICMP_TYPE, opening.icmpType ?? echo);
   }
   if (protocol !== undefined && destinationPort !== undefined) {
     known |= layout.KNOWN_PORTS;
-    view.setUint16(at + layout.PACKET_SPORT, CLIENT_PORT, true);
+    view.setUint16(at + layout.PACKET_SPORT, opening.sourcePort ?? CLIENT_PORT, true);
     view.setUint16(at + layout.PACKET_DPORT, destinationPort, true);
   }
   view.setUint32(at + layout.PACKET_KNOWN, known, true);
+  if (protocol === PROTOCOL_SCTP && destinationPort !== undefined) {
+    writeInit(batch, at, { ...opening, destinationPort });
+  }
+}
+
+/** Where the fields of an INIT lie in an SCTP packet. */
+const CHUNK = 12;
+const INIT_SIZE = 20;
+
+/** What the chunks of an SCTP packet are is told by its bytes alone: those of an INIT. */
+function writeInit(
+  batch: PacketBatch,
+  at: number,
+  { source, destination, destinationPort, sourcePort }: Opening & { destinationPort: number },
+): void {
+  const ip = source.family === 4 ? 20 : 40;
+  const size = ip + CHUNK + INIT_SIZE;
+  const base = batch.reserve(size);
+  if (base === undefined) throw new Error("bug: a batch of openings fits into its arena");
+  const { view } = batch;
+  new Uint8Array(view.buffer, base, size).fill(0);
+  if (ip === 20) {
+    view.setUint32(base, 0x45000000 | size);
+    view.setUint32(base + 4, 0x00004000);
+    view.setUint16(base + 8, (TTL << 8) | PROTOCOL_SCTP);
+    view.setUint32(base + 12, source.words[0]);
+    view.setUint32(base + 16, destination.words[0]);
+    let sum = 0;
+    for (let half = 0; half < ip; half += 2) sum += view.getUint16(base + half);
+    sum = (sum & 0xffff) + (sum >>> 16);
+    view.setUint16(base + 10, ~(sum + (sum >>> 16)) & 0xffff);
+  } else {
+    view.setUint32(base, 0x60000000);
+    view.setUint32(base + 4, ((size - ip) << 16) | (PROTOCOL_SCTP << 8) | TTL);
+    source.words.forEach((word, index) => view.setUint32(base + 8 + 4 * index, word));
+    destination.words.forEach((word, index) => view.setUint32(base + 24 + 4 * index, word));
+  }
+  const sctp = base + ip;
+  view.setUint16(sctp, sourcePort ?? CLIENT_PORT);
+  view.setUint16(sctp + 2, destinationPort);
+  view.setUint32(sctp + CHUNK, (1 << 24) | INIT_SIZE);
+  // Initiate tag, window, streams both ways, first sequence number: none may be zero.
+  view.setUint32(sctp + CHUNK + 4, 1);
+  view.setUint32(sctp + CHUNK + 8, 65_535);
+  view.setUint32(sctp + CHUNK + 12, 0x00010001);
+  view.setUint32(sctp + CHUNK + 16, 1);
+  view.setUint32(at + layout.PACKET_NETWORK, base, true);
+  view.setUint32(at + layout.PACKET_TRANSPORT, sctp, true);
+  view.setUint32(at + layout.PACKET_END, base + size, true);
 }

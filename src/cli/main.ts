@@ -142,12 +142,13 @@ function addWhatIf(program: Command, name: string, finish: (exitCode: number) =>
         .argParser(collectGate)
         .default([], "new-drop"),
     )
+    .option("--no-blind-spots", "leave out what changes beside the capture's traffic")
     .option("--accept <file>", "changes that are wanted: not reported, no gate trips on them")
     .option("--update-accept", "write the changes of this run to that file")
     .addHelpText(
       "after",
       `
-Every path may be git:REF:PATH. Packets are compared one by one; a flow is reported with the rule, policy and
+Every path may be git:REF:PATH. Without -r, all traffic that changes is listed. Packets are compared one by one; a flow is reported with the rule, policy and
 line that decide it before and after. The text names packets for ${name} explain --packet N.
 
 Examples:

@@ -13,13 +13,15 @@ import type { FlowVerdict, Tuple } from "../engine/verdict.ts";
 import { expressionMatches } from "../report/expression.ts";
 import type { Expression } from "../report/expression.ts";
 import { compareVerdicts, groupFlips } from "../report/flips.ts";
-import type { Change, ChangeName, FlipContext, WhatIfReport } from "../report/flips.ts";
+import type { Change } from "../report/blind-spots.ts";
+import type { ChangeName, FlipContext, WhatIfReport } from "../report/flips.ts";
 import { whatIfJson } from "../report/flips-json.ts";
 import { whatIfAnnotations, whatIfMarkdown } from "../report/flips-markdown.ts";
 import { whatIfText } from "../report/flips-text.ts";
 import type { PolicyContext } from "../report/nearest-miss.ts";
 import { endpointFinder } from "../report/workload.ts";
 import { acceptance, readAccepted, writeAccepted } from "./accepted.ts";
+import { findBlindSpots } from "./blind-spots.ts";
 import { paletteFor } from "./color.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
 import { readExpression } from "./expression-words.ts";
@@ -51,6 +53,8 @@ export interface WhatIfOptions extends ClusterOptions, CaptureOptions {
   readonly proposed: readonly string[];
   /** `proposed` holds only the objects that change. */
   readonly overlaid?: boolean;
+  /** What changes beside the capture is looked for, too. */
+  readonly blindSpots: boolean;
   readonly output?: readonly Output<WhatIfFormat>[];
   /** Empty: `new-drop`. */
   readonly failOn: readonly Gate[];
@@ -65,7 +69,6 @@ const LEAD_MAX = 1 << 20;
 
 /** Runs `what-if` and gives its exit code. */
 export async function whatIf(words: readonly string[], options: WhatIfOptions): Promise<number> {
-  if (options.read.length === 0) throw new Failure("no capture: name one with -r FILE");
   if (options.proposed.length === 0) {
     throw new Failure(
       "nothing to compare with: name what would be rolled out with --proposed PATH",
@@ -88,6 +91,15 @@ export async function whatIf(words: readonly string[], options: WhatIfOptions): 
       after: policyContext(sides[1].judge),
     };
     const compared = await replayBoth(options, sides, expression);
+    const blindSpots =
+      options.blindSpots && expression === undefined
+        ? findBlindSpots(
+            [sides[0].judge.program, sides[1].judge.program],
+            context,
+            sides[0].matcher.flows([]),
+            log,
+          )
+        : undefined;
     let isAccepted = acceptance(accepted);
     if (options.accept !== undefined && options.updateAccept === true) {
       const names = groupFlips(compared.flips, context, () => true);
@@ -100,6 +112,8 @@ export async function whatIf(words: readonly string[], options: WhatIfOptions): 
     const report: WhatIfReport = {
       ...compared,
       groups,
+      captured: options.read.length > 0,
+      blindSpots,
       diagnostics: sides.flatMap((side) => side.log.found),
     };
     for (const { format, sink } of destinations) {
@@ -169,7 +183,7 @@ function policyContext({ snapshot, policies }: Judge): PolicyContext {
   return { snapshot, policies, find: endpointFinder(snapshot) };
 }
 
-type Compared = Omit<WhatIfReport, "groups" | "diagnostics">;
+type Compared = Omit<WhatIfReport, "groups" | "diagnostics" | "captured" | "blindSpots">;
 
 /** Replays the captures by both sets of policies at a time. */
 async function replayBoth(
@@ -206,7 +220,10 @@ async function replayBoth(
     }
   };
   try {
-    const [first, second] = await Promise.all([replaySide(0), replaySide(1)]);
+    const [first, second] =
+      options.read.length === 0
+        ? [NO_TRAFFIC, NO_TRAFFIC]
+        : await Promise.all([replaySide(0), replaySide(1)]);
     const names = [first.names, second.names] as const;
     const flowAt = (side: Side, place: number): FlowVerdict =>
       sides[side].matcher.flowAt(place, names[side]);
@@ -228,6 +245,8 @@ async function replayBoth(
     for (const interruption of interruptions) interruption.dispose();
   }
 }
+
+const NO_TRAFFIC: TrafficEnd = { nature: "question", names: [], partial: undefined };
 
 /** A flow is one that the expression chooses in either direction. */
 function replyOf(flow: Tuple): Tuple {
@@ -368,9 +387,14 @@ function exitCode(report: WhatIfReport, failOn: readonly Gate[]): number {
   return report.partial === "damaged" ? EXIT_PARTIAL : EXIT_DONE;
 }
 
-function hasTripped(gate: Gate, { groups, counts }: WhatIfReport): boolean {
+function hasTripped(
+  gate: Gate,
+  { groups, counts, captured, blindSpots = [] }: WhatIfReport,
+): boolean {
+  // Without a capture everything counts; beside one, what it shows.
   const happened = (...changes: readonly Change[]): boolean =>
-    groups.some(({ change, accepted }) => !accepted && changes.includes(change));
+    groups.some(({ change, accepted }) => !accepted && changes.includes(change)) ||
+    (!captured && blindSpots.some(({ change }) => changes.includes(change)));
   switch (gate) {
     case "any-change":
       return happened("new-drop", "new-allow", "unknown");

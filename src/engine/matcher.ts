@@ -15,9 +15,23 @@ import { packRulesets } from "./pack.ts";
 import { walkRecords } from "./scan.ts";
 import { packSwitches } from "./switches.ts";
 import { InterfaceNumbers, packTopology } from "./topology.ts";
-import { readFlow, readPacketVerdict, readRuleCounts, readTotals, readTrace } from "./read.ts";
+import {
+  readFlow,
+  readPacketVerdict,
+  readRuleCounts,
+  readTotals,
+  readTrace,
+  readVerdict,
+} from "./read.ts";
 import type { Meanings } from "./read.ts";
-import type { FlowVerdict, PacketVerdict, RuleCount, Totals, TraceStep } from "./verdict.ts";
+import type {
+  FlowVerdict,
+  PacketVerdict,
+  RuleCount,
+  Totals,
+  TraceStep,
+  Verdict,
+} from "./verdict.ts";
 
 /** What packets are judged by: at most one ruleset for each family, and where packets go. */
 export interface Program {
@@ -81,6 +95,8 @@ export interface Matcher {
   finish(): void;
   /** The verdict on the batch's packet at this index, after `replay` or `ask`; perhaps it is pending. */
   packetVerdict(index: number, names: readonly string[]): PacketVerdict;
+  /** Its word alone. */
+  verdictAt(index: number): Verdict;
   /** Verdicts that the last `replay` or `finish` settled on packets of earlier batches. */
   lateVerdicts(names: readonly string[]): PacketVerdict[];
   /** What is odd about the batch's packet at this index, after `replay`. */
@@ -176,6 +192,7 @@ export function loadMatcher(
       const verdict = verdicts + index * layout.VERDICT_SIZE;
       return readPacketVerdict(batch.view, batch.recordAt(index), verdict, meanings(names));
     },
+    verdictAt: (index) => readVerdict(batch.view, verdicts + index * layout.VERDICT_SIZE),
     lateVerdicts(names) {
       return Array.from({ length: exports.settledCount() }, (_, index) => {
         const at = exports.settledAt(index);

@@ -17,6 +17,7 @@ import type {
   Totals,
   TraceStep,
   Tuple,
+  Verdict,
 } from "./verdict.ts";
 
 /** What the numbers in the records mean. */
@@ -132,11 +133,18 @@ export function readTuple(view: DataView, packet: number, names: readonly string
   };
 }
 
+/** Reads the word of a verdict record. */
+export function readVerdict(view: DataView, at: number): Verdict {
+  const word = VERDICTS[view.getUint8(at + layout.VERDICT_VERDICT)];
+  if (word === undefined) throw new Error("bug: a packet without verdict");
+  return word;
+}
+
 /** Reads a verdict record. */
 export function readJudgement(view: DataView, at: number, meanings: Meanings): Judgement {
-  const word = VERDICTS[view.getUint8(at + layout.VERDICT_VERDICT)];
+  const word = readVerdict(view, at);
   const reason = REASONS.get(view.getUint8(at + layout.VERDICT_REASON));
-  if (word === undefined || reason === undefined) throw new Error("bug: a packet without verdict");
+  if (reason === undefined) throw new Error("bug: a verdict without reason");
   const rule = (offset: number): RuleRef | undefined =>
     meanings.rules.find(view.getInt32(at + offset, true));
   const route = (offset: number): Route | undefined =>

@@ -1,11 +1,11 @@
 /** A what-if as JSON, in the shape that scripts depend on (docs: "Output"). */
-import type { FlowVerdict } from "../engine/verdict.ts";
 import { tellingSide } from "./flips.ts";
 import type { Flip, FlipContext, FlipGroup, WhatIfReport } from "./flips.ts";
 import { attributionJson, diagnosticJson, nearestJson, stringifyJson, tupleJson } from "./json.ts";
 import type { Json } from "./json.ts";
 import { findNearestMiss } from "./nearest-miss.ts";
-import type { CaptureNature } from "./reason.ts";
+import type { BlindSpot } from "./blind-spots.ts";
+import type { CaptureNature, Judged } from "./reason.ts";
 
 /** The one object of `what-if -o json`, indented, and a line end. */
 export function whatIfJson(report: WhatIfReport, context: FlipContext): string {
@@ -23,6 +23,7 @@ export function whatIfJson(report: WhatIfReport, context: FlipContext): string {
     flowsLost: lost > 0 ? lost : undefined,
     partial,
     changes,
+    blindSpots: report.blindSpots?.map((spot) => blindJson(spot, report.nature, context)) ?? null,
     diagnostics: report.diagnostics.map(diagnosticJson),
   };
   return `${stringifyJson(whole, 1)}\n`;
@@ -50,6 +51,26 @@ function flipJson(
   };
 }
 
-function sideJson(flow: FlowVerdict, nature: CaptureNature): { readonly [key: string]: Json } {
+function blindJson(spot: BlindSpot, nature: CaptureNature, context: FlipContext): Json {
+  const { change, from, to, services, everything, before, after } = spot;
+  return {
+    change,
+    from,
+    to,
+    services: services.map(({ protocol, ports }) => ({
+      protocol,
+      ports: ports?.map(({ first, last }) => [first, last]),
+    })),
+    everything: everything ? true : undefined,
+    example: tupleJson(after),
+    before: sideJson(before, nature),
+    after: {
+      ...sideJson(after, nature),
+      nearest: nearestJson(findNearestMiss(after, context.after)),
+    },
+  };
+}
+
+function sideJson(flow: Judged, nature: CaptureNature): { readonly [key: string]: Json } {
   return { verdict: flow.verdict, reject: flow.reject, ...attributionJson(flow, nature) };
 }

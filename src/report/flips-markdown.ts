@@ -1,8 +1,10 @@
 /** A what-if for a pull request's comment, and for the annotations of a GitHub workflow. */
 import type { Place } from "../errors.ts";
-import type { Change, FlipContext, FlipGroup, WhatIfReport } from "./flips.ts";
+import { blindNamesText, blindServicesText } from "./blind-spots.ts";
+import type { Change } from "./blind-spots.ts";
+import type { FlipContext, FlipGroup, WhatIfReport } from "./flips.ts";
+import { CHANGE_WORDS, headlineText, pairText, sideText, summary } from "./flips-text.ts";
 import { annotationLines, markdownText } from "./github.ts";
-import { headlineText, pairText, sideText, summary } from "./flips-text.ts";
 import { pointsOf } from "./grouping.ts";
 import { findNearestMiss } from "./nearest-miss.ts";
 import type { CaptureNature } from "./reason.ts";
@@ -10,12 +12,6 @@ import { nearestText, pointText } from "./text.ts";
 
 /** Rows of the table; JSON has them all. */
 const ROWS_MAX = 100;
-
-const WORDS: Readonly<Record<Change, string>> = {
-  "new-drop": "newly dropped",
-  "new-allow": "newly allowed",
-  unknown: "cannot be compared",
-};
 
 /** Formats a what-if as Markdown. */
 export function whatIfMarkdown(report: WhatIfReport, context: FlipContext): string {
@@ -34,14 +30,47 @@ export function whatIfMarkdown(report: WhatIfReport, context: FlipContext): stri
       sideText(first.before, report.nature),
       ...pointsOf(first.before).map(pointText),
     ];
-    const cells = [WORDS[change], from, to, port, `${flows}`, `${packets}`, before.join("; ")];
+    const cells = [
+      CHANGE_WORDS[change],
+      from,
+      to,
+      port,
+      `${flows}`,
+      `${packets}`,
+      before.join("; "),
+    ];
     const row = [...cells, reasonsAfter(group, report.nature, context).join("; ")];
     lines.push(`| ${row.map(markdownText).join(" | ")} |`);
   }
   if (groups.length > ROWS_MAX) lines.push("", `and ${groups.length - ROWS_MAX} more`);
   const accepted = report.groups.length - groups.length;
+  lines.push(...blindRows(report));
   if (accepted > 0) lines.push("", `${accepted} more changes are accepted.`);
   return `${lines.join("\n")}\n`;
+}
+
+function blindRows({ blindSpots = [], nature, captured }: WhatIfReport): string[] {
+  if (blindSpots.length === 0) return [];
+  const rows = blindSpots.slice(0, ROWS_MAX).map((spot) => {
+    const reasons = [sideText(spot.after, nature), ...pointsOf(spot.after).map(pointText)];
+    const cells = [
+      CHANGE_WORDS[spot.change],
+      blindNamesText(spot.from),
+      blindNamesText(spot.to),
+      blindServicesText(spot),
+    ];
+    return `| ${[...cells, reasons.join("; ")].map(markdownText).join(" | ")} |`;
+  });
+  const more = blindSpots.length - ROWS_MAX;
+  return [
+    "",
+    captured ? "Nothing in the capture shows these, and they change, too:" : "All that changes:",
+    "",
+    "| change | from | to | what | after |",
+    "|---|---|---|---|---|",
+    ...rows,
+    ...(more > 0 ? ["", `and ${more} more`] : []),
+  ];
 }
 
 /** Formats a what-if as workflow commands: an annotation at the line of the policy that decides. */
@@ -50,7 +79,7 @@ export function whatIfAnnotations(report: WhatIfReport, context: FlipContext): s
   const annotations = groups.map((group) => ({
     severity: SEVERITIES[group.change],
     place: placeOf(group, context),
-    title: `${WORDS[group.change]}: ${pairText(group)}`,
+    title: `${CHANGE_WORDS[group.change]}: ${pairText(group)}`,
     text: reasonsAfter(group, report.nature, context).join("; "),
   }));
   return annotationLines(annotations, "changes");

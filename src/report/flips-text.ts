@@ -5,13 +5,15 @@
 import { formatAddress } from "../net/address.ts";
 import type { FlowVerdict, Verdict } from "../engine/verdict.ts";
 import { CHANGES, tellingSide } from "./flips.ts";
-import type { Change, Flip, FlipContext, FlipGroup, WhatIfReport } from "./flips.ts";
+import { blindNamesText, blindServicesText } from "./blind-spots.ts";
+import type { Change } from "./blind-spots.ts";
+import type { Flip, FlipContext, FlipGroup, WhatIfReport } from "./flips.ts";
 import { pointsOf } from "./grouping.ts";
 import { PLAIN, countText, layoutColumns, wrapText } from "./layout.ts";
 import type { Column, Palette } from "./layout.ts";
 import { findNearestMiss } from "./nearest-miss.ts";
 import { explainReason } from "./reason.ts";
-import type { CaptureNature } from "./reason.ts";
+import type { CaptureNature, Judged } from "./reason.ts";
 import { remedyFor } from "./remedy.ts";
 import { nearestText, pointLines } from "./text.ts";
 
@@ -42,6 +44,7 @@ export function whatIfText(
   const blocks = [
     [...headline(report, palette), ...wrapText(summary(report), 0)],
     ...CHANGES.map((change) => groupLines(change, report, context, palette)),
+    blindLines(report, palette),
     noteLines(report),
   ];
   return `${blocks
@@ -51,7 +54,19 @@ export function whatIfText(
 }
 
 /** The first sentence of every report. */
-export function headlineText({ totals, groups, partial }: WhatIfReport): string {
+export function headlineText({
+  totals,
+  groups,
+  partial,
+  captured,
+  blindSpots,
+}: WhatIfReport): string {
+  if (!captured) {
+    const changes = countText(blindSpots?.length ?? 0, "change");
+    return blindSpots?.length === 0
+      ? "Nothing changes for any traffic."
+      : `${changes}, whatever the traffic.`;
+  }
   if (totals.packets === 0) return "The capture holds no packets.";
   const [first, ...others] = groups.filter(({ accepted }) => !accepted);
   if (first === undefined) {
@@ -74,12 +89,13 @@ export function pairText({ from, to, port }: Pick<FlipGroup, "from" | "to" | "po
 }
 
 /** What happens to a side's packets, and why: `allowed (no policy isolates it for egress)`. */
-export function sideText(flow: FlowVerdict, nature: CaptureNature): string {
+export function sideText(flow: Judged, nature: CaptureNature): string {
   return `${WORDS[flow.verdict]} (${explainReason(flow, nature)})`;
 }
 
 /** The counts in one line. */
-export function summary({ totals, flows, counts }: WhatIfReport): string {
+export function summary({ totals, flows, counts, captured }: WhatIfReport): string {
+  if (!captured) return "no capture was given (-r): these are all classes of traffic";
   const flowsOf = (change: Change | "unchanged"): number => counts[change].flows;
   return [
     `${countText(totals.packets, "packet")}, ${countText(flows, "flow")}: ${flowsOf("new-drop")} newly dropped`,
@@ -199,6 +215,40 @@ function endText(
   if (port === undefined) return host;
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
+
+/** Traffic that the capture does not show. */
+function blindLines(
+  { blindSpots = [], nature, captured }: WhatIfReport,
+  palette: Palette,
+): string[] {
+  if (blindSpots.length === 0) return [];
+  const shown = blindSpots.slice(0, GROUPS_MAX);
+  let said = "";
+  const explained = shown.flatMap((spot) => {
+    const ends = `${blindNamesText(spot.from)} -> ${blindNamesText(spot.to)}`;
+    const row = `${CHANGE_WORDS[spot.change]}: ${ends}: ${blindServicesText(spot)}`;
+    const details = [
+      ...wrapText(`before: ${sideText(spot.before, nature)}`, 2),
+      ...pointLines(pointsOf(spot.before)),
+      ...wrapText(`after: ${sideText(spot.after, nature)}`, 2),
+      ...pointLines(pointsOf(spot.after)),
+    ];
+    const repeats = details.join("\n") === said;
+    said = details.join("\n");
+    return [...wrapText(row, 0), ...(repeats ? [] : details).map(palette.dim)];
+  });
+  const heading = captured ? "NOT IN THE CAPTURE, BUT CHANGES TOO" : "ALL THAT CHANGES";
+  const more = blindSpots.length - shown.length;
+  const rest = more <= 0 ? [] : [`and ${countText(more, "more change")}: see -o json`];
+  return [palette.bold(heading), ...explained, ...rest];
+}
+
+/** What a change does to traffic. */
+export const CHANGE_WORDS: Readonly<Record<Change, string>> = {
+  "new-drop": "newly dropped",
+  "new-allow": "newly allowed",
+  unknown: "cannot be compared",
+};
 
 function noteLines({ groups, lost }: WhatIfReport): string[] {
   const accepted = groups.filter((group) => group.accepted);

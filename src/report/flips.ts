@@ -5,14 +5,12 @@
 import type { RowPair } from "../engine/row-pairs.ts";
 import type { FlowVerdict, Totals, Verdict } from "../engine/verdict.ts";
 import type { Diagnostic } from "../errors.ts";
+import type { BlindSpot, Change } from "./blind-spots.ts";
 import { ruleKey } from "./grouping.ts";
 import type { PolicyContext } from "./nearest-miss.ts";
 import type { CaptureNature } from "./reason.ts";
 import { flowKey } from "./same-flow.ts";
 import { destinationEnd, portText, sourceEnd } from "./workload.ts";
-
-/** `unknown`: one of the two verdicts cannot be decided, and the other can. */
-export type Change = "new-drop" | "new-allow" | "unknown";
 
 /** In the order in which they are reported. */
 export const CHANGES: readonly Change[] = ["new-drop", "new-allow", "unknown"];
@@ -52,6 +50,10 @@ export interface WhatIfReport extends Comparison {
   readonly partial: "interrupted" | "damaged" | undefined;
   /** Packets of flows that the list of flows had no room for: they are not compared. */
   readonly lost: number;
+  /** False: no capture was given, and all that changes are `blindSpots`. */
+  readonly captured: boolean;
+  /** What changes beside the capture's flows; undefined: not looked for, or not known. */
+  readonly blindSpots: readonly BlindSpot[] | undefined;
 }
 
 const SOMETHING: Readonly<Record<Change | "unchanged", number>> = {
@@ -109,7 +111,7 @@ export function compareVerdicts(
 }
 
 /** What is not known on either side cannot be compared. */
-function changeOf(before: Verdict, after: Verdict): Change | "unchanged" {
+export function changeOf(before: Verdict, after: Verdict): Change | "unchanged" {
   if (before === "unknown" || after === "unknown") return "unknown";
   if ((before === "drop") === (after === "drop")) return "unchanged";
   return after === "drop" ? "new-drop" : "new-allow";

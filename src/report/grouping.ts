@@ -11,7 +11,7 @@ import {
   policyPoint,
   policyPointsOf,
 } from "./reason.ts";
-import type { CaptureNature, PolicyPoint } from "./reason.ts";
+import type { CaptureNature, Judged, PolicyPoint } from "./reason.ts";
 import { FlowRows } from "./same-flow.ts";
 import { destinationEnd, portText, sourceEnd } from "./workload.ts";
 import type { FindEndpoint } from "./workload.ts";
@@ -163,7 +163,7 @@ function dropGroup(group: OpenDropGroup, nature: CaptureNature): DropGroup {
 }
 
 /** The policies that a verdict points to. */
-export function pointsOf(flow: FlowVerdict): PolicyPoint[] {
+export function pointsOf(flow: Judged): PolicyPoint[] {
   const origin = decidingOrigin(flow);
   return origin === undefined ? [] : policyPointsOf(origin);
 }
@@ -177,7 +177,7 @@ function nameOf(names: Names): string {
  * What tells deciding rules apart. Every replica has chains of its own and both families have theirs:
  * the policy position is what a person sees, and the rule only where there is none.
  */
-export function ruleKey(flow: FlowVerdict, find: FindEndpoint): string {
+export function ruleKey(flow: Judged, find: FindEndpoint): string {
   const point = policyPoint(flow);
   if (point !== undefined) {
     const { policy, direction, rule } = point;

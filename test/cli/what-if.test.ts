@@ -52,6 +52,12 @@ interface WhatIf {
   readonly unchanged: { readonly packets: number; readonly flows: number };
   readonly unknown: { readonly packets: number; readonly flows: number };
   readonly changes: readonly Change[];
+  readonly blindSpots: readonly {
+    readonly change: string;
+    readonly from: readonly string[];
+    readonly to: readonly string[];
+    readonly services: readonly { readonly protocol: string; readonly ports?: number[][] }[];
+  }[];
 }
 
 const [WEB, API, DNS, SERVICE, OUTSIDE] = [
@@ -222,7 +228,7 @@ describe("what-if", () => {
     file("proposed.yaml", egress(TO_API, TO_OUTSIDE));
     // Short names, as lines are wrapped.
     const words = ["-r", "traffic.pcap", "-f", "cluster.yaml", "--proposed", "proposed.yaml"];
-    const { stdout, status } = run(["what-if", ...words], { cwd: folder });
+    const { stdout, status } = run(["what-if", ...words, "--no-blind-spots"], { cwd: folder });
     expect(status).toBe(1);
     expect(stdout.split("\n")).toEqual([
       "Newly dropped: shop/web -> kube-system/coredns 53/udp.",
@@ -356,6 +362,36 @@ describe("what-if", () => {
     expect(markdown).toContain(
       "| newly dropped | shop/web | kube-system/coredns | 53/udp | 1 | 1 |",
     );
+  });
+
+  it("lists what changes beside what was captured, and all of it without a capture", () => {
+    const [current, proposed] = [
+      egress(TO_API, TO_DNS, TO_OUTSIDE),
+      egress(TO_API, TO_DNS, TO_OUTSIDE.replace("10.0.0.0/8", "10.0.0.0/8, 203.0.112.0/22")),
+    ];
+    const spots = ({ blindSpots }: WhatIf): string[] =>
+      blindSpots.map(({ change, from, to, services }) =>
+        [change, from, to, services.map(({ protocol, ports }) => `${protocol} ${ports}`)].join("|"),
+      );
+    const rest = "udp 0,4788,4790,65535,sctp 0,65535,icmp 8,8,13,13,15,15,17,17,other protocols ";
+    const wide = "new-drop|shop/web|203.0.112.0/22|";
+    // Of the ports that no rule tells apart the capture has one.
+    expect(spots(compare(current, proposed))).toEqual([`${wide}tcp 8443,8443,${rest}undefined`]);
+    const names = [file("now.yaml", current), file("then.yaml", proposed)];
+    const all = run([
+      ...["what-if", "-f", cluster, "--current", names[0]!, "--proposed", names[1]!],
+      ...["-o", "json"],
+    ]);
+    expect(all.status).toBe(1);
+    expect(spots(JSON.parse(all.stdout) as WhatIf)).toEqual([
+      `${wide}tcp 0,65535,${rest}undefined`,
+    ]);
+    expect(compare(current, proposed, "--no-blind-spots").blindSpots).toBeNull();
+    // Another order of the same rules changes nothing.
+    const same = file("same.yaml", egress(TO_OUTSIDE, TO_API, TO_DNS));
+    const none = run(["what-if", "-f", cluster, "--current", names[0]!, "--proposed", same]);
+    expect(none.status).toBe(0);
+    expect(none.stdout).toMatch(/^Nothing changes for any traffic\.\n/);
   });
 
   it("reads a capture from standard input once, for both", () => {

@@ -1,0 +1,204 @@
+/**
+ * Compares two sets of policies over all traffic that the cluster can have, and leaves out what the capture
+ * shows: what is left changes, too, and nobody would have seen it.
+ */
+import type { Program } from "../engine/matcher.ts";
+import type { FlowVerdict } from "../engine/verdict.ts";
+import type { PortRange } from "../match/multiport.ts";
+import { formatAddress, formatPrefix } from "../net/address.ts";
+import type { Family } from "../net/address.ts";
+import { protocolName } from "../net/protocol.ts";
+import { changeOf } from "../report/flips.ts";
+import type { FlipContext } from "../report/flips.ts";
+import type { BlindSpot } from "../report/blind-spots.ts";
+import { ruleKey } from "../report/grouping.ts";
+import { destinationEnd, sourceEnd } from "../report/workload.ts";
+import { classifyTraffic, notUnderstood, OTHER_PROTOCOLS } from "../workload/classes.ts";
+import type { AddressClass, TrafficClasses } from "../workload/classes.ts";
+import { probeClasses } from "../workload/probe.ts";
+import type { ProbedClass } from "../workload/probe.ts";
+import type { DiagnosticLog } from "./diagnostics.ts";
+import { loadProgramMatcher } from "./matcher.ts";
+
+/** More packets than this are not asked about: half a minute, and half a GiB. */
+const PROBES_MAX = 2_000_000;
+/** One packet is followed at a time. */
+const CONNECTIONS = 1024;
+/** More ranges of one class are not listed. */
+const RANGES_MAX = 3;
+
+/**
+ * Finds what changes beside the flows that were captured; undefined where that cannot be told, which is
+ * reported as BLIND_SPOTS_UNKNOWN.
+ */
+export function findBlindSpots(
+  programs: readonly [Program, Program],
+  context: FlipContext,
+  captured: Iterable<FlowVerdict>,
+  log: DiagnosticLog,
+): BlindSpot[] | undefined {
+  const workloadOf = (owner: string): string => {
+    const endpoint = context.after.find(owner) ?? context.before.find(owner);
+    if (endpoint === undefined) return owner;
+    return `${endpoint.workload.kind} ${endpoint.namespace}/${endpoint.workload.name}`;
+  };
+  const subjects = { programs, workloadOf };
+  const odd = notUnderstood(subjects);
+  if (odd !== undefined) return report(log, `they are not looked for where there is ${odd}`);
+  const classes = classifyTraffic(subjects);
+  const load = (program: Program): ReturnType<typeof loadProgramMatcher> =>
+    loadProgramMatcher(program, {
+      midstream: "cold",
+      conntrackMax: CONNECTIONS,
+      tracePacket: undefined,
+    });
+  const probed = probeClasses([load(programs[0]), load(programs[1])], classes, PROBES_MAX);
+  if (probed === undefined) {
+    return report(log, `there are more than ${PROBES_MAX} classes of traffic that may change`);
+  }
+  const shown = shownClasses(captured, classes);
+  return gather(
+    probed.filter((each) => !shown.has(keyOf(each))),
+    context,
+    classes,
+  );
+}
+
+function report(log: DiagnosticLog, why: string): undefined {
+  const message = `what changes beside what was captured is not known: ${why}`;
+  log.report({ severity: "warning", code: "BLIND_SPOTS_UNKNOWN", message });
+  return undefined;
+}
+
+/** The classes of which the capture has a flow. */
+function shownClasses(captured: Iterable<FlowVerdict>, classes: TrafficClasses): Set<string> {
+  const shown = new Set<string>();
+  for (const flow of captured) {
+    const { source, destination, protocol, icmp } = flow;
+    if (source === undefined || destination === undefined || protocol === undefined) continue;
+    const from = classes.addressClass(source);
+    const to = classes.addressClass(destination);
+    const port = icmp?.type ?? flow.destinationPort;
+    const asked = { protocol, port, sourcePort: flow.sourcePort };
+    const service = classes.serviceClass(source.family, asked);
+    if (from === undefined || to === undefined || service === undefined) continue;
+    shown.add(keyOf({ source: from, destination: to, service }));
+  }
+  return shown;
+}
+
+function keyOf({
+  source,
+  destination,
+  service,
+}: Pick<ProbedClass, "source" | "destination" | "service">): string {
+  return `${source.number} ${destination.number} ${service.number}`;
+}
+
+/** What tells rows apart, and one of their packets. */
+interface Kind {
+  readonly change: BlindSpot["change"];
+  readonly rules: string;
+  readonly example: ProbedClass;
+}
+
+/** Traffic of one pair of ends. */
+interface OpenPair extends Kind {
+  readonly from: string;
+  readonly to: string;
+  readonly ports: Map<string, PortRange[]>;
+  /** By pair of classes: how many services. */
+  readonly counts: Map<string, number>;
+  readonly families: Set<Family>;
+}
+
+/** Joins classes of the same ends that the same rules decide, then ends that have all else in common. */
+function gather(
+  probed: readonly ProbedClass[],
+  context: FlipContext,
+  { services }: TrafficClasses,
+): BlindSpot[] {
+  const pairs = new Map<string, OpenPair>();
+  for (const each of probed) {
+    const { source, destination, service, before, after } = each;
+    const change = changeOf(before.verdict, after.verdict);
+    if (change === "unchanged") continue;
+    const { find } = context.after;
+    const from = endName(source, sourceEnd(after, find).name);
+    const to = endName(destination, destinationEnd(after, find).name);
+    const rules = JSON.stringify([ruleKey(before, context.before.find), ruleKey(after, find)]);
+    const key = JSON.stringify([change, from, to, rules]);
+    const pair = pairs.get(key) ?? {
+      ...{ change, rules, example: each, from, to },
+      ports: new Map<string, PortRange[]>(),
+      counts: new Map<string, number>(),
+      families: new Set<Family>(),
+    };
+    pairs.set(key, pair);
+    const protocol =
+      service.protocol === OTHER_PROTOCOLS ? "other protocols" : protocolName(service.protocol);
+    pair.ports.set(protocol, [...(pair.ports.get(protocol) ?? []), ...(service.ports ?? [])]);
+    const classes = `${source.number} ${destination.number}`;
+    pair.counts.set(classes, (pair.counts.get(classes) ?? 0) + 1);
+    pair.families.add(source.family);
+  }
+  const spots = [...pairs.values()].map(({ change, rules, example, from, to, ports, ...pair }) => {
+    const counts = [...pair.families].map((family) => services[family].length);
+    const everything = [...pair.counts.values()].every((count) => counts.includes(count));
+    const listed = [...ports].map(([protocol, ranges]) => ({
+      protocol,
+      ports: ranges.length === 0 ? undefined : joinRanges(ranges),
+    }));
+    const { before, after } = example;
+    return {
+      key: JSON.stringify([change, rules, everything || listed]),
+      spot: { change, from: [from], to: [to], services: listed, everything, before, after },
+    };
+  });
+  return joinEnds(joinEnds(spots, "from", "to"), "to", "from").map(({ spot }) => spot);
+}
+
+interface KeyedSpot {
+  readonly key: string;
+  readonly spot: BlindSpot;
+}
+
+/** Joins one end of spots that are alike and have the other end in common. */
+function joinEnds(
+  spots: readonly KeyedSpot[],
+  joined: "from" | "to",
+  same: "from" | "to",
+): KeyedSpot[] {
+  const byKey = new Map<string, KeyedSpot>();
+  for (const { key, spot } of spots) {
+    const alike = JSON.stringify([key, spot[same]]);
+    const before = byKey.get(alike);
+    const names = [...new Set([...(before?.spot[joined] ?? []), ...spot[joined]])];
+    byKey.set(alike, { key, spot: { ...(before?.spot ?? spot), [joined]: names } });
+  }
+  return [...byKey.values()];
+}
+
+function endName({ inCluster, ranges }: AddressClass, name: string): string {
+  if (inCluster) return name;
+  if (ranges.length > RANGES_MAX) return "outside";
+  return ranges
+    .map(({ first, last, bits }) =>
+      bits === undefined
+        ? `${formatAddress(first)}-${formatAddress(last)}`
+        : formatPrefix({ address: first, bits }),
+    )
+    .join(", ");
+}
+
+function joinRanges(ranges: readonly PortRange[]): PortRange[] {
+  const joined: PortRange[] = [];
+  for (const range of ranges.toSorted((one, other) => one.first - other.first)) {
+    const before = joined.at(-1);
+    if (before !== undefined && range.first <= before.last + 1) {
+      const last = Math.max(before.last, range.last);
+      joined[joined.length - 1] = { first: before.first, last };
+    } else joined.push(range);
+  }
+  return joined;
+}

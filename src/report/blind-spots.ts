@@ -1,0 +1,57 @@
+/**
+ * What else changes: traffic that the capture does not show, and that fares otherwise by the proposed
+ * policies. Classes of traffic gathered into what a person acts on.
+ */
+import type { Judgement, Tuple } from "../engine/verdict.ts";
+import type { PortRange } from "../match/multiport.ts";
+
+/** `unknown`: one of the two verdicts cannot be decided, and the other can. */
+export type Change = "new-drop" | "new-allow" | "unknown";
+
+/** A protocol, and ports of it. */
+export interface BlindService {
+  readonly protocol: string;
+  /** In ascending order; of ICMP the types; undefined: the protocol has none. */
+  readonly ports: readonly PortRange[] | undefined;
+}
+
+/** Traffic from each of some ends to each of others. */
+export interface BlindSpot {
+  readonly change: Change;
+  /** Workloads, nodes, Services; ranges outside the cluster, or `outside`. */
+  readonly from: readonly string[];
+  readonly to: readonly string[];
+  readonly services: readonly BlindService[];
+  /** The services are all that there are. */
+  readonly everything: boolean;
+  /** One packet of it, by both. */
+  readonly before: Tuple & Judgement;
+  readonly after: Tuple & Judgement;
+}
+
+/** Most names of one end that are shown. */
+const NAMES_MAX = 3;
+/** Most ranges of ports. */
+const RANGES_MAX = 6;
+
+/** `shop/web, shop/cart and 3 more`. */
+export function blindNamesText(names: readonly string[]): string {
+  const shown = names.slice(0, NAMES_MAX).join(", ");
+  const more = names.length - NAMES_MAX;
+  return more <= 0 ? shown : `${shown} and ${more} more`;
+}
+
+/** `tcp 80,443,8000-8080; udp`, or `everything`. */
+export function blindServicesText({ services, everything }: BlindSpot): string {
+  return everything ? "everything" : services.map(serviceText).join("; ");
+}
+
+function serviceText({ protocol, ports = [] }: BlindService): string {
+  const [only] = ports;
+  const all = ports.length === 1 && only?.first === 0 && only.last === 65_535;
+  if (ports.length === 0 || all) return protocol;
+  const texts = ports
+    .slice(0, RANGES_MAX)
+    .map(({ first, last }) => (first === last ? `${first}` : `${first}-${last}`));
+  return `${protocol} ${texts.join(",")}${ports.length > RANGES_MAX ? ",..." : ""}`;
+}

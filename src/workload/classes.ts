@@ -1,0 +1,497 @@
+/**
+ * All traffic that a cluster can have, in classes: packets of one class are the same to every rule of the
+ * current and of the proposed tables. Addresses fall apart at the ends of every prefix that a rule, set
+ * or route names; ports at those of every range.
+ */
+import type { Program } from "../engine/matcher.ts";
+import type { PortRange } from "../match/multiport.ts";
+import type { Match } from "../match/index.ts";
+import { addressBits, formatPrefix, hostPrefix, parsePrefix } from "../net/address.ts";
+import type { Address, Family, Prefix } from "../net/address.ts";
+import {
+  PROTOCOL_ICMP,
+  PROTOCOL_ICMPV6,
+  PROTOCOL_SCTP,
+  PROTOCOL_TCP,
+  PROTOCOL_UDP,
+} from "../net/protocol.ts";
+import type { IpSet, Route, Rule, Ruleset } from "../tables/model.ts";
+import { Interned, takeFingerprints } from "./fingerprint.ts";
+import type { Fingerprints } from "./fingerprint.ts";
+import { rulesOf } from "./places.ts";
+
+/** Addresses that are the same to all rules, and to routes but for the endpoint that they lead to. */
+export interface AddressClass {
+  readonly number: number;
+  readonly family: Family;
+  /** One for each node, where they are endpoints' (and two of one node, for talk among them). */
+  readonly members: readonly Member[];
+  /** Some of what becomes of its packets is not the same in both programs. */
+  readonly touched: boolean;
+  /** An endpoint, node or Service of the cluster has them. */
+  readonly inCluster: boolean;
+  /** Nobody sends from a Service's address. */
+  readonly sends: boolean;
+  readonly ranges: readonly AddressRange[];
+}
+
+/** Inclusive. */
+export interface AddressRange {
+  readonly first: Address;
+  readonly last: Address;
+  /** Of the prefix that it is; undefined: it is none. */
+  readonly bits: number | undefined;
+}
+
+/** An address that stands for a class, and the node that it is on. */
+export interface Member {
+  readonly address: Address;
+  readonly node: string | undefined;
+}
+
+/** Protocols and ports that are the same to all rules. */
+export interface ServiceClass {
+  readonly number: number;
+  readonly protocol: number;
+  /** ICMP: types, with code 0; undefined: the protocol has none. */
+  readonly ports: readonly PortRange[] | undefined;
+  /** The same of clients. */
+  readonly sourcePorts: readonly PortRange[] | undefined;
+}
+
+/** Everything that is compared. */
+export interface TrafficClasses {
+  readonly addresses: readonly AddressClass[];
+  readonly services: Readonly<Record<Family, readonly ServiceClass[]>>;
+  /** The class of an address; undefined: it is no unicast address, or of the cluster's and nobody's. */
+  addressClass(address: Address): AddressClass | undefined;
+  serviceClass(
+    family: Family,
+    service: {
+      readonly protocol: number;
+      readonly port: number | undefined;
+      readonly sourcePort: number | undefined;
+    },
+  ): ServiceClass | undefined;
+}
+
+/** Two programs, and how their endpoints are called in reports. */
+export interface Subjects {
+  readonly programs: readonly [Program, Program];
+  /** What tells an owner's workload: endpoints of two workloads are never one class. */
+  readonly workloadOf: (owner: string) => string;
+}
+
+/** Conditions that are understood here: the verdict of a class hangs on nothing else. */
+const UNDERSTOOD = new Set<Match["kind"]>([
+  ...(["address", "comment", "conntrack", "icmp", "interface", "mark", "multiport"] as const),
+  ...(["opaque", "port", "protocol", "random", "set", "state", "addrtype", "recent"] as const),
+]);
+
+/** Not sent between hosts: this network, loopback, groups, the reserved range, link-local. */
+const NOT_UNICAST = ["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/127", "ff00::/8", "fe80::/10"];
+
+/** The condition that no class tells apart; undefined when there is none. */
+export function notUnderstood({ programs }: Subjects): string | undefined {
+  for (const { rulesets, topology } of programs) {
+    if (topology.interfaces !== undefined) return "a node's dumps";
+    for (const { matches } of rulesets.flatMap(rulesOf)) {
+      const odd = matches.find(
+        (match) =>
+          !UNDERSTOOD.has(match.kind) ||
+          (match.kind === "address" && match.mask !== undefined) ||
+          (match.kind === "multiport" && match.side === "either"),
+      );
+      if (odd !== undefined) return `-m ${odd.kind}`;
+    }
+  }
+  return undefined;
+}
+
+/** Sorts all traffic into classes. */
+export function classifyTraffic(subjects: Subjects): TrafficClasses {
+  const { programs } = subjects;
+  const families = ([4, 6] as const).map((family) => addressClasses(family, subjects));
+  const services = { 4: serviceClasses(4, programs), 6: serviceClasses(6, programs) };
+  const numbered = families
+    .flatMap(({ classes }) => classes)
+    .map((each, number) => ({ ...each, number }));
+  const offset = families[0]?.classes.length ?? 0;
+  return {
+    addresses: numbered,
+    services,
+    addressClass(address) {
+      const four = address.family === 4;
+      const place = families[four ? 0 : 1]?.classAt(valueOf(address));
+      return place === undefined ? undefined : numbered[place + (four ? 0 : offset)];
+    },
+    serviceClass(family, { protocol, port, sourcePort }) {
+      const exact = services[family].filter((each) => each.protocol === protocol);
+      if (exact.length === 0)
+        return services[family].find((each) => each.protocol === OTHER_PROTOCOLS);
+      return exact.find(
+        ({ ports, sourcePorts }) => isAmong(port, ports) && isAmong(sourcePort, sourcePorts),
+      );
+    },
+  };
+}
+
+/** A port of a protocol without ports is among them. */
+function isAmong(port: number | undefined, ranges: readonly PortRange[] | undefined): boolean {
+  if (ranges === undefined) return true;
+  return port !== undefined && ranges.some(({ first, last }) => first <= port && port <= last);
+}
+
+// ── Addresses ─────────────────────────────────────────────────────────────────────────────────────────
+
+/** What is said of a prefix. */
+interface Said {
+  readonly start: bigint;
+  /** Inclusive. */
+  readonly end: bigint;
+  /** Conditions that hold for its addresses. */
+  readonly conditions: Set<string>;
+  readonly routes: [Route | undefined, Route | undefined];
+  unicast: boolean;
+}
+
+type Unnumbered = Omit<AddressClass, "number">;
+
+interface FamilyClasses {
+  readonly classes: readonly Unnumbered[];
+  readonly classAt: (value: bigint) => number | undefined;
+}
+
+function addressClasses(family: Family, subjects: Subjects): FamilyClasses {
+  const said = gatherSaid(family, subjects.programs);
+  const interned = new Interned();
+  const prints = subjects.programs.map((program) => printsOf(program, family, interned));
+  const commonChanged = prints[0]?.common !== prints[1]?.common;
+  const starts: bigint[] = [];
+  const places: (number | undefined)[] = [];
+  const open = new Map<string, OpenClass>();
+  const keys = new Map<string, number>();
+  for (const atom of atomsOf(said, family)) {
+    starts.push(atom.start);
+    if (!atom.unicast || atom.routes.every((route) => route?.kind === "missing")) {
+      places.push(undefined);
+      continue;
+    }
+    const ends = atom.routes.map((route, side) => endOf(route, prints[side], subjects));
+    const changed = ends[0]?.key !== ends[1]?.key;
+    const owner = atom.routes[1]?.owner ?? atom.routes[0]?.owner;
+    const key = JSON.stringify([atom.conditions, ends[0]?.key, ends[1]?.key]);
+    const place = keys.get(key) ?? keys.size;
+    keys.set(key, place);
+    places.push(place);
+    const kept = open.get(key) ?? {
+      members: [],
+      touched: changed || commonChanged,
+      inCluster: owner !== undefined,
+      sends: owner?.startsWith("service ") !== true,
+      ranges: [],
+    };
+    open.set(key, kept);
+    addRange(kept.ranges, atom, family);
+    const node = (atom.routes[1] ?? atom.routes[0])?.node;
+    const ofNode = kept.members.filter((member) => member.node === node).length;
+    if (ofNode < 2 && (owner !== undefined || ofNode === 0)) {
+      // The first address of a range is often the network's own.
+      const value = atom.start < atom.end ? atom.start + 1n : atom.start;
+      kept.members.push({ address: addressOf(family, value), node });
+    }
+  }
+  const kept = [...open.values()];
+  // What becomes of a Service's packets, its backends' chains decide.
+  const anyTouched = kept.some(({ touched }) => touched);
+  return {
+    classes: kept.map((each) => ({
+      ...each,
+      family,
+      touched: each.touched || (!each.sends && anyTouched),
+    })),
+    classAt(value) {
+      let [low, high] = [0, starts.length];
+      while (high - low > 1) {
+        const middle = (low + high) >> 1;
+        if ((starts[middle] ?? 0n) <= value) low = middle;
+        else high = middle;
+      }
+      return places[low];
+    },
+  };
+}
+
+interface OpenClass {
+  readonly members: Member[];
+  readonly touched: boolean;
+  readonly inCluster: boolean;
+  readonly sends: boolean;
+  readonly ranges: AddressRange[];
+}
+
+/** Atoms come in their order: one that begins where the last range ends continues it. */
+function addRange(ranges: AddressRange[], { start, end }: Atom, family: Family): void {
+  const before = ranges.at(-1);
+  const joins = before !== undefined && valueOf(before.last) === start - 1n;
+  const first = joins ? valueOf(before.first) : start;
+  const size = end - first + 1n;
+  const aligned = (size & (size - 1n)) === 0n && first % size === 0n;
+  const bits = aligned ? addressBits(family) - (size.toString(2).length - 1) : undefined;
+  if (joins) ranges.pop();
+  ranges.push({ first: addressOf(family, first), last: addressOf(family, end), bits });
+}
+
+/** What tells a class's end apart beside conditions: where it is, and what its chains say. */
+function endOf(
+  route: Route | undefined,
+  prints: Fingerprints | undefined,
+  { workloadOf }: Subjects,
+): { readonly key: string } {
+  if (route === undefined) return { key: "" };
+  const { kind, owner, interface: link } = route;
+  if (owner === undefined) return { key: kind };
+  const own = prints?.byInterface.get(link);
+  // Nodes and Services are told apart by their names.
+  const placed = route.node === undefined ? "nowhere" : "placed";
+  return { key: JSON.stringify([kind, workloadOf(owner), own, placed]) };
+}
+
+function printsOf(
+  { rulesets, topology }: Program,
+  family: Family,
+  interned: Interned,
+): Fingerprints {
+  const ruleset = rulesets.find((each) => each.family === family);
+  const links = topology.routes.filter(
+    ({ kind, owner }) => kind === "unicast" && owner !== undefined,
+  );
+  const interfaces = new Set(links.map((route) => route.interface));
+  // The way out of the node is nobody's own.
+  for (const { kind, interface: link } of topology.routes) {
+    if (kind === "outside") interfaces.delete(link);
+  }
+  if (ruleset === undefined) return { byInterface: new Map(), common: 0 };
+  return takeFingerprints(ruleset, interfaces, interned);
+}
+
+interface Atom {
+  readonly start: bigint;
+  readonly end: bigint;
+  readonly conditions: readonly string[];
+  readonly routes: readonly (Route | undefined)[];
+  readonly unicast: boolean;
+}
+
+/** The ranges between the ends of prefixes; prefixes lie within each other or apart. */
+function* atomsOf(said: readonly Said[], family: Family): Generator<Atom> {
+  const max = (1n << BigInt(addressBits(family))) - 1n;
+  const bounds = new Set<bigint>([0n]);
+  for (const { start, end } of said) {
+    bounds.add(start);
+    if (end < max) bounds.add(end + 1n);
+  }
+  const sorted = [...bounds].sort(compare);
+  const inOrder = said.toSorted(
+    (one, other) => compare(one.start, other.start) || compare(other.end, one.end),
+  );
+  const stack: Said[] = [];
+  let next = 0;
+  for (const [index, start] of sorted.entries()) {
+    while ((stack.at(-1)?.end ?? max) < start) stack.pop();
+    for (let each = inOrder[next]; each?.start === start; each = inOrder[++next]) stack.push(each);
+    const end = (sorted[index + 1] ?? max + 1n) - 1n;
+    const innermost = stack.toReversed();
+    yield {
+      start,
+      end,
+      conditions: [...new Set(stack.flatMap(({ conditions }) => [...conditions]))].sort(),
+      routes: [0, 1].map((side) => innermost.find(({ routes }) => routes[side])?.routes[side]),
+      unicast: stack.every(({ unicast }) => unicast),
+    };
+  }
+}
+
+function compare(one: bigint, other: bigint): number {
+  return one < other ? -1 : one > other ? 1 : 0;
+}
+
+function gatherSaid(family: Family, programs: readonly Program[]): Said[] {
+  const byKey = new Map<string, Said>();
+  const about = (prefix: Prefix): Said => {
+    const start = valueOf(prefix.address);
+    const end = start + (1n << BigInt(addressBits(family) - prefix.bits)) - 1n;
+    const key = `${start}/${prefix.bits}`;
+    const said = byKey.get(key) ?? {
+      ...{ start, end, conditions: new Set<string>(), unicast: true },
+      routes: [undefined, undefined] satisfies Said["routes"],
+    };
+    byKey.set(key, said);
+    return said;
+  };
+  for (const text of NOT_UNICAST) {
+    const parsed = parsePrefix(text);
+    if (parsed?.prefix.address.family === family) about(parsed.prefix).unicast = false;
+  }
+  for (const [side, { rulesets, topology }] of programs.entries()) {
+    for (const route of topology.routes) {
+      if (route.prefix.address.family === family)
+        about(route.prefix).routes[side === 0 ? 0 : 1] = route;
+    }
+    for (const ruleset of rulesets) {
+      if (ruleset.family !== family) continue;
+      for (const { matches } of rulesOf(ruleset)) {
+        for (const match of matches) {
+          if (match.kind !== "address") continue;
+          about(match.prefix).conditions.add(formatPrefix(match.prefix));
+        }
+      }
+      for (const set of ruleset.sets) {
+        for (const [prefix, what] of membersOf(set)) {
+          if (prefix.address.family === family)
+            about(prefix).conditions.add(`${side} ${set.name} ${what}`);
+        }
+      }
+    }
+  }
+  return [...byKey.values()];
+}
+
+/** The addresses of a set's members, each with what else the member says. */
+function membersOf(set: IpSet): (readonly [Prefix, string])[] {
+  switch (set.kind) {
+    case "hash:net":
+      return set.members.map((prefix) => [prefix, ""] as const);
+    case "hash:ip,port":
+      return set.members.map(
+        ({ address, protocol, port }) => [hostPrefix(address), `${protocol} ${port}`] as const,
+      );
+    case "entries":
+      return set.entries.flatMap((entry) =>
+        [entry.first, entry.second].flatMap((prefix, index) =>
+          prefix === undefined
+            ? []
+            : [
+                [
+                  prefix,
+                  JSON.stringify([index, entry.protocol, entry.port, entry.nomatch]),
+                ] as const,
+              ],
+        ),
+      );
+  }
+}
+
+function valueOf({ family, words }: Address): bigint {
+  if (family === 4) return BigInt(words[0]);
+  return words.reduce((value, word) => (value << 32n) | BigInt(word), 0n);
+}
+
+function addressOf(family: Family, value: bigint): Address {
+  const word = (shift: bigint): number => Number((value >> shift) & 0xffffffffn);
+  if (family === 4) return { family, words: [word(0n), 0, 0, 0] };
+  return { family, words: [word(96n), word(64n), word(32n), word(0n)] };
+}
+
+// ── Protocols and ports ───────────────────────────────────────────────────────────────────────────────
+
+/** Stands for all protocols that no rule names: for experiments (RFC 3692). */
+export const OTHER_PROTOCOLS = 253;
+const PORTED = [PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_SCTP];
+const PORT_MAX = 65_535;
+/** Of those that begin a connection. */
+const ICMP_QUERIES: Readonly<Record<Family, readonly number[]>> = { 4: [8, 13, 15, 17], 6: [128] };
+/** The first port that Linux opens connections from (ip_local_port_range). */
+const CLIENT_PORT = 32_768;
+
+function serviceClasses(family: Family, programs: readonly Program[]): ServiceClass[] {
+  const rulesets = programs.flatMap((program) =>
+    program.rulesets.filter((ruleset) => ruleset.family === family),
+  );
+  const rules = rulesets.flatMap(rulesOf);
+  const matches = rules.flatMap((rule) => rule.matches);
+  const icmp = family === 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6;
+  const named = matches.flatMap((match) => (match.kind === "protocol" ? [match.protocol] : []));
+  const bare = [...new Set([...named, OTHER_PROTOCOLS])].filter(
+    (protocol) => !PORTED.includes(protocol) && protocol !== icmp,
+  );
+  const classes: Omit<ServiceClass, "number">[] = [];
+  for (const protocol of PORTED) {
+    const asked = rules.filter((rule) => mayMatch(rule, protocol)).flatMap((rule) => rule.matches);
+    const ports = portClasses([...destinationRanges(asked), ...setRanges(rulesets, protocol)], 0);
+    const sources = portClasses(sourceRanges(asked), CLIENT_PORT);
+    for (const each of ports) {
+      for (const source of sources) {
+        classes.push({ protocol, ports: each, sourcePorts: source });
+      }
+    }
+  }
+  for (const type of ICMP_QUERIES[family]) {
+    classes.push({ protocol: icmp, ports: [{ first: type, last: type }], sourcePorts: undefined });
+  }
+  for (const protocol of bare) classes.push({ protocol, ports: undefined, sourcePorts: undefined });
+  return classes.map((each, number) => ({ ...each, number }));
+}
+
+/** The rule is not for another protocol. */
+function mayMatch({ matches }: Rule, protocol: number): boolean {
+  return !matches.some(
+    (match) => match.kind === "protocol" && !match.invert && match.protocol !== protocol,
+  );
+}
+
+/**
+ * The ports that lie in the same of these ranges, gathered.
+ *
+ * @param first the class that has this port comes first, with its range cut to begin there
+ */
+function portClasses(ranges: readonly PortRange[], first: number): PortRange[][] {
+  const bounds = new Set([0, first]);
+  for (const range of ranges) {
+    bounds.add(range.first);
+    if (range.last < PORT_MAX) bounds.add(range.last + 1);
+  }
+  const sorted = [...bounds].sort((one, other) => one - other);
+  const byKey = new Map<string, PortRange[]>();
+  for (const [index, start] of sorted.entries()) {
+    const end = (sorted[index + 1] ?? PORT_MAX + 1) - 1;
+    const key = ranges
+      .flatMap((range, place) => (range.first <= start && start <= range.last ? [place] : []))
+      .join();
+    const same = byKey.get(key) ?? [];
+    byKey.set(key, same);
+    const last = same.at(-1);
+    if (start === first && first !== 0) same.unshift({ first: start, last: end });
+    else if (last?.last === start - 1) same[same.length - 1] = { first: last.first, last: end };
+    else same.push({ first: start, last: end });
+  }
+  return [...byKey.values()];
+}
+
+function destinationRanges(matches: readonly Match[]): PortRange[] {
+  return matches.flatMap((match) => {
+    if (match.kind === "port" && match.dport !== undefined) return [match.dport];
+    return match.kind === "multiport" && match.side === "dst" ? match.ports : [];
+  });
+}
+
+function sourceRanges(matches: readonly Match[]): PortRange[] {
+  return matches.flatMap((match) => {
+    if (match.kind === "port" && match.sport !== undefined) return [match.sport];
+    return match.kind === "multiport" && match.side === "src" ? match.ports : [];
+  });
+}
+
+function setRanges(rulesets: readonly Ruleset[], protocol: number): PortRange[] {
+  return rulesets.flatMap(({ sets }) =>
+    sets.flatMap((set) => {
+      const members =
+        set.kind === "hash:net" ? [] : set.kind === "entries" ? set.entries : set.members;
+      return members.flatMap((member) =>
+        member.port === undefined || (member.protocol ?? protocol) !== protocol
+          ? []
+          : [{ first: member.port, last: member.port }],
+      );
+    }),
+  );
+}

@@ -1,0 +1,135 @@
+/**
+ * Asks two programs about one packet of every class of traffic that may fare otherwise. Each packet opens a
+ * connection long after the one before is forgotten, so that none has a part in another's verdict.
+ */
+import { appendOpening } from "../capture/opening.ts";
+import type { Opening } from "../capture/opening.ts";
+import type { Matcher } from "../engine/matcher.ts";
+import type { PacketVerdict } from "../engine/verdict.ts";
+import type { PortRange } from "../match/multiport.ts";
+import type { Address } from "../net/address.ts";
+import { PROTOCOL_ICMP, PROTOCOL_ICMPV6 } from "../net/protocol.ts";
+import { sameAddress } from "../net/address.ts";
+import type { AddressClass, Member, ServiceClass, TrafficClasses } from "./classes.ts";
+
+/** A class of traffic, and what becomes of its packets. */
+export interface ProbedClass {
+  readonly source: AddressClass;
+  readonly destination: AddressClass;
+  readonly service: ServiceClass;
+  readonly before: PacketVerdict;
+  readonly after: PacketVerdict;
+}
+
+/** Longer than any connection lives that one packet has opened. */
+const PAUSE_NS = 700_000_000_000n;
+
+/**
+ * Finds the classes whose verdicts differ.
+ *
+ * @param probesMax more packets are not asked about
+ * @returns undefined when there are more
+ */
+export function probeClasses(
+  matchers: readonly [Matcher, Matcher],
+  classes: TrafficClasses,
+  probesMax: number,
+): ProbedClass[] | undefined {
+  const pairs = pairsOf(classes);
+  const count = pairs.reduce((sum, { source, ends }) => {
+    return sum + ends.length * classes.services[source.family].length;
+  }, 0);
+  if (count > probesMax) return undefined;
+  const found: ProbedClass[] = [];
+  const asked: Omit<ProbedClass, "before" | "after">[] = [];
+  const settle = (): void => {
+    for (const matcher of matchers) matcher.replay();
+    const [first, second] = matchers;
+    for (const [index, what] of asked.entries()) {
+      if (first.verdictAt(index) === second.verdictAt(index)) continue;
+      const before = first.packetVerdict(index, []);
+      found.push({ ...what, before, after: second.packetVerdict(index, []) });
+    }
+    asked.length = 0;
+    for (const matcher of matchers) matcher.batch.clear();
+  };
+  for (const matcher of matchers) matcher.batch.clear();
+  let time = 0n;
+  for (const { source, destination, ends } of pairs) {
+    for (const service of classes.services[source.family]) {
+      for (const [from, to] of ends) {
+        time += PAUSE_NS;
+        const opening = openingOf(from, to, service, time);
+        for (const matcher of matchers) appendOpening(matcher.batch, opening);
+        asked.push({ source, destination, service });
+        if (matchers[0].batch.full) settle();
+      }
+    }
+  }
+  settle();
+  return found;
+}
+
+interface Pair {
+  readonly source: AddressClass;
+  readonly destination: AddressClass;
+  readonly ends: readonly (readonly [Address, Address])[];
+}
+
+/** Pairs of classes of which one is not the same in both programs, one of them in the cluster. */
+function pairsOf({ addresses }: TrafficClasses): Pair[] {
+  return addresses.flatMap((source) =>
+    addresses.flatMap((destination) => {
+      if (!source.sends || source.family !== destination.family) return [];
+      if (!source.touched && !destination.touched) return [];
+      if (!source.inCluster && !destination.inCluster) return [];
+      const ends = endsOf(source.members, destination.members);
+      return ends.length === 0 ? [] : [{ source, destination, ends }];
+    }),
+  );
+}
+
+/**
+ * One pair of addresses on one node and one on two, as nodes do not police traffic with their own endpoints;
+ * towards a Service, which may prefer a node's own backends, one from every node.
+ */
+function endsOf(
+  sources: readonly Member[],
+  destinations: readonly Member[],
+): (readonly [Address, Address])[] {
+  const found = new Map<string, readonly [Address, Address]>();
+  for (const source of sources) {
+    for (const destination of destinations) {
+      if (sameAddress(source.address, destination.address)) continue;
+      const { node } = destination;
+      const key = node === undefined ? `from ${source.node}` : `${source.node === node}`;
+      if (!found.has(key)) found.set(key, [source.address, destination.address]);
+    }
+  }
+  return [...found.values()];
+}
+
+function openingOf(
+  source: Address,
+  destination: Address,
+  { protocol, ports, sourcePorts }: ServiceClass,
+  timestampNs: bigint,
+): Opening {
+  const port = portOf(ports);
+  const ends = { source, destination, protocol, timestampNs };
+  if (protocol === PROTOCOL_ICMP || protocol === PROTOCOL_ICMPV6) {
+    return {
+      ...ends,
+      destinationPort: undefined,
+      ...(port === undefined ? {} : { icmpType: port }),
+    };
+  }
+  return { ...ends, destinationPort: port, sourcePort: portOf(sourcePorts) ?? 0 };
+}
+
+/** One that stands for all. Port 0 is no port that anybody uses. */
+function portOf(ranges: readonly PortRange[] | undefined): number | undefined {
+  const [range] = ranges ?? [];
+  if (range === undefined) return undefined;
+  return range.first === 0 && range.last > 0 ? 1 : range.first;
+}

@@ -1,0 +1,101 @@
+/** Classes of traffic: packets of one class fare alike, and all classes that change are found. */
+import { describe, expect, it } from "vitest";
+
+import { appendOpening } from "../../src/capture/opening.ts";
+import type { Matcher, Program } from "../../src/engine/matcher.ts";
+import { parseAddress } from "../../src/net/address.ts";
+import { classifyTraffic, notUnderstood } from "../../src/workload/classes.ts";
+import { probeClasses } from "../../src/workload/probe.ts";
+import { loadProgramMatcher } from "../../src/cli/matcher.ts";
+import { compileObjects } from "../judge.ts";
+import { makeRandom, randomAttempt, randomWorld, worldObjects } from "../random-cluster.ts";
+
+const ROUNDS = Number(process.env["NETVERDICT_CLASSES_ROUNDS"] ?? "8");
+const ATTEMPTS = 3000;
+const PAUSE_NS = 700_000_000_000n;
+
+function load(program: Program): Matcher {
+  return loadProgramMatcher(program, {
+    midstream: "cold",
+    conntrackMax: 1024,
+    tracePacket: undefined,
+  });
+}
+
+describe("classes of traffic", () => {
+  it("tell of every packet whether it fares otherwise, as two matchers do", () => {
+    let [packets, changed, outside] = [0, 0, 0];
+    for (let seed = 1; seed <= ROUNDS; seed++) {
+      const random = makeRandom(seed * 17);
+      const world = randomWorld(random, {
+        ...{ pods: 4 + random.below(10), policies: 8, clusterPolicies: seed % 3, calico: seed % 5 },
+        nodeless: seed % 6 === 5,
+      });
+      const objects = worldObjects(world);
+      const kindOf = (object: object): string => (object as { kind: string }).kind;
+      const side = (): Program =>
+        compileObjects(
+          objects.filter((object) => !/Policy$/.test(kindOf(object)) || random.below(10) < 7),
+        );
+      const programs: [Program, Program] = [side(), side()];
+      const owners = new Map<string, string>();
+      for (const { metadata, spec } of world.pods) {
+        owners.set(`${metadata.namespace}/${metadata.name}`, JSON.stringify(spec));
+      }
+      const subjects = { programs, workloadOf: (owner: string) => owners.get(owner) ?? owner };
+      expect(notUnderstood(subjects), `seed ${seed}`).toBeUndefined();
+      const classes = classifyTraffic(subjects);
+      const probed = probeClasses([load(programs[0]), load(programs[1])], classes, 5_000_000);
+      if (probed === undefined) throw new Error(`seed ${seed}: too many classes`);
+      const found = new Set(
+        probed.map(({ source, destination, service }) =>
+          [source.number, destination.number, service.number].join(),
+        ),
+      );
+      const matchers = [load(programs[0]), load(programs[1])] as const;
+      for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+        const drawn = randomAttempt(random, world);
+        const [source, destination] = [parseAddress(drawn.source), parseAddress(drawn.destination)];
+        if (source === undefined || destination === undefined) continue;
+        // Any port may be at the end of a range.
+        const port = random.below(3) === 0 ? random.below(65_536) : drawn.port;
+        const { protocol } = drawn;
+        if (port === undefined && [6, 17, 132].includes(protocol)) continue;
+        const sourcePort = random.below(2) === 0 ? 40_000 : random.below(65_536);
+        const icmp = protocol === 1 || protocol === 58;
+        const opening = {
+          ...{ source, destination, protocol, sourcePort },
+          destinationPort: icmp || ![6, 17, 132].includes(protocol) ? undefined : port,
+          timestampNs: BigInt(attempt + 1) * PAUSE_NS,
+        };
+        for (const matcher of matchers) {
+          matcher.batch.clear();
+          appendOpening(matcher.batch, opening);
+          matcher.replay();
+        }
+        const [before, after] = matchers.map((matcher) => matcher.verdictAt(0));
+        const from = classes.addressClass(source);
+        const to = classes.addressClass(destination);
+        if (from === undefined || to === undefined || !from.sends) {
+          outside++;
+          continue;
+        }
+        // What an endpoint says to itself never leaves it.
+        if (drawn.source === drawn.destination) continue;
+        const service = classes.serviceClass(source.family, {
+          ...{ protocol, sourcePort },
+          port: icmp ? (protocol === 1 ? 8 : 128) : opening.destinationPort,
+        });
+        const key = [from.number, to.number, service?.number].join();
+        packets++;
+        if (before !== after) changed++;
+        expect(
+          found.has(key),
+          `seed ${seed}: ${drawn.source} -> ${drawn.destination} ${protocol}/${port} from ${sourcePort}: ${before} ${after}`,
+        ).toBe(before !== after);
+      }
+    }
+    console.log(`classes: ${packets} packets, ${changed} fare otherwise; ${outside} of no class`);
+    expect(changed).toBeGreaterThan(100 * ROUNDS);
+  });
+});
