@@ -85,7 +85,17 @@ export interface Subjects {
 /** Conditions that are understood here: the verdict of a class hangs on nothing else. */
 const UNDERSTOOD = new Set<Match["kind"]>([
   ...(["address", "comment", "conntrack", "icmp", "interface", "mark", "multiport"] as const),
-  ...(["opaque", "port", "protocol", "random", "set", "state", "addrtype", "recent"] as const),
+  ...([
+    "opaque",
+    "port",
+    "protocol",
+    "random",
+    "set",
+    "state",
+    "addrtype",
+    "recent",
+    "rpfilter",
+  ] as const),
 ]);
 
 /** Not sent between hosts: this network, loopback, groups, the reserved range, link-local. */
