@@ -246,7 +246,7 @@ async function replayBoth(
   }
 }
 
-const NO_TRAFFIC: TrafficEnd = { nature: "question", names: [], partial: undefined };
+const NO_TRAFFIC: TrafficEnd = { nature: "question", names: [], sections: [], partial: undefined };
 
 /** A flow is one that the expression chooses in either direction. */
 function replyOf(flow: Tuple): Tuple {
