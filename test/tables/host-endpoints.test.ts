@@ -5,7 +5,7 @@ import { explainReason } from "../../src/report/reason.ts";
 import { renderRule } from "../../src/tables/iptables.ts";
 import type { TableName } from "../../src/tables/model.ts";
 import { load } from "../cluster/load.ts";
-import { buildFrame, buildPcap, timed, UDP, type PacketSpec } from "../frames.ts";
+import { buildFrame, buildPcap, buildPcapng, timed, UDP, type PacketSpec } from "../frames.ts";
 import { compileManifests, judgeCapture } from "../judge.ts";
 
 const CLUSTER = `
@@ -391,6 +391,20 @@ spec: {node: n1, interfaceName: ens4}
       why: expect.stringMatching(/^the capture does not show by which interface/) as string,
     });
     expect(node).toMatchObject({ verdict: "allow", why: "web ingress[0] allows it" });
+    // A capture that names the interface tells, of what comes and of what goes.
+    for (const [name, verdicts] of [
+      ["ens3", ["allow", "allow"]],
+      ["ens4", ["drop", "allow"]],
+    ] as const) {
+      const frames = [INTO, AWAY].map((ends, index) =>
+        buildFrame({ ...ends, protocol: 6, sourcePort: 40_000 + index, destinationPort: 80 }),
+      );
+      const capture = buildPcapng(timed(frames), [name]);
+      const judged = await judgeCapture({ compiled: compiled(two), capture });
+      expect(judged.map(({ verdict }) => verdict)).toEqual(verdicts);
+      expect(judged.map((one) => one.inInterface ?? one.outInterface)[0]).toBe(name);
+      expect(judged[1]?.outInterface).toBe(name);
+    }
   });
 
   it("have the chains that Felix gives them", () => {
