@@ -145,6 +145,12 @@ function addWhatIf(program: Command, name: string, finish: (exitCode: number) =>
     .option("--no-blind-spots", "leave out what changes beside the capture's traffic")
     .option("--accept <file>", "changes that are wanted: not reported, no gate trips on them")
     .option("--update-accept", "write the changes of this run to that file")
+    .option(
+      "-w, --write <file>",
+      "write the packets as pcapng, each with its verdicts as a comment; - for standard output",
+    )
+    .option("--write-new-drops <file>", "write those that are newly dropped")
+    .option("--write-new-allows <file>", "write those that are newly allowed")
     .addHelpText(
       "after",
       `

@@ -22,6 +22,8 @@ import type { PolicyContext } from "../report/nearest-miss.ts";
 import { endpointFinder } from "../report/workload.ts";
 import { acceptance, readAccepted, writeAccepted } from "./accepted.ts";
 import { findBlindSpots } from "./blind-spots.ts";
+import { ChangedPackets, openChangedFiles } from "./changed-packets.ts";
+import type { ChangedPacketOptions } from "./changed-packets.ts";
 import { paletteFor } from "./color.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
 import { readExpression } from "./expression-words.ts";
@@ -35,6 +37,7 @@ import type { CaptureOptions, ClusterOptions } from "./options.ts";
 import { openSink } from "./output.ts";
 import type { Output, Sink } from "./output.ts";
 import { addStepSummary } from "./step-summary.ts";
+import type { PacketFiles } from "./packet-files.ts";
 import { replayTraffic } from "./traffic.ts";
 import type { TrafficEnd } from "./traffic.ts";
 
@@ -47,7 +50,7 @@ export const WHAT_IF_GATES = ["new-drop", "new-allow", "any-change", "unknown"] 
 type Gate = (typeof WHAT_IF_GATES)[number];
 
 /** Options of `what-if`. */
-export interface WhatIfOptions extends ClusterOptions, CaptureOptions {
+export interface WhatIfOptions extends ClusterOptions, CaptureOptions, ChangedPacketOptions {
   /** Manifests beside `-f`, or the folder of a node's dumps. */
   readonly current: readonly string[];
   readonly proposed: readonly string[];
@@ -66,6 +69,8 @@ export interface WhatIfOptions extends ClusterOptions, CaptureOptions {
 
 /** A replay may be so many packets ahead of the other one. */
 const LEAD_MAX = 1 << 20;
+/** The same, where the packets themselves are kept. */
+const LEAD_MAX_WRITTEN = 1 << 11;
 
 /** Runs `what-if` and gives its exit code. */
 export async function whatIf(words: readonly string[], options: WhatIfOptions): Promise<number> {
@@ -84,13 +89,15 @@ export async function whatIf(words: readonly string[], options: WhatIfOptions): 
     options.accept === undefined || (options.updateAccept === true && !existsSync(options.accept))
       ? []
       : readAccepted(options.accept, log);
-  const destinations = openDestinations(options);
+  const inputs = inputsOf(options);
+  const files = openChangedFiles(options, options.read, inputs);
+  const destinations = openDestinations(options, files, inputs);
   try {
     const context: FlipContext = {
       before: policyContext(sides[0].judge),
       after: policyContext(sides[1].judge),
     };
-    const compared = await replayBoth(options, sides, expression);
+    const compared = await replayBoth({ options, sides, expression, files });
     const blindSpots =
       options.blindSpots && expression === undefined
         ? findBlindSpots(
@@ -123,6 +130,7 @@ export async function whatIf(words: readonly string[], options: WhatIfOptions): 
     return exitCode(report, options.failOn);
   } catch (error) {
     for (const { sink } of destinations) sink.abandon();
+    files.abandon();
     throw error;
   }
 }
@@ -185,14 +193,22 @@ function policyContext({ snapshot, policies }: Judge): PolicyContext {
 
 type Compared = Omit<WhatIfReport, "groups" | "diagnostics" | "captured" | "blindSpots">;
 
+interface Replays {
+  readonly options: WhatIfOptions;
+  readonly sides: readonly [JudgedSide, JudgedSide];
+  readonly expression: Expression | undefined;
+  readonly files: PacketFiles<Change | "unchanged">;
+}
+
 /** Replays the captures by both sets of policies at a time. */
-async function replayBoth(
-  options: WhatIfOptions,
-  sides: readonly [JudgedSide, JudgedSide],
-  expression: Expression | undefined,
-): Promise<Compared> {
+async function replayBoth({ options, sides, expression, files }: Replays): Promise<Compared> {
   const pairs = new RowPairs();
-  const lockstep = new Lockstep(pairs);
+  const lockstep = new Lockstep(pairs, files.wanted ? LEAD_MAX_WRITTEN : LEAD_MAX);
+  const wanted = (flow: Tuple): boolean =>
+    expression === undefined ||
+    expressionMatches(expression, flow) ||
+    expressionMatches(expression, replyOf(flow));
+  const changed = new ChangedPackets(files, endpointFinder(sides[1].judge.snapshot), wanted);
   const interruptions = [new Interruption(), new Interruption()] as const;
   const pipes = openPipes(options.read);
   const replaySide = async (side: Side): Promise<TrafficEnd> => {
@@ -207,8 +223,9 @@ async function replayBoth(
         log: captureLog,
         interruption: interruptions[side],
         packetsMax: options.c,
-        packetsWanted: false,
-        onBatch: () => Promise.resolve(true),
+        packetsWanted: files.wanted,
+        originalsWanted: files.wanted,
+        onBatch: (batch) => changed.add(side, batch),
         onCounted: () => {
           pairs.add(side, matcher.takeRowLog());
           return lockstep.wait(side);
@@ -227,10 +244,7 @@ async function replayBoth(
     const names = [first.names, second.names] as const;
     const flowAt = (side: Side, place: number): FlowVerdict =>
       sides[side].matcher.flowAt(place, names[side]);
-    const wanted = (flow: Tuple): boolean =>
-      expression === undefined ||
-      expressionMatches(expression, flow) ||
-      expressionMatches(expression, replyOf(flow));
+    await files.finish(first.sections);
     const totals = sides.map(({ matcher }) => matcher.totals());
     const [before, after] = [totals[0], totals[1]];
     if (before === undefined || after === undefined) throw new Error("bug: there are two sides");
@@ -265,17 +279,20 @@ function replyOf(flow: Tuple): Tuple {
 class Lockstep {
   readonly #pairs: RowPairs;
   readonly #waiting: [(() => void) | undefined, (() => void) | undefined] = [undefined, undefined];
+  readonly #most: number;
   #left = false;
 
-  constructor(pairs: RowPairs) {
+  /** @param most packets that a replay may be ahead of the other one */
+  constructor(pairs: RowPairs, most: number) {
     this.#pairs = pairs;
+    this.#most = most;
   }
 
   /** Waits while this side is too far ahead. */
   async wait(side: Side): Promise<void> {
     const other = side === 0 ? 1 : 0;
-    if (this.#pairs.lead(other) <= LEAD_MAX) this.#wake(other);
-    while (!this.#left && this.#pairs.lead(side) > LEAD_MAX) {
+    if (this.#pairs.lead(other) <= this.#most) this.#wake(other);
+    while (!this.#left && this.#pairs.lead(side) > this.#most) {
       await new Promise<void>((resolve) => {
         this.#waiting[side] = resolve;
       });
@@ -328,19 +345,28 @@ interface Destination {
   readonly sink: Sink;
 }
 
-function openDestinations(options: WhatIfOptions): Destination[] {
-  const inputs = [
+/** Files that are not overwritten. */
+function inputsOf(options: WhatIfOptions): string[] {
+  return [
     ...inputFiles({ ...options, ...NO_DUMPS }),
     ...options.current,
     ...options.proposed,
     ...(options.accept === undefined ? [] : [options.accept]),
   ];
-  const outputs = options.output ?? [{ format: WHAT_IF_FORMATS[0], file: undefined }];
+}
+
+function openDestinations(
+  options: WhatIfOptions,
+  files: PacketFiles<Change | "unchanged">,
+  inputs: readonly string[],
+): Destination[] {
+  const outputs = files.outputsBeside(options.output, WHAT_IF_FORMATS[0]);
   const opened: Destination[] = [];
   try {
     for (const { format, file } of outputs) opened.push({ format, sink: openSink(file, inputs) });
   } catch (error) {
     for (const { sink } of opened) sink.abandon();
+    files.abandon();
     throw error;
   }
   return opened;

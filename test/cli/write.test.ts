@@ -312,6 +312,53 @@ describe("replay --write-dropped, --write-allowed, --write-unknown", () => {
   });
 });
 
+describe("what-if -w", () => {
+  const compare = (...words: readonly string[]) =>
+    run([
+      ...["what-if", "-r", CAPTURE, "-f", `${EXAMPLE}/cluster.yaml`, "--fail-on", "any-change"],
+      ...["--proposed", `${EXAMPLE}/policies.yaml`, ...words],
+    ]);
+
+  it("writes every packet with what becomes of it, and what was before", () => {
+    const out = path("compared.pcapng");
+    const [drops, allows] = [path("new-drops.pcapng"), path("new-allows.pcapng")];
+    const words = [
+      "-w",
+      out,
+      "--write-new-drops",
+      drops,
+      "--write-new-allows",
+      allows,
+      "-o",
+      "json",
+    ];
+    const { status, text } = compare(...words);
+    expect(status).toBe(1);
+    const content = readPackets(readFileSync(out));
+    expect(whatStays(content)).toEqual(whatStays(contentOf(CAPTURE)));
+    expect(own(content.packets[21]!)).toBe(
+      `DROP shop/checkout -> kube-system/coredns: NetworkPolicy shop/checkout-egress egress ${EXAMPLE}/policies.yaml:26 ` +
+        "(no egress rule of the policies selecting shop/checkout matches); before: ALLOW: no policy isolates it for egress",
+    );
+    expect(own(content.packets[0]!)).toBe("UNFILTERED: not an IP packet; as before");
+    const report = JSON.parse(text) as Record<"newDrop" | "newAllow", { packets: number }>;
+    const dropped = readPackets(readFileSync(drops)).packets;
+    expect(report.newDrop.packets).toBeGreaterThan(3);
+    expect(dropped).toHaveLength(report.newDrop.packets);
+    expect(dropped.map(own)).toEqual(
+      content.packets.map(own).filter((comment) => /^DROP.*; before: ALLOW/.test(comment)),
+    );
+    expect(readPackets(readFileSync(allows)).packets).toHaveLength(report.newAllow.packets);
+  });
+
+  it("says the same with and without, and refuses text", () => {
+    expect(compare("-w", path("compared.pcapng")).text).toBe(compare().text);
+    const refused = compare("-r", `${EXAMPLE}/traffic.txt`, "-w", path("none.pcapng"));
+    expect(refused).toMatchObject({ status: 2, text: "" });
+    expect(existsSync(path("none.pcapng"))).toBe(false);
+  });
+});
+
 describe.runIf(hasReaders)("annotated captures in tshark and tcpdump", () => {
   const runTshark = (name: string, fields: readonly string[], ...words: readonly string[]) => {
     const wanted = fields.flatMap((each) => ["-e", each]);
