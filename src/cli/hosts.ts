@@ -58,6 +58,14 @@ export function readHosts(file: string, log: DiagnosticLog): ReadonlyMap<string,
       });
       continue;
     }
+    if (names.length === 0) {
+      log.report({
+        severity: "error",
+        code: "MISSING_FIELD",
+        message: `no name stands behind ${addressText}; expected ADDRESS NAME...`,
+        place: { file, line: index + 1, column: line.indexOf(addressText) + 1 },
+      });
+    }
     for (const name of names) {
       const key = domainKey(name);
       byName.set(key, [...(byName.get(key) ?? []), address]);

@@ -229,12 +229,19 @@ export type PolicyPort =
 
 /** Formats a policy reference as `NetworkPolicy namespace/name`; a cluster-wide one without namespace. */
 export function formatPolicyRef(ref: PolicyRef): string {
-  return `${kindWord(ref)} ${formatPolicyName(ref)}`;
+  // The only kind whose name another API has, too.
+  const calico = ref.kind === "projectcalico.org NetworkPolicy" ? "Calico " : "";
+  return `${calico}${kindWord(ref)} ${formatPolicyName(ref)}`;
 }
 
 /** Formats a policy's name as `namespace/name`; a cluster-wide one's without namespace. */
 export function formatPolicyName({ namespace, name }: PolicyRef): string {
   return namespace === undefined ? name : `${namespace}/${name}`;
+}
+
+/** The group of the kind's API: Kubernetes and Calico both have a NetworkPolicy. */
+export function groupWord({ kind }: PolicyRef): string {
+  return kind.slice(0, kind.indexOf(" "));
 }
 
 /** The kind as its objects name it. */

@@ -16,7 +16,7 @@ import type {
   Tuple,
 } from "../engine/verdict.ts";
 import { formatTime } from "./time.ts";
-import { kindWord } from "../policy/model.ts";
+import { groupWord, kindWord } from "../policy/model.ts";
 import type { NearestMiss } from "./nearest-miss.ts";
 import { decidingRule, explainReasonInFull, policyPoint } from "./reason.ts";
 import type { CaptureNature, Judged, PolicyPoint } from "./reason.ts";
@@ -200,6 +200,7 @@ export function ruleJson(rule: RuleRef): { readonly [key: string]: Json } {
 /** The policy a verdict points to. `rule` is null for an isolation, `namespace` for what is cluster-wide. */
 export function policyJson(point: PolicyPoint): Json {
   return {
+    apiGroup: groupWord(point.policy),
     kind: kindWord(point.policy),
     namespace: point.policy.namespace ?? null,
     name: point.policy.name,

@@ -519,9 +519,9 @@ describe("staged policies", () => {
 
   it("have no effect by themselves (A-6)", () => {
     expect(lowered("ignore")).toEqual([
-      "NetworkPolicy x/changed 1",
-      "NetworkPolicy x/deleted 1",
-      "NetworkPolicy x/kept 1",
+      "Calico NetworkPolicy x/changed 1",
+      "Calico NetworkPolicy x/deleted 1",
+      "Calico NetworkPolicy x/kept 1",
     ]);
   });
 
@@ -529,7 +529,7 @@ describe("staged policies", () => {
     expect(lowered("enforce")).toEqual([
       "StagedGlobalNetworkPolicy new Infinity",
       "StagedNetworkPolicy x/changed 2",
-      "NetworkPolicy x/kept 1",
+      "Calico NetworkPolicy x/kept 1",
       "StagedKubernetesNetworkPolicy x/kept 1000",
     ]);
   });
@@ -609,7 +609,7 @@ describe("checkPolicies", () => {
     checkPolicies(policies, snapshot, (one) => said.push(formatDiagnostic(one)));
     expect(said).toEqual([
       "a.yaml:11:14: warning: a policy chooses namespaces by label, and of x only the names are known: give their Namespace objects too [UNKNOWN_NAMESPACE]",
-      'a.yaml:11:104: warning: NetworkPolicy x/p: no pod it selects has a TCP port named "http", so this matches nothing [UNKNOWN_NAMED_PORT]',
+      'a.yaml:11:104: warning: Calico NetworkPolicy x/p: no pod it selects has a TCP port named "http", so this matches nothing [UNKNOWN_NAMED_PORT]',
     ]);
   });
 

@@ -28,6 +28,7 @@ describe("packetJson", () => {
       outInterface: null,
       rule: { table: "filter", chain: "cali-tw-cali1", number: 9 },
       policy: {
+        apiGroup: "networking.k8s.io",
         kind: "NetworkPolicy",
         namespace: "payments",
         name: "default-deny",

@@ -150,7 +150,7 @@ describe("asOfRelease", () => {
     [
       31,
       [
-        "a.yaml:3:74: error: NetworkPolicy x/p has the name x/default.p before Calico 3.32, as has NetworkPolicy x/default.p at a.yaml:1:74 [DUPLICATE_OBJECT]",
+        "a.yaml:3:74: error: Calico NetworkPolicy x/p has the name x/default.p before Calico 3.32, as has Calico NetworkPolicy x/default.p at a.yaml:1:74 [DUPLICATE_OBJECT]",
       ],
     ],
   ])("as of 3.%s refuses policies that are one to it", (minor, expected) => {
