@@ -134,7 +134,12 @@ function addWhatIf(program: Command, name: string, finish: (exitCode: number) =>
     .addOption(paths("--current", "policies of today beside -f, or the folder of a node's dumps"))
     .addOption(paths("--proposed", "what would be rolled out instead"))
     .option("--overlay", "--proposed holds only the objects that change")
-    .addOption(outputOption(["text", "json", "md", "github"], "text (default), json, md or github"))
+    .addOption(
+      outputOption(
+        ["text", "json", "md", "github", "sarif", "junit"],
+        "text (default), json, md, github, sarif or junit",
+      ),
+    )
     .addOption(new Option("-c <n>", "stop after n packets").argParser(positive))
     .addOption(
       new Option("--fail-on <change>", "exit 1 when there is such a change; repeatable")

@@ -14,9 +14,12 @@ import { expressionMatches } from "../report/expression.ts";
 import type { Expression } from "../report/expression.ts";
 import { compareVerdicts, groupFlips } from "../report/flips.ts";
 import type { Change } from "../report/blind-spots.ts";
-import type { ChangeName, FlipContext, WhatIfReport } from "../report/flips.ts";
+import type { ChangeName, FlipContext, FlipGroup, WhatIfReport } from "../report/flips.ts";
 import { whatIfJson } from "../report/flips-json.ts";
+import { whatIfJunit } from "../report/flips-junit.ts";
+import type { Gates } from "../report/flips-junit.ts";
 import { whatIfAnnotations, whatIfMarkdown } from "../report/flips-markdown.ts";
+import { whatIfSarif } from "../report/flips-sarif.ts";
 import { whatIfText } from "../report/flips-text.ts";
 import type { PolicyContext } from "../report/nearest-miss.ts";
 import { endpointFinder } from "../report/workload.ts";
@@ -40,9 +43,10 @@ import { addStepSummary } from "./step-summary.ts";
 import type { PacketFiles } from "./packet-files.ts";
 import { replayTraffic } from "./traffic.ts";
 import type { TrafficEnd } from "./traffic.ts";
+import { readVersion } from "./version.ts";
 
 /** The formats of `what-if -o`; the first is the default. */
-export const WHAT_IF_FORMATS = ["text", "json", "md", "github"] as const;
+export const WHAT_IF_FORMATS = ["text", "json", "md", "github", "sarif", "junit"] as const;
 type WhatIfFormat = (typeof WHAT_IF_FORMATS)[number];
 
 /** What `what-if --fail-on` knows; `unknown` are packets that cannot be decided on either side. */
@@ -386,6 +390,10 @@ function formatReport(
     case "github":
       addStepSummary(whatIfMarkdown(report, context));
       return whatIfAnnotations(report, context);
+    case "sarif":
+      return whatIfSarif(report, context, readVersion());
+    case "junit":
+      return whatIfJunit(report, context, gatesOf(options.failOn));
     case "text":
       return whatIfText(report, context, paletteFor(sink, options.color));
   }
@@ -408,26 +416,20 @@ function reportAbsent(
 /** A gate that tripped stays tripped, whatever else of the capture could not be read. */
 function exitCode(report: WhatIfReport, failOn: readonly Gate[]): number {
   if (report.partial === "interrupted") return EXIT_INTERRUPTED;
-  const gates = failOn.length === 0 ? (["new-drop"] as const) : failOn;
-  if (gates.some((gate) => hasTripped(gate, report))) return EXIT_FINDING;
+  const { groups, counts, captured, blindSpots = [] } = report;
+  const { trips, blindTrips, unknownTrips } = gatesOf(failOn);
+  const unknown = unknownTrips && counts.unknown.packets > 0;
+  // Without a capture everything counts; beside one, what it shows.
+  const blind = !captured && blindSpots.some(({ change }) => blindTrips(change));
+  if (unknown || blind || groups.some(trips)) return EXIT_FINDING;
   return report.partial === "damaged" ? EXIT_PARTIAL : EXIT_DONE;
 }
 
-function hasTripped(
-  gate: Gate,
-  { groups, counts, captured, blindSpots = [] }: WhatIfReport,
-): boolean {
-  // Without a capture everything counts; beside one, what it shows.
-  const happened = (...changes: readonly Change[]): boolean =>
-    groups.some(({ change, accepted }) => !accepted && changes.includes(change)) ||
-    (!captured && blindSpots.some(({ change }) => changes.includes(change)));
-  switch (gate) {
-    case "any-change":
-      return happened("new-drop", "new-allow", "unknown");
-    case "unknown":
-      return counts.unknown.packets > 0;
-    case "new-drop":
-    case "new-allow":
-      return happened(gate);
-  }
+function gatesOf(failOn: readonly Gate[]): Gates {
+  const gates = failOn.length === 0 ? (["new-drop"] as const) : failOn;
+  const trips = ({ change, accepted }: FlipGroup): boolean =>
+    !accepted && gates.some((gate) => gate === change || gate === "any-change");
+  const blindTrips = (change: Change): boolean =>
+    gates.some((gate) => gate === "any-change" || (gate !== "unknown" && gate === change));
+  return { trips, blindTrips, unknownTrips: gates.includes("unknown") };
 }

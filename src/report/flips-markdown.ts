@@ -1,14 +1,12 @@
 /** A what-if for a pull request's comment, and for the annotations of a GitHub workflow. */
-import type { Place } from "../errors.ts";
 import { blindNamesText, blindServicesText } from "./blind-spots.ts";
 import type { Change } from "./blind-spots.ts";
-import type { FlipContext, FlipGroup, WhatIfReport } from "./flips.ts";
+import type { FlipContext, WhatIfReport } from "./flips.ts";
 import { CHANGE_WORDS, headlineText, pairText, sideText, summary } from "./flips-text.ts";
+import { placesOf, reasonsAfter } from "./flips-words.ts";
 import { annotationLines, markdownText } from "./github.ts";
 import { pointsOf } from "./grouping.ts";
-import { findNearestMiss } from "./nearest-miss.ts";
-import type { CaptureNature } from "./reason.ts";
-import { nearestText, pointText } from "./text.ts";
+import { pointText } from "./text.ts";
 
 /** Rows of the table; JSON has them all. */
 const ROWS_MAX = 100;
@@ -78,7 +76,8 @@ export function whatIfAnnotations(report: WhatIfReport, context: FlipContext): s
   const groups = report.groups.filter(({ accepted }) => !accepted);
   const annotations = groups.map((group) => ({
     severity: SEVERITIES[group.change],
-    place: placeOf(group, context),
+    // Of a commit's files nothing can be annotated.
+    place: placesOf(group, context).find(({ file }) => !file.startsWith("git:")),
     title: `${CHANGE_WORDS[group.change]}: ${pairText(group)}`,
     text: reasonsAfter(group, report.nature, context).join("; "),
   }));
@@ -90,26 +89,3 @@ const SEVERITIES = {
   "new-allow": "warning",
   unknown: "notice",
 } as const satisfies Record<Change, string>;
-
-function reasonsAfter(
-  { first: { after } }: FlipGroup,
-  nature: CaptureNature,
-  context: FlipContext,
-): string[] {
-  const nearest = findNearestMiss(after, context.after);
-  return [
-    sideText(after, nature),
-    ...pointsOf(after).map(pointText),
-    ...(nearest === undefined ? [] : [nearestText(nearest)]),
-  ];
-}
-
-/** The line to look at: the nearest rule, else the policy that decides, else the one that did. */
-function placeOf({ first }: FlipGroup, context: FlipContext): Place | undefined {
-  const places = [
-    findNearestMiss(first.after, context.after)?.place,
-    ...[...pointsOf(first.after), ...pointsOf(first.before)].map(({ place }) => place),
-  ];
-  // Of a commit's files nothing can be annotated.
-  return places.find((place) => place !== undefined && !place.file.startsWith("git:"));
-}
