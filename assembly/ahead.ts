@@ -1,8 +1,10 @@
 // A glance at a frame that is decided soon: what its packet will need is fetched from memory meanwhile.
+import { isPlainFrame } from "./decode-plain";
 import { touchFlow } from "./flow-rows";
 import { endsHash, touchEntryOf, touchSlots } from "./flow-table";
 import { LINK_ETHERNET } from "./layout";
 import { touchMemo } from "./memo";
+import { isOwnPair } from "./share";
 
 // Ethernet and IPv4 without options, and ports behind.
 const FRAME_TYPE: usize = 12;
@@ -17,9 +19,7 @@ const VERSION_IPV4: u8 = 0x45;
 
 /** Hash of the frame's tuple, as the flow table has it; 0 where no guess is made. */
 export function hashOfFrame(frame: usize, captured: u32, linkType: u32): u32 {
-  if (captured < FRAME_SIZE || linkType != LINK_ETHERNET) return 0;
-  if (load<u16>(frame, FRAME_TYPE) != TYPE_IPV4) return 0;
-  if (load<u8>(frame, FRAME_VERSION) != VERSION_IPV4) return 0;
+  if (!isPorted(frame, captured, linkType)) return 0;
   return endsHash(sourceOf(frame), destinationOf(frame), portsOf(frame));
 }
 
@@ -41,6 +41,29 @@ export function touchConnection(frame: usize, hash: u32): u32 {
     touchMemo(hash);
   }
   return node;
+}
+
+/** Another worker decides the packet of a plain frame. */
+export function isOthers(frame: usize): bool {
+  const ports = portsOf(frame);
+  return !isOwnPair(
+    sourceOf(frame),
+    destinationOf(frame),
+    load<u8>(frame, FRAME_PROTOCOL),
+    ports & 0xffff,
+    ports >> 16,
+  );
+}
+
+/** A frame is such that `decodePlain` fills its record. */
+export function isPlain(frame: usize, captured: u32, original: u32, linkType: u32): bool {
+  return isPorted(frame, captured, linkType) && isPlainFrame(frame, captured, original);
+}
+
+function isPorted(frame: usize, captured: u32, linkType: u32): bool {
+  if (captured < FRAME_SIZE || linkType != LINK_ETHERNET) return false;
+  if (load<u16>(frame, FRAME_TYPE) != TYPE_IPV4) return false;
+  return load<u8>(frame, FRAME_VERSION) == VERSION_IPV4;
 }
 
 function sourceOf(frame: usize): u32 {

@@ -418,7 +418,8 @@ function isNeighbourDiscovery(packet: Packet): bool {
   return (packet.icmpType >= 130 && packet.icmpType <= 136) || packet.icmpType == 143;
 }
 
-function isIcmpError(packet: Packet): bool {
+/** Tells whether a packet is an ICMP error, which belongs to the connection that it quotes. */
+export function isIcmpError(packet: Packet): bool {
   if ((packet.known & KNOWN_ICMP) == 0) return false;
   const type = packet.icmpType;
   if (packet.protocol == 1) return type == 3 || type == 4 || type == 5 || type == 11 || type == 12;

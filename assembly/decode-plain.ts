@@ -63,6 +63,23 @@ const KNOWN_ALWAYS: u32 =
   KNOWN_PAYLOAD_LENGTH;
 const KNOWN_TCP: u32 = KNOWN_ALWAYS | KNOWN_TCP_FLAGS | KNOWN_TCP_SEQ;
 
+/** Tells whether a frame is one of those. Preconditions as below. */
+export function isPlainFrame(frame: usize, capturedLength: u32, originalLength: u32): bool {
+  if ((load<u16>(frame, IP_FRAGMENT) & FRAGMENTED) != 0) return false;
+  const wire = max(originalLength, capturedLength) - ETHERNET;
+  const length = <u32>bswap<u16>(load<u16>(frame, IP_LENGTH));
+  if (length > wire || length < IP_SIZE) return false;
+  const behind = min(capturedLength - ETHERNET, length) - IP_SIZE;
+  const payload = length - IP_SIZE;
+  const protocol = load<u8>(frame, IP_PROTOCOL);
+  if (protocol == PROTOCOL_TCP) {
+    const header = ((<u32>load<u8>(frame, TCP_OFFSET)) >> 4) << 2;
+    return behind >= TCP_READ && header >= TCP_SIZE && header <= payload;
+  }
+  const told = <u32>bswap<u16>(load<u16>(frame, UDP_LENGTH));
+  return protocol == PROTOCOL_UDP && behind >= UDP_READ && told >= UDP_SIZE && told <= payload;
+}
+
 /**
  * Fills a packet record, of which all fields that it leaves alone are zero. The reader's part is filled.
  * Preconditions: an Ethernet frame of IPv4 without options, of which the ports were captured.
@@ -71,17 +88,13 @@ const KNOWN_TCP: u32 = KNOWN_ALWAYS | KNOWN_TCP_FLAGS | KNOWN_TCP_SEQ;
  */
 export function decodePlain(packet: Packet): bool {
   const frame: usize = packet.frame;
-  if ((load<u16>(frame, IP_FRAGMENT) & FRAGMENTED) != 0) return false;
-  const wire = max(packet.originalLength, packet.capturedLength) - ETHERNET;
+  if (!isPlainFrame(frame, packet.capturedLength, packet.originalLength)) return false;
   const length = <u32>bswap<u16>(load<u16>(frame, IP_LENGTH));
-  if (length > wire || length < IP_SIZE) return false;
   const captured = min(packet.capturedLength - ETHERNET, length);
-  const behind = captured - IP_SIZE;
   const payload = length - IP_SIZE;
   const protocol = load<u8>(frame, IP_PROTOCOL);
   if (protocol == PROTOCOL_TCP) {
     const header = ((<u32>load<u8>(frame, TCP_OFFSET)) >> 4) << 2;
-    if (behind < TCP_READ || header < TCP_SIZE || header > payload) return false;
     packet.tcpSeq = bswap<u32>(load<u32>(frame, TCP_SEQ));
     packet.tcpAck = bswap<u32>(load<u32>(frame, TCP_ACK));
     packet.tcpWindow = bswap<u16>(load<u16>(frame, TCP_WINDOW));
@@ -89,9 +102,7 @@ export function decodePlain(packet: Packet): bool {
     packet.tcpOffset = <u8>(header >> 2);
     packet.payloadLength = payload - header;
     packet.known = KNOWN_TCP;
-  } else if (protocol == PROTOCOL_UDP) {
-    const told = <u32>bswap<u16>(load<u16>(frame, UDP_LENGTH));
-    if (behind < UDP_READ || told < UDP_SIZE || told > payload) return false;
+  } else {
     packet.tcpSeq = 0;
     packet.tcpAck = 0;
     packet.tcpWindow = 0;
@@ -99,8 +110,6 @@ export function decodePlain(packet: Packet): bool {
     packet.tcpOffset = 0;
     packet.payloadLength = payload - UDP_SIZE;
     packet.known = KNOWN_ALWAYS;
-  } else {
-    return false;
   }
   const truncated = packet.capturedLength < packet.originalLength ? <u32>PACKET_TRUNCATED : 0;
   packet.flags |= truncated | PACKET_HAS_MAC;

@@ -26,6 +26,8 @@ import {
 } from "./flow-table";
 
 import {
+  FULL_PART,
+  SHARE_FULL,
   TIMEOUT_GENERIC,
   TIMEOUT_GRE,
   TIMEOUT_GRE_STREAM,
@@ -37,6 +39,7 @@ import {
   TIMEOUT_UDP_STREAM,
 } from "./layout";
 import { sctpTimeout, setSctpTimeout } from "./sctp";
+import { needWhole } from "./share";
 import { setTcpTimeout } from "./tcp";
 
 export const SECOND: u64 = 1000000000;
@@ -68,6 +71,7 @@ let started: bool = false;
 let startedAt: u64 = 0;
 let entriesMax: u32 = 0;
 let sweptAt: u64 = 0;
+let swept: u32 = 0;
 let refused: bool = false;
 
 /** Sets the most entries. */
@@ -94,6 +98,11 @@ function startEntries(timestamp: u64): void {
   }
 }
 
+/** There was a packet. */
+export function clockRuns(): bool {
+  return started;
+}
+
 /** The clock. */
 export function now(): u64 {
   return clock;
@@ -107,6 +116,7 @@ export function sinceStart(): u64 {
 /** Tells whether one more entry fits; expired ones make room. Remembers that one did not. */
 export function hasRoom(): bool {
   if (entryCount() < entriesMax || sweep()) return true;
+  needWhole(SHARE_FULL);
   refused = true;
   return false;
 }
@@ -181,14 +191,17 @@ export function timeoutOf(entry: Entry, stream: bool): u32 {
   }
 }
 
-// Removes what has expired; true when that made room. At most once a second of packet time.
+// Removes what has expired; true when that made room. Where it made little, at most once a second of packet
+// time: whoever has fewer connections than FULL_PART leaves free is never refused.
 function sweep(): bool {
-  if (sweptAt != 0 && clock < sweptAt + SECOND) return false;
+  const much = max(entriesMax / FULL_PART, 1);
+  if (sweptAt != 0 && clock < sweptAt + SECOND && swept < much) return false;
   sweptAt = clock;
   const before = entryCount();
   for (let number: u32 = 0; number < entryLimit(); number++) {
     const entry = entryAt(number);
     if (entryLinked(entry) && entry.deadline <= clock) removeEntry(number);
   }
-  return entryCount() < before;
+  swept = before - entryCount();
+  return swept > 0;
 }

@@ -13,9 +13,11 @@ import {
   KNOWN_PORTS,
   PACKET_DST,
   PACKET_SRC,
+  SHARE_FULL,
 } from "./layout";
 import { PROTOCOL_ICMP, PROTOCOL_ICMPV6 } from "./protocol";
 import { Packet } from "./records";
+import { needWhole } from "./share";
 import { Verdict } from "./verdict";
 
 /** A row. Of its first packet only what tells flows apart and people ask for. */
@@ -56,6 +58,7 @@ const PIECE: u32 = 4096;
 // u32[FLOW_MAX / PIECE]: addresses of pieces of PIECE rows; pieces are never moved.
 const pieces: usize = memory.data((FLOW_MAX / 4096) * 4);
 let rows: u32 = 0;
+let rowsMax: u32 = FLOW_MAX;
 // The index: a hash, u32, and a row number plus one, u32; 0: free. Rows are in the slot that their hash
 // names, or in one of those behind it without a free one between.
 const SLOTS_MIN: u32 = 1 << 14;
@@ -67,6 +70,11 @@ export function setUpFlowRows(): void {
   makeSlots(SLOTS_MIN);
 }
 
+/** Sets the most rows. */
+export function setFlowsMax(count: u32): void {
+  rowsMax = count;
+}
+
 export function flowCount(): u32 {
   return rows;
 }
@@ -75,8 +83,8 @@ export function flowCount(): u32 {
 const written: usize = memory.data(FLOW_SIZE, 16);
 
 /** Writes out a row. @returns address of the FLOW_* record, which the next call fills anew */
-export function flowAt(index: u32): usize {
-  const row = rowAt(index);
+export function flowAt(place: u32): usize {
+  const row = rowAt(place);
   clearBytes(written, FLOW_SIZE);
   store<u64>(written, row.packets, FLOW_PACKETS);
   store<u64>(written, row.bytes, FLOW_BYTES);
@@ -111,8 +119,15 @@ export function countFlow(packet: Packet, verdict: Verdict): usize {
   const hash = flowHash(packet);
   let row = findRow(packet, hash, verdict.verdict);
   if (row == 0) {
-    if (rows == FLOW_MAX) return 0;
-    row = addRow(packet, verdict, hash);
+    if (rows == rowsMax) {
+      needWhole(SHARE_FULL);
+      return 0;
+    }
+    row = addRow(hash);
+    describe(changetype<Row>(row), packet, verdict);
+  } else if (packet.number < changetype<Row>(row).number) {
+    // A fragment that had to wait, or another worker's packet.
+    describe(changetype<Row>(row), packet, verdict);
   }
   countRow(row, packet);
   return row;
@@ -126,6 +141,20 @@ export function placeOf(at: usize): u32 {
 /** Tells whether a row has counted one packet only. */
 export function isFirstOfRow(at: usize): bool {
   return changetype<Row>(at).packets == 1;
+}
+
+/**
+ * Counts what another worker has counted: a record as `flowAt` writes it. Errors about connections of both may
+ * be of one flow.
+ */
+export function addFlow(at: usize): void {
+  const packet = changetype<Packet>(at + FLOW_PACKET);
+  const verdict = changetype<Verdict>(at + FLOW_VERDICT);
+  const found = countFlow(packet, verdict);
+  if (found == 0) return;
+  const row = changetype<Row>(found);
+  row.packets += load<u64>(at, FLOW_PACKETS) - 1;
+  row.bytes += load<u64>(at, FLOW_BYTES) - packet.originalLength;
 }
 
 /** Counts a packet in a row. */
@@ -152,7 +181,7 @@ function findRow(packet: Packet, hash: u32, wanted: u32): usize {
   return 0;
 }
 
-function addRow(packet: Packet, verdict: Verdict, hash: u32): usize {
+function addRow(hash: u32): usize {
   if (rows % PIECE == 0) {
     const piece = (heap.alloc(PIECE * offsetof<Row>() + 15) + 15) & ~15;
     store<u32>(pieces + ((<usize>(rows / PIECE)) << 2), <u32>piece);
@@ -164,6 +193,10 @@ function addRow(packet: Packet, verdict: Verdict, hash: u32): usize {
   insert((<u64>hash) | ((<u64>rows) << 32));
   row.packets = 0;
   row.bytes = 0;
+  return changetype<usize>(row);
+}
+
+function describe(row: Row, packet: Packet, verdict: Verdict): void {
   row.number = packet.number;
   copyAddresses(changetype<usize>(row) + ROW_SRC, changetype<usize>(packet) + PACKET_SRC);
   const icmp = isIcmp(packet.protocol);
@@ -175,7 +208,6 @@ function addRow(packet: Packet, verdict: Verdict, hash: u32): usize {
   row.family = packet.family;
   row.protocol = packet.protocol;
   row.verdict = <u32>changetype<usize>(keepVerdict(verdict, endsOf(row)));
-  return changetype<usize>(row);
 }
 
 function endsOf(row: Row): VerdictEnds {
@@ -256,6 +288,11 @@ function sideHash(address: usize, end: u32): u64 {
 
 function sameFlow(row: Row, packet: Packet): bool {
   if (row.family != packet.family || row.protocol != packet.protocol) return false;
+  if (isIcmp(row.protocol)) {
+    // A query's id may be what an error's type and code are.
+    if (isQuery(row.protocol, row.dport >> 8) != isQuery(packet.protocol, packet.icmpType))
+      return false;
+  }
   const src = changetype<usize>(row) + ROW_SRC;
   const packetSrc = changetype<usize>(packet) + PACKET_SRC;
   const rowFirst = endOf(row, row.srcName, row.sport);
@@ -297,9 +334,71 @@ function icmpEnd(packet: Packet): u32 {
 
 function icmpEndOf(known: u32, protocol: u32, type: u32, code: u32, id: u32): u32 {
   if ((known & KNOWN_ICMP) == 0) return 0;
-  const query =
-    protocol == 1
-      ? type == 8 || type == 0 || (type >= 13 && type <= 18)
-      : type == 128 || type == 129;
-  return query ? id : (type << 8) | code;
+  return isQuery(protocol, type) ? id : (type << 8) | code;
+}
+
+function isQuery(protocol: u32, type: u32): bool {
+  if (protocol == PROTOCOL_ICMP) return type == 8 || type == 0 || (type >= 13 && type <= 18);
+  return type == 128 || type == 129;
+}
+
+// ── The order of first packets ─────────────────────────────────────────────────────────────────────────
+
+// u32[]: numbers of `orderedRows` rows in that order; 0: it is the order that they were made in.
+let order: usize = 0;
+let orderedRows: u32 = 0;
+
+/** Finds the order of the rows that are there now. */
+export function orderFlows(): void {
+  order = 0;
+  orderedRows = rows;
+  let index: u32 = 1;
+  while (index < rows && rowAt(index - 1).number < rowAt(index).number) index++;
+  if (index >= rows) return;
+  order = heap.alloc((<usize>rows) << 2);
+  for (index = 0; index < rows; index++) store<u32>(order + ((<usize>index) << 2), index);
+  let from = order;
+  let to: usize = heap.alloc((<usize>rows) << 2);
+  // Most rows are in long runs: these are merged two by two.
+  while (mergeRuns(from, to)) {
+    const merged = to;
+    to = from;
+    from = merged;
+  }
+  order = to;
+}
+
+/** The place in the list of a row by its index in that order. */
+export function orderedFlow(index: u32): u32 {
+  return index < orderedRows && order != 0 ? load<u32>(order + ((<usize>index) << 2)) : index;
+}
+
+// False: it was one run only, which is copied.
+function mergeRuns(from: usize, to: usize): bool {
+  let start: u32 = 0;
+  let several: bool = false;
+  while (start < rows) {
+    const middle = endOfRun(from, start);
+    const end = middle < rows ? endOfRun(from, middle) : rows;
+    if (start > 0 || middle < rows) several = true;
+    let one = start;
+    let other = middle;
+    for (let at = start; at < end; at++) {
+      const first = other == end || (one < middle && numberAt(from, one) < numberAt(from, other));
+      const taken = first ? one++ : other++;
+      store<u32>(to + ((<usize>at) << 2), load<u32>(from + ((<usize>taken) << 2)));
+    }
+    start = end;
+  }
+  return several;
+}
+
+function endOfRun(list: usize, start: u32): u32 {
+  let end = start + 1;
+  while (end < rows && numberAt(list, end - 1) < numberAt(list, end)) end++;
+  return end;
+}
+
+function numberAt(list: usize, place: u32): u64 {
+  return rowAt(load<u32>(list + ((<usize>place) << 2))).number;
 }

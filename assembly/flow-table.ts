@@ -5,7 +5,9 @@ import { clearBytes, copyBytes, sameAddress } from "./bytes";
 import { now } from "./entry-life";
 import { touch } from "./journal";
 import { Heard } from "./heard";
+import { SHARE_TRANSLATION } from "./layout";
 import { mix } from "./set";
+import { needWhole } from "./share";
 import { isRefused, noteChange } from "./worlds";
 
 /** One tracked connection. Times are nanoseconds of packet time. */
@@ -278,6 +280,7 @@ export function linkNode(number: u32, kind: u32): void {
   tupleOf(entry, kind);
   entry.linked |= (<u8>1) << (<u8>kind);
   countKind(kind, 1);
+  if (kind == NODE_BACKEND) needWhole(SHARE_TRANSLATION);
   const hash = tupleHash(other);
   if (kind >= SHARED && goBefore(hash, number, kind)) return;
   nodes++;

@@ -160,6 +160,11 @@ export function dueDatagram(packetNumber: u64): u32 {
   return DATAGRAM_NONE;
 }
 
+/** Some datagram waits. */
+export function anyFragments(): bool {
+  return waiting > 0;
+}
+
 /** Any datagram that waits; DATAGRAM_NONE: there is none. */
 export function anyDatagram(): u32 {
   for (let number: u32 = 0; waiting > 0 && number < made; number++) {

@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 17;
+export const LAYOUT_VERSION = 18;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -1021,6 +1021,8 @@ export const FLOW_BYTES = FLOW_PACKETS + 8;
 export const FLOW_PACKET = FLOW_BYTES + 8;
 export const FLOW_VERDICT = FLOW_PACKET + PACKET_SIZE;
 export const FLOW_SIZE = FLOW_VERDICT + VERDICT_SIZE;
+/** A table of connections of which less than such a part expires at a time may be full. */
+export const FULL_PART = 16;
 /** Most flow rows; beyond it packets are counted in the totals only. */
 export const FLOW_MAX = 1 << 22;
 
@@ -1057,6 +1059,16 @@ export const TOTAL_MIDSTREAM = 80;
 /** Packets whose flow did not fit the list of flows. */
 export const TOTAL_FLOWS_LOST = 88;
 export const TOTAL_SIZE = 96;
+
+// ── Shares of several workers ──────────────────────────────────────────────────────────────────────
+// What came up that no worker can decide from its share of the packets.
+export const SHARE_WHOLE = 0;
+/** Answers may come from anywhere: a source was translated, or nobody knows how. */
+export const SHARE_TRANSLATION = 1;
+/** As many connections or flows as may have been too many for all together. */
+export const SHARE_FULL = 2;
+/** Fragments that are put together behind rules. */
+export const SHARE_FRAGMENTS = 3;
 
 // ── Trace ──────────────────────────────────────────────────────────────────────────────────────────
 // kind u8 TRACE_*, hook u8, table u8, outcome u8, rule i32, failed u32 (bit per match, first 32), mark u32.

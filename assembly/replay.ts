@@ -37,6 +37,7 @@ import {
   REASON_INCOMPLETE,
   REASON_MANY_FRAGMENTS,
   REASON_NO_FRAGMENTS,
+  SHARE_FRAGMENTS,
   VERDICT_DROP,
   VERDICT_OBSERVED,
   VERDICT_PENDING,
@@ -49,6 +50,7 @@ import { Packet } from "./records";
 import { keepVerdict, repeatVerdict } from "./repeat";
 import { isRealNode } from "./route";
 import { defragActive } from "./rule";
+import { isOwn, needWhole } from "./share";
 import { record, resumeTrace } from "./trace";
 import { Verdict } from "./verdict";
 import { walk } from "./walk";
@@ -82,8 +84,10 @@ export function replayDecoded(packet: Packet, verdict: Verdict): void {
     giveUp(due);
     due = dueDatagram(packet.number);
   }
+  // What is put together is so by all workers alike.
+  if (!isOwn(packet) && !isReassembled(packet)) return;
   if (packet.number != traced && repeatVerdict(packet, verdict)) return;
-  if (decideAtOnce(packet, verdict)) count(packet, verdict);
+  if (decideAtOnce(packet, verdict)) countOwn(packet, verdict);
   else if (isReassembled(packet)) gather(packet, verdict, false);
   else decideAlone(packet, verdict);
 }
@@ -119,7 +123,13 @@ function decideAlone(packet: Packet, verdict: Verdict): void {
   else keepVerdict(packet, verdict, count(packet, verdict));
 }
 
+// What another worker decides, it counts.
+function countOwn(packet: Packet, verdict: Verdict): void {
+  if (isOwn(packet)) count(packet, verdict);
+}
+
 function gather(packet: Packet, verdict: Verdict, atInput: bool): void {
+  if (atInput) needWhole(SHARE_FRAGMENTS);
   const outcome = takeFragment(packet, verdict, whereSeen(packet), atInput);
   if (atInput) keepMark(walk.mark, walk.markUnknown);
   switch (<i32>outcome) {
@@ -133,7 +143,7 @@ function gather(packet: Packet, verdict: Verdict, atInput: bool): void {
       if (currentDatagram() != DATAGRAM_NONE) {
         settleAll(currentDatagram(), VERDICT_DROP, REASON_BAD_FRAGMENTS);
       }
-      decideAlone(packet, verdict);
+      if (isOwn(packet)) decideAlone(packet, verdict);
       return;
     case FRAGMENT_IS_DISCARDED:
       say(verdict, VERDICT_DROP, REASON_BAD_FRAGMENTS);
@@ -150,7 +160,7 @@ function gather(packet: Packet, verdict: Verdict, atInput: bool): void {
       wait(packet, verdict);
       return;
   }
-  count(packet, verdict);
+  countOwn(packet, verdict);
 }
 
 // Until its datagram is complete nothing is known but where it came from.
@@ -167,13 +177,14 @@ function judgeWhole(number: u32): void {
     if (datagramAt(number).atInput) resumeTrace();
     else record(true);
   }
-  if (!decideAtOnce(whole, common)) decideByHooks(whole, common);
+  const own = isOwn(whole);
+  if (own && !decideAtOnce(whole, common)) decideByHooks(whole, common);
   if (recorded) record(false);
   let fragment = firstFragment(number);
   while (fragment != FRAGMENT_NONE) {
     settleFragment(fragment);
     nameFlow(packetOf(fragment));
-    count(packetOf(fragment), verdictOf(fragment));
+    if (own) count(packetOf(fragment), verdictOf(fragment));
     fragment = fragmentAt(fragment).next;
   }
   removeDatagram(number);
@@ -215,7 +226,7 @@ function settleAll(number: u32, word: u32, reason: u32): void {
     if (unknown) say(common, VERDICT_UNKNOWN, REASON_NO_FRAGMENTS);
     else say(common, word, reason);
     settleFragment(fragment);
-    count(packetOf(fragment), verdictOf(fragment));
+    countOwn(packetOf(fragment), verdictOf(fragment));
     fragment = fragmentAt(fragment).next;
   }
   removeDatagram(number);

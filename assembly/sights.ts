@@ -25,6 +25,7 @@ class Sight {
   verdict: u32;
 }
 
+// As many packets back another sight is looked for.
 const SIGHTS: u32 = 64;
 // What is looked at of the packet's record, in whole pieces of 16 bytes.
 const RECORD_SIZE: usize = 112;
@@ -89,6 +90,8 @@ export function recallSight(packet: Packet, entry: u32, verdict: Verdict): bool 
     const at = sights + <usize>index * SIGHT_SIZE;
     const sight = sightOf(at);
     const seen = changetype<Packet>(at);
+    // Fewer are remembered where packets of other workers lie between.
+    if (packet.number - sight.number > SIGHTS) continue;
     if (sight.verdict == 0 || !sameContent(seen, packet)) continue;
     if (!elsewhere(seen, changetype<Verdict>(sight.verdict), packet)) continue;
     const src = changetype<usize>(packet) + PACKET_SRC;

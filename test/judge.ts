@@ -12,6 +12,7 @@ import { parseManifests } from "../src/cluster/manifest.ts";
 import type { ManifestText } from "../src/cluster/manifest-object.ts";
 import { CaptureOrder } from "../src/engine/capture-order.ts";
 import { loadMatcher, type Matcher, type Program } from "../src/engine/matcher.ts";
+import { sharingOf, type Share } from "../src/engine/share.ts";
 import type { PacketVerdict } from "../src/engine/verdict.ts";
 import { formatDiagnostic, type Diagnostic } from "../src/errors.ts";
 import { lowerPolicies } from "../src/policy/index.ts";
@@ -34,6 +35,8 @@ export interface Question {
   readonly walkAll?: boolean;
   /** False: packets are only counted, without records of their own. */
   readonly packetsWanted?: boolean;
+  /** Only this share is judged. */
+  readonly share?: Share;
 }
 
 /** Compiles manifests; an error in them is thrown, as the test's fault. */
@@ -85,7 +88,52 @@ export async function judgeCapture(question: Question): Promise<PacketVerdict[]>
   if (!isDeepStrictEqual(counted, { ...short, verdicts: [] })) {
     throw new Error("packets without records of their own are counted otherwise");
   }
+  for (const count of [2, 3]) {
+    const shared = await shareCapture(question, count);
+    if (shared === undefined) break;
+    refuseOthers(shared, counted, count);
+  }
   return short.verdicts;
+}
+
+function refuseOthers(shared: Judged, whole: Judged, count: number): void {
+  if (isDeepStrictEqual(shared, whole)) return;
+  for (const part of ["flows", "rules"] as const) {
+    for (let index = 0; index < Math.max(shared[part].length, whole[part].length); index++) {
+      if (isDeepStrictEqual(shared[part][index], whole[part][index])) continue;
+      const words = [whole, shared].map((each) => inspect(each[part][index], { depth: 4 }));
+      throw new Error(`${part}[${index}]: ${count} workers differ from one: ${words.join(" ")}`);
+    }
+  }
+  const words = [whole, shared].map(({ totals }) => inspect(totals));
+  throw new Error(`totals: ${count} workers differ from one: ${words.join(" ")}`);
+}
+
+/** Judges a capture in so many shares, and adds them up; undefined where it has to be judged as a whole. */
+export async function shareCapture(question: Question, count: number): Promise<Judged | undefined> {
+  if (sharingOf(question.compiled).kind === "whole") return undefined;
+  let first: Matcher | undefined;
+  let judged: Judged | undefined;
+  for (let index = 0; index < count; index++) {
+    const asked = { ...question, packetsWanted: false, share: { index, count } };
+    let matcher: Matcher | undefined;
+    let named: readonly string[] = [];
+    await replayCapture(asked, (last, names) => {
+      matcher = last;
+      named = names;
+    });
+    if (matcher === undefined || matcher.obstacle() !== undefined) return undefined;
+    if (first === undefined) first = matcher;
+    else first.addCounted(matcher.counted());
+    if (index < count - 1) continue;
+    judged = {
+      verdicts: [],
+      flows: [...first.flows(named)],
+      rules: [...first.ruleCounts()],
+      totals: first.totals(),
+    };
+  }
+  return judged;
 }
 
 /** Judges a capture whose packets nobody reads one by one. */
@@ -99,7 +147,8 @@ async function countCapture(question: Question): Promise<Judged> {
   return judged;
 }
 
-interface Judged {
+/** All that is ever reported. */
+export interface Judged {
   readonly verdicts: PacketVerdict[];
   flows: unknown[];
   rules: unknown[];
@@ -129,6 +178,7 @@ export async function replayCapture(
     tracePacket,
     walkAll = false,
     packetsWanted = true,
+    share,
   }: Question,
   onBatch: (matcher: Matcher, names: readonly string[]) => void = () => undefined,
 ): Promise<void> {
@@ -137,6 +187,7 @@ export async function replayCapture(
     conntrackMax,
     tracePacket,
     walkAll,
+    ...(share === undefined ? {} : { share }),
   });
   const stream = await openCapture({
     source: memorySource(capture),

@@ -2,7 +2,7 @@
 import { interleave, type Task } from "../measure.ts";
 import type { Question } from "../question.ts";
 import { compareCounters } from "../compare.ts";
-import { COMMAND, REPLAY } from "../command.ts";
+import { COMMAND, REPLAY, REPLAY_BY_TWO } from "../command.ts";
 import { counterRivals, tsharkRival } from "../rivals/counters.ts";
 import { runTool, timeTool } from "../rivals/tools.ts";
 import { clusterSubject, CONNTRACK_MAX, trafficFor } from "../subject.ts";
@@ -20,24 +20,26 @@ export const replay: Question = {
     const size = `${words(policies)} policies, ${words(packets)} packets, ${words(flows)} connections`;
     asking.progress(size);
     const traffic = await trafficFor(subject, { packets, flows, share: "skewed" });
-    const command = (file: string): string[] => [
+    const command = (file: string, workers: number): string[] => [
       ...[COMMAND, "replay", "-r", file, ...subject.words],
-      ...["--conntrack-max", `${CONNTRACK_MAX}`, "-o", "json"],
+      ...["--conntrack-max", `${CONNTRACK_MAX}`, "-o", "json", "--workers", `${workers}`],
     ];
-    const said = JSON.parse(runTool(process.execPath, ...command(traffic.file))) as {
-      packets: number;
-      verdicts: { unknown: number };
-    };
+    const [text, byTwo] = [1, 2].map((workers) =>
+      runTool(process.execPath, ...command(traffic.file, workers)),
+    );
+    asking.checked("what two workers say", 1, text === byTwo ? 0 : 1);
+    const said = JSON.parse(text!) as { packets: number; verdicts: { unknown: number } };
     const off = Math.abs(said.packets - packets) + said.verdicts.unknown;
     asking.checked("packets that the command decides", packets, off);
     compareCounters(asking, traffic);
-    const own = (file: string, units: number): Task => ({
-      name: REPLAY,
+    const own = (file: string, units: number, workers = 1): Task => ({
+      name: workers === 1 ? REPLAY : REPLAY_BY_TWO,
       units,
-      run: () => timeTool(process.execPath, ...command(file)),
+      run: () => timeTool(process.execPath, ...command(file, workers)),
     });
     const tasks = [
       own(traffic.file, packets),
+      own(traffic.file, packets, 2),
       ...counterRivals(asking).map((rival) => rival.task(traffic.file, packets)),
     ];
     asking.add({ size, unit: "packets", tasks: await interleave(tasks, rounds) });

@@ -100,6 +100,11 @@ function addReplay(program: Command, name: string, finish: (exitCode: number) =>
         .argParser(collectGate)
         .default([], "none"),
     )
+    .addOption(
+      new Option("--workers <n>", "threads that decide packets; what is said is the same")
+        .argParser(positive)
+        .default(undefined, "the cores, where the capture is large"),
+    )
     .addHelpText(
       "after",
       `

@@ -25,6 +25,8 @@ import type { Output, Sink } from "./output.ts";
 import { PacketFiles, verdictAction } from "./packet-files.ts";
 import { replayTraffic } from "./traffic.ts";
 import type { JudgedBatch, TrafficEnd } from "./traffic.ts";
+import { planWorkers, replayByCrew } from "./workers.ts";
+import type { CrewOptions } from "./workers.ts";
 
 /** The formats of `replay -o`; the first is the default. */
 export const REPLAY_FORMATS = ["text", "json", "ndjson"] as const;
@@ -41,6 +43,8 @@ export interface ReplayOptions extends ClusterOptions, NodeOptions, CaptureOptio
   readonly writeDropped?: string;
   readonly writeAllowed?: string;
   readonly writeUnknown?: string;
+  /** Undefined: as many as the machine has cores for and the capture is worth. */
+  readonly workers?: number;
 }
 
 /** Runs `replay` and gives its exit code. */
@@ -50,31 +54,32 @@ export async function replay(words: readonly string[], options: ReplayOptions): 
   const log = new DiagnosticLog((text) => process.stderr.write(text));
   const judge = loadJudge(options, log);
   const resolveName = makeResolver(options.hosts, judge.snapshot, log);
-  const matcher = loadProgramMatcher(judge.program, {
-    midstream: judge.midstream,
-    conntrackMax: options.conntrackMax,
-    tracePacket: undefined,
-  });
   const files = openPacketFiles(options);
   const destinations = openDestinations(options, files);
   const interruption = new Interruption();
   const find = endpointFinder(judge.snapshot);
-  const reporting = new Reporting({ matcher, destinations, files, find, expression, options });
+  const reporting = new Reporting({ destinations, files, find, expression, options });
   try {
-    const end = await replayTraffic({
-      capture: options,
-      matcher,
-      resolveName,
-      log,
-      interruption,
-      packetsMax: expression === undefined ? options.c : undefined,
-      packetsWanted: reporting.packetsWanted,
-      originalsWanted: files.wanted,
-      onBatch: (batch) => reporting.add(batch),
-    });
+    const { matcher, end } = await decide(
+      {
+        ...{ capture: options, program: judge.program, resolveName, log, interruption },
+        matcher: {
+          midstream: judge.midstream,
+          conntrackMax: options.conntrackMax,
+          tracePacket: undefined,
+        },
+        packetsMax: expression === undefined ? options.c : undefined,
+        originalsWanted: files.wanted,
+      },
+      reporting,
+      options.workers,
+    );
     await files.finish(end.sections);
     const { blindSpots } = judge.snapshot;
-    const report = { ...reporting.report(end, log), ...(judge.realNode ? {} : { blindSpots }) };
+    const report = {
+      ...reporting.report(matcher, end, log),
+      ...(judge.realNode ? {} : { blindSpots }),
+    };
     for (const { format, sink } of destinations) {
       for (const piece of formatReport(format, report, { judge, options, sink })) {
         await sink.write(piece);
@@ -89,6 +94,26 @@ export async function replay(words: readonly string[], options: ReplayOptions): 
   } finally {
     interruption.dispose();
   }
+}
+
+/** Replays by as many workers as there may be. */
+async function decide(
+  replay: Omit<CrewOptions, "count">,
+  reporting: Reporting,
+  wanted: number | undefined,
+): Promise<{ readonly matcher: Matcher; readonly end: TrafficEnd }> {
+  const { program, capture } = replay;
+  const { packetsWanted } = reporting;
+  const { count, why } = planWorkers({ program, capture, packetsWanted, wanted });
+  const crew = count > 1 ? await replayByCrew({ ...replay, count }) : { matcher: undefined, why };
+  if (crew.matcher !== undefined) return crew;
+  if (wanted !== undefined && crew.why !== undefined) {
+    process.stderr.write(`netverdict: note: one worker decides all: ${crew.why}\n`);
+  }
+  const matcher = loadProgramMatcher(program, replay.matcher);
+  const onBatch = (batch: JudgedBatch): Promise<boolean> => reporting.add(batch);
+  const end = await replayTraffic({ ...replay, matcher, packetsWanted, onBatch });
+  return { matcher, end };
 }
 
 interface Destination {
@@ -129,7 +154,6 @@ function openDestinations(options: ReplayOptions, files: ReplayFiles): Destinati
 }
 
 interface ReportingParts {
-  readonly matcher: Matcher;
   readonly destinations: readonly Destination[];
   readonly files: ReplayFiles;
   readonly find: FindEndpoint;
@@ -139,7 +163,6 @@ interface ReportingParts {
 
 /** Follows a replay: streams packets to those who want them, and counts what is reported. */
 class Reporting {
-  readonly #matcher: Matcher;
   readonly #streams: readonly Sink[];
   readonly #files: ReplayFiles;
   readonly #find: FindEndpoint;
@@ -148,8 +171,7 @@ class Reporting {
   readonly #collector: FlowCollector | undefined;
   #left: number;
 
-  constructor({ matcher, destinations, files, find, expression, options }: ReportingParts) {
-    this.#matcher = matcher;
+  constructor({ destinations, files, find, expression, options }: ReportingParts) {
     this.#files = files;
     this.#find = find;
     this.#streams = destinations
@@ -189,8 +211,11 @@ class Reporting {
     return this.#left > 0;
   }
 
-  report({ nature, names, partial }: TrafficEnd, log: DiagnosticLog): ReplayReport {
-    const matcher = this.#matcher;
+  report(
+    matcher: Matcher,
+    { nature, names, partial }: TrafficEnd,
+    log: DiagnosticLog,
+  ): ReplayReport {
     return {
       totals: this.#collector?.totals() ?? matcher.totals(),
       flows: this.#collector?.flows() ?? matcher.flows(names),

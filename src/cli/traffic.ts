@@ -19,6 +19,7 @@ import type { DiagnosticLog } from "./diagnostics.ts";
 import { Failure } from "./failure.ts";
 import type { Interruption } from "./interruption.ts";
 import type { CaptureOptions } from "./options.ts";
+import type { Pace } from "./pace.ts";
 import { openSource } from "./source.ts";
 import type { OpenSource } from "./source.ts";
 
@@ -41,6 +42,8 @@ export interface TrafficOptions {
   readonly onCounted?: () => Promise<void>;
   /** Streams that stand for paths which can be read once only. */
   readonly pipes?: ReadonlyMap<string, Readable>;
+  /** Of one of several workers. */
+  readonly pace?: Pace;
 }
 
 /** One batch whose verdicts can be read. */
@@ -165,9 +168,13 @@ async function mergeStreams(
 }
 
 async function replayStream(stream: PacketStream, options: TrafficOptions): Promise<void> {
-  const { matcher, interruption, capture, packetsMax, packetsWanted, onBatch, onCounted } = options;
+  const { matcher, interruption, capture, packetsMax, packetsWanted } = options;
+  const { onBatch, onCounted, pace } = options;
   const { batch } = matcher;
   const originalsWanted = options.originalsWanted === true;
+  // Workers end together, not where one of them is interrupted.
+  const wait = async <T>(work: Promise<T>): Promise<T | undefined> =>
+    pace === undefined ? await interruption.race(work) : await work;
   const order = new CaptureOrder<Origin>(matcher);
   const originAt = (index: number): Origin => ({
     nature: stream.formatAt(index) === "tcpdump" ? "text" : "frames",
@@ -180,13 +187,20 @@ async function replayStream(stream: PacketStream, options: TrafficOptions): Prom
   };
   let left = packetsMax ?? Infinity;
   let batches = 0;
+  let allowed = Infinity;
   const walk: WalkRecords = (records) => {
     const captureInterface = nameInterfaces(stream, matcher, capture.inInterface);
-    return matcher.walkRecords(records, left, captureInterface);
+    return matcher.walkRecords(records, Math.min(left, allowed), captureInterface);
   };
   while (left > 0) {
+    if (pace !== undefined) {
+      if (interruption.requested) pace.stop();
+      if (matcher.obstacle() !== undefined) pace.giveUp();
+      allowed = pace.begin(batch.packetNumber, left);
+      if (allowed === 0) break;
+    }
     if (!packetsWanted && stream.walk !== undefined) {
-      const walked = await interruption.race(stream.walk(batch, walk));
+      const walked = await wait(stream.walk(batch, walk));
       if (walked === undefined) break;
       left -= walked;
       if (walked > 0) {
@@ -195,8 +209,9 @@ async function replayStream(stream: PacketStream, options: TrafficOptions): Prom
         continue;
       }
     }
-    if ((await interruption.race(stream.fill(batch))) !== true) break;
-    batch.count = Math.min(batch.count, left);
+    if ((await wait(stream.fill(batch))) !== true) break;
+    if (pace !== undefined) allowed = pace.begin(batch.packetNumber - batch.count, batch.count);
+    batch.count = Math.min(batch.count, left, allowed);
     left -= batch.count;
     const captureInterface = nameInterfaces(stream, matcher, capture.inInterface);
     if (captureInterface !== undefined) assignInterface(batch, captureInterface);

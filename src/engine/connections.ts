@@ -35,6 +35,12 @@ export function packConnections(exports: MatcherExports, connections: readonly C
   }
 }
 
+/** Tells whether a connection is neither translated nor helped, and nothing about it is not modelled. */
+export function isSimple(connection: Connection): boolean {
+  const odd = layout.CONNECTION_SNAT | layout.CONNECTION_DNAT | layout.CONNECTION_HELPED;
+  return (flagsOf(connection) & (odd | layout.CONNECTION_BEYOND)) === 0;
+}
+
 /** > IPS_SRC_NAT, IPS_DST_NAT: a translation that changed nothing is none. */
 function flagsOf(connection: Connection): number {
   const { original, reply, answered, assured, helped, beyond } = connection;

@@ -49,6 +49,13 @@ export interface MatcherExports {
   rowLogAddress(): number;
   flowCount(): number;
   flowAt(index: number): number;
+  orderFlows(): void;
+  orderedFlow(index: number): number;
+  addFlow(at: number): void;
+  setFlowsMax(count: number): void;
+  addTranslatedPort(protocol: number, port: number): void;
+  setShare(index: number, count: number): void;
+  shareObstacle(): number;
   setSets(address: number): void;
   setSharedStates(address: number): void;
   setRoutes(

@@ -10,9 +10,13 @@ import type { Records, WalkRecords } from "../capture/stream.ts";
 import type { Connection, Ruleset, Topology } from "../tables/model.ts";
 import type { NodeSwitches } from "../tables/switches.ts";
 import { packConnections } from "./connections.ts";
+import { addCounted, readCounted } from "./counted.ts";
+import type { Counted } from "./counted.ts";
 import { instantiate } from "./exports.ts";
 import { packRulesets } from "./pack.ts";
 import { walkRecords } from "./scan.ts";
+import { obstacleText, setShare, shareOfConnections, sharingOf } from "./share.ts";
+import type { Share } from "./share.ts";
 import { packSwitches } from "./switches.ts";
 import { InterfaceNumbers, packTopology } from "./topology.ts";
 import {
@@ -56,6 +60,8 @@ export interface MatcherOptions {
   readonly walkAll?: boolean;
   /** Which row of `flows` counted which packet is told, too. */
   readonly logRows?: boolean;
+  /** Only this share of the packets is decided; undefined: all. The program must be one that can be shared. */
+  readonly share?: Share;
 }
 
 /** A loaded matcher: its memory holds tables, flows, one block of the capture and one batch. */
@@ -119,6 +125,12 @@ export interface Matcher {
   ruleCounts(): Iterable<RuleCount>;
   /** The walk of `tracePacket`, once it was replayed. */
   trace(): TraceStep[];
+  /** Why a share's verdicts may be wrong: something hangs on packets of all shares. Undefined: nothing does. */
+  obstacle(): string | undefined;
+  /** What was counted, for the matcher of another share. */
+  counted(): Counted;
+  /** Adds what another share's matcher has counted. */
+  addCounted(counted: Counted): void;
 }
 
 /**
@@ -138,7 +150,14 @@ export function loadMatcher(
   packTopology(exports, program.topology, interfaces);
   const assume = options.midstream === "assume-established";
   const walkAll = options.walkAll ?? false;
-  exports.setUp(assume, options.conntrackMax, backends, rules.count, walkAll);
+  const { share, conntrackMax } = options;
+  const most = share === undefined ? conntrackMax : shareOfConnections(conntrackMax, share);
+  exports.setUp(assume, most, backends, rules.count, walkAll);
+  if (share !== undefined) {
+    const sharing = sharingOf(program);
+    if (sharing.kind === "whole") throw new Error("bug: this program's packets cannot be shared");
+    setShare(exports, share, sharing.ports);
+  }
   if (program.switches !== undefined) packSwitches(exports, program.switches, interfaces);
   packConnections(exports, program.connections ?? []);
   if (options.logRows === true) exports.startRowLog();
@@ -212,12 +231,17 @@ export function loadMatcher(
     flowAt,
     flows: (names) => ({
       *[Symbol.iterator]() {
-        for (let place = 0; place < exports.flowCount(); place++) yield flowAt(place, names);
+        exports.orderFlows();
+        for (let index = 0; index < exports.flowCount(); index++)
+          yield flowAt(exports.orderedFlow(index), names);
       },
     }),
     ruleCounts: () => ({
       [Symbol.iterator]: () => readRuleCounts(() => batch.view, exports.rulesAddress(), rules),
     }),
     trace: () => readTrace(batch.view, exports.traceSteps(), exports.traceCount(), meanings([])),
+    obstacle: () => obstacleText(exports.shareObstacle()),
+    counted: () => readCounted(exports, rules.count),
+    addCounted: (counted) => addCounted(exports, counted),
   };
 }

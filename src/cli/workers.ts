@@ -1,0 +1,163 @@
+/**
+ * Several workers on one capture: each reads all of it, and decides the connections that are its own. The
+ * thread that asks for it is the first of them, and adds up what the others have counted.
+ */
+import { closeSync, openSync, readSync, statSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { Worker } from "node:worker_threads";
+import { DETECT_SIZE, detectFormat } from "../capture/index.ts";
+import type { Counted } from "../engine/counted.ts";
+import type { Matcher, MatcherOptions, Program } from "../engine/matcher.ts";
+import { sharingOf } from "../engine/share.ts";
+import type { Share } from "../engine/share.ts";
+import { DiagnosticLog } from "./diagnostics.ts";
+import { loadProgramMatcher } from "./matcher.ts";
+import type { CaptureOptions } from "./options.ts";
+import { Pace } from "./pace.ts";
+import { replayTraffic } from "./traffic.ts";
+import type { TrafficEnd, TrafficOptions } from "./traffic.ts";
+
+/** More are of no use: each reads the whole capture. */
+const WORKERS_MAX = 64;
+/** For less of a capture another worker does not pay: it has the tables to load. */
+const BYTES_EACH = 1 << 25;
+
+/** How many workers a replay gets. */
+export interface Plan {
+  readonly count: number;
+  /** Why there is one only, of those that were asked for. */
+  readonly why: string | undefined;
+}
+
+/** What decides how many workers a replay can have. */
+export interface PlanOptions {
+  readonly program: Program;
+  readonly capture: CaptureOptions;
+  readonly packetsWanted: boolean;
+  /** Undefined: as many as pay. */
+  readonly wanted: number | undefined;
+}
+
+/** Tells how many workers a replay gets. */
+export function planWorkers({ program, capture, packetsWanted, wanted }: PlanOptions): Plan {
+  const most = Math.min(wanted ?? availableParallelism(), WORKERS_MAX);
+  if (most === 1) return { count: 1, why: undefined };
+  const one = (why: string): Plan => ({ count: 1, why });
+  if (packetsWanted) return one("packets are reported one by one, in their order");
+  const [file = "-", ...more] = capture.read;
+  if (more.length > 0) return one("captures are merged");
+  const bytes = plainCaptureSize(file);
+  if (bytes === undefined) return one(`${file} is no pcap or pcapng file that each can read`);
+  const count = wanted === undefined ? Math.min(most, Math.floor(bytes / BYTES_EACH)) : most;
+  if (count <= 1) return { count: 1, why: undefined };
+  const sharing = sharingOf(program);
+  return sharing.kind === "whole" ? one(sharing.why) : { count, why: undefined };
+}
+
+/** Its bytes, if it is a file of plain frames. */
+function plainCaptureSize(file: string): number | undefined {
+  try {
+    const stat = statSync(file);
+    if (!stat.isFile()) return undefined;
+    const start = new Uint8Array(Math.min(DETECT_SIZE, stat.size));
+    const descriptor = openSync(file, "r");
+    try {
+      const format = detectFormat(start.subarray(0, readSync(descriptor, start)));
+      return format === undefined || format.name === "tcpdump" ? undefined : stat.size;
+    } finally {
+      closeSync(descriptor);
+    }
+  } catch {
+    // Whoever opens it for good says what is wrong with it.
+    return undefined;
+  }
+}
+
+/** What a worker is told. */
+export interface Order {
+  readonly program: Program;
+  readonly matcher: MatcherOptions & { readonly share: Share };
+  readonly capture: CaptureOptions;
+  readonly packetsMax: number | undefined;
+  /** Of `Pace`. */
+  readonly pace: SharedArrayBuffer;
+}
+
+/** What a worker gives back. */
+export interface Delivery {
+  readonly counted: Counted;
+  /** Of the capture, its own and others'. */
+  readonly packets: number;
+  readonly obstacle: string | undefined;
+}
+
+/** What is replayed, by how many workers. */
+export interface CrewOptions extends Omit<
+  TrafficOptions,
+  "matcher" | "pace" | "packetsWanted" | "onBatch"
+> {
+  readonly program: Program;
+  readonly matcher: MatcherOptions;
+  readonly count: number;
+}
+
+/** A replay that several workers have made, or why it has to be made by one. */
+export type CrewEnd =
+  | { readonly matcher: Matcher; readonly end: TrafficEnd }
+  | { readonly matcher: undefined; readonly why: string };
+
+/** Replays a capture by several workers. */
+export async function replayByCrew(options: CrewOptions): Promise<CrewEnd> {
+  const { program, count, capture, packetsMax, log, interruption } = options;
+  const pace = new Pace();
+  const orderOf = (index: number): Order => ({
+    ...{ program, packetsMax, pace: pace.shared },
+    matcher: { ...options.matcher, share: { index, count } },
+    capture: { ...capture },
+  });
+  const others = Array.from({ length: count - 1 }, (_, index) => hire(orderOf(index + 1), pace));
+  // What was found is told once it stands.
+  const held = new DiagnosticLog(() => undefined);
+  try {
+    const matcher = loadProgramMatcher(program, orderOf(0).matcher);
+    const end = await replayTraffic({
+      ...{ ...options, matcher, pace, log: held },
+      packetsWanted: false,
+      onBatch: async () => true,
+    });
+    const deliveries = await Promise.all(others.map(({ delivery }) => delivery));
+    const why =
+      matcher.obstacle() ?? deliveries.find(({ obstacle }) => obstacle !== undefined)?.obstacle;
+    if (why !== undefined) return { matcher: undefined, why };
+    const packets = matcher.batch.packetNumber;
+    if (!interruption.requested && deliveries.some((each) => each.packets !== packets)) {
+      return { matcher: undefined, why: "the capture has changed meanwhile" };
+    }
+    for (const { counted } of deliveries) matcher.addCounted(counted);
+    for (const diagnostic of held.found) log.report(diagnostic);
+    return { matcher, end };
+  } catch (error) {
+    for (const diagnostic of held.found) log.report(diagnostic);
+    throw error;
+  } finally {
+    pace.giveUp();
+    await Promise.all(others.map(({ worker }) => worker.terminate()));
+  }
+}
+
+function hire(
+  order: Order,
+  pace: Pace,
+): { readonly worker: Worker; readonly delivery: Promise<Delivery> } {
+  // The same in the sources and in what is built of them.
+  const script = import.meta.url.replace(/workers(\.[jt]s)$/, "worker$1");
+  const worker = new Worker(new URL(script), { workerData: order });
+  const delivery = new Promise<Delivery>((resolve, reject) => {
+    worker.once("message", resolve);
+    worker.once("error", reject);
+    worker.once("exit", () => reject(new Error("bug: a worker has ended without a word")));
+  });
+  // Nobody waits for it yet; the others are not to wait for it either.
+  delivery.catch(() => pace.giveUp());
+  return { worker, delivery };
+}
