@@ -371,21 +371,24 @@ describe("what-if", () => {
     ];
     const spots = ({ blindSpots }: WhatIf): string[] =>
       blindSpots.map(({ change, from, to, services }) =>
-        [change, from, to, services.map(({ protocol, ports }) => `${protocol} ${ports}`)].join("|"),
+        [
+          change,
+          from,
+          to,
+          services.map(({ protocol, ports }) => `${protocol} ${(ports ?? []).join()}`),
+        ].join("|"),
       );
     const rest = "udp 0,4788,4790,65535,sctp 0,65535,icmp 8,8,13,13,15,15,17,17,other protocols ";
     const wide = "new-drop|shop/web|203.0.112.0/22|";
     // Of the ports that no rule tells apart the capture has one.
-    expect(spots(compare(current, proposed))).toEqual([`${wide}tcp 8443,8443,${rest}undefined`]);
+    expect(spots(compare(current, proposed))).toEqual([`${wide}tcp 8443,8443,${rest}`]);
     const names = [file("now.yaml", current), file("then.yaml", proposed)];
     const all = run([
       ...["what-if", "-f", cluster, "--current", names[0]!, "--proposed", names[1]!],
       ...["-o", "json"],
     ]);
     expect(all.status).toBe(1);
-    expect(spots(JSON.parse(all.stdout) as WhatIf)).toEqual([
-      `${wide}tcp 0,65535,${rest}undefined`,
-    ]);
+    expect(spots(JSON.parse(all.stdout) as WhatIf)).toEqual([`${wide}tcp 0,65535,${rest}`]);
     expect(compare(current, proposed, "--no-blind-spots").blindSpots).toBeNull();
     // Another order of the same rules changes nothing.
     const same = file("same.yaml", egress(TO_OUTSIDE, TO_API, TO_DNS));
