@@ -29,7 +29,7 @@ const ROUTES = {
 
 /** A packet of a case: from its client to the pod, or back. */
 interface Step {
-  readonly back?: true;
+  readonly back?: true | undefined;
   readonly packet: Partial<PacketSpec>;
   /** What it quotes, as ICMP errors do: a packet from the client. */
   readonly quotes?: Step;
@@ -356,6 +356,8 @@ const handshake = [tcp("S"), reply("S."), ack()] as const;
 const in_ = (...states: readonly string[]): readonly string[] =>
   states.map((state) => `-m conntrack --ctstate ${state} -j DROP`);
 
+/** A closed connection has ten seconds left. */
+const CLOSED = ["-m conntrack --ctexpire 5:10 -j DROP"];
 /** The SYN that comes again has something behind it. */
 const LONG_NEW = ["-p tcp -m length --length 56:65535 -m conntrack --ctstate NEW -j DROP"];
 const again = tcp("S", { seq: 90_000, payload: new Uint8Array(20) });
@@ -556,6 +558,24 @@ const WITH_CONNECTIONS: readonly Case[] = [
     legacy: ".xx",
   },
   {
+    says: "a reset that REJECT sends closes the connection",
+    rules: ["-p tcp -m tcp --tcp-flags PSH PSH -j REJECT --reject-with tcp-reset", ...CLOSED],
+    steps: [...handshake, tcp("P.", { seq: 1001, ack: 2001 }), ack()],
+    legacy: "...xx",
+  },
+  {
+    says: "a packet that is dropped does not",
+    rules: ["-p tcp -m tcp --tcp-flags PSH PSH -j DROP", ...CLOSED],
+    steps: [...handshake, tcp("P.", { seq: 1001, ack: 2001 }), ack()],
+    legacy: "...x.",
+  },
+  {
+    says: "what was dropped as NEW is NEW when it comes again",
+    rules: in_("NEW"),
+    steps: [tcp("S"), tcp("S")],
+    legacy: "xx",
+  },
+  {
     says: "an error is RELATED if it quotes a connection, whoever sends it",
     rules: in_("RELATED"),
     steps: [udp(), unreachable(udp()), unreachable(udp(), { source: "198.18.0.9" })],
@@ -565,6 +585,12 @@ const WITH_CONNECTIONS: readonly Case[] = [
     says: "one that quotes no connection is INVALID",
     rules: in_("INVALID"),
     steps: [udp(), unreachable(udp({ destinationPort: 54 }))],
+    legacy: ".x",
+  },
+  {
+    says: "one that goes to another than the quoted source is INVALID",
+    rules: in_("INVALID"),
+    steps: [udp(), { ...unreachable(udp()), back: undefined }],
     legacy: ".x",
   },
   {
