@@ -3,16 +3,15 @@
  * shows: what is left changes, too, and nobody would have seen it.
  */
 import type { Program } from "../engine/matcher.ts";
-import type { FlowVerdict } from "../engine/verdict.ts";
 import type { PortRange } from "../match/multiport.ts";
 import { formatAddress, formatPrefix } from "../net/address.ts";
-import type { Family } from "../net/address.ts";
 import { protocolName } from "../net/protocol.ts";
-import { changeOf } from "../report/flips.ts";
-import type { FlipContext } from "../report/flips.ts";
+import { changeOf, tellingSide } from "../report/flips.ts";
+import type { Flip, FlipContext } from "../report/flips.ts";
 import type { BlindSpot } from "../report/blind-spots.ts";
 import { ruleKey } from "../report/grouping.ts";
-import { destinationEnd, sourceEnd } from "../report/workload.ts";
+import { ownerEnd } from "../report/workload.ts";
+import type { FindEndpoint } from "../report/workload.ts";
 import { classifyTraffic, notUnderstood, OTHER_PROTOCOLS } from "../workload/classes.ts";
 import type { AddressClass, TrafficClasses } from "../workload/classes.ts";
 import { probeClasses } from "../workload/probe.ts";
@@ -34,7 +33,7 @@ const RANGES_MAX = 3;
 export function findBlindSpots(
   programs: readonly [Program, Program],
   context: FlipContext,
-  captured: Iterable<FlowVerdict>,
+  flips: readonly Flip[],
   log: DiagnosticLog,
 ): BlindSpot[] | undefined {
   const workloadOf = (owner: string): string => {
@@ -56,12 +55,9 @@ export function findBlindSpots(
   if (probed === undefined) {
     return report(log, `there are more than ${PROBES_MAX} classes of traffic that may change`);
   }
-  const shown = shownClasses(captured, classes);
-  return gather(
-    probed.filter((each) => !shown.has(keyOf(each))),
-    context,
-    classes,
-  );
+  const shown = shownClasses(flips, classes);
+  const left = probed.flatMap((each) => withoutShown(each, shown.get(keyOf(each))) ?? []);
+  return gather(left, context, classes);
 }
 
 function report(log: DiagnosticLog, why: string): undefined {
@@ -70,10 +66,17 @@ function report(log: DiagnosticLog, why: string): undefined {
   return undefined;
 }
 
-/** The classes of which the capture has a flow. */
-function shownClasses(captured: Iterable<FlowVerdict>, classes: TrafficClasses): Set<string> {
-  const shown = new Set<string>();
-  for (const flow of captured) {
+/**
+ * The classes of which the capture shows a flow that changes, and the ports that it shows. A flow that goes
+ * on all the same, being established, hides nothing: a new one would not.
+ */
+function shownClasses(
+  flips: readonly Flip[],
+  classes: TrafficClasses,
+): ReadonlyMap<string, ReadonlySet<number | undefined>> {
+  const shown = new Map<string, Set<number | undefined>>();
+  for (const flip of flips) {
+    const flow = flip[tellingSide(flip)];
     const { source, destination, protocol, icmp } = flow;
     if (source === undefined || destination === undefined || protocol === undefined) continue;
     const from = classes.addressClass(source);
@@ -82,9 +85,33 @@ function shownClasses(captured: Iterable<FlowVerdict>, classes: TrafficClasses):
     const asked = { protocol, port, sourcePort: flow.sourcePort };
     const service = classes.serviceClass(source.family, asked);
     if (from === undefined || to === undefined || service === undefined) continue;
-    shown.add(keyOf({ source: from, destination: to, service }));
+    const key = keyOf({ source: from, destination: to, service });
+    shown.set(key, (shown.get(key) ?? new Set()).add(port));
   }
   return shown;
+}
+
+/** The class without the ports that are shown; undefined when it has no others. */
+function withoutShown(
+  probed: ProbedClass,
+  shown: ReadonlySet<number | undefined> = new Set(),
+): ProbedClass | undefined {
+  const { service } = probed;
+  if (shown.size === 0) return probed;
+  if (service.ports === undefined) return undefined;
+  let ports: readonly PortRange[] = service.ports;
+  for (const port of shown) {
+    if (port === undefined) continue;
+    ports = ports.flatMap(({ first, last }) =>
+      port < first || port > last
+        ? [{ first, last }]
+        : [
+            { first, last: port - 1 },
+            { first: port + 1, last },
+          ].filter((range) => range.first <= range.last),
+    );
+  }
+  return ports.length === 0 ? undefined : { ...probed, service: { ...service, ports } };
 }
 
 function keyOf({
@@ -107,9 +134,9 @@ interface OpenPair extends Kind {
   readonly from: string;
   readonly to: string;
   readonly ports: Map<string, PortRange[]>;
-  /** By pair of classes: how many services. */
-  readonly counts: Map<string, number>;
-  readonly families: Set<Family>;
+  /** By pair of classes: the numbers of services. */
+  readonly numbers: Map<string, Set<number>>;
+  readonly most: Map<string, number>;
 }
 
 /** Joins classes of the same ends that the same rules decide, then ends that have all else in common. */
@@ -123,28 +150,36 @@ function gather(
     const { source, destination, service, before, after } = each;
     const change = changeOf(before.verdict, after.verdict);
     if (change === "unchanged") continue;
-    const { find } = context.after;
-    const from = endName(source, sourceEnd(after, find).name);
-    const to = endName(destination, destinationEnd(after, find).name);
-    const rules = JSON.stringify([ruleKey(before, context.before.find), ruleKey(after, find)]);
+    // What only one side has is named by it.
+    const find: FindEndpoint = (owner) => context.after.find(owner) ?? context.before.find(owner);
+    const from = endName(source, find);
+    const to = endName(destination, find);
+    const rules = JSON.stringify([
+      ruleKey(before, context.before.find),
+      ruleKey(after, context.after.find),
+    ]);
     const key = JSON.stringify([change, from, to, rules]);
     const pair = pairs.get(key) ?? {
       ...{ change, rules, example: each, from, to },
       ports: new Map<string, PortRange[]>(),
-      counts: new Map<string, number>(),
-      families: new Set<Family>(),
+      numbers: new Map<string, Set<number>>(),
+      most: new Map<string, number>(),
     };
     pairs.set(key, pair);
     const protocol =
       service.protocol === OTHER_PROTOCOLS ? "other protocols" : protocolName(service.protocol);
     pair.ports.set(protocol, [...(pair.ports.get(protocol) ?? []), ...(service.ports ?? [])]);
     const classes = `${source.number} ${destination.number}`;
-    pair.counts.set(classes, (pair.counts.get(classes) ?? 0) + 1);
-    pair.families.add(source.family);
+    const asked = services[source.family];
+    // A class of which the capture shows a part is not all there.
+    const whole = asked.includes(service) ? [service.number] : [];
+    pair.numbers.set(classes, new Set([...(pair.numbers.get(classes) ?? []), ...whole]));
+    pair.most.set(classes, asked.length);
   }
   const spots = [...pairs.values()].map(({ change, rules, example, from, to, ports, ...pair }) => {
-    const counts = [...pair.families].map((family) => services[family].length);
-    const everything = [...pair.counts.values()].every((count) => counts.includes(count));
+    const everything = [...pair.numbers].every(
+      ([classes, numbers]) => numbers.size === pair.most.get(classes),
+    );
     const listed = [...ports].map(([protocol, ranges]) => ({
       protocol,
       ports: ranges.length === 0 ? undefined : joinRanges(ranges),
@@ -179,16 +214,19 @@ function joinEnds(
   return [...byKey.values()];
 }
 
-function endName({ inCluster, ranges }: AddressClass, name: string): string {
-  if (inCluster) return name;
-  if (ranges.length > RANGES_MAX) return "outside";
-  return ranges
+function endName({ owner, ranges, named }: AddressClass, find: FindEndpoint): string {
+  if (owner !== undefined) return ownerEnd(owner, find).name;
+  if (!named) return "outside";
+  const more = ranges.length - RANGES_MAX;
+  const shown = ranges
+    .slice(0, RANGES_MAX)
     .map(({ first, last, bits }) =>
       bits === undefined
         ? `${formatAddress(first)}-${formatAddress(last)}`
         : formatPrefix({ address: first, bits }),
     )
     .join(", ");
+  return more > 0 ? `${shown} and ${more} more ranges` : shown;
 }
 
 function joinRanges(ranges: readonly PortRange[]): PortRange[] {

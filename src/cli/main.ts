@@ -3,7 +3,7 @@
  * code and a sentence. A command's code is loaded when it is run.
  */
 import { basename } from "node:path";
-import { Command, CommanderError, Option } from "commander";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { InputError, escapeControls, formatDiagnostic } from "../errors.ts";
 import type { BenchOptions } from "./bench.ts";
 import type { CollectOptions } from "./collect.ts";
@@ -96,8 +96,7 @@ function addReplay(program: Command, name: string, finish: (exitCode: number) =>
     .option("--write-unknown <file>", "write those that cannot be decided")
     .addOption(
       new Option("--fail-on <verdict>", "exit 1 when a packet gets this verdict; repeatable")
-        .choices(["drop", "unknown"])
-        .argParser(collectGate)
+        .argParser(oneOf(["drop", "unknown"]))
         .default([], "none"),
     )
     .addOption(
@@ -148,8 +147,7 @@ function addWhatIf(program: Command, name: string, finish: (exitCode: number) =>
     .addOption(new Option("-c <n>", "stop after n packets").argParser(positive))
     .addOption(
       new Option("--fail-on <change>", "exit 1 when there is such a change; repeatable")
-        .choices(["new-drop", "new-allow", "any-change", "unknown"])
-        .argParser(collectGate)
+        .argParser(oneOf(["new-drop", "new-allow", "any-change", "unknown"]))
         .default([], "new-drop"),
     )
     .option("--no-blind-spots", "leave out what changes beside the capture's traffic")
@@ -362,8 +360,12 @@ Examples:
     });
 }
 
-function collectGate(value: string, before: readonly string[]): string[] {
-  return [...before, value];
+/** Collects words of a repeatable option that has few: `choices` of commander's takes one word only. */
+function oneOf(words: readonly string[]): (value: string, before: readonly string[]) => string[] {
+  return (value, before) => {
+    if (words.includes(value)) return [...before, value];
+    throw new InvalidArgumentError(`Allowed choices are ${words.join(", ")}.`);
+  };
 }
 
 /** commander writes `error: ...`, and its suggestion on a line of its own. */

@@ -87,6 +87,7 @@ export async function whatIf(words: readonly string[], options: WhatIfOptions): 
     throw new Failure("--update-accept needs the file that it writes: --accept FILE");
   }
   const expression = readExpression(words);
+  refuseVain(options, expression);
   const log = new DiagnosticLog((text) => process.stderr.write(text));
   const sides = loadSides(options, log);
   const accepted =
@@ -107,12 +108,16 @@ export async function whatIf(words: readonly string[], options: WhatIfOptions): 
         ? findBlindSpots(
             [sides[0].judge.program, sides[1].judge.program],
             context,
-            sides[0].matcher.flows([]),
+            compared.flips,
             log,
           )
         : undefined;
     let isAccepted = acceptance(accepted);
-    if (options.accept !== undefined && options.updateAccept === true) {
+    if (
+      options.accept !== undefined &&
+      options.updateAccept === true &&
+      compared.partial === undefined
+    ) {
       const names = groupFlips(compared.flips, context, () => true);
       writeAccepted(options.accept, names);
       isAccepted = () => true;
@@ -136,6 +141,27 @@ export async function whatIf(words: readonly string[], options: WhatIfOptions): 
     for (const { sink } of destinations) sink.abandon();
     files.abandon();
     throw error;
+  }
+}
+
+/** Ends the command where nothing would be compared, or the list of accepted changes lose what it has. */
+function refuseVain(options: WhatIfOptions, expression: Expression | undefined): void {
+  const { filename, current, proposed, read } = options;
+  if ([...filename, ...current, ...proposed, ...read].filter((path) => path === "-").length > 1) {
+    throw new Failure("- stands for several inputs: standard input can be read once only");
+  }
+  if (options.updateAccept === true && expression !== undefined) {
+    throw new Failure("--update-accept writes all changes: leave the expression out");
+  }
+  if (read.length > 0) return;
+  const dumps = [...current, ...proposed].some(isNodeState);
+  if (expression !== undefined || !options.blindSpots || dumps) {
+    throw new Failure(
+      "no capture: name one with -r FILE; all traffic is compared by manifests only",
+    );
+  }
+  if (options.accept !== undefined) {
+    throw new Failure("--accept names changes that a capture shows: name one with -r FILE");
   }
 }
 
@@ -180,8 +206,8 @@ const NO_DUMPS = {
 } as const;
 
 function sideOf({ filename }: WhatIfOptions, paths: readonly string[]): Partial<JudgeOptions> {
-  const [path] = paths;
-  if (path === undefined || !isNodeState(path)) return { filename: [...filename, ...paths] };
+  const path = paths.find(isNodeState);
+  if (path === undefined) return { filename: [...filename, ...paths] };
   if (paths.length > 1) throw new Failure(`${path}: a node's dumps stand alone`);
   return { nodeState: path };
 }
@@ -422,6 +448,8 @@ function exitCode(report: WhatIfReport, failOn: readonly Gate[]): number {
   // Without a capture everything counts; beside one, what it shows.
   const blind = !captured && blindSpots.some(({ change }) => blindTrips(change));
   if (unknown || blind || groups.some(trips)) return EXIT_FINDING;
+  // Without a capture that was all to be told.
+  if (!captured && report.blindSpots === undefined) return EXIT_PARTIAL;
   return report.partial === "damaged" ? EXIT_PARTIAL : EXIT_DONE;
 }
 
@@ -430,6 +458,6 @@ function gatesOf(failOn: readonly Gate[]): Gates {
   const trips = ({ change, accepted }: FlipGroup): boolean =>
     !accepted && gates.some((gate) => gate === change || gate === "any-change");
   const blindTrips = (change: Change): boolean =>
-    gates.some((gate) => gate === "any-change" || (gate !== "unknown" && gate === change));
+    gates.some((gate) => gate === "any-change" || gate === change);
   return { trips, blindTrips, unknownTrips: gates.includes("unknown") };
 }

@@ -55,6 +55,7 @@ export function whatIfText(
 
 /** The first sentence of every report. */
 export function headlineText({
+  counts,
   totals,
   groups,
   partial,
@@ -62,17 +63,18 @@ export function headlineText({
   blindSpots,
 }: WhatIfReport): string {
   if (!captured) {
-    const changes = countText(blindSpots?.length ?? 0, "change");
-    return blindSpots?.length === 0
-      ? "Nothing changes for any traffic."
-      : `${changes}, whatever the traffic.`;
+    if (blindSpots === undefined) return "What changes is not known.";
+    if (blindSpots.length === 0) return "Nothing changes for any traffic.";
+    return `${countText(blindSpots.length, "change")}, whatever the traffic.`;
   }
   if (totals.packets === 0) return "The capture holds no packets.";
   const [first, ...others] = groups.filter(({ accepted }) => !accepted);
   if (first === undefined) {
     const more = groups.length > 0 ? "Only what is accepted changes" : "Nothing changes";
     const read = partial === undefined ? "for this capture" : "in what could be read";
-    return `${more} ${read}.`;
+    const { flows } = counts.unknown;
+    const unknown = flows === 0 ? "" : `; ${countText(flows, "flow")} cannot be compared`;
+    return `${more} ${read}${unknown}.`;
   }
   const what = {
     "new-drop": "Newly dropped",
@@ -114,13 +116,13 @@ function headline(report: WhatIfReport, palette: Palette): string[] {
   if (report.partial === "damaged") {
     lines.push(palette.yellow("Partial: a capture is damaged; this is what could be read of it."));
   }
-  const first = report.groups.find(({ accepted }) => !accepted);
-  const color =
-    first === undefined
-      ? palette.green
-      : first.change === "new-drop"
-        ? palette.red
-        : palette.yellow;
+  const { groups, captured, blindSpots, counts } = report;
+  const changes = captured
+    ? groups.filter(({ accepted }) => !accepted).map(({ change }) => change)
+    : (blindSpots?.map(({ change }) => change) ?? ["unknown" as const]);
+  const calm = changes.length === 0 && counts.unknown.packets === 0;
+  const other = calm ? palette.green : palette.yellow;
+  const color = changes.includes("new-drop") ? palette.red : other;
   return [...lines, ...wrapText(headlineText(report), 0).map(color)];
 }
 

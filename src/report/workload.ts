@@ -51,22 +51,24 @@ function protocolText(judged: Tuple): string {
   return judged.protocol === undefined ? "?" : protocolName(judged.protocol);
 }
 
+/** Names what has an address: the workload, the node or the Service. */
+export function ownerEnd(owner: string, find: FindEndpoint): End {
+  const endpoint = find(owner);
+  if (endpoint === undefined) {
+    const name = owner.replace(/^(node|service) /, "$1/");
+    return { key: name, name };
+  }
+  const name = `${endpoint.namespace}/${endpoint.workload.name}`;
+  return { key: `${endpoint.workload.kind} ${name}`, name };
+}
+
 function endOf(
   route: Route | undefined,
   address: Address | undefined,
   hostName: string | undefined,
   find: FindEndpoint,
 ): End {
-  const owner = route?.owner;
-  if (owner !== undefined) {
-    const endpoint = find(owner);
-    if (endpoint === undefined) {
-      const name = owner.replace(/^(node|service) /, "$1/");
-      return { key: name, name };
-    }
-    const name = `${endpoint.namespace}/${endpoint.workload.name}`;
-    return { key: `${endpoint.workload.kind} ${name}`, name };
-  }
+  if (route?.owner !== undefined) return ownerEnd(route.owner, find);
   const name = address === undefined ? (hostName ?? "?") : formatAddress(address);
   // A public service is called by any number of addresses: they are one line, not ten thousand.
   return { key: route?.kind === "outside" ? "outside" : name, name };

@@ -28,10 +28,12 @@ export interface AddressClass {
   readonly members: readonly Member[];
   /** Some of what becomes of its packets is not the same in both programs. */
   readonly touched: boolean;
-  /** An endpoint, node or Service of the cluster has them. */
-  readonly inCluster: boolean;
+  /** The endpoint, node or Service that has one of them; undefined: they are outside the cluster. */
+  readonly owner: string | undefined;
   /** Nobody sends from a Service's address. */
   readonly sends: boolean;
+  /** A rule or set names some of them: they are not all that is outside. */
+  readonly named: boolean;
   readonly ranges: readonly AddressRange[];
 }
 
@@ -188,17 +190,21 @@ function addressClasses(family: Family, subjects: Subjects): FamilyClasses {
       continue;
     }
     const ends = atom.routes.map((route, side) => endOf(route, prints[side], subjects));
-    const changed = ends[0]?.key !== ends[1]?.key;
+    const nodes = atom.routes.map((route) => route?.node);
+    const moved = nodes[0] !== nodes[1];
+    const changed = moved || ends[0]?.key !== ends[1]?.key;
     const owner = atom.routes[1]?.owner ?? atom.routes[0]?.owner;
-    const key = JSON.stringify([atom.conditions, ends[0]?.key, ends[1]?.key]);
+    const key = JSON.stringify([atom.conditions, ends[0]?.key, ends[1]?.key, moved && nodes]);
     const place = keys.get(key) ?? keys.size;
     keys.set(key, place);
     places.push(place);
     const kept = open.get(key) ?? {
       members: [],
       touched: changed || commonChanged,
-      inCluster: owner !== undefined,
+      owner,
       sends: owner?.startsWith("service ") !== true,
+      named: atom.conditions.length > 0,
+      translated: owner !== undefined && /^(?:service|node) /.test(owner),
       ranges: [],
     };
     open.set(key, kept);
@@ -212,13 +218,13 @@ function addressClasses(family: Family, subjects: Subjects): FamilyClasses {
     }
   }
   const kept = [...open.values()];
-  // What becomes of a Service's packets, its backends' chains decide.
+  // What becomes of packets to a Service or a node's port, chains of backends decide.
   const anyTouched = kept.some(({ touched }) => touched);
   return {
-    classes: kept.map((each) => ({
+    classes: kept.map(({ translated, ...each }) => ({
       ...each,
       family,
-      touched: each.touched || (!each.sends && anyTouched),
+      touched: each.touched || (translated && anyTouched),
     })),
     classAt(value) {
       let [low, high] = [0, starts.length];
@@ -235,8 +241,11 @@ function addressClasses(family: Family, subjects: Subjects): FamilyClasses {
 interface OpenClass {
   readonly members: Member[];
   readonly touched: boolean;
-  readonly inCluster: boolean;
+  readonly owner: string | undefined;
   readonly sends: boolean;
+  readonly named: boolean;
+  /** What is sent to it may go on to an endpoint: of a Service, of a node's ports. */
+  readonly translated: boolean;
   readonly ranges: AddressRange[];
 }
 
@@ -262,7 +271,7 @@ function endOf(
   const { kind, owner, interface: link } = route;
   if (owner === undefined) return { key: kind };
   const own = prints?.byInterface.get(link);
-  // Nodes and Services are told apart by their names.
+  // Which node it is on only matters beside another end: members tell.
   const placed = route.node === undefined ? "nowhere" : "placed";
   return { key: JSON.stringify([kind, workloadOf(owner), own, placed]) };
 }

@@ -35,11 +35,13 @@ export function probeClasses(
   classes: TrafficClasses,
   probesMax: number,
 ): ProbedClass[] | undefined {
-  const pairs = pairsOf(classes);
-  const count = pairs.reduce((sum, { source, ends }) => {
-    return sum + ends.length * classes.services[source.family].length;
-  }, 0);
-  if (count > probesMax) return undefined;
+  const pairs: Pair[] = [];
+  let count = 0;
+  for (const pair of pairsOf(classes)) {
+    pairs.push(pair);
+    count += pair.ends.length * classes.services[pair.source.family].length;
+    if (count > probesMax) return undefined;
+  }
   const found: ProbedClass[] = [];
   const asked: Omit<ProbedClass, "before" | "after">[] = [];
   const settle = (): void => {
@@ -77,16 +79,17 @@ interface Pair {
 }
 
 /** Pairs of classes of which one is not the same in both programs, one of them in the cluster. */
-function pairsOf({ addresses }: TrafficClasses): Pair[] {
-  return addresses.flatMap((source) =>
-    addresses.flatMap((destination) => {
-      if (!source.sends || source.family !== destination.family) return [];
-      if (!source.touched && !destination.touched) return [];
-      if (!source.inCluster && !destination.inCluster) return [];
+function* pairsOf({ addresses }: TrafficClasses): Generator<Pair> {
+  for (const source of addresses) {
+    if (!source.sends) continue;
+    for (const destination of addresses) {
+      if (source.family !== destination.family) continue;
+      if (!source.touched && !destination.touched) continue;
+      if (source.owner === undefined && destination.owner === undefined) continue;
       const ends = endsOf(source.members, destination.members);
-      return ends.length === 0 ? [] : [{ source, destination, ends }];
-    }),
-  );
+      if (ends.length > 0) yield { source, destination, ends };
+    }
+  }
 }
 
 /**

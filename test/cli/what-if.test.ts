@@ -380,8 +380,9 @@ describe("what-if", () => {
       );
     const rest = "udp 0,4788,4790,65535,sctp 0,65535,icmp 8,8,13,13,15,15,17,17,other protocols ";
     const wide = "new-drop|shop/web|203.0.112.0/22|";
-    // Of the ports that no rule tells apart the capture has one.
-    expect(spots(compare(current, proposed))).toEqual([`${wide}tcp 8443,8443,${rest}`]);
+    // The capture has one of the ports.
+    const ports = "tcp 0,442,444,65535,";
+    expect(spots(compare(current, proposed))).toEqual([`${wide}${ports}${rest}`]);
     const names = [file("now.yaml", current), file("then.yaml", proposed)];
     const all = run([
       ...["what-if", "-f", cluster, "--current", names[0]!, "--proposed", names[1]!],
@@ -395,6 +396,43 @@ describe("what-if", () => {
     const none = run(["what-if", "-f", cluster, "--current", names[0]!, "--proposed", same]);
     expect(none.status).toBe(0);
     expect(none.stdout).toMatch(/^Nothing changes for any traffic\.\n/);
+  });
+
+  it.each([
+    ["an expression", ["tcp"], "no capture"],
+    ["nothing else to look at", ["--no-blind-spots"], "no capture"],
+    ["changes to accept", ["--accept", "a.yaml"], "names changes that a capture shows"],
+    ["a gate that is none", ["--fail-on", "new-dorp"], "Allowed choices are new-drop"],
+    ["standard input twice", ["--current", "-", "--proposed", "-"], "- stands for several inputs"],
+  ])("is refused without a capture with %s", (_, words, message) => {
+    const proposed = file("p.yaml", egress(TO_API));
+    const { status, stderr } = run(["what-if", "-f", cluster, "--proposed", proposed, ...words]);
+    expect(status).toBe(2);
+    expect(stderr).toContain(message);
+  });
+
+  it("finds what changes by way of a node's port, and for a pod that moves", () => {
+    const service = `
+{apiVersion: v1, kind: Service, metadata: {name: api, namespace: payments}, spec: {type: NodePort, clusterIP: 10.96.0.11,
+ clusterIPs: [10.96.0.11], selector: {app: api}, ports: [{port: 80, targetPort: 8443, nodePort: 30080}]}}
+---
+{apiVersion: v1, kind: Node, metadata: {name: m}, status: {addresses: [{type: InternalIP, address: 192.168.0.2}]}}
+`;
+    const more = file("more.yaml", service);
+    const deny = file("deny.yaml", policy("deny", "payments", FROM_NOBODY));
+    const moved = file("moved.yaml", API_POD.replace("nodeName: n,", "nodeName: m,"));
+    const all = (...words: readonly string[]): string[] =>
+      (
+        JSON.parse(
+          run(["what-if", "-f", cluster, "-f", more, ...words, "-o", "json"]).stdout,
+        ) as WhatIf
+      ).blindSpots.map(({ change, from, to }) => `${change} ${from.join()} -> ${to.join()}`);
+    const ports = all("--proposed", deny).filter((line) => / -> node\//.test(line));
+    expect(ports).toContain("new-drop outside,node/m -> node/n");
+    expect(ports).toContain("new-drop shop/web -> node/n,node/m");
+    const moves = all("--current", deny, "--proposed", deny, "--proposed", moved, "--overlay");
+    expect(moves).toContain("new-drop node/n -> payments/api");
+    expect(moves).toContain("new-allow node/m -> payments/api");
   });
 
   it("reads a capture from standard input once, for both", () => {
