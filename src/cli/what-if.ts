@@ -329,7 +329,7 @@ class Lockstep {
     }
   }
 
-  /** Ends the waiting for this side. */
+  /** This side is at its end: the other one waits no more. */
   leave(side: Side): void {
     this.#left = true;
     this.#wake(side === 0 ? 1 : 0);

@@ -1,4 +1,5 @@
 /** A what-if for a pull request's comment, and for the annotations of a GitHub workflow. */
+import type { Place } from "../errors.ts";
 import { blindNamesText, blindServicesText } from "./blind-spots.ts";
 import type { Change } from "./blind-spots.ts";
 import type { FlipContext, WhatIfReport } from "./flips.ts";
@@ -74,14 +75,21 @@ function blindRows({ blindSpots = [], nature, captured }: WhatIfReport): string[
 /** Formats a what-if as workflow commands: an annotation at the line of the policy that decides. */
 export function whatIfAnnotations(report: WhatIfReport, context: FlipContext): string {
   const groups = report.groups.filter(({ accepted }) => !accepted);
-  const annotations = groups.map((group) => ({
+  const captured = groups.map((group) => ({
     severity: SEVERITIES[group.change],
-    // Of a commit's files nothing can be annotated.
-    place: placesOf(group, context).find(({ file }) => !file.startsWith("git:")),
+    place: annotable(placesOf(group, context)),
     title: `${CHANGE_WORDS[group.change]}: ${pairText(group)}`,
     text: reasonsAfter(group, report.nature, context).join("; "),
   }));
-  return annotationLines(annotations, "changes");
+  // Beside a capture, what it does not show is in the summary only.
+  const spots = report.captured ? [] : (report.blindSpots ?? []);
+  const others = spots.map((spot) => ({
+    severity: SEVERITIES[spot.change],
+    place: annotable([...pointsOf(spot.after), ...pointsOf(spot.before)].map(({ place }) => place)),
+    title: `${CHANGE_WORDS[spot.change]}: ${blindNamesText(spot.from)} -> ${blindNamesText(spot.to)}`,
+    text: [blindServicesText(spot), sideText(spot.after, report.nature)].join("; "),
+  }));
+  return annotationLines([...captured, ...others], "changes");
 }
 
 const SEVERITIES = {
@@ -89,3 +97,8 @@ const SEVERITIES = {
   "new-allow": "warning",
   unknown: "notice",
 } as const satisfies Record<Change, string>;
+
+/** Of a commit's files nothing can be annotated. */
+function annotable(places: readonly Place[]): Place | undefined {
+  return places.find(({ file }) => !file.startsWith("git:"));
+}

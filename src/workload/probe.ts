@@ -10,7 +10,9 @@ import type { PortRange } from "../match/multiport.ts";
 import type { Address } from "../net/address.ts";
 import { PROTOCOL_ICMP, PROTOCOL_ICMPV6 } from "../net/protocol.ts";
 import { sameAddress } from "../net/address.ts";
-import type { AddressClass, Member, ServiceClass, TrafficClasses } from "./classes.ts";
+import type { AddressClass, Member } from "./address-classes.ts";
+import type { TrafficClasses } from "./classes.ts";
+import type { ServiceClass } from "./service-classes.ts";
 
 /** A class of traffic, and what becomes of its packets. */
 export interface ProbedClass {

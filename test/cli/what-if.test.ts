@@ -430,6 +430,8 @@ describe("what-if", () => {
     const ports = all("--proposed", deny).filter((line) => / -> node\//.test(line));
     expect(ports).toContain("new-drop outside,node/m -> node/n");
     expect(ports).toContain("new-drop shop/web -> node/n,node/m");
+    const github = run(["what-if", "-f", cluster, "-f", more, "--proposed", deny, "-o", "github"]);
+    expect(github.stdout).toContain(`::error file=${deny},line=4,title=newly dropped%3A outside`);
     const moves = all("--current", deny, "--proposed", deny, "--proposed", moved, "--overlay");
     expect(moves).toContain("new-drop node/n -> payments/api");
     expect(moves).toContain("new-allow node/m -> payments/api");

@@ -1,0 +1,312 @@
+/**
+ * Addresses in classes: they fall apart at the ends of every prefix that a rule, set or route of either program
+ * names, and by what the chains of the endpoints that they lead to say.
+ */
+import type { Program } from "../engine/matcher.ts";
+import { addressBits, formatPrefix, hostPrefix, parsePrefix } from "../net/address.ts";
+import type { Address, Family, Prefix } from "../net/address.ts";
+import type { IpSet, Route } from "../tables/model.ts";
+import { Interned, takeFingerprints } from "./fingerprint.ts";
+import type { Fingerprints } from "./fingerprint.ts";
+import { rulesOf } from "./places.ts";
+
+/** Addresses that are the same to all rules, and to routes but for the endpoint that they lead to. */
+export interface AddressClass {
+  readonly number: number;
+  readonly family: Family;
+  /** One for each node, where they are endpoints' (and two of one node, for talk among them). */
+  readonly members: readonly Member[];
+  /** Some of what becomes of its packets is not the same in both programs. */
+  readonly touched: boolean;
+  /** The endpoint, node or Service that has one of them; undefined: they are outside the cluster. */
+  readonly owner: string | undefined;
+  /** Nobody sends from a Service's address. */
+  readonly sends: boolean;
+  /** A rule or set names some of them: they are not all that is outside. */
+  readonly named: boolean;
+  readonly ranges: readonly AddressRange[];
+}
+
+/** Inclusive. */
+export interface AddressRange {
+  readonly first: Address;
+  readonly last: Address;
+  /** Of the prefix that it is; undefined: it is none. */
+  readonly bits: number | undefined;
+}
+
+/** An address that stands for a class, and the node that it is on. */
+export interface Member {
+  readonly address: Address;
+  readonly node: string | undefined;
+}
+
+/** Two programs, and how their endpoints are called in reports. */
+export interface Subjects {
+  readonly programs: readonly [Program, Program];
+  /** What tells an owner's workload: endpoints of two workloads are never one class. */
+  readonly workloadOf: (owner: string) => string;
+}
+
+/** Not sent between hosts: this network, loopback, groups, the reserved range, link-local. */
+const NOT_UNICAST = ["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/127", "ff00::/8", "fe80::/10"];
+
+/** What is said of a prefix. */
+interface Said {
+  readonly start: bigint;
+  /** Inclusive. */
+  readonly end: bigint;
+  /** Conditions that hold for its addresses. */
+  readonly conditions: Set<string>;
+  readonly routes: [Route | undefined, Route | undefined];
+  unicast: boolean;
+}
+
+/** A class before it is numbered over both families. */
+export type Unnumbered = Omit<AddressClass, "number">;
+
+/** The classes of one family, and the place of an address among them. */
+export interface FamilyClasses {
+  readonly classes: readonly Unnumbered[];
+  readonly classAt: (value: bigint) => number | undefined;
+}
+
+/** Sorts the addresses of a family into classes, in the order of their first addresses. */
+export function addressClasses(family: Family, subjects: Subjects): FamilyClasses {
+  const said = gatherSaid(family, subjects.programs);
+  const interned = new Interned();
+  const prints = subjects.programs.map((program) => printsOf(program, family, interned));
+  const commonChanged = prints[0]?.common !== prints[1]?.common;
+  const starts: bigint[] = [];
+  const places: (number | undefined)[] = [];
+  const open = new Map<string, OpenClass>();
+  const keys = new Map<string, number>();
+  for (const atom of atomsOf(said, family)) {
+    starts.push(atom.start);
+    if (!atom.unicast || atom.routes.every((route) => route?.kind === "missing")) {
+      places.push(undefined);
+      continue;
+    }
+    const ends = atom.routes.map((route, side) => endOf(route, prints[side], subjects));
+    const nodes = atom.routes.map((route) => route?.node);
+    const moved = nodes[0] !== nodes[1];
+    const changed = moved || ends[0]?.key !== ends[1]?.key;
+    const owner = atom.routes[1]?.owner ?? atom.routes[0]?.owner;
+    const key = JSON.stringify([atom.conditions, ends[0]?.key, ends[1]?.key, moved && nodes]);
+    const place = keys.get(key) ?? keys.size;
+    keys.set(key, place);
+    places.push(place);
+    const kept = open.get(key) ?? {
+      members: [],
+      touched: changed || commonChanged,
+      owner,
+      sends: owner?.startsWith("service ") !== true,
+      named: atom.conditions.length > 0,
+      translated: owner !== undefined && /^(?:service|node) /.test(owner),
+      ranges: [],
+    };
+    open.set(key, kept);
+    addRange(kept.ranges, atom, family);
+    const node = (atom.routes[1] ?? atom.routes[0])?.node;
+    const ofNode = kept.members.filter((member) => member.node === node).length;
+    if (ofNode < 2 && (owner !== undefined || ofNode === 0)) {
+      // The first address of a range is often the network's own.
+      const value = atom.start < atom.end ? atom.start + 1n : atom.start;
+      kept.members.push({ address: addressOf(family, value), node });
+    }
+  }
+  const kept = [...open.values()];
+  // What becomes of packets to a Service or a node's port, chains of backends decide.
+  const anyTouched = kept.some(({ touched }) => touched);
+  return {
+    classes: kept.map(({ translated, ...each }) => ({
+      ...each,
+      family,
+      touched: each.touched || (translated && anyTouched),
+    })),
+    classAt(value) {
+      let [low, high] = [0, starts.length];
+      while (high - low > 1) {
+        const middle = (low + high) >> 1;
+        if ((starts[middle] ?? 0n) <= value) low = middle;
+        else high = middle;
+      }
+      return places[low];
+    },
+  };
+}
+
+interface OpenClass {
+  readonly members: Member[];
+  readonly touched: boolean;
+  readonly owner: string | undefined;
+  readonly sends: boolean;
+  readonly named: boolean;
+  /** What is sent to it may go on to an endpoint: of a Service, of a node's ports. */
+  readonly translated: boolean;
+  readonly ranges: AddressRange[];
+}
+
+/** Atoms come in their order: one that begins where the last range ends continues it. */
+function addRange(ranges: AddressRange[], { start, end }: Atom, family: Family): void {
+  const before = ranges.at(-1);
+  const joins = before !== undefined && valueOf(before.last) === start - 1n;
+  const first = joins ? valueOf(before.first) : start;
+  const size = end - first + 1n;
+  const aligned = (size & (size - 1n)) === 0n && first % size === 0n;
+  const bits = aligned ? addressBits(family) - (size.toString(2).length - 1) : undefined;
+  if (joins) ranges.pop();
+  ranges.push({ first: addressOf(family, first), last: addressOf(family, end), bits });
+}
+
+/** What tells a class's end apart beside conditions: where it is, and what its chains say. */
+function endOf(
+  route: Route | undefined,
+  prints: Fingerprints | undefined,
+  { workloadOf }: Subjects,
+): { readonly key: string } {
+  if (route === undefined) return { key: "" };
+  const { kind, owner, interface: link } = route;
+  if (owner === undefined) return { key: kind };
+  const own = prints?.byInterface.get(link);
+  // Which node it is on only matters beside another end: members tell.
+  const placed = route.node === undefined ? "nowhere" : "placed";
+  return { key: JSON.stringify([kind, workloadOf(owner), own, placed]) };
+}
+
+function printsOf(
+  { rulesets, topology }: Program,
+  family: Family,
+  interned: Interned,
+): Fingerprints {
+  const ruleset = rulesets.find((each) => each.family === family);
+  const links = topology.routes.filter(
+    ({ kind, owner }) => kind === "unicast" && owner !== undefined,
+  );
+  const interfaces = new Set(links.map((route) => route.interface));
+  // The way out of the node is nobody's own.
+  for (const { kind, interface: link } of topology.routes) {
+    if (kind === "outside") interfaces.delete(link);
+  }
+  if (ruleset === undefined) return { byInterface: new Map(), common: 0 };
+  return takeFingerprints(ruleset, interfaces, interned);
+}
+
+interface Atom {
+  readonly start: bigint;
+  readonly end: bigint;
+  readonly conditions: readonly string[];
+  readonly routes: readonly (Route | undefined)[];
+  readonly unicast: boolean;
+}
+
+/** The ranges between the ends of prefixes; prefixes lie within each other or apart. */
+function* atomsOf(said: readonly Said[], family: Family): Generator<Atom> {
+  const max = (1n << BigInt(addressBits(family))) - 1n;
+  const bounds = new Set<bigint>([0n]);
+  for (const { start, end } of said) {
+    bounds.add(start);
+    if (end < max) bounds.add(end + 1n);
+  }
+  const sorted = [...bounds].sort(compare);
+  const inOrder = said.toSorted(
+    (one, other) => compare(one.start, other.start) || compare(other.end, one.end),
+  );
+  const stack: Said[] = [];
+  let next = 0;
+  for (const [index, start] of sorted.entries()) {
+    while ((stack.at(-1)?.end ?? max) < start) stack.pop();
+    for (let each = inOrder[next]; each?.start === start; each = inOrder[++next]) stack.push(each);
+    const end = (sorted[index + 1] ?? max + 1n) - 1n;
+    const innermost = stack.toReversed();
+    yield {
+      start,
+      end,
+      conditions: [...new Set(stack.flatMap(({ conditions }) => [...conditions]))].sort(),
+      routes: [0, 1].map((side) => innermost.find(({ routes }) => routes[side])?.routes[side]),
+      unicast: stack.every(({ unicast }) => unicast),
+    };
+  }
+}
+
+function compare(one: bigint, other: bigint): number {
+  return one < other ? -1 : one > other ? 1 : 0;
+}
+
+function gatherSaid(family: Family, programs: readonly Program[]): Said[] {
+  const byKey = new Map<string, Said>();
+  const about = (prefix: Prefix): Said => {
+    const start = valueOf(prefix.address);
+    const end = start + (1n << BigInt(addressBits(family) - prefix.bits)) - 1n;
+    const key = `${start}/${prefix.bits}`;
+    const said = byKey.get(key) ?? {
+      ...{ start, end, conditions: new Set<string>(), unicast: true },
+      routes: [undefined, undefined] satisfies Said["routes"],
+    };
+    byKey.set(key, said);
+    return said;
+  };
+  for (const text of NOT_UNICAST) {
+    const parsed = parsePrefix(text);
+    if (parsed?.prefix.address.family === family) about(parsed.prefix).unicast = false;
+  }
+  for (const [side, { rulesets, topology }] of programs.entries()) {
+    for (const route of topology.routes) {
+      if (route.prefix.address.family === family)
+        about(route.prefix).routes[side === 0 ? 0 : 1] = route;
+    }
+    for (const ruleset of rulesets) {
+      if (ruleset.family !== family) continue;
+      for (const { matches } of rulesOf(ruleset)) {
+        for (const match of matches) {
+          if (match.kind !== "address") continue;
+          about(match.prefix).conditions.add(formatPrefix(match.prefix));
+        }
+      }
+      for (const set of ruleset.sets) {
+        for (const [prefix, what] of membersOf(set)) {
+          if (prefix.address.family === family)
+            about(prefix).conditions.add(`${side} ${set.name} ${what}`);
+        }
+      }
+    }
+  }
+  return [...byKey.values()];
+}
+
+/** The addresses of a set's members, each with what else the member says. */
+function membersOf(set: IpSet): (readonly [Prefix, string])[] {
+  switch (set.kind) {
+    case "hash:net":
+      return set.members.map((prefix) => [prefix, ""] as const);
+    case "hash:ip,port":
+      return set.members.map(
+        ({ address, protocol, port }) => [hostPrefix(address), `${protocol} ${port}`] as const,
+      );
+    case "entries":
+      return set.entries.flatMap((entry) =>
+        [entry.first, entry.second].flatMap((prefix, index) =>
+          prefix === undefined
+            ? []
+            : [
+                [
+                  prefix,
+                  JSON.stringify([index, entry.protocol, entry.port, entry.nomatch]),
+                ] as const,
+              ],
+        ),
+      );
+  }
+}
+
+/** The address as a number. */
+export function valueOf({ family, words }: Address): bigint {
+  if (family === 4) return BigInt(words[0]);
+  return words.reduce((value, word) => (value << 32n) | BigInt(word), 0n);
+}
+
+function addressOf(family: Family, value: bigint): Address {
+  const word = (shift: bigint): number => Number((value >> shift) & 0xffffffffn);
+  if (family === 4) return { family, words: [word(0n), 0, 0, 0] };
+  return { family, words: [word(96n), word(64n), word(32n), word(0n)] };
+}
