@@ -30,7 +30,7 @@ export interface Opening {
 }
 
 /** The first of the ports that Linux hands to clients (ip_local_port_range). */
-const CLIENT_PORT = 32768;
+export const CLIENT_PORT = 32_768;
 const TTL = 64;
 const TCP_SYN = 0x02;
 const ECHO_REQUEST = 8;

@@ -16,8 +16,8 @@ import { EXIT_DONE, EXIT_INTERRUPTED, EXIT_PARTIAL, Failure, systemErrorText } f
 import { Interruption } from "./interruption.ts";
 import { inputFiles, loadJudge } from "./judge.ts";
 import type { CaptureOptions, ClusterOptions, NodeOptions } from "./options.ts";
-import { openSink } from "./output.ts";
-import type { Output, Sink } from "./output.ts";
+import { openDestinations } from "./output.ts";
+import type { Destination, Output } from "./output.ts";
 import { readVersion } from "./version.ts";
 
 /** The formats of `bench -o`; the first is the default. */
@@ -48,7 +48,7 @@ export async function bench(options: BenchOptions): Promise<number> {
   const baseline = options.compare === undefined ? undefined : loadBaseline(options.compare);
   const log = new DiagnosticLog((text) => process.stderr.write(text));
   const judge = loadJudge(options, log);
-  const destinations = openDestinations(options);
+  const destinations = openOutputs(options);
   const interruption = new Interruption();
   const folder = new TemporaryFolder();
   try {
@@ -82,27 +82,16 @@ export async function bench(options: BenchOptions): Promise<number> {
   }
 }
 
-interface Destination {
-  readonly format: BenchFormat;
-  readonly sink: Sink;
-}
-
-function openDestinations(options: BenchOptions): Destination[] {
+function openOutputs(options: BenchOptions): Destination<BenchFormat>[] {
   const inputs = [
     ...inputFiles(options),
     ...(options.compare === undefined ? [] : [options.compare]),
   ];
   const { output = [{ format: BENCH_FORMATS[0], file: undefined }], save } = options;
-  const outputs: readonly Output<BenchFormat>[] =
-    save === undefined ? output : [...output, { format: "json", file: save }];
-  const opened: Destination[] = [];
-  try {
-    for (const { format, file } of outputs) opened.push({ format, sink: openSink(file, inputs) });
-  } catch (error) {
-    for (const { sink } of opened) sink.abandon();
-    throw error;
-  }
-  return opened;
+  return openDestinations(
+    save === undefined ? output : [...output, { format: "json", file: save }],
+    inputs,
+  );
 }
 
 /** The report is undefined when it was interrupted. */

@@ -45,6 +45,27 @@ export function openSink(file: string | undefined, inputs: readonly string[]): S
   return new FileOutput(file);
 }
 
+/** An output, open. */
+export interface Destination<F extends string> {
+  readonly format: F;
+  readonly sink: Sink;
+}
+
+/** Opens all of the outputs or none, before anything is read: a folder that is not there is told at once. */
+export function openDestinations<F extends string>(
+  outputs: readonly Output<F>[],
+  inputs: readonly string[],
+): Destination<F>[] {
+  const opened: Destination<F>[] = [];
+  try {
+    for (const { format, file } of outputs) opened.push({ format, sink: openSink(file, inputs) });
+  } catch (error) {
+    for (const { sink } of opened) sink.abandon();
+    throw error;
+  }
+  return opened;
+}
+
 class StandardOutput implements Sink {
   readonly colorful = true;
 

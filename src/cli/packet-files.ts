@@ -7,8 +7,8 @@ import { PcapngWriter } from "../capture/pcapng-writer.ts";
 import type { Annotation } from "../capture/pcapng-writer.ts";
 import type { Verdict } from "../engine/verdict.ts";
 import { Failure } from "./failure.ts";
-import { openSink } from "./output.ts";
-import type { Output, Sink } from "./output.ts";
+import { openDestinations, openSink } from "./output.ts";
+import type { Destination, Output, Sink } from "./output.ts";
 
 /** A file that somebody may have asked for, and the packets it is for. */
 export interface PacketFileRequest<T> {
@@ -30,6 +30,7 @@ export class PacketFiles<T> {
   /** One of them is standard output. */
   readonly #printed: boolean;
   readonly #files: PacketFile<T>[] = [];
+  readonly #inputs: readonly string[];
 
   /**
    * @param captures names of the captures whose packets are written
@@ -43,6 +44,7 @@ export class PacketFiles<T> {
     const printed = requests.filter(({ file }) => file === "-").length;
     if (printed > 1) throw new Failure(ONE_OUTPUT);
     this.#printed = printed === 1;
+    this.#inputs = inputs;
     if (this.#printed && process.stdout.isTTY)
       throw new Failure("packets are not written to a terminal: name a file, or pipe them");
     try {
@@ -62,15 +64,23 @@ export class PacketFiles<T> {
     return this.#files.length > 0;
   }
 
-  /** The outputs that were asked for, or the usual one where standard output is not taken. */
-  outputsBeside<F extends string>(
+  /**
+   * Opens the outputs that were asked for, or the usual one where standard output is not taken. If one
+   * cannot be opened, these files are removed, too.
+   */
+  openBeside<F extends string>(
     outputs: readonly Output<F>[] | undefined,
     usual: F,
-  ): readonly Output<F>[] {
-    if (!this.#printed) return outputs ?? [{ format: usual, file: undefined }];
-    if (outputs?.some(({ file }) => file === undefined) !== true) return outputs ?? [];
-    this.abandon();
-    throw new Failure(ONE_OUTPUT);
+  ): Destination<F>[] {
+    try {
+      if (this.#printed && outputs?.some(({ file }) => file === undefined) === true)
+        throw new Failure(ONE_OUTPUT);
+      const usually = this.#printed ? [] : [{ format: usual, file: undefined }];
+      return openDestinations(outputs ?? usually, this.#inputs);
+    } catch (error) {
+      this.abandon();
+      throw error;
+    }
   }
 
   /** Adds a packet to the files that are for it; it is annotated if there is one. */

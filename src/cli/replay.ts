@@ -20,8 +20,7 @@ import { inputFiles, loadJudge } from "./judge.ts";
 import type { Judge } from "./judge.ts";
 import { loadProgramMatcher } from "./matcher.ts";
 import type { CaptureOptions, ClusterOptions, NodeOptions } from "./options.ts";
-import { openSink } from "./output.ts";
-import type { Output, Sink } from "./output.ts";
+import type { Destination, Output, Sink } from "./output.ts";
 import { PacketFiles, verdictAction } from "./packet-files.ts";
 import { replayTraffic } from "./traffic.ts";
 import type { JudgedBatch, TrafficEnd } from "./traffic.ts";
@@ -55,7 +54,7 @@ export async function replay(words: readonly string[], options: ReplayOptions): 
   const judge = loadJudge(options, log);
   const resolveName = makeResolver(options.hosts, judge.snapshot, log);
   const files = openPacketFiles(options);
-  const destinations = openDestinations(options, files);
+  const destinations = files.openBeside(options.output, REPLAY_FORMATS[0]);
   const interruption = new Interruption();
   const find = endpointFinder(judge.snapshot);
   const reporting = new Reporting({ destinations, files, find, expression, options });
@@ -116,11 +115,6 @@ async function decide(
   return { matcher, end };
 }
 
-interface Destination {
-  readonly format: ReplayFormat;
-  readonly sink: Sink;
-}
-
 type ReplayFiles = PacketFiles<PacketVerdict>;
 
 function openPacketFiles(options: ReplayOptions): ReplayFiles {
@@ -138,23 +132,8 @@ function openPacketFiles(options: ReplayOptions): ReplayFiles {
   return new PacketFiles(requests, read, inputFiles(options));
 }
 
-/** All outputs are opened before anything is read: a folder that is not there is told at once. */
-function openDestinations(options: ReplayOptions, files: ReplayFiles): Destination[] {
-  const inputs = inputFiles(options);
-  const outputs = files.outputsBeside(options.output, REPLAY_FORMATS[0]);
-  const opened: Destination[] = [];
-  try {
-    for (const { format, file } of outputs) opened.push({ format, sink: openSink(file, inputs) });
-  } catch (error) {
-    for (const { sink } of opened) sink.abandon();
-    files.abandon();
-    throw error;
-  }
-  return opened;
-}
-
 interface ReportingParts {
-  readonly destinations: readonly Destination[];
+  readonly destinations: readonly Destination<ReplayFormat>[];
   readonly files: ReplayFiles;
   readonly find: FindEndpoint;
   readonly expression: Expression | undefined;

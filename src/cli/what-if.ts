@@ -2,10 +2,8 @@
  * The `what-if` command: one capture, judged by the current policies and by the proposed ones; what is
  * said is what changes. Both replays run side by side and are compared packet by packet.
  */
-import { createReadStream, existsSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { PassThrough } from "node:stream";
-import type { Readable } from "node:stream";
 import { RowPairs } from "../engine/row-pairs.ts";
 import type { Side } from "../engine/row-pairs.ts";
 import type { Matcher } from "../engine/matcher.ts";
@@ -35,12 +33,13 @@ import { makeResolver } from "./hosts.ts";
 import { Interruption } from "./interruption.ts";
 import { inputFiles, loadJudge } from "./judge.ts";
 import type { Judge, JudgeOptions } from "./judge.ts";
+import { Lockstep } from "./lockstep.ts";
 import { loadProgramMatcher } from "./matcher.ts";
 import type { CaptureOptions, ClusterOptions } from "./options.ts";
-import { openSink } from "./output.ts";
 import type { Output, Sink } from "./output.ts";
-import { addStepSummary } from "./step-summary.ts";
 import type { PacketFiles } from "./packet-files.ts";
+import { openPipes } from "./pipes.ts";
+import { addStepSummary } from "./step-summary.ts";
 import { replayTraffic } from "./traffic.ts";
 import type { TrafficEnd } from "./traffic.ts";
 import { readVersion } from "./version.ts";
@@ -96,7 +95,7 @@ export async function whatIf(words: readonly string[], options: WhatIfOptions): 
       : readAccepted(options.accept, log);
   const inputs = inputsOf(options);
   const files = openChangedFiles(options, options.read, inputs);
-  const destinations = openDestinations(options, files, inputs);
+  const destinations = files.openBeside(options.output, WHAT_IF_FORMATS[0]);
   try {
     const context: FlipContext = {
       before: policyContext(sides[0].judge),
@@ -305,76 +304,6 @@ function replyOf(flow: Tuple): Tuple {
   };
 }
 
-/** Lets neither replay run far ahead: what is not compared yet is kept in memory. */
-class Lockstep {
-  readonly #pairs: RowPairs;
-  readonly #waiting: [(() => void) | undefined, (() => void) | undefined] = [undefined, undefined];
-  readonly #most: number;
-  #left = false;
-
-  /** @param most packets that a replay may be ahead of the other one */
-  constructor(pairs: RowPairs, most: number) {
-    this.#pairs = pairs;
-    this.#most = most;
-  }
-
-  /** Waits while this side is too far ahead. */
-  async wait(side: Side): Promise<void> {
-    const other = side === 0 ? 1 : 0;
-    if (this.#pairs.lead(other) <= this.#most) this.#wake(other);
-    while (!this.#left && this.#pairs.lead(side) > this.#most) {
-      await new Promise<void>((resolve) => {
-        this.#waiting[side] = resolve;
-      });
-    }
-  }
-
-  /** This side is at its end: the other one waits no more. */
-  leave(side: Side): void {
-    this.#left = true;
-    this.#wake(side === 0 ? 1 : 0);
-  }
-
-  #wake(side: Side): void {
-    this.#waiting[side]?.();
-    this.#waiting[side] = undefined;
-  }
-}
-
-type Pipes = ReadonlyMap<string, Readable>;
-
-/** Standard input and named pipes can be read once: what comes is handed to both replays. */
-function openPipes(files: readonly string[]): readonly [Pipes, Pipes] {
-  const [first, second] = [new Map<string, Readable>(), new Map<string, Readable>()];
-  for (const file of files) {
-    const source = openPipe(file);
-    if (source === undefined) continue;
-    const halves = [new PassThrough(), new PassThrough()] as const;
-    for (const half of halves) {
-      source.pipe(half);
-      source.on("error", (error) => half.destroy(error));
-    }
-    first.set(file, halves[0]);
-    second.set(file, halves[1]);
-  }
-  return [first, second];
-}
-
-function openPipe(file: string): Readable | undefined {
-  if (file === "-") return process.stdin.isTTY ? undefined : process.stdin;
-  try {
-    return statSync(file).isFIFO() ? createReadStream(file) : undefined;
-  } catch {
-    // Whoever opens the capture says why it cannot be read.
-    return undefined;
-  }
-}
-
-interface Destination {
-  readonly format: WhatIfFormat;
-  readonly sink: Sink;
-}
-
 /** Files that are not overwritten. */
 function inputsOf(options: WhatIfOptions): string[] {
   return [
@@ -383,23 +312,6 @@ function inputsOf(options: WhatIfOptions): string[] {
     ...options.proposed,
     ...(options.accept === undefined ? [] : [options.accept]),
   ];
-}
-
-function openDestinations(
-  options: WhatIfOptions,
-  files: PacketFiles<Change | "unchanged">,
-  inputs: readonly string[],
-): Destination[] {
-  const outputs = files.outputsBeside(options.output, WHAT_IF_FORMATS[0]);
-  const opened: Destination[] = [];
-  try {
-    for (const { format, file } of outputs) opened.push({ format, sink: openSink(file, inputs) });
-  } catch (error) {
-    for (const { sink } of opened) sink.abandon();
-    files.abandon();
-    throw error;
-  }
-  return opened;
 }
 
 function formatReport(

@@ -1,4 +1,5 @@
 /** Draws how flows begin: some aimed at rules, some between ends that the program knows. */
+import { CLIENT_PORT } from "../capture/opening.ts";
 import type { Program } from "../engine/matcher.ts";
 import type { PortRange } from "../match/multiport.ts";
 import type { Address, Family } from "../net/address.ts";
@@ -23,7 +24,7 @@ export interface FlowOpening {
 const AIMED_PERCENT = 70;
 const TCP_PERCENT = 80;
 /** Ports that Linux opens connections from (ip_local_port_range). */
-const CLIENT_PORTS: PortRange = { first: 32_768, last: 60_999 };
+const CLIENT_PORTS: PortRange = { first: CLIENT_PORT, last: 60_999 };
 const ANY_PORT: PortRange = { first: 1, last: 65_535 };
 const TRIES = 8;
 

@@ -1,4 +1,5 @@
 /** Protocols and ports in classes: ports fall apart at the ends of every range that a rule or set names. */
+import { CLIENT_PORT } from "../capture/opening.ts";
 import type { Program } from "../engine/matcher.ts";
 import type { PortRange } from "../match/multiport.ts";
 import type { Match } from "../match/index.ts";
@@ -29,8 +30,6 @@ const PORTED = [PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_SCTP];
 const PORT_MAX = 65_535;
 /** Of those that begin a connection. */
 const ICMP_QUERIES: Readonly<Record<Family, readonly number[]>> = { 4: [8, 13, 15, 17], 6: [128] };
-/** The first port that Linux opens connections from (ip_local_port_range). */
-const CLIENT_PORT = 32_768;
 
 /** Sorts protocols and ports into classes. */
 export function serviceClasses(family: Family, programs: readonly Program[]): ServiceClass[] {
