@@ -111,7 +111,7 @@ export function rankOf(at: usize, upper: u64, lower: u64): u32 {
 // Of a group; without a branch that could be guessed wrong.
 function countNotAbove(group: usize, upper: u64, lower: u64): u32 {
   let count: u32 = 0;
-  for (let at = group; at < group + FANOUT * KEY_SIZE; at += KEY_SIZE) {
+  for (let at = group; at < group + <usize>FANOUT * KEY_SIZE; at += KEY_SIZE) {
     const own = load<u64>(at);
     const same: u32 = own == upper ? 1 : 0;
     const notAbove: u32 = load<u64>(at, 8) <= lower ? 1 : 0;

@@ -31,10 +31,17 @@ export interface Asking {
 
 /** A folder for files that are gone when the command ends. */
 export class TemporaryFolder {
+  static readonly #kept = new Set<TemporaryFolder>();
   readonly #path = mkdtempSync(join(tmpdir(), "netverdict-"));
 
+  static {
+    process.on("exit", () => {
+      for (const folder of TemporaryFolder.#kept) folder.dispose();
+    });
+  }
+
   constructor() {
-    process.on("exit", this.#remove);
+    TemporaryFolder.#kept.add(this);
   }
 
   file(name: string): string {
@@ -42,13 +49,9 @@ export class TemporaryFolder {
   }
 
   dispose(): void {
-    process.removeListener("exit", this.#remove);
-    this.#remove();
-  }
-
-  readonly #remove = (): void => {
+    TemporaryFolder.#kept.delete(this);
     rmSync(this.#path, { recursive: true, force: true });
-  };
+  }
 }
 
 /** Writes a capture that suits the rules: drops are tried again and not answered. Gives its name. */
