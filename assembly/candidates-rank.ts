@@ -98,6 +98,8 @@ export function rankOf(at: usize, upper: u64, lower: u64): u32 {
   const ranks = changetype<Ranks>(at);
   const starts: usize = ranks.starts;
   if (isAbove(load<u32>(starts), upper, lower)) return 0;
+  // What groups are filled up with would not be above it.
+  if ((upper & lower) == u64.MAX_VALUE) return ranks.count;
   let place: u32 = 0;
   for (let level = <i32>ranks.levels; level >= 0; level--) {
     const group =

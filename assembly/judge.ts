@@ -145,7 +145,7 @@ export function decideByHooks(packet: Packet, verdict: Verdict): void {
   }
   const seen = whereSeen(packet);
   lookUpSights(!isRealNode() || seen == SEEN_LEAVING);
-  const again = severalSights(packet) && (!isRealNode() || seen != SEEN_ARRIVING);
+  const again = severalSights() && (!isRealNode() || seen != SEEN_ARRIVING);
   if (again && recallSight(packet, entryOfPacket(packet), verdict)) return;
   // The raw table comes first, where it may say that a packet is not tracked.
   if (isRealNode() || rawUntracks()) trackNothing();

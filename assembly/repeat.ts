@@ -212,7 +212,7 @@ function isPlain(packet: Packet): bool {
 // It cannot be another's second sight. Where the capture shows more than one place, a packet that arrives
 // at a real node is none.
 function isSeenOnce(packet: Packet, seen: u32): bool {
-  if (!severalSights(packet)) return true;
+  if (!severalSights()) return true;
   if (!isRealNode()) return false;
   return (packet.flags & PACKET_INBOUND) != 0 || seen == SEEN_ARRIVING;
 }

@@ -51,6 +51,7 @@ import { keepVerdict, repeatVerdict } from "./repeat";
 import { isRealNode } from "./route";
 import { defragActive } from "./rule";
 import { isOwn, needWhole } from "./share";
+import { noteSight } from "./sights";
 import { record, resumeTrace } from "./trace";
 import { Verdict } from "./verdict";
 import { walk } from "./walk";
@@ -84,6 +85,7 @@ export function replayDecoded(packet: Packet, verdict: Verdict): void {
     giveUp(due);
     due = dueDatagram(packet.number);
   }
+  noteSight(packet);
   // What is put together is so by all workers alike.
   if (!isOwn(packet) && !isReassembled(packet)) return;
   if (packet.number != traced && repeatVerdict(packet, verdict)) return;

@@ -20,6 +20,7 @@ import { touchRow, touchSlots } from "./flow-table";
 import { Packet } from "./records";
 import { replayDecoded, replayPacket, startReplay } from "./replay";
 import { isShared } from "./share";
+import { isNewSight } from "./sights";
 import { Verdict } from "./verdict";
 
 const packet: Packet = changetype<Packet>(memory.data(PACKET_SIZE, 16));
@@ -231,7 +232,7 @@ function gather(
   linkType: u32,
   captureInterface: u32,
 ): void {
-  if (isShared() && passOver(frame, captured, original, time, linkType)) return;
+  if (isShared() && passOver(frame, captured, original, time, linkType, captureInterface)) return;
   const one = gatheredAt(gathered);
   one.time = time;
   one.frame = <u32>frame;
@@ -246,12 +247,20 @@ function gather(
 }
 
 // Another worker decides it, and all that it does here is to let time pass, for which nothing waits.
-function passOver(frame: usize, captured: u32, original: u32, time: u64, linkType: u32): bool {
+function passOver(
+  frame: usize,
+  captured: u32,
+  original: u32,
+  time: u64,
+  linkType: u32,
+  captureInterface: u32,
+): bool {
   if (!isPlain(frame, captured, original, linkType)) {
     mixed = true;
     return false;
   }
-  if (mixed || !clockRuns() || anyFragments() || !isOthers(frame)) return false;
+  if (mixed || !clockRuns() || anyFragments() || isNewSight(captureInterface)) return false;
+  if (!isOthers(frame)) return false;
   passed++;
   count++;
   if (time > passedTime) passedTime = time;

@@ -48,14 +48,21 @@ export function setUpSights(): void {
 }
 
 /** Tells whether the capture has shown that it holds more than one interface or direction. */
-export function severalSights(packet: Packet): bool {
-  if (several) return true;
-  const direction = directionOf(packet);
-  if (firstInterface == 0xffffffff) {
-    firstInterface = ((<u32>packet.captureInterface) << 8) | direction;
-  }
-  several = firstInterface != (((<u32>packet.captureInterface) << 8) | direction);
+export function severalSights(): bool {
   return several;
+}
+
+/** Notes by which interface, and in which direction, the capture shows a packet, whoever decides it. */
+export function noteSight(packet: Packet): void {
+  if (several) return;
+  const shown = ((<u32>packet.captureInterface) << 8) | directionOf(packet);
+  if (firstInterface == 0xffffffff) firstInterface = shown;
+  several = firstInterface != shown;
+}
+
+/** A packet by this interface, without a direction, shows what none before it has. */
+export function isNewSight(captureInterface: u32): bool {
+  return !several && firstInterface != captureInterface << 8;
 }
 
 /** Remembers a packet and its verdict. `kept`: the verdict stays where it is. */

@@ -23,6 +23,12 @@ const PORTS = [22, 53, 80, 443, 8080, 30_000];
 const PROTOCOLS = ["tcp", "udp", "sctp"] as const;
 const NUMBERS = { tcp: TCP, udp: UDP, sctp: SCTP };
 
+/** No address is above it. */
+const LAST: Readonly<Record<Family, string>> = {
+  4: "255.255.255.255",
+  6: "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+};
+
 const SETS: Readonly<Record<Family, string>> = {
   4: "create some hash:net family inet\nadd some 10.1.0.0/16\nadd some 10.2.3.64/26\n",
   6: "create some hash:net family inet6\nadd some fd00:1::/32\nadd some fd00:2::3:0/112\n",
@@ -119,7 +125,7 @@ function frame(random: Random, family: Family): Uint8Array {
   const ping = family === 4 ? ICMP : ICMPV6;
   const own = family === 4 ? "192.0.2.1" : "2001:db8::1";
   return buildFrame({
-    source: address(random, family),
+    source: random.chance(0.02) ? LAST[family] : address(random, family),
     destination: random.chance(0.7) ? own : address(random, family),
     protocol: random.chance(0.1) ? ping : NUMBERS[random.pick(PROTOCOLS)],
     sourcePort: random.chance(0.3) ? random.pick(PORTS) : 1024 + random.below(60_000),

@@ -18,6 +18,7 @@ import {
   timed,
   UDP,
   type PacketSpec,
+  type TimedFrame,
 } from "../frames.ts";
 import { compileObjects, judgeCapture, shareCapture } from "../judge.ts";
 import { nodeOf } from "../match/judge-node.ts";
@@ -142,6 +143,57 @@ describe("shares", () => {
     const asked = { compiled, capture, share: { index: 0, count: 4 } };
     const judged = await shareCapture(asked, 4);
     expect(judged?.flows).toHaveLength(4000);
+  });
+});
+
+describe("a capture of several interfaces", () => {
+  const interfaceOf = (index: number, address: string): object => ({
+    ifname: `eth${index}`,
+    ifindex: 2 + index,
+    flags: ["BROADCAST", "UP"],
+    link_type: "ether",
+    address: `02:00:00:00:00:1${index}`,
+    addr_info: [{ family: "inet", local: address, prefixlen: 24, scope: "global" }],
+  });
+  const node = parseNode(
+    {
+      ...{ ip6tables: [], ipset: [], routes: [], backend: undefined },
+      iptables: [{ file: "r", text: "*filter\n:FORWARD ACCEPT\nCOMMIT\n", backend: "legacy" }],
+      addresses: [
+        {
+          file: "a",
+          text: JSON.stringify([interfaceOf(0, "192.0.2.1"), interfaceOf(1, "198.51.100.1")]),
+        },
+      ],
+    },
+    () => undefined,
+  );
+
+  // Which interfaces there are, single workers may learn of others' packets only.
+  it("is one for all workers, whoever's packets show it", async () => {
+    const random = makeRandom(20_261_128);
+    for (let round = 0; round < 20; round++) {
+      const frames: TimedFrame[] = Array.from({ length: 40 }, (_, id) => {
+        const far = random.chance(0.2);
+        const [near, other] = ["192.0.2", "198.51.100"];
+        const sourceMac = far ? "02:00:00:00:00:77" : "02:00:00:00:00:66";
+        const packet = {
+          ...{ source: `${far ? other : near}.${10 + random.below(9)}`, protocol: UDP, id },
+          ...{ destination: `192.0.2.${30 + random.below(3)}`, destinationPort: 53 },
+        };
+        const gateway = far ? "02:00:00:00:00:11" : "02:00:00:00:00:10";
+        const arriving = { ...packet, sourceMac, destinationMac: gateway };
+        // Some go back by the interface that they came by.
+        const leaving = { ...packet, ttl: 63, sourceMac: "02:00:00:00:00:10" };
+        return [
+          { bytes: buildFrame(arriving), captureInterface: far ? 1 : 0 },
+          { bytes: buildFrame(leaving), captureInterface: 0 },
+        ];
+      })
+        .flat()
+        .map((frame, index) => ({ ...frame, timestampNs: BigInt(index) * 1000n }));
+      await judgeCapture({ compiled: node, capture: buildPcapng(frames, ["eth0", "eth1"]) });
+    }
   });
 });
 
