@@ -68,13 +68,7 @@ export function compileHostChain(
   return {
     name: hostChainName(direction, given.interfaceName, "own"),
     policy: undefined,
-    rules: [
-      ...conntrackRules(owner, direction, settings),
-      jumpToFailsafe(direction),
-      BEGIN_POLICY,
-      ...tierRules({ owner, direction, policies: given.own[direction] }, shared, "own"),
-      ...endByProfiles(given, direction, shared),
-    ],
+    rules: [...conntrackRules(owner, direction, settings), ...ownRules(given, direction, shared)],
   };
 }
 
@@ -100,12 +94,20 @@ export function compileHostMangleEgress(
         origin: { kind: "established", direction, endpoint: owner },
       }),
       ...(settings.dropsInvalid ? [dropInvalid(owner, direction)] : []),
-      jumpToFailsafe(direction),
-      BEGIN_POLICY,
-      ...tierRules({ owner, direction, policies: given.own[direction] }, shared, "own"),
-      ...endByProfiles(given, direction, shared),
+      ...ownRules(given, direction, shared),
     ],
   };
+}
+
+/** What decides a node's own connections: failsafe ports, the policies, and where none has a say the profiles. */
+function ownRules(given: HostPolicies, direction: Direction, shared: SharedRules): Rule[] {
+  const owner = hostEndpointName(given.hostEndpoint);
+  return [
+    jumpToFailsafe(direction),
+    BEGIN_POLICY,
+    ...tierRules({ owner, direction, policies: given.own[direction] }, shared, "own"),
+    ...endByProfiles(given, direction, shared),
+  ];
 }
 
 /** The filter table's chain for what is forwarded: it has no failsafe ports and no profiles. */
