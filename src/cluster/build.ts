@@ -12,7 +12,7 @@ import {
   type Prefix,
 } from "../net/address.ts";
 import { suggestionFor } from "./fields.ts";
-import { readFelixConfiguration } from "./felix-configuration.ts";
+import { readFelixScopes } from "./felix-environment.ts";
 import { automaticHostEndpoints, readHostEndpoint, readProfileLabels } from "./host-endpoints.ts";
 import { isCalico, kindRole, kindsOfGroup } from "./kinds.ts";
 import type { ManifestObject } from "./manifest-object.ts";
@@ -105,11 +105,7 @@ export function buildSnapshot(
       nodes.map(({ node }) => node),
       onDiagnostic,
     ),
-    felixByScope: new Map(
-      own
-        .filter(({ kind }) => kind === "FelixConfiguration")
-        .map((object) => [object.metadata.name, readFelixConfiguration(object, onDiagnostic)]),
-    ),
+    felixByScope: readFelixScopes(own, onDiagnostic),
     addressesByDomain: options.addressesByDomain ?? new Map<string, readonly Address[]>(),
     clusterPrefixes: uniquePrefixes([
       ...options.clusterPrefixes,

@@ -1,6 +1,7 @@
 /**
  * Calico's FelixConfiguration: what of it changes the tables that Felix makes. The fields that would
- * change them in ways that are not modelled are refused, the others are named as not read.
+ * change them in ways that are not modelled are refused, others that have to do with them are named as not
+ * read.
  * Sources: api/pkg/apis/projectcalico/v3 felixconfig.go; felix/config/config_params.go.
  */
 import type { OnDiagnostic } from "../errors.ts";
@@ -36,19 +37,31 @@ export const FELIX_DEFAULTS: FelixSettings = {
   vxlanPort: 4789,
   podsMayVxlan: false,
   podsMayIpip: false,
+  policesIpv6: true,
 };
 
-/** The settings on a node; of a whole cluster, those that all nodes have that have none of their own. */
+/**
+ * The settings on a node; of a whole cluster, those that all nodes have that have none of their own.
+ *
+ * > The environment of calico-node comes before any FelixConfiguration, a node's own before all nodes'.
+ */
 export function felixSettings({ felixByScope }: Snapshot, node: string | undefined): FelixSettings {
+  const own = (scope: string): Partial<FelixSettings> =>
+    (node === undefined ? undefined : felixByScope.get(`${scope}.${node}`)) ?? {};
   return {
     ...FELIX_DEFAULTS,
     ...felixByScope.get("default"),
-    ...(node === undefined ? {} : felixByScope.get(`node.${node}`)),
+    ...own("node"),
+    ...felixByScope.get(ENVIRONMENT),
+    ...own(ENVIRONMENT),
   };
 }
 
+/** The scope of what the environment says; with a node's name behind it, on that node. */
+export const ENVIRONMENT = "environment";
+
 /** Fields that are read. */
-const READ = [
+export const READ = [
   "failsafeInboundHostPorts",
   "failsafeOutboundHostPorts",
   "defaultEndpointToHostAction",
@@ -56,12 +69,14 @@ const READ = [
   "vxlanPort",
   "allowVXLANPacketsFromWorkloads",
   "allowIPIPPacketsFromWorkloads",
+  "ipv6Support",
 ];
 
 /** Fields that change tables or take them out of use, and the values that leave ours as they are. */
-const ONLY: ReadonlyMap<string, readonly (string | number | boolean)[]> = new Map([
+export const ONLY: ReadonlyMap<string, readonly (string | number | boolean)[]> = new Map([
   ["bpfEnabled", [false]],
   ["chainInsertMode", ["Insert", "insert"]],
+  ["floatingIPs", ["Disabled"]],
   ["interfacePrefix", ["cali"]],
   ["iptablesFilterAllowAction", ["Accept", "ACCEPT"]],
   ["iptablesMangleAllowAction", ["Accept", "ACCEPT"]],
@@ -70,6 +85,10 @@ const ONLY: ReadonlyMap<string, readonly (string | number | boolean)[]> = new Ma
   ["nftablesMode", ["Disabled", "Auto"]],
   ["workloadSourceSpoofing", ["Disabled"]],
 ] as const);
+
+/** Fields of what Felix does beside tables: logs, metrics, how often it looks, and eBPF, which is refused. */
+const BESIDE =
+  /^(bpf|cgroup|dataplaneWatchdog|debug|endpointReporting|endpointStatus|flowLogs|genericXDP|goGC|goMaxProcs|goMemory|health|log(Debug|File|Severity)|metadata|mtu|prometheus|reporting|typha|usageReporting|windows|xdp)|(Interval|MTU|Timeout|Millis|Secs)$/;
 
 /** Reads one object's settings; those that it does not give are absent. */
 export function readFelixConfiguration(
@@ -81,13 +100,19 @@ export function readFelixConfiguration(
   checkKnownFields(root, ["apiVersion", "kind", "metadata", "spec"]);
   const spec = recordOf(root, "spec");
   checkOthers(spec);
-  const inbound = readPorts(fieldOf(spec, "failsafeInboundHostPorts"));
-  const outbound = readPorts(fieldOf(spec, "failsafeOutboundHostPorts"));
-  const toHost = readEndpointToHost(fieldOf(spec, "defaultEndpointToHostAction"));
-  const ignoresInvalid = readBoolean(fieldOf(spec, "disableConntrackInvalidCheck"));
-  const vxlanPort = readPort(fieldOf(spec, "vxlanPort"));
-  const podsMayVxlan = readBoolean(fieldOf(spec, "allowVXLANPacketsFromWorkloads"));
-  const podsMayIpip = readBoolean(fieldOf(spec, "allowIPIPPacketsFromWorkloads"));
+  return readFelixSettings((key) => fieldOf(spec, key));
+}
+
+/** Reads settings from wherever their fields are found. */
+export function readFelixSettings(find: (key: string) => Field): Partial<FelixSettings> {
+  const inbound = readPorts(find("failsafeInboundHostPorts"));
+  const outbound = readPorts(find("failsafeOutboundHostPorts"));
+  const toHost = readEndpointToHost(find("defaultEndpointToHostAction"));
+  const ignoresInvalid = readBoolean(find("disableConntrackInvalidCheck"));
+  const vxlanPort = readPort(find("vxlanPort"));
+  const podsMayVxlan = readBoolean(find("allowVXLANPacketsFromWorkloads"));
+  const podsMayIpip = readBoolean(find("allowIPIPPacketsFromWorkloads"));
+  const policesIpv6 = readBoolean(find("ipv6Support"));
   return {
     ...(inbound === undefined ? {} : { failsafeInbound: inbound }),
     ...(outbound === undefined ? {} : { failsafeOutbound: outbound }),
@@ -96,6 +121,7 @@ export function readFelixConfiguration(
     ...(vxlanPort === undefined ? {} : { vxlanPort }),
     ...(podsMayVxlan === undefined ? {} : { podsMayVxlan }),
     ...(podsMayIpip === undefined ? {} : { podsMayIpip }),
+    ...(policesIpv6 === undefined ? {} : { policesIpv6 }),
   };
 }
 
@@ -103,15 +129,11 @@ function checkOthers(spec: Field): void {
   const unread: string[] = [];
   for (const [key, field] of entriesOf(spec)) {
     if (READ.includes(key) || field.value === undefined) continue;
-    const ours = ONLY.get(key);
-    if (ours !== undefined) {
-      if (ours.some((value) => value === field.value)) continue;
-      reportField(field, {
-        code: "UNSUPPORTED_FEATURE",
-        message: `the tables are those of ${String(ours[0])}, and of no other value`,
-      });
+    if (ONLY.has(key)) {
+      checkOnly(key, field);
       continue;
     }
+    if (BESIDE.test(key)) continue;
     const meant = suggestionFor(key, [...READ, ...ONLY.keys()]);
     if (meant === undefined) {
       unread.push(key);
@@ -133,6 +155,16 @@ function checkOthers(spec: Field): void {
   });
 }
 
+/** Reports a value other than those that leave the tables as they are. */
+export function checkOnly(key: string, field: Field): void {
+  const ours = ONLY.get(key) ?? [];
+  if (ours.some((value) => value === field.value)) return;
+  reportField(field, {
+    code: "UNSUPPORTED_FEATURE",
+    message: `the tables are those of ${String(ours[0])}, and of no other value`,
+  });
+}
+
 function readEndpointToHost(field: Field): FelixSettings["endpointToHost"] | undefined {
   const written = readText(field);
   switch (written?.toLowerCase()) {
@@ -141,10 +173,8 @@ function readEndpointToHost(field: Field): FelixSettings["endpointToHost"] | und
     case "accept":
       return "accept";
     case "drop":
-      warnOfEnvironment(field);
       return "drop";
     case "return":
-      warnOfEnvironment(field);
       return "return";
     default: {
       const message = `"${written}" is no action: Drop, Accept or Return`;
@@ -152,16 +182,6 @@ function readEndpointToHost(field: Field): FelixSettings["endpointToHost"] | und
       return undefined;
     }
   }
-}
-
-/** > Environment variables win over FelixConfiguration, and the shipped DaemonSets have this one. */
-function warnOfEnvironment(field: Field): void {
-  reportField(field, {
-    severity: "warning",
-    code: "UNSUPPORTED_FEATURE",
-    message:
-      "taken as it is, though FELIX_DEFAULTENDPOINTTOHOSTACTION of calico-node would win, which is not read",
-  });
 }
 
 /** Undefined: not given. An empty list closes all. */

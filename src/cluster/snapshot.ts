@@ -27,7 +27,10 @@ export interface Snapshot {
   readonly networkSets: readonly NetworkSet[];
   /** Calico's, by name. */
   readonly hostEndpoints: readonly HostEndpoint[];
-  /** How Felix is set up, by whom it is for: `default`, or `node.` and a node's name. */
+  /**
+   * How Felix is set up, by whom it is for: `default`, or `node.` and a node's name, and what the environment
+   * of calico-node says: `environment`, or `environment.` and a node's name.
+   */
   readonly felixByScope: ReadonlyMap<string, Partial<FelixSettings>>;
   /** What DNS tells of domain names, all of each; a name that is not there may have any addresses. */
   readonly addressesByDomain: ReadonlyMap<string, readonly Address[]>;
@@ -219,6 +222,8 @@ export interface FelixSettings {
   /** Pods may send packets inside of VXLAN or IPIP. */
   readonly podsMayVxlan: boolean;
   readonly podsMayIpip: boolean;
+  /** Without it Felix makes no tables of IPv6. */
+  readonly policesIpv6: boolean;
 }
 
 export interface FailsafePort {

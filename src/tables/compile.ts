@@ -59,8 +59,8 @@ export interface CompiledCluster {
  * one node that has every endpoint. The order of the input does not matter. Reports BAD_VALUE for a node
  * that nothing names, DUPLICATE_OBJECT for policies of one name in the release, MISSING_FIELD for pods of
  * which it is not known whether they are on the node, WIDER_RULE for rules that match more than their
- * policy says, and, where all nodes are seen as one, UNSUPPORTED_FEATURE for host endpoints. Of host
- * endpoints also what binding them reports, and UNKNOWN_PROFILE.
+ * policy says, UNSUPPORTED_FEATURE for pods of a family that Felix does not police and, where all nodes are
+ * seen as one, for host endpoints. Of host endpoints also what binding them reports, and UNKNOWN_PROFILE.
  */
 export function compileCluster(
   snapshot: Snapshot,
@@ -87,6 +87,7 @@ export function compileCluster(
   const selections = DIRECTIONS.flatMap((direction) => selectionsOf(local, selected, direction));
   const interfaceNames = local.map(({ interfaceName }) => interfaceName);
   const settings = felixSettings(snapshot, node);
+  if (!settings.policesIpv6) refuseIpv6(local, onDiagnostic);
   const hosts = new Map(
     ordered.map((policy) => [policy, index.hostEndpointsChosenBy(policy.subject)]),
   );
@@ -328,6 +329,20 @@ function refuseHostEndpoints(
     message: `HostEndpoint ${first.name} binds an interface of one node: give that node's point of view`,
     place: first.place,
     suggestion: `--node ${first.node ?? "NAME"}`,
+  });
+}
+
+/** Pods that Felix leaves alone in one family have no chains there, and others' policies still mean them. */
+function refuseIpv6(local: readonly LocalEndpoint[], onDiagnostic: OnDiagnostic): void {
+  const first = local.find(({ endpoint: { addresses } }) =>
+    addresses.some(({ family }) => family === 6),
+  );
+  if (first === undefined) return;
+  onDiagnostic({
+    severity: "error",
+    code: "UNSUPPORTED_FEATURE",
+    message: `${endpointName(first.endpoint)} has an IPv6 address, which Felix does not police: its ipv6Support is false`,
+    place: first.endpoint.place,
   });
 }
 

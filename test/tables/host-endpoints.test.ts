@@ -374,6 +374,61 @@ spec: {failsafeOutboundHostPorts: []}
     expect(judged[4]?.why).toMatch(/^Felix's DefaultEndpointToHostAction.*drop$/);
   });
 
+  it("take them from the environment of calico-node, which wins", async () => {
+    const felix = `
+apiVersion: projectcalico.org/v3
+kind: FelixConfiguration
+metadata: {name: node.n1}
+spec: {failsafeInboundHostPorts: [], failsafeOutboundHostPorts: [], defaultEndpointToHostAction: Drop}
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: calico-node, namespace: kube-system}
+spec:
+  template:
+    spec:
+      containers:
+      - name: calico-node
+        env:
+        - {name: FELIX_DEFAULTENDPOINTTOHOSTACTION, value: ACCEPT}
+        - {name: FELIX_FAILSAFEINBOUNDHOSTPORTS, value: "tcp:8.8.0.0/16:8022, 8080,udp:[fd00::/64]:53"}
+        - {name: FELIX_IPINIPMTU, valueFrom: {configMapKeyRef: {name: calico-config, key: veth_mtu}}}
+        - {name: FELIX_HEALTHENABLED, value: "true"}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: calico-node-x, namespace: kube-system, labels: {k8s-app: calico-node}}
+spec:
+  hostNetwork: true
+  nodeName: n1
+  containers:
+  - name: calico-node
+    env:
+    - {name: FELIX_DEFAULTENDPOINTTOHOSTACTION, value: ACCEPT}
+    - {name: FELIX_FAILSAFEINBOUNDHOSTPORTS, value: "tcp:8.8.0.0/16:8022, 8080,udp:[fd00::/64]:53"}
+    - {name: FELIX_FAILSAFEOUTBOUNDHOSTPORTS, value: "udp:53"}
+`;
+    const judged = await judge(
+      [NAMED, felix],
+      [
+        { ...INTO, destinationPort: 22 },
+        { ...INTO, destinationPort: 8022 },
+        { ...INTO, source: "9.9.9.9", destinationPort: 8022 },
+        { ...INTO, destinationPort: 8080 },
+        { ...OUT, protocol: UDP, destinationPort: 53 },
+        { source: "10.65.0.5", destination: "192.168.7.1" },
+      ],
+    );
+    expect(judged.map(({ verdict }) => verdict)).toEqual([
+      "drop",
+      "allow",
+      "drop",
+      "allow",
+      "allow",
+      "allow",
+    ]);
+  });
+
   it("are unknown where it is not known by which of several interfaces a packet comes", async () => {
     const two = [
       host("interfaceName: ens3, expectedIPs: [192.168.7.1]"),
@@ -495,8 +550,12 @@ describe("readHostEndpoint and readFelixConfiguration", () => {
       /error: spec\.bpfEnabled/,
     ],
     [
-      "{kind: FelixConfiguration, metadata: {name: default}, spec: {logSeverityScreen: Info}}",
-      /warning: spec: not read: logSeverityScreen/,
+      "{kind: FelixConfiguration, metadata: {name: default}, spec: {logSeverityScreen: Info, natPortRange: 1-9}}",
+      /warning: spec: not read: natPortRange \[/,
+    ],
+    [
+      "{kind: FelixConfiguration, metadata: {name: default}, spec: {defaultEndpointToHostAction: Drop}}",
+      /warning: spec\.defaultEndpointToHostAction: taken as it is/,
     ],
     [
       "{kind: FelixConfiguration, metadata: {name: default}, spec: {failsafeInboundHostPort: []}}",
@@ -509,6 +568,41 @@ describe("readHostEndpoint and readFelixConfiguration", () => {
   ])("says what is wrong with %s", (text, said) => {
     const loaded = load(text.replace("{kind", "{apiVersion: projectcalico.org/v3, kind"));
     expect(loaded.said.join("\n")).toMatch(said);
+  });
+
+  it.each([
+    ["{name: FELIX_BPFENABLED, value: 'true'}", /error: .*value: the tables are those of false/],
+    ["{name: FELIX_BPFENABLED, value: 'No'}", /^$/],
+    ["{name: FELIX_CHAININSERTMODE, value: INSERT}", /^$/],
+    ["{name: FELIX_IPTABLESMARKMASK, value: '0xff000000'}", /tables are those of 4294901760/],
+    ["{name: FELIX_VXLANPORT, value: many}", /must be a whole number, not "many"/],
+    ["{name: FELIX_FAILSAFEINBOUNDHOSTPORTS, value: 'icmp:1'}", /"icmp" is no protocol of a fail/],
+    ["{name: FELIX_FAILSAFEINBOUNDHOSTPORTS, value: none}", /^$/],
+    [
+      "{name: FELIX_VXLANPORT, valueFrom: {configMapKeyRef: {name: a, key: b}}}",
+      /stands elsewhere/,
+    ],
+  ])("says what is wrong with calico-node's %s", (variable, said) => {
+    const loaded = load(`
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: canal, namespace: kube-system}
+spec: {template: {spec: {hostNetwork: true, containers: [{name: calico-node, env: [${variable}]}]}}}
+`);
+    expect(loaded.said.join("\n")).toMatch(said);
+  });
+
+  it("refuses pods of a family that Felix does not police", () => {
+    const felix = `
+apiVersion: projectcalico.org/v3
+kind: FelixConfiguration
+metadata: {name: default}
+spec: {ipv6Support: false}
+`;
+    const six =
+      '\n{apiVersion: v1, kind: Pod, metadata: {name: six, namespace: shop}, spec: {nodeName: n1}, status: {podIP: "fd00::1"}}';
+    expect(() => compiled([felix])).not.toThrow();
+    expect(() => compiled([felix, six])).toThrow(/shop\/six has an IPv6 address/);
   });
 
   it("makes endpoints of nodes where Calico does", () => {
