@@ -2,6 +2,8 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 
+import { LINT_CODES } from "../src/lint/codes.ts";
+
 const ROOT = new URL("../", import.meta.url).pathname;
 const read = (name: string): string => readFileSync(`${ROOT}${name}`, "utf8");
 
@@ -38,5 +40,12 @@ describe("docs/diagnostics.md", () => {
       ([, code]) => code,
     );
     expect(described.sort()).toEqual(codes.sort());
+  });
+});
+
+describe("docs/lint.md", () => {
+  it("has a paragraph for every code, and no other", () => {
+    const described = [...read("docs/lint.md").matchAll(/^\*\*([A-Z_]+)\*\* \((?:warning|note)/gm)];
+    expect(described.map(([, code]) => code)).toEqual(Object.keys(LINT_CODES));
   });
 });

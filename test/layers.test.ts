@@ -20,6 +20,7 @@ const LAYERS = [
   "match",
   "target",
   "tables",
+  "lint",
   "dump",
   "engine",
   "report",

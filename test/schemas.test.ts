@@ -73,6 +73,8 @@ const OUTPUTS: readonly (readonly [schema: string, words: readonly string[]])[] 
   ["what-if", ["what-if", "-r", traffic, "--current", cluster]],
   ["what-if", ["what-if", "-r", PCAP, ...EXAMPLE, "--proposed", EXAMPLE_POLICIES, "--overlay"]],
   ["test", ["test", file("expected.yaml", ENTRIES), ...EXAMPLE]],
+  ["lint", ["lint", ...EXAMPLE]],
+  ["lint", ["lint", "-f", cluster]],
 ];
 
 function faultsOf(validate: ValidateFunction, value: unknown): string[] {
@@ -99,9 +101,12 @@ describe("the JSON Schemas", () => {
     }
   });
 
-  it.each(["replay", "replay-packet", "what-if", "test"])("%s refuses what is none", (schema) => {
-    expect(shippedValidator(schema, false)({ packets: "many", verdict: "perhaps" })).toBe(false);
-  });
+  it.each(["replay", "replay-packet", "what-if", "test", "lint"])(
+    "%s refuses what is none",
+    (schema) => {
+      expect(shippedValidator(schema, false)({ packets: "many", verdict: "perhaps" })).toBe(false);
+    },
+  );
 
   it("are all tried here, and shipped", () => {
     const names = readdirSync(join(ROOT, "schemas")).map((name) => name.split(".")[0]);

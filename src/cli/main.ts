@@ -19,6 +19,7 @@ import {
   positive,
 } from "./options.ts";
 import { guardStandardOutput } from "./output.ts";
+import type { LintOptions } from "./lint.ts";
 import type { ReplayOptions } from "./replay.ts";
 import type { TestOptions } from "./test.ts";
 import type { VerifyOptions } from "./verify.ts";
@@ -61,6 +62,7 @@ function makeProgram(name: string, finish: (exitCode: number) => void): Command 
 Examples:
   ${name} replay -r traffic.pcapng -f policies/ -f cluster.yaml
   ${name} what-if -r traffic.pcapng -f cluster.yaml --current policies/ --proposed policies-new/
+  ${name} lint -f policies/ -f cluster.yaml
   ${name} test expectations.yaml -f policies/ -f cluster.yaml
   ${name} explain -f cluster.yaml shop/web payments/api --port 8443/tcp
   ${name} compile -f cluster.yaml --node worker-1 -o iptables-save
@@ -70,6 +72,7 @@ Exit codes: 0 done, 1 a gate tripped, 2 wrong usage or input, 3 partial result`,
     .exitOverride();
   addReplay(program, name, finish);
   addWhatIf(program, name, finish);
+  addLint(program, name, finish);
   addTest(program, name, finish);
   addExplain(program, name, finish);
   addCompile(program, name, finish);
@@ -180,6 +183,36 @@ Examples:
         finish(await whatIf(expression, { ...options, overlaid: overlay ?? false }));
       },
     );
+}
+
+function addLint(program: Command, name: string, finish: (exitCode: number) => void): void {
+  const command = program.command("lint").description("find traps in policies, without a capture");
+  addClusterOptions(command)
+    .addOption(
+      outputOption(
+        ["text", "json", "md", "github", "sarif", "junit"],
+        "text (default), json, md, github, sarif or junit",
+      ),
+    )
+    .addOption(
+      new Option("--fail-on <what>", "exit 1 at warning, note, none or a CODE; repeatable")
+        .argParser(collect)
+        .default([], "warning"),
+    )
+    .addHelpText(
+      "after",
+      `
+Give the pods, namespaces and Services as well where you can: more can be told then. Every code has an
+example in docs/lint.md.
+
+Examples:
+  ${name} lint -f policies/ -f cluster.yaml
+  ${name} lint -f policies/ --fail-on DNS_FORGOTTEN --fail-on SHADOWED_RULE -o github`,
+    )
+    .action(async (options: LintOptions) => {
+      const { lint } = await import("./lint.ts");
+      finish(await lint(options));
+    });
 }
 
 function addTest(program: Command, name: string, finish: (exitCode: number) => void): void {

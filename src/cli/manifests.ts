@@ -30,7 +30,9 @@ export interface Manifests {
   readonly policies: readonly Policy[];
 }
 
-interface LoadedManifests extends Manifests {
+/** The same, with what only some commands ask for. */
+export interface LoadedManifests extends Manifests {
+  readonly objects: readonly ManifestObject[];
   /** Of host endpoints, by name. */
   readonly profiles: ReadonlyMap<string, Profile>;
   /** How many staged policies are left out. */
@@ -104,7 +106,7 @@ export function loadManifests(
   checkPolicies(policies, snapshot, log.report);
   stopOnErrors(log);
   const stagedOut = options.staged === "ignore" ? objects.filter(isStaged).length : 0;
-  return { snapshot, policies, profiles, stagedOut };
+  return { objects, snapshot, policies, profiles, stagedOut };
 }
 
 /** Ends the command when something was wrong, which was said already. */

@@ -1,0 +1,52 @@
+/** Every lint of manifests, and the way from manifests to findings. */
+import { lintBlockOwners, lintExceptions } from "./blocks.ts";
+import type { LintContext } from "./context.ts";
+import { lintContradictions } from "./contradictions.ts";
+import { lintDns } from "./dns.ts";
+import { compareFindings } from "./finding.ts";
+import type { Finding } from "./finding.ts";
+import { lintItems } from "./items.ts";
+import type { Lint } from "./lint.ts";
+import { lintNamedPorts } from "./named-ports.ts";
+import { lintLogOnly, lintStaged, lintTies } from "./order.ts";
+import { lintPeers } from "./peers.ts";
+import { lintPeersApart } from "./peers-apart.ts";
+import { lintEmptyLists, lintPolicyTypes } from "./policy-types.ts";
+import { lintSubjects } from "./subjects.ts";
+
+const LINTS: readonly Lint[] = [
+  lintSubjects,
+  lintContradictions,
+  lintPeers,
+  lintPeersApart,
+  lintBlockOwners,
+  lintExceptions,
+  lintNamedPorts,
+  lintPolicyTypes,
+  lintEmptyLists,
+  lintDns,
+  lintLogOnly,
+  lintStaged,
+  lintTies,
+  lintItems,
+];
+
+/** Runs every lint; the findings come in the order of their places. */
+export function lintManifests(context: LintContext): Finding[] {
+  return settleFindings(LINTS.flatMap((lint) => [...lint(context)]));
+}
+
+/** Orders findings, and leaves each once; what one place means says more than that it means nobody. */
+export function settleFindings(findings: readonly Finding[]): Finding[] {
+  const keyOf = ({ code, place, message }: Finding): string =>
+    JSON.stringify([code, place, message]);
+  const unique = new Map(findings.map((finding) => [keyOf(finding), finding]));
+  const apart = new Set(
+    findings.flatMap(({ code, place }) => (code === "PEERS_APART" ? [JSON.stringify(place)] : [])),
+  );
+  return [...unique.values()]
+    .filter(
+      ({ code, place }) => code !== "PEER_MATCHES_NOTHING" || !apart.has(JSON.stringify(place)),
+    )
+    .sort(compareFindings);
+}
