@@ -4,7 +4,7 @@
 import { clearBytes, copyBytes, sameAddress } from "./bytes";
 import { now } from "./entry-life";
 import { touch } from "./journal";
-import { Heard } from "./heard";
+import { Heard, touchHeard } from "./heard";
 import { SHARE_TRANSLATION } from "./layout";
 import { mix } from "./set";
 import { needWhole } from "./share";
@@ -676,12 +676,10 @@ export function touchEntryOf(hash: u32): u32 {
   return node;
 }
 
-/** The same for what counts the packets of a node, by its number plus one. */
-export function touchRow(node: u32): void {
-  if (node == 0) return;
+/** The same for what was said of the packets of a node, by its number plus one. */
+export function touchHeardOf(node: u32): void {
   const entry = entryAt((node - 1) >> KIND_BITS);
-  const row: usize = heardOf(entry, (node - 1) & 1).row;
-  if (row != 0) touched += load<u32>(row);
+  touchHeard(heardOf(entry, (node - 1) & 1), (entry.flags & ENTRY_SEEN_REPLY) != 0);
 }
 
 // Read by nobody: it only keeps the loads above from being left out.

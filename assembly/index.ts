@@ -12,11 +12,11 @@ import { setUpKeptVerdicts } from "./kept-verdict";
 import { setUpRepeat } from "./repeat";
 import { setUpManners } from "./manner";
 import { setUpMemos } from "./memo";
-import { settleOutcomes, setUpOutcomes } from "./outcome";
+import { setUpOutcomes } from "./outcome";
 import { Packet } from "./records";
 import { rulesStart } from "./rule";
 import { askPacket, finishReplay, replayPacket, setUpReplay, startReplay } from "./replay";
-import { setUpSayings } from "./saying";
+import { settleSayings, setUpSayings } from "./saying";
 import { setUpSights } from "./sights";
 import { setUpEntryLife } from "./entry-life";
 import { setUpBackends } from "./half-known";
@@ -83,7 +83,7 @@ export function setUp(
 
 /** Address of the array of all rules, with their counts. */
 export function rulesAddress(): usize {
-  settleOutcomes();
+  settleSayings();
   return rulesStart();
 }
 

@@ -389,7 +389,8 @@ function addFlag(verdict: Verdict, flag: u32): void {
 
 /** Counts a packet whose verdict stands. @returns address of its flow's row; 0 without one */
 export function count(packet: Packet, verdict: Verdict): usize {
-  countTotals(packet, verdict);
+  countTotals(packet, verdict.verdict, verdict.flags);
+  if (verdict.duplicateOf != 0) add(TOTAL_DUPLICATES, 1);
   let row: usize = 0;
   if (verdict.duplicateOf == 0 && packet.family != 0) {
     row = countFlow(packet, verdict);
@@ -399,16 +400,15 @@ export function count(packet: Packet, verdict: Verdict): usize {
   return row;
 }
 
-/** Counts it, but not in its flow's row. */
-export function countTotals(packet: Packet, verdict: Verdict): void {
+/** Counts it by its verdict's word and flags. */
+export function countTotals(packet: Packet, word: u32, flags: u32): void {
   add(TOTAL_PACKETS, 1);
   add(TOTAL_BYTES, packet.originalLength);
-  add(<usize>TOTAL_ALLOW + 8 * (<usize>verdict.verdict - 1), 1);
+  add(<usize>TOTAL_ALLOW + 8 * (<usize>word - 1), 1);
   if ((packet.flags & PACKET_FRAGMENT) != 0) add(TOTAL_FRAGMENTS, 1);
   if (packet.malformed != MALFORMED_NONE) add(TOTAL_MALFORMED, 1);
   if ((packet.flags & PACKET_TRUNCATED) != 0) add(TOTAL_TRUNCATED, 1);
-  if ((verdict.flags & VERDICT_MIDSTREAM) != 0) add(TOTAL_MIDSTREAM, 1);
-  if (verdict.duplicateOf != 0) add(TOTAL_DUPLICATES, 1);
+  if ((flags & VERDICT_MIDSTREAM) != 0) add(TOTAL_MIDSTREAM, 1);
 }
 
 function add(offset: usize, value: u64): void {

@@ -2,7 +2,7 @@
 // is not found is walked.
 import { clearBytes, copyBytes } from "./bytes";
 import { Key, key, KEY_ENDS, sameEnds, tupleHash } from "./flow-table";
-import { Heard } from "./heard";
+import { Heard, touchHeard } from "./heard";
 import { forgetManners, isMannerValid } from "./manner";
 
 /** Packets of one tuple, as they are seen in one manner. */
@@ -85,6 +85,12 @@ export function heardOfMemo(memo: Memo): Heard {
 /** Has the place that a tuple's hash names on its way from memory. */
 export function touchMemo(hash: u32): void {
   touched += memoAt(hash).manner;
+}
+
+/** The same for what was said of its packets. */
+export function touchHeardOfMemo(hash: u32): void {
+  const heard = heardOfMemo(memoAt(hash));
+  touchHeard(heard, heard.behind != 0);
 }
 
 // Read by nobody: it only keeps the load above from being left out.

@@ -1,5 +1,4 @@
-// What walks have come to: a verdict and the rules that matched on the way, each kept once. Packets that
-// repeat one are counted here, and at the rules only when somebody wants to know.
+// What walks have come to: a verdict and the rules that matched on the way, each kept once.
 import { copyBytes } from "./bytes";
 import { Buckets, firstHung, hang, Hung, makeBuckets, nextHung } from "./hung";
 import { RULE_NONE, VERDICT_SIZE } from "./layout";
@@ -11,29 +10,23 @@ import { Verdict } from "./verdict";
 /** A verdict record lies behind, and then the rules of the path, u32 each. */
 @unmanaged
 export class Outcome extends Hung {
-  packets: u64;
-  bytes: u64;
   pathSize: u32;
-  /** Address of the one that was made before it, or 0. */
-  earlier: u32;
+  unused: u32;
 }
 
 const OUTCOME_VERDICT: usize = offsetof<Outcome>();
 const OUTCOME_PATH: usize = OUTCOME_VERDICT + VERDICT_SIZE;
 
 let buckets: Buckets = changetype<Buckets>(0);
-// Address of the one that was made last.
-let latest: usize = 0;
 
 /** Prepares an empty memory. */
 export function setUpOutcomes(): void {
   buckets = makeBuckets();
-  latest = 0;
 }
 
 /** Address of an outcome's verdict record. */
-export function verdictOfOutcome(outcome: Outcome): usize {
-  return changetype<usize>(outcome) + OUTCOME_VERDICT;
+export function verdictOfOutcome(outcome: usize): usize {
+  return outcome + OUTCOME_VERDICT;
 }
 
 /** The outcome of the walk that just ended. */
@@ -45,19 +38,13 @@ export function outcomeOf(verdict: Verdict): Outcome {
   return addOutcome(verdict, hash);
 }
 
-/** Counts at their rules what was counted at outcomes. */
-export function settleOutcomes(): void {
-  let at = latest;
-  while (at != 0) {
-    const outcome = changetype<Outcome>(at);
-    for (let index: u32 = 0; index < outcome.pathSize; index++) {
-      const rule = ruleAt(load<u32>(at + OUTCOME_PATH + ((<usize>index) << 2)));
-      rule.packets += outcome.packets;
-      rule.bytes += outcome.bytes;
-    }
-    outcome.packets = 0;
-    outcome.bytes = 0;
-    at = outcome.earlier;
+/** Counts packets at the rules of an outcome. */
+export function countOutcome(outcome: Outcome, packets: u64, bytes: u64): void {
+  const path = changetype<usize>(outcome) + OUTCOME_PATH;
+  for (let index: u32 = 0; index < outcome.pathSize; index++) {
+    const rule = ruleAt(load<u32>(path + ((<usize>index) << 2)));
+    rule.packets += packets;
+    rule.bytes += bytes;
   }
 }
 
@@ -65,11 +52,7 @@ function addOutcome(verdict: Verdict, hash: u32): Outcome {
   const size = pathSize();
   const at = heap.alloc(OUTCOME_PATH + ((<usize>size) << 2));
   const outcome = changetype<Outcome>(at);
-  outcome.packets = 0;
-  outcome.bytes = 0;
   outcome.pathSize = size;
-  outcome.earlier = <u32>latest;
-  latest = at;
   copyBytes(at + OUTCOME_VERDICT, changetype<usize>(verdict), VERDICT_SIZE);
   for (let index: u32 = 0; index < size; index++) {
     store<u32>(at + OUTCOME_PATH + ((<usize>index) << 2), pathRule(index));

@@ -52,7 +52,7 @@ import { Packet } from "./records";
 import { logRow } from "./row-log";
 import { isRealNode } from "./route";
 import { conntrackActive } from "./rule";
-import { outcomeOfSaying, Saying, sayingOf } from "./saying";
+import { Saying, sayingOf } from "./saying";
 import { rememberSight, severalSights } from "./sights";
 import { moveTcp, TCP_BELONGS } from "./tcp-track";
 import { DIRECTION_REPLY, ENTRY_NONE, keyOfPacket, tracking } from "./tracking";
@@ -84,8 +84,12 @@ export function repeatCount(): u64 {
   return repeats;
 }
 
-/** Says of a decoded packet what was said of one like it; false: it has to walk. */
-export function repeatVerdict(packet: Packet, verdict: Verdict): bool {
+/**
+ * Says of a decoded packet what was said of one like it; false: it has to walk.
+ *
+ * @param isRead somebody reads the verdict; else it is only counted
+ */
+export function repeatVerdict(packet: Packet, verdict: Verdict, isRead: bool): bool {
   if (!allowed || !isPlain(packet) || refusedBefore() || isHelperGiven(packet)) return false;
   const seen = whereSeen(packet);
   const manner = mannerOf(packet, seen);
@@ -112,14 +116,13 @@ export function repeatVerdict(packet: Packet, verdict: Verdict): bool {
       memo.tracked != 0 ? sayingWithoutConnection(manner, packet) : like(said.before, packet);
     if (saying == null) return false;
   }
-  const outcome = outcomeOfSaying(saying);
-  const repeated = changetype<Verdict>(verdictOfOutcome(outcome));
-  copyBytes(changetype<usize>(verdict), changetype<usize>(repeated), VERDICT_SIZE);
+  const repeated = changetype<Verdict>(verdictOfOutcome(saying.outcome));
+  if (isRead) copyBytes(changetype<usize>(verdict), changetype<usize>(repeated), VERDICT_SIZE);
   repeats++;
-  outcome.packets++;
-  outcome.bytes += packet.ipLength;
+  saying.packets++;
+  saying.bytes += packet.ipLength;
   rememberSight(packet, repeated, entry, true);
-  countTotals(packet, repeated);
+  countTotals(packet, saying.verdict, saying.verdictFlags);
   countRow(said.row, packet);
   logRow(packet, said.row);
   return true;

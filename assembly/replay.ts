@@ -74,11 +74,11 @@ export function startReplay(packet: u64): void {
 /** Decodes and decides one packet. */
 export function replayPacket(packet: Packet, verdict: Verdict): void {
   decode(packet);
-  replayDecoded(packet, verdict);
+  replayDecoded(packet, verdict, true);
 }
 
-/** Decides one packet that is decoded. */
-export function replayDecoded(packet: Packet, verdict: Verdict): void {
+/** Decides one packet that is decoded. `isRead`: somebody reads its verdict. */
+export function replayDecoded(packet: Packet, verdict: Verdict, isRead: bool): void {
   advanceClock(packet.timestamp);
   let due = dueDatagram(packet.number);
   while (due != DATAGRAM_NONE) {
@@ -88,7 +88,7 @@ export function replayDecoded(packet: Packet, verdict: Verdict): void {
   noteSight(packet);
   // What is put together is so by all workers alike.
   if (!isOwn(packet) && !isReassembled(packet)) return;
-  if (packet.number != traced && repeatVerdict(packet, verdict)) return;
+  if (packet.number != traced && repeatVerdict(packet, verdict, isRead)) return;
   if (decideAtOnce(packet, verdict)) countOwn(packet, verdict);
   else if (isReassembled(packet)) gather(packet, verdict, false);
   else decideAlone(packet, verdict);

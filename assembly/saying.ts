@@ -1,11 +1,17 @@
-// What was said of packets, by the state that their connection had: each once, for all that say the same.
+// What was said of packets, by the state that their connection had: each once, for all that say the same. Packets
+// that repeat it are counted here, and at the rules only when somebody wants to know.
 import { Buckets, firstHung, hang, Hung, makeBuckets, nextHung } from "./hung";
-import { Outcome, outcomeOf } from "./outcome";
+import { countOutcome, Outcome, outcomeOf } from "./outcome";
 import { mix } from "./set";
 import { Verdict } from "./verdict";
 
+/** All that a packet which repeats it needs, in one cache line. */
 @unmanaged
 export class Saying extends Hung {
+  packets: u64;
+  bytes: u64;
+  /** Address of the one that was made before it, or 0. */
+  earlier: u32;
   /** Address of the outcome. */
   outcome: u32;
   /** The connection's mark and its ENTRY_* bits. */
@@ -14,13 +20,28 @@ export class Saying extends Hung {
   /** Flags of a TCP packet that rules look at, and which of them are set. */
   tcpFlagsLookedAt: u8;
   tcpFlags: u8;
+  /** Of the verdict: its word, and its flags. */
+  verdict: u8;
+  verdictFlags: u8;
 }
 
+const LINE: usize = 64;
+const PIECE: u32 = 256;
+
+if (offsetof<Saying>() > LINE) ERROR("a Saying has one cache line");
+
 let buckets: Buckets = changetype<Buckets>(0);
+// Address of the one that was made last.
+let latest: usize = 0;
+// Where the next one will be, and how many more have room there.
+let place: usize = 0;
+let room: u32 = 0;
 
 /** Prepares an empty memory. */
 export function setUpSayings(): void {
   buckets = makeBuckets();
+  latest = 0;
+  room = 0;
 }
 
 /** What the walk that just ended says of packets whose connection is as this one's. */
@@ -41,17 +62,41 @@ export function sayingOf(
     const sameFlags = found.tcpFlagsLookedAt == <u8>tcpFlagsLookedAt;
     if (same && sameFlags && found.tcpFlags == <u8>seen) return found;
   }
-  const saying = changetype<Saying>(heap.alloc(offsetof<Saying>()));
+  const saying = makeSaying();
   saying.outcome = outcome;
   saying.mark = mark;
   saying.flags = flags;
   saying.tcpFlagsLookedAt = <u8>tcpFlagsLookedAt;
   saying.tcpFlags = <u8>seen;
+  saying.verdict = verdict.verdict;
+  saying.verdictFlags = verdict.flags;
   hang(buckets, changetype<usize>(saying), hash);
   return saying;
 }
 
-/** The outcome that it repeats. */
-export function outcomeOfSaying(saying: Saying): Outcome {
-  return changetype<Outcome>(saying.outcome);
+function makeSaying(): Saying {
+  if (room == 0) {
+    place = (heap.alloc(<usize>PIECE * LINE + LINE - 1) + LINE - 1) & ~(LINE - 1);
+    room = PIECE;
+  }
+  const saying = changetype<Saying>(place);
+  place += LINE;
+  room--;
+  saying.packets = 0;
+  saying.bytes = 0;
+  saying.earlier = <u32>latest;
+  latest = changetype<usize>(saying);
+  return saying;
+}
+
+/** Counts at their rules the packets that repeat what was said. */
+export function settleSayings(): void {
+  let at = latest;
+  while (at != 0) {
+    const saying = changetype<Saying>(at);
+    countOutcome(changetype<Outcome>(saying.outcome), saying.packets, saying.bytes);
+    saying.packets = 0;
+    saying.bytes = 0;
+    at = saying.earlier;
+  }
 }

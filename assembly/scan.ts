@@ -16,7 +16,8 @@ import { clearBytes } from "./bytes";
 import { decodePlain } from "./decode-plain";
 import { advanceClock, clockRuns } from "./entry-life";
 import { anyFragments } from "./fragments";
-import { touchRow, touchSlots } from "./flow-table";
+import { touchHeardOf, touchSlots } from "./flow-table";
+import { touchHeardOfMemo } from "./memo";
 import { Packet } from "./records";
 import { replayDecoded, replayPacket, startReplay } from "./replay";
 import { isShared } from "./share";
@@ -279,7 +280,11 @@ function decideGathered(): bool {
     const one = gatheredAt(index);
     one.node = touchConnection(one.frame, one.hash);
   }
-  for (let index: u32 = 0; index < gathered; index++) touchRow(gatheredAt(index).node);
+  for (let index: u32 = 0; index < gathered; index++) {
+    const one = gatheredAt(index);
+    if (one.node != 0) touchHeardOf(one.node);
+    else touchHeardOfMemo(one.hash);
+  }
   for (let index: u32 = 0; index < gathered; index++) decide(gatheredAt(index));
   pass(passed, passedTime);
   passed = 0;
@@ -328,7 +333,7 @@ function decide(one: Gathered): void {
     fill(one);
     if (decodePlain(packet)) {
       count++;
-      replayDecoded(packet, verdict);
+      replayDecoded(packet, verdict, false);
       return;
     }
   }
