@@ -88,7 +88,9 @@ function addReplay(program: Command, name: string, finish: (exitCode: number) =>
     .description("judge every packet of a capture")
     .argument("[expression...]", "report only packets that match a tcpdump-style expression");
   addClusterOptions(addNodeOptions(addCaptureOptions(command)))
-    .addOption(outputOption(["text", "json", "ndjson"], "text (default), json or ndjson"))
+    .addOption(
+      outputOption(["text", "json", "ndjson", "html"], "text (default), json, ndjson or html"),
+    )
     .addOption(new Option("-c <n>", "stop after n packets").argParser(positive))
     .option(
       "-w, --write <file>",

@@ -7,6 +7,7 @@ import { expressionMatches } from "../report/expression.ts";
 import type { Expression } from "../report/expression.ts";
 import { packetJson, replayJson, stringifyJson } from "../report/json.ts";
 import type { ReplayReport } from "../report/json.ts";
+import { replayHtml } from "../report/replay-html.ts";
 import { replayText } from "../report/text.ts";
 import { endpointFinder } from "../report/workload.ts";
 import type { FindEndpoint } from "../report/workload.ts";
@@ -28,7 +29,7 @@ import { planWorkers, replayByCrew } from "./workers.ts";
 import type { CrewOptions } from "./workers.ts";
 
 /** The formats of `replay -o`; the first is the default. */
-export const REPLAY_FORMATS = ["text", "json", "ndjson"] as const;
+export const REPLAY_FORMATS = ["text", "json", "ndjson", "html"] as const;
 export type ReplayFormat = (typeof REPLAY_FORMATS)[number];
 
 /** Options of `replay`. */
@@ -224,11 +225,13 @@ function formatReport(
       return [];
     case "json":
       return replayJson(report);
-    case "text": {
+    case "text":
+    case "html": {
       const { snapshot, policies, midstream } = context.judge;
       const find = endpointFinder(snapshot);
-      const palette = paletteFor(context.sink, context.options.color);
-      return [replayText(report, { snapshot, policies, find, midstream }, palette)];
+      const words = { snapshot, policies, find, midstream };
+      if (format === "html") return [replayHtml(report, words)];
+      return [replayText(report, words, paletteFor(context.sink, context.options.color))];
     }
   }
 }

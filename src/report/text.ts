@@ -12,7 +12,7 @@ import { PLAIN, countText, layoutColumns, wrapText } from "./layout.ts";
 import type { Column, Palette } from "./layout.ts";
 import { findNearestMiss } from "./nearest-miss.ts";
 import type { NearestMiss, PolicyContext } from "./nearest-miss.ts";
-import type { PolicyPoint } from "./reason.ts";
+import type { CaptureNature, PolicyPoint } from "./reason.ts";
 import { remedyFor } from "./remedy.ts";
 
 /** What the text needs beside the counts. */
@@ -29,7 +29,8 @@ const POINTS_MAX = 4;
 /** Most sentences of one missing fact. */
 const SENTENCES_MAX = 4;
 
-const DROP_COLUMNS: readonly Column[] = [
+/** Of dropped flows. */
+export const DROP_COLUMNS: readonly Column[] = [
   { heading: "DROPPED FROM", align: "left" },
   { heading: "TO", align: "left" },
   { heading: "PORT", align: "left" },
@@ -40,12 +41,14 @@ const UNKNOWN_COLUMNS: readonly Column[] = [
   { heading: "UNKNOWN FLOWS", align: "right" },
   { heading: "PACKETS", align: "right" },
 ];
-const BLIND_SPOT_COLUMNS: readonly Column[] = [
+/** Of pods that policies do not bind. */
+export const BLIND_SPOT_COLUMNS: readonly Column[] = [
   { heading: "PODS", align: "right" },
   { heading: "NOT BOUND BY POLICY", align: "left" },
   { heading: "BECAUSE OF", align: "left" },
 ];
-const NOTE_COLUMNS: readonly Column[] = [
+/** Of what else was counted. */
+export const NOTE_COLUMNS: readonly Column[] = [
   { heading: "COUNT", align: "right" },
   { heading: "NOTE", align: "left" },
 ];
@@ -59,7 +62,7 @@ export function replayText(
   const gathered = gatherFlows(report.flows, context.find, report.nature);
   const { drops, unknowns, flows } = gathered;
   const blocks = [
-    [...headline(report, drops, palette), ...wrapText(summary(report, flows), 0)],
+    [...headlineLines(report, drops, palette), ...wrapText(summary(report, flows), 0)],
     dropLines(drops, context, palette),
     unknownLines(unknowns, report, palette),
     noteLines(report, gathered, context, palette),
@@ -80,9 +83,14 @@ export function nearestText(nearest: NearestMiss): string {
 
 /** Formats the policies that a verdict points to, a line for each. */
 export function pointLines(points: readonly PolicyPoint[]): string[] {
-  const lines = points.slice(0, POINTS_MAX).flatMap((point) => wrapText(pointText(point), 2));
+  return pointTexts(points).flatMap((text) => wrapText(text, 2));
+}
+
+/** The same, unwrapped. */
+export function pointTexts(points: readonly PolicyPoint[]): string[] {
+  const texts = points.slice(0, POINTS_MAX).map(pointText);
   const more = points.length - POINTS_MAX;
-  return more <= 0 ? lines : [...lines, `  and ${more} more of these policies`];
+  return more <= 0 ? texts : [...texts, `and ${more} more of these policies`];
 }
 
 /** Formats a policy and its line: `NetworkPolicy shop/web ingress[0]  policies/web.yaml:12`. */
@@ -98,33 +106,61 @@ function lineOf<P extends { file: string; line?: number }>(
   return place.line === undefined ? { file: place.file } : { file: place.file, line: place.line };
 }
 
-function headline(report: ReplayReport, drops: readonly DropGroup[], palette: Palette): string[] {
-  const { verdicts, packets } = report.totals;
-  const lines: string[] = [];
+/** How a sentence is to be taken. */
+export interface Sentence {
+  readonly tone: "good" | "bad" | "doubtful" | "plain";
+  readonly text: string;
+}
+
+/** What a replay says at first, and before that why it is not all. */
+export function headlines(report: ReplayReport, drops: readonly DropGroup[]): Sentence[] {
+  const sentences: Sentence[] = [];
+  const { packets } = report.totals;
   if (report.partial === "interrupted") {
-    lines.push(palette.yellow(`Interrupted: this is the report up to packet ${packets}.`));
+    const text = `Interrupted: this is the report up to packet ${packets}.`;
+    sentences.push({ tone: "doubtful", text });
   }
   if (report.partial === "damaged") {
-    lines.push(palette.yellow("Partial: a capture is damaged; this is what could be read of it."));
+    const text = "Partial: a capture is damaged; this is what could be read of it.";
+    sentences.push({ tone: "doubtful", text });
   }
+  return [...sentences, verdictSentence(report, drops)];
+}
+
+function verdictSentence({ totals }: ReplayReport, drops: readonly DropGroup[]): Sentence {
+  const { verdicts, packets } = totals;
   const [first] = drops;
-  if (packets === 0) lines.push("The capture holds no packets.");
-  else if (first !== undefined) {
+  if (packets === 0) return { tone: "plain", text: "The capture holds no packets." };
+  if (first !== undefined) {
     const others = drops.length - 1;
     const more = others === 0 ? "" : `, and ${countText(others, "other")}`;
     const pair = `${first.from} -> ${first.to} ${first.port}`;
-    lines.push(...wrapText(`Dropped: ${pair}${more}.`, 0).map(palette.red));
-  } else if (verdicts.unknown > 0) {
-    lines.push(palette.yellow("Nothing is dropped, but not everything can be decided."));
-  } else if (verdicts.allow === 0) {
-    lines.push("The filter sees none of these packets.");
-  } else {
-    lines.push(palette.green("Everything that the filter sees is allowed."));
+    return { tone: "bad", text: `Dropped: ${pair}${more}.` };
   }
-  return lines;
+  if (verdicts.unknown > 0) {
+    const text = "Nothing is dropped, but not everything can be decided.";
+    return { tone: "doubtful", text };
+  }
+  if (verdicts.allow === 0) {
+    return { tone: "plain", text: "The filter sees none of these packets." };
+  }
+  return { tone: "good", text: "Everything that the filter sees is allowed." };
 }
 
-function summary(report: ReplayReport, flows: number): string {
+function headlineLines(
+  report: ReplayReport,
+  drops: readonly DropGroup[],
+  palette: Palette,
+): string[] {
+  const { red: bad, green: good, yellow: doubtful } = palette;
+  const colors = { bad, good, doubtful, plain: (text: string) => text };
+  return headlines(report, drops).flatMap(({ tone, text }) =>
+    wrapText(text, 0).map((line) => colors[tone](line)),
+  );
+}
+
+/** The counts in one line. */
+export function summary(report: ReplayReport, flows: number): string {
   const { verdicts, packets } = report.totals;
   const counts = (["allow", "drop", "unfiltered", "unknown"] as const)
     .filter((verdict) => verdicts[verdict] > 0)
@@ -135,29 +171,36 @@ function summary(report: ReplayReport, flows: number): string {
 
 function dropLines(groups: readonly DropGroup[], context: TextContext, palette: Palette): string[] {
   if (groups.length === 0) return [];
-  const shown = gatherReasons(groups.slice(0, GROUPS_MAX));
-  const rows = shown.map(({ from, to, port, flows, packets }) => [
-    from,
-    to,
-    port,
-    `${flows}`,
-    `${packets}`,
-  ]);
-  const [heading = "", ...lines] = layoutColumns(DROP_COLUMNS, rows);
+  const shown = explainDrops(groups.slice(0, GROUPS_MAX), context);
+  const [heading = "", ...lines] = layoutColumns(
+    DROP_COLUMNS,
+    shown.map(({ cells }) => cells),
+  );
   const explained = lines.flatMap((line, index) => {
-    const group = shown[index];
-    if (group === undefined) return [line];
-    const before = shown[index - 1];
-    const newReason = before === undefined || reasonKey(before) !== reasonKey(group);
-    return [line, ...dropDetails(group, newReason, context).map(palette.dim)];
+    const details = (shown[index]?.details ?? []).flatMap((detail) => wrapText(detail, 2));
+    return [line, ...details.map(palette.dim)];
   });
   return [palette.bold(heading), ...explained, ...moreLines(groups.length - shown.length)];
 }
 
-/** Puts groups that one reason explains behind each other: it is printed once, below the first. */
-function gatherReasons(groups: readonly DropGroup[]): DropGroup[] {
+/** A row of a table, and the lines that explain it. */
+export interface ExplainedRow {
+  readonly cells: readonly string[];
+  readonly details: readonly string[];
+}
+
+/** The rows of `DROP_COLUMNS`. Groups that one reason explains stand together: it is said once, below the first. */
+export function explainDrops(groups: readonly DropGroup[], context: TextContext): ExplainedRow[] {
   const keys = [...new Set(groups.map(reasonKey))];
-  return keys.flatMap((key) => groups.filter((group) => reasonKey(group) === key));
+  return keys.flatMap((key) =>
+    groups
+      .filter((group) => reasonKey(group) === key)
+      .map((group, index) => {
+        const { from, to, port, flows, packets } = group;
+        const cells = [from, to, port, `${flows}`, `${packets}`];
+        return { cells, details: dropDetails(group, index === 0, context) };
+      }),
+  );
 }
 
 function reasonKey({ reason, points }: DropGroup): string {
@@ -167,16 +210,16 @@ function reasonKey({ reason, points }: DropGroup): string {
 /** What explains a group; its reason only where the group before has another. */
 function dropDetails(group: DropGroup, newReason: boolean, context: TextContext): string[] {
   const { points, reason, otherEndpoints, first } = group;
-  const lines = newReason ? [...wrapText(reason, 2), ...pointLines(points)] : [];
+  const details = newReason ? [reason, ...pointTexts(points)] : [];
   const nearest = findNearestMiss(first, context);
-  if (nearest !== undefined) lines.push(...wrapText(nearestText(nearest), 2));
+  if (nearest !== undefined) details.push(nearestText(nearest));
   else if (newReason && isIsolation(group)) {
-    lines.push("  nearest: none, there is no rule in this direction");
+    details.push("nearest: none, there is no rule in this direction");
   }
   if (otherEndpoints > 0) {
-    lines.push(`  and ${countText(otherEndpoints, "other pair")} of endpoints of these workloads`);
+    details.push(`and ${countText(otherEndpoints, "other pair")} of endpoints of these workloads`);
   }
-  return lines;
+  return details;
 }
 
 /** An isolation points to policies, but to no rule of theirs. */
@@ -200,26 +243,35 @@ function unknownLines(
     const [first = "", ...rest] = wrapText(sentences[0] ?? "", margin);
     return [`${counts[index] ?? ""}  ${first.slice(margin)}`, ...rest];
   });
-  const details = groups.map(({ sentences, first }) => {
-    const shown = sentences.slice(1, SENTENCES_MAX).flatMap((sentence) => wrapText(sentence, 2));
-    const rest = sentences.length - SENTENCES_MAX;
-    const more = rest > 0 ? [`  and ${rest} more like these`] : [];
-    const remedy = remedyFor(first, report.nature);
-    return [...shown, ...more, ...(remedy === undefined ? [] : wrapText(`-> ${remedy}`, 2))];
-  });
+  const details = groups.map((group) =>
+    unknownDetails(group, report.nature).flatMap((line) => wrapText(line, 2)),
+  );
   return [
     palette.bold(`${heading}  MISSING FACT`),
     ...lines.flatMap((line, index) => [...line, ...(details[index] ?? []).map(palette.dim)]),
   ];
 }
 
-function noteLines(
-  report: ReplayReport,
-  gathered: GatheredFlows,
-  { midstream }: TextContext,
-  palette: Palette,
+/** What stands below the first sentence of a missing fact: others like it, and what to supply. */
+export function unknownDetails(
+  { sentences, first }: UnknownGroup,
+  nature: CaptureNature,
 ): string[] {
-  const { totals } = report;
+  const rest = sentences.length - SENTENCES_MAX;
+  const remedy = remedyFor(first, nature);
+  return [
+    ...sentences.slice(1, SENTENCES_MAX),
+    ...(rest > 0 ? [`and ${rest} more like these`] : []),
+    ...(remedy === undefined ? [] : [`-> ${remedy}`]),
+  ];
+}
+
+/** What else was counted, and what it means. */
+export function notesOf(
+  { totals }: ReplayReport,
+  gathered: GatheredFlows,
+  midstream: TextContext["midstream"],
+): (readonly [count: number, note: string])[] {
   const underWay =
     midstream === "cold"
       ? "midstream: first seen after their opening packet, judged as new (--midstream cold)"
@@ -245,14 +297,23 @@ function noteLines(
       "duplicates: seen again on another interface, verdict of their first sight",
     ],
   ];
-  const rows = notes.filter(([count]) => count > 0).map(([count, note]) => [`${count}`, note]);
+  return notes.filter(([count]) => count > 0);
+}
+
+function noteLines(
+  report: ReplayReport,
+  gathered: GatheredFlows,
+  { midstream }: TextContext,
+  palette: Palette,
+): string[] {
+  const rows = notesOf(report, gathered, midstream).map(([count, note]) => [`${count}`, note]);
   if (rows.length === 0) return [];
   const [heading = "", ...lines] = layoutColumns(NOTE_COLUMNS, rows);
   return [palette.bold(heading), ...lines];
 }
 
-/** One row for the pods of a workload that have the same powers. */
-function blindSpotLines(spots: readonly BlindSpot[], palette: Palette): string[] {
+/** Pods of a workload that have the same powers, as `count`, `name` and `why`. */
+export function blindSpotRows(spots: readonly BlindSpot[]): [string, string, string][] {
   const groups = new Map<string, { readonly name: string; readonly why: string; count: number }>();
   for (const { namespace, workload, powers } of spots) {
     const name = `${namespace}/${workload.name}`;
@@ -262,13 +323,14 @@ function blindSpotLines(spots: readonly BlindSpot[], palette: Palette): string[]
     if (known === undefined) groups.set(key, { name, why, count: 1 });
     else known.count++;
   }
-  if (groups.size === 0) return [];
-  const all = [...groups.values()];
+  return [...groups.values()].map(({ name, why, count }) => [`${count}`, name, why]);
+}
+
+function blindSpotLines(spots: readonly BlindSpot[], palette: Palette): string[] {
+  const all = blindSpotRows(spots);
+  if (all.length === 0) return [];
   const shown = all.slice(0, BLIND_SPOTS_MAX);
-  const [heading = "", ...lines] = layoutColumns(
-    BLIND_SPOT_COLUMNS,
-    shown.map(({ name, why, count }) => [`${count}`, name, why]),
-  );
+  const [heading = "", ...lines] = layoutColumns(BLIND_SPOT_COLUMNS, shown);
   const more = all.length - shown.length;
   const rest = more > 0 ? [`and ${countText(more, "more workload")}: see -o json`] : [];
   return [palette.bold(heading), ...lines, ...rest];

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { FlowVerdict, Verdict } from "../../src/engine/verdict.ts";
+import type { FlowVerdict } from "../../src/engine/verdict.ts";
 import type { BlindSpot } from "../../src/cluster/snapshot.ts";
 import type { ReplayReport } from "../../src/report/json.ts";
 import { replayText } from "../../src/report/text.ts";
@@ -10,31 +10,13 @@ import {
   droppedFlow,
   isolationBy,
   policyRef,
+  reportOf,
   route,
   ruleRef,
   unknownFlow,
 } from "./verdicts.ts";
 
 const context = contextOf(POLICIES);
-
-function reportOf(
-  flows: readonly FlowVerdict[],
-  changes: Partial<ReplayReport> = {},
-): ReplayReport {
-  const verdicts: Record<Verdict, number> = { allow: 0, drop: 0, unfiltered: 0, unknown: 0 };
-  for (const flow of flows) verdicts[flow.verdict] += flow.packets;
-  const packets = flows.reduce((sum, flow) => sum + flow.packets, 0);
-  const none = { fragments: 0, malformed: 0, truncated: 0, duplicates: 0, midstream: 0 };
-  return {
-    totals: { packets, bytes: 0, verdicts, ...none, flowsLost: 0 },
-    flows,
-    rules: [],
-    diagnostics: [],
-    nature: "frames",
-    partial: undefined,
-    ...changes,
-  };
-}
 
 const textOf = (flows: readonly FlowVerdict[], changes?: Partial<ReplayReport>): string =>
   replayText(reportOf(flows, changes), context);

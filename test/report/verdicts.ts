@@ -7,10 +7,12 @@ import type {
   PacketVerdict,
   RuleRef,
   Tuple,
+  Verdict,
 } from "../../src/engine/verdict.ts";
 import { parseAddress, prefixOf, type Address } from "../../src/net/address.ts";
 import { lowerPolicies } from "../../src/policy/index.ts";
 import type { PolicyRef } from "../../src/policy/model.ts";
+import type { ReplayReport } from "../../src/report/json.ts";
 import type { TextContext } from "../../src/report/text.ts";
 import { endpointFinder } from "../../src/report/workload.ts";
 import type { Route, RuleOrigin } from "../../src/tables/model.ts";
@@ -156,4 +158,24 @@ export function droppedFlow(changes: Partial<FlowVerdict> = {}): FlowVerdict {
 /** A flow that lacks a fact. */
 export function unknownFlow(changes: Partial<FlowVerdict>): FlowVerdict {
   return droppedFlow({ ...UNDECIDED, verdict: "unknown", ...changes });
+}
+
+/** A replay of which nothing but its flows is to be told. */
+export function reportOf(
+  flows: readonly FlowVerdict[],
+  changes: Partial<ReplayReport> = {},
+): ReplayReport {
+  const verdicts: Record<Verdict, number> = { allow: 0, drop: 0, unfiltered: 0, unknown: 0 };
+  for (const flow of flows) verdicts[flow.verdict] += flow.packets;
+  const packets = flows.reduce((sum, flow) => sum + flow.packets, 0);
+  const none = { fragments: 0, malformed: 0, truncated: 0, duplicates: 0, midstream: 0 };
+  return {
+    totals: { packets, bytes: 0, verdicts, ...none, flowsLost: 0 },
+    flows,
+    rules: [],
+    diagnostics: [],
+    nature: "frames",
+    partial: undefined,
+    ...changes,
+  };
 }
