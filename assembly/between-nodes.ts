@@ -48,9 +48,15 @@ const savedDst: usize = memory.data(16);
 
 let addresses: usize = 0;
 let addressCount: u32 = 0;
+let outgoingKnown: bool = false;
 
-/** Sets the records of the addresses from which nodes send: NODE_ADDRESS_*, those of a node together. */
-export function setNodeAddresses(records: usize, count: u32): void {
+/**
+ * Sets the records of the addresses from which nodes send: NODE_ADDRESS_*, those of a node together.
+ *
+ * @param isOutgoingKnown rules say what nodes masquerade of what their pods send out
+ */
+export function setNodeAddresses(records: usize, count: u32, isOutgoingKnown: bool): void {
+  outgoingKnown = isOutgoingKnown;
   addresses = records;
   addressCount = count;
 }
@@ -114,8 +120,8 @@ function hop(): bool {
   memory.copy(savedDst, walkDst, 16);
   const port = walk.dport;
   if (!arrive()) return false;
-  // Whether nodes masquerade what pods send out of the pods' ranges, no object tells.
-  if (!walk.translated || !fromPod || !toNode) return true;
+  // Whether nodes masquerade what pods send out of the pods' ranges, where no object tells.
+  if (outgoingKnown || !walk.translated || !fromPod || !toNode) return true;
   if (!ask(QUESTION_OUTGOING, REASON_OUTGOING, RULE_NONE)) return true;
   rollBackTo(mark);
   memory.copy(walkDst, savedDst, 16);
@@ -188,6 +194,7 @@ function takeNodeAddress(): bool {
   }
   if (taken == 0) return end(VERDICT_UNKNOWN, REASON_BY_NODE);
   memory.copy(walkSrc, taken + NODE_ADDRESS_WORDS, 16);
+  walk.sportDrawn = true;
   walk.srcMissing = false;
   attempt.srcRoute = routeOf(
     walk.family,

@@ -17,15 +17,9 @@ import {
   Slot,
 } from "./candidates-index";
 import { rankOf } from "./candidates-rank";
-import {
-  KNOWN_PORTS,
-  KNOWN_PROTOCOL,
-  MALFORMED_NONE,
-  PACKET_AUTHENTICATED,
-  PACKET_FRAGMENT,
-} from "./layout";
+import { KNOWN_PROTOCOL, MALFORMED_NONE, PACKET_AUTHENTICATED, PACKET_FRAGMENT } from "./layout";
 import { hasPorts } from "./protocol";
-import { walk } from "./walk";
+import { knowsPorts, walk } from "./walk";
 
 // Making trees takes about as long as looking so often at each rule.
 const WALKS: u32 = 16;
@@ -53,7 +47,7 @@ export function hasCandidates(): bool {
   if (chains == 0 || walk.inUnknown || walk.outUnknown) return false;
   if (walk.packet.malformed != MALFORMED_NONE || (walk.known & KNOWN_PROTOCOL) == 0) return false;
   if ((walk.flags & (PACKET_FRAGMENT | PACKET_AUTHENTICATED)) != 0) return false;
-  return (walk.known & KNOWN_PORTS) != 0 || !hasPorts(walk.protocol);
+  return knowsPorts(false) || !hasPorts(walk.protocol);
 }
 
 /** The first rule from this one on that may match; the chain's end at last. The rule has RULE_LEAPS. */

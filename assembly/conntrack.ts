@@ -44,7 +44,7 @@ import {
 } from "./flow-table";
 import { flowSeen } from "./flow-rows";
 import { ask } from "./fork";
-import { findLive, findPortUnknown } from "./half-known";
+import { findLive, findPortUnknown, leadsToBackend } from "./half-known";
 import {
   CT_DNAT,
   CT_ESTABLISHED,
@@ -239,7 +239,8 @@ export function confirm(packet: Packet, walk: Walk, guessed: bool): bool {
   entry.mark = walk.connectionMark;
   entry.markDoubted = walk.connectionMarkUnknown == 0 ? 0 : 1;
   if (guessed) entry.flags |= ENTRY_GUESSED;
-  if (walk.masqueraded) entry.flags |= ENTRY_MASQUERADED;
+  // Only answers of backends are looked up by it.
+  if (walk.masqueraded && leadsToBackend()) entry.flags |= ENTRY_MASQUERADED;
   linkEntry(number);
   if (entry.protocol == 132) {
     const word = moveSctp(entry, packet, DIRECTION_ORIGINAL, true);

@@ -5,7 +5,6 @@ import { outInterfaceFor } from "./departure";
 import { IpSet, probe, SetEntry, setProbe } from "./ipset";
 import {
   KNOWN_ICMP,
-  KNOWN_PORTS,
   LINK_ETHERNET,
   PACKET_LATER_FRAGMENT,
   REASON_NO_ICMP,
@@ -23,7 +22,7 @@ import {
   SIDE_SRC,
 } from "./layout";
 import { hasPorts } from "./protocol";
-import { portReason, Walk, walk } from "./walk";
+import { knowsPorts, portReason, Walk, walk } from "./walk";
 
 /** The packet has nothing that the set could hold. */
 export const PROBE_NO: u32 = 0;
@@ -110,7 +109,7 @@ function fillPort(set: IpSet, src: bool): u32 {
   if (!bitmap) probe.protocol = <u8>protocol;
   if (numbered) {
     if (walk.transportLength < headerSize(protocol)) return PROBE_NO;
-    if ((walk.known & KNOWN_PORTS) == 0) return unknown(portReason());
+    if (!knowsPorts(!src)) return unknown(portReason());
     probe.port = <u16>(src ? walk.sport : walk.dport);
   } else if (icmp) {
     if (walk.transportLength < 8) return PROBE_NO;

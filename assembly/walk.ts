@@ -3,16 +3,17 @@
 // outside this record changes before the verdict is settled.
 import { clearBytes, copyBytes } from "./bytes";
 import {
+  CT_INVALID,
   HOOK_OUTPUT,
   HOOK_PREROUTING,
+  KNOWN_PORTS,
+  MALFORMED_EXTENSION,
+  PACKET_SRC,
   REASON_BACKEND,
   REASON_NAT_PORT,
   REASON_NO_PORTS,
-  TABLE_NAT,
-  CT_INVALID,
-  MALFORMED_EXTENSION,
-  PACKET_SRC,
   RULE_NONE,
+  TABLE_NAT,
 } from "./layout";
 import { Packet } from "./records";
 
@@ -177,6 +178,11 @@ export function transportLength(packet: Packet): u32 {
   if (packet.network == 0 || packet.transport == 0) return 0xffffffff;
   const before = packet.transport - packet.network;
   return packet.ipLength > before ? packet.ipLength - before : 0;
+}
+
+/** The packet's ports are known, or where only the destination's is asked for, that one. */
+export function knowsPorts(onlyDestination: bool): bool {
+  return (walk.known & KNOWN_PORTS) != 0 && (onlyDestination || !walk.sportDrawn);
 }
 
 /** REASON_* of ports that are not known. */

@@ -15,6 +15,7 @@ import { loadMatcher, type Matcher, type Program } from "../src/engine/matcher.t
 import { sharingOf, type Share } from "../src/engine/share.ts";
 import type { PacketVerdict } from "../src/engine/verdict.ts";
 import { formatDiagnostic, type Diagnostic } from "../src/errors.ts";
+import type { CalicoVersion } from "../src/policy/model.ts";
 import { lowerPolicies } from "../src/policy/index.ts";
 import { lowerProfiles } from "../src/policy/profile.ts";
 import { compileCluster, type CompiledCluster } from "../src/tables/compile.ts";
@@ -43,6 +44,7 @@ export interface Question {
 export function compileManifests(
   texts: readonly ManifestText[],
   node?: string,
+  calicoVersion?: CalicoVersion,
 ): CompiledCluster & { readonly diagnostics: readonly Diagnostic[] } {
   const diagnostics: Diagnostic[] = [];
   const onDiagnostic = (diagnostic: Diagnostic): void => {
@@ -54,7 +56,7 @@ export function compileManifests(
   const compiled = compileCluster(
     snapshot,
     policies,
-    { node, profiles: lowerProfiles(objects, onDiagnostic) },
+    { node, calicoVersion, profiles: lowerProfiles(objects, onDiagnostic) },
     onDiagnostic,
   );
   const errors = diagnostics.filter(({ severity }) => severity === "error");
@@ -63,9 +65,17 @@ export function compileManifests(
 }
 
 /** Compiles objects as `kubectl get -o json` prints them. */
-export function compileObjects(objects: readonly object[], node?: string): CompiledCluster {
+export function compileObjects(
+  objects: readonly object[],
+  node?: string,
+  calicoVersion?: CalicoVersion,
+): CompiledCluster {
   const list = { apiVersion: "v1", kind: "List", items: objects };
-  return compileManifests([{ file: "cluster.json", text: JSON.stringify(list) }], node);
+  return compileManifests(
+    [{ file: "cluster.json", text: JSON.stringify(list) }],
+    node,
+    calicoVersion,
+  );
 }
 
 /**

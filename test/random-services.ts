@@ -43,6 +43,8 @@ export interface ServiceWorld {
     readonly addresses: readonly [string, string];
   }[];
   readonly services: readonly RandomService[];
+  /** What nodes do with the sources of what pods send out; undefined: no object tells. */
+  readonly outgoing: "masqueraded" | "kept" | undefined;
   /** As `kubectl get -o json` prints them. */
   readonly objects: readonly object[];
 }
@@ -50,6 +52,17 @@ export interface ServiceWorld {
 /** Addresses outside of the cluster. */
 export const CLIENTS = ["192.0.2.10", "192.0.2.200", "2001:db8::10", "2001:db8::ff00"];
 const SOURCE_RANGES = ["192.0.2.0/25", "2001:db8::/120", "10.244.0.0/16", "192.168.7.1/32"];
+
+const POOLS = ["10.244.0.0/16", "fd00:244::/48"];
+
+function pool(cidr: string, outgoing: ServiceWorld["outgoing"]): object {
+  return {
+    apiVersion: "crd.projectcalico.org/v1",
+    kind: "IPPool",
+    metadata: { name: cidr.replace(/\W/g, "-") },
+    spec: { cidr, natOutgoing: outgoing === "masqueraded" },
+  };
+}
 
 /** Draws a cluster. */
 export function randomServiceWorld(random: Random): ServiceWorld {
@@ -69,11 +82,14 @@ export function randomServiceWorld(random: Random): ServiceWorld {
   const services = Array.from({ length: 12 }, (_, index) =>
     randomService(random, index, { nodes, pods }),
   );
+  const outgoing = random.pick(["masqueraded", "kept", undefined] as const);
   return {
     nodes,
     pods,
     services,
+    outgoing,
     objects: [
+      ...(outgoing === undefined ? [] : POOLS.map((cidr) => pool(cidr, outgoing))),
       { apiVersion: "v1", kind: "Namespace", metadata: { name: "a" } },
       ...nodes.map(({ name, zone, addresses }, index) => ({
         apiVersion: "v1",

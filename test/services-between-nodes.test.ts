@@ -138,8 +138,11 @@ function atNode(world: ServiceWorld, node: string, flow: Flow, source: string): 
       if (to === undefined) return new Set();
       const leaves = policies(world, { ...flow, source });
       if (to === node || !leaves) return new Set([leaves ? "allow" : "drop"]);
-      // Whether the node masquerades what its pods send out, nobody tells.
-      const shown = isPodAddress(source) ? [source, addressAt(world, node, source)] : [source];
+      const masked = isPodAddress(source) ? addressAt(world, node, source) : source;
+      const shown =
+        world.outgoing === undefined
+          ? [source, masked]
+          : [world.outgoing === "masqueraded" ? masked : source];
       return new Set(shown.flatMap((each) => [...atNode(world, to, flow, each)]));
     }
     case "backends": {

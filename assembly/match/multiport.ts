@@ -2,14 +2,13 @@
 // without them is dropped; a later fragment never matches, negated or not.
 import { ask } from "../fork";
 import {
-  KNOWN_PORTS,
   MATCH_HEADER_SIZE,
   PACKET_LATER_FRAGMENT,
   SIDE_DST,
   SIDE_EITHER,
   SIDE_SRC,
 } from "../layout";
-import { portReason, walk } from "../walk";
+import { knowsPorts, portReason, walk } from "../walk";
 
 const PAYLOAD: usize = MATCH_HEADER_SIZE;
 
@@ -20,8 +19,8 @@ export function matchMultiport(match: usize, rule: i32, invert: bool): bool {
     walk.hotdrop = true;
     return false;
   }
-  if ((walk.known & KNOWN_PORTS) == 0) return ask(<u64>match, portReason(), rule);
   const side = load<u8>(match, PAYLOAD);
+  if (!knowsPorts(side == SIDE_DST)) return ask(<u64>match, portReason(), rule);
   const count: u32 = load<u8>(match, PAYLOAD + 1);
   let found = false;
   for (let index: u32 = 0; index < count && !found; index++) {

@@ -2,7 +2,6 @@
 // Source: Linux, xt_tcpudp.c, xt_sctp.c, xt_dccp.c; what iptables-nft makes of tcp and udp: kernel lab.
 import { ask } from "../fork";
 import {
-  KNOWN_PORTS,
   KNOWN_TCP_FLAGS,
   MATCH_HEADER_SIZE,
   PACKET_LATER_FRAGMENT,
@@ -16,7 +15,7 @@ import {
   REASON_NOT_MODELLED,
 } from "../layout";
 import { transportBytes } from "../payload";
-import { portReason, walk } from "../walk";
+import { knowsPorts, portReason, walk } from "../walk";
 
 const PAYLOAD: usize = MATCH_HEADER_SIZE;
 const TCP: u32 = 6;
@@ -40,7 +39,7 @@ export function matchPort(match: usize, rule: i32): bool {
     if (protocol == TCP && overwrites) walk.hotdrop = true;
     return false;
   }
-  if ((walk.known & KNOWN_PORTS) == 0 && !isShort(protocol)) {
+  if (!knowsPorts(isAnySource(match)) && !isShort(protocol)) {
     return ask(<u64>match, portReason(), rule);
   }
   if (isShort(protocol)) {
@@ -64,6 +63,10 @@ function portsHold(match: usize, sport: u32, dport: u32): bool {
   );
 }
 
+function isAnySource(match: usize): bool {
+  return load<u32>(match, PAYLOAD) == 0xffff0000 && load<u8>(match, PAYLOAD + 8) == 0;
+}
+
 // The header is shorter than its fixed part, as it was on the wire.
 function isShort(protocol: u32): bool {
   const need: u32 = protocol == TCP ? 20 : protocol == SCTP || protocol == DCCP ? 12 : 8;
@@ -84,7 +87,7 @@ function matchNative(match: usize, rule: i32, parts: u32): bool {
     return matchNativeFragment(match, rule, parts, anyPorts);
   if (!anyPorts) {
     if (walk.transportLength < 4) return false;
-    if ((walk.known & KNOWN_PORTS) == 0) return ask(<u64>match, portReason(), rule);
+    if (!knowsPorts(isAnySource(match))) return ask(<u64>match, portReason(), rule);
     if (!nativePortsHold(match, sport, dport)) return false;
   }
   if ((parts & PORT_FLAGS) == 0) return true;

@@ -17,7 +17,7 @@ import { automaticHostEndpoints, readHostEndpoint, readProfileLabels } from "./h
 import { isCalico, kindRole, kindsOfGroup } from "./kinds.ts";
 import type { ManifestObject } from "./manifest-object.ts";
 import { mentionedNamespace, readNamespace, readNode } from "./nodes.ts";
-import { readNetworkSet, readPoolPrefixes } from "./network-sets.ts";
+import { readNetworkSet, readPool } from "./network-sets.ts";
 import { readPods, type Pod } from "./pods.ts";
 import { readServices } from "./services.ts";
 import {
@@ -69,6 +69,9 @@ export function buildSnapshot(
       (one, other) =>
         compareText(one.namespace, other.namespace) || compareText(one.name, other.name),
     );
+  const pools = own
+    .filter(({ kind }) => kind === "IPPool")
+    .flatMap((object) => readPool(object, onDiagnostic) ?? []);
   const snapshot: Snapshot = {
     namespaceByName: namespacesOf(objects),
     nodeByName: new Map(nodes.map(({ node }) => [node.name, node])),
@@ -100,6 +103,7 @@ export function buildSnapshot(
     networkSets: own
       .filter(({ kind }) => kind === "NetworkSet" || kind === "GlobalNetworkSet")
       .map((object) => readNetworkSet(object, onDiagnostic)),
+    pools,
     hostEndpoints: readHostEndpoints(
       objects,
       nodes.map(({ node }) => node),
@@ -110,9 +114,7 @@ export function buildSnapshot(
     clusterPrefixes: uniquePrefixes([
       ...options.clusterPrefixes,
       ...nodes.flatMap(({ podPrefixes }) => podPrefixes),
-      ...own
-        .filter(({ kind }) => kind === "IPPool")
-        .flatMap((object) => readPoolPrefixes(object, onDiagnostic)),
+      ...pools.filter(({ forPods }) => forPods).map(({ prefix }) => prefix),
     ]),
   };
   reportConflicts(snapshot, onDiagnostic);

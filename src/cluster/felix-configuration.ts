@@ -5,6 +5,7 @@
  * Sources: api/pkg/apis/projectcalico/v3 felixconfig.go; felix/config/config_params.go.
  */
 import type { OnDiagnostic } from "../errors.ts";
+import type { Prefix } from "../net/address.ts";
 import { protocolNumber } from "../net/protocol.ts";
 import {
   checkKnownFields,
@@ -21,7 +22,7 @@ import {
   type Field,
 } from "./fields.ts";
 import type { ManifestObject } from "./manifest-object.ts";
-import { checkCalicoVersion, readNet, readPort } from "./read-network.ts";
+import { checkCalicoVersion, readNet, readPort, readWord } from "./read-network.ts";
 import type { FailsafePort, FelixSettings, Snapshot } from "./snapshot.ts";
 
 /** > SSH, DHCP, BGP, etcd, Typha and the Kubernetes API. */
@@ -35,6 +36,11 @@ export const FELIX_DEFAULTS: FelixSettings = {
   endpointToHost: "accept",
   dropsInvalid: true,
   vxlanPort: 4789,
+  ipip: undefined,
+  vxlan: undefined,
+  wireguardPorts: { 4: undefined, 6: undefined },
+  externalNodes: [],
+  spareNodes: false,
   podsMayVxlan: false,
   podsMayIpip: false,
   policesIpv6: true,
@@ -70,6 +76,14 @@ export const READ = [
   "allowVXLANPacketsFromWorkloads",
   "allowIPIPPacketsFromWorkloads",
   "ipv6Support",
+  "ipipEnabled",
+  "vxlanEnabled",
+  "wireguardEnabled",
+  "wireguardEnabledV6",
+  "wireguardListeningPort",
+  "wireguardListeningPortV6",
+  "externalNodesList",
+  "natOutgoingExclusions",
 ];
 
 /** Fields that change tables or take them out of use, and the values that leave ours as they are. */
@@ -82,6 +96,8 @@ export const ONLY: ReadonlyMap<string, readonly (string | number | boolean)[]> =
   ["iptablesMangleAllowAction", ["Accept", "ACCEPT"]],
   ["iptablesFilterDenyAction", ["Drop", "DROP"]],
   ["iptablesMarkMask", [0xffff0000]],
+  ["iptablesNATOutgoingInterfaceFilter", [""]],
+  ["natOutgoingAddress", [""]],
   ["nftablesMode", ["Disabled", "Auto"]],
   ["workloadSourceSpoofing", ["Disabled"]],
 ] as const);
@@ -113,6 +129,11 @@ export function readFelixSettings(find: (key: string) => Field): Partial<FelixSe
   const podsMayVxlan = readBoolean(find("allowVXLANPacketsFromWorkloads"));
   const podsMayIpip = readBoolean(find("allowIPIPPacketsFromWorkloads"));
   const policesIpv6 = readBoolean(find("ipv6Support"));
+  const ipip = readBoolean(find("ipipEnabled"));
+  const vxlan = readBoolean(find("vxlanEnabled"));
+  const wireguardPorts = readWireguard(find);
+  const external = find("externalNodesList");
+  const exclusions = readWord(find("natOutgoingExclusions"), "exclusion", EXCLUSIONS);
   return {
     ...(inbound === undefined ? {} : { failsafeInbound: inbound }),
     ...(outbound === undefined ? {} : { failsafeOutbound: outbound }),
@@ -122,7 +143,28 @@ export function readFelixSettings(find: (key: string) => Field): Partial<FelixSe
     ...(podsMayVxlan === undefined ? {} : { podsMayVxlan }),
     ...(podsMayIpip === undefined ? {} : { podsMayIpip }),
     ...(policesIpv6 === undefined ? {} : { policesIpv6 }),
+    ...(ipip === undefined ? {} : { ipip }),
+    ...(vxlan === undefined ? {} : { vxlan }),
+    ...(wireguardPorts === undefined ? {} : { wireguardPorts }),
+    ...(external.value === undefined ? {} : { externalNodes: readNets(external) }),
+    ...(exclusions === undefined ? {} : { spareNodes: exclusions === "IPPoolsAndHostIPs" }),
   };
+}
+
+const EXCLUSIONS = ["IPPoolsOnly", "IPPoolsAndHostIPs"] as const;
+
+/** > Each family is switched on by itself, and has a port of its own. */
+function readWireguard(find: (key: string) => Field): FelixSettings["wireguardPorts"] | undefined {
+  const four = readBoolean(find("wireguardEnabled"));
+  const six = readBoolean(find("wireguardEnabledV6"));
+  const port = readPort(find("wireguardListeningPort")) ?? 51820;
+  const port6 = readPort(find("wireguardListeningPortV6")) ?? 51821;
+  if (four === undefined && six === undefined) return undefined;
+  return { 4: four === true ? port : undefined, 6: six === true ? port6 : undefined };
+}
+
+function readNets(field: Field): Prefix[] {
+  return itemsOf(field).flatMap((item) => readNet(item) ?? []);
 }
 
 function checkOthers(spec: Field): void {
@@ -161,7 +203,7 @@ export function checkOnly(key: string, field: Field): void {
   if (ours.some((value) => value === field.value)) return;
   reportField(field, {
     code: "UNSUPPORTED_FEATURE",
-    message: `the tables are those of ${String(ours[0])}, and of no other value`,
+    message: `the tables are those of ${ours[0] === "" ? "none" : String(ours[0])}, and of no other value`,
   });
 }
 

@@ -20,6 +20,7 @@ import {
   recordOf,
   reportField,
   rootField,
+  withValue,
   type Field,
 } from "./fields.ts";
 import type { ManifestObject } from "./manifest-object.ts";
@@ -82,8 +83,20 @@ function readEnvironments(
 
 /** > Names of variables and of settings are compared in lower case. */
 const FIELD_BY_VARIABLE: ReadonlyMap<string, string> = new Map(
-  [...READ, ...ONLY.keys()].map((key) => [`felix_${key.toLowerCase()}`, key]),
+  [...READ, ...ONLY.keys()].map((key) => [`felix_${parameterOf(key).toLowerCase()}`, key]),
 );
+
+/** Felix's own name of what a field of the API sets. */
+function parameterOf(key: string): string {
+  switch (key) {
+    case "ipipEnabled":
+      return "IpInIpEnabled";
+    case "externalNodesList":
+      return "ExternalNodesCIDRList";
+    default:
+      return key;
+  }
+}
 
 function readVariables(variables: readonly Field[]): Partial<FelixSettings> {
   const fieldByKey = new Map<string, Field>();
@@ -100,21 +113,18 @@ function readVariables(variables: readonly Field[]): Partial<FelixSettings> {
     const value = fieldOf(variable, "value");
     const text = readText(value) ?? "";
     // > An empty value is none.
-    if (text !== "") fieldByKey.set(key, { ...bare(value), value: valueOf(key, text) });
+    if (text !== "") fieldByKey.set(key, withValue(value, valueOf(key, text)));
   }
   for (const [key, field] of fieldByKey) if (ONLY.has(key)) checkOnly(key, field);
   const [first] = variables;
   if (first === undefined) return {};
-  return readFelixSettings((key) => fieldByKey.get(key) ?? { ...bare(first), value: undefined });
-}
-
-function bare({ object, path, onDiagnostic }: Field): Omit<Field, "value"> {
-  return { object, path, onDiagnostic };
+  return readFelixSettings((key) => fieldByKey.get(key) ?? withValue(first, undefined));
 }
 
 /** A variable's text as the field of the API has it; text that is no such value stays, and is reported. */
 function valueOf(key: string, text: string): unknown {
   if (key.startsWith("failsafe")) return portsOf(text);
+  if (key === "externalNodesList") return text.split(",").map((item) => item.trim());
   if (NUMBERS.has(key)) return /^(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text) : text;
   if (BOOLEANS.has(key)) return TRUTH.get(text.toLowerCase()) ?? text;
   // Words are told apart whatever their case.
@@ -122,13 +132,22 @@ function valueOf(key: string, text: string): unknown {
   return word ?? text;
 }
 
-const NUMBERS: ReadonlySet<string> = new Set(["vxlanPort", "iptablesMarkMask"]);
+const NUMBERS: ReadonlySet<string> = new Set([
+  "vxlanPort",
+  "iptablesMarkMask",
+  "wireguardListeningPort",
+  "wireguardListeningPortV6",
+]);
 const BOOLEANS: ReadonlySet<string> = new Set([
   "allowIPIPPacketsFromWorkloads",
   "allowVXLANPacketsFromWorkloads",
   "bpfEnabled",
   "disableConntrackInvalidCheck",
+  "ipipEnabled",
   "ipv6Support",
+  "vxlanEnabled",
+  "wireguardEnabled",
+  "wireguardEnabledV6",
 ]);
 const TRUTH: ReadonlyMap<string, boolean> = new Map([
   ...["true", "1", "yes", "y", "t"].map((word) => [word, true] as const),

@@ -41,6 +41,11 @@ export function entriesOf(field: Field): (readonly [key: string, value: Field])[
   return keysOf(field).map((key) => [key, fieldOf(field, key)] as const);
 }
 
+/** The same place with another value: what stands there in other words. */
+export function withValue({ object, path, onDiagnostic }: Field, value: unknown): Field {
+  return { object, path, value, onDiagnostic };
+}
+
 /** The items of a list. Absent and empty: none. */
 export function itemsOf(field: Field): Field[] {
   if (field.value === undefined) return [];

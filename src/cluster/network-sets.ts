@@ -1,10 +1,17 @@
 /** Calico's NetworkSet and GlobalNetworkSet, which are addresses with labels, and its IPPool. */
 import type { OnDiagnostic } from "../errors.ts";
-import { checkKnownFields, fieldOf, itemsOf, recordOf, reportField, rootField } from "./fields.ts";
+import {
+  checkKnownFields,
+  fieldOf,
+  itemsOf,
+  readBoolean,
+  recordOf,
+  reportField,
+  rootField,
+} from "./fields.ts";
 import type { ManifestObject } from "./manifest-object.ts";
-import type { Prefix } from "../net/address.ts";
-import { checkCalicoVersion, readNet, readPrefix } from "./read-network.ts";
-import type { NetworkSet } from "./snapshot.ts";
+import { checkCalicoVersion, readNet, readPrefix, readWord } from "./read-network.ts";
+import type { IpPool, NetworkSet } from "./snapshot.ts";
 
 /** Reads a set; what is no prefix or address was reported and is left out. */
 export function readNetworkSet(object: ManifestObject, onDiagnostic: OnDiagnostic): NetworkSet {
@@ -32,11 +39,8 @@ export function readNetworkSet(object: ManifestObject, onDiagnostic: OnDiagnosti
   };
 }
 
-/**
- * Reads the range of an IPPool: pods get their addresses from it, unless it is for load balancers. What
- * else a pool says (encapsulation, outgoing NAT) comes behind the last policy.
- */
-export function readPoolPrefixes(object: ManifestObject, onDiagnostic: OnDiagnostic): Prefix[] {
+/** Reads an IPPool; undefined where it has no range, which was reported. */
+export function readPool(object: ManifestObject, onDiagnostic: OnDiagnostic): IpPool | undefined {
   const root = rootField(object, onDiagnostic);
   checkCalicoVersion(root);
   checkKnownFields(root, ["apiVersion", "kind", "metadata", "spec", "status"]);
@@ -48,9 +52,21 @@ export function readPoolPrefixes(object: ManifestObject, onDiagnostic: OnDiagnos
     reportField(range, { code: "MISSING_FIELD", message: "the pool has no range" });
   }
   const prefix = readPrefix(range);
-  const forPods = uses.length === 0 || uses.includes("Workload");
-  return prefix === undefined || !forPods ? [] : [prefix];
+  const ipip = readWord(fieldOf(spec, "ipipMode"), "ipipMode", MODES) ?? "Never";
+  const vxlan = readWord(fieldOf(spec, "vxlanMode"), "vxlanMode", MODES) ?? "Never";
+  const natOutgoing = readBoolean(fieldOf(spec, "natOutgoing")) ?? false;
+  if (prefix === undefined) return undefined;
+  return {
+    prefix,
+    natOutgoing,
+    // > No uses: workloads and tunnels.
+    ofNetwork: uses.length === 0 || uses.some((use) => use === "Workload" || use === "Tunnel"),
+    forPods: uses.length === 0 || uses.includes("Workload"),
+    tunnel: ipip !== "Never" ? "ipip" : vxlan !== "Never" ? "vxlan" : undefined,
+  };
 }
+
+const MODES = ["Always", "CrossSubnet", "Never"] as const;
 
 /** Source: api/pkg/apis/projectcalico/v3/ippool.go, older names of fields included. */
 const POOL_FIELDS = [

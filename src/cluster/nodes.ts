@@ -1,22 +1,33 @@
 /** Nodes and namespaces, read from their objects and from what other objects mention. */
 import type { OnDiagnostic } from "../errors.ts";
-import { sameAddress, type Prefix } from "../net/address.ts";
-import { fieldOf, itemsOf, readText, recordOf, rootField } from "./fields.ts";
+import { sameAddress, type Address, type Prefix } from "../net/address.ts";
+import {
+  fieldOf,
+  itemsOf,
+  readText,
+  recordOf,
+  rootField,
+  withValue,
+  type Field,
+} from "./fields.ts";
 import type { ManifestObject } from "./manifest-object.ts";
 import { readAddress, readPrefix } from "./read-network.ts";
-import type { ClusterNode, Namespace } from "./snapshot.ts";
+import type { ClusterNode, Namespace, TunnelKind } from "./snapshot.ts";
 
 /** The label that the API server gives every namespace, its value the name. */
 export const NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name";
 
 /** Annotations in which Calico keeps the addresses of a node's tunnel devices. */
-const TUNNEL_ANNOTATIONS = [
-  "projectcalico.org/IPv4IPIPTunnelAddr",
-  "projectcalico.org/IPv4VXLANTunnelAddr",
-  "projectcalico.org/IPv6VXLANTunnelAddr",
-  "projectcalico.org/IPv4WireguardInterfaceAddr",
-  "projectcalico.org/IPv6WireguardInterfaceAddr",
+const TUNNEL_ANNOTATIONS: readonly (readonly [string, TunnelKind])[] = [
+  ["projectcalico.org/IPv4IPIPTunnelAddr", "ipip"],
+  ["projectcalico.org/IPv4VXLANTunnelAddr", "vxlan"],
+  ["projectcalico.org/IPv6VXLANTunnelAddr", "vxlan"],
+  ["projectcalico.org/IPv4WireguardInterfaceAddr", "wireguard"],
+  ["projectcalico.org/IPv6WireguardInterfaceAddr", "wireguard"],
 ];
+
+/** Those in which it keeps the address that it has found for the node, with the bits of its subnet. */
+const HOST_ANNOTATIONS = ["projectcalico.org/IPv4Address", "projectcalico.org/IPv6Address"];
 
 /** A node and the ranges that its pods get their addresses from. */
 export interface NodeWithRanges {
@@ -33,10 +44,16 @@ export function readNode(object: ManifestObject, onDiagnostic: OnDiagnostic): No
     const address = type.endsWith("IP") ? readAddress(fieldOf(item, "address")) : undefined;
     return address === undefined ? [] : [{ type, address }];
   });
-  const tunnels = TUNNEL_ANNOTATIONS.map((key) => readAddress(fieldOf(annotations, key)));
-  const addresses = [...told.map(({ address }) => address), ...tunnels].filter(
-    (address) => address !== undefined,
-  );
+  const tunnels = TUNNEL_ANNOTATIONS.flatMap(([key, kind]) => {
+    const address = readAddress(fieldOf(annotations, key));
+    return address === undefined ? [] : [{ kind, address }];
+  });
+  const found = HOST_ANNOTATIONS.flatMap((key) => readHostAddress(fieldOf(annotations, key)));
+  const addresses = uniqueAddresses([
+    ...told.map(({ address }) => address),
+    ...found,
+    ...tunnels.map(({ address }) => address),
+  ]);
   const external = told.filter(({ type }) => type === "ExternalIP");
   const own = addresses.filter((one) => !external.some(({ address }) => sameAddress(one, address)));
   const spec = recordOf(root, "spec");
@@ -48,12 +65,36 @@ export function readNode(object: ManifestObject, onDiagnostic: OnDiagnostic): No
       labels,
       addresses,
       ownAddresses: own.length > 0 ? own : addresses,
+      hostAddresses: hostAddresses([
+        ...found,
+        ...told.filter(({ type }) => type === "InternalIP").map(({ address }) => address),
+      ]),
+      tunnels,
       place: object.place,
     },
     podPrefixes: (ranges.length > 0 ? ranges : [fieldOf(spec, "podCIDR")])
       .map(readPrefix)
       .filter((prefix) => prefix !== undefined),
   };
+}
+
+function readHostAddress(field: Field): Address[] {
+  const prefix = readText(field)?.split("/")[0];
+  const address = readAddress(withValue(field, prefix));
+  return address === undefined ? [] : [address];
+}
+
+/** The first of each family. */
+function hostAddresses(addresses: readonly Address[]): Address[] {
+  return addresses.filter(
+    ({ family }, index) => addresses.findIndex((other) => other.family === family) === index,
+  );
+}
+
+function uniqueAddresses(addresses: readonly Address[]): Address[] {
+  return addresses.filter(
+    (one, index) => addresses.findIndex((other) => sameAddress(one, other)) === index,
+  );
 }
 
 /** Makes the namespace of a Namespace object. */

@@ -25,6 +25,8 @@ export interface Snapshot {
   readonly serviceAccounts: ReadonlyMap<string, Labels>;
   /** Calico's; ordered by namespace, then name. */
   readonly networkSets: readonly NetworkSet[];
+  /** Calico's; ordered by name. */
+  readonly pools: readonly IpPool[];
   /** Calico's, by name. */
   readonly hostEndpoints: readonly HostEndpoint[];
   /**
@@ -56,8 +58,15 @@ export interface ClusterNode {
   readonly addresses: readonly Address[];
   /** Those that its interfaces have: external ones only where it has no others. */
   readonly ownAddresses: readonly Address[];
+  /** By which Calico's nodes know each other; at most one of a family. */
+  readonly hostAddresses: readonly Address[];
+  /** Of the devices by which nodes reach each other's pods. */
+  readonly tunnels: readonly { readonly kind: TunnelKind; readonly address: Address }[];
   readonly place: Place | undefined;
 }
+
+/** How packets between pods are wrapped on their way from node to node. */
+export type TunnelKind = "ipip" | "vxlan" | "wireguard";
 
 /** A workload endpoint: a pod's interface, or the pods that a workload's template would make. */
 export interface Endpoint {
@@ -193,6 +202,18 @@ export interface NetworkSet {
   readonly place: Place;
 }
 
+/** A range that Calico gives addresses from. */
+export interface IpPool {
+  readonly prefix: Prefix;
+  /** What pods of it send elsewhere than to pools gets a node's address as its source. */
+  readonly natOutgoing: boolean;
+  readonly forPods: boolean;
+  /** Pods get addresses from it, or tunnels: it is not for load balancers only. */
+  readonly ofNetwork: boolean;
+  /** How what goes to its pods is wrapped. */
+  readonly tunnel: Exclude<TunnelKind, "wireguard"> | undefined;
+}
+
 /** An interface of a node that Calico's policies bind, or all of its interfaces. */
 export interface HostEndpoint {
   readonly name: string;
@@ -219,6 +240,15 @@ export interface FelixSettings {
   /** What conntrack calls INVALID is dropped before any policy. */
   readonly dropsInvalid: boolean;
   readonly vxlanPort: number;
+  /** Undefined: where some pool says so. */
+  readonly ipip: boolean | undefined;
+  readonly vxlan: boolean | undefined;
+  /** The port of each family that has it. */
+  readonly wireguardPorts: { readonly [F in Family]: number | undefined };
+  /** Other hosts that may send wrapped packets. */
+  readonly externalNodes: readonly Prefix[];
+  /** What pods send to nodes keeps its source, whatever the pools say. */
+  readonly spareNodes: boolean;
   /** Pods may send packets inside of VXLAN or IPIP. */
   readonly podsMayVxlan: boolean;
   readonly podsMayIpip: boolean;

@@ -67,7 +67,7 @@ export interface MatcherExports {
     hostPolicies: boolean,
     rawPolicies: boolean,
   ): void;
-  setNodeAddresses(records: number, count: number): void;
+  setNodeAddresses(records: number, count: number, outgoingKnown: boolean): void;
   setNodeInterfaces(
     links: number,
     linkCount: number,

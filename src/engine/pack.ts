@@ -296,6 +296,7 @@ function originFlags(origin: RuleOrigin | undefined): number {
     case "failsafe":
     case "host-closed":
     case "spoofed":
+    case "tunnel":
     case "isolation":
     case "established":
     case "invalid":

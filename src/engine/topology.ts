@@ -68,7 +68,7 @@ function packRoutes(
   topology: Topology,
   interfaces: InterfaceNumbers,
 ): void {
-  const { routes, hosts } = topology;
+  const { routes, policesHosts = false, untracks = false } = topology;
   const records = exports.allocate(Math.max(1, routes.length) * layout.ROUTE_SIZE);
   const tables = TABLES.map((name) => {
     const count = routes.filter(({ table }) => (table ?? "main") === name).length;
@@ -120,15 +120,15 @@ function packRoutes(
     uplink,
     topology.wholeCluster,
     real,
-    hosts !== undefined,
-    hosts?.untracks === true,
+    policesHosts,
+    untracks,
   );
 }
 
 /** Of nodes that no route names, no packet comes. */
 function packNodeAddresses(
   exports: MatcherExports,
-  { nodeAddresses = [] }: Topology,
+  { nodeAddresses = [], outgoingKnown = false }: Topology,
   numberByNode: ReadonlyMap<string, number>,
 ): void {
   const count = nodeAddresses.length;
@@ -142,7 +142,7 @@ function packNodeAddresses(
       view.setUint32(at + layout.NODE_ADDRESS_WORDS + 4 * place, word, true);
     });
   });
-  exports.setNodeAddresses(records, count);
+  exports.setNodeAddresses(records, count, outgoingKnown);
 }
 
 function packInterfaces(

@@ -90,6 +90,7 @@ export function policyPointsOf(origin: RuleOrigin): PolicyPoint[] {
     case "failsafe":
     case "to-host":
     case "spoofed":
+    case "tunnel":
     case "service":
     case "service-unknown":
     case "service-refused":
@@ -273,6 +274,8 @@ export function explainOrigin(origin: RuleOrigin, reply: boolean): string {
       return `Felix's DefaultEndpointToHostAction for what pods send to their node: ${origin.action}`;
     case "spoofed":
       return "the source is not an address of the pod that sends it";
+    case "tunnel":
+      return `no node that is known sends ${origin.what} packets from there, and no other host may`;
     case "service":
       return `Service ${origin.service} chooses the backend`;
     case "service-unknown":

@@ -38,8 +38,9 @@ export function remedyFor(flow: FlowVerdict, nature: CaptureNature): string | un
       return "give the flow table more room: --conntrack-max N";
     case "no-backends":
       return "give the Service's EndpointSlices, or its pods with their addresses (kubectl get -o yaml)";
-    case "by-node":
     case "outgoing":
+      return "give Calico's IPPools (ippools.crd.projectcalico.org), or capture on the node of the backend, and judge from there: --node NAME";
+    case "by-node":
       return "capture on the node of the backend, and judge from there: --node NAME";
     case "no-node":
       return "give the pods with spec.nodeName (kubectl get -o yaml), and the Node objects";

@@ -40,12 +40,14 @@ import {
   CHAIN_PREROUTING,
 } from "./names.ts";
 import { compilePolicyChain, compileProfileChain, type PolicyContext } from "./policy-chain.ts";
+import { compileNatChains } from "./nat-chains.ts";
 import { jump, makeRule } from "./rule.ts";
 import { asOfRelease, checkNames } from "./release.ts";
 import { compileServiceJumps } from "./service-filter.ts";
 import { compileServices } from "./services.ts";
 import { PeerMeanings, SetCollector } from "./sets.ts";
 import { compileTopology } from "./topology.ts";
+import { compileTunnels, usesVxlan } from "./tunnels.ts";
 
 /** What a snapshot and its policies compile to. */
 export interface CompiledCluster {
@@ -128,17 +130,23 @@ export function compileCluster(
       ];
     };
     const services = compileServices(snapshot, family, { node, sets });
+    const tunnels = compileTunnels(snapshot, settings, { node, family, sets });
+    const natChains = compileNatChains(snapshot, settings, {
+      sets,
+      tunnels,
+      version: calicoVersion,
+    });
     const filter = filterTable(family, [
-      ...compileHookChains(family, settings.endpointToHost),
+      ...compileHookChains(family, settings.endpointToHost, tunnels),
       ...endpointChains,
       ...policyChains(selections, chainOf),
       ...services.filterChains,
       ...ofHosts("filter"),
     ]);
     const tables = [
-      tableOf("raw", RAW_JUMPS, [...compileRawChains(), ...ofHosts("raw")]),
+      tableOf("raw", RAW_JUMPS, [...compileRawChains(tunnels), ...ofHosts("raw")]),
       tableOf("mangle", MANGLE_JUMPS, [...compileMangleChains(), ...ofHosts("mangle")]),
-      services.nat,
+      natTable(services.nat, natChains),
       filter,
     ];
     const ruleset: Ruleset = { family, backend: "legacy", tables, sets: sets.sets() };
@@ -149,12 +157,18 @@ export function compileCluster(
     topology: compileTopology(snapshot, interfaces, {
       node,
       binding,
-      ...(binding === UNBOUND ? {} : { hosts: { untracks: hostTables.raw.failsafe.length > 0 } }),
+      // Without either, no verdict hangs on what is tracked of wrapped packets.
+      untracks:
+        hostTables.raw.failsafe.length > 0 ||
+        ((binding !== UNBOUND || settings.podsMayVxlan) &&
+          FAMILIES.some((family) => usesVxlan(snapshot, settings, family))),
     }),
   };
 }
 
 const NO_PROFILES: ReadonlyMap<string, Profile> = new Map();
+
+const FAMILIES: readonly Family[] = [4, 6];
 
 const DIRECTIONS: readonly Direction[] = ["ingress", "egress"];
 
@@ -246,6 +260,22 @@ function filterTable(family: Family, userChains: readonly Chain[]): Table {
       OUTPUT: [jumpTo(CHAIN_OUTPUT), ...compileServiceJumps("OUTPUT", family)],
     },
     userChains,
+  );
+}
+
+/** Calico's jumps come first, but behind kube-proxy's where sources are translated. */
+function natTable(services: Table, chains: readonly Chain[]): Table {
+  const own = (hook: Hook): readonly Rule[] =>
+    services.chains.find(({ name }) => name === hook)?.rules ?? [];
+  return tableOf(
+    "nat",
+    {
+      PREROUTING: [jumpTo(CHAIN_PREROUTING), ...own("PREROUTING")],
+      INPUT: own("INPUT"),
+      OUTPUT: [jumpTo(CHAIN_OUTPUT), ...own("OUTPUT")],
+      POSTROUTING: [...own("POSTROUTING"), jumpTo(CHAIN_POSTROUTING)],
+    },
+    [...services.chains.filter(({ policy }) => policy === undefined), ...chains],
   );
 }
 

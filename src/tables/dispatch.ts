@@ -2,8 +2,7 @@
  * From the built-in chains of the raw, mangle and filter tables to the endpoints' chains, by interface name.
  * Source: Felix rules/static.go and rules/dispatch.go.
  *
- * Left out: the rules for tunnels (NOTRACK and which nodes may send encapsulated packets), and Calico's nat
- * chains (outgoing NAT).
+ * Rules for tunnels are `tunnels.ts`'s, Calico's part of the nat table `nat-chains.ts`'s.
  */
 import { PROTOCOL_ICMPV6 } from "../net/protocol.ts";
 import type { FelixSettings } from "../cluster/snapshot.ts";
@@ -46,14 +45,17 @@ import {
   setBits,
   stateIs,
 } from "./rule.ts";
+import type { TunnelRules } from "./tunnels.ts";
 
 /** The filter table's chains that its built-in chains jump to, and the one between a pod and its node. */
 export function compileHookChains(
   family: Family,
   endpointToHost: FelixSettings["endpointToHost"],
+  tunnels: TunnelRules,
 ): Chain[] {
   return [
     userChain(CHAIN_INPUT, [
+      ...tunnels.input,
       makeRule({ matches: [fromWorkloads()], target: goTo(CHAIN_WORKLOAD_TO_HOST) }),
       acceptAccepted(),
       makeRule({ target: clearBits(MARK_ALL) }),
@@ -87,6 +89,7 @@ export function compileHookChains(
       acceptAccepted(),
       // > Traffic to and from the node where a Pod is running is always allowed.
       makeRule({ matches: [toWorkloads()], target: RETURN, origin: { kind: "node-traffic" } }),
+      ...tunnels.output,
       makeRule({ target: clearBits(MARK_ALL) }),
       // > Of what is translated the hook shows the interface of before: that waits for mangle.
       makeRule({
@@ -105,11 +108,12 @@ const TO_HOST: Readonly<Record<FelixSettings["endpointToHost"], Target>> = {
 };
 
 /** The raw table's: pods send from their own addresses only, then policies that do not track. */
-export function compileRawChains(): Chain[] {
+export function compileRawChains({ untracked }: TunnelRules): Chain[] {
   const fromPod = bitsSet(MARK_SCRATCH0);
   return [
     userChain(CHAIN_PREROUTING, [
       makeRule({ target: clearBits(MARK_ALL) }),
+      ...untracked,
       makeRule({ matches: [fromWorkloads()], target: setBits(MARK_SCRATCH0) }),
       makeRule({ matches: [fromPod], target: jump(CHAIN_RPF_SKIP) }),
       makeRule({
@@ -130,6 +134,7 @@ export function compileRawChains(): Chain[] {
     userChain(CHAIN_OUTPUT, [
       makeRule({ target: clearBits(MARK_ALL) }),
       makeRule({ target: jump(CHAIN_HOST_DISPATCH.egress) }),
+      ...untracked,
       acceptAccepted(),
     ]),
   ];

@@ -122,6 +122,8 @@ export type RuleOrigin =
   | { readonly kind: "to-host"; readonly action: "accept" | "drop" | "return" }
   /** A pod's source address that is not its own. */
   | { readonly kind: "spoofed" }
+  /** A wrapped packet that no node has sent. */
+  | { readonly kind: "tunnel"; readonly what: "IPIP" | "VXLAN" }
   /** A Service's translation; `namespace/name:port`. */
   | { readonly kind: "service"; readonly service: string; readonly place: Place }
   /** A Service's node port whose backends nobody told. No text has such rules. */
@@ -247,11 +249,12 @@ export interface Topology {
   readonly wholeCluster: boolean;
   /** Of a cluster seen as one: the addresses from which nodes send, those of a node together. */
   readonly nodeAddresses?: readonly { readonly node: string; readonly address: Address }[];
-  /** Of manifests: host endpoints bind the node. Undefined: none does. */
-  readonly hosts?: {
-    /** Some of their policies say that a packet is not tracked. */
-    readonly untracks: boolean;
-  };
+  /** The same: rules say what nodes masquerade of what their pods send out. Absent: nothing tells. */
+  readonly outgoingKnown?: boolean;
+  /** Of manifests: host endpoints bind the node. Absent: none does. */
+  readonly policesHosts?: boolean;
+  /** Of manifests: rules of raw may say that a packet is not tracked. */
+  readonly untracks?: boolean;
   /**
    * The interfaces by which everything comes and goes that is not local, where host endpoints name several;
    * routes with `multipath` lead over any of them. Undefined: one, which the routes name.

@@ -6,7 +6,7 @@
 import { sha1 } from "@noble/hashes/legacy.js";
 import { sha224, sha256 } from "@noble/hashes/sha2.js";
 import { utf8ToBytes } from "@noble/hashes/utils.js";
-import type { PortProtocol } from "../cluster/snapshot.ts";
+import type { PortProtocol, TunnelKind } from "../cluster/snapshot.ts";
 import type { Address, Family } from "../net/address.ts";
 import { formatAddress } from "../net/address.ts";
 import { formatPolicyName } from "../policy/model.ts";
@@ -33,6 +33,24 @@ export const CHAIN_POSTROUTING = "cali-POSTROUTING";
 export const CHAIN_RPF_SKIP = "cali-rpf-skip";
 /** Ranges of Services that BGP tells; none are read. */
 export const CHAIN_CIDR_BLOCK = "cali-cidr-block";
+/** Addresses that lead to pods beside their own; none are read. */
+export const CHAIN_FLOATING_DNAT = "cali-fip-dnat";
+export const CHAIN_FLOATING_SNAT = "cali-fip-snat";
+/** What pods send out of the cluster. */
+export const CHAIN_NAT_OUTGOING = "cali-nat-outgoing";
+// Sets that every node has.
+export const SET_MASQUERADED_POOLS = "masq-ipam-pools";
+export const SET_NETWORK_POOLS = "network-ip-pools";
+/** Before 3.32, with the pools for load balancers in it. */
+export const SET_ALL_POOLS = "all-ipam-pools";
+export const SET_ALL_HOSTS = "all-hosts-net";
+export const SET_VXLAN_SOURCES = "all-vxlan-net";
+/** Devices that wrap packets on their way to other nodes, by family. */
+export const TUNNEL_DEVICE: Readonly<Record<TunnelKind, { readonly [F in Family]: string }>> = {
+  ipip: { 4: "tunl0", 6: "tunl0" },
+  vxlan: { 4: "vxlan.calico", 6: "vxlan-v6.calico" },
+  wireguard: { 4: "wireguard.cali", 6: "wg-v6.cali" },
+};
 // Dispatch: by interface name to the endpoint's chain.
 export const CHAIN_DISPATCH: Readonly<Record<Direction, string>> = {
   egress: "cali-from-wl-dispatch",

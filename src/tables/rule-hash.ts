@@ -14,7 +14,7 @@ import type { Family } from "../net/address.ts";
 import type { Target } from "../target/index.ts";
 import { renderTarget } from "../target/index.ts";
 import { isPrinted } from "./model.ts";
-import type { Chain, Rule, Ruleset } from "./model.ts";
+import type { Chain, Rule, Ruleset, TableName } from "./model.ts";
 import { base64Url, CHAIN_PREFIX } from "./names.ts";
 import { MARK_SCRATCH0, MARK_SCRATCH1 } from "./rule.ts";
 
@@ -25,20 +25,26 @@ export function withRuleHashes(ruleset: Ruleset): Ruleset {
   const { family } = ruleset;
   const tables = ruleset.tables.map((table) => ({
     ...table,
-    chains: table.chains.map((chain) => hashChain(chain, family)),
+    chains: table.chains.map((chain) => hashChain(chain, { family, table: table.name })),
   }));
   return { ...ruleset, tables };
 }
 
-function hashChain(chain: Chain, family: Family): Chain {
+function hashChain(
+  chain: Chain,
+  { family, table }: { readonly family: Family; readonly table: TableName },
+): Chain {
   const rules = chain.rules.filter(isPrinted);
   if (chain.policy === undefined) {
     if (!chain.name.startsWith(CHAIN_PREFIX)) return chain;
     return { name: chain.name, policy: undefined, rules: hashRules(chain.name, rules, family) };
   }
   // Of a built-in chain Felix has what it puts first and what it puts last, each hashed by itself.
-  const inserted = rules.filter(isInserted);
-  const appended = rules.filter(isAppended);
+  const jumps = rules.filter(isOwnJump);
+  // > Sources are translated behind what others translate.
+  const last = table === "nat" && chain.name === "POSTROUTING";
+  const inserted = last ? [] : jumps;
+  const appended = last ? jumps : rules.filter(isAppended);
   const hashed = new Map([
     ...zip(inserted, hashRules(chain.name, inserted, family)),
     ...zip(appended, hashRules(`${chain.name}*appends*`, appended, family)),
@@ -46,7 +52,7 @@ function hashChain(chain: Chain, family: Family): Chain {
   return { ...chain, rules: rules.map((rule) => hashed.get(rule) ?? rule) };
 }
 
-function isInserted({ target }: Rule): boolean {
+function isOwnJump({ target }: Rule): boolean {
   return target?.kind === "JUMP" && target.chain.startsWith(CHAIN_PREFIX);
 }
 
@@ -77,7 +83,8 @@ function felixText(chain: string, rule: Rule, family: Family): string {
   const named =
     origin?.kind === "policy-rule" ||
     origin?.kind === "profile-rule" ||
-    origin?.kind === "failsafe";
+    origin?.kind === "failsafe" ||
+    matches.some(({ kind }) => kind === "port");
   const comments = matches.filter(({ kind }) => kind === "comment");
   const others = matches.filter(({ kind }) => kind !== "comment");
   // Prefixes of failsafe ports come behind the port.
@@ -86,7 +93,9 @@ function felixText(chain: string, rule: Rule, family: Family): string {
       ? others.toSorted(
           (one, other) => Number(one.kind === "address") - Number(other.kind === "address"),
         )
-      : others.toSorted((one, other) => rankOf(one) - rankOf(other));
+      : named
+        ? others.toSorted((one, other) => rankOf(one) - rankOf(other))
+        : others;
   return [
     `-A ${chain} HASH`,
     ...comments.map((match) => renderMatch(match, family)),
@@ -142,6 +151,8 @@ function matchText(
       );
       return `-m multiport ${not}--${side}-ports ${ports.join(",")}`;
     }
+    case "port":
+      return renderMatch(match, family).replace(/^-m \w+ /, "");
     case "icmp": {
       const code = match.code === undefined ? "" : `/${match.code}`;
       const option = family === 4 ? "-m icmp" : "-m icmp6";

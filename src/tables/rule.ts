@@ -8,6 +8,7 @@ import type { CtState } from "../match/conntrack.ts";
 import type { Match } from "../match/index.ts";
 import { untracked } from "../target/ct.ts";
 import type { Target } from "../target/index.ts";
+import { NAT_NOTHING } from "../target/nat-range.ts";
 import type { Rule, RuleOrigin } from "./model.ts";
 
 /** A policy or profile has let the packet through. */
@@ -53,6 +54,12 @@ export const RETURN: Target = { kind: "RETURN" };
 
 /** Connection tracking leaves the packet alone. */
 export const NOTRACK: Target = untracked();
+
+/** A connection gets an address of the interface that it leaves by, and a port drawn at random. */
+export const MASQUERADE: Target = {
+  kind: "MASQUERADE",
+  range: { ...NAT_NOTHING, random: "fully" },
+};
 
 /** Goes on in a chain and comes back. */
 export function jump(chain: string): Target {

@@ -16,7 +16,7 @@ import type { Match } from "../match/index.ts";
 import { commonPrefix, hostPrefix, prefixContains } from "../net/address.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
 import type { Target } from "../target/index.ts";
-import { NAT_NOTHING, natTo } from "../target/nat-range.ts";
+import { natTo } from "../target/nat-range.ts";
 import type { Chain, Rule, Table } from "./model.ts";
 import {
   CHAIN_KUBE_MARK_MASQ,
@@ -27,7 +27,7 @@ import {
   formatSocket,
   servicePortName,
 } from "./names.ts";
-import { jump, makeRule, MARK_MASQUERADE, RETURN, setBits } from "./rule.ts";
+import { jump, makeRule, MARK_MASQUERADE, MASQUERADE, RETURN, setBits } from "./rule.ts";
 import { chooseBackends, usesLocalBackends, viewOfNode, type Choice } from "./service-choice.ts";
 import { compileServiceFilter } from "./service-filter.ts";
 import {
@@ -371,7 +371,7 @@ function postroutingRules(): Rule[] {
     makeRule({ target: { kind: "MARK", value: MARK_MASQUERADE, mask: 0 } }),
     makeRule({
       comment: "kubernetes service traffic requiring SNAT",
-      target: { kind: "MASQUERADE", range: { ...NAT_NOTHING, random: "fully" } },
+      target: MASQUERADE,
     }),
   ];
 }

@@ -175,6 +175,11 @@ export class SetCollector {
     }));
   }
 
+  /** The name of a set that has a name of its own, of what is told of it. */
+  fixedSet(id: string, content: Content<Prefix>): string {
+    return this.#netSet(id, () => content);
+  }
+
   /** Tells whether all nodes are known. */
   knowsNodes(): boolean {
     return this.#meanings.knowsNodes();
@@ -246,14 +251,14 @@ export class SetCollector {
   #netSet(id: string, make: () => Content<Prefix>): string {
     const name = setName(this.#family, id);
     if (!this.#setByName.has(name)) {
-      const { members, description, unknown = false } = make();
+      const { members, description, unknown = false, whole = false } = make();
       const own = members.filter(({ address }) => address.family === this.#family);
       this.#setByName.set(name, {
         kind: "hash:net",
         name,
         family: this.#family,
         members: uniquePrefixes(own.flatMap(storable)),
-        origin: { incomplete: true, ...(unknown ? { unknown: true as const } : {}), description },
+        origin: { incomplete: !whole, ...(unknown ? { unknown: true as const } : {}), description },
       });
     }
     return name;
@@ -317,6 +322,8 @@ interface Content<Member> {
   readonly description: string;
   /** There may be others, of which nothing tells. */
   readonly unknown?: boolean;
+  /** Addresses that no object has are none of them. */
+  readonly whole?: boolean;
 }
 
 /** A hash:net set cannot hold the prefix of all addresses, so Felix puts its halves in. */

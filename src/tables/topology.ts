@@ -28,11 +28,11 @@ export function compileTopology(
   {
     node,
     binding = UNBOUND,
-    hosts,
+    untracks = false,
   }: {
     readonly node: string | undefined;
     readonly binding?: HostBinding;
-    readonly hosts?: Topology["hosts"];
+    readonly untracks?: boolean;
   },
 ): Topology {
   const [uplink, ...otherUplinks] = binding.uplinks;
@@ -44,7 +44,8 @@ export function compileTopology(
   };
   const outside = { interface: uplink, ...(several ? { multipath: true } : {}) };
   // Host endpoints may bind it.
-  const loopback = hosts === undefined ? "" : LOOPBACK_INTERFACE;
+  const policesHosts = binding !== UNBOUND;
+  const loopback = policesHosts ? LOOPBACK_INTERFACE : "";
   const routes = new RouteList();
   for (const endpoint of snapshot.endpoints) {
     const here = node === undefined || endpoint.node === node;
@@ -130,7 +131,9 @@ export function compileTopology(
     wholeCluster,
     nodeAddresses,
     interfaces: undefined,
-    ...(hosts === undefined ? {} : { hosts }),
+    outgoingKnown: snapshot.pools.length > 0,
+    policesHosts,
+    untracks,
     ...(several ? { uplinks: binding.uplinks } : {}),
   };
 }

@@ -11,7 +11,7 @@ import { renderIptables } from "../../src/tables/iptables.ts";
 import { formatSocket, vethName } from "../../src/tables/names.ts";
 import { buildFrame, buildPacket, buildPcap, timed, type PacketSpec } from "../frames.ts";
 import { compileObjects, judgeCapture } from "../judge.ts";
-import { translateConnection } from "../oracle-services.ts";
+import { isPodAddress, translateConnection } from "../oracle-services.ts";
 import { makeRandom, type Random } from "../random-cluster.ts";
 import { CLIENTS, randomServiceWorld, type ServiceWorld } from "../random-services.ts";
 import { haveLab } from "./have-lab.ts";
@@ -30,6 +30,7 @@ const PROTOCOLS = { TCP: 6, UDP: 17, SCTP: 132 } as const;
 interface Sight {
   /** An interface, or `local`. */
   readonly place: string;
+  readonly source: string;
   /** `ADDRESS:PORT`. */
   readonly destination: string;
 }
@@ -44,7 +45,7 @@ describe.runIf(haveLab())("Services in the kernel", () => {
   it.each(["legacy", "nft"] as const)(
     "fare packet by packet as the matcher says, to backends that the evaluator names (%s)",
     async (backend) => {
-      const counts = { packets: 0, translated: 0, dropped: 0, chosen: 0, unknown: 0 };
+      const counts = { packets: 0, translated: 0, dropped: 0, chosen: 0, outgoing: 0, unknown: 0 };
       const wrong: string[] = [];
       for (let seed = FIRST_SEED; seed < FIRST_SEED + ROUNDS; seed++) {
         const scene = makeScene(seed);
@@ -60,6 +61,7 @@ describe.runIf(haveLab())("Services in the kernel", () => {
       expect(counts.translated).toBeGreaterThan(counts.packets / 5);
       expect(counts.dropped).toBeGreaterThan(counts.packets / 20);
       expect(counts.unknown).toBeLessThan(counts.packets / 4);
+      expect(counts.outgoing).toBeGreaterThan(0);
     },
   );
 });
@@ -67,7 +69,7 @@ describe.runIf(haveLab())("Services in the kernel", () => {
 async function faultsOf(
   scene: Scene,
   seen: ReadonlyMap<number, Sight>,
-  counts: Record<"packets" | "translated" | "dropped" | "chosen" | "unknown", number>,
+  counts: Record<"packets" | "translated" | "dropped" | "chosen" | "outgoing" | "unknown", number>,
 ): Promise<string[]> {
   const { packets, world, compiled } = scene;
   const frames = packets.map((spec, index) => buildPacket({ ...spec, id: index + 1 }));
@@ -103,6 +105,13 @@ async function faultsOf(
     } else if (told.kind !== "untouched" && !told.softly && sight !== undefined) {
       faults.push(`${words}: evaluator ${told.kind}, kernel ${kernel}`);
     }
+    if (sight !== undefined) {
+      const expected = outgoingSource(world, spec, { sight, touched: told.kind !== "untouched" });
+      if (expected !== undefined) counts.outgoing++;
+      if (expected !== undefined && sight.source !== expected) {
+        faults.push(`${words}: leaves as ${sight.source}, by the pools ${expected}`);
+      }
+    }
     if (verdict.verdict === "unknown") {
       counts.unknown++;
       // Neither end is the cluster's: nobody asks.
@@ -130,6 +139,20 @@ async function faultsOf(
     }
     return faults;
   });
+}
+
+/** The source that what a pod of the node sends out of the pods' ranges leaves with; undefined: nobody says. */
+function outgoingSource(
+  { pods, nodes, outgoing }: ServiceWorld,
+  { source = "" }: PacketSpec,
+  { sight, touched }: { readonly sight: Sight; readonly touched: boolean },
+): string | undefined {
+  const isHere = pods.some(({ node, addresses }) => node === NODE && addresses.includes(source));
+  const [, destination = ""] = /^\[?(.*?)\]?:\d+$/.exec(sight.destination)!;
+  if (!isHere || sight.place !== "eth0" || isPodAddress(destination)) return undefined;
+  if (outgoing === "masqueraded") return nodes[0]!.addresses[source.includes(":") ? 1 : 0];
+  // kube-proxy masquerades some of what it translates.
+  return touched ? undefined : source;
 }
 
 function makeScene(seed: number): Scene {
@@ -217,9 +240,9 @@ async function runScene(
     });
     const seen = new Map<number, Sight>();
     for (const { place = "local", packet } of (await lab.cross(sent)).sights) {
-      const { destination, destinationPort } = readView(packet);
+      const { source, destination, destinationPort } = readView(packet);
       const text = isSix(destination) ? `[${destination}]` : destination;
-      seen.set(numberOf(packet), { place, destination: `${text}:${destinationPort}` });
+      seen.set(numberOf(packet), { place, source, destination: `${text}:${destinationPort}` });
     }
     return seen;
   } finally {

@@ -87,7 +87,15 @@ export function pod(
 
 export function node(name: string, addresses: readonly string[]): ClusterNode {
   const own = addresses.map(address);
-  return { name, labels: new Map(), addresses: own, ownAddresses: own, place: HERE };
+  return {
+    name,
+    labels: new Map(),
+    addresses: own,
+    ownAddresses: own,
+    hostAddresses: own,
+    tunnels: [],
+    place: HERE,
+  };
 }
 
 export function service(
@@ -144,6 +152,7 @@ export function snapshot(given: {
     namespaceByName: new Map((given.namespaces ?? []).map((one) => [one.name, one])),
     nodeByName: new Map((given.nodes ?? []).map((one) => [one.name, one])),
     endpoints: given.endpoints ?? [],
+    pools: [],
     hostEndpoints: [],
     felixByScope: new Map(),
     hostNetworkPods: [],

@@ -7,6 +7,8 @@ function render(chains: readonly Chain[]): string[] {
   return chains.flatMap((chain) => chain.rules.map((rule) => renderRule(chain.name, rule, 4)));
 }
 
+const NO_TUNNELS = { input: [], output: [], untracked: [], postrouting: [] };
+
 const END = '-m comment --comment "Unknown interface" -j DROP';
 
 describe("compileDispatch", () => {
@@ -35,7 +37,9 @@ describe("compileDispatch", () => {
 
 describe("compileHookChains", () => {
   it("never polices a node and its own pods", () => {
-    const output = compileHookChains(4, "accept").find((chain) => chain.name === "cali-OUTPUT");
+    const output = compileHookChains(4, "accept", NO_TUNNELS).find(
+      (chain) => chain.name === "cali-OUTPUT",
+    );
     expect(render(output === undefined ? [] : [output])).toEqual([
       "-A cali-OUTPUT -m mark --mark 0x10000/0x10000 -j ACCEPT",
       "-A cali-OUTPUT -o cali+ -j RETURN",
@@ -47,7 +51,7 @@ describe("compileHookChains", () => {
   });
 
   it("accepts IPv6 neighbour discovery from pods before any policy", () => {
-    const chains = compileHookChains(6, "accept").filter(
+    const chains = compileHookChains(6, "accept", NO_TUNNELS).filter(
       (chain) => chain.name === "cali-wl-to-host",
     );
     expect(render(chains).slice(0, 2)).toEqual([

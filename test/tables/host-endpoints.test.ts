@@ -374,6 +374,48 @@ spec: {failsafeOutboundHostPorts: []}
     expect(judged[4]?.why).toMatch(/^Felix's DefaultEndpointToHostAction.*drop$/);
   });
 
+  it("let wrapped packets of nodes pass, and drop those of others", async () => {
+    const pool = (mode: string): string => `
+apiVersion: projectcalico.org/v3
+kind: IPPool
+metadata: {name: pool}
+spec: {cidr: 10.65.0.0/16, ${mode}: CrossSubnet}
+`;
+    const second = `
+{apiVersion: v1, kind: Node, metadata: {name: n3, annotations: {projectcalico.org/IPv4Address: 192.168.7.3/24, projectcalico.org/IPv4VXLANTunnelAddr: 10.65.3.0}}}
+`;
+    const wrapped = (protocol: number, source: string, destination: string) => ({
+      source,
+      destination,
+      protocol,
+      destinationPort: 4789,
+    });
+    const closed = [NAMED, global("closed", "types: [Ingress, Egress]"), second];
+    const verdictsOf = async (documents: readonly string[], protocol: number) => {
+      const packets = [
+        wrapped(protocol, "192.168.7.3", "192.168.7.1"),
+        wrapped(protocol, "192.168.7.1", "192.168.7.3"),
+        wrapped(protocol, "8.8.8.8", "192.168.7.1"),
+      ];
+      return (await judge([...documents], packets)).map(({ verdict }) => verdict);
+    };
+    expect(await verdictsOf(closed, UDP)).toEqual(["drop", "drop", "drop"]);
+    expect(await verdictsOf([...closed, pool("vxlanMode")], UDP)).toEqual([
+      "allow",
+      "allow",
+      "drop",
+    ]);
+    expect(await verdictsOf([...closed, pool("ipipMode")], 4)).toEqual(["allow", "allow", "drop"]);
+    expect(await verdictsOf([second, pool("ipipMode")], 4)).toEqual(["allow", "allow", "drop"]);
+    const wireguard = `
+apiVersion: projectcalico.org/v3
+kind: FelixConfiguration
+metadata: {name: default}
+spec: {wireguardEnabled: true, wireguardListeningPort: 4789}
+`;
+    expect(await verdictsOf([...closed, wireguard], UDP)).toEqual(["allow", "allow", "allow"]);
+  });
+
   it("take them from the environment of calico-node, which wins", async () => {
     const felix = `
 apiVersion: projectcalico.org/v3
