@@ -5,13 +5,20 @@
 import { formatPlace } from "../errors.ts";
 import type { Endpoint } from "../cluster/snapshot.ts";
 import type { Family } from "../net/address.ts";
-import { PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, protocolNumber } from "../net/protocol.ts";
+import {
+  PROTOCOL_ICMP,
+  PROTOCOL_ICMPV6,
+  PROTOCOL_TCP,
+  protocolName,
+  protocolNumber,
+} from "../net/protocol.ts";
 import { formatPolicyName } from "../policy/model.ts";
-import type { Direction, PolicyRule } from "../policy/model.ts";
+import type { Direction, Policy, PolicyRule } from "../policy/model.ts";
 import { policySelects } from "../policy/selects.ts";
-import type { NamedEnd } from "./explain-ends.ts";
+import { pairEnds, type NamedEnd } from "./explain-ends.ts";
 import { Failure } from "./failure.ts";
 import type { Manifests } from "./manifests.ts";
+import { portsToAsk, type PortAnswer, type PortProbe } from "./port-probe.ts";
 
 /** A protocol, and a port where it has ports. */
 export interface AskedPort {
@@ -39,8 +46,15 @@ export function parsePort(text: string, family: Family): AskedPort {
   return { protocol, port };
 }
 
-/** Chooses a port where none is given and it does not matter, or can only be one. */
-export function defaultPort(from: NamedEnd, to: NamedEnd, manifests: Manifests): AskedPort {
+/**
+ * Chooses a port where none is given and it does not matter, or can only be one. Where rules name ports, all
+ * that may make a difference are asked for.
+ */
+export function defaultPort(
+  from: NamedEnd,
+  to: NamedEnd,
+  { manifests, probe }: { readonly manifests: Manifests; readonly probe: PortProbe },
+): AskedPort {
   if (to.service !== undefined) {
     const [only, ...others] = to.service.ports;
     if (only !== undefined && others.length === 0) {
@@ -51,28 +65,60 @@ export function defaultPort(from: NamedEnd, to: NamedEnd, manifests: Manifests):
       `--port is missing: Service ${to.text} has ${ports.length === 0 ? "no port" : ports.join(", ")}`,
     );
   }
-  refuseWherePortsMatter(manifests, "egress", from.endpoint);
-  refuseWherePortsMatter(manifests, "ingress", to.endpoint);
-  return ANY_PORT;
+  const asking = [
+    ...rulesNamingPorts(manifests, "egress", from.endpoint),
+    ...rulesNamingPorts(manifests, "ingress", to.endpoint),
+  ];
+  const [first] = asking;
+  if (first === undefined) return ANY_PORT;
+  const ends = pairEnds(from, to);
+  const other = ends.source.family === 4 ? PROTOCOL_ICMPV6 : PROTOCOL_ICMP;
+  const ports = portsToAsk(
+    asking.map(({ rule }) => rule),
+    to.endpoint,
+  ).filter(({ protocol }) => protocol !== other);
+  const answers = probe(ends, ports);
+  const [one, ...others] = answers;
+  const different = others.find(({ verdict }) => verdict !== one?.verdict);
+  if (one === undefined || different === undefined) return ANY_PORT;
+  const { policy, direction, rule } = first;
+  const { file, line } = rule.place;
+  const place = formatPlace(line === undefined ? { file } : { file, line });
+  throw new Failure(
+    `--port is missing: ${answerText(one)}, ${answerText(different)} (${formatPolicyName(policy.ref)} ${direction}[${rule.index}] at ${place} names ports)`,
+  );
 }
 
-function refuseWherePortsMatter(
+function answerText({ asked: { protocol, port }, verdict }: PortAnswer): string {
+  const name = protocolName(protocol).replace("ipv6-icmp", "icmp");
+  return `${port === undefined ? "" : `${port}/`}${name} is ${VERDICT_WORDS[verdict]}`;
+}
+
+const VERDICT_WORDS: Readonly<Record<PortAnswer["verdict"], string>> = {
+  allow: "allowed",
+  drop: "dropped",
+  unknown: "unknown",
+  unfiltered: "unfiltered",
+};
+
+interface AskingRule {
+  readonly policy: Policy;
+  readonly direction: Direction;
+  readonly rule: PolicyRule;
+}
+
+function rulesNamingPorts(
   { policies, snapshot }: Manifests,
   direction: Direction,
   endpoint: Endpoint | undefined,
-): void {
-  if (endpoint === undefined) return;
-  for (const policy of policies) {
-    if (!policySelects(policy, endpoint, snapshot)) continue;
-    // No ports: any port. Only rules that name some make the answer depend on one.
-    const rule = policy[direction]?.find(asksForPort);
-    if (rule === undefined) continue;
-    const { file, line } = rule.place;
-    const place = formatPlace(line === undefined ? { file } : { file, line });
-    throw new Failure(
-      `--port is missing: the answer depends on it (${formatPolicyName(policy.ref)} ${direction}[${rule.index}] at ${place} names ports)`,
+): AskingRule[] {
+  if (endpoint === undefined) return [];
+  return policies
+    .filter((policy) => policySelects(policy, endpoint, snapshot))
+    .flatMap((policy) =>
+      // No ports: any port. Only rules that name some make the answer depend on one.
+      (policy[direction] ?? []).filter(asksForPort).map((rule) => ({ policy, direction, rule })),
     );
-  }
 }
 
 function asksForPort(rule: PolicyRule): boolean {

@@ -12,6 +12,7 @@ import { paletteFor } from "./color.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
 import { findEnd, pairEnds, standInAddresses } from "./explain-ends.ts";
 import { defaultPort, parsePort } from "./explain-port.ts";
+import { portProbe } from "./port-probe.ts";
 import { EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, Failure } from "./failure.ts";
 import { makeResolver } from "./hosts.ts";
 import { Interruption } from "./interruption.ts";
@@ -87,9 +88,12 @@ function traceOpening(
   if (judge.realNode && options.port === undefined) {
     throw new Failure("--port is missing: a node's rules may ask for it (8443/tcp, 53/udp, icmp)");
   }
+  const probe = portProbe(() =>
+    loadProgramMatcher(program, { ...options, midstream, tracePacket: undefined }),
+  );
   const asked =
     options.port === undefined
-      ? defaultPort(source, destination, { snapshot, policies })
+      ? defaultPort(source, destination, { manifests: { snapshot, policies }, probe })
       : parsePort(options.port, ends.source.family);
   const matcher = loadProgramMatcher(program, { ...options, midstream, tracePacket: 1 });
   appendOpening(matcher.batch, {

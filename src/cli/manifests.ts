@@ -62,7 +62,7 @@ export function loadCluster(
   }
   const manifests = loadManifests(options, log, give);
   const { snapshot, policies, profiles } = manifests;
-  reportAbsences(manifests, log);
+  reportAbsences(manifests, namesOf(options), log);
   const node = checkNode(snapshot, options.node);
   const compiled = compileCluster(
     snapshot,
@@ -114,8 +114,16 @@ export function stopOnErrors(log: DiagnosticLog): void {
   if (log.errors > 0) throw new Failure("");
 }
 
+/** Where the manifests come from, for messages: commands that compare read several. */
+function namesOf({ filename, overlay = [] }: ClusterOptions): string {
+  const [first = "", second, ...others] = [...filename, ...overlay];
+  if (second === undefined) return first;
+  return others.length === 0 ? `${first} and ${second}` : `${first}, ${second} and others`;
+}
+
 function reportAbsences(
   { snapshot, policies, stagedOut }: LoadedManifests,
+  where: string,
   log: DiagnosticLog,
 ): void {
   const said = new Set(log.found.map(({ code }) => code));
@@ -126,11 +134,11 @@ function reportAbsences(
   }
   if (policies.length === 0 && !said.has("NO_POLICIES")) {
     const what = stagedOut > 0 ? "no policy that is enforced" : "no policy";
-    const message = `the manifests have ${what}: everything is allowed`;
+    const message = `there is ${what} in ${where}: everything is allowed`;
     log.report({ severity: "warning", code: "NO_POLICIES", message });
   }
   if (snapshot.endpoints.length === 0 && !said.has("NO_ENDPOINTS")) {
-    const message = "the manifests have no pod: no address can be told to be one";
+    const message = `there is no pod in ${where}: no address can be told to be one`;
     log.report({ severity: "warning", code: "NO_ENDPOINTS", message });
   }
 }

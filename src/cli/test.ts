@@ -23,6 +23,7 @@ import { DiagnosticLog } from "./diagnostics.ts";
 import { endFinder, pairEnds, standInAddresses } from "./explain-ends.ts";
 import type { FindEnds, NamedEnd } from "./explain-ends.ts";
 import { defaultPort, parsePort } from "./explain-port.ts";
+import { portProbe, type PortProbe } from "./port-probe.ts";
 import { readExpectations } from "./expectations.ts";
 import type { ExpectationEntry } from "./expectations.ts";
 import { EXIT_DONE, EXIT_FINDING, Failure } from "./failure.ts";
@@ -118,6 +119,7 @@ class Asker {
   readonly #matcher: Matcher;
   readonly #inInterface: string | undefined;
   readonly #find: FindEnds;
+  readonly #probe: PortProbe;
   readonly #named = new Map<string, Named>();
 
   constructor(judge: Judge, inInterface: string | undefined) {
@@ -129,6 +131,16 @@ class Asker {
       tracePacket: undefined,
     });
     this.#inInterface = inInterface;
+    let prober: Matcher | undefined;
+    // Beside the batch that is being filled.
+    this.#probe = portProbe(
+      () =>
+        (prober ??= loadProgramMatcher(program, {
+          midstream,
+          conntrackMax: CONNTRACK_LIMIT,
+          tracePacket: undefined,
+        })),
+    );
     if (inInterface !== undefined) this.#matcher.nameInterfaces([inInterface]);
     this.#find = endFinder(snapshot);
   }
@@ -175,7 +187,7 @@ class Asker {
     }
     const { protocol, port: destinationPort } =
       port === undefined
-        ? defaultPort(source, destination, this.#judge)
+        ? defaultPort(source, destination, { manifests: this.#judge, probe: this.#probe })
         : parsePort(port, ends.source.family);
     return { ...ends, protocol, destinationPort };
   }

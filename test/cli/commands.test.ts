@@ -175,7 +175,7 @@ describe("compile", () => {
   it.each([
     ["ignore", 1, "warning: 1 staged policy is left out: --staged enforce judges as if"],
     ["ignore", 2, "warning: 2 staged policies are left out"],
-    ["ignore", 2, "warning: the manifests have no policy that is enforced: everything is allowed"],
+    ["ignore", 2, "warning: there is no policy that is enforced in "],
     ["enforce", 2, ""],
   ])("with --staged %s says of %i staged policies: %s", (mode, count, sentence) => {
     const policies = Array.from(

@@ -149,7 +149,16 @@ describe("explain without --port", () => {
   it("takes the only port of a Service, and refuses to guess where a policy names ports", () => {
     const ask = (to: string) => run("explain", "-f", EXAMPLE, "shop/checkout", to);
     expect(ask("kube-system/kube-dns").stdout).toMatch(/^shop\/checkout .* 53\/udp by way of /);
-    expect(ask("payments/api").stderr).toMatch(/--port is missing: .* names ports/);
+    expect(ask("payments/api").stderr).toMatch(
+      /--port is missing: \d+\/tcp is dropped, \d+\/tcp is allowed \(.* names ports/,
+    );
     expect(ask("payments/api").status).toBe(2);
+  });
+
+  it("answers where rules name ports, and all of them come to the same", () => {
+    const ask = (from: string, to: string) => run("explain", "-f", EXAMPLE, from, to);
+    const { stdout, status } = ask("shop/checkout", "203.0.113.9");
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^shop\/checkout .* 80\/tcp: drop/);
   });
 });
