@@ -122,7 +122,13 @@ export async function replayHere(
 const interruption = new Interruption();
 
 const NO_OPTIONS: JudgeOptions = {
-  ...{ filename: [], clusterCidr: [], endpoint: [], staged: "ignore" as const },
+  ...{
+    filename: [],
+    clusterCidr: [],
+    endpoint: [],
+    staged: "ignore" as const,
+    dialect: "calico" as const,
+  },
   ...{
     iptables: [],
     ip6tables: [],

@@ -15,6 +15,7 @@ import { loadMatcher, type Matcher, type Program } from "../src/engine/matcher.t
 import { sharingOf, type Share } from "../src/engine/share.ts";
 import type { PacketVerdict } from "../src/engine/verdict.ts";
 import { formatDiagnostic, type Diagnostic } from "../src/errors.ts";
+import type { Dialect } from "../src/policy/dialect.ts";
 import type { CalicoVersion } from "../src/policy/model.ts";
 import { lowerPolicies } from "../src/policy/index.ts";
 import { lowerProfiles } from "../src/policy/profile.ts";
@@ -45,6 +46,7 @@ export function compileManifests(
   texts: readonly ManifestText[],
   node?: string,
   calicoVersion?: CalicoVersion,
+  dialect?: Dialect,
 ): CompiledCluster & { readonly diagnostics: readonly Diagnostic[] } {
   const diagnostics: Diagnostic[] = [];
   const onDiagnostic = (diagnostic: Diagnostic): void => {
@@ -52,11 +54,11 @@ export function compileManifests(
   };
   const objects = parseManifests(texts, onDiagnostic);
   const snapshot = buildSnapshot(objects, { clusterPrefixes: [], endpoints: [] }, onDiagnostic);
-  const policies = lowerPolicies(objects, onDiagnostic);
+  const policies = lowerPolicies(objects, onDiagnostic, dialect === undefined ? {} : { dialect });
   const compiled = compileCluster(
     snapshot,
     policies,
-    { node, calicoVersion, profiles: lowerProfiles(objects, onDiagnostic) },
+    { node, calicoVersion, profiles: lowerProfiles(objects, onDiagnostic), dialect },
     onDiagnostic,
   );
   const errors = diagnostics.filter(({ severity }) => severity === "error");
@@ -69,12 +71,14 @@ export function compileObjects(
   objects: readonly object[],
   node?: string,
   calicoVersion?: CalicoVersion,
+  dialect?: Dialect,
 ): CompiledCluster {
   const list = { apiVersion: "v1", kind: "List", items: objects };
   return compileManifests(
     [{ file: "cluster.json", text: JSON.stringify(list) }],
     node,
     calicoVersion,
+    dialect,
   );
 }
 

@@ -4,15 +4,21 @@
  * there are several outcomes.
  */
 import {
+  allOf,
+  anyOf,
+  nameMeans,
+  type Asking,
+  type DialectName,
+  type Tri,
+} from "./oracle-dialects.ts";
+import {
   inBlock,
-  isNamedPort,
   namespaceLabels,
   namespaceOf,
   nodeObjectAt,
   podAt,
   PROTOCOLS,
   selects,
-  type Attempt,
   type RawClusterPeer,
   type RawClusterPolicy,
   type RawClusterRule,
@@ -35,7 +41,8 @@ export interface Asked {
   readonly world: World;
   readonly pod: RawPod;
   readonly type: "Ingress" | "Egress";
-  readonly attempt: Attempt;
+  readonly attempt: Asking;
+  readonly dialect: DialectName;
 }
 
 /** What may come of the tier: of the older API's policies, then of the newer one's. */
@@ -66,11 +73,15 @@ function decideTier(
   policies: readonly RawClusterPolicy[],
   next: () => Outcome[],
 ): Outcome[] {
-  const priorities = [...new Set(policies.map(priorityOf))].sort((one, other) => one - other);
+  // One implementation goes by name where priorities are equal.
+  const byName = asked.dialect === "kube-network-policies";
+  const rankOf = (policy: RawClusterPolicy): string =>
+    `${String(priorityOf(policy)).padStart(5, "0")} ${byName ? policy.metadata.name : ""}`;
+  const ranks = [...new Set(policies.map(rankOf))].sort();
   const decideFrom = (index: number): Outcome[] => {
-    const priority = priorities[index];
-    if (priority === undefined) return next();
-    const equal = policies.filter((policy) => priorityOf(policy) === priority);
+    const rank = ranks[index];
+    if (rank === undefined) return next();
+    const equal = policies.filter((policy) => rankOf(policy) === rank);
     const says = equal.map((policy) => {
       return { by: `${policy.kind} ${policy.metadata.name}`, actions: actionsOf(asked, policy) };
     });
@@ -107,9 +118,14 @@ function actionsOf(asked: Asked, { spec }: RawClusterPolicy): (string | undefine
 /** `maybe`: it hangs on the addresses of a domain name, or of nodes that have no objects. */
 function ruleMatches(asked: Asked, rule: RawClusterRule): "yes" | "no" | "maybe" {
   const peers = (asked.type === "Ingress" ? rule.from : rule.to) ?? [];
-  const fitting = peers.filter((peer) => portsMatch(asked, rule, peer));
-  if (fitting.some((peer) => isPeer(asked, peer))) return "yes";
-  return fitting.some((peer) => mayBePeer(asked, peer)) ? "maybe" : "no";
+  return anyOf(
+    peers.map((peer) =>
+      allOf([
+        portsMatch(asked, rule, peer),
+        isPeer(asked, peer) ? "yes" : mayBePeer(asked, peer) ? "maybe" : "no",
+      ]),
+    ),
+  );
 }
 
 function mayBePeer({ world, attempt }: Asked, peer: RawClusterPeer): boolean {
@@ -140,32 +156,35 @@ function isPodIn(world: World, pod: RawPod, { namespaces, pods }: RawClusterPeer
 }
 
 /** P-6, P-8: absent means every protocol. */
-function portsMatch(asked: Asked, rule: RawClusterRule, peer: RawClusterPeer): boolean {
-  const { attempt } = asked;
-  if (rule.ports === undefined && rule.protocols === undefined) return true;
-  const inRange = (protocol: string, first: number, last: number): boolean =>
+function portsMatch(asked: Asked, rule: RawClusterRule, peer: RawClusterPeer): Tri {
+  const { attempt, world, type, dialect } = asked;
+  if (rule.ports === undefined && rule.protocols === undefined) return "yes";
+  const inRange = (protocol: string, first: number, last: number): Tri =>
     PROTOCOLS[protocol] === attempt.protocol &&
     attempt.port !== undefined &&
     attempt.port >= first &&
-    attempt.port <= last;
-  const named = (name: string): boolean =>
-    (peer.namespaces !== undefined || peer.pods !== undefined) &&
-    isNamedPort(asked.world, attempt, { name, protocol: undefined });
-  const destined = (protocol: string, to: RawDestination | undefined): boolean => {
-    if (to === undefined) return false;
+    attempt.port <= last
+      ? "yes"
+      : "no";
+  const named = (name: string): Tri =>
+    peer.namespaces !== undefined || peer.pods !== undefined
+      ? nameMeans(dialect, world, type, { name, protocol: undefined }, attempt)
+      : "no";
+  const destined = (protocol: string, to: RawDestination | undefined): Tri => {
+    if (to === undefined) return "no";
     const { number, range } = to.destinationPort;
     return inRange(protocol, range?.start ?? number ?? 0, range?.end ?? number ?? 0);
   };
-  return (
-    (rule.ports ?? []).some(({ portNumber, portRange, namedPort }) => {
+  return anyOf([
+    ...(rule.ports ?? []).map(({ portNumber, portRange, namedPort }) => {
       if (namedPort !== undefined) return named(namedPort);
       const { protocol = "TCP" } = portNumber ?? portRange ?? {};
       const first = portNumber?.port ?? portRange?.start ?? 0;
       return inRange(protocol, first, portNumber?.port ?? portRange?.end ?? 0);
-    }) ||
-    (rule.protocols ?? []).some(({ tcp, udp, sctp, destinationNamedPort }) => {
+    }),
+    ...(rule.protocols ?? []).map(({ tcp, udp, sctp, destinationNamedPort }) => {
       if (destinationNamedPort !== undefined) return named(destinationNamedPort);
-      return destined("TCP", tcp) || destined("UDP", udp) || destined("SCTP", sctp);
-    })
-  );
+      return anyOf([destined("TCP", tcp), destined("UDP", udp), destined("SCTP", sctp)]);
+    }),
+  ]);
 }

@@ -6,8 +6,17 @@
 import { calicoStages, type DefaultTierPolicy, type Stage } from "./oracle-calico.ts";
 import { adminTiers, type Asked, type Outcome } from "./oracle-cluster-wide.ts";
 import {
-  inBlock,
-  isNamedPort,
+  allOf,
+  anyOf,
+  blockMeans,
+  isToItself,
+  nameMeans,
+  protocolAnswer,
+  type Asking,
+  type DialectName,
+  type Tri,
+} from "./oracle-dialects.ts";
+import {
   namespaceLabels,
   namespaceOf,
   nodeAt,
@@ -16,7 +25,6 @@ import {
   sameAddress,
   selects,
   type Attempt,
-  type RawPod,
   type RawPolicy,
   type RawPort,
   type RawRule,
@@ -50,12 +58,16 @@ export interface Answer {
 }
 
 /** Says whether the attempt is allowed, after a Service's translation (K-9, KP-3, KP-4). */
-export function judgeAttempt(world: World, attempt: Attempt): Answer {
+export function judgeAttempt(
+  world: World,
+  attempt: Attempt,
+  dialect: DialectName = "calico",
+): Answer {
   const backends = backendsOf(world, attempt);
-  if (backends === undefined) return judgeTranslated(world, attempt);
+  if (backends === undefined) return judgeTranslated(world, attempt, dialect);
   // > no endpoints at all: REJECT
   if (backends.length === 0) return { allowed: false, egress: undefined, ingress: undefined };
-  const answers = backends.map((backend) => judgeTranslated(world, backend));
+  const answers = backends.map((backend) => judgeTranslated(world, backend, dialect));
   const [first] = answers;
   const same = answers.every((answer) => answer.allowed === first?.allowed);
   const only = answers.length === 1 ? first : undefined;
@@ -67,22 +79,41 @@ export function judgeAttempt(world: World, attempt: Attempt): Answer {
 }
 
 /** The same of a connection that no Service translates, or that one has. */
-export function judgeTranslated(world: World, attempt: Attempt): Answer {
+export function judgeTranslated(
+  world: World,
+  attempt: Asking,
+  dialect: DialectName = "calico",
+): Answer {
   const source = podAt(world, attempt.source);
   const destination = podAt(world, attempt.destination);
   // A pod talking to its own address never leaves it; through a Service it does (row 4 of section 19).
   if (sameAddress(attempt.source, attempt.destination) && !("service" in attempt)) {
     return { allowed: true, egress: undefined, ingress: undefined };
   }
-  const egress = source && decide(world, source, "Egress", attempt);
+  const bound = source !== undefined || destination !== undefined;
+  if (bound && protocolAnswer(dialect, attempt.protocol) === "drop") {
+    return { allowed: false, egress: undefined, ingress: undefined };
+  }
+  if (dialect === "cilium" && isToItself(attempt)) {
+    return { allowed: true, egress: undefined, ingress: undefined };
+  }
+  const egress = source && decide({ world, pod: source, type: "Egress", attempt, dialect });
   // > Traffic to a pod from its own node is always allowed (K-10).
   const fromOwnNode =
     destination !== undefined &&
     nodeAt(world, attempt.source) !== undefined &&
     nodeAt(world, attempt.source) === destination.spec?.nodeName;
   const ingress =
-    destination && !fromOwnNode ? decide(world, destination, "Ingress", attempt) : undefined;
-  return { allowed: both(egress, ingress), egress, ingress };
+    destination && !(fromOwnNode && dialect !== "kube-network-policies")
+      ? decide({ world, pod: destination, type: "Ingress", attempt, dialect })
+      : undefined;
+  const allowed = both(egress, ingress);
+  // Only what processes of root send is always allowed; and whether a pod may block itself is open.
+  const lenient =
+    (fromOwnNode && ingress !== undefined) || (dialect === "generic" && isToItself(attempt));
+  return lenient
+    ? { allowed: allowed === true ? true : undefined, egress: undefined, ingress: undefined }
+    : { allowed, egress, ingress };
 }
 
 /** Both must allow; one that surely denies is enough to know. Without a say: it allows. */
@@ -93,14 +124,14 @@ function both(one: Decision | undefined, other: Decision | undefined): boolean |
 }
 
 /** P-1, P-3: Admin, then NetworkPolicies if any isolates the pod, else Baseline, else allowed. */
-function decide(world: World, pod: RawPod, type: "Ingress" | "Egress", attempt: Attempt): Decision {
-  const networkPolicies = decideByNetworkPolicies(world, pod, type, attempt);
+function decide(asked: Asked): Decision {
+  const { world } = asked;
+  const networkPolicies = decideByNetworkPolicies(asked);
   const { isolating } = networkPolicies;
-  const asked = { world, pod, type, attempt };
   if (world.calico !== undefined) return decideByTiers(asked, networkPolicies);
   const outcomes = adminTiers(asked, "Admin", () =>
     isolating.length > 0
-      ? [{ allowed: networkPolicies.allowed === true, by: undefined }]
+      ? outcomesOf(networkPolicies)
       : adminTiers(asked, "Baseline", () => [{ allowed: true, by: undefined }]),
   );
   const [first, ...others] = outcomes;
@@ -116,6 +147,12 @@ function decide(world: World, pod: RawPod, type: "Ingress" | "Egress", attempt: 
     allowing: [...by(true), ...(decidedByThem ? networkPolicies.allowing : [])],
     denials: denialsOf(outcomes.map((one) => ({ isolating, ...one }))),
   };
+}
+
+/** What is not known may come either way. */
+function outcomesOf({ allowed }: Decision): Outcome[] {
+  const both = [true, false].filter((each) => allowed === undefined || allowed === each);
+  return both.map((each) => ({ allowed: each, by: undefined }));
 }
 
 /** A-1, P-9: Calico's tiers by order, those of the cluster-wide policies among them, then the profiles. */
@@ -163,34 +200,41 @@ function denialsOf(outcomes: readonly Outcome[]): string[] {
     .map(({ by, isolating = [] }) => by ?? isolating.toSorted().join());
 }
 
-function decideByNetworkPolicies(
-  world: World,
-  pod: RawPod,
-  type: "Ingress" | "Egress",
-  attempt: Attempt,
-): Decision {
+function decideByNetworkPolicies({ world, pod, type, attempt, dialect }: Asked): Decision {
   const isolating = world.policies.filter(
     (policy) =>
       namespaceOf(policy) === namespaceOf(pod) &&
       selects(policy.spec.podSelector ?? {}, pod.metadata.labels ?? {}) &&
       typesOf(policy).includes(type),
   );
-  const allowing = isolating.filter(({ metadata, spec }) =>
-    (type === "Ingress" ? (spec.ingress ?? []) : (spec.egress ?? [])).some(
-      (rule) =>
-        peersAllow(world, metadata.namespace ?? "default", type, rule, attempt) &&
-        portsAllow(world, rule.ports ?? [], attempt),
-    ),
-  );
+  const allows = ({ metadata, spec }: RawPolicy): Tri =>
+    anyOf(
+      (type === "Ingress" ? (spec.ingress ?? []) : (spec.egress ?? [])).map((rule) =>
+        allOf([
+          peersAllow({ world, type, attempt, dialect }, metadata.namespace ?? "default", rule),
+          portsAllow({ world, type, attempt, dialect }, rule.ports ?? []),
+        ]),
+      ),
+    );
+  const answers = isolating.map((policy) => ({ policy, allows: allows(policy) }));
+  const allowing = answers.filter((each) => each.allows !== "no").map(({ policy }) => policy);
   const named = (policies: readonly RawPolicy[]): string[] =>
     policies.map((policy) => `${namespaceOf(policy)}/${policy.metadata.name}`).sort();
+  const open = isolating.length > 0 && protocolAnswer(dialect, attempt.protocol) === "open";
+  const whole = open ? "maybe" : anyOf(answers.map((each) => each.allows));
   return {
-    allowed: isolating.length === 0 || allowing.length > 0,
+    allowed: isolating.length === 0 ? true : BOOLEAN[whole],
     isolating: named(isolating),
     allowing: named(allowing),
-    denials: allowing.length === 0 ? [named(isolating).join()] : [],
+    denials: whole === "yes" ? [] : [named(isolating).join()],
   };
 }
+
+const BOOLEAN: Readonly<Record<Tri, boolean | undefined>> = {
+  yes: true,
+  no: false,
+  maybe: undefined,
+};
 
 /** K-3. Absent and empty `policyTypes` mean the same; so do absent and empty `egress` here. */
 function typesOf({ spec }: RawPolicy): readonly string[] {
@@ -198,49 +242,53 @@ function typesOf({ spec }: RawPolicy): readonly string[] {
   return (spec.egress ?? []).length > 0 ? ["Ingress", "Egress"] : ["Ingress"];
 }
 
+type Question = Pick<Asked, "world" | "type" | "attempt" | "dialect">;
+
 function peersAllow(
-  world: World,
+  { world, type, attempt, dialect }: Question,
   namespace: string,
-  type: "Ingress" | "Egress",
   rule: RawRule,
-  attempt: Attempt,
-): boolean {
+): Tri {
   const peers = (type === "Ingress" ? rule.from : rule.to) ?? [];
   const address = type === "Ingress" ? attempt.source : attempt.destination;
   // > If this field is empty or missing, this rule matches all (K-4).
-  if (peers.length === 0) return true;
+  if (peers.length === 0) return "yes";
   const pod = podAt(world, address);
-  return peers.some(({ ipBlock, namespaceSelector, podSelector }) => {
-    if (ipBlock !== undefined) {
-      const excepted = (ipBlock.except ?? []).some((except) => inBlock(address, except));
-      return inBlock(address, ipBlock.cidr) && !excepted;
-    }
-    if (pod === undefined) return false;
-    const namespaceFits =
-      namespaceSelector === undefined
-        ? namespaceOf(pod) === namespace
-        : selects(namespaceSelector, namespaceLabels(world, namespaceOf(pod)));
-    return namespaceFits && selects(podSelector ?? {}, pod.metadata.labels ?? {});
-  });
+  return anyOf(
+    peers.map(({ ipBlock, namespaceSelector, podSelector }): Tri => {
+      if (ipBlock !== undefined) return blockMeans(dialect, world, type, ipBlock, attempt);
+      if (pod === undefined) return "no";
+      const namespaceFits =
+        namespaceSelector === undefined
+          ? namespaceOf(pod) === namespace
+          : selects(namespaceSelector, namespaceLabels(world, namespaceOf(pod)));
+      const fits = namespaceFits && selects(podSelector ?? {}, pod.metadata.labels ?? {});
+      return fits ? "yes" : "no";
+    }),
+  );
 }
 
-function portsAllow(world: World, ports: readonly RawPort[], attempt: Attempt): boolean {
+function portsAllow({ world, type, attempt, dialect }: Question, ports: readonly RawPort[]): Tri {
   // > If this field is empty or missing, this rule matches all ports; in Calico all protocols (K-11).
-  if (ports.length === 0) return true;
-  return ports.some(({ protocol = "TCP", port, endPort }) => {
-    if (PROTOCOLS[protocol] !== attempt.protocol) return false;
-    if (port === undefined) return true;
-    if (attempt.port === undefined) return false;
-    if (typeof port === "number") return attempt.port >= port && attempt.port <= (endPort ?? port);
-    return isNamedPort(world, attempt, { name: port, protocol });
-  });
+  if (ports.length === 0) return "yes";
+  return anyOf(
+    ports.map(({ protocol = "TCP", port, endPort }): Tri => {
+      if (PROTOCOLS[protocol] !== attempt.protocol) return "no";
+      if (port === undefined) return "yes";
+      if (attempt.port === undefined) return "no";
+      if (typeof port !== "number") {
+        return nameMeans(dialect, world, type, { name: port, protocol }, attempt);
+      }
+      return attempt.port >= port && attempt.port <= (endPort ?? port) ? "yes" : "no";
+    }),
+  );
 }
 
 /** Where the Service at the attempt's destination sends it; undefined when there is none. */
 export function backendsOf(
   world: World,
   attempt: Attempt,
-): (Attempt & { readonly service: string })[] | undefined {
+): (Attempt & { readonly service: string; readonly asked: string })[] | undefined {
   for (const service of world.services ?? []) {
     if (!service.spec.clusterIPs.some((ip) => sameAddress(ip, attempt.destination))) continue;
     const port = service.spec.ports.find(
@@ -265,6 +313,7 @@ export function backendsOf(
                 destination,
                 port: target.port,
                 service: service.metadata.name,
+                asked: attempt.destination,
               })),
             ),
           ),

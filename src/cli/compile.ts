@@ -4,6 +4,7 @@ import type { Json } from "../report/json.ts";
 import { policyJson, stringifyJson } from "../report/json.ts";
 import { policyPointOf } from "../report/reason.ts";
 import { ruleText } from "../report/trace.ts";
+import { DIALECTS } from "../policy/dialects.ts";
 import type { CompiledCluster } from "../tables/compile.ts";
 import { renderIpsets } from "../tables/ipset.ts";
 import { renderIptables } from "../tables/iptables.ts";
@@ -11,7 +12,7 @@ import { isPrinted } from "../tables/model.ts";
 import { withRuleHashes } from "../tables/rule-hash.ts";
 import type { Ruleset, Table } from "../tables/model.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
-import { EXIT_DONE } from "./failure.ts";
+import { EXIT_DONE, Failure } from "./failure.ts";
 import { loadCluster } from "./manifests.ts";
 import type { ClusterOptions } from "./options.ts";
 import { openSink } from "./output.ts";
@@ -27,6 +28,11 @@ export interface CompileOptions extends ClusterOptions {
 
 /** Runs `compile` and gives its exit code. */
 export async function compile(options: CompileOptions): Promise<number> {
+  if (DIALECTS[options.dialect].tables === "none") {
+    throw new Failure(
+      `--dialect ${options.dialect}: there are no tables to print, it enforces by something else`,
+    );
+  }
   const log = new DiagnosticLog((text) => process.stderr.write(text));
   const { compiled } = loadCluster(options, log);
   const outputs = options.output ?? [{ format: "iptables-save", file: undefined }];

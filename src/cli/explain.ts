@@ -43,9 +43,9 @@ export async function explain(
       ? await traceCaptured(from, options, log)
       : traceOpening(from, to, options, log);
   const { judge, matcher, packet, nature, place } = traced;
-  const { snapshot, policies } = judge;
+  const { snapshot, policies, dialect } = judge;
   const find = endpointFinder(snapshot);
-  const context = { snapshot, policies, find, nature, place };
+  const context = { snapshot, policies, dialect, find, nature, place };
   const explanation = explainPacket(packet, matcher.trace(), context);
   const inputs = inputFiles(options);
   for (const { format, file } of options.output ?? [{ format: "text", file: undefined }]) {

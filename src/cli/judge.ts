@@ -9,6 +9,8 @@ import { parseNode } from "../dump/node.ts";
 import type { Program } from "../engine/matcher.ts";
 import { formatAddress } from "../net/address.ts";
 import type { Address } from "../net/address.ts";
+import type { Dialect } from "../policy/dialect.ts";
+import { DIALECTS } from "../policy/dialects.ts";
 import type { Policy } from "../policy/model.ts";
 import type { DiagnosticLog } from "./diagnostics.ts";
 import { Failure } from "./failure.ts";
@@ -22,6 +24,8 @@ export interface Judge {
   /** Empty without manifests. */
   readonly snapshot: Snapshot;
   readonly policies: readonly Policy[];
+  /** Who enforces them. */
+  readonly dialect: Dialect;
   readonly program: Program;
   readonly midstream: "cold" | "assume-established";
   /** A real node's dumps are judged by, not manifests. */
@@ -36,6 +40,7 @@ export function loadJudge(options: JudgeOptions, log: DiagnosticLog, give?: Give
   if (inputFiles(options).filter((file) => file === "-").length > 1) {
     throw new Failure("- stands for several inputs: standard input can be read once only");
   }
+  const dialect = DIALECTS[options.dialect];
   if (!namesNode(options)) {
     if (options.filename.length === 0) {
       throw new Failure(
@@ -44,7 +49,7 @@ export function loadJudge(options: JudgeOptions, log: DiagnosticLog, give?: Give
     }
     const { snapshot, policies, compiled } = loadCluster(options, log, give);
     const midstream = options.midstream ?? "assume-established";
-    return { snapshot, policies, program: compiled, midstream, realNode: false };
+    return { snapshot, policies, dialect, program: compiled, midstream, realNode: false };
   }
   const { snapshot, policies } = loadManifests(options, log, give);
   const state = parseNode(readNodeFiles(options, log), log.report);
@@ -52,7 +57,7 @@ export function loadJudge(options: JudgeOptions, log: DiagnosticLog, give?: Give
   stopOnErrors(log);
   const program = { ...state, owners: ownersOf(snapshot) };
   const midstream = options.midstream ?? "cold";
-  return { snapshot, policies, program, midstream, realNode: true };
+  return { snapshot, policies, dialect, program, midstream, realNode: true };
 }
 
 function refuseTooMany(connections: number, most: number, log: DiagnosticLog): void {

@@ -12,6 +12,7 @@ import type { ManifestObject, ManifestText } from "../cluster/manifest-object.ts
 import type { Snapshot } from "../cluster/snapshot.ts";
 import { checkPolicies } from "../policy/check.ts";
 import type { Address } from "../net/address.ts";
+import { DIALECTS } from "../policy/dialects.ts";
 import { lowerPolicies } from "../policy/index.ts";
 import { lowerProfiles, type Profile } from "../policy/profile.ts";
 import { isStaged } from "../policy/staged.ts";
@@ -60,6 +61,10 @@ export function loadCluster(
   if (options.filename.length === 0) {
     throw new Failure("no manifests: name the policies and pods with -f PATH");
   }
+  const dialect = DIALECTS[options.dialect];
+  if (dialect.tables !== "felix" && options.calicoVersion !== undefined) {
+    throw new Failure(`--calico-version is of Calico's tables: --dialect ${dialect.name} has none`);
+  }
   const manifests = loadManifests(options, log, give);
   const { snapshot, policies, profiles } = manifests;
   reportAbsences(manifests, namesOf(options), log);
@@ -67,7 +72,7 @@ export function loadCluster(
   const compiled = compileCluster(
     snapshot,
     policies,
-    { node, calicoVersion: options.calicoVersion, profiles },
+    { node, calicoVersion: options.calicoVersion, profiles, dialect },
     log.report,
   );
   stopOnErrors(log);
@@ -88,7 +93,11 @@ export function loadManifests(
   const written = parse(options.filename);
   const objects =
     options.overlay === undefined ? written : overlayManifests(written, parse(options.overlay));
-  const policies = lowerPolicies(objects, log.report, { staged: options.staged });
+  const { staged } = options;
+  const policies = lowerPolicies(objects, log.report, {
+    staged,
+    dialect: DIALECTS[options.dialect],
+  });
   const profiles = lowerProfiles(objects, log.report);
   const clusterPrefixes = options.clusterCidr;
   let endpoints = options.endpoint;

@@ -7,6 +7,9 @@ import type { Command } from "commander";
 import type { Backend } from "../match/extension.ts";
 import { parseAddress, parsePrefix } from "../net/address.ts";
 import type { Address, Prefix } from "../net/address.ts";
+import { DIALECT_NAMES } from "../policy/dialect.ts";
+import type { DialectName } from "../policy/dialect.ts";
+import { DEFAULT_DIALECT } from "../policy/dialects.ts";
 import type { CalicoVersion } from "../policy/model.ts";
 import type { Output } from "./output.ts";
 
@@ -18,6 +21,7 @@ export interface ClusterOptions {
   readonly node?: string;
   readonly clusterCidr: readonly Prefix[];
   readonly staged: "enforce" | "ignore";
+  readonly dialect: DialectName;
   /** Undefined: the newest. */
   readonly calicoVersion?: CalicoVersion;
   readonly endpoint: readonly GivenAddress[];
@@ -98,6 +102,11 @@ export function addClusterOptions(command: Command): Command {
       new Option("--calico-version <release>", "whose tables: names, mark bits and denials differ")
         .argParser(parseCalicoVersion)
         .default(undefined, "the newest"),
+    )
+    .addOption(
+      new Option("--dialect <name>", "who enforces the policies: what the API leaves open differs")
+        .choices(DIALECT_NAMES)
+        .default(DEFAULT_DIALECT.name),
     )
     .option("--color", "colours, whatever standard output is")
     .option("--no-color", "no colours (NO_COLOR and FORCE_COLOR are heeded too)");

@@ -227,9 +227,9 @@ function formatReport(
       return replayJson(report);
     case "text":
     case "html": {
-      const { snapshot, policies, midstream } = context.judge;
+      const { snapshot, policies, dialect, midstream } = context.judge;
       const find = endpointFinder(snapshot);
-      const words = { snapshot, policies, find, midstream };
+      const words = { snapshot, policies, dialect, find, midstream };
       if (format === "html") return [replayHtml(report, words)];
       return [replayText(report, words, paletteFor(context.sink, context.options.color))];
     }

@@ -63,8 +63,8 @@ export async function test(paths: readonly string[], options: TestOptions): Prom
   const asker = new Asker(judge, options.inInterface);
   const results = entries.flatMap((entry) => asker.results(entry));
   const report: ExpectationReport = { results, diagnostics: log.found };
-  const { snapshot, policies } = judge;
-  const context = { snapshot, policies, find: endpointFinder(snapshot) };
+  const { snapshot, policies, dialect } = judge;
+  const context = { snapshot, policies, dialect, find: endpointFinder(snapshot) };
   for (const { format, file } of options.output ?? [{ format: TEST_FORMATS[0], file: undefined }]) {
     const sink = openSink(file, inputs);
     await sink.write(formatReport(format, report, context, { sink, options }));

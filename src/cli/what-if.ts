@@ -216,8 +216,8 @@ function isNodeState(path: string): boolean {
   return ["iptables-save", "ip6tables-save"].some((name) => existsSync(join(path, name)));
 }
 
-function policyContext({ snapshot, policies }: Judge): PolicyContext {
-  return { snapshot, policies, find: endpointFinder(snapshot) };
+function policyContext({ snapshot, policies, dialect }: Judge): PolicyContext {
+  return { snapshot, policies, dialect, find: endpointFinder(snapshot) };
 }
 
 type Compared = Omit<WhatIfReport, "groups" | "diagnostics" | "captured" | "blindSpots">;

@@ -125,16 +125,17 @@ function readPodSpec(spec: Field): Pick<Endpoint, "serviceAccount" | "node" | "p
   const named = readText(fieldOf(spec, "serviceAccountName"));
   const account = named ?? readText(fieldOf(spec, "serviceAccount"));
   const node = readText(fieldOf(spec, "nodeName"));
-  const containers = [
-    ...itemsOf(fieldOf(spec, "containers")),
-    ...itemsOf(fieldOf(spec, "initContainers")),
-  ];
+  const portsOf = (key: string): NamedPort[] =>
+    itemsOf(fieldOf(spec, key)).flatMap((container) =>
+      itemsOf(fieldOf(container, "ports")).flatMap(readNamed),
+    );
   return {
     serviceAccount: account === undefined || account === "" ? "default" : account,
     node: node === "" ? undefined : node,
-    ports: containers.flatMap((container) =>
-      itemsOf(fieldOf(container, "ports")).flatMap(readNamed),
-    ),
+    ports: [
+      ...portsOf("containers"),
+      ...portsOf("initContainers").map((port) => ({ ...port, init: true as const })),
+    ],
   };
 }
 

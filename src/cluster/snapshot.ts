@@ -84,7 +84,7 @@ export interface Endpoint {
   readonly addresses: readonly Address[];
   /** Undefined when the manifest does not say. */
   readonly node: string | undefined;
-  /** Named container ports, init containers included. */
+  /** Named container ports, those of init containers included. */
   readonly ports: readonly NamedPort[];
   readonly place: Place;
 }
@@ -93,6 +93,8 @@ export interface NamedPort {
   readonly name: string;
   readonly protocol: PortProtocol;
   readonly port: number;
+  /** Of an init container. */
+  readonly init?: true;
 }
 
 /** The protocols a NetworkPolicy and a Service can name. */

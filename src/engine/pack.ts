@@ -303,6 +303,8 @@ function originFlags(origin: RuleOrigin | undefined): number {
     case "node-traffic":
     case "service-refused":
       return layout.RULE_DECIDES;
+    case "dialect":
+      return origin.answer === "open" ? 0 : layout.RULE_DECIDES;
     case "service":
     case "service-unknown":
     case "host-forward":

@@ -3,7 +3,7 @@
  * here is an error: a verdict without it would be wrong.
  */
 import { suggestionFor } from "../cluster/fields.ts";
-import { apiGroup, kindRole } from "../cluster/kinds.ts";
+import { apiGroup, homeGroup, kindRole } from "../cluster/kinds.ts";
 import type { ManifestObject } from "../cluster/manifest-object.ts";
 import type { OnDiagnostic } from "../errors.ts";
 import { calicoGlobalNetworkPolicy } from "./calico-global-network-policy.ts";
@@ -14,8 +14,10 @@ import { calicoStagedNetworkPolicy } from "./calico-staged-network-policy.ts";
 import { adminNetworkPolicy } from "./admin-network-policy.ts";
 import { baselineAdminNetworkPolicy } from "./baseline-admin-network-policy.ts";
 import { betaClusterNetworkPolicy, clusterNetworkPolicy } from "./cluster-network-policy.ts";
+import type { Dialect } from "./dialect.ts";
+import { checkDialect, DEFAULT_DIALECT } from "./dialects.ts";
 import type { PolicyKind } from "./kind.ts";
-import type { Policy } from "./model.ts";
+import type { Policy, PolicyKindName } from "./model.ts";
 import { networkPolicy } from "./network-policy.ts";
 import { compareText } from "./order.ts";
 import { checkProfile, isProfile, profileLabels } from "./profile.ts";
@@ -38,15 +40,18 @@ export const POLICY_KINDS: readonly PolicyKind[] = [
 
 /**
  * Lowers every policy among the objects, ordered by namespace, then name; cluster-wide ones first.
- * Policies with an error are reported and left out. Reports UNSUPPORTED_KIND and whatever the kinds
- * report.
+ * Policies with an error are reported and left out. Reports UNSUPPORTED_KIND, also for kinds that the
+ * dialect does not enforce, UNSUPPORTED_FEATURE for what it does otherwise, and whatever the kinds report.
  *
  * @param staged whether staged policies are taken for enforced ones
  */
 export function lowerPolicies(
   objects: readonly ManifestObject[],
   onDiagnostic: OnDiagnostic,
-  { staged }: { readonly staged: StagedMode } = { staged: "ignore" },
+  {
+    staged = "ignore",
+    dialect = DEFAULT_DIALECT,
+  }: { readonly staged?: StagedMode; readonly dialect?: Dialect } = {},
 ): Policy[] {
   const policies: Policy[] = [];
   const tiers = new Tiers(objects, onDiagnostic);
@@ -56,7 +61,14 @@ export function lowerPolicies(
     const policyKind = POLICY_KINDS.find(
       (known) => known.kind === kind && known.apiVersion === apiVersion,
     );
-    if (policyKind !== undefined) {
+    if (policyKind !== undefined && !isEnforced(policyKind, dialect)) {
+      onDiagnostic({
+        severity: "error",
+        code: "UNSUPPORTED_KIND",
+        message: `${kind} of ${apiVersion} is a policy that ${dialect.title} does not have: leave it out, or judge by another --dialect`,
+        place: object.placeOf(["kind"]),
+      });
+    } else if (policyKind !== undefined) {
       const policy = policyKind.lower(object, onDiagnostic, tiers);
       if (policy !== undefined) policies.push(policy);
     } else if (isProfile(object)) {
@@ -72,11 +84,18 @@ export function lowerPolicies(
       });
     }
   }
+  checkDialect(policies, dialect, onDiagnostic);
   return settleStaged(policies, staged).sort(
     (one, other) =>
       compareText(one.ref.namespace ?? "", other.ref.namespace ?? "") ||
       compareText(one.ref.name, other.ref.name),
   );
+}
+
+/** Calico's kinds have two versions; a dialect has a kind or not, whatever its version. */
+function isEnforced({ apiVersion, kind }: PolicyKind, { kinds }: Dialect): boolean {
+  const name = `${homeGroup(apiVersion, kind)} ${kind}`;
+  return kinds.some((known: PolicyKindName) => known === name);
 }
 
 /** The same kind of another API, or another kind of the same. */

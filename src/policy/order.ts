@@ -32,6 +32,11 @@ export function comparePolicies(one: Policy, other: Policy): number {
   return compareRanks(one, other) || compareText(tieText(one), tieText(other));
 }
 
+/** The same, equal ones by the name alone. */
+export function comparePoliciesByName(one: Policy, other: Policy): number {
+  return compareRanks(one, other) || compareText(one.ref.name, other.ref.name);
+}
+
 /** Whose tables are compiled where nothing else is said. */
 export const NEWEST_CALICO: CalicoVersion = { minor: Infinity };
 

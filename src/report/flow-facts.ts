@@ -1,10 +1,12 @@
 /** What is known of a flow that rules are compared with in words, and how far a condition is from it. */
 import type { Endpoint, Snapshot } from "../cluster/snapshot.ts";
 import type { Address } from "../net/address.ts";
+import type { Dialect } from "../policy/dialect.ts";
 
 /** The flow, as rules see it. */
 export interface Facts {
   readonly snapshot: Snapshot;
+  readonly dialect: Dialect;
   readonly source: FlowEnd;
   readonly target: FlowEnd;
   /** The peer: the endpoint that has the address, if one does. */

@@ -14,8 +14,10 @@ import type { Endpoint, Labels, Snapshot } from "../cluster/snapshot.ts";
 import type { Judgement, Tuple } from "../engine/verdict.ts";
 import type { Place } from "../errors.ts";
 import { formatAddress, formatPrefix, prefixContains, sameAddress } from "../net/address.ts";
-import type { Prefix } from "../net/address.ts";
+import type { Address, Prefix } from "../net/address.ts";
 import { protocolName } from "../net/protocol.ts";
+import type { Dialect } from "../policy/dialect.ts";
+import { DEFAULT_DIALECT } from "../policy/dialects.ts";
 import { policyKey } from "../policy/model.ts";
 import type {
   Direction,
@@ -45,6 +47,8 @@ export interface PolicyContext {
   readonly snapshot: Snapshot;
   readonly policies: readonly Policy[];
   readonly find: FindEndpoint;
+  /** Who enforces them; Calico when absent. */
+  readonly dialect?: Dialect;
 }
 
 /**
@@ -93,6 +97,7 @@ function factsOf(judged: Tuple & Judgement, direction: Direction, context: Polic
   };
   return {
     snapshot: context.snapshot,
+    dialect: context.dialect ?? DEFAULT_DIALECT,
     source: { endpoint: source, address: sourceAddress, port: judged.sourcePort },
     target,
     peer: ingress ? source : destination,
@@ -197,10 +202,29 @@ function blockOutcome(peer: PolicyPeer & { readonly kind: "block" }, facts: Fact
     return { unmet: 2, words: `an address in ${block}, has ${formatAddress(address)}` };
   }
   const hole = peer.except.find((except) => prefixContains(except, address));
-  if (hole === undefined) return { unmet: 0, words: "" };
+  if (hole === undefined) return identityOutcome(block, address, facts);
   return {
     unmet: 1,
     words: `an address in ${block} except ${formatPrefix(hole)}, has ${formatAddress(address)}`,
+  };
+}
+
+/** Where those of the cluster have an identity, a block means others. */
+function identityOutcome(block: string, address: Address, facts: Facts): Outcome {
+  const { peer, dialect, snapshot } = facts;
+  const node = [...snapshot.nodeByName.values()].find(({ addresses }) =>
+    addresses.some((each) => sameAddress(each, address)),
+  );
+  const is =
+    peer !== undefined && dialect.blocksHoldPods === "no"
+      ? `pod ${endpointName(peer)}`
+      : node !== undefined && dialect.blocksHoldNodes === "no"
+        ? `node ${node.name}`
+        : undefined;
+  if (is === undefined) return { unmet: 0, words: "" };
+  return {
+    unmet: 1,
+    words: `an address in ${block} outside the cluster (${dialect.title}), is ${is}`,
   };
 }
 

@@ -11,6 +11,7 @@ import { formatPolicyName, formatPolicyRef } from "../policy/model.ts";
 import type { Direction, PolicyRef, RuleAction } from "../policy/model.ts";
 import { DEFAULT_TIER } from "../policy/order.ts";
 import type { RuleOrigin } from "../tables/model.ts";
+import { dialectText, openText } from "./dialect-words.ts";
 
 /** What a sentence is about: a packet or a flow, and its verdict. */
 export type Judged = Tuple & Judgement & { readonly reply?: boolean };
@@ -91,6 +92,7 @@ export function policyPointsOf(origin: RuleOrigin): PolicyPoint[] {
     case "to-host":
     case "spoofed":
     case "tunnel":
+    case "dialect":
     case "service":
     case "service-unknown":
     case "service-refused":
@@ -276,6 +278,8 @@ export function explainOrigin(origin: RuleOrigin, reply: boolean): string {
       return "the source is not an address of the pod that sends it";
     case "tunnel":
       return `no node that is known sends ${origin.what} packets from there, and no other host may`;
+    case "dialect":
+      return origin.answer === "open" ? openText(origin.about) : dialectText(origin.about);
     case "service":
       return `Service ${origin.service} chooses the backend`;
     case "service-unknown":
@@ -299,8 +303,13 @@ function explainMissing(origin: RuleOrigin | undefined): string | undefined {
   if (origin?.kind === "tie") {
     return `${tiedText(origin.policies)} have equal priorities and disagree: which of them decides is undefined`;
   }
-  if (origin?.kind !== "policy-rule" || origin.missing === undefined) return undefined;
-  const { policy, direction, rule, missing } = origin;
+  if (origin?.kind === "dialect") return openText(origin.about);
+  if (origin?.kind !== "policy-rule") return undefined;
+  const { policy, direction, rule, missing, open } = origin;
+  if (open !== undefined) {
+    return `${formatPolicyName(policy)} ${direction}[${rule}] hangs on more than it says: ${openText(open)}`;
+  }
+  if (missing === undefined) return undefined;
   return `${formatPolicyName(policy)} ${direction}[${rule}] asks for ${missing}, which nothing tells`;
 }
 

@@ -1,7 +1,8 @@
 /** How a user supplies the fact that an undecided verdict lacks. */
 import { formatAddress } from "../net/address.ts";
 import type { FlowVerdict } from "../engine/verdict.ts";
-import type { RuleOrigin } from "../tables/model.ts";
+import { generic } from "../policy/dialect-generic.ts";
+import type { OpenQuestion, RuleOrigin } from "../tables/model.ts";
 import type { CaptureNature } from "./reason.ts";
 
 /** Says what to do about a missing fact; undefined when there is nothing to do. */
@@ -95,6 +96,9 @@ export function remedyFor(flow: FlowVerdict, nature: CaptureNature): string | un
 
 function remedyForRule(origin: RuleOrigin | undefined): string | undefined {
   if (origin?.kind === "tie") return "give the policies different priorities";
+  if (origin?.kind === "dialect") return remedyForOpen(origin.about);
+  if (origin?.kind === "policy-rule" && origin.open !== undefined)
+    return remedyForOpen(origin.open);
   if (origin?.kind !== "policy-rule" || origin.missing === undefined) return undefined;
   if (origin.missing.startsWith("the endpoints of ")) {
     return "give the EndpointSlices too (kubectl get endpointslices -A -o yaml)";
@@ -102,6 +106,11 @@ function remedyForRule(origin: RuleOrigin | undefined): string | undefined {
   return origin.missing.startsWith("the addresses of ")
     ? 'give --dns FILE with lines "ADDRESS NAME", of a "*.NAME" too when there are no other addresses'
     : "give the Node objects too (kubectl get nodes -o yaml)";
+}
+
+/** What the API leaves open, implementations answer. */
+function remedyForOpen({ dialect }: OpenQuestion): string | undefined {
+  return dialect === generic.title ? "say who enforces the policies: --dialect NAME" : undefined;
 }
 
 function addressText(address: FlowVerdict["source"]): string {

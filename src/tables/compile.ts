@@ -2,14 +2,22 @@
  * Policies and a snapshot to rule tables in Calico's shape. Rules become mark bits in `policy-chain.ts`,
  * tiers the order of jumps in `endpoint-chain.ts`; this puts the chains together.
  */
-import { felixSettings } from "../cluster/felix-configuration.ts";
+import { FELIX_DEFAULTS, felixSettings } from "../cluster/felix-configuration.ts";
 import { endpointName } from "../cluster/snapshot.ts";
-import type { Endpoint, HostEndpoint, Snapshot } from "../cluster/snapshot.ts";
+import type { Endpoint, FelixSettings, HostEndpoint, Snapshot } from "../cluster/snapshot.ts";
 import type { OnDiagnostic } from "../errors.ts";
 import type { Family } from "../net/address.ts";
 import { formatPolicyRef } from "../policy/model.ts";
 import type { CalicoVersion, Direction, MatchRule, Policy } from "../policy/model.ts";
-import { comparePolicies, compareText, NEWEST_CALICO, policyOrder } from "../policy/order.ts";
+import type { Dialect } from "../policy/dialect.ts";
+import { DEFAULT_DIALECT } from "../policy/dialects.ts";
+import {
+  comparePolicies,
+  comparePoliciesByName,
+  compareText,
+  NEWEST_CALICO,
+  policyOrder,
+} from "../policy/order.ts";
 import { builtInProfile, type Profile } from "../policy/profile.ts";
 import { EndpointIndex } from "../policy/endpoint-index.ts";
 import {
@@ -25,6 +33,7 @@ import {
   compileNamespaceProfile,
 } from "./endpoint-chain.ts";
 import { bindHostEndpoints, UNBOUND, type HostBinding } from "./host-binding.ts";
+import { compileProtocolChains } from "./dialect-protocols.ts";
 import { compileFailsafe } from "./host-chain.ts";
 import { compileHostTables, reportUntrackedEverywhere } from "./host-tables.ts";
 import type { HostsByPolicy, HostTableName } from "./host-tables.ts";
@@ -73,23 +82,32 @@ export function compileCluster(
     readonly calicoVersion?: CalicoVersion | undefined;
     /** Of host endpoints; none when absent. */
     readonly profiles?: ReadonlyMap<string, Profile> | undefined;
+    /** Who enforces the policies; Calico when absent. */
+    readonly dialect?: Dialect | undefined;
   },
   onDiagnostic: OnDiagnostic,
 ): CompiledCluster {
-  const { node, calicoVersion = NEWEST_CALICO, profiles = NO_PROFILES } = options;
+  const {
+    node,
+    calicoVersion = NEWEST_CALICO,
+    profiles = NO_PROFILES,
+    dialect = DEFAULT_DIALECT,
+  } = options;
   if (node !== undefined) checkNode(snapshot, node, onDiagnostic);
   const interfaces = assignInterfaces(snapshot.endpoints);
   const local = snapshot.endpoints
     .filter((endpoint) => node === undefined || endpoint.node === node)
     .map((endpoint) => ({ endpoint, interfaceName: interfaceOf(interfaces, endpoint) }));
   const index = new EndpointIndex(snapshot);
-  const ordered = policies.toSorted(policyOrder(calicoVersion));
+  const byName = dialect.equalPriorities === "by-name";
+  const ordered = policies.toSorted(byName ? comparePoliciesByName : policyOrder(calicoVersion));
   checkNames(ordered, calicoVersion, onDiagnostic);
   const selected = new Map(ordered.map((policy) => [policy, index.chosenBy(policy.subject)]));
   const selections = DIRECTIONS.flatMap((direction) => selectionsOf(local, selected, direction));
   const interfaceNames = local.map(({ interfaceName }) => interfaceName);
-  const settings = felixSettings(snapshot, node);
+  const settings = settingsOf(snapshot, node, dialect);
   if (!settings.policesIpv6) refuseIpv6(local, onDiagnostic);
+  if (dialect.tables !== "felix") refuseForeignEndpoints(snapshot, dialect, onDiagnostic);
   const hosts = new Map(
     ordered.map((policy) => [policy, index.hostEndpointsChosenBy(policy.subject)]),
   );
@@ -101,14 +119,14 @@ export function compileCluster(
   // The same in both families.
   const endpointChains = [
     ...DIRECTIONS.flatMap((direction) => compileDispatch(direction, interfaceNames)),
-    ...compileEndpointChains(selections, settings),
+    ...compileEndpointChains(selections, settings, dialect),
     ...profileChains(local),
   ];
   const meanings = new PeerMeanings(snapshot, index);
   const onWider = widerReporter(onDiagnostic);
   const compileFamily = (family: Family): Ruleset => {
     const sets = new SetCollector(family, meanings);
-    const context = { family, sets, onWider };
+    const context = { family, sets, dialect, onWider };
     const compiled = { ingress: new Map<Policy, Chain>(), egress: new Map<Policy, Chain>() };
     const chainOf = (policy: Policy, direction: Direction): Chain => {
       const before = compiled[direction].get(policy);
@@ -129,7 +147,8 @@ export function compileCluster(
         ...failsafe.map((direction) => compileFailsafe(direction, name, { settings, family })),
       ];
     };
-    const services = compileServices(snapshot, family, { node, sets });
+    const veiled = dialect.outsideServices === "open";
+    const services = compileServices(snapshot, family, { node, sets, veiled });
     const tunnels = compileTunnels(snapshot, settings, { node, family, sets });
     const natChains = compileNatChains(snapshot, settings, {
       sets,
@@ -137,14 +156,15 @@ export function compileCluster(
       version: calicoVersion,
     });
     const filter = filterTable(family, [
-      ...compileHookChains(family, settings.endpointToHost, tunnels),
+      ...compileHookChains(family, settings.endpointToHost, tunnels, dialect),
+      ...compileProtocolChains(dialect, family),
       ...endpointChains,
       ...policyChains(selections, chainOf),
       ...services.filterChains,
       ...ofHosts("filter"),
     ]);
     const tables = [
-      tableOf("raw", RAW_JUMPS, [...compileRawChains(tunnels), ...ofHosts("raw")]),
+      tableOf("raw", RAW_JUMPS, [...compileRawChains(tunnels, dialect), ...ofHosts("raw")]),
       tableOf("mangle", MANGLE_JUMPS, [...compileMangleChains(), ...ofHosts("mangle")]),
       natTable(services.nat, natChains),
       filter,
@@ -164,6 +184,36 @@ export function compileCluster(
           FAMILIES.some((family) => usesVxlan(snapshot, settings, family))),
     }),
   };
+}
+
+/** Felix's settings are Calico's; of others what is like one of them. */
+function settingsOf(
+  snapshot: Snapshot,
+  node: string | undefined,
+  { tables, invalid, mayEncapsulate }: Dialect,
+): FelixSettings {
+  if (tables === "felix") return felixSettings(snapshot, node);
+  return {
+    ...FELIX_DEFAULTS,
+    dropsInvalid: invalid === "dropped",
+    podsMayVxlan: mayEncapsulate,
+    podsMayIpip: mayEncapsulate,
+  };
+}
+
+/** Host endpoints are Calico's. */
+function refuseForeignEndpoints(
+  { hostEndpoints: [first] }: Snapshot,
+  { title }: Dialect,
+  onDiagnostic: OnDiagnostic,
+): void {
+  if (first === undefined) return;
+  onDiagnostic({
+    severity: "error",
+    code: "UNSUPPORTED_KIND",
+    message: `HostEndpoint ${first.name} is Calico's, and ${title} does not have it: leave it out, or judge by another --dialect`,
+    place: first.place,
+  });
 }
 
 const NO_PROFILES: ReadonlyMap<string, Profile> = new Map();

@@ -8,8 +8,13 @@ import { PROTOCOL_ICMPV6 } from "../net/protocol.ts";
 import type { FelixSettings } from "../cluster/snapshot.ts";
 import type { Match } from "../match/index.ts";
 import type { Family } from "../net/address.ts";
+import type { Dialect } from "../policy/dialect.ts";
+import { DEFAULT_DIALECT } from "../policy/dialects.ts";
 import type { Direction } from "../policy/model.ts";
 import type { Target } from "../target/index.ts";
+import { compileDroppedJump } from "./dialect-protocols.ts";
+import { openRule } from "./dialect-rule.ts";
+import { isPrinted } from "./model.ts";
 import type { Chain, Rule } from "./model.ts";
 import {
   CHAIN_CIDR_BLOCK,
@@ -41,6 +46,7 @@ import {
   MARK_ACCEPT,
   MARK_ALL,
   MARK_SCRATCH0,
+  MARK_VEILED,
   RETURN,
   setBits,
   stateIs,
@@ -52,6 +58,7 @@ export function compileHookChains(
   family: Family,
   endpointToHost: FelixSettings["endpointToHost"],
   tunnels: TunnelRules,
+  dialect: Dialect = DEFAULT_DIALECT,
 ): Chain[] {
   return [
     userChain(CHAIN_INPUT, [
@@ -73,6 +80,7 @@ export function compileHookChains(
       }),
     ]),
     userChain(CHAIN_FORWARD, [
+      ...veiledRules(dialect),
       // The accept bit tells that a policy before translation has let the packet through.
       makeRule({ target: clearBits(MARK_ALL & ~MARK_ACCEPT) }),
       makeRule({
@@ -87,8 +95,7 @@ export function compileHookChains(
     userChain(CHAIN_CIDR_BLOCK, []),
     userChain(CHAIN_OUTPUT, [
       acceptAccepted(),
-      // > Traffic to and from the node where a Pod is running is always allowed.
-      makeRule({ matches: [toWorkloads()], target: RETURN, origin: { kind: "node-traffic" } }),
+      ...fromOwnNode(dialect),
       ...tunnels.output,
       makeRule({ target: clearBits(MARK_ALL) }),
       // > Of what is translated the hook shows the interface of before: that waits for mangle.
@@ -101,6 +108,26 @@ export function compileHookChains(
   ];
 }
 
+/** > Traffic to and from the node where a Pod is running is always allowed. */
+function fromOwnNode(dialect: Dialect): Rule[] {
+  const matches = [toWorkloads()];
+  const allowed = makeRule({ matches, target: RETURN, origin: { kind: "node-traffic" } });
+  const dropped = compileDroppedJump(dialect).map((rule) => ({ ...rule, matches }));
+  if (dialect.fromOwnNode === "allowed") return [...dropped, allowed];
+  return [
+    ...dropped,
+    makeRule({ matches: [...matches, stateIs("RELATED", "ESTABLISHED")], target: RETURN }),
+    openRule(dialect, "from-own-node", { matches, target: RETURN }),
+    makeRule({ matches, target: goTo(CHAIN_DISPATCH.ingress) }),
+  ];
+}
+
+/** A connection of which it is not known as whom policies see its client. */
+function veiledRules(dialect: Dialect): Rule[] {
+  if (dialect.outsideServices === "kube-proxy") return [];
+  return [openRule(dialect, "outside-service", { matches: [bitsSet(MARK_VEILED)], target: DROP })];
+}
+
 const TO_HOST: Readonly<Record<FelixSettings["endpointToHost"], Target>> = {
   accept: ACCEPT,
   drop: DROP,
@@ -108,22 +135,21 @@ const TO_HOST: Readonly<Record<FelixSettings["endpointToHost"], Target>> = {
 };
 
 /** The raw table's: pods send from their own addresses only, then policies that do not track. */
-export function compileRawChains({ untracked }: TunnelRules): Chain[] {
+export function compileRawChains({ untracked }: TunnelRules, dialect: Dialect): Chain[] {
   const fromPod = bitsSet(MARK_SCRATCH0);
+  const spoofed: readonly Match[] = [
+    fromPod,
+    { kind: "rpfilter", loose: false, validMark: true, acceptLocal: false, invert: true },
+  ];
   return [
     userChain(CHAIN_PREROUTING, [
       makeRule({ target: clearBits(MARK_ALL) }),
       ...untracked,
       makeRule({ matches: [fromWorkloads()], target: setBits(MARK_SCRATCH0) }),
       makeRule({ matches: [fromPod], target: jump(CHAIN_RPF_SKIP) }),
-      makeRule({
-        matches: [
-          fromPod,
-          { kind: "rpfilter", loose: false, validMark: true, acceptLocal: false, invert: true },
-        ],
-        target: DROP,
-        origin: { kind: "spoofed" },
-      }),
+      dialect.spoofed === "dropped"
+        ? makeRule({ matches: spoofed, target: DROP, origin: { kind: "spoofed" } })
+        : openRule(dialect, "spoofed", { matches: spoofed, target: DROP }),
       makeRule({
         matches: [bitsClear(MARK_SCRATCH0)],
         target: jump(CHAIN_HOST_DISPATCH.ingress),
@@ -314,5 +340,6 @@ function acceptAccepted(): Rule {
 }
 
 function userChain(name: string, rules: readonly Rule[]): Chain {
-  return { name, policy: undefined, rules };
+  const partly = rules.every(isPrinted) ? {} : ({ partlyPrinted: true } as const);
+  return { name, policy: undefined, ...partly, rules };
 }

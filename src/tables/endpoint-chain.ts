@@ -11,8 +11,13 @@ import type { Endpoint, FelixSettings } from "../cluster/snapshot.ts";
 import { PROTOCOL_UDP } from "../net/protocol.ts";
 import { policyKey } from "../policy/model.ts";
 import type { Direction, Policy, Tier } from "../policy/model.ts";
+import type { Dialect } from "../policy/dialect.ts";
+import { DEFAULT_DIALECT } from "../policy/dialects.ts";
+import { DEFAULT_TIER } from "../policy/order.ts";
 import { groupByOrder } from "../policy/ties.ts";
 import type { PolicyGroup } from "../policy/ties.ts";
+import { compileDroppedJump, compileOpenJump } from "./dialect-protocols.ts";
+import { doesRule, openRule } from "./dialect-rule.ts";
 import { isPrinted } from "./model.ts";
 import type { Chain, Rule, RuleOrigin } from "./model.ts";
 import {
@@ -28,6 +33,7 @@ import {
   bitsSet,
   clearBits,
   DROP,
+  interfaceIs,
   jump,
   makeRule,
   MARK_ACCEPT,
@@ -54,8 +60,9 @@ export interface EndpointPolicies {
 export function compileEndpointChains(
   all: readonly EndpointPolicies[],
   settings: FelixSettings,
+  dialect: Dialect = DEFAULT_DIALECT,
 ): Chain[] {
-  const shared = new SharedRules();
+  const shared = new SharedRules(dialect);
   const encapsulation = encapsulationRules(settings);
   return all.map((given) => compileEndpointChain(given, { shared, settings, encapsulation }));
 }
@@ -73,26 +80,52 @@ function compileEndpointChain(
   },
 ): Chain {
   const owner = endpointName(endpoint);
-  const tiers = tierRules({ owner, direction, policies }, shared, "own");
+  const { dialect } = shared;
   const { namespace, serviceAccount } = endpoint;
+  const rules = [
+    ...compileDroppedJump(dialect),
+    ...conntrackRules(owner, direction, settings),
+    ...(dialect.invalid === "open" ? openInvalidRules(dialect, owner, direction) : []),
+    BEGIN_POLICY,
+    ...(direction === "egress" ? toItselfRules(dialect, interfaceName) : []),
+    ...(direction === "egress" ? encapsulation : []),
+    ...tierRules({ owner, direction, policies }, shared, "own"),
+    ...shared.profile(namespaceProfileName(namespace), direction),
+    ...shared.profile(accountProfileName({ namespace, name: serviceAccount }), direction),
+    END_UNACCEPTED,
+  ];
   return {
     name: endpointChainName(direction, interfaceName),
     policy: undefined,
-    ...(tiers.every(isPrinted) ? {} : { partlyPrinted: true }),
-    rules: [
-      ...conntrackRules(owner, direction, settings),
-      BEGIN_POLICY,
-      ...(direction === "egress" ? encapsulation : []),
-      ...tiers,
-      ...shared.profile(namespaceProfileName(namespace), direction),
-      ...shared.profile(accountProfileName({ namespace, name: serviceAccount }), direction),
-      END_UNACCEPTED,
-    ],
+    ...(rules.every(isPrinted) ? {} : { partlyPrinted: true }),
+    rules,
   };
+}
+
+/** Conntrack of another make may know the packet's connection. */
+function openInvalidRules(dialect: Dialect, owner: string, direction: Direction): Rule[] {
+  return [
+    openRule(dialect, "invalid", { matches: [stateIs("INVALID")], target: ACCEPT }),
+    dropInvalid(owner, direction),
+  ];
+}
+
+/** What leaves by the interface it came from goes back to the pod: no address of its own ever leaves it. */
+function toItselfRules(dialect: Dialect, interfaceName: string): Rule[] {
+  const matches = [interfaceIs("out", interfaceName)];
+  switch (dialect.toItself) {
+    case "by-rules":
+      return [];
+    case "allowed":
+      return [doesRule(dialect, "to-itself", "allow", { matches, target: ACCEPT })];
+    case "open":
+      return [openRule(dialect, "to-itself", { matches, target: ACCEPT })];
+  }
 }
 
 /** The rules that every endpoint has that the same policies select. */
 export class SharedRules {
+  readonly dialect: Dialect;
   readonly #jumps = {
     ingress: new Map<Policy, readonly [Rule, Rule]>(),
     egress: new Map<Policy, readonly [Rule, Rule]>(),
@@ -103,6 +136,10 @@ export class SharedRules {
   };
   readonly #begins = new Map<string, Rule>();
   readonly #ties = new Map<string, readonly Rule[]>();
+
+  constructor(dialect: Dialect = DEFAULT_DIALECT) {
+    this.dialect = dialect;
+  }
 
   /** The jump to a policy's chain, and what ends the endpoint's chain when the policy has accepted. */
   jump(policy: Policy, direction: Direction): readonly [Rule, Rule] {
@@ -132,7 +169,7 @@ export class SharedRules {
    * too, asks for a fact of its own.
    */
   tie(group: PolicyGroup, direction: Direction): readonly Rule[] {
-    if (group.rivals.length === 0) return [];
+    if (group.rivals.length === 0 || this.dialect.equalPriorities === "by-name") return [];
     const key = [direction, ...group.policies.map(({ ref }) => policyKey(ref))].join("\n");
     return entryOf(this.#ties, key, () => tieRules(group, direction));
   }
@@ -249,6 +286,7 @@ export function tierRules(
   // No policies: not isolated, the profile decides.
   return tiersOf(given.policies).flatMap(({ tier, policies }) => [
     shared.begin(tier),
+    ...(tier.name === DEFAULT_TIER.name ? compileOpenJump(shared.dialect) : []),
     ...groupByOrder(policies, direction).flatMap((group) => [
       ...shared.tie(group, direction),
       ...group.policies.flatMap((policy) => {

@@ -34,6 +34,8 @@ export interface FelixRule {
   readonly notIcmp?: IcmpType | undefined;
   readonly source: FelixSide;
   readonly destination: FelixSide;
+  /** What no policy can ask for, and some implementation does. */
+  readonly also?: readonly Match[];
 }
 
 /** An ICMP type, and a code where one is asked for. */
@@ -113,6 +115,7 @@ export function renderFelixRule(
   const matches = [
     ...ruleMatches(rule, { source: source.rest, destination: destination.rest, family }),
     ...(blocks.rules.length > 0 ? [bitsSet(MARK_SCRATCH0)] : []),
+    ...(rule.also ?? []),
   ];
   return {
     rules: [...blocks.rules, ...actionRules(action, matches, origin)],

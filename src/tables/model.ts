@@ -5,6 +5,7 @@
 import type { Backend } from "../match/extension.ts";
 import type { Match } from "../match/index.ts";
 import type { Target } from "../target/index.ts";
+import type { DialectQuestion } from "../policy/dialect.ts";
 import type { Direction, PolicyRef, RuleAction } from "../policy/model.ts";
 import type { Place } from "../errors.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
@@ -54,7 +55,17 @@ export interface Rule {
 
 /** Tells whether a rule is among those that iptables-save prints and the kernel has. */
 export function isPrinted({ origin }: Rule): boolean {
-  return origin?.kind !== "tie" && origin?.kind !== "service-unknown";
+  switch (origin?.kind) {
+    case "tie":
+    case "service-unknown":
+      return false;
+    case "policy-rule":
+      return origin.open === undefined;
+    case "dialect":
+      return origin.answer !== "open";
+    default:
+      return true;
+  }
 }
 
 /** What a rule stands for in policy words. */
@@ -70,6 +81,8 @@ export type RuleOrigin =
       readonly place: Place;
       /** Without which it is not known whether the rule matches: `the addresses of example.com`. */
       readonly missing?: string;
+      /** What is not known of an implementation, and without which the same. No text has such rules. */
+      readonly open?: OpenQuestion;
       /** `namespace/name` is not known here: policy chains are shared by endpoints. */
     }
   /** No rule of the tier's policies that select the endpoint matched, and the tier then denies. */
@@ -124,6 +137,12 @@ export type RuleOrigin =
   | { readonly kind: "spoofed" }
   /** A wrapped packet that no node has sent. */
   | { readonly kind: "tunnel"; readonly what: "IPIP" | "VXLAN" }
+  /** What an implementation does whatever policies say; `open`: it is not known, and no text has the rule. */
+  | {
+      readonly kind: "dialect";
+      readonly answer: "allow" | "drop" | "open";
+      readonly about: OpenQuestion;
+    }
   /** A Service's translation; `namespace/name:port`. */
   | { readonly kind: "service"; readonly service: string; readonly place: Place }
   /** A Service's node port whose backends nobody told. No text has such rules. */
@@ -135,6 +154,13 @@ export type RuleOrigin =
       readonly why: "no backend" | "no local backend" | "source";
       readonly place: Place;
     };
+
+/** What is asked of an implementation of the policies' API. */
+export interface OpenQuestion {
+  readonly question: DialectQuestion;
+  /** Which implementation, in sentences. */
+  readonly dialect: string;
+}
 
 /** A named set of members: of a compiled policy, or of a node's dump. */
 export type IpSet =

@@ -32,6 +32,9 @@ export const CHAIN_POSTROUTING = "cali-POSTROUTING";
 /** Prefixes that a pod may send from beside its own; nothing here gives any. */
 export const CHAIN_RPF_SKIP = "cali-rpf-skip";
 /** Ranges of Services that BGP tells; none are read. */
+/** Ours: protocols that an implementation drops, and those of which it is not known. */
+export const CHAIN_DROPPED_PROTOCOLS = "netverdict-dropped-protocols";
+export const CHAIN_OPEN_PROTOCOLS = "netverdict-open-protocols";
 export const CHAIN_CIDR_BLOCK = "cali-cidr-block";
 /** Addresses that lead to pods beside their own; none are read. */
 export const CHAIN_FLOATING_DNAT = "cali-fip-dnat";

@@ -7,7 +7,11 @@
 import type { PortRange } from "../match/multiport.ts";
 import { endpointName, type PortProtocol } from "../cluster/snapshot.ts";
 import type { Place } from "../errors.ts";
-import type { Family } from "../net/address.ts";
+import type { LabelSelector } from "../cluster/selector.ts";
+import type { Match } from "../match/index.ts";
+import { prefixMask } from "../net/address.ts";
+import type { Family, Prefix } from "../net/address.ts";
+import type { Dialect, DialectQuestion } from "../policy/dialect.ts";
 import { formatPolicyName } from "../policy/model.ts";
 import type {
   Direction,
@@ -25,9 +29,11 @@ import { CALICO_KIND } from "../policy/order.ts";
 import { renderFelixRule } from "./felix-rule.ts";
 import type { FelixRule, FelixSide } from "./felix-rule.ts";
 import { lowerMatchRule } from "./match-rule.ts";
+import { OPEN } from "./dialect-rule.ts";
+import { isPrinted } from "./model.ts";
 import type { Chain, Rule } from "./model.ts";
 import { policyChainName, profileChainName } from "./names.ts";
-import { makeRule } from "./rule.ts";
+import { makeRule, stateIs } from "./rule.ts";
 import { portProtocolNumber } from "./sets.ts";
 import type { SetCollector } from "./sets.ts";
 
@@ -35,6 +41,7 @@ import type { SetCollector } from "./sets.ts";
 export interface PolicyContext {
   readonly family: Family;
   readonly sets: SetCollector;
+  readonly dialect: Dialect;
   /** Told of every rule whose rendering matches more than the policy says. */
   readonly onWider?: (policy: Policy, direction: Direction, rule: MatchRule) => void;
 }
@@ -61,6 +68,7 @@ export function compilePolicyChain(
   return {
     name: policyChainName(direction, policy.ref),
     policy: undefined,
+    ...(rules.every(isPrinted) ? {} : { partlyPrinted: true }),
     rules: titled(
       rules,
       `${CALICO_KIND[policy.ref.kind]} ${formatPolicyName(policy.ref)} ${direction}`,
@@ -227,8 +235,7 @@ function compileOne(
   ports: ProtocolPorts,
   peer: PolicyPeer | undefined,
 ): readonly Rule[] {
-  const { family, sets } = context;
-  const pods = peer?.kind === "pods" ? peer.selector : undefined;
+  const { family, dialect } = context;
   // > There are no namedPorts for networks/nodes/domainNames.
   const nameless = peer !== undefined && peer.kind !== "pods" && peer.kind !== "block";
   if (nameless && ports.names.length > 0) {
@@ -236,69 +243,190 @@ function compileOne(
       ? []
       : compileOne({ policy, direction, rule, context }, { ...ports, names: [] }, peer);
   }
-  const portSets = ports.names.map((name) =>
-    // > ingress: the port so named of the selected pod; egress: of the peer. Without pods as peer the
-    // set has every endpoint's, and the chain or the prefix narrows it.
-    sets.portSet(
-      { name, protocol: ports.protocol ?? "any" },
-      direction === "egress" ? pods : undefined,
-    ),
-  );
-  // A set of the peer's named ports says already that it is the peer, unless a number may match instead.
-  const peerSaid = direction === "egress" && portSets.length > 0 && ports.ranges.length === 0;
-  const peerSide = pods !== undefined && peerSaid ? {} : compilePeer(peer, context);
-  if (peerSide === undefined) return [];
-  const portSide: FelixSide = { ports: ports.ranges, portSets };
   const place = peer?.place ?? rule.place;
-  const missing = peer === undefined ? undefined : missingOf(peer, sets);
-  return renderFelixRule(
-    {
-      protocol: ports.protocol && portProtocolNumber(ports.protocol),
-      source: direction === "ingress" ? peerSide : {},
-      destination: direction === "ingress" ? portSide : { ...peerSide, ...portSide },
-    },
-    {
-      action: rule.action,
-      family,
-      origin: (effect) => ({
-        kind: "policy-rule",
-        effect,
-        policy: policy.ref,
-        direction,
-        rule: rule.index,
-        place,
-        ...(missing === undefined ? {} : { missing }),
-      }),
-    },
-  ).rules;
+  const missing = peer === undefined ? undefined : missingOf(peer, context);
+  const peers = compilePeer(peer, direction, context);
+  return portMeanings(ports, { direction, peer, context }).flatMap((port) =>
+    peers.flatMap((each) => {
+      const peerSide = port.saysPeer && each.question === undefined ? {} : each.side;
+      const question = port.question ?? each.question;
+      return renderFelixRule(
+        {
+          protocol: ports.protocol && portProtocolNumber(ports.protocol),
+          source: direction === "ingress" ? peerSide : {},
+          destination: direction === "ingress" ? port.side : { ...peerSide, ...port.side },
+          also: [...(each.also ?? []), ...(question === undefined ? [] : [OPEN])],
+        },
+        {
+          action: rule.action,
+          family,
+          origin: (effect) => ({
+            kind: "policy-rule",
+            effect,
+            policy: policy.ref,
+            direction,
+            rule: rule.index,
+            place,
+            ...(question === undefined ? {} : { open: { question, dialect: dialect.title } }),
+            ...(question !== undefined || missing === undefined ? {} : { missing }),
+          }),
+        },
+      ).rules;
+    }),
+  );
 }
 
-/** What is asked of a peer's side; undefined when nothing of this family can be the peer. */
+/** What a port list or a peer comes to; with a question, perhaps. */
+interface Meaning {
+  readonly side: FelixSide;
+  readonly question?: DialectQuestion;
+}
+
+/** What the ports of one protocol come to; names may mean more than is certain. */
+function portMeanings(
+  { protocol, ranges, names }: ProtocolPorts,
+  {
+    direction,
+    peer,
+    context: { sets, dialect },
+  }: {
+    readonly direction: Direction;
+    readonly peer: PolicyPeer | undefined;
+    readonly context: PolicyContext;
+  },
+): (Meaning & { readonly saysPeer: boolean })[] {
+  const numbers: FelixSide = { ports: ranges };
+  if (names.length === 0) return [{ side: numbers, saysPeer: false }];
+  const pods = peer?.kind === "pods" && direction === "egress" ? peer.selector : undefined;
+  const setOf = (name: string, runningOnly: boolean, selector: LabelledPods | undefined): string =>
+    // > ingress: the port so named of the selected pod; egress: of the peer. Without pods as peer the
+    // set has every endpoint's, and the chain or the prefix narrows it.
+    sets.portSet({ name, protocol: protocol ?? "any", runningOnly }, selector);
+  const runningOnly = dialect.namesInitPorts !== "yes";
+  const numbersOf = (name: string): readonly number[] => sets.portNumbers(name, protocol);
+  const loose = direction === "egress" && dialect.namesArePeers === "open";
+  const certain = loose ? names.filter((name) => numbersOf(name).length === 1) : names;
+  const portSets = certain.map((name) => setOf(name, runningOnly, pods));
+  // A set of the peer's named ports says already that it is the peer, unless a number may match instead.
+  const saysPeer = pods !== undefined && portSets.length > 0 && ranges.length === 0;
+  const open: Meaning[] = [];
+  if (dialect.namesInitPorts === "open" && names.some((name) => sets.hasInitPort(name))) {
+    const all = names.map((name) => setOf(name, false, undefined));
+    open.push({ side: { portSets: all }, question: "init-ports" });
+  }
+  for (const name of loose ? names : []) {
+    const [only, ...others] = numbersOf(name);
+    if (only === undefined) continue;
+    const side: FelixSide =
+      others.length === 0
+        ? { ports: [{ first: only, last: only }] }
+        : { portSets: [setOf(name, false, undefined)] };
+    open.push({ side, question: "port-names" });
+  }
+  return [
+    ...(ranges.length + portSets.length === 0
+      ? []
+      : [{ side: { ...numbers, portSets }, saysPeer }]),
+    ...open.map((each) => ({ ...each, saysPeer: false })),
+  ];
+}
+
+interface PeerMeaning extends Meaning {
+  /** What else must hold. */
+  readonly also?: readonly Match[];
+}
+
+/** What is asked of a peer's side; nothing when nothing of this family can be the peer. */
 function compilePeer(
   peer: PolicyPeer | undefined,
-  { family, sets }: PolicyContext,
-): FelixSide | undefined {
+  direction: Direction,
+  context: PolicyContext,
+): PeerMeaning[] {
+  const { family, sets } = context;
   switch (peer?.kind) {
     case undefined:
-      return {};
+      return [{ side: {} }];
     case "pods":
-      return { sets: [sets.podSet(peer.selector)] };
+      return [{ side: { sets: [sets.podSet(peer.selector)] } }];
     case "block":
       // A prefix of the other family cannot match: the rule does not exist here.
-      if (peer.prefix.address.family !== family) return undefined;
-      return { nets: [peer.prefix], notNets: peer.except };
+      return peer.prefix.address.family === family ? blockMeanings(peer, direction, context) : [];
     case "networks": {
       const nets = peer.prefixes.filter(({ address }) => address.family === family);
-      return nets.length === 0 ? undefined : { nets };
+      return nets.length === 0 ? [] : [{ side: { nets } }];
     }
     case "nodes": {
       const own = { sets: [sets.nodeSet(peer.nodeSelector)] };
       // Of an address that a pod has it is known that no node has it.
-      return sets.knowsNodes() ? own : { ...own, notSets: [sets.podSet(EVERY_POD)] };
+      return [{ side: sets.knowsNodes() ? own : { ...own, notSets: [sets.podSet(EVERY_POD)] } }];
     }
     case "domains":
-      return { sets: peer.domainNames.map((name) => sets.domainSet(name)) };
+      return [{ side: { sets: peer.domainNames.map((name) => sets.domainSet(name)) } }];
   }
+}
+
+/**
+ * > ipBlock: these should be cluster-external IPs.
+ *
+ * Whether it also means those of the cluster, and which address it means where a Service or a balancer
+ * translates, is up to the implementation.
+ */
+function blockMeanings(
+  { prefix, except }: Extract<PolicyPeer, { kind: "block" }>,
+  direction: Direction,
+  { sets, dialect }: PolicyContext,
+): PeerMeaning[] {
+  const side: FelixSide = { nets: [prefix], notNets: except };
+  const pods = dialect.blocksHoldPods === "yes" ? [] : [sets.podSet(EVERY_POD)];
+  const nodes = dialect.blocksHoldNodes === "yes" ? [] : [sets.nodeSet(EVERY_NODE)];
+  const before = dialect.blocksSeeBefore === "open";
+  const notSets = [...pods, ...nodes];
+  return [
+    {
+      side: notSets.length === 0 ? side : { ...side, notSets },
+      ...(before ? { also: [UNTRANSLATED] } : {}),
+    },
+    ...(dialect.blocksHoldPods === "open"
+      ? [{ side: { ...side, sets: pods }, question: "blocks-hold-pods" } as const]
+      : []),
+    ...(dialect.blocksHoldNodes === "open"
+      ? [{ side: { ...side, sets: nodes, notSets: pods }, question: "blocks-hold-nodes" } as const]
+      : []),
+    ...(before ? meaningsBefore({ prefix, except }, { direction, side, pods }) : []),
+  ];
+}
+
+/** Of a translated connection the address of before may be meant, which for a client nobody knows. */
+function meaningsBefore(
+  block: { readonly prefix: Prefix; readonly except: readonly Prefix[] },
+  {
+    direction,
+    side,
+    pods,
+  }: {
+    readonly direction: Direction;
+    readonly side: FelixSide;
+    readonly pods: readonly string[];
+  },
+): PeerMeaning[] {
+  const question = "blocks-see-before";
+  if (direction === "ingress") return [{ side: { notSets: pods }, also: [TRANSLATED], question }];
+  const firstDestination = [
+    destinationWas(block.prefix, false),
+    ...block.except.map((each) => destinationWas(each, true)),
+  ];
+  return [
+    { side: { ...side, notSets: pods }, also: [TRANSLATED], question },
+    { side: {}, also: [TRANSLATED, ...firstDestination], question },
+  ];
+}
+
+const TRANSLATED = stateIs("DNAT");
+const UNTRANSLATED: Match = { kind: "conntrack", states: ["DNAT"], invert: true };
+
+function destinationWas({ address, bits }: Prefix, invert: boolean): Match {
+  const origdst = { address, mask: prefixMask(bits), invert };
+  return { kind: "conntrack", states: undefined, invert: false, addresses: { origdst } };
 }
 
 const EVERY_POD: LabelledPods = {
@@ -307,6 +435,8 @@ const EVERY_POD: LabelledPods = {
   namespaceSelector: undefined,
   podSelector: { requirements: [] },
 };
+
+const EVERY_NODE: LabelSelector = { requirements: [] };
 
 /** What no manifest tells of the Services that a rule names, in words. */
 function missingOfServices(
@@ -321,17 +451,20 @@ function missingOfServices(
 }
 
 /** What no manifest tells of a peer, in words. */
-function missingOf(peer: PolicyPeer, sets: SetCollector): string | undefined {
+function missingOf(peer: PolicyPeer, { sets, dialect }: PolicyContext): string | undefined {
   switch (peer.kind) {
     case "domains": {
       const unknown = peer.domainNames.filter((name) => !sets.knowsDomain(name));
       return unknown.length === 0 ? undefined : `the addresses of ${unknown.join(", ")}`;
     }
     case "nodes":
-      return sets.knowsNodes() ? undefined : "the labels and addresses of every node";
-    case "pods":
+      return sets.knowsNodes() ? undefined : EVERY_NODE_KNOWN;
     case "block":
+      return dialect.blocksHoldNodes === "yes" || sets.knowsNodes() ? undefined : EVERY_NODE_KNOWN;
+    case "pods":
     case "networks":
       return undefined;
   }
 }
+
+const EVERY_NODE_KNOWN = "the labels and addresses of every node";

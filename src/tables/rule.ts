@@ -24,6 +24,8 @@ export const MARK_SCRATCH1 = 0x100000;
 /** Ours: an order of policies that the API leaves open is being tried, and one was tried. */
 export const MARK_TRYING = 0x200000;
 export const MARK_TRIED = 0x400000;
+/** Ours: a Service has translated what came from outside, and how its client is seen is not known. */
+export const MARK_VEILED = 0x800000;
 /** The bits Felix clears before policy; the drop bit is not among them. */
 export const MARK_ALL = MARK_ACCEPT | MARK_PASS | MARK_SCRATCH0 | MARK_SCRATCH1;
 /** kube-proxy: the packet's source is to be masqueraded; outside Calico's mask. */

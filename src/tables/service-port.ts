@@ -23,6 +23,8 @@ export interface Context {
   readonly nodeAddresses: readonly Address[];
   readonly terse: boolean;
   readonly wholeCluster: boolean;
+  /** Who comes from outside is seen as nobody knows whom. */
+  readonly veiled: boolean;
 }
 
 /** One port of a Service in one family. */

@@ -27,7 +27,15 @@ import {
   formatSocket,
   servicePortName,
 } from "./names.ts";
-import { jump, makeRule, MARK_MASQUERADE, MASQUERADE, RETURN, setBits } from "./rule.ts";
+import {
+  jump,
+  makeRule,
+  MARK_MASQUERADE,
+  MARK_VEILED,
+  MASQUERADE,
+  RETURN,
+  setBits,
+} from "./rule.ts";
 import { chooseBackends, usesLocalBackends, viewOfNode, type Choice } from "./service-choice.ts";
 import { compileServiceFilter } from "./service-filter.ts";
 import {
@@ -65,6 +73,8 @@ export interface ServiceView {
   readonly node: string | undefined;
   /** Takes the sets by which a cluster's nodes are told apart. */
   readonly sets: Pick<SetCollector, "placeSet">;
+  /** What comes to Services' addresses for outside gets a mark that says so. */
+  readonly veiled?: boolean;
 }
 
 /** Compiles every Service in one family. */
@@ -80,6 +90,7 @@ export function compileServices(
     nodeAddresses: nodeAddresses(snapshot, family, view.node),
     terse: backendCount(snapshot, family) > LARGE_CLUSTER,
     wholeCluster: view.node === undefined,
+    veiled: view.veiled ?? false,
   };
   const nodes = view.node === undefined ? nodeNames(snapshot) : [view.node];
   const all = snapshot.services
@@ -299,8 +310,10 @@ function masqueradeRules(given: ProxiedPort): Rule[] {
 function externalRules(given: ProxiedPort, local: readonly Share[]): Rule[] {
   const { context, service, portName } = given;
   const destinations = `${portName} external destinations`;
+  const veil = context.veiled ? [makeRule({ target: setBits(MARK_VEILED) })] : [];
   if (service.externalTraffic === "Cluster") {
     return [
+      ...veil,
       // The backend may be on another node, and has to answer by this one.
       makeRule({
         comment: `masquerade traffic for ${destinations}`,
@@ -312,6 +325,7 @@ function externalRules(given: ProxiedPort, local: readonly Share[]): Rule[] {
   const { podRange } = context;
   const cluster = toOwn(given, "KUBE-SVC-");
   return [
+    ...veil,
     ...(podRange === undefined
       ? []
       : [

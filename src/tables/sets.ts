@@ -38,6 +38,7 @@ export class PeerMeanings {
   readonly #textBySelector = new Map<EndpointSelector, string>();
   readonly #idByContent = new Map<string, string>();
   readonly #endpointsByText = new Map<string, readonly Endpoint[]>();
+  readonly #portNumbers = new Map<string, readonly number[]>();
   #knowsNodes: boolean | undefined;
 
   constructor(snapshot: Snapshot, index = new EndpointIndex(snapshot)) {
@@ -58,8 +59,11 @@ export class PeerMeanings {
 
   /** The same of a named port's set. */
   portId(port: WantedPort, selector: string): string {
-    const content = `${port.protocol} ${port.name} ${selector}`;
-    return entryOf(this.#idByContent, content, () => namedPortId({ ...port, selector }));
+    const { name, protocol, runningOnly = false } = port;
+    const content = `${protocol} ${name} ${runningOnly} ${selector}`;
+    return entryOf(this.#idByContent, content, () =>
+      namedPortId({ name, protocol, selector: runningOnly ? `${selector} running` : selector }),
+    );
   }
 
   /** The prefixes of the network sets that a selector chooses. */
@@ -107,6 +111,25 @@ export class PeerMeanings {
     return knowsDomain(domainName, this.#snapshot);
   }
 
+  /** The numbers that endpoints call so; of whatever protocol without one. */
+  portNumbers(name: string, protocol: PortProtocol | undefined): readonly number[] {
+    return entryOf(this.#portNumbers, `${protocol ?? "any"} ${name}`, () => {
+      const named = this.#snapshot.endpoints
+        .flatMap(({ ports }) => ports)
+        .filter(
+          (port) => port.name === name && (protocol === undefined || port.protocol === protocol),
+        );
+      return [...new Set(named.map(({ port }) => port))];
+    });
+  }
+
+  /** Tells whether an init container has a port of the name. */
+  hasInitPort(name: string): boolean {
+    return this.#snapshot.endpoints.some(({ ports }) =>
+      ports.some((port) => port.init === true && port.name === name),
+    );
+  }
+
   /** The endpoints of a Service, of those that are known. */
   serviceMembers(service: ServiceRef): ServiceMembers {
     return this.#snapshot.membersByService.get(endpointName(service)) ?? NO_SERVICE;
@@ -126,6 +149,8 @@ const NO_SERVICE: ServiceMembers = { addresses: [], ports: [], missing: "nothing
 export interface WantedPort {
   readonly name: string;
   readonly protocol: PortProtocol | "any";
+  /** Ports of init containers have no names. */
+  readonly runningOnly?: boolean;
 }
 
 /** Makes sets on demand; asking twice for the same gives the same. */
@@ -243,6 +268,16 @@ export class SetCollector {
     });
   }
 
+  /** The numbers that endpoints call so; of whatever protocol without one. */
+  portNumbers(name: string, protocol: PortProtocol | undefined): readonly number[] {
+    return this.#meanings.portNumbers(name, protocol);
+  }
+
+  /** Tells whether an init container has a port of the name. */
+  hasInitPort(name: string): boolean {
+    return this.#meanings.hasInitPort(name);
+  }
+
   /** All sets asked for, by name. */
   sets(): IpSet[] {
     return [...this.#setByName.values()].sort((one, other) => (one.name < other.name ? -1 : 1));
@@ -287,8 +322,10 @@ export class SetCollector {
   #portMembers(endpoint: Pick<Endpoint, "addresses" | "ports">, wanted: WantedPort): PortMember[] {
     return endpoint.ports
       .filter(
-        ({ name, protocol }) =>
-          name === wanted.name && (wanted.protocol === "any" || protocol === wanted.protocol),
+        ({ name, protocol, init }) =>
+          name === wanted.name &&
+          (wanted.protocol === "any" || protocol === wanted.protocol) &&
+          !(wanted.runningOnly === true && init === true),
       )
       .flatMap(({ port, protocol }) =>
         this.#addresses(endpoint).map((address) => ({

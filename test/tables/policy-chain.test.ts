@@ -1,6 +1,7 @@
 /** Policy rules and the exact rules they become, as iptables-save prints them. */
 import { describe, expect, it } from "vitest";
 import type { Family } from "../../src/net/address.ts";
+import { DEFAULT_DIALECT } from "../../src/policy/dialects.ts";
 import type { Direction, PolicyPeer } from "../../src/policy/model.ts";
 import { renderRule } from "../../src/tables/iptables.ts";
 import { compilePolicyChain } from "../../src/tables/policy-chain.ts";
@@ -51,6 +52,7 @@ function compile(
   const chain = compilePolicyChain(policy("a/p", { [direction]: rules }), direction, {
     family,
     sets,
+    dialect: DEFAULT_DIALECT,
   });
   return chain.rules.map((rule) => {
     const text = renderRule(chain.name, rule, family)
@@ -326,6 +328,7 @@ describe("compilePolicyChain", () => {
     const chain = compilePolicyChain(policy("a/p", { ingress: [] }), "ingress", {
       family: 4,
       sets: new SetCollector(4, new PeerMeanings(CLUSTER)),
+      dialect: DEFAULT_DIALECT,
     });
     expect(chain.rules.map((rule) => renderRule(chain.name, rule, 4))).toEqual([
       '-A cali-pi-knp/a/p -m comment --comment "KubernetesNetworkPolicy a/p ingress"',
@@ -340,6 +343,7 @@ describe("compilePolicyChain", () => {
     compilePolicyChain(policy("a/p", { ingress: [{ peers: [pods("", "")] }] }), "ingress", {
       family: 6,
       sets,
+      dialect: DEFAULT_DIALECT,
     });
     expect(sets.sets()).toMatchObject([{ family: 6, members: [{ bits: 128 }] }]);
   });
@@ -351,6 +355,7 @@ describe("compilePolicyChain", () => {
     const chain = compilePolicyChain(given, "ingress", {
       family: 4,
       sets: new SetCollector(4, new PeerMeanings(CLUSTER)),
+      dialect: DEFAULT_DIALECT,
     });
     const origins = chain.rules.map(({ origin }) =>
       origin?.kind === "policy-rule" ? `${origin.effect} ${origin.rule}` : "none",
