@@ -104,6 +104,7 @@ function addReplay(program: Command, name: string, finish: (exitCode: number) =>
         .argParser(oneOf(["drop", "unknown"]))
         .default([], "none"),
     )
+    .option("--compare-dialects", "judge by every dialect, and say only where they differ")
     .addOption(
       new Option("--workers <n>", "threads that decide packets; what is said is the same")
         .argParser(positive)

@@ -12,6 +12,7 @@ import { replayText } from "../report/text.ts";
 import { endpointFinder } from "../report/workload.ts";
 import type { FindEndpoint } from "../report/workload.ts";
 import { paletteFor } from "./color.ts";
+import { replayDialects } from "./compare-dialects.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
 import { readExpression } from "./expression-words.ts";
 import { EXIT_DONE, EXIT_FINDING, EXIT_INTERRUPTED, EXIT_PARTIAL, Failure } from "./failure.ts";
@@ -36,6 +37,8 @@ export type ReplayFormat = (typeof REPLAY_FORMATS)[number];
 export interface ReplayOptions extends ClusterOptions, NodeOptions, CaptureOptions {
   readonly output?: readonly Output<ReplayFormat>[];
   readonly failOn: readonly ("drop" | "unknown")[];
+  /** Judge by every dialect, and say only where they differ. */
+  readonly compareDialects?: boolean;
   /** Most packets. */
   readonly c?: number;
   /** Where all packets are written to, and those of one verdict; `-` is standard output. */
@@ -50,6 +53,7 @@ export interface ReplayOptions extends ClusterOptions, NodeOptions, CaptureOptio
 /** Runs `replay` and gives its exit code. */
 export async function replay(words: readonly string[], options: ReplayOptions): Promise<number> {
   if (options.read.length === 0) throw new Failure("no capture: name one with -r FILE");
+  if (options.compareDialects === true) return await replayDialects(words, options);
   const expression = readExpression(words);
   const log = new DiagnosticLog((text) => process.stderr.write(text));
   const judge = loadJudge(options, log);

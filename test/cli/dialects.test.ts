@@ -4,6 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 
+import { buildFrame, buildPcap, TCP, timed } from "../frames.ts";
+import { shippedValidator } from "../schemas.ts";
+
 const ROOT = join(import.meta.dirname, "../..");
 const folder = mkdtempSync(join(tmpdir(), "netverdict-"));
 
@@ -136,6 +139,56 @@ spec: {types: [Ingress]}
       /:4:\d+: error: AdminNetworkPolicy a chooses nodes, and kube-network-policies takes that.*UNSUPPORTED_FEATURE/,
     );
     expect(refused("generic")).not.toContain("AdminNetworkPolicy");
+  });
+
+  it("compares what the dialects make of a capture, and lists the flows that differ", () => {
+    const capture = join(folder, "traffic.pcap");
+    const from = (port: number, to: string, destinationPort: number): Uint8Array =>
+      buildFrame({
+        source: "10.1.0.5",
+        destination: to,
+        protocol: TCP,
+        sourcePort: port,
+        destinationPort,
+      });
+    const frames = [
+      from(1001, "10.1.0.6", 5432),
+      from(1002, "203.0.113.9", 443),
+      from(1003, "10.1.0.6", 5432),
+      from(1004, "198.51.100.9", 443),
+    ];
+    writeFileSync(capture, buildPcap(timed(frames)));
+    const words = ["replay", "-r", capture, "-f", cluster, "--compare-dialects"];
+    const json: unknown = JSON.parse(run(...words, "-o", "json").stdout);
+    const validate = shippedValidator("compare-dialects", true);
+    expect(validate(json), JSON.stringify(validate.errors)).toBe(true);
+    expect(json).toMatchObject({
+      packets: 4,
+      dialects: DIALECTS,
+      refused: [],
+      alike: { packets: 2, flows: 2 },
+      differ: { packets: 2, flows: 2 },
+      differences: [
+        {
+          certain: true,
+          pair: { from: "shop/web", to: "shop/db", port: "5432/tcp" },
+          firstPacket: 1,
+          verdicts: {
+            calico: { verdict: "allow" },
+            cilium: { verdict: "drop" },
+            generic: { verdict: "unknown" },
+          },
+        },
+        { firstPacket: 3 },
+      ],
+    });
+    const { stdout, status } = run(...words);
+    expect(status).toBe(0);
+    expect(stdout).toContain("Not everywhere the same: shop/web -> shop/db 5432/tcp.");
+    expect(stdout).toMatch(/calico, kube-network-policies.*: allow \(/);
+    expect(stdout).toContain("cilium: drop (no egress rule of the policies selecting shop/web");
+    expect(run(...words, "host", "203.0.113.9").stdout).toContain("The same by calico");
+    expect(run(...words, "--fail-on", "drop").stderr).toContain("has no single verdict");
   });
 
   it("prints no tables of who has none", () => {
