@@ -25,6 +25,7 @@ const LAYERS = [
   "engine",
   "report",
   "workload",
+  "hint",
   "lab",
   "cli",
 ];

@@ -33,6 +33,11 @@ export class DiagnosticLog {
     this.#lines.set(file, text.split(/\r\n|\n|\r/));
   }
 
+  /** The text of a file that was made known, with plain line ends. */
+  textOf(file: string): string | undefined {
+    return this.#lines.get(file)?.join("\n");
+  }
+
   readonly report = (diagnostic: Diagnostic): void => {
     if (this.#leftOut.has(diagnostic.code) || this.#said.has(JSON.stringify(diagnostic))) return;
     this.found.push(diagnostic);

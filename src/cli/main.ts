@@ -157,6 +157,7 @@ function addWhatIf(program: Command, name: string, finish: (exitCode: number) =>
         .default([], "new-drop"),
     )
     .option("--no-blind-spots", "leave out what changes beside the capture's traffic")
+    .option("--no-hints", "look for no rules that let pass what is newly dropped")
     .option("--accept <file>", "changes that are wanted: not reported, no gate trips on them")
     .option("--update-accept", "write the changes of this run to that file")
     .option(

@@ -9,6 +9,7 @@ import { buildSnapshot } from "../cluster/build.ts";
 import { suggestionFor } from "../cluster/fields.ts";
 import { overlayManifests, parseManifests } from "../cluster/manifest.ts";
 import type { ManifestObject, ManifestText } from "../cluster/manifest-object.ts";
+import { rollOut } from "../cluster/roll-out.ts";
 import type { Snapshot } from "../cluster/snapshot.ts";
 import { checkPolicies } from "../policy/check.ts";
 import type { Address } from "../net/address.ts";
@@ -17,6 +18,7 @@ import { lowerPolicies } from "../policy/index.ts";
 import { lowerProfiles, type Profile } from "../policy/profile.ts";
 import { isStaged } from "../policy/staged.ts";
 import type { Policy } from "../policy/model.ts";
+import type { OnDiagnostic } from "../errors.ts";
 import { compileCluster } from "../tables/compile.ts";
 import type { CompiledCluster } from "../tables/compile.ts";
 import type { DiagnosticLog } from "./diagnostics.ts";
@@ -33,6 +35,7 @@ export interface Manifests {
 
 /** The same, with what only some commands ask for. */
 export interface LoadedManifests extends Manifests {
+  /** As written, in the order in which they count. */
   readonly objects: readonly ManifestObject[];
   /** Of host endpoints, by name. */
   readonly profiles: ReadonlyMap<string, Profile>;
@@ -43,6 +46,16 @@ export interface LoadedManifests extends Manifests {
 /** The same, with the tables that it becomes. */
 export interface Cluster extends Manifests {
   readonly compiled: CompiledCluster;
+  readonly written: WrittenCluster;
+}
+
+/** What the manifests are written like, and how they are read once they are changed. */
+export interface WrittenCluster {
+  readonly objects: readonly ManifestObject[];
+  /** Compiles changed policies; everything else is taken to be as it was. Undefined: they are refused. */
+  readonly recompile: (
+    objects: readonly ManifestObject[],
+  ) => { readonly policies: readonly Policy[]; readonly program: CompiledCluster } | undefined;
 }
 
 /** Gives addresses to endpoints that have none, where the command needs one. */
@@ -69,14 +82,21 @@ export function loadCluster(
   const { snapshot, policies, profiles } = manifests;
   reportAbsences(manifests, namesOf(options), log);
   const node = checkNode(snapshot, options.node);
-  const compiled = compileCluster(
-    snapshot,
-    policies,
-    { node, calicoVersion: options.calicoVersion, profiles, dialect },
-    log.report,
-  );
+  const asked = { node, calicoVersion: options.calicoVersion, profiles, dialect };
+  const compiled = compileCluster(snapshot, policies, asked, log.report);
   stopOnErrors(log);
-  return { snapshot, policies, compiled };
+  const recompile: WrittenCluster["recompile"] = (objects) => {
+    let fine = true;
+    const report: OnDiagnostic = ({ severity }) => {
+      if (severity === "error") fine = false;
+    };
+    const changed = lowerPolicies(objects, report, { staged: options.staged, dialect });
+    checkPolicies(changed, snapshot, report);
+    if (!fine) return undefined;
+    const program = compileCluster(snapshot, changed, asked, report);
+    return fine ? { policies: changed, program } : undefined;
+  };
+  return { snapshot, policies, compiled, written: { objects: manifests.objects, recompile } };
 }
 
 /** Reads and builds what `-f` names; nothing named is an empty cluster. */
@@ -91,8 +111,10 @@ export function loadManifests(
     return parseManifests(texts, log.report);
   };
   const written = parse(options.filename);
-  const objects =
+  const overlaid =
     options.overlay === undefined ? written : overlayManifests(written, parse(options.overlay));
+  const objects =
+    options.rolledOutFrom === undefined ? overlaid : rollOut(options.rolledOutFrom, overlaid);
   const { staged } = options;
   const policies = lowerPolicies(objects, log.report, {
     staged,

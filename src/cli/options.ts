@@ -4,6 +4,7 @@
  */
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
+import type { ManifestObject } from "../cluster/manifest-object.ts";
 import type { Backend } from "../match/extension.ts";
 import { parseAddress, parsePrefix } from "../net/address.ts";
 import type { Address, Prefix } from "../net/address.ts";
@@ -18,6 +19,8 @@ export interface ClusterOptions {
   readonly filename: readonly string[];
   /** Manifests whose objects take the place of those in `filename`. */
   readonly overlay?: readonly string[];
+  /** What the cluster had before: pods become what workloads that changed make of them. */
+  readonly rolledOutFrom?: readonly ManifestObject[];
   readonly node?: string;
   readonly clusterCidr: readonly Prefix[];
   readonly staged: "enforce" | "ignore";

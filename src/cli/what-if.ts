@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { RowPairs } from "../engine/row-pairs.ts";
 import type { Side } from "../engine/row-pairs.ts";
-import type { Matcher } from "../engine/matcher.ts";
+import type { Matcher, Program } from "../engine/matcher.ts";
 import type { FlowVerdict, Tuple } from "../engine/verdict.ts";
 import { expressionMatches } from "../report/expression.ts";
 import type { Expression } from "../report/expression.ts";
@@ -29,6 +29,7 @@ import { paletteFor } from "./color.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
 import { readExpression } from "./expression-words.ts";
 import { EXIT_DONE, EXIT_FINDING, EXIT_INTERRUPTED, EXIT_PARTIAL, Failure } from "./failure.ts";
+import { lookForHints } from "./hints.ts";
 import { makeResolver } from "./hosts.ts";
 import { Interruption } from "./interruption.ts";
 import { inputFiles, loadJudge } from "./judge.ts";
@@ -61,6 +62,8 @@ export interface WhatIfOptions extends ClusterOptions, CaptureOptions, ChangedPa
   readonly overlaid?: boolean;
   /** What changes beside the capture is looked for, too. */
   readonly blindSpots: boolean;
+  /** Rules are looked for that let pass what is newly dropped. */
+  readonly hints: boolean;
   readonly output?: readonly Output<WhatIfFormat>[];
   /** Empty: `new-drop`. */
   readonly failOn: readonly Gate[];
@@ -124,9 +127,24 @@ export async function whatIf(words: readonly string[], options: WhatIfOptions): 
     const groups = groupFlips(compared.flips, context, isAccepted);
     if (options.accept !== undefined && expression === undefined)
       reportAbsent(accepted, groups, log);
+    const hints =
+      options.hints && compared.partial === undefined
+        ? await lookForHints({
+            ...{ groups, context, judges: [sides[0].judge, sides[1].judge], log: sides[1].log },
+            ...{ packets: compared.totals.packets, captures: options.read },
+            replay: async (program) => {
+              const again = await replayBoth({
+                ...{ options, expression, files: openChangedFiles({}, [], []) },
+                sides: [reload(sides[0], options), reload(sides[1], options, program)],
+              });
+              return groupFlips(again.flips, context, isAccepted);
+            },
+          })
+        : undefined;
     const report: WhatIfReport = {
       ...compared,
       groups,
+      hints,
       captured: options.read.length > 0,
       blindSpots,
       diagnostics: sides.flatMap((side) => side.log.found),
@@ -175,13 +193,7 @@ function loadSides(options: WhatIfOptions, log: DiagnosticLog): [JudgedSide, Jud
   const { filename, current, proposed, overlaid } = options;
   const load = (own: Partial<JudgeOptions>, sideLog: DiagnosticLog): JudgedSide => {
     const judge = loadJudge({ ...options, ...NO_DUMPS, ...own }, sideLog);
-    const matcher = loadProgramMatcher(judge.program, {
-      midstream: judge.midstream,
-      conntrackMax: options.conntrackMax,
-      tracePacket: undefined,
-      logRows: true,
-    });
-    return { judge, matcher, log: sideLog };
+    return { judge, matcher: loadSideMatcher(judge, options), log: sideLog };
   };
   const first = load(sideOf(options, current), log);
   const before = new Set(log.found.map((diagnostic) => JSON.stringify(diagnostic)));
@@ -190,7 +202,26 @@ function loadSides(options: WhatIfOptions, log: DiagnosticLog): [JudgedSide, Jud
     overlaid === true
       ? { filename: [...filename, ...current], overlay: proposed }
       : sideOf(options, proposed);
-  return [first, load(own, after)];
+  const objects = first.judge.written?.objects;
+  return [first, load({ ...own, ...(objects && { rolledOutFrom: objects }) }, after)];
+}
+
+function loadSideMatcher(judge: Judge, { conntrackMax }: WhatIfOptions): Matcher {
+  const { program, midstream } = judge;
+  return loadProgramMatcher(program, {
+    ...{ midstream, conntrackMax, tracePacket: undefined, logRows: true },
+  });
+}
+
+/** The side as it was before it had seen a packet, perhaps with other tables; what was said is not repeated. */
+function reload(
+  { judge }: JudgedSide,
+  options: WhatIfOptions,
+  program: Program = judge.program,
+): JudgedSide {
+  const changed = { ...judge, program };
+  const log = new DiagnosticLog(() => undefined);
+  return { judge: changed, matcher: loadSideMatcher(changed, options), log };
 }
 
 /** No dumps but those of a side's folder. */
@@ -220,7 +251,7 @@ function policyContext({ snapshot, policies, dialect }: Judge): PolicyContext {
   return { snapshot, policies, dialect, find: endpointFinder(snapshot) };
 }
 
-type Compared = Omit<WhatIfReport, "groups" | "diagnostics" | "captured" | "blindSpots">;
+type Compared = Omit<WhatIfReport, "groups" | "hints" | "diagnostics" | "captured" | "blindSpots">;
 
 interface Replays {
   readonly options: WhatIfOptions;

@@ -32,7 +32,8 @@ export interface Pod {
   readonly terminating: boolean;
 }
 
-interface Owner {
+/** What a pod belongs to. */
+export interface Owner {
   readonly kind: string;
   readonly name: string;
 }
@@ -42,7 +43,7 @@ export function readPods(objects: readonly ManifestObject[], onDiagnostic: OnDia
   const workloads = new Map<string, ManifestObject>();
   for (const object of objects) {
     if (templatePath(object) !== undefined)
-      workloads.set(keyOf(object.metadata.namespace, asOwner(object)), object);
+      workloads.set(ownerKey(object.metadata.namespace, asOwner(object)), object);
   }
   const owned = new Set<string>();
   const pods: Pod[] = [];
@@ -50,7 +51,7 @@ export function readPods(objects: readonly ManifestObject[], onDiagnostic: OnDia
     if (object.kind !== "Pod") continue;
     const root = rootField(object, onDiagnostic);
     const chain = ownersOf(object, { workloads, onDiagnostic });
-    for (const owner of chain) owned.add(keyOf(object.metadata.namespace, owner));
+    for (const owner of chain) owned.add(ownerKey(object.metadata.namespace, owner));
     const pod = readPod(root, chain.at(-1) ?? asOwner(object));
     if (pod !== undefined) pods.push(pod);
   }
@@ -58,8 +59,10 @@ export function readPods(objects: readonly ManifestObject[], onDiagnostic: OnDia
     const root = rootField(object, onDiagnostic);
     const chain = ownersOf(object, { workloads, onDiagnostic });
     // The owner stands for the pods of what it owns.
-    const stoodFor = chain.some((owner) => workloads.has(keyOf(object.metadata.namespace, owner)));
-    if (stoodFor || owned.has(keyOf(object.metadata.namespace, asOwner(object))) || isOver(root))
+    const stoodFor = chain.some((owner) =>
+      workloads.has(ownerKey(object.metadata.namespace, owner)),
+    );
+    if (stoodFor || owned.has(ownerKey(object.metadata.namespace, asOwner(object))) || isOver(root))
       continue;
     const pod = readTemplate(root, chain.at(-1) ?? asOwner(object));
     if (pod !== undefined) pods.push(pod);
@@ -193,7 +196,7 @@ function isReady(status: Field, phase: string | undefined): boolean {
  * The owners of an object, the nearest first, up to the workload that people know. A ReplicaSet that is
  * not in the snapshot leads to its Deployment only if the pod's own label proves the name.
  */
-function ownersOf(
+export function ownersOf(
   object: ManifestObject,
   context: {
     readonly workloads: ReadonlyMap<string, ManifestObject>;
@@ -204,7 +207,7 @@ function ownersOf(
   // A static pod's mirror is owned by its node, which is no workload.
   if (owner === undefined || owner.kind === "Node") return [];
   if (owner.kind !== "ReplicaSet" && owner.kind !== "Job") return [owner];
-  const found = context.workloads.get(keyOf(object.metadata.namespace, owner));
+  const found = context.workloads.get(ownerKey(object.metadata.namespace, owner));
   // A Job cannot own a Job, nor a ReplicaSet a ReplicaSet; input that says so ends here.
   if (found !== undefined && found.kind !== object.kind)
     return [owner, ...ownersOf(found, context)];
@@ -234,7 +237,8 @@ function isOver(root: Field): boolean {
   return fieldOf(recordOf(root, "status"), "completionTime").value !== undefined;
 }
 
-function templatePath(object: ManifestObject): readonly string[] | undefined {
+/** Where a workload has its pods' template; undefined: it has none. */
+export function templatePath(object: ManifestObject): readonly string[] | undefined {
   if (templateKind(object.kind) === undefined) return undefined;
   return object.kind === "CronJob"
     ? ["spec", "jobTemplate", "spec", "template"]
@@ -255,10 +259,12 @@ function templateKind(kind: string): Exclude<Endpoint["kind"], "Pod"> | undefine
   }
 }
 
-function keyOf(namespace: string, { kind, name }: Owner): string {
+/** What no two owners have in common. */
+export function ownerKey(namespace: string, { kind, name }: Owner): string {
   return JSON.stringify([namespace, kind, name]);
 }
 
-function asOwner({ kind, metadata }: ManifestObject): Owner {
+/** The workload as an owner. */
+export function asOwner({ kind, metadata }: ManifestObject): Owner {
   return { kind, name: metadata.name };
 }

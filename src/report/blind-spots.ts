@@ -24,6 +24,8 @@ export interface BlindSpot {
   readonly services: readonly BlindService[];
   /** The services are all that there are. */
   readonly everything: boolean;
+  /** All that there are but these, where that is shorter; undefined: it is not. */
+  readonly except: readonly BlindService[] | undefined;
   /** One packet of it, by both. */
   readonly before: Tuple & Judgement;
   readonly after: Tuple & Judgement;
@@ -41,9 +43,11 @@ export function blindNamesText(names: readonly string[]): string {
   return more <= 0 ? shown : `${shown} and ${more} more`;
 }
 
-/** `tcp 80,443,8000-8080; udp`, or `everything`. */
-export function blindServicesText({ services, everything }: BlindSpot): string {
-  return everything ? "everything" : services.map(serviceText).join("; ");
+/** `tcp 80,443,8000-8080; udp`, `everything`, or `everything but udp 4789`. */
+export function blindServicesText({ services, everything, except }: BlindSpot): string {
+  if (everything) return "everything";
+  const but = except === undefined ? "" : "everything but ";
+  return `${but}${(except ?? services).map(serviceText).join("; ")}`;
 }
 
 function serviceText({ protocol, ports = [] }: BlindService): string {
@@ -53,5 +57,6 @@ function serviceText({ protocol, ports = [] }: BlindService): string {
   const texts = ports
     .slice(0, RANGES_MAX)
     .map(({ first, last }) => (first === last ? `${first}` : `${first}-${last}`));
-  return `${protocol} ${texts.join(",")}${ports.length > RANGES_MAX ? ",..." : ""}`;
+  const what = protocol.startsWith("icmp") ? `${protocol} type` : protocol;
+  return `${what} ${texts.join(",")}${ports.length > RANGES_MAX ? ",..." : ""}`;
 }

@@ -3,6 +3,7 @@ import { tellingSide } from "./flips.ts";
 import type { Flip, FlipContext, FlipGroup, WhatIfReport } from "./flips.ts";
 import { attributionJson, diagnosticJson, nearestJson, stringifyJson, tupleJson } from "./json.ts";
 import type { Json } from "./json.ts";
+import { hintsJson } from "./hints.ts";
 import { findNearestMiss } from "./nearest-miss.ts";
 import type { BlindSpot } from "./blind-spots.ts";
 import type { CaptureNature, Judged } from "./reason.ts";
@@ -24,6 +25,7 @@ export function whatIfJson(report: WhatIfReport, context: FlipContext): string {
     partial,
     changes,
     blindSpots: report.blindSpots?.map((spot) => blindJson(spot, report.nature, context)) ?? null,
+    hints: report.hints === undefined ? null : hintsJson(report.hints),
     diagnostics: report.diagnostics.map(diagnosticJson),
   };
   return `${stringifyJson(whole, 1)}\n`;

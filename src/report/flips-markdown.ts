@@ -2,11 +2,20 @@
 import type { Place } from "../errors.ts";
 import { blindNamesText, blindServicesText } from "./blind-spots.ts";
 import type { Change } from "./blind-spots.ts";
-import type { FlipContext, WhatIfReport } from "./flips.ts";
+import type { FlipContext, FlipGroup, WhatIfReport } from "./flips.ts";
 import { CHANGE_WORDS, headlineText, pairText, sideText, summary } from "./flips-text.ts";
 import { placesOf, reasonsAfter } from "./flips-words.ts";
-import { annotationLines, markdownText } from "./github.ts";
+import { annotationLines, markdownBlock, markdownText } from "./github.ts";
 import { pointsOf } from "./grouping.ts";
+import {
+  editText,
+  hintFor,
+  hintLinesOf,
+  hintNotes,
+  mendedText,
+  triedText,
+  yamlLines,
+} from "./hints.ts";
 import { pointText } from "./text.ts";
 
 /** Rows of the table; JSON has them all. */
@@ -43,9 +52,34 @@ export function whatIfMarkdown(report: WhatIfReport, context: FlipContext): stri
   }
   if (groups.length > ROWS_MAX) lines.push("", `and ${groups.length - ROWS_MAX} more`);
   const accepted = report.groups.length - groups.length;
-  lines.push(...blindRows(report));
+  lines.push(...hintRows(report), ...blindRows(report));
   if (accepted > 0) lines.push("", `${accepted} more changes are accepted.`);
   return `${lines.join("\n")}\n`;
+}
+
+function hintRows({ hints }: WhatIfReport): string[] {
+  if (hints === undefined) return [];
+  const found = hints.hints.flatMap((hint) => [
+    "",
+    `**${markdownText(mendedText(hint))}**`,
+    ...hint.edits.flatMap((edit) => [
+      "",
+      markdownText(editText(edit)),
+      "",
+      ...markdownBlock("yaml", yamlLines(edit.yaml)),
+    ]),
+    ...hintNotes(hint).flatMap((note) => ["", markdownText(note)]),
+  ]);
+  const without = hints.without.map(
+    ({ pair, why }) => `- ${markdownText(`${pairText(pair)}: no rule was found: ${why}`)}`,
+  );
+  return [
+    "",
+    "#### To let them pass again",
+    ...found,
+    ...(without.length === 0 ? [] : ["", ...without]),
+    ...(hints.hints.length === 0 ? [] : ["", markdownText(triedText(hints))]),
+  ];
 }
 
 function blindRows({ blindSpots = [], nature, captured }: WhatIfReport): string[] {
@@ -80,6 +114,7 @@ export function whatIfAnnotations(report: WhatIfReport, context: FlipContext): s
     place: annotable(placesOf(group, context)),
     title: `${CHANGE_WORDS[group.change]}: ${pairText(group)}`,
     text: reasonsAfter(group, report.nature, context).join("; "),
+    lines: mendingLines(report, group),
   }));
   // Beside a capture, what it does not show is in the summary only.
   const spots = report.captured ? [] : (report.blindSpots ?? []);
@@ -90,6 +125,12 @@ export function whatIfAnnotations(report: WhatIfReport, context: FlipContext): s
     text: [blindServicesText(spot), sideText(spot.after, report.nature)].join("; "),
   }));
   return annotationLines([...captured, ...others], "changes");
+}
+
+/** Only what is newly dropped is to be mended. */
+function mendingLines({ hints }: WhatIfReport, group: FlipGroup): string[] {
+  const hint = group.change === "new-drop" ? hintFor(hints, group) : undefined;
+  return hint === undefined ? [] : hintLinesOf(hint);
 }
 
 const SEVERITIES = {

@@ -10,8 +10,10 @@ import type { FlipContext, FlipGroup, WhatIfReport } from "./flips.ts";
 import { CHANGE_WORDS, pairText, sideText } from "./flips-text.ts";
 import { placesOf, reasonsAfter } from "./flips-words.ts";
 import { pointsOf, ruleKey } from "./grouping.ts";
+import { editText, hintFor } from "./hints.ts";
+import type { Hint } from "./hints.ts";
 import type { Json } from "./json.ts";
-import { sarifFingerprint, sarifLocation, sarifText } from "./sarif.ts";
+import { sarifArtifact, sarifFingerprint, sarifLocation, sarifText } from "./sarif.ts";
 import type { SarifRule } from "./sarif.ts";
 
 const RULES: Readonly<Record<Change, SarifRule>> = {
@@ -72,8 +74,26 @@ function resultJson(group: FlipGroup, report: WhatIfReport, context: FlipContext
     suppressions: accepted
       ? [{ kind: "external", status: "accepted", justification: "what-if --accept" }]
       : undefined,
+    fixes: fixesOf(change === "new-drop" ? hintFor(report.hints, group) : undefined),
     properties: { flows, packets, firstPacket: first.firstPacket },
   };
+}
+
+/** A hint as text that goes into files; only where all of it can be told so. */
+function fixesOf(hint: Hint | undefined): Json {
+  const insertions = hint?.edits.flatMap(({ insertion }) => insertion ?? []) ?? [];
+  if (hint === undefined || insertions.length < hint.edits.length) return undefined;
+  const artifactChanges = insertions.flatMap(({ file, line, column, text }) => {
+    const artifactLocation = sarifArtifact(file);
+    if (artifactLocation === undefined) return [];
+    const deletedRegion = {
+      ...{ startLine: line, startColumn: column, endLine: line, endColumn: column },
+    };
+    return [{ artifactLocation, replacements: [{ deletedRegion, insertedContent: { text } }] }];
+  });
+  if (artifactChanges.length < insertions.length) return undefined;
+  const text = escapeControls(hint.edits.map(editText).join(" "));
+  return [{ description: { text }, artifactChanges }];
 }
 
 function fingerprint({ change, from, to, port, first }: FlipGroup, context: FlipContext): string {

@@ -6,9 +6,10 @@ import { formatAddress } from "../net/address.ts";
 import type { FlowVerdict, Verdict } from "../engine/verdict.ts";
 import { CHANGES, tellingSide } from "./flips.ts";
 import { blindNamesText, blindServicesText } from "./blind-spots.ts";
-import type { Change } from "./blind-spots.ts";
+import type { BlindSpot, Change } from "./blind-spots.ts";
 import type { Flip, FlipContext, FlipGroup, WhatIfReport } from "./flips.ts";
 import { pointsOf } from "./grouping.ts";
+import { editText, hintNotes, mendedText, triedText, yamlLines } from "./hints.ts";
 import { PLAIN, countText, layoutColumns, wrapText } from "./layout.ts";
 import type { Column, Palette } from "./layout.ts";
 import { findNearestMiss } from "./nearest-miss.ts";
@@ -41,10 +42,12 @@ export function whatIfText(
   context: FlipContext,
   palette: Palette = PLAIN,
 ): string {
+  const told = new ToldReasons(report.nature);
   const blocks = [
     [...headline(report, palette), ...wrapText(summary(report), 0)],
-    ...CHANGES.map((change) => groupLines(change, report, context, palette)),
-    blindLines(report, palette),
+    ...CHANGES.map((change) => groupLines(change, report, { context, palette, told })),
+    hintLines(report, palette),
+    blindLines(report, palette, told),
     noteLines(report),
   ];
   return `${blocks
@@ -126,11 +129,17 @@ function headline(report: WhatIfReport, palette: Palette): string[] {
   return [...lines, ...wrapText(headlineText(report), 0).map(color)];
 }
 
+/** How rows are explained. */
+interface Manner {
+  readonly context: FlipContext;
+  readonly palette: Palette;
+  readonly told: ToldReasons;
+}
+
 function groupLines(
   change: Change,
   report: WhatIfReport,
-  context: FlipContext,
-  palette: Palette,
+  { context, palette, told }: Manner,
 ): string[] {
   const groups = report.groups.filter((group) => group.change === change && !group.accepted);
   if (groups.length === 0) return [];
@@ -150,14 +159,11 @@ function groupLines(
     `${packets}`,
   ]);
   const [heading = "", ...lines] = layoutColumns(columns, rows);
-  let said = "";
   const explained = lines.flatMap((line, index) => {
     const group = shown[index];
     if (group === undefined) return [line];
-    const reasons = reasonLines(group, report.nature);
-    const repeats = reasons.join("\n") === said;
-    said = reasons.join("\n");
-    const details = [...(repeats ? [] : reasons), ...groupDetails(group, report.nature, context)];
+    const reasons = told.tell(group.first, pairText(group));
+    const details = [...reasons, ...groupDetails(group, report.nature, context)];
     return [line, ...details.map(palette.dim)];
   });
   const more = groups.length - shown.length;
@@ -172,14 +178,55 @@ function gatherReasons(groups: readonly FlipGroup[], nature: CaptureNature): Fli
   return keys.flatMap((key) => groups.filter((group) => keyOf(group) === key));
 }
 
-/** What decides on both sides. */
-function reasonLines({ first: { before, after } }: FlipGroup, nature: CaptureNature): string[] {
-  return [
-    ...wrapText(`before: ${sideText(before, nature)}`, 2),
-    ...pointLines(pointsOf(before)),
-    ...wrapText(`after: ${sideText(after, nature)}`, 2),
-    ...pointLines(pointsOf(after)),
-  ];
+/** A change by both sets of policies. */
+type BothSides = Pick<Flip | BlindSpot, "before" | "after">;
+
+/** What decides on one side. */
+function sideLines(side: "before" | "after", sides: BothSides, nature: CaptureNature): string[] {
+  const judged = sides[side];
+  return [...wrapText(`${side}: ${sideText(judged, nature)}`, 2), ...pointLines(pointsOf(judged))];
+}
+
+function reasonLines({ first }: FlipGroup, nature: CaptureNature): string[] {
+  return [...sideLines("before", first, nature), ...sideLines("after", first, nature)];
+}
+
+/** What decides, each reason told once in a report: later rows name the row that has it. */
+class ToldReasons {
+  readonly #nature: CaptureNature;
+  readonly #rows = new Map<string, string>();
+  #last: Record<"before" | "after", string> = { before: "", after: "" };
+
+  constructor(nature: CaptureNature) {
+    this.#nature = nature;
+  }
+
+  /** The lines below a row; none where the row above has the same reasons. */
+  tell(sides: BothSides, row: string): string[] {
+    const { before, after } = this.#last;
+    const lines = { before: this.#linesOf("before", sides), after: this.#linesOf("after", sides) };
+    this.#last = { before: lines.before.join("\n"), after: lines.after.join("\n") };
+    if (this.#last.before === before && this.#last.after === after) return [];
+    const rows = (["before", "after"] as const).map((side) =>
+      this.#rows.get(`${side} ${this.#last[side]}`),
+    );
+    const [like] = rows;
+    if (like !== undefined && rows[1] === like) {
+      return wrapText(`for the same reason as ${like}`, 2);
+    }
+    return (["before", "after"] as const).flatMap((side) => {
+      const key = `${side} ${this.#last[side]}`;
+      const told = this.#rows.get(key);
+      if (this.#last[side] === (side === "before" ? before : after)) return [`  ${side}: as above`];
+      if (told !== undefined) return wrapText(`${side}: as ${told}`, 2);
+      this.#rows.set(key, row);
+      return lines[side];
+    });
+  }
+
+  #linesOf(side: "before" | "after", sides: BothSides): string[] {
+    return sideLines(side, sides, this.#nature);
+  }
 }
 
 /** What is the group's own. */
@@ -218,27 +265,40 @@ function endText(
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
+/** Rules for what is newly dropped; YAML is not wrapped. */
+function hintLines({ hints }: WhatIfReport, palette: Palette): string[] {
+  if (hints === undefined) return [];
+  const found = hints.hints.flatMap((hint) => [
+    ...wrapText(mendedText(hint), 0),
+    ...hint.edits.flatMap((edit) => [
+      ...wrapText(editText(edit), 2),
+      ...yamlLines(edit.yaml).map((line) => `    ${line}`),
+    ]),
+    ...hintNotes(hint).flatMap((note) => wrapText(note, 2)),
+  ]);
+  const without = hints.without.flatMap(({ pair, why }) =>
+    wrapText(`${pairText(pair)}: no rule was found: ${why}`, 0),
+  );
+  const tried = hints.hints.length === 0 ? [] : wrapText(triedText(hints), 0);
+  return [palette.bold("TO LET THEM PASS AGAIN"), ...found, ...without, ...tried];
+}
+
 /** Traffic that the capture does not show. */
-function blindLines(
-  { blindSpots = [], nature, captured }: WhatIfReport,
-  palette: Palette,
-): string[] {
+function blindLines(report: WhatIfReport, palette: Palette, told: ToldReasons): string[] {
+  const { blindSpots = [], nature, captured } = report;
   if (blindSpots.length === 0) return [];
-  const shown = blindSpots.slice(0, GROUPS_MAX);
-  let said = "";
-  const explained = shown.flatMap((spot) => {
-    const ends = `${blindNamesText(spot.from)} -> ${blindNamesText(spot.to)}`;
-    const row = `${CHANGE_WORDS[spot.change]}: ${ends}: ${blindServicesText(spot)}`;
-    const details = [
-      ...wrapText(`before: ${sideText(spot.before, nature)}`, 2),
-      ...pointLines(pointsOf(spot.before)),
-      ...wrapText(`after: ${sideText(spot.after, nature)}`, 2),
-      ...pointLines(pointsOf(spot.after)),
-    ];
-    const repeats = details.join("\n") === said;
-    said = details.join("\n");
-    return [...wrapText(row, 0), ...(repeats ? [] : details).map(palette.dim)];
-  });
+  const shown = blindSpots.slice(0, GROUPS_MAX).map((spot) => ({
+    spot,
+    key: [...sideLines("before", spot, nature), ...sideLines("after", spot, nature)].join("\n"),
+  }));
+  // Those with the same reasons stand together.
+  const explained = [...new Set(shown.map(({ key }) => key))]
+    .flatMap((key) => shown.filter((each) => each.key === key))
+    .flatMap(({ spot }) => {
+      const ends = `${blindNamesText(spot.from)} -> ${blindNamesText(spot.to)}`;
+      const row = `${CHANGE_WORDS[spot.change]}: ${ends}: ${blindServicesText(spot)}`;
+      return [...wrapText(row, 0), ...told.tell(spot, ends).map(palette.dim)];
+    });
   const heading = captured ? "NOT IN THE CAPTURE, BUT CHANGES TOO" : "ALL THAT CHANGES";
   const more = blindSpots.length - shown.length;
   const rest = more <= 0 ? [] : [`and ${countText(more, "more change")}: see -o json`];

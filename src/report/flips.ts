@@ -7,6 +7,7 @@ import type { FlowVerdict, Totals, Verdict } from "../engine/verdict.ts";
 import type { Diagnostic } from "../errors.ts";
 import type { BlindSpot, Change } from "./blind-spots.ts";
 import { ruleKey } from "./grouping.ts";
+import type { Hints } from "./hints.ts";
 import type { PolicyContext } from "./nearest-miss.ts";
 import type { CaptureNature } from "./reason.ts";
 import { flowKey } from "./same-flow.ts";
@@ -45,6 +46,8 @@ export interface WhatIfReport extends Comparison {
   /** Of the whole capture. */
   readonly totals: Totals;
   readonly groups: readonly FlipGroup[];
+  /** Rules for what is newly dropped; undefined: not looked for. */
+  readonly hints: Hints | undefined;
   readonly diagnostics: readonly Diagnostic[];
   readonly nature: CaptureNature;
   readonly partial: "interrupted" | "damaged" | undefined;

@@ -12,6 +12,8 @@ export interface Facts {
   /** The peer: the endpoint that has the address, if one does. */
   readonly peer: Endpoint | undefined;
   readonly peerAddress: Address | undefined;
+  /** What the peer was called by: a Service's address, which policies never see; undefined: by its own. */
+  readonly asked: Address | undefined;
   /** The end whose port the rule names: its named ports are looked up here. */
   readonly destination: Endpoint | undefined;
   readonly protocol: string;

@@ -14,18 +14,22 @@ export interface Annotation {
   readonly place: Place | undefined;
   readonly title: string;
   readonly text: string;
+  /** Below the text. */
+  readonly lines?: readonly string[];
 }
 
 /** Formats the first annotations, and how many of those things there are beyond them. */
 export function annotationLines(annotations: readonly Annotation[], noun: string): string {
-  const lines = annotations.slice(0, ANNOTATIONS_MAX).map(({ severity, place, title, text }) => {
-    const properties = [
-      ...(place === undefined ? [] : [`file=${property(place.file)}`]),
-      ...(place?.line === undefined ? [] : [`line=${place.line}`]),
-      `title=${property(title)}`,
-    ];
-    return `::${severity} ${properties.join(",")}::${data(text)}`;
-  });
+  const lines = annotations
+    .slice(0, ANNOTATIONS_MAX)
+    .map(({ severity, place, title, text, lines: more = [] }) => {
+      const properties = [
+        ...(place === undefined ? [] : [`file=${property(place.file)}`]),
+        ...(place?.line === undefined ? [] : [`line=${place.line}`]),
+        `title=${property(title)}`,
+      ];
+      return `::${severity} ${properties.join(",")}::${[text, ...more].map(data).join("%0A")}`;
+    });
   const more = annotations.length - ANNOTATIONS_MAX;
   if (more > 0) lines.push(`::notice title=netverdict::and ${more} more ${noun}`);
   return lines.map((line) => `${line}\n`).join("");
@@ -38,6 +42,16 @@ export function markdownText(text: string): string {
     .replace(/&/g, "&amp;")
     .replace(/</g, "&lt;")
     .replace(/@/g, "&#64;");
+}
+
+/** Text that is shown as it is; nothing in it ends the block. */
+export function markdownBlock(language: string, lines: readonly string[]): string[] {
+  const longest = Math.max(
+    2,
+    ...lines.flatMap((line) => line.match(/`+/g) ?? []).map((run) => run.length),
+  );
+  const fence = "`".repeat(longest + 1);
+  return [`${fence}${language}`, ...lines, fence];
 }
 
 function data(text: string): string {

@@ -81,6 +81,33 @@ export function findNearestMiss(
   return nearest?.miss;
 }
 
+/** What a rule with peers lacks; each 0 when it holds. */
+export interface PeerRuleMiss {
+  readonly rule: PeerRule;
+  readonly ports: number;
+  readonly peers: number;
+  /** The peer that comes closest; undefined: the rule names none. */
+  readonly peer: PolicyPeer | undefined;
+}
+
+/** How far the allowing rules of a policy are from a flow, in the order of its list. */
+export function peerRuleMisses(
+  judged: Tuple & Judgement,
+  policy: Policy,
+  direction: Direction,
+  context: PolicyContext,
+): PeerRuleMiss[] {
+  const facts = factsOf(judged, direction, context);
+  return (policy[direction] ?? []).flatMap((rule) => {
+    if (rule.kind === "match" || rule.action !== "allow") return [];
+    const peers =
+      rule.peers?.map((peer) => ({ peer, unmet: peerOutcome(peer, facts).unmet })) ?? [];
+    const [closest] = peers.toSorted((one, other) => one.unmet - other.unmet);
+    const ports = bestOf(rule.ports?.map((each) => portOutcome(each, facts)))?.unmet ?? 0;
+    return [{ rule, ports, peers: closest?.unmet ?? 0, peer: closest?.peer }];
+  });
+}
+
 function factsOf(judged: Tuple & Judgement, direction: Direction, context: PolicyContext): Facts {
   const endpointOf = (owner: string | undefined): Endpoint | undefined =>
     owner === undefined ? undefined : context.find(owner);
@@ -102,6 +129,7 @@ function factsOf(judged: Tuple & Judgement, direction: Direction, context: Polic
     target,
     peer: ingress ? source : destination,
     peerAddress: ingress ? sourceAddress : target.address,
+    asked: ingress || judged.translated === undefined ? undefined : judged.destination,
     destination,
     protocol: judged.protocol === undefined ? "?" : protocolName(judged.protocol).toUpperCase(),
     port: target.port,
@@ -197,6 +225,14 @@ function blockOutcome(peer: PolicyPeer & { readonly kind: "block" }, facts: Fact
   const block = formatPrefix(peer.prefix);
   if (address === undefined)
     return { unmet: 1, words: `an address in ${block}, has an unknown one` };
+  const { asked } = facts;
+  if (asked !== undefined && prefixContains(peer.prefix, asked)) {
+    const has = `has ${formatAddress(address)}, the pod behind ${formatAddress(asked)}`;
+    // It names what the packet was sent to: no other rule is nearer.
+    if (!prefixContains(peer.prefix, address)) {
+      return { unmet: 0.5, words: `an address in ${block}, ${has}` };
+    }
+  }
   if (!prefixContains(peer.prefix, address)) {
     // An address that is nowhere near is further off than a label that differs.
     return { unmet: 2, words: `an address in ${block}, has ${formatAddress(address)}` };

@@ -77,15 +77,22 @@ function notificationJson({ severity, code, message, place, suggestion }: Diagno
 
 /** A place in a file; undefined for standard input. A commit's file is that of the working tree. */
 export function sarifLocation({ file, line, column }: Place): Json | undefined {
-  if (file === "-") return undefined;
-  const path = file.replace(/^git:[^:]*:/, "");
-  const encoded = path.split("/").map(encodeURIComponent).join("/");
+  const artifactLocation = sarifArtifact(file);
+  if (artifactLocation === undefined) return undefined;
   return {
     physicalLocation: {
-      artifactLocation: { uri: path.startsWith("/") ? `file://${encoded}` : encoded },
+      artifactLocation,
       region: line === undefined ? undefined : { startLine: line, startColumn: column },
     },
   };
+}
+
+/** The file alone. */
+export function sarifArtifact(file: string): Json | undefined {
+  if (file === "-") return undefined;
+  const path = file.replace(/^git:[^:]*:/, "");
+  const encoded = path.split("/").map(encodeURIComponent).join("/");
+  return { uri: path.startsWith("/") ? `file://${encoded}` : encoded };
 }
 
 /** What a result is told apart by from run to run. */

@@ -41,9 +41,9 @@ export interface Member {
   readonly node: string | undefined;
 }
 
-/** Two programs, and how their endpoints are called in reports. */
+/** The first two programs are compared; in classes packets are the same to all. */
 export interface Subjects {
-  readonly programs: readonly [Program, Program];
+  readonly programs: readonly [Program, Program, ...Program[]];
   /** What tells an owner's workload: endpoints of two workloads are never one class. */
   readonly workloadOf: (owner: string) => string;
 }
@@ -58,7 +58,8 @@ interface Said {
   readonly end: bigint;
   /** Conditions that hold for its addresses. */
   readonly conditions: Set<string>;
-  readonly routes: [Route | undefined, Route | undefined];
+  /** By program. */
+  readonly routes: (Route | undefined)[];
   unicast: boolean;
 }
 
@@ -73,15 +74,16 @@ export interface FamilyClasses {
 
 /** Sorts the addresses of a family into classes, in the order of their first addresses. */
 export function addressClasses(family: Family, subjects: Subjects): FamilyClasses {
-  const said = gatherSaid(family, subjects.programs);
+  const { programs } = subjects;
+  const said = gatherSaid(family, programs);
   const interned = new Interned();
-  const prints = subjects.programs.map((program) => printsOf(program, family, interned));
+  const prints = programs.map((program) => printsOf(program, family, interned));
   const commonChanged = prints[0]?.common !== prints[1]?.common;
   const starts: bigint[] = [];
   const places: (number | undefined)[] = [];
   const open = new Map<string, OpenClass>();
   const keys = new Map<string, number>();
-  for (const atom of atomsOf(said, family)) {
+  for (const atom of atomsOf(said, family, programs.length)) {
     starts.push(atom.start);
     if (!atom.unicast || atom.routes.every((route) => route?.kind === "missing")) {
       places.push(undefined);
@@ -89,10 +91,10 @@ export function addressClasses(family: Family, subjects: Subjects): FamilyClasse
     }
     const ends = atom.routes.map((route, side) => endOf(route, prints[side], subjects));
     const nodes = atom.routes.map((route) => route?.node);
-    const moved = nodes[0] !== nodes[1];
-    const changed = moved || ends[0]?.key !== ends[1]?.key;
+    const moved = nodes.some((node) => node !== nodes[0]);
+    const changed = nodes[0] !== nodes[1] || ends[0]?.key !== ends[1]?.key;
     const owner = atom.routes[1]?.owner ?? atom.routes[0]?.owner;
-    const key = JSON.stringify([atom.conditions, ends[0]?.key, ends[1]?.key, moved && nodes]);
+    const key = JSON.stringify([atom.conditions, ends.map((end) => end.key), moved && nodes]);
     const place = keys.get(key) ?? keys.size;
     keys.set(key, place);
     places.push(place);
@@ -201,7 +203,8 @@ interface Atom {
 }
 
 /** The ranges between the ends of prefixes; prefixes lie within each other or apart. */
-function* atomsOf(said: readonly Said[], family: Family): Generator<Atom> {
+function* atomsOf(said: readonly Said[], family: Family, programs: number): Generator<Atom> {
+  const sides = Array.from({ length: programs }, (_, side) => side);
   const max = (1n << BigInt(addressBits(family))) - 1n;
   const bounds = new Set<bigint>([0n]);
   for (const { start, end } of said) {
@@ -223,7 +226,7 @@ function* atomsOf(said: readonly Said[], family: Family): Generator<Atom> {
       start,
       end,
       conditions: [...new Set(stack.flatMap(({ conditions }) => [...conditions]))].sort(),
-      routes: [0, 1].map((side) => innermost.find(({ routes }) => routes[side])?.routes[side]),
+      routes: sides.map((side) => innermost.find(({ routes }) => routes[side])?.routes[side]),
       unicast: stack.every(({ unicast }) => unicast),
     };
   }
@@ -241,7 +244,7 @@ function gatherSaid(family: Family, programs: readonly Program[]): Said[] {
     const key = `${start}/${prefix.bits}`;
     const said = byKey.get(key) ?? {
       ...{ start, end, conditions: new Set<string>(), unicast: true },
-      routes: [undefined, undefined] satisfies Said["routes"],
+      routes: [],
     };
     byKey.set(key, said);
     return said;
@@ -252,8 +255,7 @@ function gatherSaid(family: Family, programs: readonly Program[]): Said[] {
   }
   for (const [side, { rulesets, topology }] of programs.entries()) {
     for (const route of topology.routes) {
-      if (route.prefix.address.family === family)
-        about(route.prefix).routes[side === 0 ? 0 : 1] = route;
+      if (route.prefix.address.family === family) about(route.prefix).routes[side] = route;
     }
     for (const ruleset of rulesets) {
       if (ruleset.family !== family) continue;

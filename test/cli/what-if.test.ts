@@ -228,7 +228,9 @@ describe("what-if", () => {
     file("proposed.yaml", egress(TO_API, TO_OUTSIDE));
     // Short names, as lines are wrapped.
     const words = ["-r", "traffic.pcap", "-f", "cluster.yaml", "--proposed", "proposed.yaml"];
-    const { stdout, status } = run(["what-if", ...words, "--no-blind-spots"], { cwd: folder });
+    const { stdout, status } = run(["what-if", ...words, "--no-blind-spots", "--no-hints"], {
+      cwd: folder,
+    });
     expect(status).toBe(1);
     expect(stdout.split("\n")).toEqual([
       "Newly dropped: shop/web -> kube-system/coredns 53/udp.",
@@ -446,6 +448,7 @@ describe("what-if", () => {
       file("p.yaml", egress(TO_API)),
       "-o",
       "json",
+      "--no-hints",
     ];
     const piped = run([...words, "-r", "-"], { input: TRAFFIC });
     expect(piped.stdout).toBe(run([...words, "-r", capture]).stdout);
@@ -495,7 +498,7 @@ describe("what-if", () => {
         else counts[after === "drop" ? "new-drop" : "new-allow"]++;
       }
       const { stdout, stderr } = run([
-        ...["what-if", "-r", traffic, "-f", rest, "-o", "json"],
+        ...["what-if", "-r", traffic, "-f", rest, "-o", "json", "--no-hints"],
         ...["--current", sides[0]!, "--proposed", sides[1]!],
       ]);
       if (stdout === "") throw new Error(`seed ${seed}: ${stderr}`);

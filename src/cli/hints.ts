@@ -1,0 +1,101 @@
+/**
+ * Hints for what a what-if newly drops: looked for among the proposed manifests, then the capture is judged
+ * once more with all of them.
+ */
+import { statSync } from "node:fs";
+import type { Program } from "../engine/matcher.ts";
+import { applyEdits } from "../hint/edit.ts";
+import { findHints } from "../hint/find.ts";
+import type { FoundHint } from "../hint/find.ts";
+import type { FlipContext, FlipGroup } from "../report/flips.ts";
+import { samePair } from "../report/hints.ts";
+import type { Hint, Hints, NoHint } from "../report/hints.ts";
+import type { DiagnosticLog } from "./diagnostics.ts";
+import type { Judge } from "./judge.ts";
+import { loadProgramMatcher } from "./matcher.ts";
+
+/** Longer captures are not judged again. */
+const PACKETS_MAX = 2_000_000;
+
+/** What hints are looked for by. */
+export interface HintsQuestion {
+  readonly groups: readonly FlipGroup[];
+  readonly context: FlipContext;
+  readonly judges: readonly [Judge, Judge];
+  /** Knows the texts of the proposed manifests. */
+  readonly log: DiagnosticLog;
+  /** Of the capture. */
+  readonly packets: number;
+  readonly captures: readonly string[];
+  /** Compares the current policies with a program once more. */
+  readonly replay: (program: Program) => Promise<readonly FlipGroup[]>;
+}
+
+/** Looks for hints; undefined where nothing is newly dropped, or no manifests are judged by. */
+export async function lookForHints(question: HintsQuestion): Promise<Hints | undefined> {
+  const { groups, context, judges, log } = question;
+  const [current, proposed] = judges;
+  const { written } = proposed;
+  const drops = groups.filter(({ change, accepted }) => change === "new-drop" && !accepted);
+  if (drops.length === 0 || written === undefined || current.written === undefined)
+    return undefined;
+  const { found, without } = findHints({
+    ...{ groups: drops, context, current: current.program, proposed: proposed.program },
+    ...written,
+    ...{ policies: proposed.policies, snapshot: proposed.snapshot },
+    load: (program) =>
+      loadProgramMatcher(program, {
+        ...{ midstream: "cold", conntrackMax: 1024, tracePacket: undefined },
+      }),
+    textOf: (file) => log.textOf(file),
+  });
+  return judgeAgain(found, without, question);
+}
+
+/** Judges the capture with all hints at once: those that do not mend are taken back. */
+async function judgeAgain(
+  found: readonly FoundHint[],
+  without: readonly NoHint[],
+  { groups, judges, packets, captures, replay }: HintsQuestion,
+): Promise<Hints> {
+  const hints = found.map(({ hint }) => hint);
+  const { written } = judges[1];
+  if (hints.length === 0 || packets > PACKETS_MAX || !captures.every(isReadTwice)) {
+    return { hints, without };
+  }
+  const edits = found.flatMap((each) => each.edits);
+  const all = written?.recompile(applyEdits(written.objects, edits));
+  if (all === undefined) return { hints: [], without: [...without, ...refused(hints, TOGETHER)] };
+  const left = await replay(all.program);
+  const opened = left.find(
+    (group) =>
+      group.change === "new-allow" &&
+      !groups.some((each) => each.change === "new-allow" && samePair(each, group)),
+  );
+  if (opened !== undefined) {
+    const { from, to, port } = opened;
+    const why = `judged with a rule for it, the capture shows more that opens: ${from} -> ${to} ${port}`;
+    return { hints: [], without: [...without, ...refused(hints, why)] };
+  }
+  const dropped = left.filter(({ change }) => change === "new-drop");
+  const mends = (hint: Hint): boolean =>
+    !hint.mends.some((pair) => dropped.some((each) => samePair(each, pair)));
+  const failed = hints.filter((hint) => !mends(hint));
+  return {
+    hints: hints
+      .filter(mends)
+      .map((hint) => ({ ...hint, checked: { ...hint.checked, capture: true } })),
+    without: [...without, ...refused(failed, STILL_DROPPED)],
+  };
+}
+
+const TOGETHER = "the rules for it and for others cannot stand together";
+const STILL_DROPPED = "judged with a rule for it, some of its packets are dropped all the same";
+
+function refused(hints: readonly Hint[], why: string): NoHint[] {
+  return hints.flatMap(({ mends }) => mends.map((pair) => ({ pair, why })));
+}
+
+function isReadTwice(capture: string): boolean {
+  return capture !== "-" && statSync(capture, { throwIfNoEntry: false })?.isFile() === true;
+}
