@@ -45,12 +45,12 @@ import { blurMatchedSet } from "./match/set";
 import { blurNth } from "./match/statistic";
 import { Packet } from "./records";
 import { isRealNode } from "./route";
-import { entryOf, natLoaded, Rule, ruleAt } from "./rule";
+import { chainAt, Entry, entryOf, natLoaded, Rule, ruleAt } from "./rule";
 import { blurChangedSets } from "./target/set";
 import { ENTRY_NONE, tracking, trackNothing } from "./tracking";
 import { startWalk, walk } from "./walk";
 
-// A list: its length u32, then the rules' numbers, u32 each.
+// A list: its length u32, then of each rule its number and the index of its record, u32 each.
 // u32[BACKEND_COUNT][2][TABLE_COUNT][HOOK_COUNT]: their addresses; 0: not looked up yet.
 const lists: usize = memory.data(BACKEND_COUNT * 2 * TABLE_COUNT * HOOK_COUNT * 4);
 
@@ -80,15 +80,15 @@ export function blurUnwalked(packet: Packet): void {
 }
 
 function blurTable(backend: u32, table: u32, hook: u32): void {
-  const first = entryOf(backend, walk.family, table, hook);
-  if (first == RULE_NONE || (table == <u32>TABLE_NAT && isBound())) return;
-  const list = listOf(backend, table, hook, first);
+  const entry = entryOf(backend, walk.family, table, hook);
+  if (entry.first == RULE_NONE || (table == <u32>TABLE_NAT && isBound())) return;
+  const list = listOf(backend, table, hook, entry);
   const count = load<u32>(list);
   walk.nft = backend == BACKEND_NFT;
   const sourceStays = keepsSource(table, hook);
-  for (let at: u32 = 1; at <= count; at++) {
-    const number = load<u32>(list + ((<usize>at) << 2));
-    blurRule(ruleAt(number), number, sourceStays);
+  for (let index: u32 = 0; index < count; index++) {
+    const at = listed(list, index);
+    blurRule(ruleAt(load<u32>(at, 4)), load<u32>(at), sourceStays);
   }
 }
 
@@ -146,40 +146,49 @@ function blurRule(rule: Rule, number: i32, sourceStays: bool): void {
 
 // ── Rules that remember ────────────────────────────────────────────────────────────────────────────────
 
-function listOf(backend: u32, table: u32, hook: u32, first: u32): usize {
+function listOf(backend: u32, table: u32, hook: u32, entry: Entry): usize {
   const family: u32 = walk.family == 6 ? 1 : 0;
   const index = ((backend * 2 + family) * TABLE_COUNT + table) * HOOK_COUNT + hook;
   const at = lists + ((<usize>index) << 2);
   if (load<u32>(at) != 0) return load<u32>(at);
-  const count = visitChain(first, <u16>(2 * index + 1), 0);
-  const made = heap.alloc(4 + ((<usize>count) << 2));
+  const count = visitChain(entry, entry.first, entry.record, <u16>(2 * index + 1), 0);
+  const made = heap.alloc(listed(0, count));
   store<u32>(made, 0);
-  visitChain(first, <u16>(2 * index + 2), made);
+  visitChain(entry, entry.first, entry.record, <u16>(2 * index + 2), made);
   store<u32>(at, <u32>made);
   return made;
 }
 
-// Rules that remember of a chain and of those that it leads to: each once a visit. How many there are; they
+// Where a list has a rule.
+function listed(list: usize, index: u32): usize {
+  return list + 4 + ((<usize>index) << 3);
+}
+
+// Rules that remember of a chain and of those that it leads to: each record once a visit. How many there are; they
 // are put into a list, if one is given.
-function visitChain(first: u32, visit: u16, list: usize): u32 {
-  let number = first;
+function visitChain(entry: Entry, first: u32, record: u32, visit: u16, list: usize): u32 {
   let count: u32 = 0;
+  let offset: u32 = 0;
   while (true) {
-    const rule = ruleAt(number);
+    const rule = ruleAt(record + offset);
     if (rule.visitedBy == visit) return count;
     rule.visitedBy = visit;
     if (remembers(rule)) {
       count++;
       if (list != 0) {
-        const length = load<u32>(list) + 1;
-        store<u32>(list, length);
-        store<u32>(list + ((<usize>length) << 2), number);
+        const length = load<u32>(list);
+        const at = listed(list, length);
+        store<u32>(at, first + offset);
+        store<u32>(at, record + offset, 4);
+        store<u32>(list, length + 1);
       }
     }
-    const leads = rule.target == <u8>TARGET_JUMP || rule.target == <u8>TARGET_GOTO;
-    if (leads) count += visitChain(rule.targetArg, visit, list);
+    if (rule.target == <u8>TARGET_JUMP || rule.target == <u8>TARGET_GOTO) {
+      const chain = chainAt(entry.chains, rule.targetArg);
+      count += visitChain(entry, chain.number, chain.record, visit, list);
+    }
     if ((rule.flags & RULE_IS_END) != 0) return count;
-    number++;
+    offset++;
   }
 }
 

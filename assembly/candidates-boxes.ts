@@ -45,12 +45,8 @@ export let owners: usize = 0;
 export let boxCount: u32 = 0;
 let boxRoom: u32 = 0;
 
-/**
- * Fills the boxes of a chain's rules.
- *
- * @param indices u32 for each rule that there is: 0 where its chain has no index
- */
-export function gatherBoxes(index: ChainIndex, family: u32, indices: usize, ruleCount: u32): void {
+/** Fills the boxes of a chain's rules, of so many records that there are. */
+export function gatherBoxes(index: ChainIndex, family: u32, recordCount: u32): void {
   let wanted: u32 = 0;
   let arriving: u32 = 0;
   let leaving: u32 = 0;
@@ -66,7 +62,7 @@ export function gatherBoxes(index: ChainIndex, family: u32, indices: usize, rule
     if (!isWhole(WISH_OUT)) leaving++;
   }
   index.leaving = leaving > arriving;
-  if (arriving + leaving > 0) rankInterfaces(indices, ruleCount);
+  if (arriving + leaving > 0) rankInterfaces(recordCount);
   if (fineSrc) index.srcRanks = <u32>rankAddresses(index, family, WISH_SRC);
   if (fineDst) index.dstRanks = <u32>rankAddresses(index, family, WISH_DST);
   // Where there are too many lists of ports, each is one range.

@@ -33,6 +33,8 @@ import {
   FIELD_SRC,
   OWNER_NONE,
   REST_HEAD,
+  setIndex,
+  setUpIndexes,
   Slot,
 } from "./candidates-index";
 import { nameRanksCount } from "./candidates-interface";
@@ -73,22 +75,15 @@ let lists: usize = 0;
 let listRoom: u32 = 0;
 let listMark: u32 = 0;
 
-// u32 for each rule: address of its chain's index, or 0.
-let indices: usize = 0;
-let indexed: u32 = 0;
+let recordTotal: u32 = 0;
 
-/**
- * Finds the chains that are worth an index, and marks their rules with RULE_LEAPS.
- *
- * @returns u32 for each rule: address of its chain's index, or 0
- */
-export function findLongChains(ruleCount: u32): usize {
-  indices = heap.alloc((<usize>ruleCount) << 2);
-  indexed = ruleCount;
-  memory.fill(indices, 0, (<usize>ruleCount) << 2);
+/** Finds the chains that are worth an index, and marks their rules with RULE_LEAPS. */
+export function findLongChains(recordCount: u32): void {
+  recordTotal = recordCount;
+  setUpIndexes(recordCount);
   let first: u32 = 0;
   let telling: u32 = 0;
-  for (let number: u32 = 0; number < ruleCount; number++) {
+  for (let number: u32 = 0; number < recordCount; number++) {
     const rule = ruleAt(number);
     if ((rule.flags & RULE_IS_END) == 0) {
       if (isTelling(rule)) telling++;
@@ -98,7 +93,6 @@ export function findLongChains(ruleCount: u32): usize {
     first = number + 1;
     telling = 0;
   }
-  return indices;
 }
 
 function isTelling(rule: Rule): bool {
@@ -115,14 +109,14 @@ function addIndex(first: u32, end: u32): void {
   index.first = first;
   index.end = end;
   for (let number = first; number < end; number++) {
-    store<u32>(indices + ((<usize>number) << 2), <u32>at);
+    setIndex(number, index);
     ruleAt(number).flags |= RULE_LEAPS;
   }
 }
 
 /** Makes a chain's tree. @returns false where its rules ask for nothing that tells them apart: it is let alone */
 export function growTree(index: ChainIndex, family: u32): bool {
-  gatherBoxes(index, family, indices, indexed);
+  gatherBoxes(index, family, recordTotal);
   if (!boxesDiffer()) {
     for (let number = index.first; number < index.end; number++) {
       ruleAt(number).flags &= ~RULE_LEAPS;

@@ -2,11 +2,11 @@
 // Boxes lie in a tree; each node cuts one field's numbers into pieces of the same size, and leaves are lists of
 // boxes in the order of their rules.
 
-/** The rules of one chain. */
+/** The rules of one chain, by the indexes of their records. */
 @unmanaged
 export class ChainIndex {
   first: u32;
-  /** Index of the chain's end. */
+  /** Of the chain's end. */
   end: u32;
   /** How many of its rules were looked at before there were trees. */
   asked: u32;
@@ -17,6 +17,45 @@ export class ChainIndex {
   dstRanks: u32;
   /** Whether the out-interface is the field, and not the in-interface. */
   leaving: bool;
+}
+
+// u32 for each record: address of its chain's index; 0: none. In pages, which are there for records that have one.
+const PAGE_BITS: usize = 6;
+const PAGE_SIZE: usize = 4 << PAGE_BITS;
+let pages: usize = 0;
+
+/** Prepares for so many records, none of which has an index. */
+export function setUpIndexes(recordCount: u32): void {
+  const size = (((<usize>recordCount) >> PAGE_BITS) + 1) << 2;
+  pages = heap.alloc(size);
+  memory.fill(pages, 0, size);
+}
+
+/** Gives a record its chain's index. */
+export function setIndex(record: u32, index: ChainIndex): void {
+  const at = pages + (((<usize>record) >> PAGE_BITS) << 2);
+  if (load<u32>(at) == 0) {
+    const page = heap.alloc(PAGE_SIZE);
+    memory.fill(page, 0, PAGE_SIZE);
+    store<u32>(at, <u32>page);
+  }
+  store<u32>(placeOnPage(load<u32>(at), record), <u32>changetype<usize>(index));
+}
+
+/** Tells whether a record's chain has an index. */
+export function hasIndex(record: u32): bool {
+  const page = load<u32>(pages + (((<usize>record) >> PAGE_BITS) << 2));
+  return page != 0 && load<u32>(placeOnPage(page, record)) != 0;
+}
+
+/** The index of the chain of a record that has one. */
+export function indexOf(record: u32): ChainIndex {
+  const page = load<u32>(pages + (((<usize>record) >> PAGE_BITS) << 2));
+  return changetype<ChainIndex>(<usize>load<u32>(placeOnPage(page, record)));
+}
+
+function placeOnPage(page: usize, record: u32): usize {
+  return page + (((<usize>record) & ((1 << PAGE_BITS) - 1)) << 2);
 }
 
 /** Where a node or a leaf is, and what is to be known before it is looked at. */
@@ -52,7 +91,7 @@ export const BOX_SIZE: usize = 32;
 /** Boxes are looked at so many at once: behind a leaf's last must be room for as many. */
 export const BOXES_AT_ONCE: u32 = 4;
 
-/** An owner: twice the rule's index, and 1 if the rule asks for nothing but its box. */
+/** An owner: twice the record's index, and 1 if the rule asks for nothing but its box. */
 export const OWNER_SURE: u32 = 1;
 export const OWNER_NONE: u32 = 0xffffffff;
 

@@ -1,5 +1,6 @@
 // What stands for interfaces' names in the trees of long chains: ranks among the names that rules ask for. A name
 // with a wildcard is a range of them.
+import { hasIndex } from "./candidates-index";
 import { addRange, makeRanks, rankOf, ranksCount, startRanks } from "./candidates-rank";
 import { isWhole, readWish, WISH_IN, WISH_OUT } from "./candidates-wish";
 import { interfaceName, interfaceTotal } from "./interface";
@@ -12,20 +13,16 @@ let nameRanks: usize = 0;
 // Where there are more names than u16, how many bits finer they are.
 let nameShift: u32 = 0;
 
-/**
- * Ranks the names once for all chains.
- *
- * @param indices u32 for each rule: 0 where its name is none of them
- */
-export function rankInterfaces(indices: usize, ruleCount: u32): void {
+/** Ranks the names of all chains that have an index, once. */
+export function rankInterfaces(recordCount: u32): void {
   if (nameRanks != 0) return;
   let named: u32 = 0;
-  for (let rule: u32 = 0; rule < ruleCount; rule++) {
-    if (load<u32>(indices + ((<usize>rule) << 2)) != 0) named++;
+  for (let rule: u32 = 0; rule < recordCount; rule++) {
+    if (hasIndex(rule)) named++;
   }
   startRanks(named * 4);
-  for (let rule: u32 = 0; rule < ruleCount; rule++) {
-    if (load<u32>(indices + ((<usize>rule) << 2)) == 0) continue;
+  for (let rule: u32 = 0; rule < recordCount; rule++) {
+    if (!hasIndex(rule)) continue;
     readWish(ruleAt(rule), 4);
     if (!isWhole(WISH_IN)) addRange(WISH_IN);
     if (!isWhole(WISH_OUT)) addRange(WISH_OUT);

@@ -12,6 +12,7 @@ import {
   boxesOf,
   ChainIndex,
   FIELD_NONE,
+  indexOf,
   OWNER_SURE,
   restFirst,
   Slot,
@@ -26,17 +27,17 @@ const WALKS: u32 = 16;
 // Lists up to this long are searched from the front.
 const SHORT: u32 = 8;
 
-// u32 for each rule: address of its chain's index; 0: none.
-let chains: usize = 0;
+// Rules may be passed over at all.
+let allowed: bool = false;
 // The packet's fields, u32 each, by FIELD_*.
 const key: usize = memory.data(6 * 4, 8);
 
 /** The candidate that was named last asks for nothing that is not known to hold. */
 export let candidateIsSure: bool = false;
 
-/** Sets the array of each rule's index; 0: none is used. */
-export function setUpCandidates(indices: usize): void {
-  chains = indices;
+/** Says whether rules may be passed over at all; those that are all looked at are the reference. */
+export function setUpCandidates(may: bool): void {
+  allowed = may;
 }
 
 /**
@@ -44,16 +45,16 @@ export function setUpCandidates(indices: usize): void {
  * rules drop packets or ask; where an interface is not known, they ask.
  */
 export function hasCandidates(): bool {
-  if (chains == 0 || walk.inUnknown || walk.outUnknown) return false;
+  if (!allowed || walk.inUnknown || walk.outUnknown) return false;
   if (walk.packet.malformed != MALFORMED_NONE || (walk.known & KNOWN_PROTOCOL) == 0) return false;
   if ((walk.flags & (PACKET_FRAGMENT | PACKET_AUTHENTICATED)) != 0) return false;
   return knowsPorts(false) || !hasPorts(walk.protocol);
 }
 
-/** The first rule from this one on that may match; the chain's end at last. The rule has RULE_LEAPS. */
+/** The first record from this one on that may match; the chain's end at last. Its rule has RULE_LEAPS. */
 export function nextCandidate(rule: u32): u32 {
   candidateIsSure = false;
-  const index = changetype<ChainIndex>(load<u32>(chains + ((<usize>rule) << 2)));
+  const index = indexOf(rule);
   if (index.root == 0 && !isReady(index)) return rule;
   const owner = firstOwner(index, rule << 1);
   candidateIsSure = (owner & OWNER_SURE) != 0;

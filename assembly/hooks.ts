@@ -11,7 +11,6 @@ import {
   REASON_MISSING_DST,
   REASON_MISSING_SRC,
   REASON_RULE,
-  RULE_IS_END,
   RULE_NONE,
   VERDICT_ALLOW,
   VERDICT_UNKNOWN,
@@ -19,7 +18,6 @@ import {
 import { tryNodePath } from "./node-path";
 import { Packet } from "./records";
 import { isRealNode, routeOf } from "./route";
-import { ruleAt } from "./rule";
 import { startPath } from "./traverse";
 import { startWalk, walk } from "./walk";
 
@@ -48,6 +46,6 @@ function conclude(): void {
       return;
     }
   }
-  const byRule = walk.rule != RULE_NONE && (ruleAt(walk.rule).flags & RULE_IS_END) == 0;
+  const byRule = walk.rule != RULE_NONE && !walk.ruleIsEnd;
   end(VERDICT_ALLOW, byRule ? REASON_RULE : REASON_CHAIN_POLICY);
 }

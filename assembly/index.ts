@@ -1,5 +1,6 @@
 // The exports, nothing else.
 import { setUpMidstream } from "./conntrack-first";
+import { setUpCounters } from "./counters";
 import { setUpCandidates } from "./candidates";
 import { findLongChains } from "./candidates-build";
 import { setUpFlowTable } from "./flow-table";
@@ -14,15 +15,15 @@ import { setUpManners } from "./manner";
 import { setUpMemos } from "./memo";
 import { setUpOutcomes } from "./outcome";
 import { Packet } from "./records";
-import { rulesStart } from "./rule";
 import { askPacket, finishReplay, replayPacket, setUpReplay, startReplay } from "./replay";
-import { settleSayings, setUpSayings } from "./saying";
+import { setUpSayings } from "./saying";
 import { setUpSights } from "./sights";
 import { setUpEntryLife } from "./entry-life";
 import { setUpBackends } from "./half-known";
 import { Verdict } from "./verdict";
 
 export { setTimeout } from "./entry-life";
+export { settleSayings } from "./saying";
 export { addInterface, setCaptureInterface } from "./interface";
 export { repeatCount } from "./repeat";
 export { addFlow, flowAt, flowCount, orderedFlow, orderFlows, setFlowsMax } from "./flow-rows";
@@ -34,6 +35,7 @@ export { setNodeAddresses } from "./between-nodes";
 export { setNodeInterfaces } from "./node-interface";
 export { setRoutes } from "./route";
 export { rowLogAddress, startRowLog, takeRowLog } from "./row-log";
+export { counterOf, countersFrom } from "./counters";
 export { addFamily, setEntry, setRules } from "./rule";
 export { insertMember, makeTable } from "./set";
 export { scannedCount, scannedLatest, scanPcap, scanPcapng, scanWasCut, startScan } from "./scan";
@@ -61,9 +63,11 @@ export function setUp(
   entriesMax: u32,
   backends: usize,
   ruleCount: u32,
+  recordCount: u32,
   walkAll: bool,
 ): void {
   setUpFlowTable();
+  setUpCounters(ruleCount);
   setUpWorlds();
   setUpKeptVerdicts();
   setUpFlowRows();
@@ -71,7 +75,8 @@ export function setUp(
   setUpReplay(assumeMidstream);
   setUpSights();
   setUpRepeat(!walkAll);
-  setUpCandidates(walkAll ? 0 : findLongChains(ruleCount));
+  setUpCandidates(!walkAll);
+  if (!walkAll) findLongChains(recordCount);
   setUpManners();
   setUpMemos();
   setUpSayings();
@@ -79,12 +84,6 @@ export function setUp(
   setUpMidstream(assumeMidstream);
   setUpEntryLife(entriesMax);
   setUpBackends(backends);
-}
-
-/** Address of the array of all rules, with their counts. */
-export function rulesAddress(): usize {
-  settleSayings();
-  return rulesStart();
 }
 
 export function totalsAddress(): usize {

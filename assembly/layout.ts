@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 18;
+export const LAYOUT_VERSION = 19;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -765,29 +765,41 @@ export const NAT_PERSISTENT = 1 << 3;
 export const NAT_PORT_OFFSET = 1 << 4;
 
 // ── Rules ──────────────────────────────────────────────────────────────────────────────────────────
-// The rules of both families in one array; a chain's rules are consecutive and end in a record of
-// their own: RETURN for a user chain, TARGET_POLICY_* for a built-in one.
+// A rule has a number: the rules of both families are numbered table by table, chain by chain, and each chain
+// ends in one more number, that of its end. Verdicts, paths and counters name rules by it.
+//
+// What the walk reads is the rule's record. The records of one chain are consecutive and end in one of their own:
+// RETURN for a user chain, TARGET_POLICY_* for a built-in one. Chains whose rules do the same have their records in
+// common.
 //
 //   0       1       2       3       4       5       6       7     byte
 // ├───────────────────────────────┬───────────────────────────────┤
 // │  matches (address)            │  matchesEnd (address)         │   0  the target's payload lies there
 // ├───────┬───────┬───────────────┼───────────────────────────────┤
 // │target │ flags │  -            │  targetArg                    │   8
-// ├───────┴───────┴───────────────┴───────────────────────────────┤
-// │  packets, u64                                                 │  16
-// │  bytes, u64                                                   │  24
-// └───────────────────────────────────────────────────────────────┘  32
+// └───────┴───────┴───────────────┴───────────────────────────────┘  16
 export const RULE_MATCHES = 0;
 export const RULE_MATCHES_END = RULE_MATCHES + 4;
 /** One of TARGET_*. */
 export const RULE_TARGET = RULE_MATCHES_END + 4;
 /** RULE_* bits. */
 export const RULE_FLAGS = RULE_TARGET + 1;
-/** JUMP, GOTO: index of the chain's first rule. */
+/** JUMP, GOTO: the chain's place in its table. */
 export const RULE_TARGET_ARG = RULE_FLAGS + 3;
-export const RULE_PACKETS = RULE_TARGET_ARG + 4;
-export const RULE_BYTES = RULE_PACKETS + 8;
-export const RULE_SIZE = RULE_BYTES + 8;
+export const RULE_SIZE = RULE_TARGET_ARG + 4;
+
+// A chain, by its place in its table: number of its first rule u32, index of its first record u32.
+export const CHAIN_NUMBER = 0;
+export const CHAIN_RECORD = 4;
+export const CHAIN_SIZE = 8;
+
+// What was counted at a rule: packets u64, bytes u64. Counters lie in pages, by the rules' numbers; a page is there
+// from the first packet on that is counted in it.
+export const COUNTER_PACKETS = 0;
+export const COUNTER_BYTES = 8;
+export const COUNTER_SIZE = 16;
+/** Counters of one page, as a power of two. */
+export const COUNTER_PAGE_BITS = 6;
 
 // RULE_FLAGS
 /** The rule stands for a policy decision: a match of it becomes the verdict's decider. */

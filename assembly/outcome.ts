@@ -1,8 +1,8 @@
 // What walks have come to: a verdict and the rules that matched on the way, each kept once.
 import { copyBytes } from "./bytes";
+import { countAtRule } from "./counters";
 import { Buckets, firstHung, hang, Hung, makeBuckets, nextHung } from "./hung";
 import { RULE_NONE, VERDICT_SIZE } from "./layout";
-import { ruleAt } from "./rule";
 import { mix } from "./set";
 import { pathRule, pathSize } from "./traverse";
 import { Verdict } from "./verdict";
@@ -42,9 +42,7 @@ export function outcomeOf(verdict: Verdict): Outcome {
 export function countOutcome(outcome: Outcome, packets: u64, bytes: u64): void {
   const path = changetype<usize>(outcome) + OUTCOME_PATH;
   for (let index: u32 = 0; index < outcome.pathSize; index++) {
-    const rule = ruleAt(load<u32>(path + ((<usize>index) << 2)));
-    rule.packets += packets;
-    rule.bytes += bytes;
+    countAtRule(load<u32>(path + ((<usize>index) << 2)), packets, bytes);
   }
 }
 

@@ -1,13 +1,14 @@
 // The packed rules: their view, and the entry points of each family's tables.
-// Written by `engine/pack.ts`; the walk only reads them, and counts.
+// Written by `engine/pack.ts`; the walk only reads them.
 import {
   BACKEND_COUNT,
   HOOK_COUNT,
-  RULE_BYTES,
+  CHAIN_NUMBER,
+  CHAIN_RECORD,
+  CHAIN_SIZE,
   RULE_FLAGS,
   RULE_MATCHES_END,
   RULE_NONE,
-  RULE_PACKETS,
   RULE_SIZE,
   RULE_TARGET,
   RULE_TARGET_ARG,
@@ -27,10 +28,30 @@ export class Rule {
   flags: u8;
   /** Which look-up of blur.ts came here last. */
   visitedBy: u16;
-  /** JUMP, GOTO: index of the chain's first rule. */
+  /** JUMP, GOTO: the chain's place in its table. */
   targetArg: u32;
-  packets: u64;
-  bytes: u64;
+}
+
+/** A chain, where its table has it. */
+@unmanaged
+export class Chain {
+  /** Number of its first rule. */
+  number: u32;
+  /** Index of its first record. */
+  record: u32;
+}
+
+/** Where a table begins at a hook. */
+@unmanaged
+export class Entry {
+  /** Number of the built-in chain's first rule; RULE_NONE where the table has none. */
+  first: i32;
+  /** Number of the built-in chain's policy. */
+  underflow: u32;
+  /** Index of the built-in chain's first record. */
+  record: u32;
+  /** Address of the table's chains. */
+  chains: u32;
 }
 
 /** The next candidate from this rule on is found by an index (candidates.ts). Nobody writes or reads it outside. */
@@ -40,13 +61,15 @@ if (offsetof<Rule>("matchesEnd") != RULE_MATCHES_END) ERROR("RULE_MATCHES_END");
 if (offsetof<Rule>("target") != RULE_TARGET) ERROR("RULE_TARGET");
 if (offsetof<Rule>("flags") != RULE_FLAGS) ERROR("RULE_FLAGS");
 if (offsetof<Rule>("targetArg") != RULE_TARGET_ARG) ERROR("RULE_TARGET_ARG");
-if (offsetof<Rule>("packets") != RULE_PACKETS) ERROR("RULE_PACKETS");
-if (offsetof<Rule>("bytes") != RULE_BYTES) ERROR("RULE_BYTES");
 if (offsetof<Rule>() != RULE_SIZE) ERROR("RULE_SIZE");
+if (offsetof<Chain>("number") != CHAIN_NUMBER) ERROR("CHAIN_NUMBER");
+if (offsetof<Chain>("record") != CHAIN_RECORD) ERROR("CHAIN_RECORD");
+if (offsetof<Entry>() != 16) ERROR("ENTRIES");
+if (offsetof<Chain>() != CHAIN_SIZE) ERROR("CHAIN_SIZE");
 
-// i32[BACKEND_COUNT][2][TABLE_COUNT][HOOK_COUNT][2]: index of the hook's first rule, or RULE_NONE, and of its policy.
-const ENTRIES: usize = memory.data(BACKEND_COUNT * 2 * TABLE_COUNT * HOOK_COUNT * 8);
-const ENTRY_NUMBERS: u32 = <u32>(BACKEND_COUNT * 2 * TABLE_COUNT * HOOK_COUNT) * 2;
+// Entry[BACKEND_COUNT][2][TABLE_COUNT][HOOK_COUNT].
+const ENTRY_COUNT: u32 = <u32>(BACKEND_COUNT * 2 * TABLE_COUNT * HOOK_COUNT);
+const ENTRIES: usize = memory.data(BACKEND_COUNT * 2 * TABLE_COUNT * HOOK_COUNT * 16);
 // u8[2]: LOADED_* of each family.
 const LOADED_TABLES: u8 = 1 << 0;
 const LOADED_TRACKING: u8 = 1 << 1;
@@ -55,17 +78,10 @@ const LOADED: usize = memory.data(2);
 
 let rules: usize = 0;
 
-/** Sets the array of all rules; no hook has an entry then. */
+/** Sets the array of all records; no hook has an entry then. */
 export function setRules(address: usize): void {
   rules = address;
-  for (let at: u32 = 0; at < ENTRY_NUMBERS; at++) {
-    store<i32>(ENTRIES + ((<usize>at) << 2), RULE_NONE);
-  }
-}
-
-/** Address of the array of all rules. */
-export function rulesStart(): usize {
-  return rules;
+  for (let index: u32 = 0; index < ENTRY_COUNT; index++) entryAt(index).first = RULE_NONE;
 }
 
 /**
@@ -93,17 +109,27 @@ export function defragActive(family: u32): bool {
   return (loaded & (LOADED_TRACKING | LOADED_REASSEMBLY)) != 0;
 }
 
-/** Enters a table at a hook: the built-in chain's first rule and the record of its policy. */
+/**
+ * Enters a table at a hook.
+ *
+ * @param chains address of the table's chains
+ * @param place  of the built-in chain among them, which has so many rules
+ */
 export function setEntry(
   backend: u32,
   family: u32,
   table: u32,
   hook: u32,
-  first: i32,
-  underflow: i32,
+  chains: usize,
+  place: u32,
+  count: u32,
 ): void {
-  store<i32>(entryAt(backend, family, table, hook), first);
-  store<i32>(entryAt(backend, family, table, hook), underflow, 4);
+  const chain = chainAt(chains, place);
+  const entry = entryOf(backend, family, table, hook);
+  entry.first = chain.number;
+  entry.underflow = chain.number + count;
+  entry.record = chain.record;
+  entry.chains = <u32>chains;
 }
 
 /** Tells whether any nat table is loaded for the family: then connections get bindings. */
@@ -117,7 +143,7 @@ export function natLoaded(family: u32): bool {
 /** The same at one hook. */
 export function natHooked(family: u32, hook: u32): bool {
   for (let backend: u32 = 0; backend < <u32>BACKEND_COUNT; backend++) {
-    if (entryOf(backend, family, TABLE_NAT, hook) != RULE_NONE) return true;
+    if (entryOf(backend, family, TABLE_NAT, hook).first != RULE_NONE) return true;
   }
   return false;
 }
@@ -126,23 +152,28 @@ export function familyLoaded(family: u32): bool {
   return load<u8>(LOADED + familyIndex(family)) != 0;
 }
 
-/** Index of the first rule of a table at a hook; RULE_NONE when the table has no chain there. */
-export function entryOf(backend: u32, family: u32, table: u32, hook: u32): i32 {
-  return load<i32>(entryAt(backend, family, table, hook));
+/** Where a table begins at a hook. */
+export function entryOf(backend: u32, family: u32, table: u32, hook: u32): Entry {
+  return entryAt(((backend * 2 + familyIndex(family)) * TABLE_COUNT + table) * HOOK_COUNT + hook);
 }
 
-/** Index of the policy of a table's chain at a hook, where `entryOf` gives one. */
-export function underflowOf(backend: u32, family: u32, table: u32, hook: u32): u32 {
-  return load<u32>(entryAt(backend, family, table, hook), 4);
-}
-
+/** A record by its index. */
 export function ruleAt(index: u32): Rule {
   return changetype<Rule>(rules + <usize>index * RULE_SIZE);
 }
 
-function entryAt(backend: u32, family: u32, table: u32, hook: u32): usize {
-  const index = ((backend * 2 + familyIndex(family)) * TABLE_COUNT + table) * HOOK_COUNT + hook;
-  return ENTRIES + ((<usize>index) << 3);
+/** Index of a record. */
+export function indexOfRule(rule: Rule): u32 {
+  return <u32>((changetype<usize>(rule) - rules) / RULE_SIZE);
+}
+
+/** The chain at a place of a table. */
+export function chainAt(chains: usize, place: u32): Chain {
+  return changetype<Chain>(chains + <usize>place * CHAIN_SIZE);
+}
+
+function entryAt(index: u32): Entry {
+  return changetype<Entry>(ENTRIES + <usize>index * offsetof<Entry>());
 }
 
 function familyIndex(family: u32): u32 {

@@ -13,7 +13,7 @@ import {
   VERDICT_DROP,
   VERDICT_UNKNOWN,
 } from "./layout";
-import { entryOf, underflowOf } from "./rule";
+import { entryOf } from "./rule";
 import { traceEnter } from "./trace";
 import { TABLE_DROPS, TABLE_PASS, traverse } from "./traverse";
 import { walk } from "./walk";
@@ -45,22 +45,27 @@ export function runTableOf(backend: u32, table: u32): bool {
 }
 
 function hasRules(backend: u32, table: u32): bool {
-  const first = entryOf(backend, walk.family, table, walk.hook);
-  return first != RULE_NONE && <u32>first != underflowOf(backend, walk.family, table, walk.hook);
+  const entry = entryOf(backend, walk.family, table, walk.hook);
+  return entry.first != RULE_NONE && <u32>entry.first != entry.underflow;
 }
 
 function runBackend(backend: u32, table: u32): bool {
-  const first = entryOf(backend, walk.family, table, walk.hook);
-  if (first == RULE_NONE) return true;
+  const entry = entryOf(backend, walk.family, table, walk.hook);
+  if (entry.first == RULE_NONE) return true;
   const before = walk.rule;
+  const wasEnd = walk.ruleIsEnd;
   walk.table = table;
   walk.nft = backend == BACKEND_NFT;
   traceEnter();
-  const outcome = traverse(first, underflowOf(backend, walk.family, table, walk.hook));
+  const outcome = traverse(entry);
   if (outcome == TABLE_PASS) {
     // What lets a packet through is the filter's word, not that of the tables around it.
-    if (table != TABLE_FILTER) walk.rule = before;
-    else attempt.hook = walk.hook;
+    if (table == TABLE_FILTER) {
+      attempt.hook = walk.hook;
+    } else {
+      walk.rule = before;
+      walk.ruleIsEnd = wasEnd;
+    }
     return true;
   }
   attempt.hook = walk.hook;

@@ -80,10 +80,10 @@ export function traceTarget(): void {
 }
 
 /** Records a rule that was tried, or the end of a chain. `failed` has a bit for each failed match. */
-export function traceRule(rule: Rule, index: u32, failed: u32, unknown: bool): void {
+export function traceRule(rule: Rule, number: u32, failed: u32, unknown: bool): void {
   if ((rule.flags & RULE_IS_END) != 0) {
     const policy = rule.target == TARGET_POLICY_ACCEPT || rule.target == TARGET_POLICY_DROP;
-    step(policy ? TRACE_POLICY : TRACE_RETURN, index, OUTCOME_YES, 0, walk.mark);
+    step(policy ? TRACE_POLICY : TRACE_RETURN, number, OUTCOME_YES, 0, walk.mark);
     return;
   }
   const payload: usize = rule.matchesEnd;
@@ -92,7 +92,7 @@ export function traceRule(rule: Rule, index: u32, failed: u32, unknown: bool): v
   let outcome = failed == 0 ? OUTCOME_YES : OUTCOME_NO;
   if (walk.hotdrop) outcome = OUTCOME_HOTDROP;
   if (unknown) outcome = OUTCOME_UNKNOWN;
-  step(TRACE_RULE, index, outcome, failed, mark);
+  step(TRACE_RULE, number, outcome, failed, mark);
 }
 
 function step(kind: u32, rule: i32, outcome: u32, failed: u32, mark: u32): void {

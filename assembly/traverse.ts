@@ -2,6 +2,7 @@
 // record; what it would count is kept as a path until the verdict is settled.
 // Source: Linux, net/ipv4/netfilter/ip_tables.c, ipt_do_table().
 import { candidateIsSure, hasCandidates, nextCandidate } from "./candidates";
+import { countAtRule } from "./counters";
 import { consultedCount, peek } from "./fork";
 import {
   JUMP_DEPTH_MAX,
@@ -19,11 +20,12 @@ import {
   TARGET_POLICY_DROP,
   TARGET_RETURN,
   RULE_IS_END,
+  RULE_SIZE,
   MATCH_SIZE,
 } from "./layout";
 import { journalMark, rollBackTo } from "./journal";
 import { matches } from "./match";
-import { Rule, ruleAt, RULE_LEAPS } from "./rule";
+import { chainAt, Entry, indexOfRule, Rule, RULE_LEAPS, ruleAt } from "./rule";
 import { applyTarget, EFFECT_ACCEPT, EFFECT_CONTINUE } from "./target";
 import { traceRule, traceTarget, tracing } from "./trace";
 import { walk } from "./walk";
@@ -34,8 +36,8 @@ export const TABLE_DROPS: u32 = 1;
 /** The packet costs more rule visits than one packet may. */
 export const TABLE_GIVES_UP: u32 = 2;
 
-// u32[JUMP_DEPTH_MAX]: where each jump returns to.
-const jumpStack: usize = memory.data(JUMP_DEPTH_MAX * 4);
+// u32[JUMP_DEPTH_MAX][2]: where each jump returns to, number and record.
+const jumpStack: usize = memory.data(JUMP_DEPTH_MAX * 8);
 // u32[PATH_RULES_MAX]: the rules that matched in this try.
 const path: usize = memory.data(PATH_RULES_MAX * 4);
 
@@ -68,7 +70,7 @@ export function pathSize(): u32 {
   return pathLength;
 }
 
-/** Index of one of them. */
+/** Number of one of them. */
 export function pathRule(index: u32): u32 {
   return load<u32>(path + ((<usize>index) << 2));
 }
@@ -76,9 +78,7 @@ export function pathRule(index: u32): u32 {
 /** Counts the packet at every rule of the path. */
 export function countPath(bytes: u32): void {
   for (let index: u32 = 0; index < pathLength; index++) {
-    const rule = ruleAt(pathRule(index));
-    rule.packets++;
-    rule.bytes += bytes;
+    countAtRule(pathRule(index), 1, bytes);
   }
 }
 
@@ -87,96 +87,115 @@ export function countPath(bytes: u32): void {
  *
  * Every chain ends in a record that returns or holds the chain's policy, so the walk never runs off.
  *
- * @param entry     index of the built-in chain's first rule
- * @param underflow index of the built-in chain's policy
+ * @param entry where the table begins at the hook under way
  * @returns one of TABLE_*
  */
-export function traverse(entry: u32, underflow: u32): u32 {
-  let index = entry;
+export function traverse(entry: Entry): u32 {
+  let number: u32 = entry.first;
+  let rule = ruleAt(entry.record);
   let depth: u32 = 0;
   const leaps = !tracing() && hasCandidates();
   while (true) {
     visits++;
-    let rule = ruleAt(index);
     let sure: bool = false;
     // A rule passed over would ask for a mark that is not known.
     if (leaps && (rule.flags & RULE_LEAPS) != 0 && walk.markUnknown == 0) {
-      const next = nextCandidate(index);
+      const index = indexOfRule(rule);
+      const leap = nextCandidate(index) - index;
       sure = candidateIsSure;
-      visits += next - index;
-      index = next;
-      rule = ruleAt(index);
+      visits += leap;
+      number += leap;
+      rule = behind(rule, leap);
     }
     if (visits > <u32>RULE_VISITS_MAX) return TABLE_GIVES_UP;
-    if (!sure && !(tracing() ? matchesTraced(rule, index) : matchesAll(rule, index))) {
-      if (walk.hotdrop) {
-        walk.rule = index;
-        return TABLE_DROPS;
-      }
-      index++;
+    if (!sure && !(tracing() ? matchesTraced(rule, number) : matchesAll(rule, number))) {
+      if (walk.hotdrop) return endAt(rule, number, TABLE_DROPS);
+      number++;
+      rule = behind(rule, 1);
       continue;
     }
     if ((rule.flags & RULE_IS_END) == 0) {
       if (pathLength == PATH_RULES_MAX) return TABLE_GIVES_UP;
-      store<u32>(path + ((<usize>pathLength) << 2), index);
+      store<u32>(path + ((<usize>pathLength) << 2), number);
       pathLength++;
-      noteDecider(rule, index);
+      noteDecider(rule, number);
     }
     switch (<i32>rule.target) {
       case TARGET_NONE:
-        index++;
+        number++;
+        rule = behind(rule, 1);
         break;
       case TARGET_ACCEPT:
       case TARGET_POLICY_ACCEPT:
-        walk.rule = index;
-        return TABLE_PASS;
+        return endAt(rule, number, TABLE_PASS);
       case TARGET_DROP:
       case TARGET_POLICY_DROP:
-        walk.rule = index;
-        return TABLE_DROPS;
-      case TARGET_JUMP:
+        return endAt(rule, number, TABLE_DROPS);
+      case TARGET_JUMP: {
         // Rulesets with loops are refused when packed.
         if (depth == JUMP_DEPTH_MAX) return TABLE_GIVES_UP;
-        store<u32>(jumpStack + ((<usize>depth) << 2), index + 1);
+        const back = jumpStack + ((<usize>depth) << 3);
+        store<u32>(back, number + 1);
+        store<u32>(back, <u32>changetype<usize>(behind(rule, 1)), 4);
         depth++;
-        index = rule.targetArg;
+        const chain = chainAt(entry.chains, rule.targetArg);
+        number = chain.number;
+        rule = ruleAt(chain.record);
         break;
-      case TARGET_GOTO:
-        index = rule.targetArg;
+      }
+      case TARGET_GOTO: {
+        const chain = chainAt(entry.chains, rule.targetArg);
+        number = chain.number;
+        rule = ruleAt(chain.record);
         break;
-      case TARGET_RETURN:
+      }
+      case TARGET_RETURN: {
         // In a built-in chain, and behind a goto from one: the chain's policy.
         if (depth == 0) {
-          index = underflow;
+          number = entry.underflow;
+          rule = ruleAt(entry.record + entry.underflow - entry.first);
           break;
         }
         depth--;
-        index = load<u32>(jumpStack + ((<usize>depth) << 2));
+        const back = jumpStack + ((<usize>depth) << 3);
+        number = load<u32>(back);
+        rule = changetype<Rule>(<usize>load<u32>(back, 4));
         break;
+      }
       default: {
-        const effect = applyTarget(rule, index);
+        const effect = applyTarget(rule, number);
         if (tracing()) traceTarget();
         if (effect == EFFECT_CONTINUE) {
-          index++;
+          number++;
+          rule = behind(rule, 1);
           break;
         }
-        walk.rule = index;
-        return effect == EFFECT_ACCEPT ? TABLE_PASS : TABLE_DROPS;
+        return endAt(rule, number, effect == EFFECT_ACCEPT ? TABLE_PASS : TABLE_DROPS);
       }
     }
   }
 }
 
-function noteDecider(rule: Rule, index: u32): void {
-  const weakly = (rule.flags & RULE_DECIDES_WEAKLY) != 0 && walk.decider == RULE_NONE;
-  if (weakly || (rule.flags & RULE_DECIDES) != 0) walk.decider = index;
+function behind(rule: Rule, count: u32): Rule {
+  return changetype<Rule>(changetype<usize>(rule) + <usize>count * RULE_SIZE);
 }
 
-function matchesAll(rule: Rule, index: u32): bool {
+function endAt(rule: Rule, number: u32, outcome: u32): u32 {
+  walk.rule = number;
+  walk.ruleIsEnd = (rule.flags & RULE_IS_END) != 0;
+  return outcome;
+}
+
+function noteDecider(rule: Rule, number: u32): void {
+  const weakly = (rule.flags & RULE_DECIDES_WEAKLY) != 0 && walk.decider == RULE_NONE;
+  if (weakly || (rule.flags & RULE_DECIDES) != 0) walk.decider = number;
+}
+
+function matchesAll(rule: Rule, number: u32): bool {
   let match: usize = rule.matches;
   const end: usize = rule.matchesEnd;
   while (match < end) {
-    if (!matches(match, index)) return false;
+    if (!matches(match, number)) return false;
     match += load<u16>(match, MATCH_SIZE);
   }
   return true;
@@ -184,7 +203,7 @@ function matchesAll(rule: Rule, index: u32): bool {
 
 // As `matchesAll`, and records which matches fail. Those behind the first failure are looked at only to
 // tell people: they may not raise questions, and what they change is taken back.
-function matchesTraced(rule: Rule, index: u32): bool {
+function matchesTraced(rule: Rule, number: u32): bool {
   const consultedBefore = consultedCount();
   let failed: u32 = 0;
   let mark: usize = 0;
@@ -192,7 +211,7 @@ function matchesTraced(rule: Rule, index: u32): bool {
   let match: usize = rule.matches;
   const end: usize = rule.matchesEnd;
   for (let bit: u32 = 1; match < end; bit <<= 1) {
-    if (!matches(match, index)) {
+    if (!matches(match, number)) {
       if (failed == 0) {
         mark = journalMark();
         hotdrop = walk.hotdrop;
@@ -208,6 +227,6 @@ function matchesTraced(rule: Rule, index: u32): bool {
     walk.hotdrop = hotdrop;
   }
   const unknown = consultedCount() != consultedBefore;
-  traceRule(rule, index, failed, unknown);
+  traceRule(rule, number, failed, unknown);
   return failed == 0;
 }

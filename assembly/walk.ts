@@ -66,8 +66,9 @@ export class Walk {
   dstMissing: bool;
   srcLocal: bool;
   dstLocal: bool;
-  /** The rule that ended the walk, RULE_NONE before. */
+  /** The rule that ended the walk, RULE_NONE before; and whether that was a chain's end. */
   rule: i32;
+  ruleIsEnd: bool;
   /** Of a cluster seen as one: number of the node whose tables are asked; 0: not known. */
   node: u32;
   /** Last matched rule that stands for a policy. */

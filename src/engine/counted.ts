@@ -5,7 +5,7 @@ import type { MatcherExports } from "./exports.ts";
 /** Counts of one worker, as they lie in the records of layout.ts. */
 export interface Counted {
   readonly totals: BigUint64Array<ArrayBuffer>;
-  /** Packets and bytes of every rule record. */
+  /** Packets and bytes of every rule by its number, ends of chains included. */
   readonly rules: BigUint64Array<ArrayBuffer>;
   /** Flow records, many in each piece. */
   readonly flows: readonly Uint8Array<ArrayBuffer>[];
@@ -16,18 +16,26 @@ const FLOWS_IN_PIECE = 1 << 12;
 /** Takes a copy of the counts. */
 export function readCounted(exports: MatcherExports, ruleCount: number): Counted {
   const totalsAt = exports.totalsAddress();
-  const rulesAt = exports.rulesAddress();
+  const rules = readCounters(exports, ruleCount);
   const view = new DataView(exports.memory.buffer);
-  const rules = new BigUint64Array(2 * ruleCount);
-  for (let index = 0; index < ruleCount; index++) {
-    const at = rulesAt + index * layout.RULE_SIZE;
-    rules[2 * index] = view.getBigUint64(at + layout.RULE_PACKETS, true);
-    rules[2 * index + 1] = view.getBigUint64(at + layout.RULE_BYTES, true);
-  }
   const totals = Array.from({ length: layout.TOTAL_SIZE / 8 }, (_, index) =>
     view.getBigUint64(totalsAt + 8 * index, true),
   );
   return { totals: BigUint64Array.from(totals), rules, flows: readFlows(exports) };
+}
+
+/** Packets and bytes of every rule by its number, in turns. */
+function readCounters(exports: MatcherExports, ruleCount: number): BigUint64Array<ArrayBuffer> {
+  exports.settleSayings();
+  const counters = new BigUint64Array(2 * ruleCount);
+  const pageLength = 1 << layout.COUNTER_PAGE_BITS;
+  for (let first = 0; first < ruleCount; first += pageLength) {
+    const at = exports.countersFrom(first);
+    if (at === 0) continue;
+    const count = Math.min(pageLength, ruleCount - first);
+    counters.set(new BigUint64Array(exports.memory.buffer, at, 2 * count), 2 * first);
+  }
+  return counters;
 }
 
 function readFlows(exports: MatcherExports): Uint8Array<ArrayBuffer>[] {
@@ -52,17 +60,17 @@ function readFlows(exports: MatcherExports): Uint8Array<ArrayBuffer>[] {
 /** Counts with the matcher's own what another worker has counted by the same program. */
 export function addCounted(exports: MatcherExports, { totals, rules, flows }: Counted): void {
   exports.setFlowsMax(layout.FLOW_MAX);
-  const rulesAt = exports.rulesAddress();
   const totalsAt = exports.totalsAddress();
-  const view = new DataView(exports.memory.buffer);
   const add = (at: number, more: bigint): void => {
-    if (more !== 0n) view.setBigUint64(at, view.getBigUint64(at, true) + more, true);
+    const view = new DataView(exports.memory.buffer);
+    view.setBigUint64(at, view.getBigUint64(at, true) + more, true);
   };
   totals.forEach((more, index) => add(totalsAt + 8 * index, more));
-  for (let index = 0; 2 * index < rules.length; index++) {
-    const at = rulesAt + index * layout.RULE_SIZE;
-    add(at + layout.RULE_PACKETS, rules[2 * index] ?? 0n);
-    add(at + layout.RULE_BYTES, rules[2 * index + 1] ?? 0n);
+  for (let number = 0; 2 * number < rules.length; number++) {
+    if (rules[2 * number] === 0n) continue;
+    const at = exports.counterOf(number);
+    add(at + layout.COUNTER_PACKETS, rules[2 * number] ?? 0n);
+    add(at + layout.COUNTER_BYTES, rules[2 * number + 1] ?? 0n);
   }
   const record = exports.allocate(FLOWS_IN_PIECE * layout.FLOW_SIZE);
   for (const piece of flows) {

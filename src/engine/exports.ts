@@ -12,6 +12,7 @@ export interface MatcherExports {
     entriesMax: number,
     backends: number,
     ruleCount: number,
+    recordCount: number,
     walkAll: boolean,
   ): void;
   repeatCount(): bigint;
@@ -80,11 +81,14 @@ export interface MatcherExports {
     family: number,
     table: number,
     hook: number,
-    first: number,
-    underflow: number,
+    chains: number,
+    place: number,
+    count: number,
   ): void;
   setRules(address: number): void;
-  rulesAddress(): number;
+  settleSayings(): void;
+  countersFrom(rule: number): number;
+  counterOf(rule: number): number;
   makeIpSet(fields: number, family: number, members: number, flags: number): number;
   setProbe(): number;
   insertEntry(set: number): number;

@@ -146,13 +146,16 @@ export function loadMatcher(
 ): Matcher {
   const exports = instantiate(wasm);
   const interfaces = new InterfaceNumbers(exports);
-  const { rules, backends } = packRulesets(exports, program.rulesets, interfaces);
+  const walkAll = options.walkAll ?? false;
+  const { rules, recordCount, backends } = packRulesets(exports, program.rulesets, {
+    interfaces,
+    apart: walkAll,
+  });
   packTopology(exports, program.topology, interfaces);
   const assume = options.midstream === "assume-established";
-  const walkAll = options.walkAll ?? false;
   const { share, conntrackMax } = options;
   const most = share === undefined ? conntrackMax : shareOfConnections(conntrackMax, share);
-  exports.setUp(assume, most, backends, rules.count, walkAll);
+  exports.setUp(assume, most, backends, rules.count, recordCount, walkAll);
   if (share !== undefined) {
     const sharing = sharingOf(program);
     if (sharing.kind === "whole") throw new Error("bug: this program's packets cannot be shared");
@@ -237,7 +240,7 @@ export function loadMatcher(
       },
     }),
     ruleCounts: () => ({
-      [Symbol.iterator]: () => readRuleCounts(() => batch.view, exports.rulesAddress(), rules),
+      [Symbol.iterator]: () => readRuleCounts(exports, rules),
     }),
     trace: () => readTrace(batch.view, exports.traceSteps(), exports.traceCount(), meanings([])),
     obstacle: () => obstacleText(exports.shareObstacle()),

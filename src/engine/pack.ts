@@ -13,14 +13,17 @@ import type { Chain, Rule, RuleOrigin, Ruleset } from "../tables/model.ts";
 import type { MatcherExports } from "./exports.ts";
 import { BACKENDS, HOOKS, TABLES } from "./numbers.ts";
 import { PayloadBytes } from "./payload-bytes.ts";
+import { BodyList } from "./bodies.ts";
+import type { Body, PackedTable } from "./bodies.ts";
 import { RuleList } from "./rule-list.ts";
-import type { PlacedChain } from "./rule-list.ts";
 import { numberSets, packSets } from "./sets.ts";
 import type { InterfaceNumbers } from "./topology.ts";
 
 /** What packing rules leaves behind. */
 export interface PackedRules {
   readonly rules: RuleList;
+  /** How many records the rules have. */
+  readonly recordCount: number;
   /** Address of a table of the addresses and ports that DNAT rules lead to. */
   readonly backends: number;
 }
@@ -28,40 +31,49 @@ export interface PackedRules {
 /**
  * Packs rules and sets; afterwards every hook of every family given has its entry.
  *
+ * @param apart every chain has records of its own, also where others do the same
  * @throws Error for what a compiler of tables must not make: loops, unknown chains and sets
  */
 export function packRulesets(
   exports: MatcherExports,
   rulesets: readonly Ruleset[],
-  interfaces: InterfaceNumbers,
+  { interfaces, apart }: { readonly interfaces: InterfaceNumbers; readonly apart: boolean },
 ): PackedRules {
   const rules = new RuleList(rulesets);
   const numbers = numberSets(rulesets);
-  const records = exports.allocate(rules.count * layout.RULE_SIZE);
+  const bodies = new BodyList(rules.chains, apart);
+  const records = exports.allocate(bodies.recordCount * layout.RULE_SIZE);
   exports.setRules(records);
   const packer = new RulePacker(exports, records, numbers);
-  for (const table of tablesOf(rules.chains)) packer.packTable(table);
-  packer.finish(rules.count);
+  for (const body of bodies.all) packer.packBody(body);
+  packer.finish(bodies.all);
+  for (const table of bodies.tables) packTable(exports, table);
   packSets(exports, rulesets, { numbers, interfaces, changed: packer.changedSets });
   for (const ruleset of rulesets) {
-    const needs = packer.needsOf(ruleset);
+    const needs = bodies.tables
+      .filter(({ chains: [first] }) => first?.ruleset === ruleset)
+      .flatMap(({ chains }) => chains)
+      .reduce((sum, { body }) => sum | packer.needsOf(body), 0);
     exports.addFamily(ruleset.family, (needs & TRACKS) !== 0, (needs & REASSEMBLES) !== 0);
   }
-  return { rules, backends: packBackends(exports, packer.translations) };
+  const backends = packBackends(exports, packer.translations);
+  return { rules, recordCount: bodies.recordCount, backends };
 }
 
-/** The chains of each table, which are behind each other. */
-function tablesOf(chains: readonly PlacedChain[]): PlacedChain[][] {
-  const tables: PlacedChain[][] = [];
-  for (const placed of chains) {
-    const [first] = tables.at(-1) ?? [];
-    if (first?.ruleset === placed.ruleset && first.table === placed.table) {
-      tables.at(-1)?.push(placed);
-    } else {
-      tables.push([placed]);
-    }
+/** Writes where the chains of a table have their rules, and enters it at its hooks. */
+function packTable(exports: MatcherExports, { chains, places }: PackedTable): void {
+  const at = exports.allocate(Math.max(1, places.size) * layout.CHAIN_SIZE);
+  const view = new DataView(exports.memory.buffer);
+  for (const { ruleset, table, chain, first, place, body } of chains) {
+    view.setUint32(at + place * layout.CHAIN_SIZE + layout.CHAIN_NUMBER, first, true);
+    view.setUint32(at + place * layout.CHAIN_SIZE + layout.CHAIN_RECORD, body.record, true);
+    const hook = HOOKS.findIndex((name) => name === chain.name);
+    if (chain.policy === undefined || hook < 0) continue;
+    const backend = BACKENDS.indexOf(ruleset.backend);
+    const { family } = ruleset;
+    const number = TABLES.indexOf(table);
+    exports.setEntry(backend, family, number, hook, at, place, chain.rules.length);
   }
-  return tables;
 }
 
 /** A table like a `hash:ip,port` set. */
@@ -137,7 +149,7 @@ class RulePacker {
   readonly #view: DataView;
   readonly #bytes: PayloadBytes;
   readonly #payloads = new Map<readonly Match[], Payload>();
-  readonly #needs = new Map<Ruleset, number>();
+  readonly #needs = new Map<Body, number>();
 
   constructor(exports: MatcherExports, records: number, setNumbers: ReadonlyMap<string, number>) {
     this.#exports = exports;
@@ -147,46 +159,17 @@ class RulePacker {
   }
 
   /** TRACKS and REASSEMBLES, as far as any rule needs them. */
-  needsOf(ruleset: Ruleset): number {
-    return this.#needs.get(ruleset) ?? 0;
+  needsOf(body: Body): number {
+    return this.#needs.get(body) ?? 0;
   }
 
-  /** Packs the chains of one table; what they jump to is in it. */
-  packTable(chains: readonly PlacedChain[]): void {
-    const positions = new Map(chains.map(({ chain }, position) => [chain.name, position]));
-    const calls = chains.map((placed) => this.#packChain(placed, chains, positions));
-    refuseCycle(chains, calls);
-    for (const placed of chains) this.#packEnd(placed);
-  }
-
-  /** Writes what records point to, and makes addresses of their offsets. */
-  finish(count: number): void {
-    const exports = this.#exports;
-    const bytes = this.#bytes;
-    packSharedStates(exports, bytes);
-    const base = exports.allocate(Math.max(1, bytes.length));
-    new Uint8Array(exports.memory.buffer, base, bytes.length).set(bytes.written());
-    const words = new Uint32Array(exports.memory.buffer);
-    const flags = new Uint8Array(exports.memory.buffer);
-    for (let at = this.#records; at < this.#records + count * layout.RULE_SIZE;) {
-      if (((flags[at + layout.RULE_FLAGS] ?? 0) & layout.RULE_IS_END) === 0) {
-        addTo(words, (at + layout.RULE_MATCHES) >>> 2, base);
-        addTo(words, (at + layout.RULE_MATCHES_END) >>> 2, base);
-      }
-      at += layout.RULE_SIZE;
-    }
-  }
-
-  /** Packs the rules of a chain, and gives the positions of the chains that they jump to. */
-  #packChain(
-    { ruleset, table, chain, first }: PlacedChain,
-    chains: readonly PlacedChain[],
-    positions: ReadonlyMap<string, number>,
-  ): number[] {
+  /** Packs the rules of a chain, and what is behind the last of them. */
+  packBody(body: Body): void {
     const view = this.#view;
-    const called: number[] = [];
-    let needs = this.needsOf(ruleset);
-    let at = this.#records + first * layout.RULE_SIZE;
+    const { chain, record, calls } = body;
+    let needs = 0;
+    let call = 0;
+    let at = this.#records + record * layout.RULE_SIZE;
     for (const rule of chain.rules) {
       const { target } = rule;
       const payload = this.#packPayload(rule);
@@ -197,18 +180,32 @@ class RulePacker {
       const number = target === undefined ? layout.TARGET_NONE : targetId(target);
       view.setUint8(at + layout.RULE_TARGET, number);
       if (target?.kind === "JUMP" || target?.kind === "GOTO") {
-        const position = positions.get(target.chain) ?? -1;
-        const callee = chains[position];
-        if (callee === undefined) {
-          throw new Error(`bug: no chain ${target.chain} in table ${table}`);
-        }
-        called.push(position);
-        view.setUint32(at + layout.RULE_TARGET_ARG, callee.first, true);
+        view.setUint32(at + layout.RULE_TARGET_ARG, calls[call] ?? 0, true);
+        call += 1;
       }
       at += layout.RULE_SIZE;
     }
-    this.#needs.set(ruleset, needs);
-    return called;
+    view.setUint8(at + layout.RULE_FLAGS, layout.RULE_IS_END);
+    view.setUint8(at + layout.RULE_TARGET, endTarget(chain));
+    this.#needs.set(body, needs);
+  }
+
+  /** Writes what records point to, and makes addresses of their offsets. */
+  finish(bodies: readonly Body[]): void {
+    const exports = this.#exports;
+    const bytes = this.#bytes;
+    packSharedStates(exports, bytes);
+    const base = exports.allocate(Math.max(1, bytes.length));
+    new Uint8Array(exports.memory.buffer, base, bytes.length).set(bytes.written());
+    const words = new Uint32Array(exports.memory.buffer);
+    for (const { chain, record } of bodies) {
+      let at = this.#records + record * layout.RULE_SIZE;
+      for (let left = chain.rules.length; left > 0; left--) {
+        addTo(words, (at + layout.RULE_MATCHES) >>> 2, base);
+        addTo(words, (at + layout.RULE_MATCHES_END) >>> 2, base);
+        at += layout.RULE_SIZE;
+      }
+    }
   }
 
   #packPayload(rule: Rule): Payload {
@@ -237,18 +234,6 @@ class RulePacker {
     for (const place of [target.add, target.delete]) {
       if (place !== undefined) this.changedSets.add(place.set);
     }
-  }
-
-  /** Packs what is behind a chain's last rule. */
-  #packEnd({ ruleset, table, chain, first }: PlacedChain): void {
-    const end = first + chain.rules.length;
-    const at = this.#records + end * layout.RULE_SIZE;
-    this.#view.setUint8(at + layout.RULE_FLAGS, layout.RULE_IS_END);
-    this.#view.setUint8(at + layout.RULE_TARGET, endTarget(chain));
-    const hook = HOOKS.findIndex((name) => name === chain.name);
-    if (chain.policy === undefined || hook < 0) return;
-    const backend = BACKENDS.indexOf(ruleset.backend);
-    this.#exports.setEntry(backend, ruleset.family, TABLES.indexOf(table), hook, first, end);
   }
 }
 
@@ -317,32 +302,3 @@ function endTarget(chain: Chain): number {
   if (chain.policy === undefined) return layout.TARGET_RETURN;
   return chain.policy === "ACCEPT" ? layout.TARGET_POLICY_ACCEPT : layout.TARGET_POLICY_DROP;
 }
-
-/** Whoever makes tables tells people of loops; here one would be walked for ever. */
-function refuseCycle(chains: readonly PlacedChain[], calls: readonly (readonly number[])[]): void {
-  const state = new Uint8Array(chains.length);
-  for (const start of chains.keys()) {
-    const stack = [{ position: start, next: 0 }];
-    for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
-      const { position } = top;
-      if (top.next === 0 && state[position] === DONE) {
-        stack.pop();
-        continue;
-      }
-      state[position] = OPEN;
-      const callee = calls[position]?.[top.next];
-      top.next += 1;
-      if (callee === undefined) {
-        state[position] = DONE;
-        stack.pop();
-      } else if (state[callee] === OPEN) {
-        throw new Error(`bug: chains loop at ${chains[callee]?.chain.name ?? ""}`);
-      } else if (state[callee] !== DONE) {
-        stack.push({ position: callee, next: 0 });
-      }
-    }
-  }
-}
-
-const OPEN = 1;
-const DONE = 2;

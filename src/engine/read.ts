@@ -6,6 +6,7 @@ import type { Address, Family } from "../net/address.ts";
 import { PROTOCOL_ICMP, PROTOCOL_ICMPV6 } from "../net/protocol.ts";
 import { isPrinted } from "../tables/model.ts";
 import type { Route } from "../tables/model.ts";
+import type { MatcherExports } from "./exports.ts";
 import type { RuleList } from "./rule-list.ts";
 import { CT_STATES, HOOKS, REASONS, REJECTS, TABLES, VERDICTS } from "./numbers.ts";
 import type {
@@ -187,15 +188,17 @@ export function readFlow(view: DataView, row: number, meanings: Meanings): FlowV
 
 /** Reads how often each rule matched; the ends of chains are not rules and have no count. */
 export function* readRuleCounts(
-  view: () => DataView,
-  records: number,
+  exports: MatcherExports,
   { chains }: RuleList,
 ): Generator<RuleCount> {
+  exports.settleSayings();
+  const countAt = (at: number): number =>
+    at === 0 ? 0 : Number(new DataView(exports.memory.buffer).getBigUint64(at, true));
   for (const { ruleset, table, chain, first } of chains) {
     let number = 0;
     for (const [index, rule] of chain.rules.entries()) {
       if (!isPrinted(rule)) continue;
-      const at = records + (first + index) * layout.RULE_SIZE;
+      const at = exports.countersFrom(first + index);
       number += 1;
       yield {
         family: ruleset.family,
@@ -203,8 +206,8 @@ export function* readRuleCounts(
         chain: chain.name,
         number,
         rule,
-        packets: Number(view().getBigUint64(at + layout.RULE_PACKETS, true)),
-        bytes: Number(view().getBigUint64(at + layout.RULE_BYTES, true)),
+        packets: countAt(at && at + layout.COUNTER_PACKETS),
+        bytes: countAt(at && at + layout.COUNTER_BYTES),
       };
     }
   }

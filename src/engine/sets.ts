@@ -26,9 +26,17 @@ export function packSets(
 ): void {
   const sets = setsOf(rulesets);
   const changing = withMembers(context.changed, sets);
-  const tables = sets.map((set) =>
-    packSet(exports, entrySetOf(set), { ...context, changes: changing.has(set.name) }),
-  );
+  const emptyByKind = new Map<string, number>();
+  const tables = sets.map((set) => {
+    const changes = changing.has(set.name);
+    const pack = (): number => packSet(exports, entrySetOf(set), { ...context, changes });
+    if (changes || set.kind === "entries" || set.members.length > 0) return pack();
+    // Sets that nothing is in and nothing comes into are one table: of a family that no pod has all are such.
+    const kind = `${set.kind} ${set.family} ${incompleteness(set)}`;
+    const table = emptyByKind.get(kind) ?? pack();
+    emptyByKind.set(kind, table);
+    return table;
+  });
   const array = exports.allocate(4 * Math.max(1, sets.length));
   const view = new DataView(exports.memory.buffer);
   tables.forEach((table, index) => view.setUint32(array + 4 * index, table, true));
@@ -188,7 +196,7 @@ function roomyBuckets({ hashSize = 1024, bucketSize = BUCKET_SIZE }: EntrySet): 
   return Math.max(1, Math.floor((hashSize * load(bucketSize)) / load(BUCKET_SIZE)));
 }
 
-function incompleteness({ origin }: EntrySet): number {
+function incompleteness({ origin }: IpSet): number {
   if (origin?.unknown === true) return layout.INCOMPLETE_ANY;
   return origin?.incomplete === true ? layout.INCOMPLETE_MISSING : 0;
 }

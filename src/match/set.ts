@@ -113,6 +113,8 @@ export const setMatch: MatchExtension<SetMatch> = {
     writer.u8(COMPARE.indexOf(match.packets?.compare ?? ""));
     writer.u8(COMPARE.indexOf(match.bytes?.compare ?? ""));
     writer.u16(0);
+    // Nobody looks at numbers that nothing is compared with.
+    if (match.packets === undefined && match.bytes === undefined) return;
     for (const condition of [match.packets, match.bytes]) {
       const value = condition?.value ?? 0;
       writer.u32(value % 2 ** 32);

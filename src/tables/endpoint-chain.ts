@@ -52,11 +52,14 @@ export interface EndpointPolicies {
   readonly endpoint: Endpoint;
   readonly interfaceName: string;
   readonly direction: Direction;
-  /** Those that select it and apply to this direction, as `comparePolicies` orders them. */
+  /** Those that select it and apply to this direction, as `sortPolicies` orders them. */
   readonly policies: readonly Policy[];
 }
 
-/** Compiles the chains of endpoints, each in one direction. Rules that are the same are one object. */
+/**
+ * Compiles the chains of endpoints, each in one direction. Rules that are the same are one object; chains of
+ * endpoints that have all in common differ in the rules that name the endpoint, and are alike.
+ */
 export function compileEndpointChains(
   all: readonly EndpointPolicies[],
   settings: FelixSettings,
@@ -64,7 +67,50 @@ export function compileEndpointChains(
 ): Chain[] {
   const shared = new SharedRules(dialect);
   const encapsulation = encapsulationRules(settings);
-  return all.map((given) => compileEndpointChain(given, { shared, settings, encapsulation }));
+  const before = new ChainsAlike();
+  return all.map((given) => {
+    if (namesInterface(dialect, given.direction)) {
+      return compileEndpointChain(given, { shared, settings, encapsulation });
+    }
+    const place = before.placeOf(given);
+    if (place.chain !== undefined) return likeChain(place.chain, given);
+    place.chain = compileEndpointChain(given, { shared, settings, encapsulation });
+    return place.chain;
+  });
+}
+
+/** Chains that were compiled already, by all that they are made of but the endpoint. */
+class ChainsAlike {
+  readonly #root: AlikePlace = { next: new Map(), chain: undefined };
+
+  /** Where the chain of such an endpoint is, or is to be kept. */
+  placeOf({ endpoint, direction, policies }: EndpointPolicies): AlikePlace {
+    const { namespace, serviceAccount } = endpoint;
+    return [direction, namespace, serviceAccount, ...policies].reduce(
+      (place, part) =>
+        entryOf(place.next, part, (): AlikePlace => ({ next: new Map(), chain: undefined })),
+      this.#root,
+    );
+  }
+}
+
+interface AlikePlace {
+  readonly next: Map<Policy | string, AlikePlace>;
+  chain: Chain | undefined;
+}
+
+/** The chain of an endpoint that has all in common with another's. */
+function likeChain(chain: Chain, { endpoint, interfaceName, direction }: EndpointPolicies): Chain {
+  const owner = endpointName(endpoint);
+  return {
+    ...chain,
+    name: endpointChainName(direction, interfaceName),
+    rules: chain.rules.map((rule) =>
+      rule.origin !== undefined && "endpoint" in rule.origin
+        ? { ...rule, origin: { ...rule.origin, endpoint: owner } }
+        : rule,
+    ),
+  };
 }
 
 function compileEndpointChain(
@@ -99,6 +145,7 @@ function compileEndpointChain(
     policy: undefined,
     ...(rules.every(isPrinted) ? {} : { partlyPrinted: true }),
     rules,
+    ...(namesInterface(dialect, direction) ? {} : { likeness: {} }),
   };
 }
 
@@ -108,6 +155,11 @@ function openInvalidRules(dialect: Dialect, owner: string, direction: Direction)
     openRule(dialect, "invalid", { matches: [stateIs("INVALID")], target: ACCEPT }),
     dropInvalid(owner, direction),
   ];
+}
+
+/** Tells whether endpoints' chains differ in more than their names and whom their rules stand for. */
+function namesInterface(dialect: Dialect, direction: Direction): boolean {
+  return direction === "egress" && dialect.toItself !== "by-rules";
 }
 
 /** What leaves by the interface it came from goes back to the pod: no address of its own ever leaves it. */

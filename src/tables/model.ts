@@ -36,6 +36,11 @@ export interface Chain {
   /** Undefined: a user chain, which returns at its end. */
   readonly policy: "ACCEPT" | "DROP" | undefined;
   readonly rules: readonly Rule[];
+  /**
+   * Chains that have the same object here have the same rules, but for whom they stand for: nothing that the
+   * walk looks at differs. None: nobody knows of another.
+   */
+  readonly likeness?: object;
   /** Some of the rules are in no text: `isPrinted` tells which. */
   readonly partlyPrinted?: true;
 }
