@@ -56,7 +56,7 @@ export interface Tier {
 export interface Policy {
   readonly ref: PolicyRef;
   readonly tier: Tier;
-  /** Ascending within the tier; Infinity: last. `comparePolicies` says what comes first of equal ones. */
+  /** Ascending within the tier; Infinity: last. `sortPolicies` says what comes first of equal ones. */
   readonly order: number;
   /** The endpoints that the policy applies to. */
   readonly subject: EndpointSelector;

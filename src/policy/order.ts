@@ -40,11 +40,21 @@ export function comparePoliciesByName(one: Policy, other: Policy): number {
 /** Whose tables are compiled where nothing else is said. */
 export const NEWEST_CALICO: CalicoVersion = { minor: Infinity };
 
-/** Makes the order of a release: before 3.32, equal policies are told apart by namespace and long name. */
-export function policyOrder({ minor }: CalicoVersion): typeof comparePolicies {
-  if (minor >= 32) return comparePolicies;
-  return (one, other) =>
-    compareRanks(one, other) || compareText(policyNameBefore332(one), policyNameBefore332(other));
+/**
+ * Orders policies as they are asked: by tier, then by order, equal ones by name, namespace and kind; before
+ * 3.32, equal ones by namespace and long name.
+ */
+export function sortPolicies(
+  policies: readonly Policy[],
+  { minor }: CalicoVersion = NEWEST_CALICO,
+): Policy[] {
+  const text = minor >= 32 ? tieText : policyNameBefore332;
+  return policies
+    .map((policy) => ({ policy, text: text(policy) }))
+    .sort(
+      (one, other) => compareRanks(one.policy, other.policy) || compareText(one.text, other.text),
+    )
+    .map(({ policy }) => policy);
 }
 
 /** What policies were called before 3.32: `namespace/tier.name`, Kubernetes' with their kind before it. */

@@ -12,11 +12,10 @@ import type { CalicoVersion, Direction, MatchRule, Policy } from "../policy/mode
 import type { Dialect } from "../policy/dialect.ts";
 import { DEFAULT_DIALECT } from "../policy/dialects.ts";
 import {
-  comparePolicies,
   comparePoliciesByName,
   compareText,
   NEWEST_CALICO,
-  policyOrder,
+  sortPolicies,
 } from "../policy/order.ts";
 import { builtInProfile, type Profile } from "../policy/profile.ts";
 import { EndpointIndex } from "../policy/endpoint-index.ts";
@@ -48,8 +47,14 @@ import {
   CHAIN_POSTROUTING,
   CHAIN_PREROUTING,
 } from "./names.ts";
-import { compilePolicyChain, compileProfileChain, type PolicyContext } from "./policy-chain.ts";
 import { compileNatChains } from "./nat-chains.ts";
+import {
+  compilePolicyChain,
+  compileProfileChain,
+  counterpartOf,
+  isAlikeInFamilies,
+  type PolicyContext,
+} from "./policy-chain.ts";
 import { jump, makeRule } from "./rule.ts";
 import { asOfRelease, checkNames } from "./release.ts";
 import { compileServiceJumps } from "./service-filter.ts";
@@ -100,9 +105,12 @@ export function compileCluster(
     .map((endpoint) => ({ endpoint, interfaceName: interfaceOf(interfaces, endpoint) }));
   const index = new EndpointIndex(snapshot);
   const byName = dialect.equalPriorities === "by-name";
-  const ordered = policies.toSorted(byName ? comparePoliciesByName : policyOrder(calicoVersion));
+  const ordered = byName
+    ? policies.toSorted(comparePoliciesByName)
+    : sortPolicies(policies, calicoVersion);
   checkNames(ordered, calicoVersion, onDiagnostic);
   const selected = new Map(ordered.map((policy) => [policy, index.chosenBy(policy.subject)]));
+  const places = new Map(sortPolicies(ordered, NEWEST_CALICO).map((policy, at) => [policy, at]));
   const selections = DIRECTIONS.flatMap((direction) => selectionsOf(local, selected, direction));
   const interfaceNames = local.map(({ interfaceName }) => interfaceName);
   const settings = settingsOf(snapshot, node, dialect);
@@ -124,13 +132,20 @@ export function compileCluster(
   ];
   const meanings = new PeerMeanings(snapshot, index);
   const onWider = widerReporter(onDiagnostic);
-  const compileFamily = (family: Family): Ruleset => {
+  const compileFamily = (family: Family, other?: FamilyChains): [Ruleset, FamilyChains] => {
     const sets = new SetCollector(family, meanings);
     const context = { family, sets, dialect, onWider };
     const compiled = { ingress: new Map<Policy, Chain>(), egress: new Map<Policy, Chain>() };
     const chainOf = (policy: Policy, direction: Direction): Chain => {
       const before = compiled[direction].get(policy);
-      const chain = before ?? compilePolicyChain(policy, direction, context);
+      if (before !== undefined) return before;
+      const there = isAlikeInFamilies(policy, direction)
+        ? other?.compiled[direction].get(policy)
+        : undefined;
+      const chain =
+        there === undefined || other === undefined
+          ? compilePolicyChain(policy, direction, context)
+          : counterpartOf(there, { sets, other: other.sets });
       compiled[direction].set(policy, chain);
       return chain;
     };
@@ -159,7 +174,7 @@ export function compileCluster(
       ...compileHookChains(family, settings.endpointToHost, tunnels, dialect),
       ...compileProtocolChains(dialect, family),
       ...endpointChains,
-      ...policyChains(selections, chainOf),
+      ...policyChains(selections, places, chainOf),
       ...services.filterChains,
       ...ofHosts("filter"),
     ]);
@@ -170,10 +185,12 @@ export function compileCluster(
       filter,
     ];
     const ruleset: Ruleset = { family, backend: "legacy", tables, sets: sets.sets() };
-    return asOfRelease(ruleset, ordered, calicoVersion);
+    return [asOfRelease(ruleset, ordered, calicoVersion), { sets, compiled }];
   };
+  const [ipv4, chains] = compileFamily(4);
+  const [ipv6] = compileFamily(6, chains);
   return {
-    rulesets: [compileFamily(4), compileFamily(6)],
+    rulesets: [ipv4, ipv6],
     topology: compileTopology(snapshot, interfaces, {
       node,
       binding,
@@ -184,6 +201,12 @@ export function compileCluster(
           FAMILIES.some((family) => usesVxlan(snapshot, settings, family))),
     }),
   };
+}
+
+/** The chains of policies in one family, and the sets that their rules ask for. */
+interface FamilyChains {
+  readonly sets: SetCollector;
+  readonly compiled: Readonly<Record<Direction, ReadonlyMap<Policy, Chain>>>;
 }
 
 /** Felix's settings are Calico's; of others what is like one of them. */
@@ -274,12 +297,16 @@ function widerReporter(onDiagnostic: OnDiagnostic): NonNullable<PolicyContext["o
 /** One chain for each policy that selects an endpoint here, in each direction it applies to. */
 function policyChains(
   selections: readonly Selection[],
+  places: ReadonlyMap<Policy, number>,
   compile: (policy: Policy, direction: Direction) => Chain,
 ): Chain[] {
   return DIRECTIONS.flatMap((direction) => {
     const used = selections.filter((selection) => selection.direction === direction);
     const unique = new Set(used.flatMap((selection) => selection.policies));
-    return [...unique].toSorted(comparePolicies).map((policy) => compile(policy, direction));
+    const place = (policy: Policy): number => places.get(policy) ?? 0;
+    return [...unique]
+      .sort((one, other) => place(one) - place(other))
+      .map((policy) => compile(policy, direction));
   });
 }
 

@@ -76,6 +76,35 @@ export function compilePolicyChain(
   };
 }
 
+/** Tells whether a policy's rules of a direction are the same in both families but for the sets' names. */
+export function isAlikeInFamilies(policy: Policy, direction: Direction): boolean {
+  return (policy[direction] ?? []).every(
+    (rule) => rule.kind === "peers" && (rule.peers ?? []).every(({ kind }) => kind === "pods"),
+  );
+}
+
+/** The chain of such a policy by the one of another family, whose sets are `other`. */
+export function counterpartOf(
+  chain: Chain,
+  { sets, other }: { readonly sets: SetCollector; readonly other: SetCollector },
+): Chain {
+  return {
+    ...chain,
+    rules: chain.rules.map((rule) =>
+      rule.matches.some(({ kind }) => kind === "set")
+        ? {
+            ...rule,
+            matches: rule.matches.map((match) =>
+              match.kind === "set"
+                ? { ...match, set: sets.counterpartOf(match.set, other) }
+                : match,
+            ),
+          }
+        : rule,
+    ),
+  };
+}
+
 /** Compiles the rules of a host endpoint's profile; of one that is not there: it denies everything. */
 export function compileProfileChain(
   name: string,

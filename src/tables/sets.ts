@@ -31,13 +31,29 @@ import {
   setName,
 } from "./names.ts";
 
+/** What a set is known by, whatever its family. One object for each. */
+interface SetIdentity {
+  readonly id: string;
+  /** Its names by family, once they were asked for. */
+  readonly names: { 4?: string; 6?: string };
+}
+
+/** Who is meant by selectors that have one canonical text. */
+interface Chosen {
+  readonly text: string;
+  /** Of the set of their addresses. */
+  readonly identity: SetIdentity;
+  /** Of the sets of their named ports, by protocol and name. */
+  readonly ports: Map<string, SetIdentity>;
+  endpoints: readonly Endpoint[] | undefined;
+}
+
 /** What peers mean whatever the family: found once for both. */
 export class PeerMeanings {
   readonly #snapshot: Snapshot;
   readonly #index: EndpointIndex;
-  readonly #textBySelector = new Map<EndpointSelector, string>();
-  readonly #idByContent = new Map<string, string>();
-  readonly #endpointsByText = new Map<string, readonly Endpoint[]>();
+  readonly #chosenBySelector = new Map<EndpointSelector, Chosen>();
+  readonly #chosenByText = new Map<string, Chosen>();
   readonly #portNumbers = new Map<string, readonly number[]>();
   #knowsNodes: boolean | undefined;
 
@@ -46,24 +62,29 @@ export class PeerMeanings {
     this.#index = index;
   }
 
-  /** The canonical text of a selector; of every endpoint without one. */
-  selectorText(selector: EndpointSelector | undefined): string {
-    if (selector === undefined) return SELECT_ALL;
-    return entryOf(this.#textBySelector, selector, () => peerSelectorText(selector));
-  }
-
-  /** What the name of a selector's set is made of. */
-  selectorId(selector: string): string {
-    return entryOf(this.#idByContent, selector, () => selectorId(selector));
-  }
-
-  /** The same of a named port's set. */
-  portId(port: WantedPort, selector: string): string {
-    const { name, protocol, runningOnly = false } = port;
-    const content = `${protocol} ${name} ${runningOnly} ${selector}`;
-    return entryOf(this.#idByContent, content, () =>
-      namedPortId({ name, protocol, selector: runningOnly ? `${selector} running` : selector }),
+  /** Who a selector means; every endpoint without one. */
+  chosen(selector: EndpointSelector | undefined): Chosen {
+    if (selector === undefined) return this.#chosenAs(SELECT_ALL);
+    return entryOf(this.#chosenBySelector, selector, () =>
+      this.#chosenAs(peerSelectorText(selector)),
     );
+  }
+
+  /** The identity of the set of a named port of theirs. */
+  portIdentity(port: WantedPort, { text, ports }: Chosen): SetIdentity {
+    const { name, protocol, runningOnly = false } = port;
+    return entryOf(ports, `${protocol} ${name} ${runningOnly}`, () =>
+      identityOf(namedPortId({ name, protocol, selector: runningOnly ? `${text} running` : text })),
+    );
+  }
+
+  #chosenAs(text: string): Chosen {
+    return entryOf(this.#chosenByText, text, () => ({
+      text,
+      identity: identityOf(selectorId(text)),
+      ports: new Map(),
+      endpoints: undefined,
+    }));
   }
 
   /** The prefixes of the network sets that a selector chooses. */
@@ -136,11 +157,14 @@ export class PeerMeanings {
   }
 
   /** The endpoints that a selector chooses, in no particular order. No selector: every endpoint. */
-  endpoints(selector: EndpointSelector | undefined): readonly Endpoint[] {
+  endpoints(selector: EndpointSelector | undefined, chosen: Chosen): readonly Endpoint[] {
     if (selector === undefined) return this.#snapshot.endpoints;
-    const text = this.selectorText(selector);
-    return entryOf(this.#endpointsByText, text, () => this.#index.chosenBy(selector));
+    return (chosen.endpoints ??= this.#index.chosenBy(selector));
   }
+}
+
+function identityOf(id: string): SetIdentity {
+  return { id, names: {} };
 }
 
 const NO_SERVICE: ServiceMembers = { addresses: [], ports: [], missing: "nothing tells of it" };
@@ -153,11 +177,19 @@ export interface WantedPort {
   readonly runningOnly?: boolean;
 }
 
+/** What a set is made by, in whatever family. */
+interface Recipe {
+  readonly identity: SetIdentity;
+  readonly make: (collector: SetCollector, name: string) => IpSet;
+}
+
 /** Makes sets on demand; asking twice for the same gives the same. */
 export class SetCollector {
   readonly #family: Family;
   readonly #meanings: PeerMeanings;
   readonly #setByName = new Map<string, IpSet>();
+  readonly #setByIdentity = new Map<SetIdentity, IpSet>();
+  readonly #recipeByName = new Map<string, Recipe>();
 
   constructor(family: Family, meanings: PeerMeanings) {
     this.#family = family;
@@ -166,11 +198,14 @@ export class SetCollector {
 
   /** The name of the set of the addresses of the endpoints that a selector chooses. */
   podSet(selector: EndpointSelector): string {
-    const text = this.#meanings.selectorText(selector);
-    return this.#netSet(this.#meanings.selectorId(text), () => ({
+    const chosen = this.#meanings.chosen(selector);
+    return this.#netSet(chosen.identity, (collector) => ({
       members: [
-        ...[...this.#meanings.endpoints(selector), ...this.#meanings.hostEndpoints(selector)]
-          .flatMap((endpoint) => this.#addresses(endpoint))
+        ...[
+          ...this.#meanings.endpoints(selector, chosen),
+          ...this.#meanings.hostEndpoints(selector),
+        ]
+          .flatMap((endpoint) => collector.#addresses(endpoint))
           .map(hostPrefix),
         ...this.#meanings.networkSetPrefixes(selector),
       ],
@@ -180,7 +215,7 @@ export class SetCollector {
 
   /** The name of the set of the addresses of nodes; with its members unknown unless all nodes are known. */
   nodeSet(nodeSelector: LabelSelector): string {
-    return this.#netSet(nodesId(nodeSelectorText(nodeSelector)), () => ({
+    return this.#netSet(identityOf(nodesId(nodeSelectorText(nodeSelector))), () => ({
       members: this.#meanings
         .nodes(nodeSelector)
         .flatMap(({ addresses }) => addresses)
@@ -194,7 +229,7 @@ export class SetCollector {
 
   /** The name of the set of the addresses of some nodes and of the endpoints that are on them. */
   placeSet(nodes: readonly string[]): string {
-    return this.#netSet(placeId(nodes), () => ({
+    return this.#netSet(identityOf(placeId(nodes)), () => ({
       members: this.#meanings.addressesAt(nodes).map(hostPrefix),
       description: `${nodes.length === 1 ? "node" : "nodes"} ${nodes.join(", ")} and pods there`,
     }));
@@ -202,7 +237,7 @@ export class SetCollector {
 
   /** The name of a set that has a name of its own, of what is told of it. */
   fixedSet(id: string, content: Content<Prefix>): string {
-    return this.#netSet(id, () => content);
+    return this.#netSet(identityOf(id), () => content);
   }
 
   /** Tells whether all nodes are known. */
@@ -212,7 +247,7 @@ export class SetCollector {
 
   /** The name of the set of a domain name's addresses; there may be others where DNS tells not all. */
   domainSet(domainName: string): string {
-    return this.#netSet(domainId(domainName), () => ({
+    return this.#netSet(identityOf(domainId(domainName)), () => ({
       members: this.#meanings.domainAddresses(domainName).map(hostPrefix),
       description: domainName,
       unknown: !this.knowsDomain(domainName),
@@ -226,7 +261,7 @@ export class SetCollector {
 
   /** The name of the set of the addresses of a Service's endpoints, with others where not all are known. */
   serviceAddressSet(service: ServiceRef): string {
-    return this.#netSet(serviceId(service, "without ports"), () => ({
+    return this.#netSet(identityOf(serviceId(service, "without ports")), () => ({
       members: this.#meanings.serviceMembers(service).addresses.map(hostPrefix),
       description: `endpoints of Service ${endpointName(service)}`,
       unknown: !this.knowsService(service),
@@ -235,10 +270,10 @@ export class SetCollector {
 
   /** The name of the set of the addresses and ports of a Service's endpoints; the same. */
   servicePortSet(service: ServiceRef): string {
-    return this.#portNamedSet(serviceId(service, "with ports"), () => ({
+    return this.#portNamedSet(identityOf(serviceId(service, "with ports")), (collector) => ({
       members: this.#meanings
         .serviceMembers(service)
-        .ports.filter(({ address }) => address.family === this.#family)
+        .ports.filter(({ address }) => address.family === collector.#family)
         .map((member) => ({ ...member, protocol: portProtocolNumber(member.protocol) })),
       description: `endpoints and ports of Service ${endpointName(service)}`,
       unknown: !this.knowsService(service),
@@ -255,14 +290,14 @@ export class SetCollector {
    * selector chooses, or, without one, on every endpoint.
    */
   portSet(port: WantedPort, selector: EndpointSelector | undefined): string {
-    const text = this.#meanings.selectorText(selector);
-    return this.#portNamedSet(this.#meanings.portId(port, text), () => {
+    const chosen = this.#meanings.chosen(selector);
+    return this.#portNamedSet(this.#meanings.portIdentity(port, chosen), (collector) => {
       const pods = selector === undefined ? "every pod" : describePods(selector);
       return {
         members: [
-          ...this.#meanings.endpoints(selector),
+          ...this.#meanings.endpoints(selector, chosen),
           ...this.#meanings.hostEndpoints(selector),
-        ].flatMap((endpoint) => this.#portMembers(endpoint, port)),
+        ].flatMap((endpoint) => collector.#portMembers(endpoint, port)),
         description: `port ${port.name}/${port.protocol} of ${pods}`,
       };
     });
@@ -278,39 +313,56 @@ export class SetCollector {
     return this.#meanings.hasInitPort(name);
   }
 
+  /** The name of the set that is in this family what another family's is there. */
+  counterpartOf(name: string, other: SetCollector): string {
+    const recipe = other.#recipeByName.get(name);
+    if (recipe === undefined) throw new Error(`bug: nobody asked for set ${name}`);
+    return this.#setOf(recipe.identity, recipe.make);
+  }
+
   /** All sets asked for, by name. */
   sets(): IpSet[] {
     return [...this.#setByName.values()].sort((one, other) => (one.name < other.name ? -1 : 1));
   }
 
-  #netSet(id: string, make: () => Content<Prefix>): string {
-    const name = setName(this.#family, id);
-    if (!this.#setByName.has(name)) {
-      const { members, description, unknown = false, whole = false } = make();
-      const own = members.filter(({ address }) => address.family === this.#family);
-      this.#setByName.set(name, {
+  #netSet(identity: SetIdentity, make: (collector: SetCollector) => Content<Prefix>): string {
+    return this.#setOf(identity, (collector, name) => {
+      const family = collector.#family;
+      const { members, description, unknown = false, whole = false } = make(collector);
+      const own = members.filter(({ address }) => address.family === family);
+      return {
         kind: "hash:net",
         name,
-        family: this.#family,
+        family,
         members: uniquePrefixes(own.flatMap(storable)),
         origin: { incomplete: !whole, ...(unknown ? { unknown: true as const } : {}), description },
-      });
-    }
-    return name;
+      };
+    });
   }
 
-  #portNamedSet(id: string, make: () => Content<PortMember>): string {
-    const name = setName(this.#family, id);
-    if (!this.#setByName.has(name)) {
-      const { members, description, unknown = false } = make();
-      this.#setByName.set(name, {
+  #portNamedSet(
+    identity: SetIdentity,
+    make: (collector: SetCollector) => Content<PortMember>,
+  ): string {
+    return this.#setOf(identity, (collector, name) => {
+      const { members, description, unknown = false } = make(collector);
+      return {
         kind: "hash:ip,port",
         name,
-        family: this.#family,
+        family: collector.#family,
         members: uniqueMembers(members),
         origin: { incomplete: true, ...(unknown ? { unknown: true as const } : {}), description },
-      });
-    }
+      };
+    });
+  }
+
+  #setOf(identity: SetIdentity, make: Recipe["make"]): string {
+    const before = this.#setByIdentity.get(identity);
+    if (before !== undefined) return before.name;
+    const name = (identity.names[this.#family] ??= setName(this.#family, identity.id));
+    const set = entryOf(this.#setByName, name, () => make(this, name));
+    this.#setByIdentity.set(identity, set);
+    this.#recipeByName.set(name, { identity, make });
     return name;
   }
 

@@ -6,7 +6,7 @@ import { formatPrefix } from "../../src/net/address.ts";
 import { checkPolicies } from "../../src/policy/check.ts";
 import type { MatchRule, Policy, RulePort, RuleSide } from "../../src/policy/model.ts";
 import { formatPolicyRef } from "../../src/policy/model.ts";
-import { comparePolicies } from "../../src/policy/order.ts";
+import { sortPolicies } from "../../src/policy/order.ts";
 import { parseManifests } from "../../src/cluster/manifest.ts";
 import { lowerPolicies } from "../../src/policy/index.ts";
 import { formatDiagnostic } from "../../src/errors.ts";
@@ -457,7 +457,7 @@ describe("tiers", () => {
       ].join("---\n"),
     );
     expect(said).toEqual([]);
-    const order = policies.toSorted(comparePolicies);
+    const order = sortPolicies(policies);
     expect(order.map(({ ref, tier }) => `${tier.name} ${ref.kind} ${ref.name}`)).toEqual([
       "first-a projectcalico.org GlobalNetworkPolicy a",
       "first-b projectcalico.org GlobalNetworkPolicy b",
