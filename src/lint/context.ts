@@ -7,7 +7,7 @@ import { groupWord, kindWord } from "../policy/model.ts";
 import type { Policy, PolicyPeer, PolicyRef } from "../policy/model.ts";
 import { homeGroup } from "../cluster/kinds.ts";
 import type { Direction } from "../policy/model.ts";
-import { comparePolicies } from "../policy/order.ts";
+import { sortPolicies } from "../policy/order.ts";
 
 /** The manifests as lints see them. */
 export interface LintContext {
@@ -60,7 +60,7 @@ export function makeLintContext(given: {
   const inhabited = new Set(inhabitants.map(({ namespace }) => namespace));
   return {
     snapshot,
-    policies: policies.toSorted(comparePolicies),
+    policies: sortPolicies(policies),
     objects,
     index: new EndpointIndex(snapshot),
     wholeCluster: nodes.length > 0 || inhabited.has("kube-system"),
