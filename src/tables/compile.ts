@@ -53,6 +53,7 @@ import {
   compileProfileChain,
   counterpartOf,
   isAlikeInFamilies,
+  type ChainWithSets,
   type PolicyContext,
 } from "./policy-chain.ts";
 import { jump, makeRule } from "./rule.ts";
@@ -135,19 +136,22 @@ export function compileCluster(
   const compileFamily = (family: Family, other?: FamilyChains): [Ruleset, FamilyChains] => {
     const sets = new SetCollector(family, meanings);
     const context = { family, sets, dialect, onWider };
-    const compiled = { ingress: new Map<Policy, Chain>(), egress: new Map<Policy, Chain>() };
+    const compiled = {
+      ingress: new Map<Policy, ChainWithSets>(),
+      egress: new Map<Policy, ChainWithSets>(),
+    };
     const chainOf = (policy: Policy, direction: Direction): Chain => {
       const before = compiled[direction].get(policy);
-      if (before !== undefined) return before;
+      if (before !== undefined) return before.chain;
       const there = isAlikeInFamilies(policy, direction)
         ? other?.compiled[direction].get(policy)
         : undefined;
-      const chain =
+      const made =
         there === undefined || other === undefined
-          ? compilePolicyChain(policy, direction, context)
+          ? compileNoting(policy, direction, context)
           : counterpartOf(there, { sets, other: other.sets });
-      compiled[direction].set(policy, chain);
-      return chain;
+      compiled[direction].set(policy, made);
+      return made.chain;
     };
     const ofHosts = (name: HostTableName): Chain[] => {
       const { chains, policies: used, profiles: names, failsafe } = hostTables[name];
@@ -206,7 +210,18 @@ export function compileCluster(
 /** The chains of policies in one family, and the sets that their rules ask for. */
 interface FamilyChains {
   readonly sets: SetCollector;
-  readonly compiled: Readonly<Record<Direction, ReadonlyMap<Policy, Chain>>>;
+  readonly compiled: Readonly<Record<Direction, ReadonlyMap<Policy, ChainWithSets>>>;
+}
+
+function compileNoting(
+  policy: Policy,
+  direction: Direction,
+  context: PolicyContext,
+): ChainWithSets {
+  const { result, names } = context.sets.noting(() =>
+    compilePolicyChain(policy, direction, context),
+  );
+  return { chain: result, sets: names };
 }
 
 /** Felix's settings are Calico's; of others what is like one of them. */

@@ -83,26 +83,29 @@ export function isAlikeInFamilies(policy: Policy, direction: Direction): boolean
   );
 }
 
+/** A policy's chain, and the sets that it has asked for: also those that no rule of it needs then. */
+export interface ChainWithSets {
+  readonly chain: Chain;
+  readonly sets: ReadonlySet<string>;
+}
+
 /** The chain of such a policy by the one of another family, whose sets are `other`. */
 export function counterpartOf(
-  chain: Chain,
+  { chain, sets: asked }: ChainWithSets,
   { sets, other }: { readonly sets: SetCollector; readonly other: SetCollector },
-): Chain {
-  return {
-    ...chain,
-    rules: chain.rules.map((rule) =>
-      rule.matches.some(({ kind }) => kind === "set")
-        ? {
-            ...rule,
-            matches: rule.matches.map((match) =>
-              match.kind === "set"
-                ? { ...match, set: sets.counterpartOf(match.set, other) }
-                : match,
-            ),
-          }
-        : rule,
-    ),
-  };
+): ChainWithSets {
+  const names = new Map([...asked].map((name) => [name, sets.counterpartOf(name, other)]));
+  const rules = chain.rules.map((rule) =>
+    rule.matches.some(({ kind }) => kind === "set")
+      ? {
+          ...rule,
+          matches: rule.matches.map((match) =>
+            match.kind === "set" ? { ...match, set: names.get(match.set) ?? match.set } : match,
+          ),
+        }
+      : rule,
+  );
+  return { chain: { ...chain, rules }, sets: new Set(names.values()) };
 }
 
 /** Compiles the rules of a host endpoint's profile; of one that is not there: it denies everything. */

@@ -190,6 +190,7 @@ export class SetCollector {
   readonly #setByName = new Map<string, IpSet>();
   readonly #setByIdentity = new Map<SetIdentity, IpSet>();
   readonly #recipeByName = new Map<string, Recipe>();
+  #noted: Set<string> | undefined;
 
   constructor(family: Family, meanings: PeerMeanings) {
     this.#family = family;
@@ -313,6 +314,15 @@ export class SetCollector {
     return this.#meanings.hasInitPort(name);
   }
 
+  /** Does some work, and notes the names of the sets that it asks for. */
+  noting<T>(work: () => T): { readonly result: T; readonly names: ReadonlySet<string> } {
+    const names = new Set<string>();
+    this.#noted = names;
+    const result = work();
+    this.#noted = undefined;
+    return { result, names };
+  }
+
   /** The name of the set that is in this family what another family's is there. */
   counterpartOf(name: string, other: SetCollector): string {
     const recipe = other.#recipeByName.get(name);
@@ -358,11 +368,15 @@ export class SetCollector {
 
   #setOf(identity: SetIdentity, make: Recipe["make"]): string {
     const before = this.#setByIdentity.get(identity);
-    if (before !== undefined) return before.name;
+    if (before !== undefined) {
+      this.#noted?.add(before.name);
+      return before.name;
+    }
     const name = (identity.names[this.#family] ??= setName(this.#family, identity.id));
     const set = entryOf(this.#setByName, name, () => make(this, name));
     this.#setByIdentity.set(identity, set);
     this.#recipeByName.set(name, { identity, make });
+    this.#noted?.add(name);
     return name;
   }
 
