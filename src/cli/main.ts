@@ -146,8 +146,8 @@ function addWhatIf(program: Command, name: string, finish: (exitCode: number) =>
     .option("--overlay", "--proposed holds only the objects that change")
     .addOption(
       outputOption(
-        ["text", "json", "md", "github", "sarif", "junit"],
-        "text (default), json, md, github, sarif or junit",
+        ["text", "json", "md", "github", "sarif", "junit", "html"],
+        "text (default), json, md, github, sarif, junit or html",
       ),
     )
     .addOption(new Option("-c <n>", "stop after n packets").argParser(positive))

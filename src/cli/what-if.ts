@@ -13,6 +13,7 @@ import type { Expression } from "../report/expression.ts";
 import { compareVerdicts, groupFlips } from "../report/flips.ts";
 import type { Change } from "../report/blind-spots.ts";
 import type { ChangeName, FlipContext, FlipGroup, WhatIfReport } from "../report/flips.ts";
+import { whatIfHtml } from "../report/flips-html.ts";
 import { whatIfJson } from "../report/flips-json.ts";
 import { whatIfJunit } from "../report/flips-junit.ts";
 import type { Gates } from "../report/flips-junit.ts";
@@ -46,7 +47,7 @@ import type { TrafficEnd } from "./traffic.ts";
 import { readVersion } from "./version.ts";
 
 /** The formats of `what-if -o`; the first is the default. */
-export const WHAT_IF_FORMATS = ["text", "json", "md", "github", "sarif", "junit"] as const;
+export const WHAT_IF_FORMATS = ["text", "json", "md", "github", "sarif", "junit", "html"] as const;
 type WhatIfFormat = (typeof WHAT_IF_FORMATS)[number];
 
 /** What `what-if --fail-on` knows; `unknown` are packets that cannot be decided on either side. */
@@ -363,6 +364,8 @@ function formatReport(
       return whatIfSarif(report, context, readVersion());
     case "junit":
       return whatIfJunit(report, context, gatesOf(options.failOn));
+    case "html":
+      return whatIfHtml(report, context);
     case "text":
       return whatIfText(report, context, paletteFor(sink, options.color));
   }

@@ -3,7 +3,7 @@
  * they end no element and begin none.
  */
 import { escapeControls } from "../errors.ts";
-import type { Column } from "./layout.ts";
+import type { Column, Palette } from "./layout.ts";
 import type { ExplainedRow, Sentence } from "./text.ts";
 
 /** Markup that is safe to put into a page. */
@@ -48,12 +48,37 @@ export function table(columns: readonly Column[], rows: readonly ExplainedRow[])
   };
 }
 
-/** A whole page. The last of the sentences, which come first, is its title. */
-export function page(sentences: readonly Sentence[], content: readonly Html[]): string {
-  const headings = sentences.map(
-    (sentence) => `<h1 class="${sentence.tone}">${text(sentence.text).html}</h1>`,
-  );
-  const title = text(`netverdict: ${sentences.at(-1)?.text ?? ""}`).html;
+/** What a page says at first. */
+export function headings(sentences: readonly Sentence[]): Html[] {
+  return sentences.map((sentence) => ({
+    html: `<h1 class="${sentence.tone}">${text(sentence.text).html}</h1>\n`,
+  }));
+}
+
+/** Colours of a text that becomes `preformatted`: marks that no inert text holds. */
+export const MARKED: Palette = {
+  ...{ bold: mark("bold"), dim: mark("dim") },
+  ...{ red: mark("bad"), green: mark("good"), yellow: mark("doubtful") },
+};
+
+function mark(name: string): (value: string) => string {
+  return (value) => `\u0002${name}\u0001${value}\u0003`;
+}
+
+/** A text for a terminal, whose colours are `MARKED`, as it is. */
+export function preformatted(marked: string): Html {
+  const html = marked
+    .split("\n")
+    .map((line) => line.replace(/[^\u0001-\u0003]+/g, (part) => text(part).html))
+    .join("\n")
+    .replace(/\u0002([a-z]+)\u0001/g, '<span class="$1">')
+    .replaceAll("\u0003", "</span>");
+  return { html: `<pre>${html}</pre>\n` };
+}
+
+/** A whole page. */
+export function page(sentence: string, content: readonly Html[]): string {
+  const title = text(`netverdict: ${sentence}`).html;
   return [
     "<!doctype html>",
     '<html lang="en">',
@@ -64,7 +89,6 @@ export function page(sentences: readonly Sentence[], content: readonly Html[]): 
     `<style>${STYLE}</style>`,
     "</head>",
     "<body>",
-    ...headings,
     `${joined(content)}</body>`,
     "</html>",
     "",
@@ -78,6 +102,8 @@ const STYLE = `
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.35rem; margin: 0 0 .5rem; overflow-wrap: anywhere; }
 .good { color: var(--good); } .bad { color: var(--bad); } .doubtful { color: var(--doubtful); }
+pre { font: 14px/1.5 ui-monospace, monospace; overflow-x: auto; }
+.bold { font-weight: 600; } .dim { color: var(--soft); }
 table { border-collapse: collapse; width: 100%; margin-top: 2rem; }
 th, td { padding: .3rem .8rem .3rem 0; vertical-align: top; overflow-wrap: anywhere; }
 th { border-bottom: 2px solid var(--line); font-weight: 600; }

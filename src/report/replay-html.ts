@@ -1,7 +1,7 @@
 /** A replay as a page, to be kept with a run or sent to somebody: what the text says, and more rows of it. */
 import { formatPlace } from "../errors.ts";
 import { gatherFlows } from "./grouping.ts";
-import { page, paragraph, table } from "./html.ts";
+import { headings, page, paragraph, table } from "./html.ts";
 import type { Html } from "./html.ts";
 import type { ReplayReport } from "./json.ts";
 import { countText } from "./layout.ts";
@@ -55,7 +55,9 @@ export function replayHtml(report: ReplayReport, context: TextContext): string {
       ),
     ],
   ];
-  return page(headlines(report, drops), [
+  const sentences = headlines(report, drops);
+  return page(sentences.at(-1)?.text ?? "", [
+    ...headings(sentences),
     paragraph(summary(report, flows)),
     ...tables.flatMap(([columns, rows]) => limited(columns, rows)),
   ]);
