@@ -1,6 +1,7 @@
 // From node to node in a cluster seen as one: each has tables of its own, and what one masquerades comes to
 // the next with an address of it. Only first packets that are translated at a node, or for a node, go this
-// way; others pass both nodes' chains at once.
+// way, and where policies bind the nodes' own interfaces all packets between two nodes; others pass both
+// nodes' chains at once.
 // Source: semantics.md section 19, rows 8 and 10 to 13.
 import { attempt, end } from "./attempt";
 import { ask } from "./fork";
@@ -30,7 +31,7 @@ import {
   VERDICT_UNKNOWN,
 } from "./layout";
 import { translateDestination, translateSource } from "./nat";
-import { routeInterface, routeKind, routeNode, routeOf, uplinkInterface } from "./route";
+import { policesEachHost, routeInterface, routeKind, routeNode, routeOf, uplinkOf } from "./route";
 import { runTable } from "./run-table";
 import { Walk, walk } from "./walk";
 
@@ -82,6 +83,16 @@ export function crossesNodes(): bool {
   return node != walk.node;
 }
 
+/** The packet, as PREROUTING or OUTPUT of its first node left it, passes the interfaces of two known nodes. */
+export function passesHosts(): bool {
+  if (!policesEachHost()) return false;
+  const from = routeNode(attempt.srcRoute);
+  const to = routeNode(attempt.dstRoute);
+  if (from == 0 || to == 0 || from == to) return false;
+  walk.node = from;
+  return true;
+}
+
 /** Judges it node by node; false when the try has ended. The walk keeps the source that the last node saw. */
 export function crossNodes(): bool {
   const srcRoute = attempt.srcRoute;
@@ -109,11 +120,17 @@ function hop(): bool {
   walk.node = routeNode(attempt.dstRoute);
   walk.srcLocal = false;
   walk.mark = 0;
-  walk.inInterface = uplinkInterface();
+  arriveByUplink();
   walk.outInterface = 0;
+  walk.outUnknown = false;
   if (walk.translated) {
     walk.ctState &= ~(<u32>(CT_DNAT | CT_SNAT));
-    return true;
+    // Nobody has rules for it there but those that bind the node's own interface.
+    if (!policesEachHost()) return true;
+    walk.translated = false;
+    const passed = arrive();
+    walk.translated = true;
+    return passed;
   }
   const before = walk.node;
   const mark = journalMark();
@@ -137,8 +154,14 @@ function hop(): bool {
   return arrive();
 }
 
+function arriveByUplink(): void {
+  walk.inInterface = uplinkOf(walk.node);
+  walk.inUnknown = policesEachHost() && (walk.node == 0 || walk.node == NODE_ELSEWHERE);
+}
+
 function leave(): bool {
-  walk.outInterface = uplinkInterface();
+  walk.outInterface = uplinkOf(walk.node);
+  walk.outUnknown = policesEachHost() && (walk.node == 0 || walk.node == NODE_ELSEWHERE);
   attempt.outInterface = walk.outInterface;
   if (walk.srcLocal) {
     walk.hook = HOOK_OUTPUT;
@@ -162,12 +185,13 @@ function arrive(): bool {
 }
 
 function arriveAtLast(): bool {
-  walk.inInterface = uplinkInterface();
+  arriveByUplink();
   if (walk.dstLocal) {
     walk.hook = HOOK_INPUT;
     return runTable(TABLE_MANGLE) && runTable(TABLE_FILTER) && runTable(TABLE_SECURITY);
   }
   walk.outInterface = routeInterface(attempt.dstRoute);
+  walk.outUnknown = false;
   attempt.outInterface = walk.outInterface;
   walk.hook = HOOK_FORWARD;
   if (!runTable(TABLE_MANGLE) || !runTable(TABLE_FILTER) || !runTable(TABLE_SECURITY)) return false;

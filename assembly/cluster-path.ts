@@ -3,7 +3,7 @@
 import { attempt, end } from "./attempt";
 import { track, wasSeen } from "./conntrack";
 import { decidedBefore, stateOfPacket, takeFirstTuple } from "./connection-state";
-import { crossesNodes, crossNodes, NODE_ELSEWHERE } from "./between-nodes";
+import { crossesNodes, crossNodes, NODE_ELSEWHERE, passesHosts } from "./between-nodes";
 import { ask } from "./fork";
 import { captureInterfaceNumber } from "./interface";
 import {
@@ -38,6 +38,7 @@ import { isNodeInterface } from "./node-interface";
 import { startSource, translateDestination, translateSource } from "./nat";
 import { Packet } from "./records";
 import {
+  policesEachHost,
   policesHosts,
   rawUntracks,
   routeInterface,
@@ -48,6 +49,7 @@ import {
   severalNodes,
   staysOnLink,
   uplinkInterface,
+  uplinkOf,
 } from "./route";
 import { runTable } from "./run-table";
 import { tracking, trackNothing } from "./tracking";
@@ -109,6 +111,7 @@ function lookAtEnds(packet: Packet): void {
 
 // From the routing decision to the last hook; false when the try has ended.
 function goOn(packet: Packet): bool {
+  if (severalNodes() && passesHosts()) return crossNodes();
   if (walk.node != 0 || walk.mark != 0) {
     if (severalNodes() && tracking.fresh && crossesNodes()) return crossNodes();
   }
@@ -154,6 +157,12 @@ function comeBack(): bool {
 function leaveByRoute(packet: Packet): void {
   walk.outInterface = routeInterface(attempt.dstRoute);
   walk.outUnknown = routeIsMultipath(attempt.dstRoute);
+  if (policesEachHost() && walk.outInterface == uplinkInterface()) {
+    const node = routeNode(attempt.srcRoute);
+    walk.outInterface = uplinkOf(node);
+    walk.outUnknown = node == 0;
+    return;
+  }
   if (!walk.outUnknown || routeIsMultipath(attempt.srcRoute)) return;
   const captured = captureInterfaceNumber(packet.captureInterface);
   if (!isNodeInterface(captured)) return;
@@ -202,9 +211,14 @@ function onSameNode(): bool {
   const srcKind = routeKind(attempt.srcRoute);
   const dstKind = routeKind(attempt.dstRoute);
   const podWithoutNode =
-    (srcKind == ROUTE_UNICAST && dstKind == ROUTE_LOCAL) ||
-    (srcKind == ROUTE_LOCAL && dstKind == ROUTE_UNICAST);
+    (isPod(attempt.srcRoute) && dstKind == ROUTE_LOCAL) ||
+    (srcKind == ROUTE_LOCAL && isPod(attempt.dstRoute));
   return !podWithoutNode || ask(QUESTION_NODE, REASON_NO_NODE, RULE_NONE);
+}
+
+// Not the address of a Service, to which nothing leads that has an interface here.
+function isPod(route: i32): bool {
+  return routeKind(route) == ROUTE_UNICAST && routeInterface(route) != uplinkInterface();
 }
 
 // A packet arrives where its source is; where the capture was taken on another endpoint's interface, it
@@ -212,6 +226,11 @@ function onSameNode(): bool {
 function arrivalInterface(packet: Packet): u32 {
   const expected = routeInterface(attempt.srcRoute);
   const captured = captureInterfaceNumber(packet.captureInterface);
+  if (policesEachHost() && expected == uplinkInterface()) {
+    const node = routeNode(attempt.dstRoute);
+    walk.inUnknown = node == 0;
+    return uplinkOf(node);
+  }
   // One of several by which it may have come, or gone.
   walk.inUnknown = routeIsMultipath(attempt.srcRoute);
   if (isNodeInterface(captured)) {

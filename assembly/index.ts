@@ -32,6 +32,7 @@ export { insertEntry, makeIpSet, setProbe } from "./ipset";
 export { setSets } from "./ipset-change";
 export { addConnection, connectionRecord } from "./known-connection";
 export { setNodeAddresses } from "./between-nodes";
+export { setNodeUplinks } from "./route";
 export { setNodeInterfaces } from "./node-interface";
 export { setRoutes } from "./route";
 export { rowLogAddress, startRowLog, takeRowLog } from "./row-log";

@@ -23,6 +23,8 @@ let several: bool = false;
 let real: bool = false;
 let hosts: bool = false;
 let untracks: bool = false;
+let nodeUplinks: usize = 0;
+let nodeUplinkCount: u32 = 0;
 
 /**
  * Sets the route records, the prefix tables that lead to them, and the interface of the default route.
@@ -125,6 +127,24 @@ export function routeGateway(route: i32): usize {
 /** The interface of the default route: by it another node's traffic comes and goes. */
 export function uplinkInterface(): u32 {
   return uplink;
+}
+
+/** Sets the words of the interfaces by which nodes are reached, by the nodes' numbers; 0: the same for all others. */
+export function setNodeUplinks(words: usize, count: u32): void {
+  nodeUplinks = words;
+  nodeUplinkCount = count;
+}
+
+/** The same of one node, where each has its own. */
+export function uplinkOf(node: u32): u32 {
+  if (node >= nodeUplinkCount) return uplink;
+  const own = load<u32>(nodeUplinks + ((<usize>node) << 2));
+  return own == 0 ? uplink : own;
+}
+
+/** Nodes seen as one have interfaces of their own that policies bind: each is asked by itself. */
+export function policesEachHost(): bool {
+  return nodeUplinkCount != 0;
 }
 
 /** Several nodes are judged as one. */

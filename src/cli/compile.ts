@@ -35,6 +35,9 @@ export async function compile(options: CompileOptions): Promise<number> {
   }
   const log = new DiagnosticLog((text) => process.stderr.write(text));
   const { compiled } = loadCluster(options, log);
+  if (compiled.topology.uplinkByNode !== undefined) {
+    throw new Failure("host endpoints bind interfaces of one node: name it with --node");
+  }
   const outputs = options.output ?? [{ format: "iptables-save", file: undefined }];
   for (const { format, file } of outputs) {
     const sink = openSink(file, options.filename);

@@ -68,6 +68,7 @@ export interface MatcherExports {
     hostPolicies: boolean,
     rawPolicies: boolean,
   ): void;
+  setNodeUplinks(words: number, count: number): void;
   setNodeAddresses(records: number, count: number, outgoingKnown: boolean): void;
   setNodeInterfaces(
     links: number,

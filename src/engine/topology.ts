@@ -107,6 +107,7 @@ function packRoutes(
     });
   });
   packNodeAddresses(exports, topology, numberByNode);
+  packNodeUplinks(exports, topology, { numberByNode, interfaces });
   const addresses = exports.allocate(layout.ROUTE_TABLES * 8);
   const view = new DataView(exports.memory.buffer);
   tables.forEach((table, index) => {
@@ -143,6 +144,25 @@ function packNodeAddresses(
     });
   });
   exports.setNodeAddresses(records, count, outgoingKnown);
+}
+
+/** One word for each node by its number: the interface, or 0. */
+function packNodeUplinks(
+  exports: MatcherExports,
+  { uplinkByNode = new Map<string, string>() }: Topology,
+  {
+    numberByNode,
+    interfaces,
+  }: { readonly numberByNode: ReadonlyMap<string, number>; readonly interfaces: InterfaceNumbers },
+): void {
+  const count = uplinkByNode.size === 0 ? 0 : numberByNode.size + 1;
+  const words = exports.allocate(4 * Math.max(1, count));
+  const view = new DataView(exports.memory.buffer);
+  for (const [node, name] of uplinkByNode) {
+    const number = numberByNode.get(node);
+    if (number !== undefined) view.setUint32(words + 4 * number, interfaces.add(name), true);
+  }
+  exports.setNodeUplinks(words, count);
 }
 
 function packInterfaces(

@@ -31,7 +31,12 @@ import {
   compileEndpointChains,
   compileNamespaceProfile,
 } from "./endpoint-chain.ts";
-import { bindHostEndpoints, UNBOUND, type HostBinding } from "./host-binding.ts";
+import {
+  bindAllHostEndpoints,
+  bindHostEndpoints,
+  UNBOUND,
+  type HostBinding,
+} from "./host-binding.ts";
 import { compileProtocolChains } from "./dialect-protocols.ts";
 import { compileFailsafe } from "./host-chain.ts";
 import { compileHostTables, reportUntrackedEverywhere } from "./host-tables.ts";
@@ -77,7 +82,7 @@ export interface CompiledCluster {
  * that nothing names, DUPLICATE_OBJECT for policies of one name in the release, MISSING_FIELD for pods of
  * which it is not known whether they are on the node, WIDER_RULE for rules that match more than their
  * policy says, UNSUPPORTED_FEATURE for pods of a family that Felix does not police and, where all nodes are
- * seen as one, for host endpoints. Of host endpoints also what binding them reports, and UNKNOWN_PROFILE.
+ * seen as one, for host endpoints of which only one node's point of view tells. Of host endpoints also what binding them reports, and UNKNOWN_PROFILE.
  */
 export function compileCluster(
   snapshot: Snapshot,
@@ -120,8 +125,10 @@ export function compileCluster(
   const hosts = new Map(
     ordered.map((policy) => [policy, index.hostEndpointsChosenBy(policy.subject)]),
   );
-  if (node === undefined) refuseHostEndpoints(snapshot, hosts, onDiagnostic);
-  const binding = node === undefined ? UNBOUND : bindHostEndpoints(snapshot, node, onDiagnostic);
+  const binding =
+    node === undefined
+      ? bindCluster(snapshot, { hosts, local }, onDiagnostic)
+      : bindHostEndpoints(snapshot, node, onDiagnostic);
   reportUntrackedEverywhere(binding, hosts, onDiagnostic);
   reportUnknownProfiles(binding, profiles, onDiagnostic);
   const hostTables = compileHostTables(binding, hosts, settings);
@@ -432,26 +439,54 @@ function checkNode(snapshot: Snapshot, node: string, onDiagnostic: OnDiagnostic)
 }
 
 /**
- * Each node has interfaces of its own: seen as one, they have none that an endpoint could bind. Those that
- * let everything through may be left out.
+ * Binds the host endpoints of all nodes seen as one. Where all let everything through, there are none. What
+ * is not tracked at one node may be at the next, and each node may have failsafe ports of its own: that is
+ * refused.
  */
-function refuseHostEndpoints(
-  { hostEndpoints }: Snapshot,
-  hosts: HostsByPolicy,
+function bindCluster(
+  snapshot: Snapshot,
+  { hosts, local }: { readonly hosts: HostsByPolicy; readonly local: readonly LocalEndpoint[] },
   onDiagnostic: OnDiagnostic,
-): void {
+): HostBinding {
+  const bound = snapshot.hostEndpoints.filter(({ node }) => node !== undefined);
   const selected = new Set([...hosts.values()].flat());
-  const first = hostEndpoints.find(
-    (endpoint) => selected.has(endpoint) || !isOpen(endpoint.profiles),
+  if (bound.every((endpoint) => !selected.has(endpoint) && isOpen(endpoint.profiles))) {
+    return UNBOUND;
+  }
+  const refuse = (endpoint: HostEndpoint, why: string): void => {
+    onDiagnostic({
+      severity: "error",
+      code: "UNSUPPORTED_FEATURE",
+      message: `HostEndpoint ${endpoint.name} ${why}: give that node's point of view`,
+      place: endpoint.place,
+      suggestion: `--node ${endpoint.node ?? "NAME"}`,
+    });
+  };
+  const untracked = [...hosts].find(
+    ([policy, some]) => policy.host === "untracked" && some.length > 0,
   );
-  if (first === undefined) return;
-  onDiagnostic({
-    severity: "error",
-    code: "UNSUPPORTED_FEATURE",
-    message: `HostEndpoint ${first.name} binds an interface of one node: give that node's point of view`,
-    place: first.place,
-    suggestion: `--node ${first.node ?? "NAME"}`,
-  });
+  const [policy, [first] = []] = untracked ?? [];
+  if (policy !== undefined && first !== undefined) {
+    refuse(first, `has ${formatPolicyRef(policy.ref)}, which does not track what its node lets in`);
+  }
+  const common = settingsText(felixSettings(snapshot, undefined));
+  const different = bound.find(
+    ({ node }) => settingsText(felixSettings(snapshot, node)) !== common,
+  );
+  if (different !== undefined) refuse(different, "is on a node with settings of its own");
+  const podInterfaces = new Map<string, string[]>();
+  for (const { endpoint, interfaceName } of local) {
+    if (endpoint.node === undefined) continue;
+    const own = podInterfaces.get(endpoint.node);
+    if (own === undefined) podInterfaces.set(endpoint.node, [interfaceName]);
+    else own.push(interfaceName);
+  }
+  return bindAllHostEndpoints(snapshot, podInterfaces, onDiagnostic);
+}
+
+/** Settings without the places where they stand. */
+function settingsText(settings: FelixSettings): string {
+  return JSON.stringify(settings, (key, value: unknown) => (key === "place" ? undefined : value));
 }
 
 /** Pods that Felix leaves alone in one family have no chains there, and others' policies still mean them. */

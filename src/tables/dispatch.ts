@@ -226,11 +226,12 @@ export function compileDispatch(direction: Direction, interfaceNames: readonly s
 /**
  * Compiles the chains that find a host endpoint's chain by the interface that it binds.
  *
+ * @param chainByInterface the interface by whose name the chain of each is called
  * @param everywhere the name under which one has chains that binds every other interface
  */
 export function compileHostDispatch(
   direction: Direction,
-  interfaceNames: readonly string[],
+  chainByInterface: ReadonlyMap<string, string>,
   {
     traffic,
     everywhere,
@@ -238,10 +239,10 @@ export function compileHostDispatch(
 ): Chain[] {
   const dispatch = traffic === "own" ? CHAIN_HOST_DISPATCH : CHAIN_HOST_FORWARD_DISPATCH;
   const skips = direction === "egress" && traffic === "own";
-  return dispatchBy(interfaceNames, {
+  return dispatchBy([...chainByInterface.keys()], {
     root: dispatch[direction],
     side: direction === "ingress" ? "in" : "out",
-    chainOf: (name) => hostChainName(direction, name, traffic),
+    chainOf: (name) => hostChainName(direction, chainByInterface.get(name) ?? name, traffic),
     ends:
       everywhere === undefined
         ? []

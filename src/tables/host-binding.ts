@@ -11,7 +11,7 @@ import type { HostEndpoint, Snapshot } from "../cluster/snapshot.ts";
 import type { OnDiagnostic } from "../errors.ts";
 import { formatAddress, sameAddress } from "../net/address.ts";
 import type { Address } from "../net/address.ts";
-import { NODE_INTERFACE } from "./names.ts";
+import { ANY_INTERFACE, LOOPBACK_INTERFACE, NODE_INTERFACE } from "./names.ts";
 
 /** A node's host endpoints by the interfaces that they bind. */
 export interface HostBinding {
@@ -22,11 +22,17 @@ export interface HostBinding {
   readonly uplinks: readonly [string, ...string[]];
   /** It is known that the first has the node's addresses. */
   readonly uplinkKnown: boolean;
+  /** Of all nodes seen as one: the interface of each that has host endpoints. */
+  readonly uplinkByNode?: ReadonlyMap<string, string>;
 }
 
 export interface BoundHostEndpoint {
   readonly interfaceName: string;
   readonly hostEndpoint: HostEndpoint;
+  /** Others that it binds, too. */
+  readonly others?: readonly string[];
+  /** Those of pods: only what is forwarded, and what comes before translation, has to do with them. */
+  readonly ofPods?: readonly string[];
 }
 
 /** What there is where no host endpoint is. */
@@ -90,6 +96,63 @@ export function bindHostEndpoints(
     uplinks: [first, ...others],
     uplinkKnown,
   };
+}
+
+/**
+ * Binds the host endpoints of all nodes seen as one, whose interfaces are told apart by the nodes' names.
+ * Reports what binding a node's does, and UNSUPPORTED_FEATURE for a node with several interfaces: by which of
+ * them a packet comes, only that node's point of view may tell.
+ *
+ * @param podInterfaces those of each node's pods
+ */
+export function bindAllHostEndpoints(
+  snapshot: Snapshot,
+  podInterfaces: ReadonlyMap<string, readonly string[]>,
+  onDiagnostic: OnDiagnostic,
+): HostBinding {
+  const nodes = [...new Set(snapshot.hostEndpoints.flatMap(({ node }) => node ?? []))];
+  const bound: BoundHostEndpoint[] = [];
+  const uplinkByNode = new Map<string, string>();
+  for (const node of nodes) {
+    const own = bindHostEndpoints(snapshot, node, onDiagnostic);
+    const [uplink, second] = own.uplinks;
+    if (second !== undefined) reportSeveral(own.bound, node, onDiagnostic);
+    uplinkByNode.set(node, interfaceOfNode(uplink, node));
+    const bind = (interfaceName: string, hostEndpoint: HostEndpoint): BoundHostEndpoint => ({
+      interfaceName: interfaceOfNode(interfaceName, node),
+      hostEndpoint,
+    });
+    bound.push(...own.bound.map((each) => bind(each.interfaceName, each.hostEndpoint)));
+    if (own.everywhere === undefined) continue;
+    const names = new Set(own.bound.map(({ interfaceName }) => interfaceName));
+    const others = [uplink, LOOPBACK_INTERFACE].filter((name) => !names.has(name));
+    bound.push({
+      ...bind(ANY_INTERFACE, own.everywhere),
+      others: others.map((name) => interfaceOfNode(name, node)),
+      ofPods: podInterfaces.get(node) ?? [],
+    });
+  }
+  return { ...UNBOUND, bound, uplinkByNode };
+}
+
+/** What a node's interface is called where all nodes are seen as one. */
+export function interfaceOfNode(name: string, node: string): string {
+  return `${name}@${node}`;
+}
+
+function reportSeveral(
+  bound: readonly BoundHostEndpoint[],
+  node: string,
+  onDiagnostic: OnDiagnostic,
+): void {
+  const [first] = bound;
+  onDiagnostic({
+    severity: "error",
+    code: "UNSUPPORTED_FEATURE",
+    message: `host endpoints bind several interfaces of ${node}: give that node's point of view`,
+    ...(first === undefined ? {} : { place: first.hostEndpoint.place }),
+    suggestion: `--node ${node}`,
+  });
 }
 
 function reportUplink(

@@ -16,6 +16,7 @@ import {
   type SharedRules,
 } from "./endpoint-chain.ts";
 import type { Match } from "../match/index.ts";
+import type { BoundHostEndpoint } from "./host-binding.ts";
 import type { Chain, Rule } from "./model.ts";
 import { CHAIN_FAILSAFE, hostChainName } from "./names.ts";
 import {
@@ -30,9 +31,7 @@ import {
 } from "./rule.ts";
 
 /** A host endpoint and those of its policies that some of its chains are made of. */
-export interface HostPolicies {
-  readonly hostEndpoint: HostEndpoint;
-  readonly interfaceName: string;
+export interface HostPolicies extends BoundHostEndpoint {
   /** By direction, as they are asked. */
   readonly own: PoliciesByDirection;
   readonly forwarded: PoliciesByDirection;

@@ -9,7 +9,7 @@ import { formatPolicyRef } from "../policy/model.ts";
 import type { Direction, HostLayer, Policy } from "../policy/model.ts";
 import { compileHostDispatch } from "./dispatch.ts";
 import { SharedRules } from "./endpoint-chain.ts";
-import type { HostBinding } from "./host-binding.ts";
+import type { BoundHostEndpoint, HostBinding } from "./host-binding.ts";
 import {
   compileHostChain,
   compileHostForwardChain,
@@ -55,12 +55,15 @@ export function compileHostTables(
   selected: HostsByPolicy,
   settings: FelixSettings,
 ): { readonly [T in HostTableName]: HostTable } {
-  const hosts = binding.bound.map(({ hostEndpoint, interfaceName }) =>
-    policiesOf(hostEndpoint, interfaceName, selected),
-  );
+  const hosts = binding.bound.map((bound) => policiesOf(bound, selected));
   const { everywhere } = binding;
   const all =
-    everywhere === undefined ? hosts : [...hosts, policiesOf(everywhere, ANY_INTERFACE, selected)];
+    everywhere === undefined
+      ? hosts
+      : [
+          ...hosts,
+          policiesOf({ hostEndpoint: everywhere, interfaceName: ANY_INTERFACE }, selected),
+        ];
   const shared = new SharedRules();
   const context = { shared, settings };
   const filter = all.flatMap((each) =>
@@ -141,10 +144,7 @@ export function reportUntrackedEverywhere(
 
 /** Which traffic a policy without a host layer, and with each of them, is for. */
 const LAYERS: Readonly<
-  Record<
-    Exclude<keyof HostPolicies, "hostEndpoint" | "interfaceName">,
-    readonly (HostLayer | undefined)[]
-  >
+  Record<Exclude<keyof HostPolicies, keyof BoundHostEndpoint>, readonly (HostLayer | undefined)[]>
 > = {
   own: [undefined, "forwarded"],
   forwarded: ["forwarded"],
@@ -152,11 +152,8 @@ const LAYERS: Readonly<
   untracked: ["untracked"],
 };
 
-function policiesOf(
-  hostEndpoint: HostEndpoint,
-  interfaceName: string,
-  selected: HostsByPolicy,
-): HostPolicies {
+function policiesOf(bound: BoundHostEndpoint, selected: HostsByPolicy): HostPolicies {
+  const { hostEndpoint } = bound;
   const policies = [...selected].flatMap(([policy, hosts]) =>
     hosts.includes(hostEndpoint) ? [policy] : [],
   );
@@ -167,8 +164,7 @@ function policiesOf(
     return { ingress: ofDirection("ingress"), egress: ofDirection("egress") };
   };
   return {
-    hostEndpoint,
-    interfaceName,
+    ...bound,
     own: layer(LAYERS.own),
     forwarded: layer(LAYERS.forwarded),
     preDnat: layer(LAYERS.preDnat),
@@ -181,10 +177,20 @@ function dispatchTo(
   direction: Direction,
   traffic: "own" | "forwarded",
 ): Chain[] {
-  const names = hosts.map(({ interfaceName }) => interfaceName);
-  const everywhere = names.find((name) => name === ANY_INTERFACE);
-  const named = names.filter((name) => name !== ANY_INTERFACE);
-  return compileHostDispatch(direction, named, { traffic, everywhere });
+  const everywhere = hosts.find(({ interfaceName }) => interfaceName === ANY_INTERFACE);
+  // > What goes to pods is none of a node's own.
+  const isForPods = traffic === "forwarded" || direction === "ingress";
+  const chainByInterface = new Map(
+    hosts
+      .filter((host) => host !== everywhere)
+      .flatMap(({ interfaceName, others = [interfaceName], ofPods = [] }) =>
+        [...others, ...(isForPods ? ofPods : [])].map((name) => [name, interfaceName] as const),
+      ),
+  );
+  return compileHostDispatch(direction, chainByInterface, {
+    traffic,
+    everywhere: everywhere?.interfaceName,
+  });
 }
 
 function gather(

@@ -284,11 +284,14 @@ export interface Topology {
   readonly outgoingKnown?: boolean;
   /** Of manifests: host endpoints bind the node. Absent: none does. */
   readonly policesHosts?: boolean;
+  /** Of a cluster seen as one whose hosts are policed: the interface of each node to the others and outside. */
+  readonly uplinkByNode?: ReadonlyMap<string, string>;
   /** Of manifests: rules of raw may say that a packet is not tracked. */
   readonly untracks?: boolean;
   /**
    * The interfaces by which everything comes and goes that is not local, where host endpoints name several;
-   * routes with `multipath` lead over any of them. Undefined: one, which the routes name.
+   * routes with `multipath` lead over any of them. Undefined: one, which the routes name. Of nodes seen as
+   * one: that of those without host endpoints, and the others'.
    */
   readonly uplinks?: readonly string[];
   /** The interfaces of a real node as it told them; undefined where manifests were compiled. */

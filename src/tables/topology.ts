@@ -8,7 +8,7 @@ import { formatPrefix, hostPrefix, parsePrefix, prefixContains, prefixOf } from 
 import type { Family, Prefix } from "../net/address.ts";
 import type { InterfaceByEndpoint } from "./endpoint-interface.ts";
 import { LOOPBACK_INTERFACE } from "./names.ts";
-import { UNBOUND, type HostBinding } from "./host-binding.ts";
+import { interfaceOfNode, UNBOUND, type HostBinding } from "./host-binding.ts";
 import type { Route, Topology } from "./model.ts";
 import { compareAddresses } from "./sets.ts";
 
@@ -46,6 +46,13 @@ export function compileTopology(
   // Host endpoints may bind it.
   const policesHosts = binding !== UNBOUND;
   const loopback = policesHosts ? LOOPBACK_INTERFACE : "";
+  // Seen as one, each node has its own.
+  const { uplinkByNode } = binding;
+  const loopbackOf = (name: string | undefined): string => {
+    if (uplinkByNode === undefined) return loopback;
+    const isBound = name !== undefined && uplinkByNode.has(name);
+    return isBound ? interfaceOfNode(LOOPBACK_INTERFACE, name) : "";
+  };
   const routes = new RouteList();
   for (const endpoint of snapshot.endpoints) {
     const here = node === undefined || endpoint.node === node;
@@ -65,7 +72,7 @@ export function compileTopology(
       routes.add({
         prefix: hostPrefix(address),
         kind: local ? "local" : "unicast",
-        ...(local ? { interface: loopback } : away),
+        ...(local ? { interface: loopbackOf(name) } : away),
         node: name,
         owner: `node ${name}`,
       });
@@ -77,7 +84,7 @@ export function compileTopology(
       routes.add({
         prefix: hostPrefix(address),
         kind: local ? "local" : "unicast",
-        ...(local ? { interface: loopback } : away),
+        ...(local ? { interface: loopbackOf(endpoint.node) } : away),
         node: endpoint.node,
         owner: endpoint.node === undefined ? endpoint.name : `node ${endpoint.node}`,
       });
@@ -107,7 +114,14 @@ export function compileTopology(
     });
   }
   for (const text of ["127.0.0.0/8", "::1/128"]) {
-    routes.add({ prefix: range(text), kind: "local", interface: loopback, node, owner: undefined });
+    routes.add({
+      prefix: range(text),
+      kind: "local",
+      interface: uplinkByNode === undefined ? loopback : "",
+      ...(uplinkByNode === undefined ? {} : { multipath: true }),
+      node,
+      owner: undefined,
+    });
   }
   for (const text of ["0.0.0.0/0", "::/0"]) {
     routes.add({
@@ -133,8 +147,10 @@ export function compileTopology(
     interfaces: undefined,
     outgoingKnown: snapshot.pools.length > 0,
     policesHosts,
+    ...(uplinkByNode === undefined ? {} : { uplinkByNode }),
     untracks,
     ...(several ? { uplinks: binding.uplinks } : {}),
+    ...(uplinkByNode === undefined ? {} : { uplinks: [uplink, ...uplinkByNode.values()] }),
   };
 }
 

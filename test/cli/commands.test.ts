@@ -191,6 +191,19 @@ describe("compile", () => {
     else expect(stderr).toContain(sentence);
   });
 
+  it("asks for the node whose interfaces host endpoints bind", () => {
+    const documents = [
+      "{apiVersion: v1, kind: Node, metadata: {name: n1}, status: {addresses: [{type: InternalIP, address: 192.168.7.1}]}}",
+      "{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: h}, spec: {node: n1, interfaceName: '*'}}",
+    ];
+    const path = file("host.yaml", documents.join("\n---\n"));
+    expect(run("compile", "-f", path)).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining("bind interfaces of one node: name it with --node") as string,
+    });
+    expect(run("compile", "-f", path, "--node", "n1").status).toBe(0);
+  });
+
   it("prints the same text on every run", () => {
     const words = ["compile", "-f", EXAMPLE, "--node", "worker-1", "-o", "iptables-save"];
     const { status, stdout } = run(...words);

@@ -552,16 +552,54 @@ spec: {node: n1, interfaceName: ens4}
     expect(diagnostics.map(({ message }) => message).join("\n")).toMatch(said);
   });
 
-  it("are refused where all nodes are judged as one, unless they let everything through", () => {
+  it("are judged where all nodes are seen as one, but for what only one of them tells", () => {
     const together = (...documents: string[]): (() => unknown) => {
       const text = [CLUSTER, ...documents].join("---");
       return () => compileManifests([{ file: "a.yaml", text }]);
     };
-    const open = host('interfaceName: "*", profiles: [projectcalico-default-allow]');
-    const refusal = /binds an interface of one node.*--node n1/;
-    expect(together(NAMED)).toThrow(refusal);
-    expect(together(open, global("p", "types: [Ingress]"))).toThrow(refusal);
-    expect(together(open)).not.toThrow();
+    const policy = global("p", "types: [Ingress]");
+    expect(together(NAMED, policy)).not.toThrow();
+    expect(together(EVERYWHERE, policy)).not.toThrow();
+    const untracked = global("raw", "doNotTrack: true, applyOnForward: true, types: [Ingress]");
+    expect(together(NAMED, untracked)).toThrow(/does not track .*--node n1/);
+    const second = host("interfaceName: ens4").replace("n1-host", "n1-second");
+    expect(together(NAMED, second)).toThrow(/several interfaces of n1.*--node n1/);
+    const felix = `
+apiVersion: projectcalico.org/v3
+kind: FelixConfiguration
+metadata: {name: node.n1}
+spec: {failsafeInboundHostPorts: []}
+`;
+    expect(together(NAMED, felix)).toThrow(/settings of its own.*--node n1/);
+  });
+
+  it("leave open what hangs on the node by which a connection comes", async () => {
+    const service = `
+apiVersion: v1
+kind: Service
+metadata: {name: far, namespace: shop}
+spec: {clusterIP: 10.96.0.10, externalIPs: [198.51.100.1], ports: [{port: 80, targetPort: 8080}]}
+`;
+    const closed = global(
+      "closed",
+      "preDNAT: true, applyOnForward: true, ingress: [{action: Deny}]",
+    );
+    const text = [
+      CLUSTER.replace(/apiVersion: v1\nkind: Service[^]*?---/, service + "---"),
+      NAMED,
+      closed,
+    ];
+    const cluster = compileManifests([{ file: "a.yaml", text: text.join("---") }]);
+    const flows = [
+      { source: "8.8.8.8", destination: "198.51.100.1" },
+      { source: "8.8.8.8", destination: "10.65.0.5" },
+      { source: "8.8.8.8", destination: "10.65.1.5" },
+    ];
+    const frames = flows.map((ends, index) =>
+      buildFrame({ ...ends, protocol: 6, sourcePort: 40_000 + index, destinationPort: 80 }),
+    );
+    const verdicts = await judgeCapture({ compiled: cluster, capture: buildPcap(timed(frames)) });
+    expect(verdicts.map(({ verdict }) => verdict)).toEqual(["unknown", "drop", "allow"]);
   });
 });
 

@@ -1,0 +1,187 @@
+/**
+ * Host endpoints in a cluster seen as one node, against the nodes one by one: what passes between two nodes
+ * needs the word of both.
+ */
+import { describe, expect, it } from "vitest";
+
+import { buildPacket, buildPcap, timed } from "./frames.ts";
+import { compileObjects, judgeCapture } from "./judge.ts";
+import { judgeOnNode } from "./oracle-hosts.ts";
+import { podAt, sameAddress, type Attempt } from "./oracle-objects.ts";
+import { backendsOf } from "./oracle.ts";
+import {
+  makeRandom,
+  randomWorld,
+  worldObjects,
+  type Random,
+  type RandomWorld,
+} from "./random-cluster.ts";
+
+/** One round is one cluster. */
+const ROUNDS = Number(process.env["NETVERDICT_DIFFERENTIAL_ROUNDS"] ?? "30");
+const FIRST_SEED = Number(process.env["NETVERDICT_DIFFERENTIAL_SEED"] ?? "1");
+const FLOWS = 300;
+const LINK_TYPE_RAW = 101;
+const OUTSIDE = ["8.8.8.8", "203.0.113.9", "2001:4860::8"];
+/** What only a node's own point of view tells. */
+const REFUSED = /give that node's point of view/;
+
+describe("host endpoints of a cluster", () => {
+  it("have the say that each node's have, of openings and of answers", async () => {
+    const counts = { allow: 0, drop: 0, between: 0, refused: 0 };
+    const wrong: string[] = [];
+    for (let seed = FIRST_SEED; seed < FIRST_SEED + ROUNDS; seed++) {
+      const random = makeRandom(seed);
+      const world = onTwoNodes(
+        random,
+        randomWorld(random, {
+          pods: 6 + random.below(10),
+          policies: 2 + random.below(6),
+          calico: 8 + random.below(12),
+          hostsOn: "node-1",
+        }),
+      );
+      const compiled = compiledOf(world);
+      if (compiled === undefined) {
+        counts.refused++;
+        continue;
+      }
+      const trials = Array.from({ length: FLOWS }, () => randomFlow(random, world)).flatMap(
+        (attempt) => {
+          const expected = expectationOf(world, attempt);
+          return expected === undefined ? [] : [{ attempt, ...expected }];
+        },
+      );
+      const packets = trials.flatMap(({ attempt }, index) => {
+        const { source, destination, protocol, port: destinationPort = 0 } = attempt;
+        const sourcePort = 20_000 + index;
+        const opening = { source, destination, protocol, sourcePort, destinationPort };
+        return [
+          buildPacket(opening),
+          buildPacket({
+            source: destination,
+            destination: source,
+            protocol,
+            sourcePort: destinationPort,
+            destinationPort: sourcePort,
+            flags: "SA",
+          }),
+        ];
+      });
+      const capture = buildPcap(timed(packets), LINK_TYPE_RAW);
+      const verdicts = await judgeCapture({ compiled, capture });
+      for (const [index, { attempt, allowed, between }] of trials.entries()) {
+        const word = allowed ? "allow" : "drop";
+        counts[word]++;
+        if (between) counts.between++;
+        const [opening, answer] = [verdicts[2 * index]!, verdicts[2 * index + 1]!];
+        const answered = !allowed || answer.verdict === "allow";
+        if (opening.verdict === word && answered) continue;
+        wrong.push(
+          `seed ${seed}: ${attempt.source} > ${attempt.destination}:${attempt.port} (${attempt.protocol}): ` +
+            `${opening.verdict} (${opening.reason} ${opening.hook} ${opening.rule?.chain}), answer ` +
+            `${answer.verdict} (${answer.reason} ${answer.hook} ${answer.rule?.chain}), expected ${word}`,
+        );
+      }
+    }
+    console.log(
+      `hosts between nodes, seeds ${FIRST_SEED} to ${FIRST_SEED + ROUNDS - 1}: ` +
+        `${JSON.stringify(counts)}, ${wrong.length} disagreements`,
+    );
+    expect(wrong.slice(0, 10)).toEqual([]);
+    expect(counts.drop).toBeGreaterThan(counts.allow / 10);
+    expect(counts.between).toBeGreaterThan(ROUNDS);
+  });
+});
+
+/** Gives another node host endpoints like the first one's, mostly without what only one node's view tells. */
+function onTwoNodes(random: Random, world: RandomWorld): RandomWorld {
+  const { calico, nodes } = world;
+  if (calico === undefined || random.chance(0.1)) return world;
+  const { hostEndpoints = [], felix = [], policies } = calico;
+  const other = nodes.find(({ metadata }) => metadata.name === "node-2");
+  const copies =
+    other === undefined || random.chance(0.3)
+      ? []
+      : hostEndpoints.map(({ metadata, spec }) => ({
+          metadata: { ...metadata, name: `${metadata.name}-2` },
+          spec: {
+            ...spec,
+            node: "node-2",
+            ...(spec.expectedIPs === undefined ? {} : { expectedIPs: addressesOf(other) }),
+          },
+        }));
+  return {
+    ...world,
+    calico: {
+      ...calico,
+      policies: policies.filter(({ spec }) => spec.doNotTrack !== true),
+      felix: felix.filter(({ metadata }) => metadata.name === "default"),
+      hostEndpoints: [...hostEndpoints, ...copies],
+    },
+  };
+}
+
+/** Undefined: refused, as only one node's point of view tells. */
+function compiledOf(world: RandomWorld): ReturnType<typeof compileObjects> | undefined {
+  try {
+    return compileObjects(worldObjects(world));
+  } catch (error) {
+    if (error instanceof Error && REFUSED.test(error.message)) return undefined;
+    throw error;
+  }
+}
+
+function randomFlow(random: Random, world: RandomWorld): Attempt {
+  const six = random.chance(0.4);
+  const own = (addresses: readonly string[]): string[] =>
+    addresses.filter((address) => address.includes(":") === six);
+  const pods = own(
+    world.pods.flatMap(({ status }) => status?.podIPs?.map(({ ip }) => ip) ?? []),
+  ).filter((address) => podAt(world, address) !== undefined);
+  const nodes = own(world.nodes.flatMap(addressesOf));
+  const services = own(world.services.flatMap(({ spec }) => [...spec.clusterIPs]));
+  const ends = [pods, nodes, own(OUTSIDE)].filter(({ length }) => length > 0);
+  const source = random.pick(random.pick(ends));
+  const others = ends.map((some) => some.filter((one) => one !== source));
+  const destinations = [...others, services].filter(({ length }) => length > 0);
+  const destination = random.pick(random.pick(destinations));
+  return {
+    source,
+    destination,
+    protocol: random.pick([6, 17]),
+    port: random.pick([22, 53, 80, 80, 443, 5432, 8080, 179]),
+    sourcePort: 20_000,
+  };
+}
+
+function addressesOf({ status }: RandomWorld["nodes"][number]): string[] {
+  return (status?.addresses ?? []).map(({ address }) => address).filter((one) => /[.:]/.test(one));
+}
+
+/** What all nodes on the way say; undefined where the evaluator has no word on it. */
+function expectationOf(
+  world: RandomWorld,
+  attempt: Attempt,
+): { readonly allowed: boolean; readonly between: boolean } | undefined {
+  const { source } = attempt;
+  const backends = backendsOf(world, attempt);
+  // Whoever is no pod may be masqueraded, or come by any node.
+  if (backends !== undefined && podAt(world, source) === undefined) return undefined;
+  const from = nodeOf(world, source);
+  const ways = (backends ?? [attempt]).map((translated) => {
+    const to = nodeOf(world, translated.destination);
+    const first = from === undefined ? [] : [judgeOnNode(world, from, attempt)];
+    const second = to === undefined || to === from ? [] : [judgeOnNode(world, to, translated)];
+    const says = [...first, ...second];
+    if (says.length === 0 || says.includes(undefined)) return undefined;
+    return { allowed: !says.includes(false), between: says.length === 2 };
+  });
+  const [one] = ways;
+  return ways.every((way) => way?.allowed === one?.allowed) ? one : undefined;
+}
+
+function nodeOf(world: RandomWorld, address: string): string | undefined {
+  const node = world.nodes.find((one) => addressesOf(one).some((own) => sameAddress(own, address)));
+  return podAt(world, address)?.spec?.nodeName ?? node?.metadata.name;
+}
