@@ -1,21 +1,17 @@
 // A glance at a frame that is decided soon: what its packet will need is fetched from memory meanwhile.
-import { isPlainFrame } from "./decode-plain";
 import { touchFlow } from "./flow-rows";
 import { endsHash, touchEntryOf, touchSlots } from "./flow-table";
 import { LINK_ETHERNET } from "./layout";
 import { touchMemo } from "./memo";
+import {
+  destinationOf,
+  isPlainFrame,
+  isPortedFrame,
+  portsOf,
+  protocolOf,
+  sourceOf,
+} from "./plain-frame";
 import { isOwnPair } from "./share";
-
-// Ethernet and IPv4 without options, and ports behind.
-const FRAME_TYPE: usize = 12;
-const FRAME_VERSION: usize = 14;
-const FRAME_PROTOCOL: usize = 23;
-const FRAME_SRC: usize = 26;
-const FRAME_DST: usize = 30;
-const FRAME_PORTS: usize = 34;
-const FRAME_SIZE: u32 = 38;
-const TYPE_IPV4: u16 = 0x0008;
-const VERSION_IPV4: u8 = 0x45;
 
 /** Hash of the frame's tuple, as the flow table has it; 0 where no guess is made. */
 export function hashOfFrame(frame: usize, captured: u32, linkType: u32): u32 {
@@ -37,7 +33,7 @@ export function touchConnection(frame: usize, hash: u32): u32 {
     const dst = destinationOf(frame);
     const ports = portsOf(frame);
     touchSlots(endsHash(dst, src, rotl<u32>(ports, 16)));
-    touchFlow(src, dst, ports, load<u8>(frame, FRAME_PROTOCOL));
+    touchFlow(src, dst, ports, protocolOf(frame));
     touchMemo(hash);
   }
   return node;
@@ -49,7 +45,7 @@ export function isOthers(frame: usize): bool {
   return !isOwnPair(
     sourceOf(frame),
     destinationOf(frame),
-    load<u8>(frame, FRAME_PROTOCOL),
+    protocolOf(frame),
     ports & 0xffff,
     ports >> 16,
   );
@@ -61,20 +57,5 @@ export function isPlain(frame: usize, captured: u32, original: u32, linkType: u3
 }
 
 function isPorted(frame: usize, captured: u32, linkType: u32): bool {
-  if (captured < FRAME_SIZE || linkType != LINK_ETHERNET) return false;
-  if (load<u16>(frame, FRAME_TYPE) != TYPE_IPV4) return false;
-  return load<u8>(frame, FRAME_VERSION) == VERSION_IPV4;
-}
-
-function sourceOf(frame: usize): u32 {
-  return bswap<u32>(load<u32>(frame, FRAME_SRC));
-}
-
-function destinationOf(frame: usize): u32 {
-  return bswap<u32>(load<u32>(frame, FRAME_DST));
-}
-
-// The source's in the lower half.
-function portsOf(frame: usize): u32 {
-  return rotl<u32>(bswap<u32>(load<u32>(frame, FRAME_PORTS)), 16);
+  return linkType == LINK_ETHERNET && isPortedFrame(frame, captured);
 }

@@ -1,5 +1,4 @@
-// The frames that most captures are full of, in one pass: Ethernet, IPv4 without options and not in
-// fragments, TCP or UDP with nothing wrong about it. Comes to what decode.ts makes of them.
+// Plain frames in one pass. Comes to what decode.ts makes of them.
 import {
   KNOWN_DST,
   KNOWN_FRAGMENT,
@@ -16,39 +15,31 @@ import {
   PACKET_HAS_MAC,
   PACKET_TRUNCATED,
 } from "./layout";
-import { PROTOCOL_TCP, PROTOCOL_UDP } from "./protocol";
+import {
+  destinationOf,
+  ETHERNET,
+  IP,
+  IP_SIZE,
+  ipIdOf,
+  isPlainFrame,
+  lengthOf,
+  portsOf,
+  protocolOf,
+  sourceOf,
+  tcpAckOf,
+  tcpFlagsOf,
+  tcpHeaderOf,
+  tcpSeqOf,
+  tcpWindowOf,
+  tosOf,
+  TRANSPORT,
+  ttlOf,
+  UDP_SIZE,
+} from "./plain-frame";
+import { PROTOCOL_TCP } from "./protocol";
 import { Packet } from "./records";
 
-const ETHERNET: u32 = 14;
 const ETHERTYPE_IPV4: u16 = 0x0800;
-
-// From the frame's first byte.
-const IP: usize = 14;
-const IP_TOS: usize = IP + 1;
-const IP_LENGTH: usize = IP + 2;
-const IP_ID: usize = IP + 4;
-const IP_FRAGMENT: usize = IP + 6;
-const IP_TTL: usize = IP + 8;
-const IP_PROTOCOL: usize = IP + 9;
-const IP_SRC: usize = IP + 12;
-const IP_DST: usize = IP + 16;
-const IP_SIZE: u32 = 20;
-const TRANSPORT: usize = IP + 20;
-
-// As it lies in memory: more fragments, and the offset.
-const FRAGMENTED: u16 = 0xff3f;
-
-const TCP_SEQ: usize = TRANSPORT + 4;
-const TCP_ACK: usize = TRANSPORT + 8;
-const TCP_OFFSET: usize = TRANSPORT + 12;
-const TCP_FLAGS: usize = TRANSPORT + 13;
-const TCP_WINDOW: usize = TRANSPORT + 14;
-/** As far as it is read, and without options. */
-const TCP_READ: u32 = 16;
-const TCP_SIZE: u32 = 20;
-const UDP_LENGTH: usize = TRANSPORT + 4;
-const UDP_READ: u32 = 6;
-const UDP_SIZE: u32 = 8;
 
 const KNOWN_ALWAYS: u32 =
   KNOWN_SRC |
@@ -63,42 +54,25 @@ const KNOWN_ALWAYS: u32 =
   KNOWN_PAYLOAD_LENGTH;
 const KNOWN_TCP: u32 = KNOWN_ALWAYS | KNOWN_TCP_FLAGS | KNOWN_TCP_SEQ;
 
-/** Tells whether a frame is one of those. Preconditions as below. */
-export function isPlainFrame(frame: usize, capturedLength: u32, originalLength: u32): bool {
-  if ((load<u16>(frame, IP_FRAGMENT) & FRAGMENTED) != 0) return false;
-  const wire = max(originalLength, capturedLength) - ETHERNET;
-  const length = <u32>bswap<u16>(load<u16>(frame, IP_LENGTH));
-  if (length > wire || length < IP_SIZE) return false;
-  const behind = min(capturedLength - ETHERNET, length) - IP_SIZE;
-  const payload = length - IP_SIZE;
-  const protocol = load<u8>(frame, IP_PROTOCOL);
-  if (protocol == PROTOCOL_TCP) {
-    const header = ((<u32>load<u8>(frame, TCP_OFFSET)) >> 4) << 2;
-    return behind >= TCP_READ && header >= TCP_SIZE && header <= payload;
-  }
-  const told = <u32>bswap<u16>(load<u16>(frame, UDP_LENGTH));
-  return protocol == PROTOCOL_UDP && behind >= UDP_READ && told >= UDP_SIZE && told <= payload;
-}
-
 /**
  * Fills a packet record, of which all fields that it leaves alone are zero. The reader's part is filled.
- * Preconditions: an Ethernet frame of IPv4 without options, of which the ports were captured.
+ * Precondition: `isPortedFrame`.
  *
  * @returns false: the frame is another, and the record is as it was
  */
 export function decodePlain(packet: Packet): bool {
   const frame: usize = packet.frame;
   if (!isPlainFrame(frame, packet.capturedLength, packet.originalLength)) return false;
-  const length = <u32>bswap<u16>(load<u16>(frame, IP_LENGTH));
+  const length = lengthOf(frame);
   const captured = min(packet.capturedLength - ETHERNET, length);
   const payload = length - IP_SIZE;
-  const protocol = load<u8>(frame, IP_PROTOCOL);
+  const protocol = protocolOf(frame);
   if (protocol == PROTOCOL_TCP) {
-    const header = ((<u32>load<u8>(frame, TCP_OFFSET)) >> 4) << 2;
-    packet.tcpSeq = bswap<u32>(load<u32>(frame, TCP_SEQ));
-    packet.tcpAck = bswap<u32>(load<u32>(frame, TCP_ACK));
-    packet.tcpWindow = bswap<u16>(load<u16>(frame, TCP_WINDOW));
-    packet.tcpFlags = load<u8>(frame, TCP_FLAGS);
+    const header = tcpHeaderOf(frame);
+    packet.tcpSeq = tcpSeqOf(frame);
+    packet.tcpAck = tcpAckOf(frame);
+    packet.tcpWindow = tcpWindowOf(frame);
+    packet.tcpFlags = tcpFlagsOf(frame);
     packet.tcpOffset = <u8>(header >> 2);
     packet.payloadLength = payload - header;
     packet.known = KNOWN_TCP;
@@ -120,14 +94,15 @@ export function decodePlain(packet: Packet): bool {
   packet.etherType = ETHERTYPE_IPV4;
   packet.family = 4;
   packet.protocol = protocol;
-  packet.ttl = load<u8>(frame, IP_TTL);
-  packet.tos = load<u8>(frame, IP_TOS);
+  packet.ttl = ttlOf(frame);
+  packet.tos = tosOf(frame);
   packet.ipLength = length;
-  packet.ipId = bswap<u16>(load<u16>(frame, IP_ID));
-  packet.src0 = bswap<u32>(load<u32>(frame, IP_SRC));
-  packet.dst0 = bswap<u32>(load<u32>(frame, IP_DST));
-  packet.sport = bswap<u16>(load<u16>(frame, TRANSPORT));
-  packet.dport = bswap<u16>(load<u16>(frame, TRANSPORT + 2));
+  packet.ipId = ipIdOf(frame);
+  packet.src0 = sourceOf(frame);
+  packet.dst0 = destinationOf(frame);
+  const ports = portsOf(frame);
+  packet.sport = <u16>ports;
+  packet.dport = <u16>(ports >> 16);
   packet.network = <u32>(frame + IP);
   packet.transport = <u32>(frame + TRANSPORT);
   packet.end = <u32>(frame + IP) + captured;

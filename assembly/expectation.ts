@@ -2,7 +2,6 @@
 // nobody reads it: once a rule has given a connection a helper, a new one may be such a connection.
 import { ask } from "./fork";
 import { REASON_NOT_MODELLED, RULE_NONE } from "./layout";
-import { Packet } from "./records";
 import { walk } from "./walk";
 
 const QUESTION_EXPECTED: u64 = 1 << 51;
@@ -25,13 +24,16 @@ export function expectOthers(index: i32): void {
   store<u64>(packet, walk.packet.number);
 }
 
-/** A rule gave the connection of a packet before this one a helper: others may be expected. */
-export function isHelperGiven(underWay: Packet): bool {
+/** A rule gave the connection of a packet before this number a helper: others may be expected. */
+export function isHelperGiven(number: u64): bool {
   const first = load<u64>(packet);
-  return first != 0 && first != underWay.number;
+  return first != 0 && first != number;
 }
 
 /** Whether the connection that the packet begins may be expected, and is in this try. */
 export function isPerhapsExpected(): bool {
-  return isHelperGiven(walk.packet) && ask(QUESTION_EXPECTED, REASON_NOT_MODELLED, load<i32>(rule));
+  return (
+    isHelperGiven(walk.packet.number) &&
+    ask(QUESTION_EXPECTED, REASON_NOT_MODELLED, load<i32>(rule))
+  );
 }

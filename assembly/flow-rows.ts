@@ -129,7 +129,7 @@ export function countFlow(packet: Packet, verdict: Verdict): usize {
     // A fragment that had to wait, or another worker's packet.
     describe(changetype<Row>(row), packet, verdict);
   }
-  countRow(row, packet);
+  countRow(row, packet.originalLength);
   return row;
 }
 
@@ -157,11 +157,11 @@ export function addFlow(at: usize): void {
   row.bytes += load<u64>(at, FLOW_BYTES) - packet.originalLength;
 }
 
-/** Counts a packet in a row. */
-export function countRow(at: usize, packet: Packet): void {
+/** Counts a packet of so many bytes in a row. */
+export function countRow(at: usize, bytes: u32): void {
   const row = changetype<Row>(at);
   row.packets++;
-  row.bytes += packet.originalLength;
+  row.bytes += bytes;
 }
 
 // Address of the row, or 0. Any verdict when `wanted` is 0.

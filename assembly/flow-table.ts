@@ -437,6 +437,37 @@ function find(kinds: u32, tried: bool): i64 {
   }
 }
 
+/**
+ * The node, plus one, that `findCertainNode` would find for a packet of IPv4 in either direction of a connection
+ * that is not translated on its way; 0: none, or it takes a closer look.
+ *
+ * @param hash  of its tuple
+ * @param ports the source's in the lower half
+ */
+export function findPlain(hash: u32, src: u32, dst: u32, ports: u32, protocol: u32): u32 {
+  let found: u32 = 0;
+  for (let at = hash; ; at++) {
+    const slot = load<u64>(slotAt(at));
+    if (slot == 0) break;
+    if (<u32>slot != hash) continue;
+    // Others may come before it.
+    if (found != 0) return 0;
+    found = <u32>(slot >> 32);
+    if (((found - 1) & KIND_MASK) == NODE_ORIGINAL) break;
+  }
+  if (found == 0) return 0;
+  const kind = (found - 1) & KIND_MASK;
+  const entry = entryAt((found - 1) >> KIND_BITS);
+  if (entry.family != 4 || entry.protocol != <u8>protocol || entry.deadline <= now()) return 0;
+  if (kind == NODE_ORIGINAL) {
+    const own = (<u32>entry.sport) | ((<u32>entry.dport) << 16);
+    return entry.src0 == src && entry.dst0 == dst && own == ports ? found : 0;
+  }
+  if (kind != NODE_REPLY) return 0;
+  const own = (<u32>entry.toPort) | ((<u32>entry.fromPort) << 16);
+  return entry.to0 == src && entry.from0 == dst && own == ports ? found : 0;
+}
+
 // The tuple is the one by which a kind of the entry's nodes is indexed.
 function hangsUnder(entry: Entry, kind: u32, tuple: Key): bool {
   if (entry.protocol != tuple.protocol || entry.family != tuple.family) return false;

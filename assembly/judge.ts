@@ -396,18 +396,23 @@ export function count(packet: Packet, verdict: Verdict): usize {
     row = countFlow(packet, verdict);
     if (row == 0) add(TOTAL_FLOWS_LOST, 1);
   }
-  logRow(packet, row);
+  logRow(packet.number, row);
   return row;
 }
 
 /** Counts it by its verdict's word and flags. */
 export function countTotals(packet: Packet, word: u32, flags: u32): void {
-  add(TOTAL_PACKETS, 1);
-  add(TOTAL_BYTES, packet.originalLength);
-  add(<usize>TOTAL_ALLOW + 8 * (<usize>word - 1), 1);
+  countPlain(packet.originalLength, (packet.flags & PACKET_TRUNCATED) != 0, word, flags);
   if ((packet.flags & PACKET_FRAGMENT) != 0) add(TOTAL_FRAGMENTS, 1);
   if (packet.malformed != MALFORMED_NONE) add(TOTAL_MALFORMED, 1);
-  if ((packet.flags & PACKET_TRUNCATED) != 0) add(TOTAL_TRUNCATED, 1);
+}
+
+/** The same of a whole packet with nothing wrong about it. */
+export function countPlain(bytes: u32, truncated: bool, word: u32, flags: u32): void {
+  add(TOTAL_PACKETS, 1);
+  add(TOTAL_BYTES, bytes);
+  add(<usize>TOTAL_ALLOW + 8 * (<usize>word - 1), 1);
+  if (truncated) add(TOTAL_TRUNCATED, 1);
   if ((flags & VERDICT_MIDSTREAM) != 0) add(TOTAL_MIDSTREAM, 1);
 }
 

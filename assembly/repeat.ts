@@ -79,6 +79,18 @@ export function setUpRepeat(may: bool): void {
   allowed = may;
 }
 
+/** Packets may take the short way. */
+export function mayRepeat(): bool {
+  return allowed && !refusedBefore();
+}
+
+/** Counts a packet that repeats what was said. */
+export function countRepeat(saying: Saying, bytes: u32): void {
+  repeats++;
+  saying.packets++;
+  saying.bytes += bytes;
+}
+
 /** How many packets have taken the short way. */
 export function repeatCount(): u64 {
   return repeats;
@@ -90,7 +102,7 @@ export function repeatCount(): u64 {
  * @param isRead somebody reads the verdict; else it is only counted
  */
 export function repeatVerdict(packet: Packet, verdict: Verdict, isRead: bool): bool {
-  if (!allowed || !isPlain(packet) || refusedBefore() || isHelperGiven(packet)) return false;
+  if (!mayRepeat() || !isPlain(packet) || isHelperGiven(packet.number)) return false;
   const seen = whereSeen(packet);
   const manner = mannerOf(packet, seen);
   if (manner == 0) return false;
@@ -118,13 +130,11 @@ export function repeatVerdict(packet: Packet, verdict: Verdict, isRead: bool): b
   }
   const repeated = changetype<Verdict>(verdictOfOutcome(saying.outcome));
   if (isRead) copyBytes(changetype<usize>(verdict), changetype<usize>(repeated), VERDICT_SIZE);
-  repeats++;
-  saying.packets++;
-  saying.bytes += packet.ipLength;
+  countRepeat(saying, packet.ipLength);
   rememberSight(packet, repeated, entry, true);
   countTotals(packet, saying.verdict, saying.verdictFlags);
-  countRow(said.row, packet);
-  logRow(packet, said.row);
+  countRow(said.row, packet.originalLength);
+  logRow(packet.number, said.row);
   return true;
 }
 
@@ -236,8 +246,8 @@ function sayingOfConnection(entry: Entry, packet: Packet, direction: u32): Sayin
   return null;
 }
 
-// ENTRY_* bits that rules look at: those that look at others are walked every time.
-function lookedAt(flags: u16): u16 {
+/** ENTRY_* bits that rules look at: those that look at others are walked every time. */
+export function lookedAt(flags: u16): u16 {
   return flags & ~ENTRY_ASSURED;
 }
 

@@ -2,7 +2,6 @@
 // only where it is asked for; the host takes it after every batch.
 import { placeOf } from "./flow-rows";
 import { ROW_LOG_ENTRY, ROW_LOG_NONE } from "./layout";
-import { Packet } from "./records";
 
 /** One packet that was counted. */
 @unmanaged
@@ -38,11 +37,11 @@ export function takeRowLog(): u32 {
 }
 
 /** Notes that a packet was counted. `row`: address of its row, or 0. */
-export function logRow(packet: Packet, row: usize): void {
+export function logRow(number: u64, row: usize): void {
   if (room == 0) return;
   if (count == room) grow();
   const logged = changetype<Logged>(log + <usize>count * ROW_LOG_ENTRY);
-  logged.number = <u32>packet.number;
+  logged.number = <u32>number;
   logged.row = row == 0 ? ROW_LOG_NONE : placeOf(row);
   count++;
 }

@@ -16,12 +16,14 @@ import { clearBytes } from "./bytes";
 import { decodePlain } from "./decode-plain";
 import { advanceClock, clockRuns } from "./entry-life";
 import { anyFragments } from "./fragments";
+import { Gathered, GATHERED_SIZE } from "./gathered";
 import { touchHeardOf, touchSlots } from "./flow-table";
 import { touchHeardOfMemo } from "./memo";
 import { Packet } from "./records";
 import { replayDecoded, replayPacket, startReplay } from "./replay";
 import { isShared } from "./share";
 import { isNewSight } from "./sights";
+import { forgetWhereSeen, goStraight, keepWhereSeen } from "./straight";
 import { Verdict } from "./verdict";
 
 const packet: Packet = changetype<Packet>(memory.data(PACKET_SIZE, 16));
@@ -71,6 +73,7 @@ export function startScan(before: u64, time: u64, packetsMax: u32, big: bool): v
   count = 0;
   cut = false;
   startReplay(0);
+  forgetWhereSeen();
 }
 
 // Record of a pcap file.
@@ -190,32 +193,12 @@ export function scanPcapng(
 // Memory is slow: packets are decided a few at a time, and what they will need is fetched before.
 const GATHERED_MAX: u32 = 32;
 
-/** One of them. */
-@unmanaged
-class Gathered {
-  time: u64;
-  frame: u32;
-  captured: u32;
-  original: u32;
-  linkType: u16;
-  captureInterface: u16;
-  /** Of its addresses and ports, as far as they are told at a glance. */
-  hash: u32;
-  /** What `touchEntryOf` gave for it. */
-  node: u32;
-  /** How many packets were passed over in front of it, and the latest time of any that was. */
-  passed: u32;
-  passedTime: u64;
-}
-
 const gatheredFirst: usize = memory.data(32 * 48, 8);
 let gathered: u32 = 0;
 // Not all that are gathered are plain: one may be a fragment.
 let mixed: bool = false;
 let passed: u32 = 0;
 let passedTime: u64 = 0;
-
-if (offsetof<Gathered>() != 48) ERROR("a Gathered record has 48 bytes");
 
 function gatheredAt(index: u32): Gathered {
   return changetype<Gathered>(gatheredFirst + <usize>index * offsetof<Gathered>());
@@ -327,12 +310,17 @@ function decide(one: Gathered): void {
   pass(one.passed, one.passedTime);
   number++;
   if (one.hash != 0) {
+    if (goStraight(one, number)) {
+      count++;
+      return;
+    }
     // Of a plain frame after another, all that the record had besides is zero.
     if (!wasPlain) clearBytes(changetype<usize>(packet), PACKET_SIZE);
     wasPlain = true;
     fill(one);
     if (decodePlain(packet)) {
       count++;
+      keepWhereSeen(one, packet);
       replayDecoded(packet, verdict, false);
       return;
     }

@@ -1,16 +1,20 @@
 // Second sights: a capture on several interfaces (or on `any`) shows a packet once where it arrives and
 // once where it leaves. Only where the capture itself tells interfaces or directions apart.
 // Source: semantics.md C-8 and C-9.
-import { copyBytes, sameAddress } from "./bytes";
+import { clearBytes, copyBytes, sameAddress } from "./bytes";
+import { decodePlain } from "./decode-plain";
+import { Gathered } from "./gathered";
 import {
   CAPTURE_INTERFACE_NONE,
   KNOWN_TCP_SEQ,
   PACKET_INBOUND,
   PACKET_OUTBOUND,
+  PACKET_SIZE,
   PACKET_SRC,
   VERDICT_SIZE,
 } from "./layout";
 import { captureInterfaceNumber } from "./interface";
+import { PLAIN_READ } from "./plain-frame";
 import { Packet } from "./records";
 import { isRealNode } from "./route";
 import { Verdict } from "./verdict";
@@ -23,6 +27,18 @@ class Sight {
   entry: u32;
   /** Address of its verdict, which lies behind where it is kept nowhere else; 0: there is no packet. */
   verdict: u32;
+  /** 1: instead of the record there is what it can be made of, a KeptFrame. */
+  isFrame: u32;
+  unused: u32;
+}
+
+/** Behind the first bytes of a plain frame. */
+@unmanaged
+class KeptFrame {
+  time: u64;
+  captured: u32;
+  original: u32;
+  captureInterface: u32;
 }
 
 // As many packets back another sight is looked for.
@@ -31,7 +47,11 @@ const SIGHTS: u32 = 64;
 const RECORD_SIZE: usize = 112;
 const SIGHT_SIZE: usize = RECORD_SIZE + offsetof<Sight>() + VERDICT_SIZE;
 
+const FRAME_SIZE: usize = 64;
+
 if (offsetof<Packet>("ipId") + 4 > RECORD_SIZE) ERROR("what a sight keeps of a record");
+if (FRAME_SIZE + offsetof<KeptFrame>() > RECORD_SIZE) ERROR("what a sight keeps of a frame");
+if (PLAIN_READ > FRAME_SIZE) ERROR("PLAIN_READ");
 
 /** Longest time between two sights of one packet: 10 ms. */
 const APART: u64 = 10000000;
@@ -75,6 +95,7 @@ export function rememberSight(packet: Packet, verdict: Verdict, entry: u32, kept
   const sight = sightOf(at);
   sight.number = packet.number;
   sight.entry = entry;
+  sight.isFrame = 0;
   if (kept) {
     sight.verdict = <u32>changetype<usize>(verdict);
     return;
@@ -82,6 +103,51 @@ export function rememberSight(packet: Packet, verdict: Verdict, entry: u32, kept
   const own = changetype<usize>(sight) + offsetof<Sight>();
   copyBytes(own, changetype<usize>(verdict), VERDICT_SIZE);
   sight.verdict = <u32>own;
+}
+
+/** The same for a plain frame that has no record. `verdict`: address of one that stays where it is. */
+export function rememberFrame(one: Gathered, number: u64, verdict: usize, entry: u32): void {
+  const at = sights + <usize>next * SIGHT_SIZE;
+  next = (next + 1) % SIGHTS;
+  const frame: usize = one.frame;
+  v128.store(at, v128.load(frame));
+  v128.store(at, v128.load(frame, 16), 16);
+  store<u64>(at, load<u64>(frame, 32), 32);
+  // The shortest frames, of UDP, have no more than two bytes behind.
+  if (one.captured >= <u32>PLAIN_READ) {
+    store<u64>(at, load<u64>(frame, 40), 40);
+    store<u64>(at, load<u64>(frame, 46), 46);
+  } else store<u16>(at, load<u16>(frame, 40), 40);
+  const kept = changetype<KeptFrame>(at + FRAME_SIZE);
+  kept.time = one.time;
+  kept.captured = one.captured;
+  kept.original = one.original;
+  kept.captureInterface = one.captureInterface;
+  const sight = sightOf(at);
+  sight.number = number;
+  sight.entry = entry;
+  sight.verdict = <u32>verdict;
+  sight.isFrame = 1;
+}
+
+const unpacked: Packet = changetype<Packet>(memory.data(PACKET_SIZE, 16));
+const unpackedFrame: usize = memory.data(64, 16);
+
+// Makes the record of what was kept of a frame.
+function unpack(at: usize): void {
+  const sight = sightOf(at);
+  const kept = changetype<KeptFrame>(at + FRAME_SIZE);
+  copyBytes(unpackedFrame, at, FRAME_SIZE);
+  clearBytes(changetype<usize>(unpacked), PACKET_SIZE);
+  unpacked.number = sight.number;
+  unpacked.timestamp = kept.time;
+  unpacked.frame = <u32>unpackedFrame;
+  unpacked.capturedLength = kept.captured;
+  unpacked.originalLength = kept.original;
+  unpacked.captureInterface = <u16>kept.captureInterface;
+  decodePlain(unpacked);
+  copyBytes(at, changetype<usize>(unpacked), RECORD_SIZE);
+  sight.isFrame = 0;
 }
 
 function sightOf(at: usize): Sight {
@@ -99,7 +165,9 @@ export function recallSight(packet: Packet, entry: u32, verdict: Verdict): bool 
     const seen = changetype<Packet>(at);
     // Fewer are remembered where packets of other workers lie between.
     if (packet.number - sight.number > SIGHTS) continue;
-    if (sight.verdict == 0 || !sameContent(seen, packet)) continue;
+    if (sight.verdict == 0) continue;
+    if (sight.isFrame != 0) unpack(at);
+    if (!sameContent(seen, packet)) continue;
     if (!elsewhere(seen, changetype<Verdict>(sight.verdict), packet)) continue;
     const src = changetype<usize>(packet) + PACKET_SRC;
     const sameTuple =

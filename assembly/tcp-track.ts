@@ -11,12 +11,16 @@ import {
   CLASS_RST,
   CLASS_SYN,
   CLASS_SYNACK,
+  TCP_ACK,
   TCP_CLOSE,
   TCP_ESTABLISHED,
+  TCP_FIN,
   TCP_FIN_WAIT,
   TCP_IGNORE,
   TCP_INVALID,
   TCP_LAST_ACK,
+  TCP_RST,
+  TCP_SYN,
   TCP_SYN_RECV,
   TCP_SYN_SENT,
   TCP_SYN_SENT2,
@@ -30,6 +34,7 @@ import {
 } from "./tcp";
 import {
   beLiberal,
+  followPlain,
   hasWindowFacts,
   inWindow,
   isAfter,
@@ -174,6 +179,28 @@ export function moveTcp(entry: Entry, packet: Packet, direction: u32): u32 {
   }
   settle(entry, direction, packetClass, old, next);
   return TCP_BELONGS;
+}
+
+/**
+ * The same for an ACK without options on a connection that is established, where it surely fits; false: it may not,
+ * and nothing has changed.
+ *
+ * @param end behind its last byte
+ */
+export function moveEstablished(
+  entry: Entry,
+  direction: u32,
+  flags: u32,
+  seq: u32,
+  ack: u32,
+  end: u32,
+  window: u32,
+): bool {
+  if (entry.tcpState != <u8>TCP_ESTABLISHED) return false;
+  if ((flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK)) != TCP_ACK) return false;
+  if (!followPlain(entry, direction, seq, ack, end, window)) return false;
+  settle(entry, direction, CLASS_ACK, TCP_ESTABLISHED, TCP_ESTABLISHED);
+  return true;
 }
 
 function isUntold(entry: Entry): bool {

@@ -178,7 +178,7 @@ export function inWindow(entry: Entry, packet: Packet, direction: u32, packetCla
   let ack = packet.tcpAck;
   let sack = ack;
   let end = segmentEnd(packet);
-  let window: u32 = packet.tcpWindow;
+  const window: u32 = packet.tcpWindow;
   if ((receiver.flags & SIDE_SACK) != 0) sack = highestSack(packet, sack);
   if ((receiver.flags & SIDE_UNTOLD) != 0 && receiver.maxWindow == 0 && acks) {
     receiver.end = sack;
@@ -216,6 +216,10 @@ export function inWindow(entry: Entry, packet: Packet, direction: u32, packetCla
     seq = sender.end;
     end = seq;
   }
+  if (fits(sender, receiver, seq, end, sack)) {
+    follow(entry, direction, seq, ack, sack, end, window, flags, packetClass == CLASS_ACK);
+    return WINDOW_ACCEPT;
+  }
   if (isAfter(seq, sender.maxEnd)) {
     const overshot = end - sender.maxEnd + 1;
     const inReceiver = receiver.maxWindow != 0 && isAfter(end, sender.end - receiver.maxWindow - 1);
@@ -229,13 +233,52 @@ export function inWindow(entry: Entry, packet: Packet, direction: u32, packetCla
     return unlessLiberal(sender, receiver, WINDOW_INVALID);
   }
   if (isAfter(sack, receiver.end)) return unlessLiberal(sender, receiver, WINDOW_INVALID);
-  if (receiver.maxWindow != 0 && !isAfter(end, sender.end - receiver.maxWindow - 1)) {
-    return unlessLiberal(sender, receiver, WINDOW_IGNORE);
-  }
-  if (!isAfter(sack, receiver.end - ackWindow(sender) - 1)) {
-    return unlessLiberal(sender, receiver, WINDOW_IGNORE);
-  }
-  if (!syn) window <<= sender.scale;
+  return unlessLiberal(sender, receiver, WINDOW_IGNORE);
+}
+
+/**
+ * Follows the windows with an ACK without options, if it surely fits them and both sides have been seen. False:
+ * nothing has changed.
+ */
+export function followPlain(
+  entry: Entry,
+  direction: u32,
+  seq: u32,
+  ack: u32,
+  end: u32,
+  window: u32,
+): bool {
+  const sender = sideOf(entry, direction);
+  const receiver = sideOf(entry, direction ^ 1);
+  if (sender.maxWindow == 0 || receiver.maxWindow == 0) return false;
+  if (!fits(sender, receiver, seq, end, ack)) return false;
+  follow(entry, direction, seq, ack, ack, end, window, TCP_ACK, true);
+  return true;
+}
+
+// It is neither beyond the windows nor too far behind.
+function fits(sender: TcpSide, receiver: TcpSide, seq: u32, end: u32, sack: u32): bool {
+  if (isAfter(seq, sender.maxEnd) || isAfter(sack, receiver.end)) return false;
+  if (receiver.maxWindow != 0 && !isAfter(end, sender.end - receiver.maxWindow - 1)) return false;
+  return isAfter(sack, receiver.end - ackWindow(sender) - 1);
+}
+
+// A segment that fits. `told`: the window as it is in the header.
+function follow(
+  entry: Entry,
+  direction: u32,
+  seq: u32,
+  ack: u32,
+  sack: u32,
+  end: u32,
+  told: u32,
+  flags: u32,
+  acknowledges: bool,
+): void {
+  const sender = sideOf(entry, direction);
+  const receiver = sideOf(entry, direction ^ 1);
+  const acks = (flags & TCP_ACK) != 0;
+  const window = (flags & TCP_SYN) != 0 ? told : told << sender.scale;
   const offered = window + (sack - ack);
   if (sender.maxWindow < offered) sender.maxWindow = offered;
   if (isAfter(end, sender.end)) {
@@ -254,25 +297,24 @@ export function inWindow(entry: Entry, packet: Packet, direction: u32, packetCla
     if (window == 0) receiver.maxEnd++;
   }
   if (ack == receiver.end) receiver.flags &= ~SIDE_UNACKNOWLEDGED;
-  if (packetClass == CLASS_ACK) countRetransmission(entry, packet, direction, seq, ack, end);
-  return WINDOW_ACCEPT;
+  if (acknowledges) countRetransmission(entry, direction, seq, ack, end, told);
 }
 
 // The same acknowledgement again and again is a retransmission that nobody answers.
 function countRetransmission(
   entry: Entry,
-  packet: Packet,
   direction: u32,
   seq: u32,
   ack: u32,
   end: u32,
+  window: u32,
 ): void {
   const same =
     entry.lastDirection == direction &&
     entry.lastSeq == seq &&
     entry.lastAck == ack &&
     entry.lastEnd == end &&
-    entry.lastWindow == packet.tcpWindow;
+    <u32>entry.lastWindow == window;
   if (same) {
     if (entry.retransmissions < 255) entry.retransmissions++;
     return;
@@ -281,7 +323,7 @@ function countRetransmission(
   entry.lastSeq = seq;
   entry.lastAck = ack;
   entry.lastEnd = end;
-  entry.lastWindow = packet.tcpWindow;
+  entry.lastWindow = <u16>window;
   entry.retransmissions = 0;
 }
 

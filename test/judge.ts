@@ -204,7 +204,7 @@ export async function replayCapture(
     ...(share === undefined ? {} : { share }),
   });
   const stream = await openCapture({
-    source: memorySource(capture),
+    source: memorySource(capture, packetsWanted ? capture.length : FIRST_PIECE),
     block: {
       memory: () => matcher.memory(),
       address: matcher.blockAddress,
@@ -240,14 +240,17 @@ function matcherWasm(): Uint8Array<ArrayBuffer> {
   return wasm;
 }
 
-/** A source of bytes that lie in memory. */
-function memorySource(bytes: Uint8Array): ByteSource {
+/** Readers take what comes first, and packets behind it are counted without records of their own. */
+const FIRST_PIECE = 400;
+
+/** A source of bytes that lie in memory; the first piece is shorter. */
+function memorySource(bytes: Uint8Array, first: number): ByteSource {
   let at = 0;
   return {
     file: "capture",
     failed: false,
     read: (into) => {
-      const piece = bytes.subarray(at, at + into.length);
+      const piece = bytes.subarray(at, at + Math.min(into.length, at === 0 ? first : Infinity));
       into.set(piece);
       at += piece.length;
       return piece.length;

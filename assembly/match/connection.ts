@@ -90,7 +90,7 @@ export function matchConnmark(match: usize, rule: i32, invert: bool): bool {
 /** > No connection, or none that was expected: only `!` matches. Which are, nobody reads. */
 export function matchHelper(match: usize, rule: i32, invert: bool): bool {
   const none = (walk.ctState & (CT_INVALID | CT_UNTRACKED)) != 0;
-  if (none || !isHelperGiven(walk.packet)) return invert;
+  if (none || !isHelperGiven(walk.packet.number)) return invert;
   return ask(<u64>match, REASON_NOT_MODELLED, rule);
 }
 

@@ -1,0 +1,121 @@
+// Where frames have their fields that most captures are full of: Ethernet, IPv4 without options and not in fragments,
+// TCP or UDP with nothing wrong about it.
+import { PROTOCOL_TCP, PROTOCOL_UDP } from "./protocol";
+
+/** Bytes in front of the IP header. */
+export const ETHERNET: u32 = 14;
+
+// From the frame's first byte.
+/** The header itself. */
+export const IP: usize = 14;
+const IP_TOS: usize = IP + 1;
+const IP_LENGTH: usize = IP + 2;
+const IP_ID: usize = IP + 4;
+const IP_FRAGMENT: usize = IP + 6;
+const IP_TTL: usize = IP + 8;
+const IP_PROTOCOL: usize = IP + 9;
+const IP_SRC: usize = IP + 12;
+const IP_DST: usize = IP + 16;
+export const IP_SIZE: u32 = 20;
+export const TRANSPORT: usize = IP + 20;
+
+// As it lies in memory: more fragments, and the offset.
+const FRAGMENTED: u16 = 0xff3f;
+
+const TCP_SEQ: usize = TRANSPORT + 4;
+const TCP_ACK: usize = TRANSPORT + 8;
+const TCP_OFFSET: usize = TRANSPORT + 12;
+const TCP_FLAGS: usize = TRANSPORT + 13;
+const TCP_WINDOW: usize = TRANSPORT + 14;
+/** As far as it is read, and without options. */
+const TCP_READ: u32 = 16;
+export const TCP_SIZE: u32 = 20;
+const UDP_LENGTH: usize = TRANSPORT + 4;
+const UDP_READ: u32 = 6;
+export const UDP_SIZE: u32 = 8;
+
+/** A frame that is plain needs its first so many bytes to be told apart from others. */
+export const PLAIN_READ: usize = 54;
+
+// Ethernet and IPv4 without options, and ports behind.
+const FRAME_TYPE: usize = 12;
+const PORTED_SIZE: u32 = 38;
+const TYPE_IPV4: u16 = 0x0008;
+const VERSION_IPV4: u8 = 0x45;
+
+/** An Ethernet frame is of IPv4 without options, and its ports were captured. */
+export function isPortedFrame(frame: usize, captured: u32): bool {
+  if (captured < PORTED_SIZE || load<u16>(frame, FRAME_TYPE) != TYPE_IPV4) return false;
+  return load<u8>(frame, IP) == VERSION_IPV4;
+}
+
+/** Tells whether a frame is plain. Precondition: `isPortedFrame`. */
+export function isPlainFrame(frame: usize, capturedLength: u32, originalLength: u32): bool {
+  if ((load<u16>(frame, IP_FRAGMENT) & FRAGMENTED) != 0) return false;
+  const wire = max(originalLength, capturedLength) - ETHERNET;
+  const length = lengthOf(frame);
+  if (length > wire || length < IP_SIZE) return false;
+  const behind = min(capturedLength - ETHERNET, length) - IP_SIZE;
+  const payload = length - IP_SIZE;
+  const protocol = protocolOf(frame);
+  if (protocol == PROTOCOL_TCP) {
+    const header = tcpHeaderOf(frame);
+    return behind >= TCP_READ && header >= TCP_SIZE && header <= payload;
+  }
+  const told = <u32>bswap<u16>(load<u16>(frame, UDP_LENGTH));
+  return protocol == PROTOCOL_UDP && behind >= UDP_READ && told >= UDP_SIZE && told <= payload;
+}
+
+export function protocolOf(frame: usize): u8 {
+  return load<u8>(frame, IP_PROTOCOL);
+}
+
+export function lengthOf(frame: usize): u32 {
+  return <u32>bswap<u16>(load<u16>(frame, IP_LENGTH));
+}
+
+export function ttlOf(frame: usize): u8 {
+  return load<u8>(frame, IP_TTL);
+}
+
+export function tosOf(frame: usize): u8 {
+  return load<u8>(frame, IP_TOS);
+}
+
+export function ipIdOf(frame: usize): u32 {
+  return <u32>bswap<u16>(load<u16>(frame, IP_ID));
+}
+
+export function sourceOf(frame: usize): u32 {
+  return bswap<u32>(load<u32>(frame, IP_SRC));
+}
+
+export function destinationOf(frame: usize): u32 {
+  return bswap<u32>(load<u32>(frame, IP_DST));
+}
+
+/** The source's port in the lower half. */
+export function portsOf(frame: usize): u32 {
+  return rotl<u32>(bswap<u32>(load<u32>(frame, TRANSPORT)), 16);
+}
+
+export function tcpSeqOf(frame: usize): u32 {
+  return bswap<u32>(load<u32>(frame, TCP_SEQ));
+}
+
+export function tcpAckOf(frame: usize): u32 {
+  return bswap<u32>(load<u32>(frame, TCP_ACK));
+}
+
+export function tcpFlagsOf(frame: usize): u8 {
+  return load<u8>(frame, TCP_FLAGS);
+}
+
+export function tcpWindowOf(frame: usize): u16 {
+  return bswap<u16>(load<u16>(frame, TCP_WINDOW));
+}
+
+/** Bytes of the TCP header. */
+export function tcpHeaderOf(frame: usize): u32 {
+  return ((<u32>load<u8>(frame, TCP_OFFSET)) >> 4) << 2;
+}
