@@ -62,7 +62,7 @@ const DEPTH_MAX = 5;
 /** Changed sets that are compiled for one need, and for all of them; of large sets fewer. */
 const [TRIES_EACH, TRIES_MAX, TRIES_MIN] = [12, 60, 8];
 /** Policies and endpoints of all that are compiled. */
-const COMPILED_MAX = 60_000;
+const COMPILED_MAX = 100_000;
 
 /** Looks for a hint for each newly dropped pair; one that mends several is told once. */
 export function findHints(question: HintQuestion): FoundHints {
@@ -81,9 +81,7 @@ export function findHints(question: HintQuestion): FoundHints {
       without.push({ pair: need.pair, why: outcome.why });
       continue;
     }
-    const also = needs.filter(
-      (other) => other === need || (!mended.has(other) && search.mends(outcome.edits, other)),
-    );
+    const also = search.mendedBy(outcome, need, needs).filter((each) => !mended.has(each));
     for (const each of also) mended.add(each);
     const { edits, again, traffic } = outcome;
     const hint: Hint = {
@@ -97,8 +95,8 @@ export function findHints(question: HintQuestion): FoundHints {
   return { found, without };
 }
 
-const TOO_MANY = "not looked for: there are too many others, and each is tried";
-const NOT_TRIED = "not looked for any further: compiling these policies so often takes too long";
+const TOO_MANY = "it was not looked for: there are many others, and trying each takes too long";
+const NOT_TRIED = "the search was ended: with so many policies, trying more takes too long";
 
 interface Mended {
   readonly edits: readonly Edit[];
@@ -106,6 +104,8 @@ interface Mended {
   readonly again: readonly string[];
   /** All traffic was compared. */
   readonly traffic: boolean;
+  /** The proposed set with them. */
+  readonly program: Program;
 }
 
 type Outcome = Mended | { readonly why: string };
@@ -142,14 +142,14 @@ class Search {
     return this.#try(need, { edits: [], strict: false, stopped: undefined });
   }
 
-  /** Tells whether changes let a pair pass, too. */
-  mends(edits: readonly Edit[], need: Need): boolean {
-    if (need.openings.length === 0 || this.#left <= 0) return false;
-    const hinted = this.#compile(edits);
-    if (hinted === undefined) return false;
-    return askAll(this.#question.load(hinted.program), need.openings).every(
-      ({ verdict }) => verdict === "allow",
-    );
+  /** The pairs that a hint lets pass, the one that it was made for among them. */
+  mendedBy({ program }: Mended, need: Need, needs: readonly Need[]): Need[] {
+    const matcher = this.#question.load(program);
+    return needs.filter((each) => {
+      if (each === need) return true;
+      if (each.openings.length === 0 || each.openings.length > OPENINGS_MAX) return false;
+      return askAll(matcher, each.openings).every(({ verdict }) => verdict === "allow");
+    });
   }
 
   #compile(edits: readonly Edit[]): Recompiled | undefined {
@@ -209,14 +209,14 @@ class Search {
       ...{ current, proposed, hinted: program, load, context },
       needed: this.#needed,
     });
-    if (opened === undefined) return { edits, again: [], traffic: false };
+    if (opened === undefined) return { edits, again: [], traffic: false, program };
     const { opens, again, odd } = opened;
     if (opens.length > 0) return { why: `a rule for it would open more: ${listText(opens)}` };
     if (odd.length > 0) return { why: `a rule for it would change more: ${listText(odd)}` };
     if (strict && again.length > 0) {
       return { why: `a rule for it would let pass more: ${listText(again)}` };
     }
-    return { edits, again, traffic: true };
+    return { edits, again, traffic: true, program };
   }
 
   /** What the policies that stop it can be changed to. */

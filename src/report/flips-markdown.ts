@@ -14,6 +14,7 @@ import {
   hintNotes,
   mendedText,
   triedText,
+  withoutTexts,
   yamlLines,
 } from "./hints.ts";
 import { pointText } from "./text.ts";
@@ -70,9 +71,7 @@ function hintRows({ hints }: WhatIfReport): string[] {
     ]),
     ...hintNotes(hint).flatMap((note) => ["", markdownText(note)]),
   ]);
-  const without = hints.without.map(
-    ({ pair, why }) => `- ${markdownText(`${pairText(pair)}: no rule was found: ${why}`)}`,
-  );
+  const without = withoutTexts(hints).map((text) => `- ${markdownText(text)}`);
   return [
     "",
     "#### To let them pass again",

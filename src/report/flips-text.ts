@@ -9,7 +9,7 @@ import { blindNamesText, blindServicesText } from "./blind-spots.ts";
 import type { BlindSpot, Change } from "./blind-spots.ts";
 import type { Flip, FlipContext, FlipGroup, WhatIfReport } from "./flips.ts";
 import { pointsOf } from "./grouping.ts";
-import { editText, hintNotes, mendedText, triedText, yamlLines } from "./hints.ts";
+import { editText, hintNotes, mendedText, triedText, withoutTexts, yamlLines } from "./hints.ts";
 import { PLAIN, countText, layoutColumns, wrapText } from "./layout.ts";
 import type { Column, Palette } from "./layout.ts";
 import { findNearestMiss } from "./nearest-miss.ts";
@@ -276,9 +276,7 @@ function hintLines({ hints }: WhatIfReport, palette: Palette): string[] {
     ]),
     ...hintNotes(hint).flatMap((note) => wrapText(note, 2)),
   ]);
-  const without = hints.without.flatMap(({ pair, why }) =>
-    wrapText(`${pairText(pair)}: no rule was found: ${why}`, 0),
-  );
+  const without = withoutTexts(hints).flatMap((text) => wrapText(text, 0));
   const tried = hints.hints.length === 0 ? [] : wrapText(triedText(hints), 0);
   return [palette.bold("TO LET THEM PASS AGAIN"), ...found, ...without, ...tried];
 }

@@ -107,6 +107,21 @@ export function hintNotes({ alsoAllows, checked }: Hint): string[] {
   ];
 }
 
+/** Most pairs of one reason that are named. */
+const PAIRS_MAX = 5;
+
+/** The pairs without a hint, those of one reason together. */
+export function withoutTexts({ without }: Hints): string[] {
+  const byReason = new Map<string, MendedPair[]>();
+  for (const { pair, why } of without) byReason.set(why, [...(byReason.get(why) ?? []), pair]);
+  return [...byReason].map(([why, pairs]) => {
+    const named = pairs.slice(0, PAIRS_MAX).map(({ from, to, port }) => `${from} -> ${to} ${port}`);
+    const more = pairs.length - named.length;
+    const rest = more > 0 ? ` and ${more} more` : "";
+    return `no rule for ${named.join(", ")}${rest}: ${why}`;
+  });
+}
+
 /** How it was seen that the rules do what they are for. */
 export function triedText({ hints }: Hints): string {
   const again = hints.every(({ checked }) => checked.capture)

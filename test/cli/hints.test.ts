@@ -1,0 +1,231 @@
+/** Hints by kinds of policies and ways of writing them; what they leave closed, and where there is none. */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+
+import { buildFrame, buildPcap, ICMP, TCP, timed, type PacketSpec } from "../frames.ts";
+import { applyHints, type HintsJson } from "../hints.ts";
+import { sarifValidator } from "../schemas.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+const [WEB, CART, API, OUTSIDE] = ["10.1.0.5", "10.1.0.6", "10.1.0.7", "203.0.113.9"];
+
+const pod = (namespace: string, name: string, address: string, labels = `{app: ${name}}`): string =>
+  `{apiVersion: v1, kind: Pod, metadata: {name: ${name}, namespace: ${namespace}, labels: ${labels}}, spec: {nodeName: n, containers: [{name: c, ports: [{name: https, containerPort: 8443}]}]}, status: {podIP: ${address}}}`;
+const CLUSTER = [
+  "{apiVersion: v1, kind: Namespace, metadata: {name: shop}}",
+  "{apiVersion: v1, kind: Namespace, metadata: {name: payments}}",
+  "{apiVersion: v1, kind: Node, metadata: {name: n}, status: {addresses: [{type: InternalIP, address: 192.168.0.1}]}}",
+  pod("shop", "web", WEB),
+  pod("shop", "cart", CART),
+  pod("payments", "api", API),
+].join("\n---\n");
+
+const FLOW: PacketSpec = {
+  ...{ source: WEB, destination: API, protocol: TCP, sourcePort: 40_000, destinationPort: 8443 },
+  seq: 100,
+};
+
+interface WhatIf {
+  readonly newDrop: { readonly flows: number };
+  readonly newAllow: { readonly flows: number };
+  readonly blindSpots: readonly { readonly change: string }[];
+  readonly hints: HintsJson | null;
+}
+
+interface Story {
+  readonly proposed: string;
+  readonly current?: string;
+  readonly cluster?: string;
+  readonly flows?: readonly PacketSpec[];
+}
+
+function tell({ proposed, current, cluster = CLUSTER, flows = [FLOW] }: Story) {
+  const folder = mkdtempSync(join(tmpdir(), "netverdict-"));
+  writeFileSync(join(folder, "cluster.yaml"), cluster);
+  writeFileSync(join(folder, "proposed.yaml"), proposed);
+  if (current !== undefined) writeFileSync(join(folder, "current.yaml"), current);
+  const frames = flows.map((flow, id) => buildFrame({ ...flow, id }));
+  writeFileSync(join(folder, "t.pcap"), buildPcap(timed(frames)));
+  const words = [
+    ...["what-if", "-r", "t.pcap", "-f", "cluster.yaml", "--proposed", "proposed.yaml"],
+    ...(current === undefined ? [] : ["--current", "current.yaml"]),
+  ];
+  const run = (format: string): string => {
+    const bin = join(ROOT, "dist/src/cli/bin.js");
+    const { GITHUB_STEP_SUMMARY: _, ...env } = process.env;
+    const { stdout, stderr } = spawnSync(process.execPath, [bin, ...words, "-o", format], {
+      ...{ encoding: "utf8", cwd: folder, env },
+    });
+    if (stdout === "") throw new Error(stderr);
+    return stdout;
+  };
+  return { folder, run, what: (): WhatIf => JSON.parse(run("json")) as WhatIf };
+}
+
+/** The hints of a story, once it is seen that they mend it and open nothing. */
+function mend(story: Story): HintsJson {
+  const { folder, what } = tell(story);
+  const broken = what();
+  expect(broken.newDrop.flows).toBeGreaterThan(0);
+  const { hints } = broken;
+  if (hints === null) throw new Error("there are no hints");
+  expect(hints.without).toEqual([]);
+  applyHints(hints, folder);
+  const mended = what();
+  expect([mended.newDrop.flows, mended.newAllow.flows]).toEqual([0, 0]);
+  const opens = (spots: WhatIf["blindSpots"]): number =>
+    spots.filter(({ change }) => change === "new-allow").length;
+  expect(opens(mended.blindSpots)).toBe(opens(broken.blindSpots));
+  return hints;
+}
+
+const policy = (name: string, namespace: string, spec: string): string =>
+  `apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: ${name}, namespace: ${namespace}}\nspec: ${spec}\n`;
+const admin = (spec: string): string =>
+  `apiVersion: policy.networking.k8s.io/v1alpha1\nkind: AdminNetworkPolicy\nmetadata: {name: strict}\nspec: ${spec}\n`;
+const calico = (spec: string): string =>
+  `apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: strict}\nspec: ${spec}\n`;
+const EVERYBODY = "subject: {namespaces: {}}";
+const ways = ({ hints }: HintsJson): (string | undefined)[] =>
+  hints.flatMap(({ edits }) => edits.map(({ way, list }) => `${way} ${list ?? "policy"}`));
+
+const CLOSED = [
+  policy("out", "shop", "{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress]}"),
+  policy("in", "payments", "{podSelector: {matchLabels: {app: api}}}"),
+].join("---\n");
+
+describe("hints", () => {
+  it.each([
+    ["both ends, neither with a list", CLOSED, ["in spec.egress", "in spec.ingress"]],
+    [
+      "a list that is empty",
+      policy("in", "payments", "{podSelector: {matchLabels: {app: api}}, ingress: []}"),
+      ["in spec.ingress"],
+    ],
+    [
+      "a rule in flow style",
+      policy(
+        "in",
+        "payments",
+        "{podSelector: {}, ingress: [{from: [{podSelector: {}}], ports: [{port: 8443}]}]}",
+      ),
+      ["in spec.ingress[0].from"],
+    ],
+    [
+      "JSON",
+      JSON.stringify({
+        apiVersion: "networking.k8s.io/v1",
+        kind: "NetworkPolicy",
+        metadata: { name: "in", namespace: "payments" },
+        spec: { podSelector: {}, ingress: [{ from: [{ podSelector: {} }] }] },
+      }),
+      ["in spec.ingress"],
+    ],
+    [
+      "an AdminNetworkPolicy that denies, behind a rule that allows others",
+      admin(
+        `{priority: 5, ${EVERYBODY}, ingress: [{action: Allow, from: [{namespaces: {matchLabels: {x: y}}}]}, {action: Deny, from: [{namespaces: {}}]}]}`,
+      ),
+      ["above spec.ingress"],
+    ],
+    [
+      "a ClusterNetworkPolicy that denies what leaves",
+      admin(
+        `{tier: Admin, priority: 5, ${EVERYBODY}, egress: [{action: Deny, to: [{namespaces: {matchLabels: {kubernetes.io/metadata.name: payments}}}]}]}`,
+      )
+        .replace("v1alpha1", "v1alpha2")
+        .replace("AdminNetworkPolicy", "ClusterNetworkPolicy"),
+      ["first spec.egress"],
+    ],
+    [
+      "a Calico policy that denies some and lets nobody else in",
+      calico(
+        "{selector: app == 'api', types: [Ingress], ingress: [{action: Deny, source: {selector: app == 'cart'}}]}",
+      ),
+      ["first spec.ingress"],
+    ],
+    [
+      "a Calico policy and, behind it, a NetworkPolicy",
+      `${calico("{order: 1, selector: app == 'api', types: [Ingress], ingress: [{action: Allow, source: {selector: app == 'cart'}}, {action: Deny, source: {selector: app == 'web'}}]}")}---\n${CLOSED}`,
+      ["in spec.egress", "above spec.ingress"],
+    ],
+  ])("are made for %s", (_, proposed, expected) => {
+    expect(ways(mend({ proposed }))).toEqual(expected);
+  });
+
+  it("leave closed what today is closed: a narrower rule is taken", () => {
+    // Today cart may not; a rule in the policy of both would let it.
+    const current = policy(
+      "out",
+      "shop",
+      "{podSelector: {matchLabels: {app: cart}}, policyTypes: [Egress]}",
+    );
+    const proposed = policy(
+      "out",
+      "shop",
+      `{podSelector: {}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: ${OUTSIDE}/32}}]}]}`,
+    );
+    const hints = mend({ current, proposed });
+    expect(ways(hints)).toEqual(["new policy"]);
+    expect(hints.hints[0]?.edits[0]?.yaml).toContain("app: web");
+  });
+
+  it("say what else passes again, as it does today", () => {
+    const proposed = policy(
+      "out",
+      "shop",
+      `{podSelector: {}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: ${OUTSIDE}/32}}]}]}`,
+    );
+    expect(mend({ proposed }).hints[0]?.alsoAllows).toEqual(["shop/cart -> payments/api tcp 8443"]);
+  });
+
+  it("mend several pairs at once where one rule does", () => {
+    const proposed = policy("in", "payments", "{podSelector: {matchLabels: {app: api}}}");
+    const cluster = CLUSTER.replace("{app: cart}", "{app: web}");
+    const flows = [FLOW, { ...FLOW, source: CART }];
+    const { hints } = mend({ proposed, cluster, flows });
+    expect(hints.map(({ mends }) => mends.map(({ from }) => from))).toEqual([
+      ["shop/web", "shop/cart"],
+    ]);
+  });
+
+  it.each([
+    [
+      "ICMP, which a NetworkPolicy cannot name",
+      policy("in", "payments", "{podSelector: {matchLabels: {app: api}}}"),
+      [{ source: WEB, destination: API, protocol: ICMP }],
+      "a NetworkPolicy cannot name ICMP",
+    ],
+    [
+      "addresses outside that an AdminNetworkPolicy cannot name",
+      admin(
+        `{priority: 5, ${EVERYBODY}, egress: [{action: Deny, to: [{networks: [203.0.113.0/24]}]}]}`,
+      ),
+      Array.from({ length: 40 }, (_, index) => ({
+        ...FLOW,
+        destination: `203.0.113.${index + 1}`,
+      })),
+      "40 pairs of addresses",
+    ],
+  ])("are none for %s, and why is said", (_, proposed, flows, why) => {
+    const { hints } = tell({ proposed, flows }).what();
+    expect(hints?.hints).toEqual([]);
+    expect(hints?.without[0]?.why).toContain(why);
+  });
+
+  it("are fixes in SARIF, below the annotation and in the comment", () => {
+    const { run } = tell({ proposed: CLOSED });
+    const isSarif = sarifValidator();
+    const log = JSON.parse(run("sarif")) as {
+      runs: { results: { fixes?: { artifactChanges: object[] }[] }[] }[];
+    };
+    expect(isSarif(log), JSON.stringify(isSarif.errors)).toBe(true);
+    expect(log.runs[0]?.results[0]?.fixes?.[0]?.artifactChanges).toHaveLength(2);
+    expect(run("github")).toMatch(/^::error .*%0Aadd to spec\.egress of NetworkPolicy shop\/out /);
+    expect(run("md")).toContain("```yaml\n- to:\n    - namespaceSelector:\n");
+    expect(run("json")).toBe(run("json"));
+  });
+});
