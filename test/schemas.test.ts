@@ -74,6 +74,8 @@ const OUTPUTS: readonly (readonly [schema: string, words: readonly string[]])[] 
   ["what-if", ["what-if", "-r", PCAP, ...EXAMPLE, "--proposed", EXAMPLE_POLICIES, "--overlay"]],
   ["test", ["test", file("expected.yaml", ENTRIES), ...EXAMPLE]],
   ["lint", ["lint", ...EXAMPLE]],
+  ["explain-pod", ["explain", ...EXAMPLE, "shop/checkout"]],
+  ["explain-policy", ["explain", ...EXAMPLE, "-r", PCAP, "--policy", "shop/checkout-egress"]],
   ["lint", ["lint", "-f", cluster]],
 ];
 
@@ -101,17 +103,23 @@ describe("the JSON Schemas", () => {
     }
   });
 
-  it.each(["replay", "replay-packet", "what-if", "test", "lint"])(
-    "%s refuses what is none",
-    (schema) => {
-      expect(shippedValidator(schema, false)({ packets: "many", verdict: "perhaps" })).toBe(false);
-    },
-  );
+  const names = [
+    "replay",
+    "replay-packet",
+    "what-if",
+    "test",
+    "lint",
+    "explain-pod",
+    "explain-policy",
+  ];
+  it.each(names)("%s refuses what is none", (schema) => {
+    expect(shippedValidator(schema, false)({ packets: "many", verdict: "perhaps" })).toBe(false);
+  });
 
   it("are all tried here, and shipped", () => {
-    const names = readdirSync(join(ROOT, "schemas")).map((name) => name.split(".")[0]);
+    const shipped = readdirSync(join(ROOT, "schemas")).map((name) => name.split(".")[0]);
     const tried = new Set(["common", ...OUTPUTS.map(([schema]) => schema)]);
-    expect(names.sort()).toEqual([...tried].sort());
+    expect(shipped.sort()).toEqual([...tried].sort());
     const { files } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
       readonly files: readonly string[];
     };

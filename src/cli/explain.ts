@@ -1,4 +1,7 @@
-/** The `explain` command: one packet, synthesised or of a capture, and its way through the tables. */
+/**
+ * The `explain` command: one packet, synthesised or of a capture, and its way through the tables; or the policies of
+ * a pod, or one policy.
+ */
 import { appendOpening } from "../capture/opening.ts";
 import { assignInterface, markArriving } from "../capture/record.ts";
 import type { Matcher } from "../engine/matcher.ts";
@@ -10,6 +13,8 @@ import { explanationText } from "../report/trace-text.ts";
 import { endpointFinder } from "../report/workload.ts";
 import { paletteFor } from "./color.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
+import { explainNamedPod, explainNamedPolicy } from "./explain-policies.ts";
+import type { Explained } from "./explain-policies.ts";
 import { findEnd, pairEnds, standInAddresses } from "./explain-ends.ts";
 import { defaultPort, parsePort } from "./explain-port.ts";
 import { portProbe } from "./port-probe.ts";
@@ -29,6 +34,8 @@ export interface ExplainOptions extends ClusterOptions, NodeOptions, CaptureOpti
   readonly output?: readonly Output<"text" | "json">[];
   readonly port?: string;
   readonly packet?: number;
+  /** `[KIND/]NAMESPACE/NAME` of a policy that is explained instead of a packet. */
+  readonly policy?: string;
 }
 
 /** Runs `explain` and gives its exit code. */
@@ -38,25 +45,48 @@ export async function explain(
   options: ExplainOptions,
 ): Promise<number> {
   const log = new DiagnosticLog((text) => process.stderr.write(text));
-  const traced =
-    options.read.length > 0 || options.packet !== undefined
-      ? await traceCaptured(from, options, log)
-      : traceOpening(from, to, options, log);
-  const { judge, matcher, packet, nature, place } = traced;
-  const { snapshot, policies, dialect } = judge;
-  const find = endpointFinder(snapshot);
-  const context = { snapshot, policies, dialect, find, nature, place };
-  const explanation = explainPacket(packet, matcher.trace(), context);
+  const explained = await explainWhat(from, to, options, log);
   const inputs = inputFiles(options);
   for (const { format, file } of options.output ?? [{ format: "text", file: undefined }]) {
     const sink = openSink(file, inputs);
     const palette = paletteFor(sink, options.color);
-    await sink.write(
-      format === "json" ? explanationJson(explanation) : explanationText(explanation, palette),
-    );
+    await sink.write(format === "json" ? explained.json() : explained.text(palette));
     await sink.finish();
   }
   return EXIT_DONE;
+}
+
+/** A policy, a packet of a capture, a connection, or a pod. */
+async function explainWhat(
+  from: string | undefined,
+  to: string | undefined,
+  options: ExplainOptions,
+  log: DiagnosticLog,
+): Promise<Explained> {
+  const { policy, packet, port, read } = options;
+  if (policy !== undefined) {
+    if (from !== undefined || packet !== undefined || port !== undefined) {
+      throw new Failure("a policy is explained: leave out FROM, TO, --port and --packet");
+    }
+    return explainNamedPolicy(policy, options, log);
+  }
+  const captured = read.length > 0 || packet !== undefined;
+  if (from !== undefined && to === undefined && !captured) {
+    if (port === undefined) return explainNamedPod(from, options, log);
+    throw new Failure("--port is of a connection: name TO, or leave it out for the pod's policies");
+  }
+  const traced = captured
+    ? await traceCaptured(from, options, log)
+    : traceOpening(from, to, options, log);
+  const { judge, matcher, nature, place } = traced;
+  const { snapshot, policies, dialect } = judge;
+  const find = endpointFinder(snapshot);
+  const context = { snapshot, policies, dialect, find, nature, place };
+  const explanation = explainPacket(traced.packet, matcher.trace(), context);
+  return {
+    text: (palette) => explanationText(explanation, palette),
+    json: () => explanationJson(explanation),
+  };
 }
 
 interface Traced {
@@ -76,7 +106,7 @@ function traceOpening(
   log: DiagnosticLog,
 ): Traced {
   if (from === undefined || to === undefined) {
-    throw new Failure("expected FROM and TO, or -r CAPTURE --packet N");
+    throw new Failure("expected FROM and TO, a pod, --policy NAME, or -r CAPTURE --packet N");
   }
   const judge = loadJudge(options, log, (snapshot) =>
     standInAddresses([findEnd(from, snapshot), findEnd(to, snapshot)]),

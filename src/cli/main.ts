@@ -258,8 +258,10 @@ Examples:
 function addExplain(program: Command, name: string, finish: (exitCode: number) => void): void {
   const command = program
     .command("explain")
-    .description("show the way of one packet, rule by rule, and the policy each rule comes from")
-    .argument("[from]", "namespace/pod, namespace/workload or an address")
+    .description(
+      "show the way of one packet, rule by rule, and the policy each rule comes from; or a pod's policies, or one policy",
+    )
+    .argument("[from]", "namespace/pod, namespace/workload or an address; alone: its policies")
     .argument("[to]", "namespace/pod, namespace/workload, namespace/service or an address");
   addClusterOptions(addNodeOptions(addCaptureOptions(command)))
     .option(
@@ -272,6 +274,10 @@ function addExplain(program: Command, name: string, finish: (exitCode: number) =
         "the n-th packet of the capture, or of all that are merged",
       ).argParser(positive),
     )
+    .option(
+      "--policy <name>",
+      "[KIND/]namespace/name: whom it selects, what its rules mean, and with -r which of them are hit",
+    )
     .addOption(outputOption(["text", "json"], "text (default) or json"))
     .addHelpText(
       "after",
@@ -282,6 +288,8 @@ Examples:
   ${name} explain -f cluster.yaml shop/web payments/api --port 8443/tcp
   ${name} explain -f cluster.yaml 203.0.113.9 shop/web --port 80/tcp
   ${name} explain -f cluster.yaml -r traffic.pcapng --packet 17
+  ${name} explain -f cluster.yaml shop/web
+  ${name} explain -f cluster.yaml --policy shop/web-egress -r traffic.pcapng
   ${name} explain --node-state worker-1/ 10.0.0.7 10.0.0.9 --port 22/tcp --in-interface eth0`,
     )
     .action(async (from: string | undefined, to: string | undefined, options: ExplainOptions) => {
