@@ -73,6 +73,7 @@ const OUTPUTS: readonly (readonly [schema: string, words: readonly string[]])[] 
   ["what-if", ["what-if", "-r", traffic, "--current", cluster]],
   ["what-if", ["what-if", "-r", PCAP, ...EXAMPLE, "--proposed", EXAMPLE_POLICIES, "--overlay"]],
   ["test", ["test", file("expected.yaml", ENTRIES), ...EXAMPLE]],
+  ["compare-dialects", ["replay", "-r", PCAP, ...EXAMPLE, "--compare-dialects", "-o", "json"]],
   ["lint", ["lint", ...EXAMPLE]],
   ["explain-pod", ["explain", ...EXAMPLE, "shop/checkout"]],
   ["explain-policy", ["explain", ...EXAMPLE, "-r", PCAP, "--policy", "shop/checkout-egress"]],

@@ -10,7 +10,7 @@ import { formatAddress } from "../net/address.ts";
 import { EndpointIndex } from "../policy/endpoint-index.ts";
 import { policyKey } from "../policy/model.ts";
 import type { CalicoVersion, Direction, Policy, PolicyRule, Tier } from "../policy/model.ts";
-import { compareTiers, NEWEST_CALICO, policyOrder } from "../policy/order.ts";
+import { compareTiers, sortPolicies } from "../policy/order.ts";
 import { policySelects } from "../policy/selects.ts";
 import { isPrinted } from "../tables/model.ts";
 import type { RuleOrigin } from "../tables/model.ts";
@@ -82,12 +82,13 @@ const DIRECTIONS = ["egress", "ingress"] as const;
 
 /** Explains which policies select a pod. */
 export function explainPod(endpoint: Endpoint, context: ExplainContext): ExplainedPod {
-  const { snapshot, policies, calicoVersion = NEWEST_CALICO } = context;
+  const { snapshot, policies, calicoVersion } = context;
   const explain = ruleExplainer(context);
   const tables = tableRules(context.program);
-  const selecting = policies
-    .filter((policy) => policySelects(policy, endpoint, snapshot))
-    .toSorted(policyOrder(calicoVersion));
+  const selecting = sortPolicies(
+    policies.filter((policy) => policySelects(policy, endpoint, snapshot)),
+    calicoVersion,
+  );
   const { namespace, workload } = endpoint;
   const replicas = snapshot.endpoints.filter(
     (each) =>
