@@ -54,6 +54,11 @@ import { startWalk, walk } from "./walk";
 // u32[BACKEND_COUNT][2][TABLE_COUNT][HOOK_COUNT]: their addresses; 0: not looked up yet.
 const lists: usize = memory.data(BACKEND_COUNT * 2 * TABLE_COUNT * HOOK_COUNT * 4);
 
+/** Other rules are there from now on. */
+export function forgetLists(): void {
+  memory.fill(lists, 0, BACKEND_COUNT * 2 * TABLE_COUNT * HOOK_COUNT * 4);
+}
+
 /** Says that the packet under way may have come to any rule at these hooks. */
 export function blurRules(hooks: u32): void {
   for (let hook: u32 = 0; hook < <u32>HOOK_COUNT; hook++) {

@@ -37,7 +37,7 @@ import {
   setUpIndexes,
   Slot,
 } from "./candidates-index";
-import { nameRanksCount } from "./candidates-interface";
+import { forgetRanks, nameRanksCount } from "./candidates-interface";
 import { ranksCount } from "./candidates-rank";
 import {
   MATCH_ADDRESS,
@@ -79,6 +79,7 @@ let recordTotal: u32 = 0;
 
 /** Finds the chains that are worth an index, and marks their rules with RULE_LEAPS. */
 export function findLongChains(recordCount: u32): void {
+  forgetRanks();
   recordTotal = recordCount;
   setUpIndexes(recordCount);
   let first: u32 = 0;

@@ -38,6 +38,12 @@ export function rankInterfaces(recordCount: u32): void {
   }
 }
 
+/** Other rules are there from now on: they may ask for other names. */
+export function forgetRanks(): void {
+  nameRanks = 0;
+  nameShift = 0;
+}
+
 /** What stands for an interface's name; 0 where no chain's trees look at names. */
 export function interfaceRank(number: u32): u32 {
   return nameRanks == 0 ? 0 : load<u16>(interfaceRanks + ((<usize>number) << 1));

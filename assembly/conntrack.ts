@@ -26,6 +26,8 @@ import {
   ENTRY_PORT_UNKNOWN,
   ENTRY_SEEN_REPLY,
   ENTRY_SNAT,
+  ENTRY_UNBOUND,
+  ENTRY_UNCOUNTED,
   ENTRY_UNDECIDED,
   entryAt,
   findNode,
@@ -64,6 +66,7 @@ import {
   RULE_NONE,
   VERDICT_ALLOW,
 } from "./layout";
+import { countsConnections } from "./match/connbytes";
 import { hasPorts } from "./protocol";
 import { Packet } from "./records";
 import { ICMP_HEADER, quotedHeader } from "./quote";
@@ -239,6 +242,8 @@ export function confirm(packet: Packet, walk: Walk, guessed: bool): bool {
   entry.mark = walk.connectionMark;
   entry.markDoubted = walk.connectionMarkUnknown == 0 ? 0 : 1;
   if (guessed) entry.flags |= ENTRY_GUESSED;
+  if (isRealNode() && !natLoaded(entry.family)) entry.flags |= ENTRY_UNBOUND;
+  if (!countsConnections()) entry.flags |= ENTRY_UNCOUNTED;
   // Only answers of backends are looked up by it.
   if (walk.masqueraded && leadsToBackend()) entry.flags |= ENTRY_MASQUERADED;
   linkEntry(number);

@@ -13,12 +13,22 @@ const PAGE_SIZE: usize = (<usize>COUNTER_SIZE) << COUNTER_PAGE_BITS;
 
 // u32 for each page: its address, or 0.
 let pages: usize = 0;
+let counterPages: usize = 0;
 
 /** Prepares counters for so many rules. */
 export function setUpCounters(ruleCount: u32): void {
-  const size = (((<usize>ruleCount) >> COUNTER_PAGE_BITS) + 1) << 2;
+  counterPages = ((<usize>ruleCount) >> COUNTER_PAGE_BITS) + 1;
+  const size = counterPages << 2;
   pages = heap.alloc(size);
   memory.fill(pages, 0, size);
+}
+
+/** Makes room for more rules; what was counted stays. */
+export function growCounters(ruleCount: u32): void {
+  const before = pages;
+  const size = counterPages << 2;
+  setUpCounters(ruleCount);
+  memory.copy(pages, before, size);
 }
 
 /** Counts packets at a rule. */

@@ -59,6 +59,8 @@ const PIECE: u32 = 4096;
 const pieces: usize = memory.data((FLOW_MAX / 4096) * 4);
 let rows: u32 = 0;
 let rowsMax: u32 = FLOW_MAX;
+// Those from this place on are counted on.
+let firstOpen: u32 = 0;
 // The index: a hash, u32, and a row number plus one, u32; 0: free. Rows are in the slot that their hash
 // names, or in one of those behind it without a free one between.
 const SLOTS_MIN: u32 = 1 << 14;
@@ -107,6 +109,11 @@ export function flowAt(place: u32): usize {
   const verdict = changetype<Verdict>(written + FLOW_VERDICT);
   writeVerdict(verdict, changetype<Verdict>(row.verdict), endsOf(row));
   return written;
+}
+
+/** Packets from now on are counted in rows of their own: other rules decide them. */
+export function closeRows(): void {
+  firstOpen = rows;
 }
 
 /** Tells whether a packet of this flow was counted before, with whatever verdict. */
@@ -172,8 +179,8 @@ function findRow(packet: Packet, hash: u32, wanted: u32): usize {
     if (<u32>slot == hash) {
       const row = rowAt(<u32>(slot >> 32) - 1);
       const verdict: u32 = changetype<Verdict>(row.verdict).verdict;
-      if ((wanted == 0 || verdict == wanted) && sameFlow(row, packet))
-        return changetype<usize>(row);
+      const open = verdict == wanted && row.place >= firstOpen;
+      if ((wanted == 0 || open) && sameFlow(row, packet)) return changetype<usize>(row);
     }
     at++;
     slot = load<u64>(slotAt(at));

@@ -123,6 +123,10 @@ export const ENTRY_PORT_UNKNOWN: u16 = 1 << 8;
 export const ENTRY_ASSURED: u16 = 1 << 9;
 /** Only some tries of an earlier packet made it, or kept it. */
 export const ENTRY_PERHAPS: u16 = 1 << 10;
+/** It began when the node had no nat table: none is ever asked for its translation. */
+export const ENTRY_UNBOUND: u16 = 1 << 11;
+/** It began when no rule made the kernel count what connections carry: perhaps nothing counts this one. */
+export const ENTRY_UNCOUNTED: u16 = 1 << 12;
 
 // Kinds from here on have tuples that any number of connections share. Only the newest of them is indexed; a
 // list leads from it to the older ones.
@@ -214,11 +218,19 @@ export function entryAt(number: u32): Entry {
   return changetype<Entry>(piece + <usize>(number % PIECE) * offsetof<Entry>());
 }
 
+/** Where what of an entry changes begins, and how much it is. */
+export const ENTRY_STATE: usize = offsetof<Entry>("flags");
+export const ENTRY_STATE_SIZE: usize = offsetof<Entry>() - ENTRY_STATE;
+
+/** Address of what of an entry changes. */
+export function stateOfEntry(number: u32): usize {
+  return changetype<usize>(entryAt(number)) + ENTRY_STATE;
+}
+
 /** Keeps an entry's state as it is, so that a try that changes it can be taken back. */
 export function touchEntry(number: u32): void {
   noteChange(number);
-  const state = offsetof<Entry>("flags");
-  touch(changetype<usize>(entryAt(number)) + state, offsetof<Entry>() - state, 0);
+  touch(stateOfEntry(number), ENTRY_STATE_SIZE, 0);
 }
 
 /** Tells whether the entry is in the table (removed entries keep their place for reuse). */

@@ -1,18 +1,19 @@
 // The exports, nothing else.
 import { setUpMidstream } from "./conntrack-first";
-import { setUpCounters } from "./counters";
+import { forgetLists } from "./blur";
+import { growCounters, setUpCounters } from "./counters";
 import { setUpCandidates } from "./candidates";
 import { findLongChains } from "./candidates-build";
 import { setUpFlowTable } from "./flow-table";
 import { setUpWorlds } from "./worlds";
-import { setUpFlowRows } from "./flow-rows";
+import { closeRows, setUpFlowRows } from "./flow-rows";
 import { setUpFragments } from "./fragments";
 import { totals } from "./judge";
 import { LAYOUT_VERSION, PACKET_SIZE, VERDICT_SIZE } from "./layout";
 import { setUpKeptVerdicts } from "./kept-verdict";
 import { setUpRepeat } from "./repeat";
 import { setUpManners } from "./manner";
-import { setUpMemos } from "./memo";
+import { forgetMemos, setUpMemos } from "./memo";
 import { setUpOutcomes } from "./outcome";
 import { Packet } from "./records";
 import { askPacket, finishReplay, replayPacket, setUpReplay, startReplay } from "./replay";
@@ -30,7 +31,15 @@ export { addFlow, flowAt, flowCount, orderedFlow, orderFlows, setFlowsMax } from
 export { settledAt, settledCount } from "./fragment";
 export { insertEntry, makeIpSet, setProbe } from "./ipset";
 export { setSets } from "./ipset-change";
-export { addConnection, connectionRecord } from "./known-connection";
+export {
+  addConnection,
+  connectionLimit,
+  doubtConnection,
+  connectionRecord,
+  forgetConnection,
+  readConnection,
+} from "./known-connection";
+export { countConnections } from "./match/connbytes";
 export { setNodeAddresses } from "./between-nodes";
 export { setNodeUplinks } from "./route";
 export { setNodeInterfaces } from "./node-interface";
@@ -42,7 +51,7 @@ export { insertMember, makeTable } from "./set";
 export { scannedCount, scannedLatest, scanPcap, scanPcapng, scanWasCut, startScan } from "./scan";
 export { scanText } from "./scan-text";
 export { addTranslatedPort, setShare, shareObstacle } from "./share";
-export { setSharedStates } from "./shared-state";
+export { setSharedStates, sharedStates } from "./shared-state";
 export { setInterfaceSwitches, setTcpSwitches } from "./switches";
 export { traceCount, traceSteps } from "./trace";
 export { visitCount } from "./traverse";
@@ -87,6 +96,24 @@ export function setUp(
   setUpBackends(backends);
 }
 
+/**
+ * Other rules decide from now on, which `setRules` was given; their numbers are behind those from before, and
+ * `ruleCount` counts both. Connections stay, and all that was counted.
+ */
+export function changeRules(
+  backends: usize,
+  ruleCount: u32,
+  recordCount: u32,
+  walkAll: bool,
+): void {
+  growCounters(ruleCount);
+  closeRows();
+  forgetMemos();
+  forgetLists();
+  if (!walkAll) findLongChains(recordCount);
+  setUpBackends(backends);
+}
+
 export function totalsAddress(): usize {
   return totals;
 }
@@ -99,12 +126,7 @@ export function totalsAddress(): usize {
  */
 export function replay(packets: usize, verdicts: usize, count: u32, traced: u64): void {
   startReplay(traced);
-  for (let index: u32 = 0; index < count; index++) {
-    replayPacket(
-      changetype<Packet>(packets + <usize>index * PACKET_SIZE),
-      changetype<Verdict>(verdicts + <usize>index * VERDICT_SIZE),
-    );
-  }
+  replayMore(packets, verdicts, count);
 }
 
 /**
@@ -112,9 +134,18 @@ export function replay(packets: usize, verdicts: usize, count: u32, traced: u64)
  * protocols are known, and their ports where there are any.
  */
 export function ask(packets: usize, verdicts: usize, count: u32): void {
-  startReplay(0);
   for (let index: u32 = 0; index < count; index++) {
     askPacket(
+      changetype<Packet>(packets + <usize>index * PACKET_SIZE),
+      changetype<Verdict>(verdicts + <usize>index * VERDICT_SIZE),
+    );
+  }
+}
+
+/** Decides more packets of the batch that `replay` has begun. */
+export function replayMore(packets: usize, verdicts: usize, count: u32): void {
+  for (let index: u32 = 0; index < count; index++) {
+    replayPacket(
       changetype<Packet>(packets + <usize>index * PACKET_SIZE),
       changetype<Verdict>(verdicts + <usize>index * VERDICT_SIZE),
     );

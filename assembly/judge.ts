@@ -13,7 +13,7 @@ import {
   track,
   wasSeen,
 } from "./conntrack";
-import { ENTRY_GUESSED, entryAt } from "./flow-table";
+import { ENTRY_GUESSED, ENTRY_STATE_SIZE, entryAt, nodeEntry, stateOfEntry } from "./flow-table";
 import { countFlow } from "./flow-rows";
 import {
   askedFor,
@@ -26,7 +26,7 @@ import {
   nextFork,
   startForks,
 } from "./fork";
-import { leadsToBackend, lookUpSights } from "./half-known";
+import { findFirst, leadsToBackend, lookUpSights } from "./half-known";
 import { tryHooks } from "./hooks";
 import {
   castDoubts,
@@ -99,7 +99,7 @@ import { pauseTrace } from "./trace";
 import { countPath, startVisits } from "./traverse";
 import { clearVerdict, Verdict } from "./verdict";
 import { Walk, walk } from "./walk";
-import { DIRECTION_REPLY, ENTRY_NONE, tracking, trackNothing } from "./tracking";
+import { DIRECTION_REPLY, ENTRY_NONE, keyOfPacket, tracking, trackNothing } from "./tracking";
 import { giveUpWorlds, noteWorld, startWorlds, worldsIncomplete } from "./worlds";
 
 /** Address of the totals, u64 each. */
@@ -163,8 +163,24 @@ export function decideByHooks(packet: Packet, verdict: Verdict): void {
  */
 export function askByHooks(packet: Packet, verdict: Verdict): void {
   lookUpSights(!isRealNode() || whereSeen(packet) == SEEN_LEAVING);
-  if (isRealNode()) trackNothing();
-  else track(packet, wasSeen(packet));
+  if (isRealNode()) {
+    trackNothing();
+    judgeQuestion(packet, verdict);
+    return;
+  }
+  // Here connections move on before anything is tried.
+  keyOfPacket(packet);
+  const node = findFirst();
+  const state = node < 0 ? 0 : stateOfEntry(nodeEntry(node));
+  if (state != 0) copyBytes(stateBefore, state, ENTRY_STATE_SIZE);
+  track(packet, wasSeen(packet));
+  judgeQuestion(packet, verdict);
+  if (state != 0) copyBytes(state, stateBefore, ENTRY_STATE_SIZE);
+}
+
+const stateBefore: usize = memory.data(256, 16);
+
+function judgeQuestion(packet: Packet, verdict: Verdict): void {
   startQuestions(true);
   settle(packet, verdict);
   startQuestions(false);

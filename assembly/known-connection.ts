@@ -1,20 +1,31 @@
-// Connections that the node followed before the capture, as its dump has them: entries of the flow table
-// that are there when the first packet comes. Their seconds count from it.
-import { linkEntry, SECOND } from "./entry-life";
+// Connections as the host knows them: those of before the capture, as the node's dump has them, become
+// entries of the flow table that are there when the first packet comes (their seconds count from it); and
+// entries are read back.
+import { linkEntry, now, SECOND } from "./entry-life";
 import { expectFromStart } from "./expectation";
 import {
   addEntry,
   ENTRY_ASSURED,
   ENTRY_DNAT,
+  ENTRY_GUESSED,
+  ENTRY_MASQUERADED,
+  ENTRY_PERHAPS,
+  ENTRY_PORT_UNKNOWN,
   ENTRY_SEEN_REPLY,
   ENTRY_SNAT,
+  ENTRY_UNBOUND,
+  ENTRY_UNCOUNTED,
+  ENTRY_UNDECIDED,
   Entry,
   entryAt,
+  entryLimit,
+  entryLinked,
   findNode,
   key,
   leaveEntryUndecided,
   NODE_ORIGINAL,
   NODE_REPLY,
+  removeEntry,
 } from "./flow-table";
 import {
   CONNECTION_ANSWERED,
@@ -25,10 +36,14 @@ import {
   CONNECTION_PORTS,
   CONNECTION_SIZE,
   CONNECTION_SNAT,
+  CONNECTION_VAGUE,
   CONNECTION_WORDS,
+  REASON_BACKEND,
   REASON_CONNECTION,
   RULE_NONE,
 } from "./layout";
+import { countsConnections } from "./match/connbytes";
+import { natLoaded } from "./rule";
 import { recallSctp } from "./sctp";
 import { recallTcp } from "./tcp-track";
 
@@ -56,6 +71,10 @@ class Connection {
 if (offsetof<Connection>("src0") != CONNECTION_WORDS) ERROR("CONNECTION_WORDS");
 if (offsetof<Connection>("sport") != CONNECTION_PORTS) ERROR("CONNECTION_PORTS");
 if (offsetof<Connection>() != CONNECTION_SIZE) ERROR("CONNECTION_SIZE");
+
+// Of entries that have one of these it is not known what they are.
+const ENTRY_VAGUE: u32 =
+  ENTRY_GUESSED | ENTRY_MASQUERADED | ENTRY_PERHAPS | ENTRY_PORT_UNKNOWN | ENTRY_UNDECIDED;
 
 const connection: Connection = changetype<Connection>(memory.data(offsetof<Connection>(), 16));
 
@@ -95,10 +114,53 @@ export function addConnection(): void {
   if ((flags & CONNECTION_DNAT) != 0) entry.flags |= ENTRY_DNAT;
   if ((flags & CONNECTION_BEYOND) != 0) leaveEntryUndecided(entry, REASON_CONNECTION, RULE_NONE);
   if ((flags & CONNECTION_HELPED) != 0) expectFromStart();
+  if (!natLoaded(entry.family)) entry.flags |= ENTRY_UNBOUND;
+  if (!countsConnections()) entry.flags |= ENTRY_UNCOUNTED;
   entry.mark = connection.mark;
   entry.deadline = <u64>connection.seconds * SECOND;
   entry.started = <u64>connection.age * SECOND;
   if (entry.protocol == 6) recallTcp(entry, connection.state);
   if (entry.protocol == 132) recallSctp(entry, connection.state);
   linkEntry(number);
+}
+
+/** Numbers of connections are below this. */
+export function connectionLimit(): u32 {
+  return entryLimit();
+}
+
+/** Writes the connection that has a number where the host reads it; false: none has. Marks are left out. */
+export function readConnection(number: u32): bool {
+  const entry = entryAt(number);
+  if (!entryLinked(entry) || entry.deadline <= now()) return false;
+  const to = changetype<usize>(connection) + offsetof<Connection>("src0");
+  const from = changetype<usize>(entry);
+  memory.copy(to, from + offsetof<Entry>("src0"), 64);
+  connection.family = entry.family;
+  connection.protocol = entry.protocol;
+  connection.state = entry.protocol == 6 ? entry.tcpState : 0;
+  connection.sport = entry.sport;
+  connection.dport = entry.dport;
+  connection.toPort = entry.toPort;
+  connection.fromPort = entry.fromPort;
+  connection.seconds = <u32>((entry.deadline - now()) / SECOND);
+  const flags: u32 = entry.flags;
+  connection.flags = <u8>(
+    (((flags & ENTRY_SEEN_REPLY) != 0 ? CONNECTION_ANSWERED : 0) |
+      ((flags & ENTRY_ASSURED) != 0 ? CONNECTION_ASSURED : 0) |
+      ((flags & ENTRY_SNAT) != 0 ? CONNECTION_SNAT : 0) |
+      ((flags & ENTRY_DNAT) != 0 ? CONNECTION_DNAT : 0) |
+      ((flags & ENTRY_VAGUE) != 0 ? CONNECTION_VAGUE : 0))
+  );
+  return true;
+}
+
+/** Nobody knows whether the node still follows the connection: perhaps another backend of its Service takes it over. */
+export function doubtConnection(number: u32): void {
+  leaveEntryUndecided(entryAt(number), REASON_BACKEND, RULE_NONE);
+}
+
+/** The node forgets the connection that has a number. */
+export function forgetConnection(number: u32): void {
+  removeEntry(number);
 }

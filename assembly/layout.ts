@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 19;
+export const LAYOUT_VERSION = 20;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -675,6 +675,8 @@ export const HASHLIMIT_TERMS = 44;
 // (a bit for each of its terms), three zeros.
 export const SHARED_STATE_WANTED = 4;
 export const SHARED_STATE_CONFLICTS = 8;
+/** All of its terms. */
+export const SHARED_STATE_ALL = 0xff;
 export const SHARED_STATE_SIZE = 12;
 
 export const STRING_IGNORE_CASE = 1 << 0;
@@ -880,7 +882,7 @@ export const INTERFACE_ADDRESS_SECONDARY = 1 << 0;
 export const INTERFACE_ADDRESS_NARROW = 1 << 1;
 
 // ── Connections ────────────────────────────────────────────────────────────────────────────────────
-// One that the node followed before the capture: family u8, protocol u8, state u8 (TCP_*, SCTP's), flags
+// One that the node followed before the capture, or follows now: family u8, protocol u8, state u8 (TCP_*, SCTP's), flags
 // u8, seconds left u32, seconds since it began u32, mark u32; addresses of 4 words each: original source
 // and destination, reply source and destination; ports u16 in the same order.
 export const CONNECTION_FAMILY = 0;
@@ -900,6 +902,8 @@ export const CONNECTION_SNAT = 1 << 2;
 export const CONNECTION_DNAT = 1 << 3;
 export const CONNECTION_BEYOND = 1 << 4;
 export const CONNECTION_HELPED = 1 << 5;
+/** It may be translated otherwise, or not be there. */
+export const CONNECTION_VAGUE = 1 << 6;
 
 // ── The node's switches (sysctl) ───────────────────────────────────────────────────────────────────
 // Timeouts of connections: by state for TCP and SCTP.

@@ -7,6 +7,7 @@ import {
   ENTRY_DNAT,
   ENTRY_PORT_UNKNOWN,
   ENTRY_SNAT,
+  ENTRY_UNBOUND,
   ENTRY_UNDECIDED,
   Entry,
   NODE_REPLY,
@@ -23,6 +24,7 @@ import { ask } from "./fork";
 import { exists, isDrawTaken, isTupleDrawn, isTupleTaken } from "./half-known";
 import {
   CT_DNAT,
+  CT_NEW,
   CT_RELATED,
   CT_SNAT,
   KNOWN_PORTS,
@@ -60,6 +62,7 @@ export function translateDestination(): bool {
     if (tracking.entry == ENTRY_NONE)
       return !quotesUnknown() || end(VERDICT_UNKNOWN, REASON_NO_ICMP);
     const entry = entryAt(tracking.entry);
+    if (isAskedInVain(entry) && !runTable(TABLE_NAT)) return false;
     if (!translatesError(entry, false) || !translatesHead(entry, false)) return fail();
     repeatDestination(entry);
     if (isIcmp() && isTranslated(entry, false) && entry.fromPort != entry.sport)
@@ -101,6 +104,7 @@ function quotesUnknown(): bool {
 export function translateSource(): bool {
   if (!tracking.fresh && tracking.entry != ENTRY_NONE) {
     const entry = entryAt(tracking.entry);
+    if (isAskedInVain(entry) && !runTable(TABLE_NAT)) return false;
     return (translatesError(entry, true) && translatesHead(entry, true)) || fail();
   }
   if (!tracking.fresh || !natLoaded(walk.family)) return true;
@@ -111,6 +115,13 @@ export function translateSource(): bool {
   if (!walk.srcTranslated) return true;
   walk.ctState |= CT_SNAT;
   return hasHead(true) || fail();
+}
+
+// > A connection that began without nat tables has no binding, and gets none: as long as nobody has answered, its
+// packets go through the tables that came later, and nothing is translated.
+// Source: Linux, nf_nat_core.c, nf_nat_inet_fn() and nf_nat_setup_info().
+function isAskedInVain(entry: Entry): bool {
+  return (entry.flags & ENTRY_UNBOUND) != 0 && (walk.ctState & CT_NEW) != 0;
 }
 
 function fail(): bool {
@@ -300,14 +311,14 @@ function takesOver(): bool {
 }
 
 // > The header that an error quotes is translated, too: without its first eight bytes the error is
-// dropped, and so is a redirect about a translated connection.
+// dropped, and so is a redirect about a connection that is translated or has no binding.
 // Source: Linux, nf_nat_proto.c, nf_nat_icmp_reply_translation().
 function translatesError(entry: Entry, source: bool): bool {
   if ((walk.ctState & CT_RELATED) == 0 || !isRealNode() || !natHooked(walk.family, walk.hook))
     return true;
-  const translated = (entry.flags & (ENTRY_SNAT | ENTRY_DNAT)) != 0;
+  const plain = (entry.flags & (ENTRY_SNAT | ENTRY_DNAT | ENTRY_UNBOUND)) == 0;
   const redirect: u32 = walk.family == 4 ? 5 : 137;
-  if (translated && walk.icmpType == redirect) return false;
+  if (!plain && walk.icmpType == redirect) return false;
   if (!isTranslated(entry, source) || !needsHead(entry.protocol)) return true;
   const header = quotedHeader(walk.packet);
   if (walk.transportLength < ICMP_HEADER + header + QUOTED_MIN) return false;

@@ -14,6 +14,8 @@ import {
   ENTRY_PERHAPS,
   ENTRY_PORT_UNKNOWN,
   ENTRY_SEEN_REPLY,
+  ENTRY_STATE,
+  ENTRY_STATE_SIZE,
   ENTRY_UNDECIDED,
   entryAt,
   heardOf,
@@ -66,9 +68,6 @@ const PACKET_ODD: u32 = PACKET_FRAGMENT | PACKET_FRAGMENT_HEADER;
 const IPV4_SIZE: u32 = 20;
 const IPV6_SIZE: u32 = 40;
 
-// What of an entry changes.
-const ENTRY_STATE: usize = offsetof<Entry>("flags");
-const ENTRY_STATE_SIZE: usize = offsetof<Entry>() - ENTRY_STATE;
 const before: usize = memory.data(256, 16);
 
 let allowed: bool = true;

@@ -78,9 +78,10 @@ const LOADED: usize = memory.data(2);
 
 let rules: usize = 0;
 
-/** Sets the array of all records; no hook has an entry then. */
+/** Sets the array of all records; no family has tables then, and no hook an entry. */
 export function setRules(address: usize): void {
   rules = address;
+  memory.fill(LOADED, 0, 2);
   for (let index: u32 = 0; index < ENTRY_COUNT; index++) entryAt(index).first = RULE_NONE;
 }
 

@@ -10,6 +10,11 @@ export function setSharedStates(address: usize): void {
   states = address;
 }
 
+/** Address of the records. */
+export function sharedStates(): usize {
+  return states;
+}
+
 /** Address of the record that holds a table's address. */
 export function sharedStateAt(number: u32): usize {
   return states + <usize>number * SHARED_STATE_SIZE;

@@ -39,6 +39,8 @@ export interface Question {
   readonly packetsWanted?: boolean;
   /** Only this share is judged. */
   readonly share?: Share;
+  /** Another program decides from this packet on. */
+  readonly turn?: { readonly packet: number; readonly program: Program };
 }
 
 /** Compiles manifests; an error in them is thrown, as the test's fault. */
@@ -98,6 +100,7 @@ export async function judgeCapture(question: Question): Promise<PacketVerdict[]>
   }
   if (!isDeepStrictEqual(short, walked))
     throw new Error("the short way counts what the walk does not");
+  if (question.turn !== undefined) return short.verdicts;
   const counted = await countCapture(question);
   if (!isDeepStrictEqual(counted, { ...short, verdicts: [] })) {
     throw new Error("packets without records of their own are counted otherwise");
@@ -193,6 +196,7 @@ export async function replayCapture(
     walkAll = false,
     packetsWanted = true,
     share,
+    turn,
   }: Question,
   onBatch: (matcher: Matcher, names: readonly string[]) => void = () => undefined,
 ): Promise<void> {
@@ -226,7 +230,12 @@ export async function replayCapture(
     if (!packetsWanted && (await stream.walk(matcher.batch, walk)) > 0) continue;
     if (!(await stream.fill(matcher.batch))) break;
     nameInterfaces();
-    matcher.replay();
+    const { batch } = matcher;
+    const index = (turn?.packet ?? Infinity) - 1 - (batch.packetNumber - batch.count);
+    const act = (): void => {
+      if (turn !== undefined) matcher.changeProgram(turn.program);
+    };
+    matcher.replay(index >= 0 && index < batch.count ? { index, act } : undefined);
     onBatch(matcher, stream.reader.names);
   }
   matcher.finish();

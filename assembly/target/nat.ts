@@ -1,5 +1,6 @@
 // DNAT, REDIRECT, SNAT, MASQUERADE and NETMAP: what a connection's addresses become. Where several
-// destinations are possible the node draws one; every one of them is tried.
+// destinations are possible the node draws one; every one of them is tried. A connection that is there already is
+// not translated.
 // Source: Linux, xt_nat.c, xt_MASQUERADE.c, nf_nat_masquerade.c, nf_nat_redirect.c, xt_NETMAP.c.
 import { attempt } from "../attempt";
 import { ask } from "../fork";
@@ -24,6 +25,7 @@ import { settleSource } from "../nat";
 import { redirectAddress, sourceAddress4, sourceAddress6 } from "../node-interface";
 import { isRealNode, routeGateway } from "../route";
 import { EFFECT_ACCEPT, EFFECT_DROP } from "../target";
+import { tracking } from "../tracking";
 import { Walk, walk } from "../walk";
 
 const walkSrc: usize = changetype<usize>(walk) + offsetof<Walk>("src0");
@@ -38,6 +40,7 @@ const CANDIDATES_MAX: u32 = 64;
 
 /** DNAT: a new destination. */
 export function translateTo(range: usize, index: u32): u32 {
+  if (!tracking.fresh) return EFFECT_ACCEPT;
   const flags: u32 = load<u8>(range, NAT_RANGE_FLAGS);
   let addresses: u32 = 1;
   memory.copy(chosen, walkDst, 16);
@@ -82,6 +85,7 @@ export function redirect(range: usize, index: u32): u32 {
     }
     memory.copy(chosen, own, 16);
   }
+  if (!tracking.fresh) return EFFECT_ACCEPT;
   let port = walk.dport;
   if ((load<u8>(range, NAT_RANGE_FLAGS) & NAT_PORTS) != 0 && hasPorts(walk.protocol)) {
     const first: u32 = load<u16>(range, NAT_RANGE_PORT_FIRST);
@@ -99,6 +103,7 @@ export function redirect(range: usize, index: u32): u32 {
 
 /** SNAT: a new source. */
 export function translateFrom(range: usize): u32 {
+  if (!tracking.fresh) return EFFECT_ACCEPT;
   if ((load<u8>(range, NAT_RANGE_FLAGS) & NAT_ADDRESSES) != 0) {
     if (addressesOf(range) > 1) {
       // Which one the node takes, its own secret decides.
@@ -124,6 +129,7 @@ export function masquerade(range: usize): u32 {
     walk.natFailed = true;
     return EFFECT_DROP;
   }
+  if (!tracking.fresh) return EFFECT_ACCEPT;
   memory.copy(walkNewSrc, own, 16);
   settleSource(range);
   return EFFECT_ACCEPT;
@@ -131,6 +137,7 @@ export function masquerade(range: usize): u32 {
 
 /** NETMAP: the network's bits change, the host's stay. */
 export function mapNetwork(range: usize): u32 {
+  if (!tracking.fresh) return EFFECT_ACCEPT;
   const source = walk.hook == HOOK_POSTROUTING || walk.hook == HOOK_INPUT;
   const old = source ? walkSrc : walkDst;
   for (let at: usize = 0; at < 16; at += 4) {

@@ -1,6 +1,6 @@
 /**
  * The packet that opens a connection, for questions that no capture answers: a TCP SYN, a UDP datagram,
- * an SCTP INIT or an ICMP echo request. What the question leaves open is left unknown in the record.
+ * an SCTP INIT or an ICMP echo request; or a later one of it. What the question leaves open is left unknown in the record.
  */
 import * as layout from "../../assembly/layout.ts";
 import type { Address } from "../net/address.ts";
@@ -25,6 +25,9 @@ export interface Opening {
   readonly sourcePort?: number;
   /** ICMP: the query's type, in place of an echo's. */
   readonly icmpType?: number;
+  readonly icmpId?: number;
+  /** The packet is a later one of the connection: TCP has these flags, and SCTP no chunk that is known. */
+  readonly later?: { readonly tcpFlags: number };
   /** Undefined: the packet has no time. */
   readonly timestampNs?: bigint;
 }
@@ -68,8 +71,9 @@ export function appendOpening(batch: PacketBatch, opening: Opening): void {
     view.setUint32(at + layout.PACKET_IP_LENGTH, ipLength, true);
   }
   if (protocol === PROTOCOL_TCP) {
-    known |= layout.KNOWN_TCP_FLAGS | layout.KNOWN_TCP_SEQ;
-    view.setUint8(at + layout.PACKET_TCP_FLAGS, TCP_SYN);
+    const { later } = opening;
+    known |= layout.KNOWN_TCP_FLAGS | (later === undefined ? layout.KNOWN_TCP_SEQ : 0);
+    view.setUint8(at + layout.PACKET_TCP_FLAGS, later?.tcpFlags ?? TCP_SYN);
     view.setUint8(at + layout.PACKET_TCP_OFFSET, 5);
     view.setUint16(at + layout.PACKET_TCP_WINDOW, 65535, true);
   }
@@ -77,6 +81,7 @@ export function appendOpening(batch: PacketBatch, opening: Opening): void {
     known |= layout.KNOWN_ICMP | layout.KNOWN_ICMP_ID;
     const echo = protocol === PROTOCOL_ICMP ? ECHO_REQUEST : ECHO_REQUEST_V6;
     view.setUint8(at + layout.PACKET_ICMP_TYPE, opening.icmpType ?? echo);
+    view.setUint16(at + layout.PACKET_ICMP_ID, opening.icmpId ?? 0, true);
   }
   if (protocol !== undefined && destinationPort !== undefined) {
     known |= layout.KNOWN_PORTS;
@@ -84,6 +89,7 @@ export function appendOpening(batch: PacketBatch, opening: Opening): void {
     view.setUint16(at + layout.PACKET_DPORT, destinationPort, true);
   }
   view.setUint32(at + layout.PACKET_KNOWN, known, true);
+  if (opening.later !== undefined) return;
   if (protocol === PROTOCOL_SCTP && destinationPort !== undefined) {
     writeInit(batch, at, { ...opening, destinationPort });
   }

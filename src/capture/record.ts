@@ -110,3 +110,16 @@ export function appendMadeFrame(
   batch.view.setUint32(at + layout.PACKET_FLAGS, layout.PACKET_HAS_TIME, true);
   return true;
 }
+
+/** When the batch's packet at this index was captured. */
+export function readTime(
+  batch: PacketBatch,
+  index: number,
+): { readonly ns: bigint; readonly timeOfDay: boolean } | undefined {
+  const { view } = batch;
+  const at = batch.recordAt(index);
+  const flags = view.getUint32(at + layout.PACKET_FLAGS, true);
+  if ((flags & layout.PACKET_HAS_TIME) === 0) return undefined;
+  const ns = view.getBigUint64(at + layout.PACKET_TIMESTAMP, true);
+  return { ns, timeOfDay: (flags & layout.PACKET_TIME_OF_DAY) !== 0 };
+}

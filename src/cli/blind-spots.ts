@@ -3,9 +3,9 @@
  * shows: what is left changes, too, and nobody would have seen it.
  */
 import type { Program } from "../engine/matcher.ts";
+import type { Judgement, Tuple } from "../engine/verdict.ts";
 import type { PortRange } from "../match/multiport.ts";
-import { tellingSide } from "../report/flips.ts";
-import type { Flip, FlipContext } from "../report/flips.ts";
+import type { FlipContext } from "../report/flips.ts";
 import type { BlindSpot } from "../report/blind-spots.ts";
 import { classifyTraffic, notUnderstood } from "../workload/classes.ts";
 import type { TrafficClasses } from "../workload/classes.ts";
@@ -21,13 +21,13 @@ const PROBES_MAX = 2_000_000;
 const CONNECTIONS = 1024;
 
 /**
- * Finds what changes beside the flows that were captured; undefined where that cannot be told, which is
+ * Finds what changes beside the captured flows that change; undefined where that cannot be told, which is
  * reported as BLIND_SPOTS_UNKNOWN.
  */
 export function findBlindSpots(
   programs: readonly [Program, Program],
   context: FlipContext,
-  flips: readonly Flip[],
+  captured: readonly (Tuple & Judgement)[],
   log: DiagnosticLog,
 ): BlindSpot[] | undefined {
   const workloadOf = (owner: string): string => {
@@ -49,7 +49,7 @@ export function findBlindSpots(
   if (probed === undefined) {
     return report(log, `there are more than ${PROBES_MAX} classes of traffic that may change`);
   }
-  const shown = shownClasses(flips, classes);
+  const shown = shownClasses(captured, classes);
   const left = probed.flatMap((each) => withoutShown(each, shown.get(keyOf(each))) ?? []);
   return gatherSpots(left, context, classes);
 }
@@ -65,12 +65,11 @@ function report(log: DiagnosticLog, why: string): undefined {
  * on all the same, being established, hides nothing: a new one would not.
  */
 function shownClasses(
-  flips: readonly Flip[],
+  flows: readonly (Tuple & Judgement)[],
   classes: TrafficClasses,
 ): ReadonlyMap<string, ReadonlySet<number | undefined>> {
   const shown = new Map<string, Set<number | undefined>>();
-  for (const flip of flips) {
-    const flow = flip[tellingSide(flip)];
+  for (const flow of flows) {
     const { source, destination, protocol, icmp } = flow;
     if (source === undefined || destination === undefined || protocol === undefined) continue;
     const from = classes.addressClass(source);

@@ -21,6 +21,7 @@ import {
 import { guardStandardOutput } from "./output.ts";
 import type { LintOptions } from "./lint.ts";
 import type { ReplayOptions } from "./replay.ts";
+import { parseRolloutTime } from "./rollout-time.ts";
 import type { TestOptions } from "./test.ts";
 import type { VerifyOptions } from "./verify.ts";
 import { readVersion } from "./version.ts";
@@ -155,6 +156,12 @@ function addWhatIf(program: Command, name: string, finish: (exitCode: number) =>
       new Option("--fail-on <change>", "exit 1 when there is such a change; repeatable")
         .argParser(oneOf(["new-drop", "new-allow", "any-change", "unknown"]))
         .default([], "new-drop"),
+    )
+    .addOption(
+      new Option(
+        "--rollout-at <time>",
+        "the proposed policies take over then, and connections go on: RFC 3339, seconds since 1970, or +30s after the first packet",
+      ).argParser(parseRolloutTime),
     )
     .option("--no-blind-spots", "leave out what changes beside the capture's traffic")
     .option("--no-hints", "look for no rules that let pass what is newly dropped")

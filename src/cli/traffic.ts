@@ -4,6 +4,7 @@
  */
 import type { Readable } from "node:stream";
 import * as timers from "node:timers/promises";
+import type { PacketBatch } from "../capture/batch.ts";
 import { mergeCaptures } from "../capture/merge.ts";
 import type { OriginalPacket, OriginalSection } from "../capture/original.ts";
 import { assignInterface } from "../capture/record.ts";
@@ -12,7 +13,7 @@ import type { Block, CaptureStream, PacketStream, WalkRecords } from "../capture
 import type { ResolveName } from "../cluster/names.ts";
 import { CaptureOrder } from "../engine/capture-order.ts";
 import type { SettledPacket } from "../engine/capture-order.ts";
-import type { Matcher } from "../engine/matcher.ts";
+import type { Matcher, Turn } from "../engine/matcher.ts";
 import type { OnDiagnostic, Place } from "../errors.ts";
 import type { CaptureNature } from "../report/reason.ts";
 import type { DiagnosticLog } from "./diagnostics.ts";
@@ -40,10 +41,20 @@ export interface TrafficOptions {
   readonly onBatch: (batch: JudgedBatch) => Promise<boolean>;
   /** Called whenever packets have been counted, their verdicts read or not; what it returns is waited for. */
   readonly onCounted?: () => Promise<void>;
+  /** Something is done in mid-capture. */
+  readonly turn?: BatchTurn;
   /** Streams that stand for paths which can be read once only. */
   readonly pipes?: ReadonlyMap<string, Readable>;
   /** Of one of several workers. */
   readonly pace?: Pace;
+}
+
+/** What is done before a packet that its time tells. */
+export interface BatchTurn {
+  /** It was not done yet. */
+  readonly pending: boolean;
+  /** Where in the batch it is done; undefined: it is not. */
+  turnIn(batch: PacketBatch): Turn | undefined;
 }
 
 /** One batch whose verdicts can be read. */
@@ -169,7 +180,7 @@ async function mergeStreams(
 
 async function replayStream(stream: PacketStream, options: TrafficOptions): Promise<void> {
   const { matcher, interruption, capture, packetsMax, packetsWanted } = options;
-  const { onBatch, onCounted, pace } = options;
+  const { onBatch, onCounted, pace, turn } = options;
   const { batch } = matcher;
   const originalsWanted = options.originalsWanted === true;
   // Workers end together, not where one of them is interrupted.
@@ -199,7 +210,7 @@ async function replayStream(stream: PacketStream, options: TrafficOptions): Prom
       allowed = pace.begin(batch.packetNumber, left);
       if (allowed === 0) break;
     }
-    if (!packetsWanted && stream.walk !== undefined) {
+    if (!packetsWanted && turn?.pending !== true && stream.walk !== undefined) {
       const walked = await wait(stream.walk(batch, walk));
       if (walked === undefined) break;
       left -= walked;
@@ -215,7 +226,7 @@ async function replayStream(stream: PacketStream, options: TrafficOptions): Prom
     left -= batch.count;
     const captureInterface = nameInterfaces(stream, matcher, capture.inInterface);
     if (captureInterface !== undefined) assignInterface(batch, captureInterface);
-    matcher.replay();
+    matcher.replay(turn?.turnIn(batch));
     await onCounted?.();
     if (!(await onBatch(judged()))) return;
     batches += 1;

@@ -7,12 +7,12 @@ import { join } from "node:path";
 import { RowPairs } from "../engine/row-pairs.ts";
 import type { Side } from "../engine/row-pairs.ts";
 import type { Matcher, Program } from "../engine/matcher.ts";
-import type { FlowVerdict, Tuple } from "../engine/verdict.ts";
+import type { FlowVerdict, Judgement, Tuple } from "../engine/verdict.ts";
 import { expressionMatches } from "../report/expression.ts";
 import type { Expression } from "../report/expression.ts";
-import { compareVerdicts, groupFlips } from "../report/flips.ts";
+import { compareVerdicts, groupFlips, tellingSide } from "../report/flips.ts";
 import type { Change } from "../report/blind-spots.ts";
-import type { ChangeName, FlipContext, FlipGroup, WhatIfReport } from "../report/flips.ts";
+import type { ChangeName, FlipContext, WhatIfReport } from "../report/flips.ts";
 import { whatIfHtml } from "../report/flips-html.ts";
 import { whatIfJson } from "../report/flips-json.ts";
 import { whatIfJunit } from "../report/flips-junit.ts";
@@ -21,6 +21,8 @@ import { whatIfAnnotations, whatIfMarkdown } from "../report/flips-markdown.ts";
 import { whatIfSarif } from "../report/flips-sarif.ts";
 import { whatIfText } from "../report/flips-text.ts";
 import type { PolicyContext } from "../report/nearest-miss.ts";
+import { groupConnections } from "../report/rollout.ts";
+import type { LiveConnection } from "../report/rollout.ts";
 import { endpointFinder } from "../report/workload.ts";
 import { acceptance, readAccepted, writeAccepted } from "./accepted.ts";
 import { findBlindSpots } from "./blind-spots.ts";
@@ -41,6 +43,8 @@ import type { CaptureOptions, ClusterOptions } from "./options.ts";
 import type { Output, Sink } from "./output.ts";
 import type { PacketFiles } from "./packet-files.ts";
 import { openPipes } from "./pipes.ts";
+import { RolloutTurn } from "./rollout.ts";
+import type { RolloutTime } from "./rollout-time.ts";
 import { addStepSummary } from "./step-summary.ts";
 import { replayTraffic } from "./traffic.ts";
 import type { TrafficEnd } from "./traffic.ts";
@@ -68,6 +72,8 @@ export interface WhatIfOptions extends ClusterOptions, CaptureOptions, ChangedPa
   readonly output?: readonly Output<WhatIfFormat>[];
   /** Empty: `new-drop`. */
   readonly failOn: readonly Gate[];
+  /** Until then the current policies judge both, and connections go on. */
+  readonly rolloutAt?: RolloutTime;
   readonly accept?: string;
   readonly updateAccept?: boolean;
   /** Most packets. */
@@ -106,14 +112,10 @@ export async function whatIf(words: readonly string[], options: WhatIfOptions): 
       after: policyContext(sides[1].judge),
     };
     const compared = await replayBoth({ options, sides, expression, files });
+    const programs = [sides[0].judge.program, sides[1].judge.program] as const;
     const blindSpots =
       options.blindSpots && expression === undefined
-        ? findBlindSpots(
-            [sides[0].judge.program, sides[1].judge.program],
-            context,
-            compared.flips,
-            log,
-          )
+        ? findBlindSpots(programs, context, changedFlows(compared), log)
         : undefined;
     let isAccepted = acceptance(accepted);
     if (
@@ -121,13 +123,16 @@ export async function whatIf(words: readonly string[], options: WhatIfOptions): 
       options.updateAccept === true &&
       compared.partial === undefined
     ) {
-      const names = groupFlips(compared.flips, context, () => true);
-      writeAccepted(options.accept, names);
+      writeAccepted(options.accept, [
+        ...groupFlips(compared.flips, context, () => true),
+        ...groupConnections(compared.connections, context, () => true),
+      ]);
       isAccepted = () => true;
     }
     const groups = groupFlips(compared.flips, context, isAccepted);
+    const fates = groupConnections(compared.connections, context, isAccepted);
     if (options.accept !== undefined && expression === undefined)
-      reportAbsent(accepted, groups, log);
+      reportAbsent(accepted, [...groups, ...fates], log);
     const hints =
       options.hints && compared.partial === undefined
         ? await lookForHints({
@@ -136,7 +141,7 @@ export async function whatIf(words: readonly string[], options: WhatIfOptions): 
             replay: async (program) => {
               const again = await replayBoth({
                 ...{ options, expression, files: openChangedFiles({}, [], []) },
-                sides: [reload(sides[0], options), reload(sides[1], options, program)],
+                sides: reload(sides, options, program),
               });
               return groupFlips(again.flips, context, isAccepted);
             },
@@ -145,6 +150,7 @@ export async function whatIf(words: readonly string[], options: WhatIfOptions): 
     const report: WhatIfReport = {
       ...compared,
       groups,
+      fates,
       hints,
       captured: options.read.length > 0,
       blindSpots,
@@ -172,6 +178,9 @@ function refuseVain(options: WhatIfOptions, expression: Expression | undefined):
     throw new Failure("--update-accept writes all changes: leave the expression out");
   }
   if (read.length > 0) return;
+  if (options.rolloutAt !== undefined) {
+    throw new Failure("--rollout-at is a time of a capture: name one with -r FILE");
+  }
   const dumps = [...current, ...proposed].some(isNodeState);
   if (expression !== undefined || !options.blindSpots || dumps) {
     throw new Failure(
@@ -186,16 +195,15 @@ function refuseVain(options: WhatIfOptions, expression: Expression | undefined):
 /** One of the two sets of policies. */
 interface JudgedSide {
   readonly judge: Judge;
+  /** Of a rollout the proposed side's judges by the current policies at first. */
   readonly matcher: Matcher;
   readonly log: DiagnosticLog;
 }
 
 function loadSides(options: WhatIfOptions, log: DiagnosticLog): [JudgedSide, JudgedSide] {
-  const { filename, current, proposed, overlaid } = options;
-  const load = (own: Partial<JudgeOptions>, sideLog: DiagnosticLog): JudgedSide => {
-    const judge = loadJudge({ ...options, ...NO_DUMPS, ...own }, sideLog);
-    return { judge, matcher: loadSideMatcher(judge, options), log: sideLog };
-  };
+  const { filename, current, proposed, overlaid, rolloutAt } = options;
+  const load = (own: Partial<JudgeOptions>, sideLog: DiagnosticLog): Judge =>
+    loadJudge({ ...options, ...NO_DUMPS, ...own }, sideLog);
   const first = load(sideOf(options, current), log);
   const before = new Set(log.found.map((diagnostic) => JSON.stringify(diagnostic)));
   const after = new DiagnosticLog((text) => process.stderr.write(text), before);
@@ -203,26 +211,38 @@ function loadSides(options: WhatIfOptions, log: DiagnosticLog): [JudgedSide, Jud
     overlaid === true
       ? { filename: [...filename, ...current], overlay: proposed }
       : sideOf(options, proposed);
-  const objects = first.judge.written?.objects;
-  return [first, load({ ...own, ...(objects && { rolledOutFrom: objects }) }, after)];
+  const objects = first.written?.objects;
+  const second = load({ ...own, ...(objects && { rolledOutFrom: objects }) }, after);
+  if (rolloutAt !== undefined && first.realNode !== second.realNode) {
+    throw new Failure("--rollout-at: both have to be manifests, or both a node's dumps");
+  }
+  return withMatchers(first, second, options, [log, after]);
 }
 
-function loadSideMatcher(judge: Judge, { conntrackMax }: WhatIfOptions): Matcher {
-  const { program, midstream } = judge;
-  return loadProgramMatcher(program, {
-    ...{ midstream, conntrackMax, tracePacket: undefined, logRows: true },
-  });
+function withMatchers(
+  first: Judge,
+  second: Judge,
+  { conntrackMax, rolloutAt }: WhatIfOptions,
+  logs: readonly [DiagnosticLog, DiagnosticLog],
+): [JudgedSide, JudgedSide] {
+  const matcherFor = ({ program, midstream }: Judge): Matcher =>
+    loadProgramMatcher(program, {
+      ...{ midstream, conntrackMax, tracePacket: undefined, logRows: true },
+    });
+  return [
+    { judge: first, matcher: matcherFor(first), log: logs[0] },
+    { judge: second, matcher: matcherFor(rolloutAt === undefined ? second : first), log: logs[1] },
+  ];
 }
 
-/** The side as it was before it had seen a packet, perhaps with other tables; what was said is not repeated. */
+/** Both as they were before they had seen a packet, the second with other tables; what was said is not repeated. */
 function reload(
-  { judge }: JudgedSide,
+  [first, second]: readonly [JudgedSide, JudgedSide],
   options: WhatIfOptions,
-  program: Program = judge.program,
-): JudgedSide {
-  const changed = { ...judge, program };
-  const log = new DiagnosticLog(() => undefined);
-  return { judge: changed, matcher: loadSideMatcher(changed, options), log };
+  program: Program,
+): [JudgedSide, JudgedSide] {
+  const [log, other] = [new DiagnosticLog(() => undefined), new DiagnosticLog(() => undefined)];
+  return withMatchers(first.judge, { ...second.judge, program }, options, [log, other]);
 }
 
 /** No dumps but those of a side's folder. */
@@ -252,7 +272,18 @@ function policyContext({ snapshot, policies, dialect }: Judge): PolicyContext {
   return { snapshot, policies, dialect, find: endpointFinder(snapshot) };
 }
 
-type Compared = Omit<WhatIfReport, "groups" | "hints" | "diagnostics" | "captured" | "blindSpots">;
+type Compared = Omit<
+  WhatIfReport,
+  "groups" | "fates" | "hints" | "diagnostics" | "captured" | "blindSpots"
+> & {
+  readonly connections: readonly LiveConnection[];
+};
+
+/** The flows of which a new one fares otherwise, and the capture shows it. */
+function changedFlows({ flips, connections }: Compared): (Tuple & Judgement)[] {
+  const lost = connections.filter(({ fate }) => fate === "lost-on-reconnect");
+  return [...flips.map((flip) => flip[tellingSide(flip)]), ...lost.map(({ opening }) => opening)];
+}
 
 interface Replays {
   readonly options: WhatIfOptions;
@@ -271,6 +302,7 @@ async function replayBoth({ options, sides, expression, files }: Replays): Promi
     expressionMatches(expression, replyOf(flow));
   const changed = new ChangedPackets(files, endpointFinder(sides[1].judge.snapshot), wanted);
   const interruptions = [new Interruption(), new Interruption()] as const;
+  const turn = rolloutTurn(options, sides);
   const pipes = openPipes(options.read);
   const replaySide = async (side: Side): Promise<TrafficEnd> => {
     const { judge, matcher, log } = sides[side];
@@ -292,7 +324,11 @@ async function replayBoth({ options, sides, expression, files }: Replays): Promi
           return lockstep.wait(side);
         },
         pipes: pipes[side],
+        ...(side === 1 && turn !== undefined ? { turn } : {}),
       });
+    } catch (error) {
+      for (const interruption of interruptions) interruption.requested = true;
+      throw error;
     } finally {
       lockstep.leave(side);
     }
@@ -302,6 +338,9 @@ async function replayBoth({ options, sides, expression, files }: Replays): Promi
       options.read.length === 0
         ? [NO_TRAFFIC, NO_TRAFFIC]
         : await Promise.all([replaySide(0), replaySide(1)]);
+    const partial = first.partial ?? second.partial;
+    const interrupted = turn?.pending === true && partial === "interrupted";
+    const rollout = interrupted ? undefined : turn?.result();
     const names = [first.names, second.names] as const;
     const flowAt = (side: Side, place: number): FlowVerdict =>
       sides[side].matcher.flowAt(place, names[side]);
@@ -313,12 +352,29 @@ async function replayBoth({ options, sides, expression, files }: Replays): Promi
       ...compareVerdicts(pairs.pairs(), flowAt, wanted),
       totals: before,
       nature: first.nature,
-      partial: first.partial ?? second.partial,
+      partial,
+      rollout,
+      connections: rollout?.connections.filter(({ opening }) => wanted(opening)) ?? [],
       lost: Math.max(before.flowsLost, after.flowsLost),
     };
   } finally {
     for (const interruption of interruptions) interruption.dispose();
   }
+}
+
+/** Where the proposed policies take over in mid-capture: what does it; undefined: they judge all of it. */
+function rolloutTurn(
+  { rolloutAt }: WhatIfOptions,
+  [current, proposed]: readonly [JudgedSide, JudgedSide],
+): RolloutTurn | undefined {
+  if (rolloutAt === undefined) return undefined;
+  const [before, after] = [current.judge, proposed.judge];
+  return new RolloutTurn({
+    at: rolloutAt,
+    matcher: proposed.matcher,
+    programs: [before.program, after.program],
+    snapshots: before.realNode || after.realNode ? undefined : [before.snapshot, after.snapshot],
+  });
 }
 
 const NO_TRAFFIC: TrafficEnd = { nature: "question", names: [], sections: [], partial: undefined };
@@ -388,12 +444,13 @@ function reportAbsent(
 /** A gate that tripped stays tripped, whatever else of the capture could not be read. */
 function exitCode(report: WhatIfReport, failOn: readonly Gate[]): number {
   if (report.partial === "interrupted") return EXIT_INTERRUPTED;
-  const { groups, counts, captured, blindSpots = [] } = report;
+  const { groups, fates, counts, captured, rollout, blindSpots = [] } = report;
   const { trips, blindTrips, unknownTrips } = gatesOf(failOn);
-  const unknown = unknownTrips && counts.unknown.packets > 0;
+  const unknowns = counts.unknown.packets + (rollout?.counts.unknown ?? 0);
+  const unknown = unknownTrips && unknowns > 0;
   // Without a capture everything counts; beside one, what it shows.
   const blind = !captured && blindSpots.some(({ change }) => blindTrips(change));
-  if (unknown || blind || groups.some(trips)) return EXIT_FINDING;
+  if (unknown || blind || [...groups, ...fates].some(trips)) return EXIT_FINDING;
   // Without a capture that was all to be told.
   if (!captured && report.blindSpots === undefined) return EXIT_PARTIAL;
   return report.partial === "damaged" ? EXIT_PARTIAL : EXIT_DONE;
@@ -401,7 +458,7 @@ function exitCode(report: WhatIfReport, failOn: readonly Gate[]): number {
 
 function gatesOf(failOn: readonly Gate[]): Gates {
   const gates = failOn.length === 0 ? (["new-drop"] as const) : failOn;
-  const trips = ({ change, accepted }: FlipGroup): boolean =>
+  const trips: Gates["trips"] = ({ change, accepted }) =>
     !accepted && gates.some((gate) => gate === change || gate === "any-change");
   const blindTrips = (change: Change): boolean =>
     gates.some((gate) => gate === "any-change" || gate === change);

@@ -1,8 +1,9 @@
-/** Connections of before the capture to the matcher's memory, as assembly/layout.ts draws them. */
+/** Connections to the matcher's memory, and back from it, as assembly/layout.ts draws them. */
 import * as layout from "../../assembly/layout.ts";
 import { sameAddress } from "../net/address.ts";
+import type { Address, Family } from "../net/address.ts";
 import { PROTOCOL_ICMP, PROTOCOL_ICMPV6 } from "../net/protocol.ts";
-import type { Connection } from "../tables/model.ts";
+import type { Connection, ConnectionTuple } from "../tables/model.ts";
 import type { MatcherExports } from "./exports.ts";
 
 /** Hands the connections over one by one. Precondition: there is room for them. */
@@ -70,4 +71,50 @@ const ASSURED_SECONDS = 3;
 
 function isIcmp({ protocol }: Connection): boolean {
   return protocol === PROTOCOL_ICMP || protocol === PROTOCOL_ICMPV6;
+}
+
+/** A connection that the matcher follows. */
+export interface FollowedConnection extends Pick<
+  Connection,
+  "protocol" | "original" | "reply" | "state" | "answered"
+> {
+  /** The matcher's, until it is forgotten. */
+  readonly number: number;
+  readonly translated: boolean;
+  /** It may be translated otherwise, or not be there: `reply` is not certain. */
+  readonly vague: boolean;
+}
+
+/** Reads the connections that have not expired. */
+export function* readConnections(exports: MatcherExports): Generator<FollowedConnection> {
+  const at = exports.connectionRecord();
+  for (let number = 0; number < exports.connectionLimit(); number++) {
+    if (!exports.readConnection(number)) continue;
+    const view = new DataView(exports.memory.buffer, at, layout.CONNECTION_SIZE);
+    const flags = view.getUint8(layout.CONNECTION_FLAGS);
+    const has = (bit: number): boolean => (flags & bit) !== 0;
+    const family: Family = view.getUint8(layout.CONNECTION_FAMILY) === 6 ? 6 : 4;
+    const address = (side: number): Address => {
+      const word = (place: number): number =>
+        view.getUint32(layout.CONNECTION_WORDS + 16 * side + 4 * place, true);
+      return { family, words: [word(0), word(1), word(2), word(3)] };
+    };
+    const port = (side: number): number => view.getUint16(layout.CONNECTION_PORTS + 2 * side, true);
+    const protocol = view.getUint8(layout.CONNECTION_PROTOCOL);
+    const original: ConnectionTuple = {
+      ...{ source: address(0), destination: address(1) },
+      ...{ sourcePort: port(0), destinationPort: port(1) },
+    };
+    const reply = { source: address(2), destination: address(3) };
+    yield {
+      number,
+      protocol,
+      original,
+      reply: { ...reply, sourcePort: port(2), destinationPort: port(3) },
+      state: view.getUint8(layout.CONNECTION_STATE),
+      answered: has(layout.CONNECTION_ANSWERED),
+      translated: has(layout.CONNECTION_SNAT | layout.CONNECTION_DNAT),
+      vague: has(layout.CONNECTION_VAGUE),
+    };
+  }
 }

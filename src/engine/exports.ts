@@ -17,6 +17,8 @@ export interface MatcherExports {
   ): void;
   repeatCount(): bigint;
   totalsAddress(): number;
+  changeRules(backends: number, ruleCount: number, recordCount: number, walkAll: boolean): void;
+  replayMore(packets: number, verdicts: number, count: number): void;
   replay(packets: number, verdicts: number, count: number, traced: bigint): void;
   ask(packets: number, verdicts: number, count: number): void;
   finish(): void;
@@ -58,6 +60,7 @@ export interface MatcherExports {
   setShare(index: number, count: number): void;
   shareObstacle(): number;
   setSets(address: number): void;
+  sharedStates(): number;
   setSharedStates(address: number): void;
   setRoutes(
     records: number,
@@ -76,6 +79,7 @@ export interface MatcherExports {
     addresses: number,
     addressCount: number,
   ): void;
+  countConnections(): void;
   addFamily(family: number, tracked: boolean, reassembled: boolean): void;
   setEntry(
     backend: number,
@@ -115,6 +119,10 @@ export interface MatcherExports {
   setInterfaceSwitches(bytes: number, count: number): void;
   connectionRecord(): number;
   addConnection(): void;
+  connectionLimit(): number;
+  readConnection(number: number): boolean;
+  doubtConnection(number: number): void;
+  forgetConnection(number: number): void;
   visitCount(): bigint;
   traceCount(): number;
   traceSteps(): number;

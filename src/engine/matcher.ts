@@ -9,7 +9,8 @@ import type { Oddities } from "../capture/record.ts";
 import type { Records, WalkRecords } from "../capture/stream.ts";
 import type { Connection, Ruleset, Topology } from "../tables/model.ts";
 import type { NodeSwitches } from "../tables/switches.ts";
-import { packConnections } from "./connections.ts";
+import { packConnections, readConnections } from "./connections.ts";
+import type { FollowedConnection } from "./connections.ts";
 import { addCounted, readCounted } from "./counted.ts";
 import type { Counted } from "./counted.ts";
 import { instantiate } from "./exports.ts";
@@ -64,6 +65,21 @@ export interface MatcherOptions {
   readonly share?: Share;
 }
 
+/** Something that is done in the middle of a batch. */
+export interface Turn {
+  readonly index: number;
+  readonly act: () => void;
+}
+
+/** Packets that are asked about. */
+export interface Questions {
+  readonly batch: PacketBatch;
+  /** As `Matcher.ask`. */
+  ask(): void;
+  /** The verdict on the packet at this index, after `ask`. */
+  verdict(index: number): PacketVerdict;
+}
+
 /** A loaded matcher: its memory holds tables, flows, one block of the capture and one batch. */
 export interface Matcher {
   /** The records that capture readers fill. */
@@ -79,8 +95,26 @@ export interface Matcher {
   nameInterfaces(names: readonly (string | undefined)[]): void;
   /** The name of the node's interface that has this number; undefined where no node told it. */
   interfaceName(index: number): string | undefined;
-  /** Decides every packet of the batch, in order. */
-  replay(): void;
+  /**
+   * Decides every packet of the batch, in order.
+   *
+   * @param turn before the packet at this index of the batch something is done
+   */
+  replay(turn?: Turn): void;
+  /**
+   * Another program decides from the next packet on. Connections stay, with their marks and translations,
+   * and so does what rules of one name share; what single rules remember begins anew, and sets are as the
+   * program has them. Rules and routes of before are counted and named as they were.
+   */
+  changeProgram(program: Program): void;
+  /** The connections that are followed now, each as long as it has not expired at this time. */
+  connections(): Iterable<FollowedConnection>;
+  /** The node forgets a connection. */
+  forget(connection: FollowedConnection): void;
+  /** Perhaps it does; which backend its packets go to from now on is not known either way. */
+  doubt(connection: FollowedConnection): void;
+  /** Room for questions that leave the batch as it is. */
+  makeQuestions(): Questions;
   /**
    * Says how each packet of the batch would fare as the next one, each on its own: nothing stays of them.
    * Their protocols are known, and their ports where there are any.
@@ -147,21 +181,21 @@ export function loadMatcher(
   const exports = instantiate(wasm);
   const interfaces = new InterfaceNumbers(exports);
   const walkAll = options.walkAll ?? false;
-  const { rules, recordCount, backends } = packRulesets(exports, program.rulesets, {
-    interfaces,
-    apart: walkAll,
-  });
-  packTopology(exports, program.topology, interfaces);
+  const packing = { interfaces, apart: walkAll };
+  let packed = packRulesets(exports, program.rulesets, packing);
+  let routes = packTopology(exports, program.topology, interfaces);
+  let { owners, switches } = program;
   const assume = options.midstream === "assume-established";
   const { share, conntrackMax } = options;
   const most = share === undefined ? conntrackMax : shareOfConnections(conntrackMax, share);
+  const { backends, rules, recordCount } = packed;
   exports.setUp(assume, most, backends, rules.count, recordCount, walkAll);
   if (share !== undefined) {
     const sharing = sharingOf(program);
     if (sharing.kind === "whole") throw new Error("bug: this program's packets cannot be shared");
     setShare(exports, share, sharing.ports);
   }
-  if (program.switches !== undefined) packSwitches(exports, program.switches, interfaces);
+  if (switches !== undefined) packSwitches(exports, switches, interfaces);
   packConnections(exports, program.connections ?? []);
   if (options.logRows === true) exports.startRowLog();
   const packets = exports.allocate(layout.BATCH_PACKETS * layout.PACKET_SIZE);
@@ -170,16 +204,15 @@ export function loadMatcher(
   const scanSources = exports.allocate(layout.SCAN_SOURCES_MAX * layout.SCAN_SOURCE_SIZE);
   const memory = (): ArrayBufferLike => exports.memory.buffer;
   const batch = new PacketBatch(memory, packets, arena);
-  const { routes } = program.topology;
   const nameByIndex = new Map(
     program.topology.interfaces?.map(({ name, index }) => [index, name] as const),
   );
   const meanings = (names: readonly string[]): Meanings => ({
-    rules,
-    routes,
+    rules: packed.rules,
+    routes: routes.routes,
     interfaces: interfaces.names,
     names,
-    owners: program.owners,
+    owners,
   });
   const flowAt = (place: number, names: readonly string[]): FlowVerdict => {
     const row = exports.flowAt(place);
@@ -198,8 +231,41 @@ export function loadMatcher(
       });
     },
     interfaceName: (index) => nameByIndex.get(index),
-    replay() {
-      exports.replay(packets, verdicts, batch.count, BigInt(options.tracePacket ?? 0));
+    replay(turn) {
+      const traced = BigInt(options.tracePacket ?? 0);
+      const first = turn?.index ?? batch.count;
+      exports.replay(packets, verdicts, first, traced);
+      if (turn === undefined) return;
+      turn.act();
+      const rest = verdicts + first * layout.VERDICT_SIZE;
+      exports.replayMore(batch.recordAt(first), rest, batch.count - first);
+    },
+    changeProgram(next) {
+      packed = packRulesets(exports, next.rulesets, packing, packed);
+      routes = packTopology(exports, next.topology, interfaces, routes);
+      owners = next.owners === undefined ? owners : new Map([...(owners ?? []), ...next.owners]);
+      switches = next.switches ?? switches;
+      if (switches !== undefined) packSwitches(exports, switches, interfaces);
+      exports.changeRules(packed.backends, packed.rules.count, packed.recordCount, walkAll);
+    },
+    connections: () => readConnections(exports),
+    forget: ({ number }) => exports.forgetConnection(number),
+    doubt: ({ number }) => exports.doubtConnection(number),
+    makeQuestions() {
+      const records = exports.allocate(layout.BATCH_PACKETS * layout.PACKET_SIZE);
+      const answers = exports.allocate(layout.BATCH_PACKETS * layout.VERDICT_SIZE);
+      const questions = new PacketBatch(memory, records, exports.allocate(layout.ARENA_SIZE));
+      return {
+        batch: questions,
+        ask: () => exports.ask(records, answers, questions.count),
+        verdict: (index) =>
+          readPacketVerdict(
+            batch.view,
+            questions.recordAt(index),
+            answers + index * layout.VERDICT_SIZE,
+            meanings([]),
+          ),
+      };
     },
     ask() {
       exports.ask(packets, verdicts, batch.count);
@@ -240,11 +306,11 @@ export function loadMatcher(
       },
     }),
     ruleCounts: () => ({
-      [Symbol.iterator]: () => readRuleCounts(exports, rules),
+      [Symbol.iterator]: () => readRuleCounts(exports, packed.rules),
     }),
     trace: () => readTrace(batch.view, exports.traceSteps(), exports.traceCount(), meanings([])),
     obstacle: () => obstacleText(exports.shareObstacle()),
-    counted: () => readCounted(exports, rules.count),
+    counted: () => readCounted(exports, packed.rules.count),
     addCounted: (counted) => addCounted(exports, counted),
   };
 }

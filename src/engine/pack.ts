@@ -13,8 +13,9 @@ import type { Chain, Rule, RuleOrigin, Ruleset } from "../tables/model.ts";
 import type { MatcherExports } from "./exports.ts";
 import { BACKENDS, HOOKS, TABLES } from "./numbers.ts";
 import { PayloadBytes } from "./payload-bytes.ts";
+import type { SharedTable } from "./payload-bytes.ts";
 import { BodyList } from "./bodies.ts";
-import type { Body, PackedTable } from "./bodies.ts";
+import type { Body, PackedChain, PackedTable } from "./bodies.ts";
 import { RuleList } from "./rule-list.ts";
 import { numberSets, packSets } from "./sets.ts";
 import type { InterfaceNumbers } from "./topology.ts";
@@ -24,6 +25,8 @@ export interface PackedRules {
   readonly rules: RuleList;
   /** How many records the rules have. */
   readonly recordCount: number;
+  /** By name; later rules find them again. */
+  readonly sharedStates: ReadonlyMap<string, SharedTable>;
   /** Address of a table of the addresses and ports that DNAT rules lead to. */
   readonly backends: number;
 }
@@ -32,21 +35,27 @@ export interface PackedRules {
  * Packs rules and sets; afterwards every hook of every family given has its entry.
  *
  * @param apart every chain has records of its own, also where others do the same
+ * @param before rules that decided until now: they keep their numbers, and those of the others follow
  * @throws Error for what a compiler of tables must not make: loops, unknown chains and sets
  */
 export function packRulesets(
   exports: MatcherExports,
   rulesets: readonly Ruleset[],
   { interfaces, apart }: { readonly interfaces: InterfaceNumbers; readonly apart: boolean },
+  before?: PackedRules,
 ): PackedRules {
-  const rules = new RuleList(rulesets);
+  const rules = new RuleList(rulesets, before?.rules);
+  const first = before?.rules.count ?? 0;
   const numbers = numberSets(rulesets);
-  const bodies = new BodyList(rules.chains, apart);
+  const bodies = new BodyList(
+    rules.chains.filter((placed) => placed.first >= first),
+    apart,
+  );
   const records = exports.allocate(bodies.recordCount * layout.RULE_SIZE);
   exports.setRules(records);
   const packer = new RulePacker(exports, records, numbers);
-  for (const body of bodies.all) packer.packBody(body);
-  packer.finish(bodies.all);
+  for (const { chains } of bodies.tables) packer.packTable(chains);
+  packer.finish(bodies.all, before?.sharedStates);
   for (const table of bodies.tables) packTable(exports, table);
   packSets(exports, rulesets, { numbers, interfaces, changed: packer.changedSets });
   for (const ruleset of rulesets) {
@@ -55,9 +64,11 @@ export function packRulesets(
       .flatMap(({ chains }) => chains)
       .reduce((sum, { body }) => sum | packer.needsOf(body), 0);
     exports.addFamily(ruleset.family, (needs & TRACKS) !== 0, (needs & REASSEMBLES) !== 0);
+    if ((needs & COUNTS) !== 0) exports.countConnections();
   }
-  const backends = packBackends(exports, packer.translations);
-  return { rules, recordCount: bodies.recordCount, backends };
+  const { sharedStates, translations } = packer;
+  const backends = packBackends(exports, translations);
+  return { rules, recordCount: bodies.recordCount, sharedStates, backends };
 }
 
 /** Writes where the chains of a table have their rules, and enters it at its hooks. */
@@ -118,11 +129,14 @@ const REASSEMBLING: ReadonlySet<string> = new Set(["socket", "TPROXY"]);
 
 const TRACKS = 1 << 0;
 const REASSEMBLES = 1 << 1;
+const COUNTS = 1 << 2;
 
 /** What the kernel does for a match or target, modelled or not. */
 function needsOf(part: Match | Target): number {
   const name = part.kind === "opaque" ? part.name : part.kind;
-  return (TRACKING.has(name) ? TRACKS : 0) | (REASSEMBLING.has(name) ? REASSEMBLES : 0);
+  // > nf_ct_set_acct(), for good.
+  const counts = name === "connbytes" ? COUNTS : 0;
+  return counts | (TRACKING.has(name) ? TRACKS : 0) | (REASSEMBLING.has(name) ? REASSEMBLES : 0);
 }
 
 /** Where a rule's matches lie; behind their end is what its target carries. */
@@ -131,7 +145,7 @@ interface Payload {
   readonly end: number;
   /** The target that has bytes there. */
   readonly target: Target | undefined;
-  /** TRACKS, REASSEMBLES. */
+  /** TRACKS, REASSEMBLES, COUNTS. */
   readonly needs: number;
 }
 
@@ -158,13 +172,27 @@ class RulePacker {
     this.#bytes = new PayloadBytes(setNumbers);
   }
 
-  /** TRACKS and REASSEMBLES, as far as any rule needs them. */
+  /** TRACKS, REASSEMBLES and COUNTS, as far as any rule needs them. */
   needsOf(body: Body): number {
     return this.#needs.get(body) ?? 0;
   }
 
+  /** Tables that matches of one name share. */
+  get sharedStates(): ReadonlyMap<string, SharedTable> {
+    return this.#bytes.sharedStates;
+  }
+
+  /** Packs the bodies of a table that no table before has. */
+  packTable(chains: readonly PackedChain[]): void {
+    for (const { ruleset, table, body } of chains) {
+      if (this.#needs.has(body)) continue;
+      this.#bytes.table = `${ruleset.backend} ${ruleset.family} ${table}`;
+      this.#packBody(body);
+    }
+  }
+
   /** Packs the rules of a chain, and what is behind the last of them. */
-  packBody(body: Body): void {
+  #packBody(body: Body): void {
     const view = this.#view;
     const { chain, record, calls } = body;
     let needs = 0;
@@ -191,10 +219,10 @@ class RulePacker {
   }
 
   /** Writes what records point to, and makes addresses of their offsets. */
-  finish(bodies: readonly Body[]): void {
+  finish(bodies: readonly Body[], before?: ReadonlyMap<string, SharedTable>): void {
     const exports = this.#exports;
     const bytes = this.#bytes;
-    packSharedStates(exports, bytes);
+    packSharedStates(exports, bytes, before);
     const base = exports.allocate(Math.max(1, bytes.length));
     new Uint8Array(exports.memory.buffer, base, bytes.length).set(bytes.written());
     const words = new Uint32Array(exports.memory.buffer);
@@ -242,12 +270,35 @@ function addTo(words: Uint32Array, index: number, value: number): void {
   words[index] = (words[index] ?? 0) + value;
 }
 
-function packSharedStates(exports: MatcherExports, { sharedStates }: PayloadBytes): void {
+/**
+ * > xt_recent.c, xt_hashlimit.c: a table lives as long as a rule of its name does, and keeps what it was told
+ * first. Rules that take the place of others are there before those are gone, table by table: a name that
+ * one table has in both lives on. Of one that moved, which was first, is not known.
+ */
+function packSharedStates(
+  exports: MatcherExports,
+  { sharedStates }: PayloadBytes,
+  before: ReadonlyMap<string, SharedTable> = new Map(),
+): void {
+  const former = exports.sharedStates();
   const records = exports.allocate(Math.max(1, sharedStates.size * layout.SHARED_STATE_SIZE));
   const view = new DataView(exports.memory.buffer);
-  for (const { number, size, conflicts } of sharedStates.values()) {
+  for (const { name, number, size, terms, users, ...shared } of sharedStates.values()) {
     const at = records + number * layout.SHARED_STATE_SIZE;
+    const old = before.get(name);
+    let { conflicts } = shared;
     view.setUint32(at + layout.SHARED_STATE_WANTED, size, true);
+    if (old !== undefined) {
+      const moved = [...users].every((user) => !old.users.has(user));
+      conflicts |= old.conflicts | (moved ? layout.SHARED_STATE_ALL : 0);
+      for (const [index, term] of terms.entries())
+        if (term !== old.terms[index]) conflicts |= 1 << index;
+      // > A list that is to keep more times than before is emptied.
+      if (size <= old.size) {
+        const table = view.getUint32(former + old.number * layout.SHARED_STATE_SIZE, true);
+        view.setUint32(at, table, true);
+      }
+    }
     view.setUint8(at + layout.SHARED_STATE_CONFLICTS, conflicts);
   }
   exports.setSharedStates(records);

@@ -8,11 +8,15 @@ import type { Match } from "../match/index.ts";
 export interface SharedTable extends SharedState {
   readonly number: number;
   readonly conflicts: number;
+  /** The tables whose rules use it. */
+  readonly users: ReadonlySet<string>;
 }
 
 /** Bytes that grow as they are written, little-endian. */
 export class PayloadBytes implements PayloadWriter {
   length = 0;
+  /** Whose rules are written. */
+  table = "";
   readonly sharedStates = new Map<string, SharedTable>();
   #bytes = new Uint8Array(4096);
   readonly #setNumbers: ReadonlyMap<string, number>;
@@ -76,7 +80,8 @@ export class PayloadBytes implements PayloadWriter {
       return differs ? bits | (1 << index) : bits;
     }, before?.conflicts ?? 0);
     const size = Math.max(state.size, before?.size ?? 0);
-    this.sharedStates.set(state.name, { ...(before ?? state), number, size, conflicts });
+    const users = new Set(before?.users).add(this.table);
+    this.sharedStates.set(state.name, { ...(before ?? state), number, size, conflicts, users });
     return number;
   }
 

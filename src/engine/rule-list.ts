@@ -21,9 +21,10 @@ export class RuleList {
   readonly count: number;
   readonly #made = new Map<number, RuleRef>();
 
-  constructor(rulesets: readonly Ruleset[]) {
-    let first = 0;
-    this.chains = rulesets.flatMap((ruleset) =>
+  /** @param before rules that have their indexes already: the others follow behind */
+  constructor(rulesets: readonly Ruleset[], before?: RuleList) {
+    let first = before?.count ?? 0;
+    const chains = rulesets.flatMap((ruleset) =>
       ruleset.tables.flatMap((table) =>
         table.chains.map((chain) => {
           const placed = { ruleset, table: table.name, chain, first };
@@ -32,6 +33,7 @@ export class RuleList {
         }),
       ),
     );
+    this.chains = [...(before?.chains ?? []), ...chains];
     this.count = first;
   }
 

@@ -3,18 +3,30 @@ import * as layout from "../../assembly/layout.ts";
 import type { NodeInterface, Route, Topology } from "../tables/model.ts";
 import type { MatcherExports } from "./exports.ts";
 
-/** Packs the routes, and the interfaces of a real node. */
+/** The routes by the number that verdicts have of them, and where their records lie. */
+export interface PackedRoutes {
+  readonly routes: readonly Route[];
+  readonly records: number;
+}
+
+/**
+ * Packs the routes, and the interfaces of a real node.
+ *
+ * @param before routes that led until now: they keep their numbers
+ */
 export function packTopology(
   exports: MatcherExports,
   topology: Topology,
   interfaces: InterfaceNumbers,
-): void {
+  before?: PackedRoutes,
+): PackedRoutes {
   // Of manifests only those that lead away are told.
   const told = topology.interfaces ?? topology.uplinks?.map(bareInterface) ?? [];
   // Names get their numbers first: the records below have one for each.
   for (const { name } of told) interfaces.add(name);
-  packRoutes(exports, topology, interfaces);
+  const packed = packRoutes(exports, topology, interfaces, before);
   packInterfaces(exports, told, interfaces);
+  return packed;
 }
 
 function bareInterface(name: string): NodeInterface {
@@ -67,9 +79,13 @@ function packRoutes(
   exports: MatcherExports,
   topology: Topology,
   interfaces: InterfaceNumbers,
-): void {
+  before: PackedRoutes = { routes: [], records: 0 },
+): PackedRoutes {
   const { routes, policesHosts = false, untracks = false } = topology;
-  const records = exports.allocate(Math.max(1, routes.length) * layout.ROUTE_SIZE);
+  const first = before.routes.length;
+  const records = exports.allocate(Math.max(1, first + routes.length) * layout.ROUTE_SIZE);
+  const memory = new Uint8Array(exports.memory.buffer);
+  memory.copyWithin(records, before.records, before.records + first * layout.ROUTE_SIZE);
   const tables = TABLES.map((name) => {
     const count = routes.filter(({ table }) => (table ?? "main") === name).length;
     return {
@@ -83,14 +99,14 @@ function packRoutes(
     const { address, bits } = route.prefix;
     const table = tables[TABLES.indexOf(route.table ?? "main")];
     if (table === undefined) throw new Error("bug: a route in no table");
-    exports.insertMember(table[address.family], ...address.words, bits, 0, 0, index);
+    exports.insertMember(table[address.family], ...address.words, bits, 0, 0, first + index);
     const number = interfaces.add(route.interface);
     if (bits === 0) uplink = number;
     // Of nodes beyond the last number it is not known which they are.
     if (route.node !== undefined && numberByNode.size < 0xffff && !numberByNode.has(route.node)) {
       numberByNode.set(route.node, numberByNode.size + 1);
     }
-    const at = records + index * layout.ROUTE_SIZE;
+    const at = records + (first + index) * layout.ROUTE_SIZE;
     const view = new DataView(exports.memory.buffer);
     view.setUint8(at + layout.ROUTE_KIND, ROUTE_KINDS[route.kind]);
     const realmUnknown = "realm" in route && route.realm === undefined;
@@ -124,6 +140,7 @@ function packRoutes(
     policesHosts,
     untracks,
   );
+  return { routes: [...before.routes, ...routes], records };
 }
 
 /** Of nodes that no route names, no packet comes. */

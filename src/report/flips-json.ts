@@ -7,6 +7,8 @@ import { hintsJson } from "./hints.ts";
 import { findNearestMiss } from "./nearest-miss.ts";
 import type { BlindSpot } from "./blind-spots.ts";
 import type { CaptureNature, Judged } from "./reason.ts";
+import type { FateGroup, LiveConnection } from "./rollout.ts";
+import { formatTime } from "./time.ts";
 
 /** The one object of `what-if -o json`, indented, and a line end. */
 export function whatIfJson(report: WhatIfReport, context: FlipContext): string {
@@ -24,6 +26,7 @@ export function whatIfJson(report: WhatIfReport, context: FlipContext): string {
     flowsLost: lost > 0 ? lost : undefined,
     partial,
     changes,
+    rollout: rolloutJson(report, context),
     blindSpots: report.blindSpots?.map((spot) => blindJson(spot, report.nature, context)) ?? null,
     hints: report.hints === undefined ? null : hintsJson(report.hints),
     diagnostics: report.diagnostics.map(diagnosticJson),
@@ -49,6 +52,47 @@ function flipJson(
     after: {
       ...sideJson(flip.after, nature),
       nearest: nearestJson(findNearestMiss(flip.after, context.after)),
+    },
+  };
+}
+
+/** Absent without a rollout. */
+function rolloutJson(
+  { rollout, fates, nature }: WhatIfReport,
+  context: FlipContext,
+): Json | undefined {
+  if (rollout === undefined) return undefined;
+  const { atNs, timeOfDay, firstPacket, counts } = rollout;
+  return {
+    time: formatTime(atNs, timeOfDay),
+    firstPacket,
+    connections: {
+      kept: counts.kept,
+      lostOnReconnect: counts["lost-on-reconnect"],
+      cut: counts.cut,
+      unknown: counts.unknown,
+    },
+    fates: fates.flatMap((group) =>
+      group.connections.map((connection) => fateJson(connection, group, nature, context)),
+    ),
+  };
+}
+
+function fateJson(
+  { fate, opening, before, after }: LiveConnection,
+  { accepted, from, to, port }: FateGroup,
+  nature: CaptureNature,
+  context: FlipContext,
+): Json {
+  return {
+    fate,
+    accepted: accepted ? true : undefined,
+    ...tupleJson(opening),
+    pair: { from, to, port },
+    before: sideJson(before, nature),
+    after: {
+      ...sideJson(after, nature),
+      nearest: nearestJson(findNearestMiss(after, context.after)),
     },
   };
 }

@@ -2,16 +2,20 @@
 import { blindNamesText, blindServicesText } from "./blind-spots.ts";
 import type { BlindSpot, Change } from "./blind-spots.ts";
 import type { FlipContext, FlipGroup, WhatIfReport } from "./flips.ts";
-import { CHANGE_WORDS, pairText, sideText } from "./flips-text.ts";
+import { CHANGE_WORDS } from "./flips-text.ts";
 import { placesOf, reasonsAfter } from "./flips-words.ts";
 import { pointsOf } from "./grouping.ts";
 import { junitText } from "./junit.ts";
+import { countText } from "./layout.ts";
+import type { FateGroup } from "./rollout.ts";
+import { FATE_WORDS } from "./rollout-text.ts";
 import type { JunitCase } from "./junit.ts";
+import { pairText, sideText } from "./side-text.ts";
 import { pointText } from "./text.ts";
 
 /** The changes for which a pipeline is to stop. */
 export interface Gates {
-  readonly trips: (group: FlipGroup) => boolean;
+  readonly trips: (group: Pick<FlipGroup, "change" | "accepted">) => boolean;
   /** Traffic that no capture shows, where none was given. */
   readonly blindTrips: (change: Change) => boolean;
   /** The gate for packets that are unknown on either side. */
@@ -24,6 +28,7 @@ export function whatIfJunit(report: WhatIfReport, context: FlipContext, gates: G
     wholeCase(report),
     unknownCase(report, gates),
     ...report.groups.map((group) => caseOf(group, report, context, gates)),
+    ...report.fates.map((group) => fateCase(group, report, context, gates)),
     ...(report.blindSpots ?? []).map((spot) => blindCase(spot, report, gates)),
   ];
   return junitText("netverdict what-if", [{ name: "what-if", cases }]);
@@ -37,11 +42,14 @@ function wholeCase({ partial }: WhatIfReport): JunitCase {
   return { ...base, failure: { type: partial, message, lines } };
 }
 
-function unknownCase({ counts }: WhatIfReport, { unknownTrips }: Gates): JunitCase {
+function unknownCase({ counts, rollout }: WhatIfReport, { unknownTrips }: Gates): JunitCase {
   const base = { className: "capture", name: "can be decided", place: undefined };
   const { packets, flows } = counts.unknown;
-  if (packets === 0) return base;
-  const message = `${packets} packets of ${flows} flows are unknown by the current or the proposed policies`;
+  const connections = rollout?.counts.unknown ?? 0;
+  if (packets + connections === 0) return base;
+  const more =
+    connections === 0 ? "" : `, and what becomes of ${connections} connections at the rollout`;
+  const message = `${packets} packets of ${flows} flows are unknown by the current or the proposed policies${more}`;
   if (!unknownTrips) return { ...base, skipped: `${message}, and no gate asks for them` };
   return { ...base, failure: { type: "unknown", message, lines: [] } };
 }
@@ -67,6 +75,29 @@ function caseOf(
     `${group.flows} flows, ${group.packets} packets, the first is packet ${first.firstPacket}`,
   ].flatMap((text) => text.split("\n"));
   return { ...base, failure: { type: change, message: after[0] ?? change, lines } };
+}
+
+function fateCase(
+  group: FateGroup,
+  report: WhatIfReport,
+  context: FlipContext,
+  gates: Gates,
+): JunitCase {
+  const { fate, accepted, first } = group;
+  const base = {
+    className: fate,
+    name: `${pairText(group)} ${FATE_WORDS[fate]}`,
+    place: placesOf(group, context)[0],
+  };
+  if (accepted) return { ...base, skipped: "accepted" };
+  if (!gates.trips(group)) return { ...base, skipped: "no gate asks for it" };
+  const after = reasonsAfter(group, report.nature, context);
+  const lines = [
+    `before: ${sideText(first.before, report.nature)}`,
+    `after: ${after.join("\n")}`,
+    countText(group.connections.length, "connection"),
+  ].flatMap((text) => text.split("\n"));
+  return { ...base, failure: { type: fate, message: after[0] ?? fate, lines } };
 }
 
 function blindCase(

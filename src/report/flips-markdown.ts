@@ -3,7 +3,7 @@ import type { Place } from "../errors.ts";
 import { blindNamesText, blindServicesText } from "./blind-spots.ts";
 import type { Change } from "./blind-spots.ts";
 import type { FlipContext, FlipGroup, WhatIfReport } from "./flips.ts";
-import { CHANGE_WORDS, headlineText, pairText, sideText, summary } from "./flips-text.ts";
+import { CHANGE_WORDS, headlineText, summary } from "./flips-text.ts";
 import { placesOf, reasonsAfter } from "./flips-words.ts";
 import { annotationLines, markdownBlock, markdownText } from "./github.ts";
 import { pointsOf } from "./grouping.ts";
@@ -17,6 +17,8 @@ import {
   withoutTexts,
   yamlLines,
 } from "./hints.ts";
+import { FATE_WORDS, rolloutSummary } from "./rollout-text.ts";
+import { pairText, sideText } from "./side-text.ts";
 import { pointText } from "./text.ts";
 
 /** Rows of the table; JSON has them all. */
@@ -52,8 +54,9 @@ export function whatIfMarkdown(report: WhatIfReport, context: FlipContext): stri
     lines.push(`| ${row.map(markdownText).join(" | ")} |`);
   }
   if (groups.length > ROWS_MAX) lines.push("", `and ${groups.length - ROWS_MAX} more`);
-  const accepted = report.groups.length - groups.length;
-  lines.push(...hintRows(report), ...blindRows(report));
+  const all = [...report.groups, ...report.fates];
+  const accepted = all.filter((group) => group.accepted).length;
+  lines.push(...rolloutRows(report, context), ...hintRows(report), ...blindRows(report));
   if (accepted > 0) lines.push("", `${accepted} more changes are accepted.`);
   return `${lines.join("\n")}\n`;
 }
@@ -78,6 +81,25 @@ function hintRows({ hints }: WhatIfReport): string[] {
     ...found,
     ...(without.length === 0 ? [] : ["", ...without]),
     ...(hints.hints.length === 0 ? [] : ["", markdownText(triedText(hints))]),
+  ];
+}
+
+function rolloutRows(report: WhatIfReport, context: FlipContext): string[] {
+  if (report.rollout === undefined) return [];
+  const fates = report.fates.filter(({ accepted }) => !accepted);
+  const rows = fates.slice(0, ROWS_MAX).map((group) => {
+    const { fate, from, to, port, connections } = group;
+    const after = reasonsAfter(group, report.nature, context).join("; ");
+    const cells = [FATE_WORDS[fate], from, to, port, `${connections.length}`, after];
+    return `| ${cells.map(markdownText).join(" | ")} |`;
+  });
+  const head = ["| connections | from | to | port | number | after |", "|---|---|---|---|--:|---|"];
+  const more = fates.length - ROWS_MAX;
+  return [
+    "",
+    markdownText(rolloutSummary(report.rollout)),
+    ...(rows.length === 0 ? [] : ["", ...head, ...rows]),
+    ...(more > 0 ? ["", `and ${more} more`] : []),
   ];
 }
 
@@ -123,7 +145,15 @@ export function whatIfAnnotations(report: WhatIfReport, context: FlipContext): s
     title: `${CHANGE_WORDS[spot.change]}: ${blindNamesText(spot.from)} -> ${blindNamesText(spot.to)}`,
     text: [blindServicesText(spot), sideText(spot.after, report.nature)].join("; "),
   }));
-  return annotationLines([...captured, ...others], "changes");
+  const fates = report.fates
+    .filter(({ accepted }) => !accepted)
+    .map((group) => ({
+      severity: SEVERITIES[group.change],
+      place: annotable(placesOf(group, context)),
+      title: `${FATE_WORDS[group.fate]}: ${pairText(group)}`,
+      text: reasonsAfter(group, report.nature, context).join("; "),
+    }));
+  return annotationLines([...captured, ...fates, ...others], "changes");
 }
 
 /** Only what is newly dropped is to be mended. */

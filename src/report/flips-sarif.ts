@@ -7,16 +7,25 @@ import { blindNamesText, blindServicesText } from "./blind-spots.ts";
 import type { BlindSpot, Change } from "./blind-spots.ts";
 import { CHANGES } from "./flips.ts";
 import type { FlipContext, FlipGroup, WhatIfReport } from "./flips.ts";
-import { CHANGE_WORDS, pairText, sideText } from "./flips-text.ts";
+import { CHANGE_WORDS } from "./flips-text.ts";
 import { placesOf, reasonsAfter } from "./flips-words.ts";
 import { pointsOf, ruleKey } from "./grouping.ts";
 import { editText, hintFor } from "./hints.ts";
 import type { Hint } from "./hints.ts";
 import type { Json } from "./json.ts";
+import type { FateGroup, ReportedFate } from "./rollout.ts";
+import { FATE_WORDS } from "./rollout-text.ts";
 import { sarifArtifact, sarifFingerprint, sarifLocation, sarifText } from "./sarif.ts";
 import type { SarifRule } from "./sarif.ts";
+import { pairText, sideText } from "./side-text.ts";
+import type { Decided } from "./side-text.ts";
 
-const RULES: Readonly<Record<Change, SarifRule>> = {
+type RuleId = Change | ReportedFate;
+
+/** In the order of their indexes. */
+const RULE_IDS: readonly RuleId[] = [...CHANGES, "cut", "lost-on-reconnect"];
+
+const RULES: Readonly<Record<RuleId, SarifRule>> = {
   "new-drop": {
     id: "new-drop",
     name: "NewDrop",
@@ -39,17 +48,33 @@ const RULES: Readonly<Record<Change, SarifRule>> = {
       "What happens to this traffic cannot be decided by the current or by the proposed policies.",
     help: "The message names the fact that is missing.",
   },
+  cut: {
+    id: "cut",
+    name: "Cut",
+    level: "error",
+    sentence: "A connection that is under way at the rollout would be cut.",
+    help: "Roll out when it is over, let its packets pass, or accept the change with what-if --accept.",
+  },
+  "lost-on-reconnect": {
+    id: "lost-on-reconnect",
+    name: "LostOnReconnect",
+    level: "error",
+    sentence:
+      "A connection that is under way at the rollout goes on, and could not be opened again.",
+    help: "The rule that came nearest says what it lacks. Add what is missing, or accept the change with what-if --accept.",
+  },
 };
 
 /** Formats a what-if as SARIF, indented, and a line end. */
 export function whatIfSarif(report: WhatIfReport, context: FlipContext, version: string): string {
   return sarifText({
     version,
-    rules: CHANGES.map((change) => RULES[change]),
+    rules: RULE_IDS.map((id) => RULES[id]),
     whole: report.partial === undefined,
     diagnostics: report.diagnostics,
     results: [
       ...report.groups.map((group) => resultJson(group, report, context)),
+      ...report.fates.map((group) => fateJson(group, report, context)),
       ...(report.blindSpots ?? []).map((spot) => blindJson(spot, report)),
     ],
   });
@@ -64,16 +89,12 @@ function resultJson(group: FlipGroup, report: WhatIfReport, context: FlipContext
     `after: ${reasonsAfter(group, report.nature, context).join("; ")}`,
   ];
   return {
-    ruleId: change,
-    ruleIndex: CHANGES.indexOf(change),
-    level: RULES[change].level,
+    ...ruleOf(change),
     message: { text: escapeControls(sentences.join(". ")) },
     locations: place === undefined ? [] : [place],
     relatedLocations: others.length === 0 ? undefined : others,
-    partialFingerprints: { "netverdictChange/v1": fingerprint(group, context) },
-    suppressions: accepted
-      ? [{ kind: "external", status: "accepted", justification: "what-if --accept" }]
-      : undefined,
+    partialFingerprints: { "netverdictChange/v1": fingerprint(change, group, context) },
+    suppressions: suppressionsOf(accepted),
     fixes: fixesOf(change === "new-drop" ? hintFor(report.hints, group) : undefined),
     properties: { flows, packets, firstPacket: first.firstPacket },
   };
@@ -96,12 +117,45 @@ function fixesOf(hint: Hint | undefined): Json {
   return [{ description: { text }, artifactChanges }];
 }
 
-function fingerprint({ change, from, to, port, first }: FlipGroup, context: FlipContext): string {
+function ruleOf(id: RuleId): { readonly [key: string]: Json } {
+  return { ruleId: id, ruleIndex: RULE_IDS.indexOf(id), level: RULES[id].level };
+}
+
+function suppressionsOf(accepted: boolean): Json | undefined {
+  if (!accepted) return undefined;
+  return [{ kind: "external", status: "accepted", justification: "what-if --accept" }];
+}
+
+/** A connection that is under way at the rollout. */
+function fateJson(group: FateGroup, report: WhatIfReport, context: FlipContext): Json {
+  const { fate, accepted, connections, first } = group;
+  const [place, ...others] = placesOf(group, context).flatMap((each) => sarifLocation(each) ?? []);
+  const sentences = [
+    `${pairText(group)} ${FATE_WORDS[fate]}`,
+    `before: ${sideText(first.before, report.nature)}`,
+    `after: ${reasonsAfter(group, report.nature, context).join("; ")}`,
+  ];
+  return {
+    ...ruleOf(fate),
+    message: { text: escapeControls(sentences.join(". ")) },
+    locations: place === undefined ? [] : [place],
+    relatedLocations: others.length === 0 ? undefined : others,
+    partialFingerprints: { "netverdictChange/v1": fingerprint(fate, group, context) },
+    suppressions: suppressionsOf(accepted),
+    properties: { connections: connections.length },
+  };
+}
+
+function fingerprint(
+  rule: RuleId,
+  { from, to, port, first }: Decided & Pick<FlipGroup, "from" | "to" | "port">,
+  context: FlipContext,
+): string {
   const rules = [
     ruleKey(first.before, context.before.find),
     ruleKey(first.after, context.after.find),
   ];
-  return sarifFingerprint([change, from, to, port, rules]);
+  return sarifFingerprint([rule, from, to, port, rules]);
 }
 
 /** Traffic that changes and that no capture shows: beside one it is worth a note. */
@@ -116,8 +170,7 @@ function blindJson(spot: BlindSpot, { nature, captured }: WhatIfReport): Json {
     `after: ${sideText(after, nature)}`,
   ];
   return {
-    ruleId: change,
-    ruleIndex: CHANGES.indexOf(change),
+    ...ruleOf(change),
     level: captured ? "note" : RULES[change].level,
     message: { text: escapeControls(sentences.join(". ")) },
     locations: place === undefined ? [] : [place],

@@ -2,21 +2,21 @@
  * A what-if as text for people: one sentence, the counts, then each change with what decides before and
  * after. Rows start at the first column, what explains a row is indented below it.
  */
-import { formatAddress } from "../net/address.ts";
-import type { FlowVerdict, Verdict } from "../engine/verdict.ts";
 import { CHANGES, tellingSide } from "./flips.ts";
 import { blindNamesText, blindServicesText } from "./blind-spots.ts";
-import type { BlindSpot, Change } from "./blind-spots.ts";
+import type { Change } from "./blind-spots.ts";
 import type { Flip, FlipContext, FlipGroup, WhatIfReport } from "./flips.ts";
-import { pointsOf } from "./grouping.ts";
 import { editText, hintNotes, mendedText, triedText, withoutTexts, yamlLines } from "./hints.ts";
 import { PLAIN, countText, layoutColumns, wrapText } from "./layout.ts";
 import type { Column, Palette } from "./layout.ts";
 import { findNearestMiss } from "./nearest-miss.ts";
-import { explainReason } from "./reason.ts";
-import type { CaptureNature, Judged } from "./reason.ts";
+import type { CaptureNature } from "./reason.ts";
 import { remedyFor } from "./remedy.ts";
-import { nearestText, pointLines } from "./text.ts";
+import type { ReportedFate } from "./rollout.ts";
+import { rolloutLines } from "./rollout-text.ts";
+import { ToldReasons, pairText, reasonLines, sideLines } from "./side-text.ts";
+import { nearestText } from "./text.ts";
+import { formatTuple } from "./tuple-text.ts";
 
 /** Most groups of one kind of change that are printed; JSON has them all. */
 const GROUPS_MAX = 40;
@@ -29,13 +29,6 @@ const HEADINGS: Readonly<Record<Change, string>> = {
   unknown: "CANNOT BE COMPARED FROM",
 };
 
-const WORDS: Readonly<Record<Verdict, string>> = {
-  allow: "allowed",
-  drop: "dropped",
-  unfiltered: "not filtered",
-  unknown: "unknown",
-};
-
 /** Formats a what-if for people; ends in a line end. */
 export function whatIfText(
   report: WhatIfReport,
@@ -46,6 +39,7 @@ export function whatIfText(
   const blocks = [
     [...headline(report, palette), ...wrapText(summary(report), 0)],
     ...CHANGES.map((change) => groupLines(change, report, { context, palette, told })),
+    rolloutLines(report, context, { palette, told }),
     hintLines(report, palette),
     blindLines(report, palette, told),
     noteLines(report),
@@ -61,6 +55,7 @@ export function headlineText({
   counts,
   totals,
   groups,
+  fates,
   partial,
   captured,
   blindSpots,
@@ -72,6 +67,12 @@ export function headlineText({
   }
   if (totals.packets === 0) return "The capture holds no packets.";
   const [first, ...others] = groups.filter(({ accepted }) => !accepted);
+  const [fate, ...otherFates] = fates.filter(({ accepted }) => !accepted);
+  if (first === undefined && fate !== undefined) {
+    const more =
+      otherFates.length === 0 ? "" : `, and ${countText(otherFates.length, "other fate")}`;
+    return `${FATE_HEADS[fate.fate]}: ${pairText(fate)}${more}.`;
+  }
   if (first === undefined) {
     const more = groups.length > 0 ? "Only what is accepted changes" : "Nothing changes";
     const read = partial === undefined ? "for this capture" : "in what could be read";
@@ -88,15 +89,11 @@ export function headlineText({
   return `${what[first.change]}: ${pairText(first)}${more}.`;
 }
 
-/** `shop/web -> payments/api 8443/tcp`. */
-export function pairText({ from, to, port }: Pick<FlipGroup, "from" | "to" | "port">): string {
-  return `${from} -> ${to} ${port}`;
-}
-
-/** What happens to a side's packets, and why: `allowed (no policy isolates it for egress)`. */
-export function sideText(flow: Judged, nature: CaptureNature): string {
-  return `${WORDS[flow.verdict]} (${explainReason(flow, nature)})`;
-}
+const FATE_HEADS: Readonly<Record<ReportedFate, string>> = {
+  cut: "Cut by the rollout",
+  "lost-on-reconnect": "Lost on reconnect",
+  unknown: "Cannot be told what becomes of connections",
+};
 
 /** The counts in one line. */
 export function summary({ totals, flows, counts, captured }: WhatIfReport): string {
@@ -119,9 +116,9 @@ function headline(report: WhatIfReport, palette: Palette): string[] {
   if (report.partial === "damaged") {
     lines.push(palette.yellow("Partial: a capture is damaged; this is what could be read of it."));
   }
-  const { groups, captured, blindSpots, counts } = report;
+  const { groups, fates, captured, blindSpots, counts } = report;
   const changes = captured
-    ? groups.filter(({ accepted }) => !accepted).map(({ change }) => change)
+    ? [...groups, ...fates].filter(({ accepted }) => !accepted).map(({ change }) => change)
     : (blindSpots?.map(({ change }) => change) ?? ["unknown" as const]);
   const calm = changes.length === 0 && counts.unknown.packets === 0;
   const other = calm ? palette.green : palette.yellow;
@@ -173,60 +170,9 @@ function groupLines(
 
 /** Puts groups that the same reasons explain behind each other: they are printed once, below the first. */
 function gatherReasons(groups: readonly FlipGroup[], nature: CaptureNature): FlipGroup[] {
-  const keyOf = (group: FlipGroup): string => reasonLines(group, nature).join("\n");
+  const keyOf = (group: FlipGroup): string => reasonLines(group.first, nature).join("\n");
   const keys = [...new Set(groups.map(keyOf))];
   return keys.flatMap((key) => groups.filter((group) => keyOf(group) === key));
-}
-
-/** A change by both sets of policies. */
-type BothSides = Pick<Flip | BlindSpot, "before" | "after">;
-
-/** What decides on one side. */
-function sideLines(side: "before" | "after", sides: BothSides, nature: CaptureNature): string[] {
-  const judged = sides[side];
-  return [...wrapText(`${side}: ${sideText(judged, nature)}`, 2), ...pointLines(pointsOf(judged))];
-}
-
-function reasonLines({ first }: FlipGroup, nature: CaptureNature): string[] {
-  return [...sideLines("before", first, nature), ...sideLines("after", first, nature)];
-}
-
-/** What decides, each reason told once in a report: later rows name the row that has it. */
-class ToldReasons {
-  readonly #nature: CaptureNature;
-  readonly #rows = new Map<string, string>();
-  #last: Record<"before" | "after", string> = { before: "", after: "" };
-
-  constructor(nature: CaptureNature) {
-    this.#nature = nature;
-  }
-
-  /** The lines below a row; none where the row above has the same reasons. */
-  tell(sides: BothSides, row: string): string[] {
-    const { before, after } = this.#last;
-    const lines = { before: this.#linesOf("before", sides), after: this.#linesOf("after", sides) };
-    this.#last = { before: lines.before.join("\n"), after: lines.after.join("\n") };
-    if (this.#last.before === before && this.#last.after === after) return [];
-    const rows = (["before", "after"] as const).map((side) =>
-      this.#rows.get(`${side} ${this.#last[side]}`),
-    );
-    const [like] = rows;
-    if (like !== undefined && rows[1] === like) {
-      return wrapText(`for the same reason as ${like}`, 2);
-    }
-    return (["before", "after"] as const).flatMap((side) => {
-      const key = `${side} ${this.#last[side]}`;
-      const told = this.#rows.get(key);
-      if (this.#last[side] === (side === "before" ? before : after)) return [`  ${side}: as above`];
-      if (told !== undefined) return wrapText(`${side}: as ${told}`, 2);
-      this.#rows.set(key, row);
-      return lines[side];
-    });
-  }
-
-  #linesOf(side: "before" | "after", sides: BothSides): string[] {
-    return sideLines(side, sides, this.#nature);
-  }
 }
 
 /** What is the group's own. */
@@ -246,23 +192,11 @@ function groupDetails(group: FlipGroup, nature: CaptureNature, context: FlipCont
 /** One flow of a group: its ends, and where in the capture it is. */
 function flipText(flip: Flip): string {
   const flow = flip[tellingSide(flip)];
-  const from = endText(flow.source, flow.sourceName, flow.sourcePort);
-  const to = endText(flow.destination, flow.destinationName, flow.destinationPort);
   const where =
     flip.packets === 1
       ? `packet ${flip.firstPacket}`
       : `${flip.packets} packets from ${flip.firstPacket} on`;
-  return `${from} -> ${to}: ${where}`;
-}
-
-function endText(
-  address: FlowVerdict["source"],
-  name: string | undefined,
-  port: number | undefined,
-): string {
-  const host = address === undefined ? (name ?? "?") : formatAddress(address);
-  if (port === undefined) return host;
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  return `${formatTuple(flow)}: ${where}`;
 }
 
 /** Rules for what is newly dropped; YAML is not wrapped. */
@@ -310,13 +244,18 @@ export const CHANGE_WORDS: Readonly<Record<Change, string>> = {
   unknown: "cannot be compared",
 };
 
-function noteLines({ groups, lost }: WhatIfReport): string[] {
+function noteLines({ groups, fates, lost }: WhatIfReport): string[] {
   const accepted = groups.filter((group) => group.accepted);
+  const acceptedFates = fates.filter((group) => group.accepted);
   const lines: string[] = [];
   if (accepted.length > 0) {
     const packets = accepted.reduce((sum, group) => sum + group.packets, 0);
     const changes = countText(accepted.length, "accepted change");
     lines.push(`${changes} (${countText(packets, "packet")}): not shown.`);
+  }
+  if (acceptedFates.length > 0) {
+    const connections = acceptedFates.reduce((sum, group) => sum + group.connections.length, 0);
+    lines.push(`${countText(connections, "connection")} whose change is accepted: not shown.`);
   }
   if (lost > 0) {
     const packets = countText(lost, "packet");

@@ -10,6 +10,7 @@ import { ruleKey } from "./grouping.ts";
 import type { Hints } from "./hints.ts";
 import type { PolicyContext } from "./nearest-miss.ts";
 import type { CaptureNature } from "./reason.ts";
+import type { FateGroup, Rollout } from "./rollout.ts";
 import { flowKey } from "./same-flow.ts";
 import { destinationEnd, portText, sourceEnd } from "./workload.ts";
 
@@ -51,6 +52,10 @@ export interface WhatIfReport extends Comparison {
   readonly diagnostics: readonly Diagnostic[];
   readonly nature: CaptureNature;
   readonly partial: "interrupted" | "damaged" | undefined;
+  /** Undefined: the proposed policies judge all of the capture. */
+  readonly rollout: Rollout | undefined;
+  /** Of the rollout. */
+  readonly fates: readonly FateGroup[];
   /** Packets of flows that the list of flows had no room for: they are not compared. */
   readonly lost: number;
   /** False: no capture was given, and all that changes are `blindSpots`. */

@@ -1,12 +1,12 @@
 /** How a user supplies the fact that an undecided verdict lacks. */
 import { formatAddress } from "../net/address.ts";
-import type { FlowVerdict } from "../engine/verdict.ts";
+import type { Judgement, Tuple } from "../engine/verdict.ts";
 import { generic } from "../policy/dialect-generic.ts";
 import type { OpenQuestion, RuleOrigin } from "../tables/model.ts";
 import type { CaptureNature } from "./reason.ts";
 
 /** Says what to do about a missing fact; undefined when there is nothing to do. */
-export function remedyFor(flow: FlowVerdict, nature: CaptureNature): string | undefined {
+export function remedyFor(flow: Tuple & Judgement, nature: CaptureNature): string | undefined {
   switch (flow.reason) {
     case "missing-source":
     case "missing-destination": {
@@ -113,6 +113,6 @@ function remedyForOpen({ dialect }: OpenQuestion): string | undefined {
   return dialect === generic.title ? "say who enforces the policies: --dialect NAME" : undefined;
 }
 
-function addressText(address: FlowVerdict["source"]): string {
+function addressText(address: Tuple["source"]): string {
   return address === undefined ? "ADDRESS" : formatAddress(address);
 }

@@ -100,7 +100,9 @@ const fingerprints = (run: Sarif["runs"][0]): string[] =>
 describe("what-if -o sarif", () => {
   it("has a rule for each kind of change, and each result at its policy's line", () => {
     const { tool, results, invocations } = sarif();
-    expect(tool.driver.rules.map(({ id }) => id)).toEqual(["new-drop", "new-allow", "unknown"]);
+    expect(tool.driver.rules.map(({ id }) => id)).toEqual([
+      ...["new-drop", "new-allow", "unknown", "cut", "lost-on-reconnect"],
+    ]);
     expect(invocations[0].executionSuccessful).toBe(true);
     const lines = POLICIES.split("\n");
     for (const { ruleId, ruleIndex, locations } of results) {

@@ -12,6 +12,7 @@ import type { Backend } from "../../src/match/extension.ts";
 import type { Family } from "../../src/net/address.ts";
 import { judgeCapture } from "../judge.ts";
 import { makeRandom } from "../random-cluster.ts";
+import { changeRules, otherRules } from "./changed-rules.ts";
 import { INTERFACES, ROUTES } from "./ground.ts";
 import { randomRules, rulesText, type RandomRules, type RandomTable } from "./random-rules.ts";
 import {
@@ -41,6 +42,16 @@ export interface Scene extends Recording {
   readonly connections?: string;
   /** What sysctl would print of the node; absent: nothing. */
   readonly switches?: string;
+  /** Other rules decide from a packet on. */
+  readonly turn?: RulesTurn;
+}
+
+/** Rules that take the place of others in mid-traffic. */
+export interface RulesTurn {
+  /** Number of the first packet that they decide, or of one that is not sent. */
+  readonly number: number;
+  readonly rules: RandomRules;
+  readonly loaded: LoadedState;
 }
 
 /** A packet on which kernel and matcher differ. */
@@ -73,6 +84,26 @@ export async function drawScene({ seed, backend, packets, allowed }: Draw): Prom
   try {
     const recording = await record(lab, random, packets, allowed);
     return { rules, loaded: lab.loaded, ...recording };
+  } finally {
+    await lab.close();
+  }
+}
+
+/** The same with rules that are replaced by others when half of the packets were sent. */
+export async function drawChange({ seed, backend, packets, allowed }: Draw): Promise<Scene> {
+  const random = makeRandom(seed);
+  const rules = randomRules(random, backend, allowed);
+  const others = otherRules(random, backend, allowed, rules);
+  const lab = await startLab(nodeOf(rules));
+  try {
+    let turn: RulesTurn | undefined;
+    const act = (number: number): void => {
+      turn = { number, rules: others, loaded: changeRules(lab, others) };
+    };
+    const interlude = { after: packets >> 1, act };
+    const recording = await record(lab, random, packets, allowed, interlude);
+    if (turn === undefined) throw new Error("the rules never changed");
+    return { rules, loaded: lab.loaded, ...recording, turn };
   } finally {
     await lab.close();
   }
@@ -134,8 +165,17 @@ export async function compareScene(scene: Scene): Promise<Comparison> {
 
 /** The verdicts of the matcher that knows the node by its dumps. */
 async function judge(scene: Scene): Promise<readonly PacketVerdict[]> {
-  const compiled = programOf(scene.loaded, scene);
-  return judgeCapture({ compiled, capture: captureOf(scene.packets) });
+  const { packets, turn } = scene;
+  const asked = { compiled: programOf(scene.loaded, scene), capture: captureOf(packets) };
+  if (turn === undefined) return judgeCapture(asked);
+  const packet = turnOf(packets, turn.number) + 1;
+  return judgeCapture({ ...asked, turn: { packet, program: programOf(turn.loaded) } });
+}
+
+/** How many packets come before the turn. */
+function turnOf(packets: readonly Recorded[], number: number): number {
+  const index = packets.findIndex((packet) => packet.number >= number);
+  return index < 0 ? packets.length : index;
 }
 
 /** The node as its dumps tell it, with what conntrack listed and sysctl printed. */
@@ -185,9 +225,14 @@ export async function shrinkScene(
 ): Promise<SmallCase> {
   let best: SmallCase = { scene, difference };
   const { number } = difference.packet;
-  const tryCase = async (rules: RandomRules, packets: readonly Recorded[]): Promise<boolean> => {
+  const tryCase = async (
+    rules: RandomRules,
+    packets: readonly Recorded[],
+    later = best.scene.turn?.rules,
+  ): Promise<boolean> => {
     if (Date.now() > until) return false;
-    const found = await differsStill(rules, packets, number).catch(() => undefined);
+    const turn = scene.turn && later && { number: scene.turn.number, rules: later };
+    const found = await differsStill(rules, packets, number, turn).catch(() => undefined);
     if (found === undefined) return false;
     best = found;
     return true;
@@ -209,6 +254,16 @@ export async function shrinkScene(
       (shorter) => {
         const tables = best.scene.rules.tables.map((each, at) => (at === table ? shorter : each));
         return tryCase({ ...best.scene.rules, tables }, best.scene.packets);
+      },
+    );
+  }
+  for (const table of best.scene.turn?.rules.tables.keys() ?? []) {
+    await shrinkTable(
+      () => best.scene.turn!.rules.tables[table]!,
+      (shorter) => {
+        const later = best.scene.turn!.rules;
+        const tables = later.tables.map((each, at) => (at === table ? shorter : each));
+        return tryCase(best.scene.rules, best.scene.packets, { ...later, tables });
       },
     );
   }
@@ -254,12 +309,19 @@ async function differsStill(
   rules: RandomRules,
   packets: readonly Recorded[],
   number: number,
+  turn: Omit<RulesTurn, "loaded"> | undefined,
 ): Promise<SmallCase | undefined> {
   const lab = await startLab(nodeOf(rules));
   let scene: Scene;
   try {
-    const places: Places = await repeat(lab, packets);
-    scene = { rules, loaded: lab.loaded, packets, places };
+    const first = turn === undefined ? packets.length : turnOf(packets, turn.number);
+    const before: Places = await repeat(lab, packets.slice(0, first));
+    scene = { rules, loaded: lab.loaded, packets, places: before };
+    if (turn !== undefined) {
+      const loaded = changeRules(lab, turn.rules);
+      const after = await repeat(lab, packets.slice(first));
+      scene = { ...scene, places: [...before, ...after], turn: { ...turn, loaded } };
+    }
   } finally {
     await lab.close();
   }
@@ -288,8 +350,11 @@ const LAST_PACKETS = 12;
 /** A case in words: tables, sets, packets, and what each side says of the last. */
 export function describeCase({ scene, difference }: SmallCase): string {
   const { kernel, ours, verdict, position } = difference;
-  const tables = Object.entries(scene.loaded.tables).flatMap(([backend, texts]) =>
-    ([4, 6] as const).map((family) => `## ${backend}, IPv${family}\n${rulesOf(texts[family])}`),
+  const tables = [scene.loaded, ...(scene.turn === undefined ? [] : [scene.turn.loaded])].flatMap(
+    (loaded) =>
+      Object.entries(loaded.tables).flatMap(([backend, texts]) =>
+        ([4, 6] as const).map((family) => `## ${backend}, IPv${family}\n${rulesOf(texts[family])}`),
+      ),
   );
   const lines = scene.packets.map(
     ({ arrival, bytes }, index) =>
@@ -299,7 +364,10 @@ export function describeCase({ scene, difference }: SmallCase): string {
     `packet ${position}: kernel ${kernel}, ours ${ours} (${verdict.reason}, ${verdict.ctState ?? "no state"} at ${verdict.hook ?? "no hook"}, ` +
       `${verdict.rule?.table ?? ""}:${verdict.rule?.chain ?? ""}:${verdict.rule?.number ?? ""}${verdict.duplicateOf === undefined ? "" : `, duplicate of ${verdict.duplicateOf}`})`,
     ...tables,
-    scene.loaded.ipsets,
+    (scene.turn?.loaded ?? scene.loaded).ipsets,
+    ...(scene.turn === undefined
+      ? []
+      : [`the second rules come behind packet ${turnOf(scene.packets, scene.turn.number)}`]),
     ...(lines.length > LAST_PACKETS ? [`(${lines.length - LAST_PACKETS} packets before)`] : []),
     ...lines.slice(-LAST_PACKETS),
   ].join("\n");

@@ -35,18 +35,32 @@ export interface Recording {
 const OPEN = 48;
 const NUMBER_MAX = 0xffff;
 
+/** Something that is done between two packets. */
+export interface Interlude {
+  /** Once so many packets were sent. */
+  readonly after: number;
+  /** @param number that of the next packet */
+  readonly act: (number: number) => void;
+}
+
 /** Holds random conversations until so many packets were sent. */
 export async function record(
   lab: KernelLab,
   random: Random,
   count: number,
   allowed: ReadonlySet<string>,
+  interlude?: Interlude,
 ): Promise<Recording> {
+  let left = interlude;
   const packets: Recorded[] = [];
   const places: (string | undefined)[] = [];
   let number = 0;
   let open = Array.from({ length: OPEN }, () => begin(random, allowed));
   while (packets.length < count && number < NUMBER_MAX - 1000) {
+    if (left !== undefined && packets.length >= left.after) {
+      left.act(number + 1);
+      left = undefined;
+    }
     const batch: (Omit<Recorded, "sentNs"> & { readonly of: Talk })[] = [];
     // Conversations take turns in an order of their own each time.
     for (const talk of random.some(open, open.length, open.length)) {
@@ -91,6 +105,7 @@ function begin(random: Random, allowed: ReadonlySet<string>): Talk {
 
 /** Sends packets once more, as they were. */
 export async function repeat(lab: KernelLab, packets: readonly Recorded[]): Promise<Places> {
+  if (packets.length === 0) return [];
   const { sights } = await lab.cross(packets satisfies readonly LabPacket[]);
   return fatesOf(packets, sights).map(placeOf);
 }
