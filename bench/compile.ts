@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { stringify } from "yaml";
 import { buildSnapshot } from "../src/cluster/build.ts";
 import { parseManifests } from "../src/cluster/manifest.ts";
-import { loadMatcher } from "../src/engine/matcher.ts";
+import { loadMatcher, type Matcher, type Program } from "../src/engine/matcher.ts";
 import { formatDiagnostic, type Diagnostic } from "../src/errors.ts";
 import { checkPolicies } from "../src/policy/check.ts";
 import { lowerPolicies } from "../src/policy/index.ts";
@@ -65,14 +65,14 @@ function compileFile(file: string): void {
   const compiled = lap("compile", () =>
     compileCluster(snapshot, policies, { node: undefined }, onDiagnostic),
   );
-  const wasm = readFileSync(join(import.meta.dirname, "../build/matcher.wasm"));
-  const matcher = lap("pack", () =>
-    loadMatcher(new Uint8Array(wasm), compiled, {
+  const wasm = new Uint8Array(readFileSync(join(import.meta.dirname, "../build/matcher.wasm")));
+  const load = (program: Program): Matcher =>
+    loadMatcher(wasm, program, {
       midstream: "assume-established",
       conntrackMax: 262_144,
       tracePacket: undefined,
-    }),
-  );
+    });
+  const matcher = lap("pack", () => load(compiled));
   const megabytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
   const { maxRSS } = process.resourceUsage();
   console.log(`  ${stages.join(", ")}`);
@@ -80,6 +80,9 @@ function compileFile(file: string): void {
   console.log(
     `  ${(before / 1000).toFixed(0)} ms of processor time in all, ${elapsed.toFixed(0)} ms by the clock`,
   );
+  const topology = { ...compiled.topology, routes: [] };
+  const tables = matcher.allocate(0) - load({ rulesets: [], topology }).allocate(0);
+  console.log(`  packed tables ${(tables / 1e6).toFixed(1)} MB`);
   console.log(
     `  peak ${megabytes(maxRSS * 1024)}, of which the matcher has ${megabytes(matcher.memory().byteLength)}`,
   );

@@ -2,6 +2,7 @@
 import { fileURLToPath } from "node:url";
 import { interleave } from "../measure.ts";
 import type { Question } from "../question.ts";
+import { measureChanges } from "../recompile.ts";
 import { runTool } from "../rivals/tools.ts";
 import { clusterFile } from "../subject.ts";
 
@@ -17,14 +18,21 @@ export const compile: Question = {
       asking.progress(size);
       const file = clusterFile({ policies: at, pods: at });
       let peak = 0;
+      let tables = 0;
       const run = (): number => {
         const said = runTool(process.execPath, SCRIPT, "--file", file);
+        tables = Number(/packed tables ([\d.]+) MB/.exec(said)?.[1]);
         peak = Number(/peak (\d+) MiB/.exec(said)?.[1]);
         return Number(/^ +(\d+) ms of processor time/m.exec(said)?.[1]) / 1000;
       };
       const tasks = await interleave([{ name: "compile", units: 1, run }], asking.full ? 5 : 2);
       asking.add({ size, at, unit: "runs", tasks });
       asking.note(`peak memory, compile ${size}`, peak, "MiB");
+      asking.note(`packed tables, ${size}`, tables, "MB");
+      const { compared, mismatches, policyEdited, podAdded } = measureChanges(file);
+      asking.checked("tables compiled again and from scratch", compared, mismatches);
+      asking.note(`one policy edited, of ${size}`, policyEdited, "ms");
+      asking.note(`one pod added, to ${size}`, podAdded, "ms");
     }
   },
 };

@@ -6,14 +6,16 @@ import type { LabelSelector } from "./selector.ts";
 
 /** Finds by labels what it was made of. */
 export class LabelIndex<T extends { readonly labels: Iterable<readonly [string, string]> }> {
-  readonly #all: readonly T[];
+  readonly #all: T[] = [];
   readonly #byValueByKey = new Map<string, Map<string, T[]>>();
 
   constructor(all: readonly T[]) {
-    this.#all = all;
-    for (const one of all) {
-      for (const [key, value] of one.labels) addTo(entryOf(this.#byValueByKey, key), value, one);
-    }
+    for (const one of all) this.add(one);
+  }
+
+  add(one: T): void {
+    this.#all.push(one);
+    for (const [key, value] of one.labels) addTo(entryOf(this.#byValueByKey, key), value, one);
   }
 
   /**
@@ -21,7 +23,7 @@ export class LabelIndex<T extends { readonly labels: Iterable<readonly [string, 
    * without requirements: all.
    */
   candidates(selector: LabelSelector | undefined): readonly T[] {
-    let fewest = this.#all;
+    let fewest: readonly T[] = this.#all;
     for (const { key, operator, values } of selector?.requirements ?? []) {
       if (operator !== "In") continue;
       const byValue = this.#byValueByKey.get(key);

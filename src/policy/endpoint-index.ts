@@ -24,10 +24,10 @@ interface Labelled {
 
 /** A snapshot's endpoints, by namespace and labels. */
 export class EndpointIndex {
-  readonly #snapshot: Snapshot;
+  #snapshot: Snapshot;
   readonly #namespaces: LabelIndex<Namespace>;
   readonly #everywhere: LabelIndex<Endpoint>;
-  readonly #byNamespace: ReadonlyMap<string, LabelIndex<Endpoint>>;
+  readonly #byNamespace: Map<string, LabelIndex<Endpoint>>;
   #endpointsByView: LabelIndex<Labelled & { readonly endpoint: Endpoint }> | undefined;
   #hostEndpoints: LabelIndex<HostEndpoint> | undefined;
   #setsByView: LabelIndex<Labelled & { readonly set: NetworkSet }> | undefined;
@@ -44,6 +44,17 @@ export class EndpointIndex {
       else own.push(endpoint);
     }
     this.#byNamespace = new Map([...byNamespace].map(([name, own]) => [name, new LabelIndex(own)]));
+  }
+
+  /** Moves on to a snapshot that has one endpoint more, and is the same in all else. */
+  add(endpoint: Endpoint, snapshot: Snapshot): void {
+    this.#snapshot = snapshot;
+    // Calico's view of labels is made anew when one of its selectors asks.
+    this.#endpointsByView = undefined;
+    this.#everywhere.add(endpoint);
+    const own = this.#byNamespace.get(endpoint.namespace) ?? new LabelIndex<Endpoint>([]);
+    own.add(endpoint);
+    this.#byNamespace.set(endpoint.namespace, own);
   }
 
   /** The endpoints that a selector chooses, in no particular order. */

@@ -26,11 +26,7 @@ import {
   compileMangleChains,
   compileRawChains,
 } from "./dispatch.ts";
-import {
-  compileEmptyProfile,
-  compileEndpointChains,
-  compileNamespaceProfile,
-} from "./endpoint-chain.ts";
+import { compileEmptyProfile, compileNamespaceProfile, EndpointChains } from "./endpoint-chain.ts";
 import {
   bindAllHostEndpoints,
   bindHostEndpoints,
@@ -87,17 +83,45 @@ export interface CompiledCluster {
 export function compileCluster(
   snapshot: Snapshot,
   policies: readonly Policy[],
-  options: {
-    readonly node: string | undefined;
-    /** Whose tables; the newest when absent. */
-    readonly calicoVersion?: CalicoVersion | undefined;
-    /** Of host endpoints; none when absent. */
-    readonly profiles?: ReadonlyMap<string, Profile> | undefined;
-    /** Who enforces the policies; Calico when absent. */
-    readonly dialect?: Dialect | undefined;
-  },
+  options: CompileOptions,
   onDiagnostic: OnDiagnostic,
 ): CompiledCluster {
+  return compileWhole(snapshot, policies, options, onDiagnostic).cluster;
+}
+
+/** For whom, and as whose tables, a cluster is compiled. */
+export interface CompileOptions {
+  readonly node: string | undefined;
+  /** Whose tables; the newest when absent. */
+  readonly calicoVersion?: CalicoVersion | undefined;
+  /** Of host endpoints; none when absent. */
+  readonly profiles?: ReadonlyMap<string, Profile> | undefined;
+  /** Who enforces the policies; Calico when absent. */
+  readonly dialect?: Dialect | undefined;
+}
+
+/** A compiled cluster, and what it was made of: with it less has to be compiled again (recompile.ts). */
+export interface Compilation {
+  readonly cluster: CompiledCluster;
+  readonly settings: FelixSettings;
+  readonly interfaces: Map<Endpoint, string>;
+  readonly index: EndpointIndex;
+  readonly meanings: PeerMeanings;
+  readonly selected: Map<Policy, Endpoint[]>;
+  readonly selections: readonly Selection[];
+  readonly endpointChains: EndpointChains;
+  readonly families: readonly [FamilyChains, FamilyChains];
+  /** The topology of another snapshot. */
+  readonly topologyOf: (snapshot: Snapshot) => Topology;
+}
+
+/** As `compileCluster`. */
+export function compileWhole(
+  snapshot: Snapshot,
+  policies: readonly Policy[],
+  options: CompileOptions,
+  onDiagnostic: OnDiagnostic,
+): Compilation {
   const {
     node,
     calicoVersion = NEWEST_CALICO,
@@ -132,10 +156,11 @@ export function compileCluster(
   reportUntrackedEverywhere(binding, hosts, onDiagnostic);
   reportUnknownProfiles(binding, profiles, onDiagnostic);
   const hostTables = compileHostTables(binding, hosts, settings);
+  const chainsOfEndpoints = new EndpointChains(settings, dialect);
   // The same in both families.
   const endpointChains = [
     ...DIRECTIONS.flatMap((direction) => compileDispatch(direction, interfaceNames)),
-    ...compileEndpointChains(selections, settings, dialect),
+    ...selections.map((selection) => chainsOfEndpoints.compile(selection)),
     ...profileChains(local),
   ];
   const meanings = new PeerMeanings(snapshot, index);
@@ -174,13 +199,15 @@ export function compileCluster(
       ];
     };
     const veiled = dialect.outsideServices === "open";
-    const services = compileServices(snapshot, family, { node, sets, veiled });
-    const tunnels = compileTunnels(snapshot, settings, { node, family, sets });
-    const natChains = compileNatChains(snapshot, settings, {
-      sets,
-      tunnels,
-      version: calicoVersion,
+    const { result, names: fixedSets } = sets.noting(() => {
+      const tunnels = compileTunnels(snapshot, settings, { node, family, sets });
+      return {
+        tunnels,
+        services: compileServices(snapshot, family, { node, sets, veiled }),
+        natChains: compileNatChains(snapshot, settings, { sets, tunnels, version: calicoVersion }),
+      };
     });
+    const { services, tunnels, natChains } = result;
     const filter = filterTable(family, [
       ...compileHookChains(family, settings.endpointToHost, tunnels, dialect),
       ...compileProtocolChains(dialect, family),
@@ -196,28 +223,38 @@ export function compileCluster(
       filter,
     ];
     const ruleset: Ruleset = { family, backend: "legacy", tables, sets: sets.sets() };
-    return [asOfRelease(ruleset, ordered, calicoVersion), { sets, compiled }];
+    const own = { sets, fixedSets, compiled, chainOf };
+    return [asOfRelease(ruleset, ordered, calicoVersion), own];
   };
-  const [ipv4, chains] = compileFamily(4);
-  const [ipv6] = compileFamily(6, chains);
-  return {
-    rulesets: [ipv4, ipv6],
-    topology: compileTopology(snapshot, interfaces, {
+  const [ipv4, chains4] = compileFamily(4);
+  const [ipv6, chains6] = compileFamily(6, chains4);
+  const topologyOf = (given: Snapshot): Topology =>
+    compileTopology(given, interfaces, {
       node,
       binding,
       // Without either, no verdict hangs on what is tracked of wrapped packets.
       untracks:
         hostTables.raw.failsafe.length > 0 ||
         ((binding !== UNBOUND || settings.podsMayVxlan) &&
-          FAMILIES.some((family) => usesVxlan(snapshot, settings, family))),
-    }),
+          FAMILIES.some((family) => usesVxlan(given, settings, family))),
+    });
+  return {
+    cluster: { rulesets: [ipv4, ipv6], topology: topologyOf(snapshot) },
+    ...{ settings, interfaces, index, meanings, selected, selections },
+    endpointChains: chainsOfEndpoints,
+    families: [chains4, chains6],
+    topologyOf,
   };
 }
 
 /** The chains of policies in one family, and the sets that their rules ask for. */
-interface FamilyChains {
+export interface FamilyChains {
   readonly sets: SetCollector;
-  readonly compiled: Readonly<Record<Direction, ReadonlyMap<Policy, ChainWithSets>>>;
+  /** Names of those that other rules ask for. */
+  readonly fixedSets: ReadonlySet<string>;
+  readonly compiled: Readonly<Record<Direction, Map<Policy, ChainWithSets>>>;
+  /** A policy's chain, which is compiled where it is not yet. */
+  readonly chainOf: (policy: Policy, direction: Direction) => Chain;
 }
 
 function compileNoting(
@@ -272,7 +309,8 @@ interface LocalEndpoint {
   readonly interfaceName: string;
 }
 
-interface Selection extends LocalEndpoint {
+/** The policies that select an endpoint in a direction, in their order. */
+export interface Selection extends LocalEndpoint {
   readonly direction: Direction;
   readonly policies: readonly Policy[];
 }
@@ -290,10 +328,15 @@ function selectionsOf(
     }),
   );
   for (const [policy, endpoints] of selected) {
-    if (policy[direction] === undefined || isForHostsOnly(policy)) continue;
+    if (!appliesTo(policy, direction)) continue;
     for (const endpoint of endpoints) selections.get(endpoint)?.policies.push(policy);
   }
   return [...selections.values()];
+}
+
+/** Tells whether a policy is asked about what endpoints send or get. */
+export function appliesTo(policy: Policy, direction: Direction): boolean {
+  return policy[direction] !== undefined && !isForHostsOnly(policy);
 }
 
 /** Before translation, and without following connections, Felix asks host endpoints' policies only. */
@@ -332,7 +375,8 @@ function policyChains(
   });
 }
 
-function profileChains(local: readonly LocalEndpoint[]): Chain[] {
+/** The chains of the profiles that some endpoints have. */
+export function profileChains(local: readonly Pick<LocalEndpoint, "endpoint">[]): Chain[] {
   const namespaces = new Set(local.map(({ endpoint }) => endpoint.namespace));
   const accounts = new Set(
     local.map(({ endpoint: { namespace, serviceAccount } }) =>

@@ -15,7 +15,9 @@ import type { Target } from "../target/index.ts";
 import { compileDroppedJump } from "./dialect-protocols.ts";
 import { openRule } from "./dialect-rule.ts";
 import { isPrinted } from "./model.ts";
+import { compareText } from "../policy/order.ts";
 import type { Chain, Rule } from "./model.ts";
+import { placeInOrder } from "./sets.ts";
 import {
   CHAIN_CIDR_BLOCK,
   CHAIN_DISPATCH,
@@ -221,6 +223,36 @@ export function compileDispatch(direction: Direction, interfaceNames: readonly s
     chainOf: (name) => endpointChainName(direction, name),
     ends: [makeRule({ comment: "Unknown interface", target: DROP })],
   });
+}
+
+/**
+ * The chain for one more interface among those that find pods' chains, and the rule that it gets.
+ *
+ * @param interfaceNames sorted, without the new one
+ * @returns undefined where more than that chain would be others
+ */
+export function dispatchRule(
+  direction: Direction,
+  interfaceNames: readonly string[],
+  name: string,
+): { readonly chain: string; readonly at: number; readonly rule: Rule } | undefined {
+  const common = commonBeginning(interfaceNames);
+  const beginning = name.slice(0, common.length + 1);
+  if (!name.startsWith(common)) return undefined;
+  const first = placeInOrder(interfaceNames, (one) => compareText(one, beginning));
+  const at = placeInOrder(interfaceNames, (one) => compareText(one, name));
+  const isOfGroup = (one: string | undefined): boolean => one?.startsWith(beginning) === true;
+  // A group of one has no chain of its own.
+  if (!isOfGroup(interfaceNames[first]) || !isOfGroup(interfaceNames[first + 1])) return undefined;
+  const side = direction === "egress" ? "in" : "out";
+  return {
+    chain: `${CHAIN_DISPATCH[direction]}-${beginning.slice(common.length)}`,
+    at: at - first,
+    rule: makeRule({
+      matches: [interfaceIs(side, name)],
+      target: goTo(endpointChainName(direction, name)),
+    }),
+  };
 }
 
 /**

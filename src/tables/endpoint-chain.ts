@@ -60,23 +60,33 @@ export interface EndpointPolicies {
  * Compiles the chains of endpoints, each in one direction. Rules that are the same are one object; chains of
  * endpoints that have all in common differ in the rules that name the endpoint, and are alike.
  */
-export function compileEndpointChains(
-  all: readonly EndpointPolicies[],
-  settings: FelixSettings,
-  dialect: Dialect = DEFAULT_DIALECT,
-): Chain[] {
-  const shared = new SharedRules(dialect);
-  const encapsulation = encapsulationRules(settings);
-  const before = new ChainsAlike();
-  return all.map((given) => {
-    if (namesInterface(dialect, given.direction)) {
-      return compileEndpointChain(given, { shared, settings, encapsulation });
-    }
-    const place = before.placeOf(given);
+export class EndpointChains {
+  readonly #settings: FelixSettings;
+  readonly #encapsulation: readonly Rule[];
+  readonly #shared: SharedRules;
+  readonly #alike = new ChainsAlike();
+
+  constructor(settings: FelixSettings, dialect: Dialect = DEFAULT_DIALECT) {
+    this.#settings = settings;
+    this.#encapsulation = encapsulationRules(settings);
+    this.#shared = new SharedRules(dialect);
+  }
+
+  compile(given: EndpointPolicies): Chain {
+    if (namesInterface(this.#shared.dialect, given.direction)) return this.#make(given);
+    const place = this.#alike.placeOf(given);
     if (place.chain !== undefined) return likeChain(place.chain, given);
-    place.chain = compileEndpointChain(given, { shared, settings, encapsulation });
+    place.chain = this.#make(given);
     return place.chain;
-  });
+  }
+
+  #make(given: EndpointPolicies): Chain {
+    return compileEndpointChain(given, {
+      shared: this.#shared,
+      settings: this.#settings,
+      encapsulation: this.#encapsulation,
+    });
+  }
 }
 
 /** Chains that were compiled already, by all that they are made of but the endpoint. */

@@ -10,7 +10,7 @@ export type InterfaceByEndpoint = ReadonlyMap<Endpoint, string>;
  * that a pod of its name would have; where that is taken (a Deployment and a Job of one name), one of
  * its kind and name.
  */
-export function assignInterfaces(endpoints: readonly Endpoint[]): InterfaceByEndpoint {
+export function assignInterfaces(endpoints: readonly Endpoint[]): Map<Endpoint, string> {
   const interfaceByEndpoint = new Map<Endpoint, string>();
   const taken = new Set<string>();
   // Pods first: theirs are real. Then by kind, so that the order of the input does not matter.

@@ -19,6 +19,8 @@ import type { Address, Family, Prefix } from "../net/address.ts";
 import { protocolNumber } from "../net/protocol.ts";
 import type { EndpointSelector, ServiceRef } from "../policy/model.ts";
 import { EndpointIndex } from "../policy/endpoint-index.ts";
+import { SelectorIndex } from "../policy/selector-index.ts";
+import { selectsEndpoint } from "../policy/selects.ts";
 import { nodeSelectorText, peerSelectorText, SELECT_ALL } from "./calico-selector.ts";
 import type { IpSet, PortMember } from "./model.ts";
 import {
@@ -32,30 +34,36 @@ import {
 } from "./names.ts";
 
 /** What a set is known by, whatever its family. One object for each. */
-interface SetIdentity {
+export interface SetIdentity {
   readonly id: string;
   /** Its names by family, once they were asked for. */
   readonly names: { 4?: string; 6?: string };
 }
 
 /** Who is meant by selectors that have one canonical text. */
-interface Chosen {
+export interface Chosen {
   readonly text: string;
+  /** One of the selectors; undefined: every endpoint. */
+  readonly selector: EndpointSelector | undefined;
   /** Of the set of their addresses. */
   readonly identity: SetIdentity;
   /** Of the sets of their named ports, by protocol and name. */
-  readonly ports: Map<string, SetIdentity>;
+  readonly ports: Map<string, { readonly port: WantedPort; readonly identity: SetIdentity }>;
   endpoints: readonly Endpoint[] | undefined;
 }
 
 /** What peers mean whatever the family: found once for both. */
 export class PeerMeanings {
-  readonly #snapshot: Snapshot;
+  #snapshot: Snapshot;
   readonly #index: EndpointIndex;
-  readonly #chosenBySelector = new Map<EndpointSelector, Chosen>();
+  /** Made when endpoints change. */
+  #choosing: SelectorIndex<Chosen> | undefined;
+  readonly #chosenBySelector = new WeakMap<EndpointSelector, Chosen>();
   readonly #chosenByText = new Map<string, Chosen>();
   readonly #portNumbers = new Map<string, readonly number[]>();
   #knowsNodes: boolean | undefined;
+  /** Sets of all addresses at some nodes were asked for. */
+  asksForPlaces = false;
 
   constructor(snapshot: Snapshot, index = new EndpointIndex(snapshot)) {
     this.#snapshot = snapshot;
@@ -64,27 +72,50 @@ export class PeerMeanings {
 
   /** Who a selector means; every endpoint without one. */
   chosen(selector: EndpointSelector | undefined): Chosen {
-    if (selector === undefined) return this.#chosenAs(SELECT_ALL);
+    if (selector === undefined) return this.#chosenAs(SELECT_ALL, selector);
     return entryOf(this.#chosenBySelector, selector, () =>
-      this.#chosenAs(peerSelectorText(selector)),
+      this.#chosenAs(peerSelectorText(selector), selector),
     );
   }
 
   /** The identity of the set of a named port of theirs. */
   portIdentity(port: WantedPort, { text, ports }: Chosen): SetIdentity {
     const { name, protocol, runningOnly = false } = port;
-    return entryOf(ports, `${protocol} ${name} ${runningOnly}`, () =>
-      identityOf(namedPortId({ name, protocol, selector: runningOnly ? `${text} running` : text })),
-    );
+    return entryOf(ports, `${protocol} ${name} ${runningOnly}`, () => ({
+      port,
+      identity: identityOf(
+        namedPortId({ name, protocol, selector: runningOnly ? `${text} running` : text }),
+      ),
+    })).identity;
   }
 
-  #chosenAs(text: string): Chosen {
-    return entryOf(this.#chosenByText, text, () => ({
-      text,
-      identity: identityOf(selectorId(text)),
-      ports: new Map(),
-      endpoints: undefined,
-    }));
+  /**
+   * Moves on to a snapshot that has one endpoint more, and is the same in all else; the endpoint index has
+   * done so.
+   *
+   * @returns whom else it belongs to now
+   */
+  add(endpoint: Endpoint, snapshot: Snapshot): readonly Chosen[] {
+    this.#snapshot = snapshot;
+    this.#portNumbers.clear();
+    if (this.#choosing === undefined) {
+      this.#choosing = new SelectorIndex();
+      for (const chosen of this.#chosenByText.values()) this.#choosing.add(chosen.selector, chosen);
+    }
+    const own = [...this.#choosing.candidates(endpoint)].filter(
+      ({ selector }) => selector === undefined || selectsEndpoint(selector, endpoint, snapshot),
+    );
+    for (const chosen of own) chosen.endpoints = undefined;
+    return own;
+  }
+
+  #chosenAs(text: string, selector: EndpointSelector | undefined): Chosen {
+    return entryOf(this.#chosenByText, text, () => {
+      const identity = identityOf(selectorId(text));
+      const chosen: Chosen = { text, selector, identity, ports: new Map(), endpoints: undefined };
+      this.#choosing?.add(selector, chosen);
+      return chosen;
+    });
   }
 
   /** The prefixes of the network sets that a selector chooses. */
@@ -107,6 +138,7 @@ export class PeerMeanings {
 
   /** The addresses of some nodes, and of the endpoints that are known to be on them. */
   addressesAt(names: readonly string[]): Address[] {
+    this.asksForPlaces = true;
     const { nodeByName, endpoints } = this.#snapshot;
     const wanted = new Set(names);
     return [
@@ -330,6 +362,52 @@ export class SetCollector {
     return this.#setOf(recipe.identity, recipe.make);
   }
 
+  /** A set that was asked for. */
+  find(name: string): IpSet {
+    const set = this.#setByName.get(name);
+    if (set === undefined) throw new Error(`bug: nobody asked for set ${name}`);
+    return set;
+  }
+
+  /** Forgets a set that nobody asks for any more. */
+  forget(name: string): void {
+    const recipe = this.#recipeByName.get(name);
+    if (recipe !== undefined) this.#setByIdentity.delete(recipe.identity);
+    this.#setByName.delete(name);
+    this.#recipeByName.delete(name);
+  }
+
+  /** Puts an endpoint into the sets of those whom it belongs to now. @returns the sets that hold more */
+  add(endpoint: Endpoint, chosen: readonly Chosen[]): IpSet[] {
+    const addresses = this.#addresses(endpoint).map(hostPrefix);
+    if (addresses.length === 0) return [];
+    return chosen.flatMap(({ identity, ports }) => [
+      ...this.#extend(identity, (set) =>
+        set.kind === "hash:net"
+          ? { ...set, members: withEach(set.members, addresses, comparePrefixes) }
+          : set,
+      ),
+      ...[...ports.values()].flatMap(({ port, identity: ofPort }) =>
+        this.#extend(ofPort, (set) => {
+          const more = this.#portMembers(endpoint, port);
+          return set.kind === "hash:ip,port" && more.length > 0
+            ? { ...set, members: withEach(set.members, more, compareMembers) }
+            : set;
+        }),
+      ),
+    ]);
+  }
+
+  #extend(identity: SetIdentity, add: (set: IpSet) => IpSet): IpSet[] {
+    const before = this.#setByIdentity.get(identity);
+    if (before === undefined) return [];
+    const set = add(before);
+    if (set === before) return [];
+    this.#setByIdentity.set(identity, set);
+    this.#setByName.set(set.name, set);
+    return [set];
+  }
+
   /** All sets asked for, by name. */
   sets(): IpSet[] {
     return [...this.#setByName.values()].sort((one, other) => (one.name < other.name ? -1 : 1));
@@ -442,9 +520,11 @@ function storable(prefix: Prefix): Prefix[] {
 
 function uniquePrefixes(prefixes: readonly Prefix[]): Prefix[] {
   const byText = new Map(prefixes.map((prefix) => [formatPrefix(prefix), prefix]));
-  return [...byText.values()].sort(
-    (one, other) => compareAddresses(one.address, other.address) || one.bits - other.bits,
-  );
+  return [...byText.values()].sort(comparePrefixes);
+}
+
+function comparePrefixes(one: Prefix, other: Prefix): number {
+  return compareAddresses(one.address, other.address) || one.bits - other.bits;
 }
 
 function uniqueMembers(members: readonly PortMember[]): PortMember[] {
@@ -454,12 +534,28 @@ function uniqueMembers(members: readonly PortMember[]): PortMember[] {
       member,
     ]),
   );
-  return [...byText.values()].sort(
-    (one, other) =>
-      compareAddresses(one.address, other.address) ||
-      one.protocol - other.protocol ||
-      one.port - other.port,
+  return [...byText.values()].sort(compareMembers);
+}
+
+function compareMembers(one: PortMember, other: PortMember): number {
+  return (
+    compareAddresses(one.address, other.address) ||
+    one.protocol - other.protocol ||
+    one.port - other.port
   );
+}
+
+/** Sorted members with others, which are at their places then. */
+function withEach<T>(
+  members: readonly T[],
+  others: readonly T[],
+  compare: (one: T, other: T) => number,
+): readonly T[] {
+  return others.reduce((all, other) => {
+    const at = placeInOrder(all, (one) => compare(one, other));
+    const here = all[at];
+    return here !== undefined && compare(here, other) === 0 ? all : all.toSpliced(at, 0, other);
+  }, members);
 }
 
 function describePods(selector: EndpointSelector): string {
@@ -474,7 +570,23 @@ function describePods(selector: EndpointSelector): string {
     : `${pods} in namespaces with ${formatSelector(namespaceSelector)}`;
 }
 
-function entryOf<K, V>(entries: Map<K, V>, key: K, make: () => V): V {
+/** Where the first of ordered things is that does not come before a place, as `compare` has them. */
+export function placeInOrder<T>(all: readonly T[], compare: (one: T) => number): number {
+  let low = 0;
+  for (let end = all.length; low < end;) {
+    const middle = (low + end) >>> 1;
+    const one = all[middle];
+    if (one !== undefined && compare(one) < 0) low = middle + 1;
+    else end = middle;
+  }
+  return low;
+}
+
+function entryOf<K extends WeakKey | string, V>(
+  entries: { get(key: K): V | undefined; set(key: K, value: V): unknown },
+  key: K,
+  make: () => V,
+): V {
   const before = entries.get(key);
   if (before !== undefined) return before;
   const made = make();

@@ -3,14 +3,14 @@
  * address of the cluster's ranges that no object has is missing from the snapshot, not outside.
  */
 import { endpointName } from "../cluster/snapshot.ts";
-import type { Snapshot } from "../cluster/snapshot.ts";
+import type { Endpoint, Snapshot } from "../cluster/snapshot.ts";
 import { formatPrefix, hostPrefix, parsePrefix, prefixContains, prefixOf } from "../net/address.ts";
 import type { Family, Prefix } from "../net/address.ts";
 import type { InterfaceByEndpoint } from "./endpoint-interface.ts";
 import { LOOPBACK_INTERFACE } from "./names.ts";
 import { interfaceOfNode, UNBOUND, type HostBinding } from "./host-binding.ts";
 import type { Route, Topology } from "./model.ts";
-import { compareAddresses } from "./sets.ts";
+import { compareAddresses, placeInOrder } from "./sets.ts";
 
 /** Bits of the range taken to be the cluster's around an address of it, where no object names ranges. */
 const INFERRED_BITS: Readonly<Record<Family, number>> = { 4: 16, 6: 64 };
@@ -170,6 +170,62 @@ function clusterRanges(snapshot: Snapshot): Prefix[] {
   return [...known, ...inferred];
 }
 
+/**
+ * The topology of a snapshot that has one more endpoint; undefined where more than its own routes would be
+ * others.
+ */
+export function withEndpoint(
+  topology: Topology,
+  endpoint: Endpoint,
+  {
+    here,
+    interfaceName,
+    clusterPrefixes,
+  }: {
+    readonly here: boolean;
+    readonly interfaceName: string;
+    readonly clusterPrefixes: readonly Prefix[];
+  },
+): Topology | undefined {
+  // What leads away may lead by several interfaces.
+  if (!here && topology.uplinks !== undefined) return undefined;
+  let { routes } = topology;
+  for (const address of endpoint.addresses) {
+    const { family } = address;
+    const inferred = prefixOf(address, INFERRED_BITS[family]);
+    const ranged = routes[placeOfRoute(routes, inferred)];
+    const known =
+      clusterPrefixes.some((prefix) => prefixContains(prefix, address)) ||
+      (ranged?.kind === "missing" && compareRoutePrefixes(ranged.prefix, inferred) === 0);
+    const prefix = hostPrefix(address);
+    const at = placeOfRoute(routes, prefix);
+    const taken = routes[at];
+    if (!known || (taken !== undefined && compareRoutePrefixes(taken.prefix, prefix) === 0)) {
+      return undefined;
+    }
+    routes = routes.toSpliced(at, 0, {
+      prefix,
+      kind: "unicast",
+      interface: here ? interfaceName : UNBOUND.uplinks[0],
+      node: endpoint.node,
+      owner: endpointName(endpoint),
+    });
+  }
+  return { ...topology, routes };
+}
+
+function placeOfRoute(routes: readonly Route[], prefix: Prefix): number {
+  return placeInOrder(routes, (route) => compareRoutePrefixes(route.prefix, prefix));
+}
+
+function compareRoutePrefixes(one: Prefix, other: Prefix): number {
+  return (
+    one.address.family - other.address.family ||
+    compareAddresses(one.address, other.address) ||
+    one.bits - other.bits
+  );
+}
+
 /** Routes by prefix; the first for a prefix stays. */
 class RouteList {
   readonly #routeByPrefix = new Map<string, Route>();
@@ -181,11 +237,8 @@ class RouteList {
 
   /** IPv4 first, by address, the shorter prefix first. */
   sorted(): Route[] {
-    return [...this.#routeByPrefix.values()].sort(
-      ({ prefix: one }, { prefix: other }) =>
-        one.address.family - other.address.family ||
-        compareAddresses(one.address, other.address) ||
-        one.bits - other.bits,
+    return [...this.#routeByPrefix.values()].sort((one, other) =>
+      compareRoutePrefixes(one.prefix, other.prefix),
     );
   }
 }

@@ -10,7 +10,7 @@ import { parsePrefix } from "../../src/net/address.ts";
 import { protocolNumber } from "../../src/net/protocol.ts";
 import type { Policy, RuleAction } from "../../src/policy/model.ts";
 import { FELIX_DEFAULTS } from "../../src/cluster/felix-configuration.ts";
-import { compileEndpointChains } from "../../src/tables/endpoint-chain.ts";
+import { EndpointChains } from "../../src/tables/endpoint-chain.ts";
 import type { FelixRule, FelixSide } from "../../src/tables/felix-rule.ts";
 import { renderFelixRule } from "../../src/tables/felix-rule.ts";
 import type { Chain, IpSet, Rule, Ruleset } from "../../src/tables/model.ts";
@@ -143,10 +143,10 @@ function rulesetOf(given: Case, family: Family): Ruleset {
       });
     }
   }
-  const endpointChains = compileEndpointChains(
-    [{ endpoint: ENDPOINT, interfaceName: "cali0", direction: "ingress", policies }],
-    FELIX_DEFAULTS,
-  ).map((chain) => ({ ...chain, rules: chain.rules.filter(isStateless) }));
+  const whole = new EndpointChains(FELIX_DEFAULTS).compile({
+    ...{ endpoint: ENDPOINT, interfaceName: "cali0", direction: "ingress", policies },
+  });
+  const endpointChains = [{ ...whole, rules: whole.rules.filter(isStateless) }];
   const forward: Rule[] = [
     makeRule({ target: jump(endpointChainName("ingress", "cali0")) }),
     makeRule({ matches: [bitsSet(MARK_ACCEPT)], target: ACCEPT }),

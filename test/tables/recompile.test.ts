@@ -1,0 +1,119 @@
+/** Compiling again after random changes: what comes of it is what compiling from scratch makes. */
+import { describe, expect, it } from "vitest";
+import { buildSnapshot } from "../../src/cluster/build.ts";
+import { parseManifests } from "../../src/cluster/manifest.ts";
+import type { Endpoint, Snapshot } from "../../src/cluster/snapshot.ts";
+import { lowerPolicies } from "../../src/policy/index.ts";
+import type { Policy } from "../../src/policy/model.ts";
+import { compileCluster, type CompiledCluster } from "../../src/tables/compile.ts";
+import { ClusterCompiler } from "../../src/tables/recompile.ts";
+import { makeRandom, randomWorld, worldObjects, type Random } from "../random-cluster.ts";
+
+const SEEDS = 24;
+const CHANGES = 24;
+
+/** All that there may be of a cluster, and what is there of it. */
+interface Pool {
+  readonly snapshot: Snapshot;
+  readonly policies: readonly Policy[];
+}
+
+function drawPool(random: Random, seed: number): Pool {
+  const world = randomWorld(random, {
+    pods: 6 + random.below(24),
+    policies: 4 + random.below(14),
+    clusterPolicies: seed % 2 === 0 ? 1 + random.below(6) : 0,
+    ...(seed % 3 === 0 ? {} : { calico: 1 + random.below(10) }),
+    ties: seed % 4 === 0,
+    domains: seed % 5 === 0,
+    nodeless: seed % 7 === 0,
+  });
+  const list = { apiVersion: "v1", kind: "List", items: worldObjects(world) };
+  const objects = parseManifests([{ file: "world.json", text: JSON.stringify(list) }], () => {});
+  const options = { clusterPrefixes: [], endpoints: [] };
+  return {
+    snapshot: buildSnapshot(objects, options, () => {}),
+    policies: lowerPolicies(objects, () => {}),
+  };
+}
+
+/** A policy as it is after an edit: it is another object, with the rules or the subject of some other. */
+function edited(random: Random, policy: Policy, { policies }: Pool): Policy {
+  const other = random.pick(policies);
+  if (random.chance(0.2)) return { ...policy };
+  if (random.chance(0.4)) return { ...policy, subject: other.subject };
+  return { ...policy, ingress: other.ingress, egress: other.egress };
+}
+
+function nextPolicies(random: Random, policies: readonly Policy[], pool: Pool): readonly Policy[] {
+  const missing = pool.policies.filter(
+    ({ ref }) => !policies.some((policy) => sameRef(policy, ref)),
+  );
+  const at = random.below(Math.max(1, policies.length));
+  const policy = policies[at];
+  if (missing.length > 0 && random.chance(0.4)) {
+    return policies.toSpliced(random.below(policies.length + 1), 0, random.pick(missing));
+  }
+  if (policy === undefined || random.chance(0.3)) return policies.toSpliced(at, 1);
+  return policies.toSpliced(at, 1, edited(random, policy, pool));
+}
+
+function sameRef({ ref }: Policy, other: Policy["ref"]): boolean {
+  return ref.kind === other.kind && ref.namespace === other.namespace && ref.name === other.name;
+}
+
+function nextEndpoints(
+  random: Random,
+  endpoints: readonly Endpoint[],
+  { snapshot }: Pool,
+): readonly Endpoint[] {
+  const here = new Set(endpoints);
+  const missing = snapshot.endpoints.filter((endpoint) => !here.has(endpoint));
+  const gone = random.chance(0.1) ? random.below(endpoints.length) : undefined;
+  if (gone !== undefined || missing.length === 0) return endpoints.toSpliced(gone ?? 0, 1);
+  here.add(random.pick(missing));
+  return snapshot.endpoints.filter((endpoint) => here.has(endpoint));
+}
+
+function chainsOf({ rulesets }: CompiledCluster): Set<unknown> {
+  return new Set(
+    rulesets.flatMap(({ tables }) =>
+      tables.flatMap(({ name, chains }) => (name === "filter" ? chains : [])),
+    ),
+  );
+}
+
+describe("compiling again", () => {
+  it("comes to what compiling from scratch does, change by change", () => {
+    let compared = 0;
+    let kept = 0;
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const random = makeRandom(seed);
+      const pool = drawPool(random, seed);
+      const node =
+        seed % 3 === 1 ? random.pick([...pool.snapshot.nodeByName.keys(), undefined]) : undefined;
+      let endpoints = pool.snapshot.endpoints.filter(() => random.chance(0.5));
+      let policies = pool.policies.filter(() => random.chance(0.5));
+      let { snapshot } = pool;
+      const compiler = new ClusterCompiler({ node }, () => {});
+      let before: CompiledCluster | undefined;
+      for (let change = 0; change < CHANGES; change++) {
+        if (change === 0 || random.chance(0.4)) {
+          if (change > 0) endpoints = [...nextEndpoints(random, endpoints, pool)];
+          snapshot = { ...pool.snapshot, endpoints };
+        }
+        if (random.chance(0.7)) policies = [...nextPolicies(random, policies, pool)];
+        const again = compiler.compile(snapshot, policies);
+        const scratch = compileCluster(snapshot, policies, { node }, () => {});
+        expect(again, `seed ${seed}, change ${change}`).toEqual(scratch);
+        const old = before === undefined ? new Set() : chainsOf(before);
+        for (const chain of chainsOf(again)) if (old.has(chain)) kept += 1;
+        before = again;
+        compared += 1;
+      }
+    }
+    expect(compared).toBe(SEEDS * CHANGES);
+    // Most changes were followed: the chains that they do not touch are the ones of before.
+    expect(kept).toBeGreaterThan(compared * 30);
+  });
+});
