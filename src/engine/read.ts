@@ -192,8 +192,13 @@ export function* readRuleCounts(
   { chains }: RuleList,
 ): Generator<RuleCount> {
   exports.settleSayings();
-  const countAt = (at: number): number =>
-    at === 0 ? 0 : Number(new DataView(exports.memory.buffer).getBigUint64(at, true));
+  let view = new DataView(exports.memory.buffer);
+  const countAt = (at: number): number => {
+    if (at === 0) return 0;
+    // Memory that has grown is another buffer, and this one is empty.
+    if (view.buffer.byteLength === 0) view = new DataView(exports.memory.buffer);
+    return Number(view.getBigUint64(at, true));
+  };
   for (const { ruleset, table, chain, first } of chains) {
     let number = 0;
     for (const [index, rule] of chain.rules.entries()) {
