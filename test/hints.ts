@@ -29,12 +29,12 @@ export interface HintsJson {
   readonly without: readonly { readonly from: string; readonly to: string; readonly why: string }[];
 }
 
-/** Changes files, named from the folder on, as the hints say; what stands further below is changed first. */
+/** Changes files, named from the folder on, as the hints say; what stands further behind is changed first. */
 export function applyHints({ hints }: HintsJson, folder: string): void {
   const edits = hints.flatMap((hint) => hint.edits);
-  const ordered = edits.toSorted(
-    (one, other) => (other.insertion?.line ?? 0) - (one.insertion?.line ?? 0),
-  );
+  const placeOf = ({ insertion }: (typeof edits)[number]): number =>
+    (insertion?.line ?? 0) * 1e7 + (insertion?.column ?? 0);
+  const ordered = edits.toSorted((one, other) => placeOf(other) - placeOf(one));
   for (const { file: name, insertion } of ordered) {
     if (insertion === undefined) throw new Error(`${name}: no text to put in`);
     const file = resolve(folder, name);

@@ -152,6 +152,11 @@ export function tellEdit(edit: Edit, textOf: (file: string) => string | undefine
   };
 }
 
+/** Tells whether the item is the first of its list: as text, two such changes of a list cannot both be made. */
+export function beginsList(edit: Edit): boolean {
+  return edit.kind === "insert" && (itemsAt(edit.object, edit.list)?.length ?? 0) === 0;
+}
+
 /** `spec.ingress[1].from`. */
 function pathText(path: FieldPath): string {
   return path

@@ -17,7 +17,7 @@ import { calicoCandidates } from "./calico.ts";
 import { objectOf } from "./candidate.ts";
 import type { Candidates, World } from "./candidate.ts";
 import { clusterWideCandidates } from "./cluster-wide.ts";
-import { applyEdits, indexBefore, tellEdit } from "./edit.ts";
+import { applyEdits, beginsList, indexBefore, tellEdit } from "./edit.ts";
 import type { Edit } from "./edit.ts";
 import { neededBy, needsOf } from "./need.ts";
 import type { Need } from "./need.ts";
@@ -73,6 +73,8 @@ export function findHints(question: HintQuestion): FoundHints {
   const found: FoundHint[] = [];
   const without: NoHint[] = [];
   const mended = new Set<Need>();
+  /** Lists that a hint before begins: how the next item is written depends on whether that is taken. */
+  const begun = new Set<string>();
   for (const need of needs) {
     if (mended.has(need)) continue;
     const outcome =
@@ -86,7 +88,16 @@ export function findHints(question: HintQuestion): FoundHints {
     const { edits, again, traffic } = outcome;
     const hint: Hint = {
       mends: also.map(({ pair }) => pair),
-      edits: edits.map((edit) => tellEdit(edit, question.textOf)),
+      edits: edits.map((edit) => {
+        const told = tellEdit(edit, question.textOf);
+        if (!beginsList(edit)) return told;
+        const list = JSON.stringify([told.kind, told.namespace, told.name, told.list]);
+        if (!begun.has(list)) {
+          begun.add(list);
+          return told;
+        }
+        return { ...told, insertion: undefined };
+      }),
       alsoAllows: again,
       checked: { capture: false, traffic },
     };

@@ -42,7 +42,7 @@ export interface HintEdit {
   readonly place: Place;
   /** Block style, not indented, a line end at its end. */
   readonly yaml: string;
-  /** Undefined: the file's text does not say how. */
+  /** Undefined: the file's text does not say how, or it depends on a hint before this one. */
   readonly insertion: Insertion | undefined;
 }
 
