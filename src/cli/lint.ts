@@ -43,10 +43,9 @@ export async function lint(options: LintOptions): Promise<number> {
   try {
     const manifests = loadManifests(options, log);
     const report: LintReport = {
-      findings: lintManifests(makeLintContext(manifests)),
+      ...lintManifests(makeLintContext(manifests)),
       policies: manifests.policies.length,
       rules: 0,
-      limits: [],
       partial: undefined,
       diagnostics: log.found,
       trips,

@@ -26,6 +26,10 @@ export const LINT_CODES = {
   STAGED: "The policy is staged: it is not enforced.",
   PRIORITY_TIE: "Policies of one priority say different things, and none comes first.",
   REDUNDANT_ITEM: "Another item of the same list means all that this one means.",
+  REDUNDANT_RULE: "Without the rule every verdict would be the same.",
+  REDUNDANT_POLICY: "Without the policy every verdict would be the same.",
+  SHADOWED_RULE: "Earlier rules decide all that this one matches.",
+  OTHER_END_DENIES: "The policies of the other end drop all that this rule decides.",
 } as const satisfies Readonly<Record<string, string>>;
 
 export type LintCode = keyof typeof LINT_CODES;

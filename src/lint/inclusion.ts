@@ -138,7 +138,7 @@ export function portsCover(wide: readonly PolicyPort[] | undefined, narrow: Poli
       port.kind === "named"
         ? port.name === narrow.name &&
           (port.protocol === undefined || port.protocol === narrow.protocol)
-        : port.protocol === narrow.protocol && port.first <= 1 && port.last === 65_535,
+        : port.protocol === narrow.protocol && port.first === 0 && port.last === 65_535,
     );
   }
   const own = wide.filter((port) => port.kind === "range" && port.protocol === narrow.protocol);
@@ -150,8 +150,7 @@ export function portsCover(wide: readonly PolicyPort[] | undefined, narrow: Poli
 
 /** Tells whether ranges together hold another one. */
 export function rangesCover(ranges: readonly PortRange[], { first, last }: PortRange): boolean {
-  // Port 0 is no port: both spellings of every port are the same.
-  let reached = first === 0 ? 1 : first;
+  let reached = first;
   for (const range of ranges.toSorted((one, other) => one.first - other.first)) {
     if (range.first <= reached) reached = Math.max(reached, range.last + 1);
   }

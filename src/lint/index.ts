@@ -12,6 +12,7 @@ import { lintLogOnly, lintStaged, lintTies } from "./order.ts";
 import { lintPeers } from "./peers.ts";
 import { lintPeersApart } from "./peers-apart.ts";
 import { lintEmptyLists, lintPolicyTypes } from "./policy-types.ts";
+import { findRedundancy } from "./redundancy.ts";
 import { lintSubjects } from "./subjects.ts";
 
 const LINTS: readonly Lint[] = [
@@ -31,10 +32,25 @@ const LINTS: readonly Lint[] = [
   lintItems,
 ];
 
-/** Runs every lint; the findings come in the order of their places. */
-export function lintManifests(context: LintContext): Finding[] {
-  return settleFindings(LINTS.flatMap((lint) => [...lint(context)]));
+/** What was found, and what was not looked at. */
+export interface Linted {
+  /** In the order of their places. */
+  readonly findings: readonly Finding[];
+  /** Sentences. */
+  readonly limits: readonly string[];
 }
+
+/** Runs every lint. */
+export function lintManifests(context: LintContext): Linted {
+  const { findings, cutOff } = findRedundancy(context);
+  return {
+    findings: settleFindings([...LINTS.flatMap((lint) => [...lint(context)]), ...findings]),
+    limits: cutOff ? [TOO_MUCH] : [],
+  };
+}
+
+const TOO_MUCH =
+  "What makes no difference was looked for in a part of the policies only: all of them would take too long.";
 
 /** Orders findings, and leaves each once; what one place means says more than that it means nobody. */
 export function settleFindings(findings: readonly Finding[]): Finding[] {

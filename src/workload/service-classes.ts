@@ -46,8 +46,9 @@ export function serviceClasses(family: Family, programs: readonly Program[]): Se
   const classes: Omit<ServiceClass, "number">[] = [];
   for (const protocol of PORTED) {
     const asked = rules.filter((rule) => mayMatch(rule, protocol)).flatMap((rule) => rule.matches);
-    const ports = portClasses([...destinationRanges(asked), ...setRanges(rulesets, protocol)], 0);
-    const sources = portClasses(sourceRanges(asked), CLIENT_PORT);
+    const inSets = (side: "src" | "dst"): PortRange[] => setRanges(rulesets, protocol, side);
+    const ports = portClasses([...destinationRanges(asked), ...inSets("dst")], 0);
+    const sources = portClasses([...sourceRanges(asked), ...inSets("src")], CLIENT_PORT);
     for (const each of ports) {
       for (const source of sources) {
         classes.push({ protocol, ports: each, sourcePorts: source });
@@ -110,16 +111,28 @@ function sourceRanges(matches: readonly Match[]): PortRange[] {
   });
 }
 
-function setRanges(rulesets: readonly Ruleset[], protocol: number): PortRange[] {
-  return rulesets.flatMap(({ sets }) =>
-    sets.flatMap((set) => {
-      const members =
-        set.kind === "hash:net" ? [] : set.kind === "entries" ? set.entries : set.members;
+/** The ports of the sets in which some rule looks up a port of this side. */
+function setRanges(
+  rulesets: readonly Ruleset[],
+  protocol: number,
+  side: "src" | "dst",
+): PortRange[] {
+  return rulesets.flatMap((ruleset) => {
+    const asked = new Set(
+      rulesOf(ruleset).flatMap(({ matches }) =>
+        matches.flatMap((match) =>
+          match.kind === "set" && match.flags.includes(side) ? [match.set] : [],
+        ),
+      ),
+    );
+    return ruleset.sets.flatMap((set) => {
+      if (set.kind === "hash:net" || !asked.has(set.name)) return [];
+      const members = set.kind === "entries" ? set.entries : set.members;
       return members.flatMap((member) =>
         member.port === undefined || (member.protocol ?? protocol) !== protocol
           ? []
           : [{ first: member.port, last: member.port }],
       );
-    }),
-  );
+    });
+  });
 }

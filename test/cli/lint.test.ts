@@ -53,7 +53,7 @@ describe("lint", () => {
   it("says each trap with its place and what to write instead", () => {
     const { stdout } = lint(...EXAMPLE);
     expect(stdout.split("\n").slice(0, 6)).toEqual([
-      "3 warnings in 5 policies.",
+      "4 warnings in 5 policies.",
       "",
       "policies.yaml:10:17: warning DNS_FORGOTTEN",
       "  NetworkPolicy shop/frontend-egress restricts egress, and pods such as shop/frontend cannot ask DNS",
@@ -78,6 +78,7 @@ describe("lint", () => {
       "DNS_FORGOTTEN",
       "DNS_FORGOTTEN",
       "SERVICE_ADDRESS_IN_BLOCK",
+      "OTHER_END_DENIES",
     ]);
     file("policies.yaml", `# one more line\n${POLICIES}`);
     const moved = read(...EXAMPLE);
@@ -90,9 +91,9 @@ describe("lint", () => {
   it("writes JUnit that a common reader reads, with a failure for what trips the gate", async () => {
     const { stdout } = lint(...EXAMPLE, "--fail-on", "DNS_FORGOTTEN", "-o", "junit");
     const [suite] = await readJunit(stdout);
-    expect(suite?.cases.length).toBe(3);
+    expect(suite?.cases.length).toBe(4);
     expect(stdout.match(/<failure /g)).toHaveLength(2);
-    expect(stdout.match(/<skipped /g)).toHaveLength(1);
+    expect(stdout.match(/<skipped /g)).toHaveLength(2);
   });
 
   it("writes annotations at the policies' lines, and the page of the workflow", () => {

@@ -22,8 +22,8 @@ export function contextOf(text: string): LintContext {
 }
 
 /** What lint finds in manifests. */
-export function findingsOf(text: string): Finding[] {
-  return lintManifests(contextOf(text));
+export function findingsOf(text: string): readonly Finding[] {
+  return lintManifests(contextOf(text)).findings;
 }
 
 /** A finding in one line: `12:5 warning CODE`. */

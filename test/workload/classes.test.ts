@@ -61,7 +61,10 @@ describe("classes of traffic", () => {
         const port = random.below(3) === 0 ? random.below(65_536) : drawn.port;
         const { protocol } = drawn;
         if (port === undefined && [6, 17, 132].includes(protocol)) continue;
-        const sourcePort = random.below(2) === 0 ? 40_000 : random.below(65_536);
+        // Rules of Calico's name ports of clients as well.
+        const named = [53, 80, 81, 443, 8080];
+        const sourcePort =
+          random.below(2) === 0 ? 40_000 : random.pick([random.below(65_536), random.pick(named)]);
         const icmp = protocol === 1 || protocol === 58;
         const opening = {
           ...{ source, destination, protocol, sourcePort },
@@ -97,5 +100,37 @@ describe("classes of traffic", () => {
     }
     console.log(`classes: ${packets} packets, ${changed} fare otherwise; ${outside} of no class`);
     expect(changed).toBeGreaterThan(100 * ROUNDS);
+  });
+
+  it("tell apart clients by ports that rules name", () => {
+    const pod = (name: string, ip: string): object => ({
+      ...{ apiVersion: "v1", kind: "Pod", metadata: { namespace: "a", name } },
+      spec: {
+        nodeName: "n",
+        containers: [{ name: "c", ports: [{ name: "http", containerPort: 81, protocol: "UDP" }] }],
+      },
+      status: { phase: "Running", podIPs: [{ ip }] },
+    });
+    const side = (action: string): Program =>
+      compileObjects([
+        pod("one", "10.1.1.2"),
+        pod("two", "10.1.1.3"),
+        {
+          ...{ apiVersion: "projectcalico.org/v3", kind: "NetworkPolicy" },
+          metadata: { namespace: "a", name: "p" },
+          spec: {
+            ingress: [
+              { action, protocol: "UDP", source: { ports: ["http"] } },
+              { action: "Allow" },
+            ],
+          },
+        },
+      ]);
+    const programs: [Program, Program] = [side("Allow"), side("Deny")];
+    const classes = classifyTraffic({ programs, workloadOf: (owner) => owner });
+    const probed = probeClasses([load(programs[0]), load(programs[1])], classes, 100_000) ?? [];
+    expect(new Set(probed.map(({ service }) => JSON.stringify(service.sourcePorts)))).toEqual(
+      new Set(['[{"first":81,"last":81}]']),
+    );
   });
 });
