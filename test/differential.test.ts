@@ -141,6 +141,7 @@ function worldOf(dialect: DialectName, world: RandomWorld): RandomWorld {
     case "kube-network-policies":
       return { ...world, clusterPolicies: policies.filter((policy) => !choosesNodes(policy)) };
     case "cilium":
+    case "kube-router":
       return { ...world, clusterPolicies: [] };
   }
 }

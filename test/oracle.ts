@@ -16,6 +16,7 @@ import {
   type DialectName,
   type Tri,
 } from "./oracle-dialects.ts";
+import { judgeByRouter } from "./oracle-kube-router.ts";
 import {
   namespaceLabels,
   namespaceOf,
@@ -66,7 +67,12 @@ export function judgeAttempt(
   const backends = backendsOf(world, attempt);
   if (backends === undefined) return judgeTranslated(world, attempt, dialect);
   // > no endpoints at all: REJECT
-  if (backends.length === 0) return { allowed: false, egress: undefined, ingress: undefined };
+  if (backends.length === 0) {
+    // kube-router's acceptance of what a pod sends comes before the refusal.
+    const late = dialect === "kube-router" && podAt(world, attempt.source) !== undefined;
+    if (late) return judgeTranslated(world, attempt, dialect);
+    return { allowed: false, egress: undefined, ingress: undefined };
+  }
   const answers = backends.map((backend) => judgeTranslated(world, backend, dialect));
   const [first] = answers;
   const same = answers.every((answer) => answer.allowed === first?.allowed);
@@ -89,6 +95,10 @@ export function judgeTranslated(
   // A pod talking to its own address never leaves it; through a Service it does (row 4 of section 19).
   if (sameAddress(attempt.source, attempt.destination) && !("service" in attempt)) {
     return { allowed: true, egress: undefined, ingress: undefined };
+  }
+  if (dialect === "kube-router") {
+    const allowed = judgeByRouter(world, attempt);
+    return { allowed, egress: undefined, ingress: undefined };
   }
   const bound = source !== undefined || destination !== undefined;
   if (bound && protocolAnswer(dialect, attempt.protocol) === "drop") {

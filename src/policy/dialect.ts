@@ -6,7 +6,13 @@
 import type { PolicyKindName } from "./model.ts";
 
 /** Every dialect, by what `--dialect` calls it; the first is the default. */
-export const DIALECT_NAMES = ["calico", "kube-network-policies", "cilium", "generic"] as const;
+export const DIALECT_NAMES = [
+  "calico",
+  "kube-network-policies",
+  "cilium",
+  "kube-router",
+  "generic",
+] as const;
 export type DialectName = (typeof DIALECT_NAMES)[number];
 
 /** `open`: not known, or left to the implementation. What hangs on it is unknown. */
@@ -23,7 +29,7 @@ export interface Dialect {
   /** The policies that it enforces. */
   readonly kinds: readonly PolicyKindName[];
   /** `none`: it enforces by something else, and the tables are only a way to say what it does. */
-  readonly tables: "felix" | "none";
+  readonly tables: "felix" | "kube-router" | "none";
   /** An ipBlock holds the addresses of pods. */
   readonly blocksHoldPods: Answer;
   /** An ipBlock holds the addresses of nodes. */
@@ -68,4 +74,7 @@ export type DialectQuestion =
   | "spoofed"
   | "init-ports"
   | "port-names"
-  | "outside-service";
+  | "outside-service"
+  | "same-block"
+  | "established"
+  | "icmp-messages";

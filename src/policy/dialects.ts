@@ -4,6 +4,7 @@ import type { Dialect, DialectName } from "./dialect.ts";
 import { calico } from "./dialect-calico.ts";
 import { cilium } from "./dialect-cilium.ts";
 import { generic } from "./dialect-generic.ts";
+import { kubeRouter } from "./dialect-kube-router.ts";
 import { kubeNetworkPolicies } from "./dialect-kube-network-policies.ts";
 import { formatPolicyRef } from "./model.ts";
 import type { Policy } from "./model.ts";
@@ -13,6 +14,7 @@ export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
   calico,
   "kube-network-policies": kubeNetworkPolicies,
   cilium,
+  "kube-router": kubeRouter,
   generic,
 };
 

@@ -26,10 +26,16 @@ const OPEN: Readonly<Record<DialectQuestion, string>> = {
   spoofed: "whether a pod may send from this address",
   "init-ports": "whether ports of init containers have names, too",
   "port-names": "which port the name means at which pod",
+  "same-block": "whether a prefix is in a rule that names it and excepts it from another",
+  established: "what becomes of connections that are followed",
+  "icmp-messages": "which messages of ICMP pass",
   "outside-service": "as whom policies see who comes to a Service from outside",
 };
 
 const DOES: Partial<Readonly<Record<DialectQuestion, string>>> = {
   protocol: "drops every protocol but TCP, UDP and ICMP, unless it is told to handle others",
+  invalid: "drops packets whose connection is not known",
+  established: "lets through what belongs to an allowed connection",
+  "icmp-messages": "lets pings and some other messages of ICMP through, whatever policies say",
   "to-itself": "lets a pod reach itself through its Service, whatever policies say",
 };

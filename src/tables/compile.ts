@@ -25,6 +25,7 @@ import {
   compileHookChains,
   compileMangleChains,
   compileRawChains,
+  spoofedRule,
 } from "./dispatch.ts";
 import { compileEmptyProfile, compileNamespaceProfile, EndpointChains } from "./endpoint-chain.ts";
 import {
@@ -39,6 +40,7 @@ import { compileHostTables, reportUntrackedEverywhere } from "./host-tables.ts";
 import type { HostsByPolicy, HostTableName } from "./host-tables.ts";
 import { assignInterfaces } from "./endpoint-interface.ts";
 import type { InterfaceByEndpoint } from "./endpoint-interface.ts";
+import { isPrinted } from "./model.ts";
 import type { Chain, Hook, Rule, Ruleset, Table, TableName, Topology } from "./model.ts";
 import {
   accountProfileName,
@@ -62,6 +64,7 @@ import { asOfRelease, checkNames } from "./release.ts";
 import { compileServiceJumps } from "./service-filter.ts";
 import { compileServices } from "./services.ts";
 import { PeerMeanings, SetCollector } from "./sets.ts";
+import { CHAIN_ROUTER, compileRouter, type RouterPod } from "./kube-router.ts";
 import { compileTopology } from "./topology.ts";
 import { compileTunnels, usesVxlan } from "./tunnels.ts";
 
@@ -208,7 +211,19 @@ export function compileWhole(
       };
     });
     const { services, tunnels, natChains } = result;
-    const filter = filterTable(family, [
+    const own = { sets, fixedSets, compiled, chainOf };
+    if (dialect.tables === "kube-router") {
+      const given = { family, dialect, meanings, wholeCluster: node === undefined };
+      const router = compileRouter(routerPods(local, selected), given);
+      const tables = [
+        tableOf("raw", { PREROUTING: [spoofedRule(dialect)] }, []),
+        natTable(services.nat, undefined),
+        filterTable(family, CHAIN_ROUTER, [...router.chains, ...services.filterChains]),
+      ];
+      const all = [...sets.sets(), ...router.sets];
+      return [{ family, backend: "legacy", tables, sets: all }, own];
+    }
+    const filter = filterTable(family, CHAIN_CALICO, [
       ...compileHookChains(family, settings.endpointToHost, tunnels, dialect),
       ...compileProtocolChains(dialect, family),
       ...endpointChains,
@@ -223,7 +238,6 @@ export function compileWhole(
       filter,
     ];
     const ruleset: Ruleset = { family, backend: "legacy", tables, sets: sets.sets() };
-    const own = { sets, fixedSets, compiled, chainOf };
     return [asOfRelease(ruleset, ordered, calicoVersion), own];
   };
   const [ipv4, chains4] = compileFamily(4);
@@ -315,6 +329,23 @@ export interface Selection extends LocalEndpoint {
   readonly policies: readonly Policy[];
 }
 
+/** The policies that select each pod, by name. */
+function routerPods(
+  local: readonly LocalEndpoint[],
+  selected: ReadonlyMap<Policy, readonly Endpoint[]>,
+): RouterPod[] {
+  const pods = new Map(
+    local.map(({ endpoint }) => {
+      const policies: Policy[] = [];
+      return [endpoint, { endpoint, policies }];
+    }),
+  );
+  for (const [policy, endpoints] of selected) {
+    for (const endpoint of endpoints) pods.get(endpoint)?.policies.push(policy);
+  }
+  return [...pods.values()];
+}
+
 /** The policies that select each endpoint and apply to this direction. */
 function selectionsOf(
   local: readonly LocalEndpoint[],
@@ -389,36 +420,43 @@ export function profileChains(local: readonly Pick<LocalEndpoint, "endpoint">[])
   ]);
 }
 
-/** Calico's jumps come first, kube-proxy's behind them, and Calico's acceptance last. */
-function filterTable(family: Family, userChains: readonly Chain[]): Table {
+const CHAIN_CALICO = { INPUT: CHAIN_INPUT, FORWARD: CHAIN_FORWARD, OUTPUT: CHAIN_OUTPUT } as const;
+
+/** The implementation's jumps come first, kube-proxy's behind them, and Calico's acceptance last. */
+function filterTable(
+  family: Family,
+  chains: Readonly<Record<"INPUT" | "FORWARD" | "OUTPUT", string>>,
+  userChains: readonly Chain[],
+): Table {
   return tableOf(
     "filter",
     {
-      INPUT: [jumpTo(CHAIN_INPUT), ...compileServiceJumps("INPUT", family)],
+      INPUT: [jumpTo(chains.INPUT), ...compileServiceJumps("INPUT", family)],
       FORWARD: [
-        jumpTo(CHAIN_FORWARD),
+        jumpTo(chains.FORWARD),
         ...compileServiceJumps("FORWARD", family),
-        ...compileForwardEnd(),
+        ...(chains === CHAIN_CALICO ? compileForwardEnd() : []),
       ],
-      OUTPUT: [jumpTo(CHAIN_OUTPUT), ...compileServiceJumps("OUTPUT", family)],
+      OUTPUT: [jumpTo(chains.OUTPUT), ...compileServiceJumps("OUTPUT", family)],
     },
     userChains,
   );
 }
 
-/** Calico's jumps come first, but behind kube-proxy's where sources are translated. */
-function natTable(services: Table, chains: readonly Chain[]): Table {
+/** Calico's jumps, where there are some, come first, but behind kube-proxy's where sources are translated. */
+function natTable(services: Table, chains: readonly Chain[] | undefined): Table {
+  const jumps = (chain: string): Rule[] => (chains === undefined ? [] : [jumpTo(chain)]);
   const own = (hook: Hook): readonly Rule[] =>
     services.chains.find(({ name }) => name === hook)?.rules ?? [];
   return tableOf(
     "nat",
     {
-      PREROUTING: [jumpTo(CHAIN_PREROUTING), ...own("PREROUTING")],
+      PREROUTING: [...jumps(CHAIN_PREROUTING), ...own("PREROUTING")],
       INPUT: own("INPUT"),
-      OUTPUT: [jumpTo(CHAIN_OUTPUT), ...own("OUTPUT")],
-      POSTROUTING: [...own("POSTROUTING"), jumpTo(CHAIN_POSTROUTING)],
+      OUTPUT: [...jumps(CHAIN_OUTPUT), ...own("OUTPUT")],
+      POSTROUTING: [...own("POSTROUTING"), ...jumps(CHAIN_POSTROUTING)],
     },
-    [...services.chains.filter(({ policy }) => policy === undefined), ...chains],
+    [...services.chains.filter(({ policy }) => policy === undefined), ...(chains ?? [])],
   );
 }
 
@@ -450,7 +488,8 @@ function tableOf(
 }
 
 function builtinChain(name: string, rules: readonly Rule[]): Chain {
-  return { name, policy: "ACCEPT", rules };
+  const partly = rules.every(isPrinted) ? {} : ({ partlyPrinted: true } as const);
+  return { name, policy: "ACCEPT", ...partly, rules };
 }
 
 function jumpTo(chain: string): Rule {

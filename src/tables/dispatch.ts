@@ -139,19 +139,13 @@ const TO_HOST: Readonly<Record<FelixSettings["endpointToHost"], Target>> = {
 /** The raw table's: pods send from their own addresses only, then policies that do not track. */
 export function compileRawChains({ untracked }: TunnelRules, dialect: Dialect): Chain[] {
   const fromPod = bitsSet(MARK_SCRATCH0);
-  const spoofed: readonly Match[] = [
-    fromPod,
-    { kind: "rpfilter", loose: false, validMark: true, acceptLocal: false, invert: true },
-  ];
   return [
     userChain(CHAIN_PREROUTING, [
       makeRule({ target: clearBits(MARK_ALL) }),
       ...untracked,
       makeRule({ matches: [fromWorkloads()], target: setBits(MARK_SCRATCH0) }),
       makeRule({ matches: [fromPod], target: jump(CHAIN_RPF_SKIP) }),
-      dialect.spoofed === "dropped"
-        ? makeRule({ matches: spoofed, target: DROP, origin: { kind: "spoofed" } })
-        : openRule(dialect, "spoofed", { matches: spoofed, target: DROP }),
+      spoofedRule(dialect, fromPod),
       makeRule({
         matches: [bitsClear(MARK_SCRATCH0)],
         target: jump(CHAIN_HOST_DISPATCH.ingress),
@@ -166,6 +160,17 @@ export function compileRawChains({ untracked }: TunnelRules, dialect: Dialect): 
       acceptAccepted(),
     ]),
   ];
+}
+
+/** What a pod sends from an address that is not its own. */
+export function spoofedRule(dialect: Dialect, fromPod: Match = fromWorkloads()): Rule {
+  const matches: readonly Match[] = [
+    fromPod,
+    { kind: "rpfilter", loose: false, validMark: true, acceptLocal: false, invert: true },
+  ];
+  return dialect.spoofed === "dropped"
+    ? makeRule({ matches, target: DROP, origin: { kind: "spoofed" } })
+    : openRule(dialect, "spoofed", { matches, target: DROP });
 }
 
 /** The mangle table's: policies before translation, and those of what the node sends to translated destinations. */

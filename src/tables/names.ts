@@ -265,6 +265,11 @@ export function backendChainName(
   return `KUBE-SEP-${portProtocolHash(portName, protocol, formatSocket(backend))}`;
 }
 
+/** A chain or a set of kube-router's, by what it hashes. Source: kube-router pkg/controllers/netpol/policy.go. */
+export function routerName(prefix: string, content: string): string {
+  return prefix + base32(sha256(utf8ToBytes(content))).slice(0, 16);
+}
+
 /** `ADDRESS:PORT`, the IPv6 address in brackets. */
 export function formatSocket(socket: { readonly address: Address; readonly port: number }): string {
   const address = formatAddress(socket.address);

@@ -558,7 +558,8 @@ function withEach<T>(
   }, members);
 }
 
-function describePods(selector: EndpointSelector): string {
+/** Says whom a selector chooses. */
+export function describePods(selector: EndpointSelector): string {
   if (selector.kind === "expression") {
     return `what has ${formatExpression(selector.expression)}`;
   }

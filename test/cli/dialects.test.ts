@@ -75,34 +75,84 @@ function explain(dialect: string, from: string, to: string, port: string): strin
   return (JSON.parse(stdout) as { packet: { verdict: string } }).packet.verdict;
 }
 
-const DIALECTS = ["calico", "kube-network-policies", "cilium", "generic"] as const;
+const DIALECTS = ["calico", "kube-network-policies", "cilium", "kube-router", "generic"] as const;
 
 /** What each of the dialects says, in their order. */
 const ASKED: readonly (readonly [string, string, string, string, string])[] = [
-  ["an ipBlock and a pod", "shop/web", "10.1.0.6", "5432/tcp", "allow allow drop unknown"],
-  ["an ipBlock and a node", "shop/web", "192.168.0.2", "22/tcp", "allow allow drop unknown"],
-  ["an ipBlock and the outside", "shop/web", "203.0.113.9", "443/tcp", "allow allow allow allow"],
-  ["no ipBlock", "shop/web", "198.51.100.9", "443/tcp", "drop drop drop drop"],
+  ["an ipBlock and a pod", "shop/web", "10.1.0.6", "5432/tcp", "allow allow drop allow unknown"],
+  ["an ipBlock and a node", "shop/web", "192.168.0.2", "22/tcp", "allow allow drop allow unknown"],
+  [
+    "an ipBlock and the outside",
+    "shop/web",
+    "203.0.113.9",
+    "443/tcp",
+    "allow allow allow allow allow",
+  ],
+  ["no ipBlock", "shop/web", "198.51.100.9", "443/tcp", "drop drop drop drop drop"],
   [
     "a rule without ports and a ping",
     "shop/web",
     "203.0.113.9",
     "icmp",
-    "allow allow allow unknown",
+    "allow allow allow allow unknown",
   ],
-  ["a rule with ports and a ping", "shop/web", "shop/db", "icmp", "drop drop drop unknown"],
-  ["SCTP", "shop/web", "203.0.113.9", "9/sctp", "allow allow drop unknown"],
-  ["a pod to itself", "shop/web", "shop/web", "80/tcp", "allow allow allow allow"],
-  ["itself by its Service", "shop/web", "10.96.0.1", "80/tcp", "drop drop allow unknown"],
-  ["the pod's own node", "192.168.0.1", "shop/web", "80/tcp", "allow unknown allow allow"],
-  ["another node", "192.168.0.2", "shop/web", "80/tcp", "drop drop drop drop"],
-  ["a port of an init container", "203.0.113.9", "shop/db", "9000/tcp", "drop drop drop drop"],
+  ["a rule with ports and a ping", "shop/web", "shop/db", "icmp", "drop drop drop allow unknown"],
+  ["SCTP", "shop/web", "203.0.113.9", "9/sctp", "allow allow drop allow unknown"],
+  ["a pod to itself", "shop/web", "shop/web", "80/tcp", "allow allow allow allow allow"],
+  ["itself by its Service", "shop/web", "10.96.0.1", "80/tcp", "drop drop allow allow unknown"],
+  ["the pod's own node", "192.168.0.1", "shop/web", "80/tcp", "allow unknown allow allow allow"],
+  ["another node", "192.168.0.2", "shop/web", "80/tcp", "drop drop drop drop drop"],
+  ["a port of an init container", "203.0.113.9", "shop/db", "9000/tcp", "drop drop drop drop drop"],
 ];
 
 describe("--dialect", () => {
   it.each(ASKED)("answers what the API leaves open: %s", (_name, from, to, port, verdicts) => {
     const said = DIALECTS.map((dialect) => explain(dialect, from, to, port));
     expect(said.join(" ")).toBe(verdicts);
+  });
+
+  it("compiles kube-router's own tables, which judge as they are", () => {
+    const words = ["compile", "-f", cluster, "--dialect", "kube-router", "--node", "n"];
+    const { stdout, stderr } = run(...words);
+    expect(stderr).toBe("");
+    expect(stdout).not.toContain("cali");
+    expect(stdout).toContain("-A FORWARD -j KUBE-ROUTER-FORWARD");
+    expect(stdout).toMatch(
+      /-A KUBE-POD-FW-\w{16} -d 10\.1\.0\.6\/32 -j KUBE-NWPLCY-\w{16}\n.*-s 10\.1\.0\.6\/32 -j KUBE-NWPLCY-DEFAULT/,
+    );
+    expect(run(...words, "-o", "ipset-save").stdout).toMatch(/^create KUBE-DST-\w{16} hash:net/m);
+  });
+
+  it("tells which of kube-router's rules come to other than the API says", () => {
+    const path = file(
+      "quirks.yaml",
+      `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: blocks, namespace: shop}
+spec:
+  podSelector: {}
+  policyTypes: [Ingress, Egress]
+  ingress: [{from: [{podSelector: {}}]}]
+  egress:
+    - to: [{ipBlock: {cidr: 203.0.0.0/8}}, {ipBlock: {cidr: 203.0.113.0/24, except: [203.0.113.9/32]}}]
+    - {to: [{ipBlock: {cidr: 198.51.100.0/24}}], ports: [{port: http}]}
+`,
+    );
+    const pods = CLUSTER.slice(0, CLUSTER.indexOf("apiVersion: networking.k8s.io"));
+    const files = ["-f", file("pods.yaml", pods.replace(/---\s*$/, "")), "-f", path];
+    const verdicts = (to: string, port: string): string[] =>
+      (["calico", "kube-router"] as const).map((dialect) => {
+        const asked = ["shop/db", to, "--port", port, "--dialect", dialect, "-o", "json"];
+        const { stdout, stderr } = run("explain", ...files, ...asked);
+        if (stdout === "") throw new Error(stderr);
+        return (JSON.parse(stdout) as { packet: { verdict: string } }).packet.verdict;
+      });
+    // What one block excepts is excepted from the rule's others.
+    expect(verdicts("203.0.113.9", "1/tcp")).toEqual(["allow", "drop"]);
+    expect(verdicts("203.0.113.8", "1/tcp")).toEqual(["allow", "allow"]);
+    // The policy's ingress rule lets its pods' egress through, too.
+    expect(verdicts("shop/web", "1/tcp")).toEqual(["drop", "allow"]);
+    expect(verdicts("198.51.100.9", "icmp")).toEqual(["drop", "allow"]);
   });
 
   it("says what is open, and whom it is left to", () => {
