@@ -61,7 +61,8 @@ export interface WrittenCluster {
 /** Gives addresses to endpoints that have none, where the command needs one. */
 export type GiveAddresses = (snapshot: Snapshot) => readonly GivenAddress[];
 
-const MANIFEST_NAME = /\.(ya?ml|json)$/i;
+/** What files of a folder are manifests. */
+export const MANIFEST_NAME = /\.(ya?ml|json)$/i;
 /** Most bytes of one manifest file: a dump of a large cluster has some tens of MiB. */
 const MANIFEST_MAX = 512 * 1024 * 1024;
 

@@ -3,6 +3,7 @@
  */
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   openSync,
   realpathSync,
@@ -10,8 +11,9 @@ import {
   unlinkSync,
   writeSync,
 } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve, sep } from "node:path";
 import { EXIT_DONE, EXIT_OUTPUT, Failure, systemErrorCode, systemErrorText } from "./failure.ts";
+import { MANIFEST_NAME } from "./manifests.ts";
 
 /** One `-o FORMAT[=FILE]`. */
 export interface Output<F extends string> {
@@ -35,11 +37,11 @@ export interface Sink {
 /**
  * Opens an output.
  *
- * @param inputs files that were named as inputs: none of them is overwritten
+ * @param inputs files and folders that were named as inputs: none of them, and no manifest in them, is overwritten
  */
 export function openSink(file: string | undefined, inputs: readonly string[]): Sink {
   if (file === undefined) return new StandardOutput();
-  if (inputs.some((input) => sameFile(input, file))) {
+  if (inputs.some((input) => overwrites(input, file))) {
     throw new Failure(`${file}: the output would overwrite an input`);
   }
   return new FileOutput(file);
@@ -153,11 +155,24 @@ function refusal(file: string, error: unknown): Failure {
   return new Failure(`${file}: cannot be written: ${systemErrorText(error)}`, EXIT_OUTPUT);
 }
 
-function sameFile(one: string, other: string): boolean {
+/** The output is the input, or a manifest in the folder that is the input. */
+function overwrites(input: string, output: string): boolean {
+  if (input === "-") return false;
+  const [read, written] = [realPlace(input), realPlace(output)];
+  if (read === written) return true;
+  return MANIFEST_NAME.test(written) && existsSync(written) && written.startsWith(read + sep);
+}
+
+/** Where a file lies, or would lie: not through links. */
+function realPlace(file: string): string {
   try {
-    return one !== "-" && realpathSync(one) === realpathSync(other);
+    return realpathSync(file);
   } catch {
-    // A file that is not there yet is no input.
-    return false;
+    // It is not there yet.
+  }
+  try {
+    return join(realpathSync(dirname(file)), basename(file));
+  } catch {
+    return resolve(file);
   }
 }
