@@ -17,6 +17,7 @@ import {
   NODE_ADDRESS_FAMILY,
   NODE_ADDRESS_NODE,
   NODE_ADDRESS_SIZE,
+  NODE_ADDRESS_TUNNEL,
   NODE_ADDRESS_WORDS,
   REASON_BY_NODE,
   REASON_NO_NODE,
@@ -31,7 +32,16 @@ import {
   VERDICT_UNKNOWN,
 } from "./layout";
 import { translateDestination, translateSource } from "./nat";
-import { policesEachHost, routeInterface, routeKind, routeNode, routeOf, uplinkOf } from "./route";
+import {
+  policesEachHost,
+  routeInterface,
+  routeIsBare,
+  routeIsWrapped,
+  routeKind,
+  routeNode,
+  routeOf,
+  uplinkOf,
+} from "./route";
 import { runTable } from "./run-table";
 import { Walk, walk } from "./walk";
 
@@ -202,13 +212,16 @@ function arriveAtLast(): bool {
 // One of the addresses of the node it leaves; where that is not known, of any but the destination's.
 function takeNodeAddress(): bool {
   const known = walk.node != 0 && walk.node != NODE_ELSEWHERE;
-  const there = routeNode(attempt.dstRoute);
+  // Of a node whose tunnels' addresses are not told, each may be.
+  let wants = false;
+  for (let index: u32 = 0; index < addressCount && !wants; index++) {
+    const record = addresses + <usize>index * NODE_ADDRESS_SIZE;
+    wants = maySendFrom(record) && suits(record);
+  }
   let taken: usize = 0;
   for (let index: u32 = 0; index < addressCount; index++) {
     const record = addresses + <usize>index * NODE_ADDRESS_SIZE;
-    const node: u32 = load<u16>(record, NODE_ADDRESS_NODE);
-    if (<u32>load<u16>(record, NODE_ADDRESS_FAMILY) != walk.family) continue;
-    if (known ? node != walk.node : node == there) continue;
+    if (!maySendFrom(record) || (wants && !suits(record))) continue;
     // The last one is not asked for.
     if (taken != 0) {
       const question = (known ? QUESTION_ADDRESS : QUESTION_BY) | index;
@@ -228,6 +241,21 @@ function takeNodeAddress(): bool {
     load<u32>(walkSrc, 12),
   );
   return true;
+}
+
+// It is of the node that the packet leaves, or may be.
+function maySendFrom(record: usize): bool {
+  if (<u32>load<u8>(record, NODE_ADDRESS_FAMILY) != walk.family) return false;
+  const node: u32 = load<u16>(record, NODE_ADDRESS_NODE);
+  const known = walk.node != 0 && walk.node != NODE_ELSEWHERE;
+  return known ? node == walk.node : node != routeNode(attempt.dstRoute);
+}
+
+// It is the one of the interface to the destination: a tunnel's, or the node's.
+function suits(record: usize): bool {
+  const tunnel = load<u8>(record, NODE_ADDRESS_TUNNEL) != 0;
+  const wrapped = routeIsWrapped(attempt.dstRoute);
+  return tunnel ? wrapped || !routeIsBare(attempt.dstRoute) : !wrapped;
 }
 
 function routeOfDestination(): i32 {

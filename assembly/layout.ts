@@ -835,6 +835,9 @@ export const ROUTE_SIZE = 28;
 export const ROUTE_MULTIPATH = 1 << 0;
 /** The realm has a name whose number only the node knows. */
 export const ROUTE_REALM_UNKNOWN = 1 << 1;
+/** Of nodes seen as one: what other nodes send there is wrapped, or is not; neither: nothing tells. */
+export const ROUTE_WRAPPED = 1 << 2;
+export const ROUTE_BARE = 1 << 3;
 /** Routing tables: local, main, default. */
 export const ROUTE_TABLES = 3;
 export const ROUTE_UNICAST = 1;
@@ -864,9 +867,10 @@ export const INTERFACE_LINK_HAS_MAC = 1 << 1;
 export const INTERFACE_LINK_LOOPBACK = 1 << 2;
 export const INTERFACE_LINK_HAS_GROUP = 1 << 3;
 
-// One address from which a node of a cluster sends: node u16, family u16, 4 words.
+// One address from which a node of a cluster sends: node u16, family u8, tunnel u8 (1: of a device that wraps packets), 4 words.
 export const NODE_ADDRESS_NODE = 0;
 export const NODE_ADDRESS_FAMILY = 2;
+export const NODE_ADDRESS_TUNNEL = 3;
 export const NODE_ADDRESS_WORDS = 4;
 export const NODE_ADDRESS_SIZE = 20;
 

@@ -9,7 +9,9 @@ import {
   ROUTE_NODE,
   ROUTE_NONE,
   ROUTE_REALM,
+  ROUTE_BARE,
   ROUTE_REALM_UNKNOWN,
+  ROUTE_WRAPPED,
   ROUTE_SIZE,
   ROUTE_TABLES,
 } from "./layout";
@@ -108,6 +110,16 @@ export function routeNode(route: i32): u32 {
 /** Several next hops of equal rank. */
 export function routeIsMultipath(route: i32): bool {
   return route != ROUTE_NONE && (load<u8>(routeAt(route), ROUTE_FLAGS) & ROUTE_MULTIPATH) != 0;
+}
+
+/** What other nodes send there is wrapped, and has a tunnel's address where it has one of theirs. */
+export function routeIsWrapped(route: i32): bool {
+  return route != ROUTE_NONE && (load<u8>(routeAt(route), ROUTE_FLAGS) & ROUTE_WRAPPED) != 0;
+}
+
+/** It is not. */
+export function routeIsBare(route: i32): bool {
+  return route != ROUTE_NONE && (load<u8>(routeAt(route), ROUTE_FLAGS) & ROUTE_BARE) != 0;
 }
 
 /** Realm of the route: that of destinations in the lower half, of sources in the upper one. */

@@ -62,6 +62,7 @@ export function readPool(object: ManifestObject, onDiagnostic: OnDiagnostic): Ip
     // > No uses: workloads and tunnels.
     ofNetwork: uses.length === 0 || uses.some((use) => use === "Workload" || use === "Tunnel"),
     forPods: uses.length === 0 || uses.includes("Workload"),
+    wrapsAlways: ipip === "Always" || vxlan === "Always",
     tunnel: ipip !== "Never" ? "ipip" : vxlan !== "Never" ? "vxlan" : undefined,
   };
 }

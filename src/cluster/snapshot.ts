@@ -214,6 +214,8 @@ export interface IpPool {
   readonly ofNetwork: boolean;
   /** How what goes to its pods is wrapped. */
   readonly tunnel: Exclude<TunnelKind, "wireguard"> | undefined;
+  /** And not only between subnets. */
+  readonly wrapsAlways: boolean;
 }
 
 /** An interface of a node that Calico's policies bind, or all of its interfaces. */

@@ -113,7 +113,9 @@ function packRoutes(
     view.setUint8(
       at + layout.ROUTE_FLAGS,
       (route.multipath === true ? layout.ROUTE_MULTIPATH : 0) |
-        (realmUnknown ? layout.ROUTE_REALM_UNKNOWN : 0),
+        (realmUnknown ? layout.ROUTE_REALM_UNKNOWN : 0) |
+        (route.wrapped === true ? layout.ROUTE_WRAPPED : 0) |
+        (route.wrapped === false ? layout.ROUTE_BARE : 0),
     );
     view.setUint32(at + layout.ROUTE_REALM, route.realm ?? 0, true);
     view.setUint32(at + layout.ROUTE_INTERFACE, number, true);
@@ -152,10 +154,11 @@ function packNodeAddresses(
   const count = nodeAddresses.length;
   const records = exports.allocate(Math.max(1, count) * layout.NODE_ADDRESS_SIZE);
   const view = new DataView(exports.memory.buffer);
-  nodeAddresses.forEach(({ node, address }, index) => {
+  nodeAddresses.forEach(({ node, address, ofTunnel }, index) => {
     const at = records + index * layout.NODE_ADDRESS_SIZE;
     view.setUint16(at + layout.NODE_ADDRESS_NODE, numberByNode.get(node) ?? 0, true);
-    view.setUint16(at + layout.NODE_ADDRESS_FAMILY, address.family, true);
+    view.setUint8(at + layout.NODE_ADDRESS_FAMILY, address.family);
+    view.setUint8(at + layout.NODE_ADDRESS_TUNNEL, ofTunnel ? 1 : 0);
     address.words.forEach((word, place) => {
       view.setUint32(at + layout.NODE_ADDRESS_WORDS + 4 * place, word, true);
     });

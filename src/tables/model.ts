@@ -279,7 +279,12 @@ export interface Topology {
   /** Several nodes are judged as one: traffic between two of them is forwarded, not local. */
   readonly wholeCluster: boolean;
   /** Of a cluster seen as one: the addresses from which nodes send, those of a node together. */
-  readonly nodeAddresses?: readonly { readonly node: string; readonly address: Address }[];
+  readonly nodeAddresses?: readonly {
+    readonly node: string;
+    readonly address: Address;
+    /** Of a device by which packets are wrapped. */
+    readonly ofTunnel: boolean;
+  }[];
   /** The same: rules say what nodes masquerade of what their pods send out. Absent: nothing tells. */
   readonly outgoingKnown?: boolean;
   /** Of manifests: host endpoints bind the node. Absent: none does. */
@@ -382,6 +387,8 @@ export interface Route {
   readonly realm?: number | undefined;
   /** Several next hops of equal rank: `interface` is that of the first. */
   readonly multipath?: boolean;
+  /** Where several nodes are judged as one: what other nodes send there is wrapped; undefined: perhaps. */
+  readonly wrapped?: boolean;
   /** Interface that packets to it leave by and packets from it arrive by; empty for `local`. */
   readonly interface: string;
   /** Node that has the address, where several are judged as one; undefined when unknown. */

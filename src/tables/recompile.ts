@@ -216,7 +216,7 @@ class State {
     this.#topology =
       withEndpoint(this.#topology, endpoint, {
         ...{ here, interfaceName },
-        clusterPrefixes: snapshot.clusterPrefixes,
+        snapshot,
       }) ?? this.#whole.topologyOf(snapshot);
     if (!here) return;
     for (const direction of DIRECTIONS) {

@@ -2,10 +2,18 @@
  * What every address is, and which interface packets to it leave by. Also says what is not known: an
  * address of the cluster's ranges that no object has is missing from the snapshot, not outside.
  */
+import { felixSettings } from "../cluster/felix-configuration.ts";
 import { endpointName } from "../cluster/snapshot.ts";
-import type { Endpoint, Snapshot } from "../cluster/snapshot.ts";
-import { formatPrefix, hostPrefix, parsePrefix, prefixContains, prefixOf } from "../net/address.ts";
-import type { Family, Prefix } from "../net/address.ts";
+import type { Endpoint, FelixSettings, IpPool, Snapshot } from "../cluster/snapshot.ts";
+import {
+  formatPrefix,
+  hostPrefix,
+  parsePrefix,
+  prefixContains,
+  prefixOf,
+  sameAddress,
+} from "../net/address.ts";
+import type { Address, Family, Prefix } from "../net/address.ts";
 import type { InterfaceByEndpoint } from "./endpoint-interface.ts";
 import { LOOPBACK_INTERFACE } from "./names.ts";
 import { interfaceOfNode, UNBOUND, type HostBinding } from "./host-binding.ts";
@@ -53,6 +61,7 @@ export function compileTopology(
     const isBound = name !== undefined && uplinkByNode.has(name);
     return isBound ? interfaceOfNode(LOOPBACK_INTERFACE, name) : "";
   };
+  const { wireguardPorts } = felixSettings(snapshot, undefined);
   const routes = new RouteList();
   for (const endpoint of snapshot.endpoints) {
     const here = node === undefined || endpoint.node === node;
@@ -61,6 +70,7 @@ export function compileTopology(
         prefix: hostPrefix(address),
         kind: "unicast",
         ...(here ? { interface: interfaceOf(interfaces, endpoint) } : away),
+        ...(node === undefined ? wrappingOf(address, snapshot.pools, wireguardPorts) : {}),
         node: endpoint.node,
         owner: endpointName(endpoint),
       });
@@ -73,6 +83,7 @@ export function compileTopology(
         prefix: hostPrefix(address),
         kind: local ? "local" : "unicast",
         ...(local ? { interface: loopbackOf(name) } : away),
+        ...(node === undefined ? { wrapped: false } : {}),
         node: name,
         owner: `node ${name}`,
       });
@@ -136,8 +147,12 @@ export function compileTopology(
   const nodeAddresses = wholeCluster
     ? [...snapshot.nodeByName.values()]
         .toSorted((one, other) => (one.name < other.name ? -1 : 1))
-        .flatMap(({ name, ownAddresses }) =>
-          ownAddresses.map((address) => ({ node: name, address })),
+        .flatMap(({ name, ownAddresses, tunnels }) =>
+          ownAddresses.map((address) => ({
+            node: name,
+            address,
+            ofTunnel: tunnels.some((tunnel) => sameAddress(tunnel.address, address)),
+          })),
         )
     : [];
   return {
@@ -180,16 +195,18 @@ export function withEndpoint(
   {
     here,
     interfaceName,
-    clusterPrefixes,
+    snapshot,
   }: {
     readonly here: boolean;
     readonly interfaceName: string;
-    readonly clusterPrefixes: readonly Prefix[];
+    readonly snapshot: Snapshot;
   },
 ): Topology | undefined {
   // What leads away may lead by several interfaces.
   if (!here && topology.uplinks !== undefined) return undefined;
   let { routes } = topology;
+  const { clusterPrefixes, pools } = snapshot;
+  const { wireguardPorts } = felixSettings(snapshot, undefined);
   for (const address of endpoint.addresses) {
     const { family } = address;
     const inferred = prefixOf(address, INFERRED_BITS[family]);
@@ -207,6 +224,7 @@ export function withEndpoint(
       prefix,
       kind: "unicast",
       interface: here ? interfaceName : UNBOUND.uplinks[0],
+      ...(topology.wholeCluster ? wrappingOf(address, pools, wireguardPorts) : {}),
       node: endpoint.node,
       owner: endpointName(endpoint),
     });
@@ -224,6 +242,18 @@ function compareRoutePrefixes(one: Prefix, other: Prefix): number {
     compareAddresses(one.address, other.address) ||
     one.bits - other.bits
   );
+}
+
+/** Whether nodes wrap what they send to a pod, where its pool tells; WireGuard takes what it can. */
+function wrappingOf(
+  address: Address,
+  pools: readonly IpPool[],
+  wireguardPorts: FelixSettings["wireguardPorts"],
+): Pick<Route, "wrapped"> {
+  const pool = pools.find(({ prefix }) => prefixContains(prefix, address));
+  if (pool === undefined || wireguardPorts[address.family] !== undefined) return {};
+  if (pool.tunnel === undefined) return { wrapped: false };
+  return pool.wrapsAlways ? { wrapped: true } : {};
 }
 
 /** Routes by prefix; the first for a prefix stays. */

@@ -125,6 +125,46 @@ describe("compileNatChains", () => {
     },
   );
 
+  it.each([
+    ["wrapped always", { vxlanMode: "Always" }, "drop"],
+    ["never wrapped", {}, "allow"],
+    ["wrapped between subnets, which nothing tells", { ipipMode: "CrossSubnet" }, "unknown"],
+  ])(
+    "knows with which of its addresses a node masquerades, where packets are %s",
+    async (_, spec, verdict) => {
+      const tunnels = NODES.map((one, index) => ({
+        ...one,
+        metadata: {
+          name: `n${index + 1}`,
+          annotations: { "projectcalico.org/IPv4VXLANTunnelAddr": `10.65.${index + 1}.0` },
+        },
+      }));
+      const service = {
+        apiVersion: "v1",
+        kind: "Service",
+        metadata: { name: "web", namespace: "shop" },
+        spec: {
+          type: "NodePort",
+          clusterIP: "10.96.0.10",
+          selector: { app: "web" },
+          ports: [{ port: 80, nodePort: 30080 }],
+        },
+      };
+      const policy = {
+        apiVersion: "networking.k8s.io/v1",
+        kind: "NetworkPolicy",
+        metadata: { name: "web", namespace: "shop" },
+        spec: {
+          podSelector: { matchLabels: { app: "web" } },
+          ingress: [{ from: [{ ipBlock: { cidr: "192.168.7.0/24" } }] }],
+        },
+      };
+      const cluster = [...tunnels, pod("web", 2), service, policy, pool("10.65.0.0/16", spec)];
+      const flow = { source: "8.8.8.8", destination: "192.168.7.1" };
+      expect(await judge(cluster, flow)).toMatchObject({ verdict });
+    },
+  );
+
   it("leaves open what a rule says of a port that the node draws", async () => {
     const service = {
       apiVersion: "v1",
