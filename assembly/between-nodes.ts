@@ -213,7 +213,7 @@ function arriveAtLast(): bool {
 function takeNodeAddress(): bool {
   const known = walk.node != 0 && walk.node != NODE_ELSEWHERE;
   // Of a node whose tunnels' addresses are not told, each may be.
-  let wants = false;
+  let wants: bool = false;
   for (let index: u32 = 0; index < addressCount && !wants; index++) {
     const record = addresses + <usize>index * NODE_ADDRESS_SIZE;
     wants = maySendFrom(record) && suits(record);

@@ -46,15 +46,15 @@ describe("host endpoints of a cluster", () => {
         counts.refused++;
         continue;
       }
-      const trials = Array.from({ length: FLOWS }, () => randomFlow(random, world)).flatMap(
-        (attempt) => {
-          const expected = expectationOf(world, attempt);
-          return expected === undefined ? [] : [{ attempt, ...expected }];
-        },
-      );
-      const packets = trials.flatMap(({ attempt }, index) => {
-        const { source, destination, protocol, port: destinationPort = 0 } = attempt;
-        const sourcePort = 20_000 + index;
+      const trials = Array.from({ length: FLOWS }, (_, index) => ({
+        ...randomFlow(random, world),
+        sourcePort: 20_000 + index,
+      })).flatMap((attempt) => {
+        const expected = expectationOf(world, attempt);
+        return expected === undefined ? [] : [{ attempt, ...expected }];
+      });
+      const packets = trials.flatMap(({ attempt }) => {
+        const { source, destination, protocol, port: destinationPort = 0, sourcePort } = attempt;
         const opening = { source, destination, protocol, sourcePort, destinationPort };
         return [
           buildPacket(opening),
@@ -151,7 +151,6 @@ function randomFlow(random: Random, world: RandomWorld): Attempt {
     destination,
     protocol: random.pick([6, 17]),
     port: random.pick([22, 53, 80, 80, 443, 5432, 8080, 179]),
-    sourcePort: 20_000,
   };
 }
 
