@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 20;
+export const LAYOUT_VERSION = 21;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -867,7 +867,8 @@ export const INTERFACE_LINK_HAS_MAC = 1 << 1;
 export const INTERFACE_LINK_LOOPBACK = 1 << 2;
 export const INTERFACE_LINK_HAS_GROUP = 1 << 3;
 
-// One address from which a node of a cluster sends: node u16, family u8, tunnel u8 (1: of a device that wraps packets), 4 words.
+// One address from which a node of a cluster sends: node u16, family u8, tunnel u8 (1: of a device that
+// wraps packets), 4 words.
 export const NODE_ADDRESS_NODE = 0;
 export const NODE_ADDRESS_FAMILY = 2;
 export const NODE_ADDRESS_TUNNEL = 3;
