@@ -53,7 +53,7 @@ describe("examples/dns-forgotten", () => {
       { cwd: FOLDER, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] },
     );
     expect(output.replaceAll(/\s+/g, " ")).toContain(
-      "nearest: shop/checkout-egress egress[1] port 53/UDP matches; peer needs an address in 10.96.0.10/32, has 10.1.2.53 policies.yaml:36",
+      "nearest: shop/checkout-egress egress[1] port 53/UDP matches; peer needs an address in 10.96.0.10/32, has 10.1.2.53, the pod behind 10.96.0.10 policies.yaml:36",
     );
   });
 });

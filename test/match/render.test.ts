@@ -122,12 +122,12 @@ const TABLE: readonly (readonly [match: Match, text: string, bytes: string | und
   [
     { kind: "set", set: "cali40s:x", flags: ["dst", "dst"], invert: true },
     "-m set ! --match-set cali40s:x dst,dst",
-    "07000000 02010100 00000000 00000000 00000000 00000000 00000000 00000000",
+    "07000000 02010100 00000000 00000000",
   ],
   [
     { kind: "set", set: "cali40s:x", flags: ["src"], invert: false },
     "-m set --match-set cali40s:x src",
-    "07000000 01000000 00000000 00000000 00000000 00000000 00000000 00000000",
+    "07000000 01000000 00000000 00000000",
   ],
   [
     { kind: "icmp", family: 4, type: 8, code: 0, invert: false },
