@@ -78,6 +78,7 @@ const OUTPUTS: readonly (readonly [schema: string, words: readonly string[]])[] 
   ["explain-pod", ["explain", ...EXAMPLE, "shop/checkout"]],
   ["explain-policy", ["explain", ...EXAMPLE, "-r", PCAP, "--policy", "shop/checkout-egress"]],
   ["lint", ["lint", "-f", cluster]],
+  ["lint", ["lint", "-f", cluster, "-r", traffic]],
 ];
 
 function faultsOf(validate: ValidateFunction, value: unknown): string[] {

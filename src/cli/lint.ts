@@ -1,17 +1,20 @@
-/** The `lint` command: traps in policies and rules, told without a capture. */
+/** The `lint` command: traps in policies and rules, and with a capture what nothing in it meets. */
 import { isLintCode } from "../lint/codes.ts";
 import { makeLintContext } from "../lint/context.ts";
+import type { LintContext } from "../lint/context.ts";
 import type { Finding } from "../lint/finding.ts";
-import { lintManifests } from "../lint/index.ts";
+import { lintManifests, settleFindings } from "../lint/index.ts";
 import type { LintReport } from "../report/lint.ts";
 import { lintAnnotations, lintJunit, lintMarkdown, lintSarif } from "../report/lint-ci.ts";
 import { lintJson } from "../report/lint-json.ts";
 import { lintText } from "../report/lint-text.ts";
 import { paletteFor } from "./color.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
-import { EXIT_DONE, EXIT_FINDING, Failure } from "./failure.ts";
-import { loadManifests } from "./manifests.ts";
-import type { ClusterOptions } from "./options.ts";
+import { EXIT_DONE, EXIT_FINDING, EXIT_INTERRUPTED, EXIT_PARTIAL, Failure } from "./failure.ts";
+import { loadCluster, loadManifests } from "./manifests.ts";
+import { replayForNeverHit } from "./never-hit.ts";
+import type { NeverHit } from "./never-hit.ts";
+import type { CaptureOptions, ClusterOptions } from "./options.ts";
 import { openDestinations } from "./output.ts";
 import type { Output, Sink } from "./output.ts";
 import { addStepSummary } from "./step-summary.ts";
@@ -22,7 +25,7 @@ export const LINT_FORMATS = ["text", "json", "md", "github", "sarif", "junit"] a
 type LintFormat = (typeof LINT_FORMATS)[number];
 
 /** Options of `lint`. */
-export interface LintOptions extends ClusterOptions {
+export interface LintOptions extends ClusterOptions, CaptureOptions {
   readonly output?: readonly Output<LintFormat>[];
   /** Codes and severities; empty: `warning`. */
   readonly failOn: readonly string[];
@@ -39,14 +42,20 @@ export async function lint(options: LintOptions): Promise<number> {
   }
   const log = new DiagnosticLog((text) => process.stderr.write(text), new Set(), SAID_BY_LINT);
   const outputs = options.output ?? [{ format: LINT_FORMATS[0], file: undefined }];
-  const destinations = openDestinations(outputs, options.filename);
+  const inputs = [...options.filename, ...options.read];
+  if (inputs.filter((file) => file === "-").length > 1) {
+    throw new Failure("- stands for several inputs: standard input can be read once only");
+  }
+  const destinations = openDestinations(outputs, inputs);
   try {
-    const manifests = loadManifests(options, log);
+    const { context, neverHit } = await lookAt(options, log);
+    const linted = lintManifests(context);
     const report: LintReport = {
-      ...lintManifests(makeLintContext(manifests)),
-      policies: manifests.policies.length,
+      findings: settleFindings([...linted.findings, ...neverHit.findings]),
+      limits: [...linted.limits, ...neverHit.limits],
+      policies: context.policies.length,
       rules: 0,
-      partial: undefined,
+      partial: neverHit.partial,
       diagnostics: log.found,
       trips,
     };
@@ -54,11 +63,28 @@ export async function lint(options: LintOptions): Promise<number> {
       await sink.write(formatReport(format, report, { sink, options }));
       await sink.finish();
     }
-    return report.findings.some(trips) ? EXIT_FINDING : EXIT_DONE;
+    if (report.partial === "interrupted") return EXIT_INTERRUPTED;
+    if (report.findings.some(trips)) return EXIT_FINDING;
+    return report.partial === "damaged" ? EXIT_PARTIAL : EXIT_DONE;
   } catch (error) {
     for (const { sink } of destinations) sink.abandon();
     throw error;
   }
+}
+
+/** Reads the manifests and, where there are captures, replays them. */
+async function lookAt(
+  options: LintOptions,
+  log: DiagnosticLog,
+): Promise<{ readonly context: LintContext; readonly neverHit: NeverHit }> {
+  if (options.read.length === 0) {
+    const context = makeLintContext(loadManifests(options, log));
+    return { context, neverHit: { findings: [], limits: [], partial: undefined } };
+  }
+  const { snapshot, policies, compiled, written } = loadCluster(options, log);
+  const context = makeLintContext({ snapshot, policies, objects: written.objects });
+  const asked = { context, program: compiled, capture: options, log };
+  return { context, neverHit: await replayForNeverHit(asked) };
 }
 
 /** Severities are words in lower case, codes in upper case; a wrong word ends the command. */

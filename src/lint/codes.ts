@@ -30,6 +30,8 @@ export const LINT_CODES = {
   REDUNDANT_POLICY: "Without the policy every verdict would be the same.",
   SHADOWED_RULE: "Earlier rules decide all that this one matches.",
   OTHER_END_DENIES: "The policies of the other end drop all that this rule decides.",
+  NEVER_HIT_RULE: "No packet of the capture is matched by the rule.",
+  NEVER_HIT_POLICY: "No packet of the capture is matched or dropped by the policy.",
 } as const satisfies Readonly<Record<string, string>>;
 
 export type LintCode = keyof typeof LINT_CODES;

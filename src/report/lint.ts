@@ -11,7 +11,7 @@ export interface LintReport {
   readonly policies: number;
   /** Rules of a node's dumps. */
   readonly rules: number;
-  /** Sentences: what was not looked at, as it would take too long. */
+  /** Sentences: what was not looked at, as it would take too long, or is not known of the captures. */
   readonly limits: readonly string[];
   /** The end of the captures; undefined: whole, or none. */
   readonly partial: "interrupted" | "damaged" | undefined;

@@ -1,0 +1,109 @@
+/** Replays captures to learn which rules and policies nothing in them meets. */
+import { appendOpening } from "../capture/opening.ts";
+import type { Opening } from "../capture/opening.ts";
+import type { Program } from "../engine/matcher.ts";
+import type { FlowVerdict } from "../engine/verdict.ts";
+import type { LintContext } from "../lint/context.ts";
+import type { Finding } from "../lint/finding.ts";
+import { findNeverHit } from "../lint/never-hit.ts";
+import type { RuleHits } from "../lint/never-hit.ts";
+import { countText } from "../report/layout.ts";
+import type { DiagnosticLog } from "./diagnostics.ts";
+import { makeResolver } from "./hosts.ts";
+import { Interruption } from "./interruption.ts";
+import { loadProgramMatcher } from "./matcher.ts";
+import { CONNTRACK_LIMIT } from "./options.ts";
+import type { CaptureOptions } from "./options.ts";
+import { replayTraffic } from "./traffic.ts";
+import type { TrafficEnd } from "./traffic.ts";
+
+/** What was found, and how far that goes. */
+export interface NeverHit {
+  readonly findings: readonly Finding[];
+  /** Sentences. */
+  readonly limits: readonly string[];
+  readonly partial: TrafficEnd["partial"];
+}
+
+/** What captures are replayed for. */
+export interface NeverHitOptions {
+  readonly context: LintContext;
+  readonly program: Program;
+  readonly capture: CaptureOptions;
+  readonly log: DiagnosticLog;
+}
+
+/** Replays the captures whole; of a part of them nothing is said. */
+export async function replayForNeverHit(options: NeverHitOptions): Promise<NeverHit> {
+  const { context, program, capture, log } = options;
+  const midstream = capture.midstream ?? "assume-established";
+  const { conntrackMax } = capture;
+  const matcher = loadProgramMatcher(program, { midstream, conntrackMax, tracePacket: undefined });
+  const interruption = new Interruption();
+  const { partial, names } = await replayTraffic({
+    ...{ capture, matcher, log, interruption, packetsMax: undefined },
+    ...{ resolveName: makeResolver(capture.hosts, context.snapshot, log), packetsWanted: false },
+    onBatch: () => Promise.resolve(true),
+  });
+  interruption.dispose();
+  if (partial !== undefined) return { findings: [], limits: [], partial };
+  const { flowsLost, midstream: taken, verdicts } = matcher.totals();
+  if (flowsLost > 0) return { findings: [], limits: [TOO_MANY_FLOWS], partial };
+  const begun: FlowVerdict[] = [];
+  const undecided: RuleHits[] = [];
+  for (const flow of matcher.flows(names)) {
+    if (flow.midstream) begun.push(flow);
+    const { undecidedRule, packets } = flow;
+    if (undecidedRule !== undefined) undecided.push({ rule: undecidedRule.rule, packets });
+  }
+  const findings = findNeverHit(context, {
+    counted: [...matcher.ruleCounts(), ...undecided],
+    begun: [false, true].flatMap((backwards) => hitsOfOpenings(begun, backwards, program)),
+  });
+  const limits = [
+    ...(taken > 0 ? [`${countText(taken, "packet")} ${BEGUN}`] : []),
+    ...(verdicts.unknown > 0 ? [`${countText(verdicts.unknown, "packet")} ${UNDECIDED}`] : []),
+  ];
+  return { findings, limits, partial };
+}
+
+const TOO_MANY_FLOWS =
+  "What was never hit is left out: the capture has more flows than are remembered.";
+const BEGUN =
+  "of connections that began before the capture: each rule that lets such a connection begin, from either end, counts as hit.";
+const UNDECIDED =
+  "could not be decided: beside the rule that the verdict hangs on, those that only they match count as never hit.";
+
+/** The rules that such connections meet as they begin; nobody saw which end it was that began. */
+function hitsOfOpenings(
+  flows: readonly FlowVerdict[],
+  backwards: boolean,
+  program: Program,
+): RuleHits[] {
+  const openings = flows.flatMap((flow) => openingOf(flow, backwards));
+  if (openings.length === 0) return [];
+  // They have no time, so that none of them ever ends.
+  const conntrackMax = Math.min(openings.length, CONNTRACK_LIMIT);
+  const options = { midstream: "cold", conntrackMax, tracePacket: undefined } as const;
+  const matcher = loadProgramMatcher(program, options);
+  const { batch } = matcher;
+  for (let first = 0; first < openings.length; first += batch.capacity) {
+    batch.clear();
+    for (const opening of openings.slice(first, first + batch.capacity)) {
+      appendOpening(batch, opening);
+    }
+    matcher.replay();
+  }
+  matcher.finish();
+  return [...matcher.ruleCounts()];
+}
+
+function openingOf(flow: FlowVerdict, backwards: boolean): Opening[] {
+  const { source, destination, sourcePort, destinationPort, protocol } = flow;
+  if (source === undefined || destination === undefined) return [];
+  const opening = backwards
+    ? { source: destination, destination: source, destinationPort: sourcePort, protocol }
+    : { source, destination, destinationPort, protocol };
+  const clientPort = backwards ? destinationPort : sourcePort;
+  return [clientPort === undefined ? opening : { ...opening, sourcePort: clientPort }];
+}
