@@ -11,7 +11,7 @@ import type { HostEndpoint, Snapshot } from "../cluster/snapshot.ts";
 import type { OnDiagnostic } from "../errors.ts";
 import { formatAddress, sameAddress } from "../net/address.ts";
 import type { Address } from "../net/address.ts";
-import { ANY_INTERFACE, LOOPBACK_INTERFACE, NODE_INTERFACE } from "./names.ts";
+import { ANY_INTERFACE, interfaceOfNode, LOOPBACK_INTERFACE, NODE_INTERFACE } from "./names.ts";
 
 /** A node's host endpoints by the interfaces that they bind. */
 export interface HostBinding {
@@ -133,11 +133,6 @@ export function bindAllHostEndpoints(
     });
   }
   return { ...UNBOUND, bound, uplinkByNode };
-}
-
-/** What a node's interface is called where all nodes are seen as one. */
-export function interfaceOfNode(name: string, node: string): string {
-  return `${name}@${node}`;
 }
 
 function reportSeveral(

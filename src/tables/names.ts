@@ -31,10 +31,10 @@ export const CHAIN_PREROUTING = "cali-PREROUTING";
 export const CHAIN_POSTROUTING = "cali-POSTROUTING";
 /** Prefixes that a pod may send from beside its own; nothing here gives any. */
 export const CHAIN_RPF_SKIP = "cali-rpf-skip";
-/** Ranges of Services that BGP tells; none are read. */
 /** Ours: protocols that an implementation drops, and those of which it is not known. */
 export const CHAIN_DROPPED_PROTOCOLS = "netverdict-dropped-protocols";
 export const CHAIN_OPEN_PROTOCOLS = "netverdict-open-protocols";
+/** Ranges of Services that BGP tells; none are read. */
 export const CHAIN_CIDR_BLOCK = "cali-cidr-block";
 /** Addresses that lead to pods beside their own; none are read. */
 export const CHAIN_FLOATING_DNAT = "cali-fip-dnat";
@@ -124,6 +124,8 @@ export const CHAIN_KUBE_MARK_MASQ = "KUBE-MARK-MASQ";
 const LONGEST_CHAIN_NAME = 28;
 /** IPSET_MAXNAMELEN is 32, the NUL included. */
 const LONGEST_SET_NAME = 31;
+/** IFNAMSIZ is 16, the NUL included. */
+const LONGEST_INTERFACE_NAME = 15;
 
 /** The chain of an endpoint's interface in one direction. */
 export function endpointChainName(direction: Direction, interfaceName: string): string {
@@ -232,6 +234,15 @@ export function vethName(namespace: string, name: string): string {
   const digest = sha1(utf8ToBytes(`${namespace}.${name}`));
   const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
   return `${WORKLOAD_INTERFACE_PREFIX}${hex.slice(0, 11)}`;
+}
+
+/** What a node's interface is called where all nodes are seen as one; rules ask for names of any kernel's length. */
+export function interfaceOfNode(name: string, node: string): string {
+  const whole = `${name}@${node}`;
+  if (whole.length <= LONGEST_INTERFACE_NAME) return whole;
+  const beginning = `${name.slice(0, 4)}@`;
+  const hash = base64Url(sha256(utf8ToBytes(whole)));
+  return beginning + hash.slice(0, LONGEST_INTERFACE_NAME - beginning.length);
 }
 
 /** One port of a Service, as kube-proxy names it: `namespace/name:port`, without colon when unnamed. */

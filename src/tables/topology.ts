@@ -15,8 +15,8 @@ import {
 } from "../net/address.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
 import type { InterfaceByEndpoint } from "./endpoint-interface.ts";
-import { LOOPBACK_INTERFACE } from "./names.ts";
-import { interfaceOfNode, UNBOUND, type HostBinding } from "./host-binding.ts";
+import { interfaceOfNode, LOOPBACK_INTERFACE } from "./names.ts";
+import { UNBOUND, type HostBinding } from "./host-binding.ts";
 import type { Route, Topology } from "./model.ts";
 import { compareAddresses, placeInOrder } from "./sets.ts";
 

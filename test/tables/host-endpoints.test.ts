@@ -573,6 +573,22 @@ spec: {failsafeInboundHostPorts: []}
     expect(together(NAMED, felix)).toThrow(/settings of its own.*--node n1/);
   });
 
+  it("tell nodes apart whose names are longer than an interface's may be", async () => {
+    const open = host("interfaceName: ens3, profiles: [projectcalico-default-allow]")
+      .replace("n1-host, labels: {role: node}", "n2-host")
+      .replace("node: n1", "node: n2");
+    const closed = global("closed", "applyOnForward: true, ingress: [{action: Deny}]");
+    const text = [CLUSTER, NAMED, open, closed]
+      .join("---")
+      .replace(/\bn(?=[12]\b)/g, "ip-10-0-7-12.eu-west-1.compute.internal-");
+    const cluster = compileManifests([{ file: "a.yaml", text }]);
+    const frames = ["10.65.0.5", "10.65.1.5"].map((destination) =>
+      buildFrame({ source: "8.8.8.8", destination, protocol: 6, destinationPort: 80 }),
+    );
+    const verdicts = await judgeCapture({ compiled: cluster, capture: buildPcap(timed(frames)) });
+    expect(verdicts.map(({ verdict }) => verdict)).toEqual(["drop", "allow"]);
+  });
+
   it("leave open what hangs on the node by which a connection comes", async () => {
     const service = `
 apiVersion: v1
