@@ -116,7 +116,8 @@ class State {
   snapshot: Snapshot;
   #policies: readonly Policy[];
   #cluster: CompiledCluster;
-  #topology: Topology;
+  /** Undefined: it is made anew when all endpoints are known. */
+  #topology: Topology | undefined;
   #endpointChains: EndpointChains;
   readonly #whole: Compilation;
   readonly #node: string | undefined;
@@ -213,11 +214,7 @@ class State {
       .filter(({ subject }) => selectsEndpoint(subject, endpoint, snapshot))
       .sort(comparePolicies);
     for (const policy of policies) selected.get(policy)?.push(endpoint);
-    this.#topology =
-      withEndpoint(this.#topology, endpoint, {
-        ...{ here, interfaceName },
-        snapshot,
-      }) ?? this.#whole.topologyOf(snapshot);
+    this.#topology &&= withEndpoint(this.#topology, endpoint, { here, interfaceName, snapshot });
     if (!here) return;
     for (const direction of DIRECTIONS) {
       this.#dispatchTo(interfaceName, direction);
@@ -262,6 +259,7 @@ class State {
     }
     this.#touched.clear();
     this.#chains.clear();
+    this.#topology ??= this.#whole.topologyOf(snapshot);
     this.#cluster = { ...this.#cluster, topology: this.#topology };
     return this.#cluster;
   }

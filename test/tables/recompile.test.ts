@@ -71,7 +71,7 @@ function nextEndpoints(
   const missing = snapshot.endpoints.filter((endpoint) => !here.has(endpoint));
   const gone = random.chance(0.1) ? random.below(endpoints.length) : undefined;
   if (gone !== undefined || missing.length === 0) return endpoints.toSpliced(gone ?? 0, 1);
-  here.add(random.pick(missing));
+  for (let more = 1 + random.below(3); more > 0; more--) here.add(random.pick(missing));
   return snapshot.endpoints.filter((endpoint) => here.has(endpoint));
 }
 
@@ -115,5 +115,22 @@ describe("compiling again", () => {
     expect(compared).toBe(SEEDS * CHANGES);
     // Most changes were followed: the chains that they do not touch are the ones of before.
     expect(kept).toBeGreaterThan(compared * 30);
+  });
+
+  it("takes several new pods at a time, of ranges that no pod was of before", () => {
+    const pods = ["10.1.0.5", "10.2.0.5", "10.3.0.5"].map((podIP, index) => ({
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: `pod-${index}`, namespace: "shop" },
+      spec: {},
+      status: { podIP },
+    }));
+    const list = { apiVersion: "v1", kind: "List", items: pods };
+    const objects = parseManifests([{ file: "pods.json", text: JSON.stringify(list) }], () => {});
+    const all = buildSnapshot(objects, { clusterPrefixes: [], endpoints: [] }, () => {});
+    const compiler = new ClusterCompiler({ node: undefined }, () => {});
+    compiler.compile({ ...all, endpoints: all.endpoints.slice(0, 1) }, []);
+    const again = compiler.compile(all, []);
+    expect(again).toEqual(compileCluster(all, [], { node: undefined }, () => {}));
   });
 });
