@@ -212,15 +212,15 @@ function arriveAtLast(): bool {
 // One of the addresses of the node it leaves; where that is not known, of any but the destination's.
 function takeNodeAddress(): bool {
   const known = walk.node != 0 && walk.node != NODE_ELSEWHERE;
-  // Of a node whose tunnels' addresses are not told, each may be.
+  let node: u32 = 0;
   let wants: bool = false;
-  for (let index: u32 = 0; index < addressCount && !wants; index++) {
-    const record = addresses + <usize>index * NODE_ADDRESS_SIZE;
-    wants = maySendFrom(record) && suits(record);
-  }
   let taken: usize = 0;
   for (let index: u32 = 0; index < addressCount; index++) {
     const record = addresses + <usize>index * NODE_ADDRESS_SIZE;
+    const own: u32 = load<u16>(record, NODE_ADDRESS_NODE);
+    // Of a node whose tunnels' addresses are not told, each may be.
+    if (own != node || index == 0) wants = anySuits(index, own);
+    node = own;
     if (!maySendFrom(record) || (wants && !suits(record))) continue;
     // The last one is not asked for.
     if (taken != 0) {
@@ -249,6 +249,16 @@ function maySendFrom(record: usize): bool {
   const node: u32 = load<u16>(record, NODE_ADDRESS_NODE);
   const known = walk.node != 0 && walk.node != NODE_ELSEWHERE;
   return known ? node == walk.node : node != routeNode(attempt.dstRoute);
+}
+
+// Of the node's addresses, which begin here, one is that of the interface to the destination.
+function anySuits(first: u32, node: u32): bool {
+  for (let index = first; index < addressCount; index++) {
+    const record = addresses + <usize>index * NODE_ADDRESS_SIZE;
+    if (<u32>load<u16>(record, NODE_ADDRESS_NODE) != node) return false;
+    if (maySendFrom(record) && suits(record)) return true;
+  }
+  return false;
 }
 
 // It is the one of the interface to the destination: a tunnel's, or the node's.

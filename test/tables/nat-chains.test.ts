@@ -165,6 +165,39 @@ describe("compileNatChains", () => {
     },
   );
 
+  it("leaves open with which address a node masquerades whose tunnel nothing tells, unlike another's", async () => {
+    const annotations = { "projectcalico.org/IPv4VXLANTunnelAddr": "10.65.1.0" };
+    const nodes = [{ ...node(1), metadata: { name: "n1", annotations } }, node(2), node(3)];
+    const service = {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: { name: "web", namespace: "shop" },
+      spec: {
+        clusterIP: "10.96.0.10",
+        externalIPs: ["198.51.100.1"],
+        selector: { app: "web" },
+        ports: [{ port: 30080 }],
+      },
+    };
+    const policy = (...cidrs: readonly string[]): object => ({
+      apiVersion: "networking.k8s.io/v1",
+      kind: "NetworkPolicy",
+      metadata: { name: "web", namespace: "shop" },
+      spec: {
+        podSelector: { matchLabels: { app: "web" } },
+        ingress: [{ from: cidrs.map((cidr) => ({ ipBlock: { cidr } })) }],
+      },
+    });
+    const wrapped = pool("10.65.0.0/16", { vxlanMode: "Always" });
+    const cluster = [...nodes, pod("web", 2), service, wrapped];
+    const flow = { source: "8.8.8.8", destination: "198.51.100.1" };
+    const some = ["8.8.8.8/32", "10.65.1.0/32"];
+    expect(await judge([...cluster, policy(...some)], flow)).toMatchObject({ verdict: "unknown" });
+    expect(await judge([...cluster, policy(...some, "192.168.7.3/32")], flow)).toMatchObject({
+      verdict: "allow",
+    });
+  });
+
   it("leaves open what a rule says of a port that the node draws", async () => {
     const service = {
       apiVersion: "v1",
