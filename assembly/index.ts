@@ -23,7 +23,7 @@ import { setUpEntryLife } from "./entry-life";
 import { setUpBackends } from "./half-known";
 import { Verdict } from "./verdict";
 
-export { setTimeout } from "./entry-life";
+export { advanceClock, setTimeout } from "./entry-life";
 export { settleSayings } from "./saying";
 export { addInterface, setCaptureInterface } from "./interface";
 export { repeatCount } from "./repeat";

@@ -73,6 +73,11 @@ export class PacketBatch {
     return this.#records + index * layout.PACKET_SIZE;
   }
 
+  /** Number of a record's packet, over the whole capture. */
+  numberAt(index: number): number {
+    return Number(this.view.getBigUint64(this.recordAt(index) + layout.PACKET_NUMBER, true));
+  }
+
   /** Appends a zeroed record and returns its address. The batch must not be full. */
   append(): number {
     return this.appendIn(this.view);

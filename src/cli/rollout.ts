@@ -74,7 +74,7 @@ export class RolloutTurn implements BatchTurn {
       this.#timeOfDay = time.timeOfDay;
       const atNs = this.#time(this.#first);
       if (atNs === undefined || time.ns < atNs) continue;
-      const firstPacket = batch.packetNumber - batch.count + index + 1;
+      const firstPacket = batch.numberAt(index);
       return { index, act: () => this.#turn(atNs, firstPacket) };
     }
     return undefined;
@@ -115,13 +115,13 @@ export class RolloutTurn implements BatchTurn {
     if (firstPacket === 1) throw this.#outside();
     const { matcher, programs, snapshots } = this.#options;
     const questions = matcher.makeQuestions();
-    const connections = [...matcher.connections()].filter(isUnderWay);
+    const connections = [...matcher.connections(atNs)].filter(isUnderWay);
     const later = connections.map((connection) => laterPackets(connection, atNs));
     const before = askEach(questions, later);
     matcher.changeProgram(programs[1]);
     if (snapshots !== undefined) {
       const ending = connectionEnding(...snapshots);
-      for (const connection of matcher.connections()) {
+      for (const connection of matcher.connections(atNs)) {
         const end = ending(connection);
         if (end === "ends") matcher.forget(connection);
         if (end === "perhaps") matcher.doubt(connection);

@@ -109,6 +109,7 @@ export interface MatcherExports {
     port: number,
     value: number,
   ): void;
+  advanceClock(timestamp: bigint): void;
   setTimeout(index: number, seconds: number): void;
   setTcpSwitches(
     liberal: boolean,

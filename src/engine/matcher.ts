@@ -107,8 +107,8 @@ export interface Matcher {
    * program has them. Rules and routes of before are counted and named as they were.
    */
   changeProgram(program: Program): void;
-  /** The connections that are followed now, each as long as it has not expired at this time. */
-  connections(): Iterable<FollowedConnection>;
+  /** Lets time pass until then, nanoseconds, and gives the connections that are followed and have not expired. */
+  connections(atNs: bigint): Iterable<FollowedConnection>;
   /** The node forgets a connection. */
   forget(connection: FollowedConnection): void;
   /** Perhaps it does; which backend its packets go to from now on is not known either way. */
@@ -248,7 +248,10 @@ export function loadMatcher(
       if (switches !== undefined) packSwitches(exports, switches, interfaces);
       exports.changeRules(packed.backends, packed.rules.count, packed.recordCount, walkAll);
     },
-    connections: () => readConnections(exports),
+    connections(atNs) {
+      exports.advanceClock(atNs);
+      return readConnections(exports);
+    },
     forget: ({ number }) => exports.forgetConnection(number),
     doubt: ({ number }) => exports.doubtConnection(number),
     makeQuestions() {

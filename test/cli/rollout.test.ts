@@ -149,6 +149,25 @@ describe("what-if --rollout-at", () => {
     expect(ask("--rollout-at", "+9ms").newDrop).toEqual({ packets: 1, flows: 1 });
   });
 
+  it("counts packets from the capture's first, also where only some are judged", () => {
+    expect(ask("--rollout-at", "+2ms", "-c", "4").rollout?.firstPacket).toBe(3);
+    const words = ["-r", TRAFFIC, "-f", "cluster.yaml", "--proposed", "deny.yaml", "-c", "4"];
+    expect(run(...words, "--rollout-at", "+0s").stderr).toContain(
+      "not between the capture's packets",
+    );
+  });
+
+  it("leaves out connections that have expired by then", () => {
+    const frames = timed([LOG, there(OUTSIDE, 80)].map((spec) => buildFrame(spec)));
+    const late = frames.map((frame, index) => ({
+      ...frame,
+      timestampNs: frame.timestampNs + BigInt(index) * 7_200_000_000_000n,
+    }));
+    const idle = file("expired.pcap", buildPcap(late));
+    expect(ask("-r", idle, "--rollout-at", "+20s").rollout?.connections["cut"]).toBe(1);
+    expect(ask("-r", idle, "--rollout-at", "+1h").rollout?.connections["cut"]).toBe(0);
+  });
+
   it.each([
     ["+7ms"],
     ["+0.007s"],
