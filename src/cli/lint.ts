@@ -1,20 +1,25 @@
-/** The `lint` command: traps in policies and rules, and with a capture what nothing in it meets. */
+/** The `lint` command: traps in policies and rules, and with a capture what nothing in it meets; and in a node's dumps. */
+import { parseNode } from "../dump/node.ts";
 import { isLintCode } from "../lint/codes.ts";
 import { makeLintContext } from "../lint/context.ts";
 import type { LintContext } from "../lint/context.ts";
 import type { Finding } from "../lint/finding.ts";
 import { lintManifests, settleFindings } from "../lint/index.ts";
+import { lintRulesets } from "../lint/node-rules.ts";
 import type { LintReport } from "../report/lint.ts";
 import { lintAnnotations, lintJunit, lintMarkdown, lintSarif } from "../report/lint-ci.ts";
 import { lintJson } from "../report/lint-json.ts";
 import { lintText } from "../report/lint-text.ts";
+import type { Ruleset } from "../tables/model.ts";
 import { paletteFor } from "./color.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
 import { EXIT_DONE, EXIT_FINDING, EXIT_INTERRUPTED, EXIT_PARTIAL, Failure } from "./failure.ts";
-import { loadCluster, loadManifests } from "./manifests.ts";
+import { inputFiles, namesNode } from "./judge.ts";
+import { loadCluster, loadManifests, stopOnErrors } from "./manifests.ts";
 import { replayForNeverHit } from "./never-hit.ts";
 import type { NeverHit } from "./never-hit.ts";
-import type { CaptureOptions, ClusterOptions } from "./options.ts";
+import { readNodeFiles } from "./node-files.ts";
+import type { CaptureOptions, ClusterOptions, NodeOptions } from "./options.ts";
 import { openDestinations } from "./output.ts";
 import type { Output, Sink } from "./output.ts";
 import { addStepSummary } from "./step-summary.ts";
@@ -25,36 +30,39 @@ export const LINT_FORMATS = ["text", "json", "md", "github", "sarif", "junit"] a
 type LintFormat = (typeof LINT_FORMATS)[number];
 
 /** Options of `lint`. */
-export interface LintOptions extends ClusterOptions, CaptureOptions {
+export interface LintOptions extends ClusterOptions, CaptureOptions, NodeOptions {
   readonly output?: readonly Output<LintFormat>[];
   /** Codes and severities; empty: `warning`. */
   readonly failOn: readonly string[];
 }
 
-/** What `lint` itself says of named ports, and more of it. */
-const SAID_BY_LINT = new Set(["UNKNOWN_NAMED_PORT"] as const);
+/** What `lint` itself says of named ports, and more of it; and what packets would be unknown for, which it judges none. */
+const LEFT_OUT = new Set(["UNKNOWN_NAMED_PORT", "INCOMPLETE_DUMP"] as const);
 
 /** Runs `lint` and gives its exit code. */
 export async function lint(options: LintOptions): Promise<number> {
   const trips = gateOf(options.failOn);
-  if (options.filename.length === 0) {
-    throw new Failure("nothing to lint: name policies, and the pods they are for, with -f PATH");
+  if (options.filename.length === 0 && (options.read.length > 0 || !namesNode(options))) {
+    throw new Failure(
+      "nothing to lint: name policies, and the pods they are for, with -f PATH, or a node's dumps with --iptables FILE or --node-state FOLDER",
+    );
   }
-  const log = new DiagnosticLog((text) => process.stderr.write(text), new Set(), SAID_BY_LINT);
+  const log = new DiagnosticLog((text) => process.stderr.write(text), new Set(), LEFT_OUT);
   const outputs = options.output ?? [{ format: LINT_FORMATS[0], file: undefined }];
-  const inputs = [...options.filename, ...options.read];
+  const inputs = inputFiles(options);
   if (inputs.filter((file) => file === "-").length > 1) {
     throw new Failure("- stands for several inputs: standard input can be read once only");
   }
   const destinations = openDestinations(outputs, inputs);
   try {
     const { context, neverHit } = await lookAt(options, log);
-    const linted = lintManifests(context);
+    const rulesets = loadRulesets(options, log);
+    const looks = [lintManifests(context), neverHit, lintRulesets(rulesets)];
     const report: LintReport = {
-      findings: settleFindings([...linted.findings, ...neverHit.findings]),
-      limits: [...linted.limits, ...neverHit.limits],
+      findings: settleFindings(looks.flatMap(({ findings }) => findings)),
+      limits: looks.flatMap(({ limits }) => limits),
       policies: context.policies.length,
-      rules: 0,
+      rules: countRules(rulesets),
       partial: neverHit.partial,
       diagnostics: log.found,
       trips,
@@ -85,6 +93,19 @@ async function lookAt(
   const context = makeLintContext({ snapshot, policies, objects: written.objects });
   const asked = { context, program: compiled, capture: options, log };
   return { context, neverHit: await replayForNeverHit(asked) };
+}
+
+/** The tables of the node whose dumps are named; none: no node is. */
+function loadRulesets(options: LintOptions, log: DiagnosticLog): readonly Ruleset[] {
+  if (!namesNode(options)) return [];
+  const { rulesets } = parseNode(readNodeFiles(options, log), log.report);
+  stopOnErrors(log);
+  return rulesets;
+}
+
+function countRules(rulesets: readonly Ruleset[]): number {
+  const chains = rulesets.flatMap(({ tables }) => tables.flatMap((table) => table.chains));
+  return chains.reduce((sum, { rules }) => sum + rules.length, 0);
 }
 
 /** Severities are words in lower case, codes in upper case; a wrong word ends the command. */

@@ -199,8 +199,10 @@ Examples:
 function addLint(program: Command, name: string, finish: (exitCode: number) => void): void {
   const command = program
     .command("lint")
-    .description("find traps in policies; with a capture also what nothing in it meets");
-  addClusterOptions(addCaptureOptions(command))
+    .description(
+      "find traps in policies and in a node's rules; with a capture also what nothing in it meets",
+    );
+  addClusterOptions(addNodeOptions(addCaptureOptions(command)))
     .addOption(
       outputOption(
         ["text", "json", "md", "github", "sarif", "junit"],
@@ -221,6 +223,7 @@ example in docs/lint.md.
 Examples:
   ${name} lint -f policies/ -f cluster.yaml
   ${name} lint -f policies/ -f cluster.yaml -r traffic.pcapng
+  ${name} lint --node-state worker-1/
   ${name} lint -f policies/ --fail-on DNS_FORGOTTEN --fail-on SHADOWED_RULE -o github`,
     )
     .action(async (options: LintOptions) => {

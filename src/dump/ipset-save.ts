@@ -2,7 +2,7 @@
  * The text of `ipset save`, of `ipset list`, and of files written by hand for `ipset restore`: what
  * their lines do to the sets, one after the other, and which of them the kernel refuses.
  */
-import type { Diagnostic, OnDiagnostic } from "../errors.ts";
+import type { Diagnostic, OnDiagnostic, Place } from "../errors.ts";
 import type { EntrySet, SetEntry } from "../tables/model.ts";
 import { checkSetName, parseCreate } from "./ipset-create.ts";
 import type { SetSettings } from "./ipset-create.ts";
@@ -28,7 +28,7 @@ export function parseIpsets(text: string, file: string, onDiagnostic: OnDiagnost
   for (const { line, raw } of isSetListing(text) ? savedLines(text) : lines(text)) {
     if (raw === "" || raw.startsWith("#")) continue;
     try {
-      parseLine(raw, sets);
+      parseLine(raw, { sets, place: { file, line } });
     } catch (error) {
       if (!(error instanceof SetFault)) throw error;
       const severity: Diagnostic["severity"] = "error";
@@ -93,6 +93,7 @@ function quoted(name: string): string {
 interface Command {
   readonly words: readonly Word[];
   readonly sets: OpenSets;
+  readonly place: Place;
   /** What is there already is no fault, and neither is what is not there. */
   readonly exist: boolean;
   /** Behind the line's end. */
@@ -121,7 +122,7 @@ function isFlag({ text, quoted: inQuotes }: Word): boolean {
   return !inQuotes && (EXIST.has(text) || QUIET.has(text));
 }
 
-function parseLine(raw: string, sets: OpenSets): void {
+function parseLine(raw: string, around: Pick<Command, "sets" | "place">): void {
   const all = splitWords(raw, false);
   if (all === undefined) throw new SetFault("a quote is not closed", { column: 1 });
   // Most lines of a million have none.
@@ -137,11 +138,11 @@ function parseLine(raw: string, sets: OpenSets): void {
     );
   }
   const exist = flags.some(({ text }) => EXIST.has(text));
-  action({ words, sets, exist, end: raw.length + 1 });
+  action({ ...around, words, exist, end: raw.length + 1 });
 }
 
-function createSet({ words, sets, exist }: Command): void {
-  const settings = parseCreate(words);
+function createSet({ words, sets, exist, place }: Command): void {
+  const settings = { ...parseCreate(words), place };
   const there = sets.get(settings.name);
   if (there === undefined) {
     sets.set(settings.name, { settings, entries: new Map() });

@@ -2,7 +2,7 @@
  * The text of iptables-save and ip6tables-save, and of files written by hand for the restore commands,
  * to rulesets. A rule that cannot be read is an error at its line; nothing is left out.
  */
-import type { DiagnosticCode, OnDiagnostic } from "../errors.ts";
+import type { DiagnosticCode, OnDiagnostic, Place } from "../errors.ts";
 import type { Backend } from "../match/extension.ts";
 import type { Family } from "../net/address.ts";
 import type { Chain, Hook, IpSet, Rule, Ruleset, Table, TableName } from "../tables/model.ts";
@@ -41,6 +41,8 @@ interface OpenChain {
   readonly name: string;
   policy: "ACCEPT" | "DROP" | undefined;
   readonly rules: Rule[];
+  /** Undefined: a built-in chain, which needs no line. */
+  readonly place: Place | undefined;
 }
 
 interface OpenTable {
@@ -134,7 +136,10 @@ class DumpParser {
       if (policy !== "-") {
         this.#report("BAD_DUMP", `user chain ${name} cannot have a policy: expected -`, column);
       }
-      if (!table.chains.has(name)) table.chains.set(name, { name, policy: undefined, rules: [] });
+      if (!table.chains.has(name)) {
+        const place = this.#place(undefined);
+        table.chains.set(name, { name, policy: undefined, rules: [], place });
+      }
       return;
     }
     if (policy !== "ACCEPT" && policy !== "DROP") {
@@ -163,7 +168,7 @@ class DumpParser {
     if (before !== undefined) return before;
     const chains = HOOKS[known].map((hook): [string, OpenChain] => [
       hook,
-      { name: hook, policy: "ACCEPT", rules: [] },
+      { name: hook, policy: "ACCEPT", rules: [], place: undefined },
     ]);
     const table = { name: known, chains: new Map(chains) };
     this.#tables.push(table);
@@ -354,7 +359,7 @@ class DumpParser {
     this.#onDiagnostic({ severity: "warning", code, message, place: this.#place(column) });
   }
 
-  #place(column: number | undefined): { file: string; line: number; column?: number } {
+  #place(column: number | undefined): Place {
     const { file } = this.#dump;
     return column === undefined ? { file, line: this.#line } : { file, line: this.#line, column };
   }
@@ -381,6 +386,7 @@ function closeTable({ name, chains }: OpenTable): Table {
       name: chain.name,
       policy: chain.policy,
       rules: chain.rules,
+      ...(chain.place === undefined ? {} : { place: chain.place }),
     })),
   };
 }

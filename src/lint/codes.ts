@@ -32,6 +32,11 @@ export const LINT_CODES = {
   OTHER_END_DENIES: "The policies of the other end drop all that this rule decides.",
   NEVER_HIT_RULE: "No packet of the capture is matched by the rule.",
   NEVER_HIT_POLICY: "No packet of the capture is matched or dropped by the policy.",
+  UNREACHED_RULE: "An earlier rule of the chain takes every packet.",
+  COVERED_RULE: "An earlier rule of the chain takes all that this one would match.",
+  EMPTY_CHAIN: "The rule jumps to a chain that has no rules.",
+  UNUSED_CHAIN: "No built-in chain leads to the chain.",
+  UNUSED_SET: "No rule names the set.",
 } as const satisfies Readonly<Record<string, string>>;
 
 export type LintCode = keyof typeof LINT_CODES;

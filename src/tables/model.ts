@@ -36,6 +36,8 @@ export interface Chain {
   /** Undefined: a user chain, which returns at its end. */
   readonly policy: "ACCEPT" | "DROP" | undefined;
   readonly rules: readonly Rule[];
+  /** Where a dump declares the chain. */
+  readonly place?: Place;
   /**
    * Chains that have the same object here have the same rules, but for whom they stand for: nothing that the
    * walk looks at differs. None: nobody knows of another.
@@ -194,6 +196,8 @@ export interface EntrySet {
   readonly family: Family | undefined;
   readonly entries: readonly SetEntry[];
   readonly origin?: SetOrigin;
+  /** Where a dump creates the set. */
+  readonly place?: Place;
   /** Of entries that have none of their own. */
   readonly timeoutSeconds?: number;
   readonly netmaskBits?: number;

@@ -63,6 +63,25 @@ describe("lint", () => {
     expect(lint(...EXAMPLE).stdout).toBe(stdout);
   });
 
+  it("looks at a node's dumps, alone or beside manifests", () => {
+    const rules = ["-A INPUT -j ACCEPT", "-A INPUT -p tcp -j DROP"];
+    file("rules", ["*filter", ":INPUT DROP [0:0]", ...rules, "COMMIT", ""].join("\n"));
+    const { status, stdout, stderr } = lint("--iptables", "rules");
+    expect(stdout).toBe(
+      [
+        "1 warning in 2 rules.",
+        "",
+        "rules:4: warning UNREACHED_RULE",
+        "  rule 2 of filter:INPUT is never reached: rule 1 (rules:3) takes every packet",
+        "",
+      ].join("\n"),
+    );
+    expect([status, stderr]).toEqual([1, ""]);
+    const both = lint("--iptables", "rules", ...EXAMPLE).stdout;
+    expect(both.split("\n")[0]).toBe("5 warnings in 5 policies and 2 rules.");
+    expect(lint("--iptables", "rules", "-r", "capture.pcap").status).toBe(2);
+  });
+
   it("writes SARIF that is valid, and fingerprints that lines do not change", () => {
     const read = (...words: readonly string[]) => {
       const { stdout } = lint(...words, "-o", "sarif");
