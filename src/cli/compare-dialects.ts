@@ -17,6 +17,7 @@ import type { Expression } from "../report/expression.ts";
 import { endpointFinder } from "../report/workload.ts";
 import { paletteFor } from "./color.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
+import { tellAnswers } from "./dns-answers.ts";
 import { readExpression } from "./expression-words.ts";
 import { EXIT_DONE, EXIT_INTERRUPTED, EXIT_PARTIAL, Failure } from "./failure.ts";
 import { makeResolver } from "./hosts.ts";
@@ -37,7 +38,12 @@ export async function replayDialects(
   refuseVain(options);
   const expression = readExpression(words);
   const log = new DiagnosticLog((text) => process.stderr.write(text));
-  const { judged, refused } = loadDialects(options, log);
+  const { judged: loaded, refused } = loadDialects(options, log);
+  const told = await tellAnswers(
+    loaded.map(({ judge }) => judge),
+    options,
+  );
+  const judged = loaded.map(({ name, judge }, index) => ({ name, judge: told[index] ?? judge }));
   const classes = new RowClasses();
   const replays: Replay[] = [];
   const interruption = new Interruption();

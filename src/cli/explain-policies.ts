@@ -13,6 +13,7 @@ import type { ExplainContext } from "../report/explained.ts";
 import { explainedPodText, explainedPolicyText } from "../report/explained-text.ts";
 import type { Palette } from "../report/layout.ts";
 import type { DiagnosticLog } from "./diagnostics.ts";
+import { tellAnswers } from "./dns-answers.ts";
 import type { ExplainOptions } from "./explain.ts";
 import { findEnd } from "./explain-ends.ts";
 import { EXIT_INTERRUPTED, Failure } from "./failure.ts";
@@ -53,7 +54,7 @@ export async function explainNamedPolicy(
   options: ExplainOptions,
   log: DiagnosticLog,
 ): Promise<Explained> {
-  const judge = loadPolicies(options, log);
+  const [judge] = await tellAnswers([loadPolicies(options, log)] as const, options);
   const policy = findPolicy(name, judge.policies);
   const counts = options.read.length === 0 ? undefined : await countRules(judge, options, log);
   const subject = explainPolicy(policy, contextOf(judge, options, counts));

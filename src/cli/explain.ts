@@ -13,6 +13,7 @@ import { explanationText } from "../report/trace-text.ts";
 import { endpointFinder } from "../report/workload.ts";
 import { paletteFor } from "./color.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
+import { tellAnswers } from "./dns-answers.ts";
 import { explainNamedPod, explainNamedPolicy } from "./explain-policies.ts";
 import type { Explained } from "./explain-policies.ts";
 import { findEnd, pairEnds, standInAddresses } from "./explain-ends.ts";
@@ -152,7 +153,7 @@ async function traceCaptured(
   if (from !== undefined || options.port !== undefined) {
     throw new Failure("a packet of the capture is explained: leave out FROM, TO and --port");
   }
-  const judge = loadJudge(options, log);
+  const [judge] = await tellAnswers([loadJudge(options, log)] as const, options);
   const { program, midstream } = judge;
   const resolveName = makeResolver(options.hosts, judge.snapshot, log);
   const matcher = loadProgramMatcher(program, { ...options, midstream, tracePacket: wanted });

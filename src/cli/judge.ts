@@ -15,7 +15,7 @@ import type { Policy } from "../policy/model.ts";
 import type { DiagnosticLog } from "./diagnostics.ts";
 import { Failure } from "./failure.ts";
 import { loadCluster, loadManifests, stopOnErrors } from "./manifests.ts";
-import type { GiveAddresses, WrittenCluster } from "./manifests.ts";
+import type { Cluster, GiveAddresses, WrittenCluster } from "./manifests.ts";
 import { isSwitch, NODE_FILES, readNodeFiles } from "./node-files.ts";
 import type { CaptureOptions, ClusterOptions, NodeOptions } from "./options.ts";
 
@@ -32,6 +32,8 @@ export interface Judge {
   readonly realNode: boolean;
   /** Undefined: no manifests are judged by. */
   readonly written?: WrittenCluster;
+  /** The same, with what DNS answers tell, too. Undefined: no manifests are judged by. */
+  readonly withAnswers?: (answers: Snapshot["answersByDomain"]) => Judge;
 }
 
 /** Options that name what packets are judged by, and what is judged. */
@@ -49,9 +51,13 @@ export function loadJudge(options: JudgeOptions, log: DiagnosticLog, give?: Give
         "nothing to judge by: name policies and pods with -f PATH, or a node's dumps with --iptables FILE or --node-state FOLDER",
       );
     }
-    const { snapshot, policies, compiled, written } = loadCluster(options, log, give);
     const midstream = options.midstream ?? "assume-established";
-    return { snapshot, policies, dialect, program: compiled, midstream, realNode: false, written };
+    const judgeBy = ({ compiled, withAnswers, ...cluster }: Cluster): Judge => ({
+      ...cluster,
+      ...{ dialect, program: compiled, midstream, realNode: false },
+      withAnswers: (answers) => judgeBy(withAnswers(answers)),
+    });
+    return judgeBy(loadCluster(options, log, give));
   }
   const { snapshot, policies } = loadManifests(options, log, give);
   const state = parseNode(readNodeFiles(options, log), log.report);

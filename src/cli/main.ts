@@ -11,6 +11,7 @@ import type { CompileOptions } from "./compile.ts";
 import type { ExplainOptions } from "./explain.ts";
 import { EXIT_BUG, EXIT_DONE, EXIT_USAGE, Failure } from "./failure.ts";
 import {
+  addAnswersOption,
   addCaptureOptions,
   addClusterOptions,
   addNodeOptions,
@@ -88,7 +89,7 @@ function addReplay(program: Command, name: string, finish: (exitCode: number) =>
     .command("replay")
     .description("judge every packet of a capture")
     .argument("[expression...]", "report only packets that match a tcpdump-style expression");
-  addClusterOptions(addNodeOptions(addCaptureOptions(command)))
+  addClusterOptions(addNodeOptions(addAnswersOption(addCaptureOptions(command))))
     .addOption(
       outputOption(["text", "json", "ndjson", "html"], "text (default), json, ndjson or html"),
     )
@@ -141,7 +142,7 @@ function addWhatIf(program: Command, name: string, finish: (exitCode: number) =>
     .command("what-if")
     .description("judge a capture by current and by proposed policies, and say what changes")
     .argument("[expression...]", "compare only flows that match a tcpdump-style expression");
-  addClusterOptions(addCaptureOptions(command))
+  addClusterOptions(addAnswersOption(addCaptureOptions(command)))
     .addOption(paths("--current", "policies of today beside -f, or the folder of a node's dumps"))
     .addOption(paths("--proposed", "what would be rolled out instead"))
     .option("--overlay", "--proposed holds only the objects that change")
@@ -276,7 +277,7 @@ function addExplain(program: Command, name: string, finish: (exitCode: number) =
     )
     .argument("[from]", "namespace/pod, namespace/workload or an address; alone: its policies")
     .argument("[to]", "namespace/pod, namespace/workload, namespace/service or an address");
-  addClusterOptions(addNodeOptions(addCaptureOptions(command)))
+  addClusterOptions(addNodeOptions(addAnswersOption(addCaptureOptions(command))))
     .option(
       "--port <port/protocol>",
       "8443/tcp, 53/udp, 9/sctp or icmp; may be left out where no policy names ports",

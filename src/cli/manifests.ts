@@ -47,6 +47,8 @@ export interface LoadedManifests extends Manifests {
 export interface Cluster extends Manifests {
   readonly compiled: CompiledCluster;
   readonly written: WrittenCluster;
+  /** The same, with what DNS answers tell, too. */
+  readonly withAnswers: (answers: Snapshot["answersByDomain"]) => Cluster;
 }
 
 /** What the manifests are written like, and how they are read once they are changed. */
@@ -84,20 +86,31 @@ export function loadCluster(
   reportAbsences(manifests, namesOf(options), log);
   const node = checkNode(snapshot, options.node);
   const asked = { node, calicoVersion: options.calicoVersion, profiles, dialect };
-  const compiled = compileCluster(snapshot, policies, asked, log.report);
-  stopOnErrors(log);
-  const recompile: WrittenCluster["recompile"] = (objects) => {
+  const recompileIn = (told: Snapshot, objects: readonly ManifestObject[]) => {
     let fine = true;
     const report: OnDiagnostic = ({ severity }) => {
       if (severity === "error") fine = false;
     };
     const changed = lowerPolicies(objects, report, { staged: options.staged, dialect });
-    checkPolicies(changed, snapshot, report);
+    checkPolicies(changed, told, report);
     if (!fine) return undefined;
-    const program = compileCluster(snapshot, changed, asked, report);
+    const program = compileCluster(told, changed, asked, report);
     return fine ? { policies: changed, program } : undefined;
   };
-  return { snapshot, policies, compiled, written: { objects: manifests.objects, recompile } };
+  const assemble = (told: Snapshot, report: OnDiagnostic): Cluster => ({
+    snapshot: told,
+    policies,
+    compiled: compileCluster(told, policies, asked, report),
+    written: {
+      objects: manifests.objects,
+      recompile: (objects) => recompileIn(told, objects),
+    },
+    // What it reports was reported before.
+    withAnswers: (answersByDomain) => assemble({ ...snapshot, answersByDomain }, () => undefined),
+  });
+  const cluster = assemble(snapshot, log.report);
+  stopOnErrors(log);
+  return cluster;
 }
 
 /** Reads and builds what `-f` names; nothing named is an empty cluster. */

@@ -57,6 +57,8 @@ export interface CaptureOptions {
   readonly read: readonly string[];
   readonly inInterface?: string;
   readonly hosts?: string;
+  /** False: what the capture's DNS answers tell of domain names does not count. */
+  readonly dnsAnswers?: boolean;
   /** Undefined: `cold` by a node's dumps, `assume-established` by manifests. */
   readonly midstream?: "cold" | "assume-established";
   readonly conntrackMax: number;
@@ -181,6 +183,14 @@ export function addCaptureOptions(command: Command): Command {
         .argParser(flowCount)
         .default(CONNTRACK_MAX),
     );
+}
+
+/** Adds the switch of a command that takes addresses of domain names from captures. */
+export function addAnswersOption(command: Command): Command {
+  return command.option(
+    "--no-dns-answers",
+    "take no addresses of domain names in policies from the capture's DNS answers",
+  );
 }
 
 /** Makes the `-o` option of a command from the formats it has; the first is the default. */

@@ -14,6 +14,7 @@ import type { FindEndpoint } from "../report/workload.ts";
 import { paletteFor } from "./color.ts";
 import { replayDialects } from "./compare-dialects.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
+import { tellAnswers } from "./dns-answers.ts";
 import { readExpression } from "./expression-words.ts";
 import { EXIT_DONE, EXIT_FINDING, EXIT_INTERRUPTED, EXIT_PARTIAL, Failure } from "./failure.ts";
 import { makeResolver } from "./hosts.ts";
@@ -56,7 +57,7 @@ export async function replay(words: readonly string[], options: ReplayOptions): 
   if (options.compareDialects === true) return await replayDialects(words, options);
   const expression = readExpression(words);
   const log = new DiagnosticLog((text) => process.stderr.write(text));
-  const judge = loadJudge(options, log);
+  const [judge] = await tellAnswers([loadJudge(options, log)] as const, options);
   const resolveName = makeResolver(options.hosts, judge.snapshot, log);
   const files = openPacketFiles(options);
   const destinations = files.openBeside(options.output, REPLAY_FORMATS[0]);

@@ -30,6 +30,7 @@ import { ChangedPackets, openChangedFiles } from "./changed-packets.ts";
 import type { ChangedPacketOptions } from "./changed-packets.ts";
 import { paletteFor } from "./color.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
+import { tellAnswers } from "./dns-answers.ts";
 import { readExpression } from "./expression-words.ts";
 import { EXIT_DONE, EXIT_FINDING, EXIT_INTERRUPTED, EXIT_PARTIAL, Failure } from "./failure.ts";
 import { lookForHints } from "./hints.ts";
@@ -98,7 +99,7 @@ export async function whatIf(words: readonly string[], options: WhatIfOptions): 
   const expression = readExpression(words);
   refuseVain(options, expression);
   const log = new DiagnosticLog((text) => process.stderr.write(text));
-  const sides = loadSides(options, log);
+  const sides = await loadSides(options, log);
   const accepted =
     options.accept === undefined || (options.updateAccept === true && !existsSync(options.accept))
       ? []
@@ -112,7 +113,7 @@ export async function whatIf(words: readonly string[], options: WhatIfOptions): 
       after: policyContext(sides[1].judge),
     };
     const compared = await replayBoth({ options, sides, expression, files });
-    const programs = [sides[0].judge.program, sides[1].judge.program] as const;
+    const programs = [sides[0].untold, sides[1].untold] as const;
     const blindSpots =
       options.blindSpots && expression === undefined
         ? findBlindSpots(programs, context, changedFlows(compared), log)
@@ -195,12 +196,17 @@ function refuseVain(options: WhatIfOptions, expression: Expression | undefined):
 /** One of the two sets of policies. */
 interface JudgedSide {
   readonly judge: Judge;
+  /** The tables without what the capture's DNS answers tell: of traffic that it does not have they tell nothing. */
+  readonly untold: Program;
   /** Of a rollout the proposed side's judges by the current policies at first. */
   readonly matcher: Matcher;
   readonly log: DiagnosticLog;
 }
 
-function loadSides(options: WhatIfOptions, log: DiagnosticLog): [JudgedSide, JudgedSide] {
+async function loadSides(
+  options: WhatIfOptions,
+  log: DiagnosticLog,
+): Promise<[JudgedSide, JudgedSide]> {
   const { filename, current, proposed, overlaid, rolloutAt } = options;
   const load = (own: Partial<JudgeOptions>, sideLog: DiagnosticLog): Judge =>
     loadJudge({ ...options, ...NO_DUMPS, ...own }, sideLog);
@@ -216,12 +222,15 @@ function loadSides(options: WhatIfOptions, log: DiagnosticLog): [JudgedSide, Jud
   if (rolloutAt !== undefined && first.realNode !== second.realNode) {
     throw new Failure("--rollout-at: both have to be manifests, or both a node's dumps");
   }
-  return withMatchers(first, second, options, [log, after]);
+  const untold = [first, second] as const;
+  // At a rollout connections are asked about anew: at a time at which an answer may not have come, or be over.
+  const told = rolloutAt === undefined ? await tellAnswers(untold, options) : untold;
+  return withMatchers(told, untold, options, [log, after]);
 }
 
 function withMatchers(
-  first: Judge,
-  second: Judge,
+  [first, second]: readonly [Judge, Judge],
+  untold: readonly [{ readonly program: Program }, { readonly program: Program }],
   { conntrackMax, rolloutAt }: WhatIfOptions,
   logs: readonly [DiagnosticLog, DiagnosticLog],
 ): [JudgedSide, JudgedSide] {
@@ -230,8 +239,11 @@ function withMatchers(
       ...{ midstream, conntrackMax, tracePacket: undefined, logRows: true },
     });
   return [
-    { judge: first, matcher: matcherFor(first), log: logs[0] },
-    { judge: second, matcher: matcherFor(rolloutAt === undefined ? second : first), log: logs[1] },
+    { judge: first, untold: untold[0].program, matcher: matcherFor(first), log: logs[0] },
+    {
+      ...{ judge: second, untold: untold[1].program, log: logs[1] },
+      matcher: matcherFor(rolloutAt === undefined ? second : first),
+    },
   ];
 }
 
@@ -242,7 +254,8 @@ function reload(
   program: Program,
 ): [JudgedSide, JudgedSide] {
   const [log, other] = [new DiagnosticLog(() => undefined), new DiagnosticLog(() => undefined)];
-  return withMatchers(first.judge, { ...second.judge, program }, options, [log, other]);
+  const changed = { ...second.judge, program };
+  return withMatchers([first.judge, changed], [first.judge, changed], options, [log, other]);
 }
 
 /** No dumps but those of a side's folder. */

@@ -111,6 +111,7 @@ export function buildSnapshot(
     ),
     felixByScope: readFelixScopes(own, onDiagnostic),
     addressesByDomain: options.addressesByDomain ?? new Map<string, readonly Address[]>(),
+    answersByDomain: new Map(),
     clusterPrefixes: uniquePrefixes([
       ...options.clusterPrefixes,
       ...nodes.flatMap(({ podPrefixes }) => podPrefixes),

@@ -3,6 +3,7 @@
  * an API server would have applied. Built once from manifests; knows nothing of policies.
  */
 import type { Place } from "../errors.ts";
+import { sameAddress } from "../net/address.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
 
 /** Labels of one object. A `Map`, because label keys come from the input. */
@@ -36,6 +37,8 @@ export interface Snapshot {
   readonly felixByScope: ReadonlyMap<string, Partial<FelixSettings>>;
   /** What DNS tells of domain names, all of each; a name that is not there may have any addresses. */
   readonly addressesByDomain: ReadonlyMap<string, readonly Address[]>;
+  /** What a capture's own DNS answers tell of domain names: each may have others. */
+  readonly answersByDomain: ReadonlyMap<string, readonly Address[]>;
   /**
    * Ranges in which every address belongs to the cluster: nodes' pod CIDRs and what the user names.
    * An address in one of them that no object has is missing from the snapshot, not outside.
@@ -284,18 +287,34 @@ export function knowsNodes({ nodeByName, endpoints, hostNetworkPods }: Snapshot)
 }
 
 /**
- * The addresses that are told of a domain name, or of names that `*.` and a name stand for.
+ * The addresses that are told of a domain name, or of names that `*.` and a name stand for. Answers count
+ * where not all of them are told otherwise.
+ */
+export function domainAddresses(pattern: string, snapshot: Snapshot): readonly Address[] {
+  const { addressesByDomain, answersByDomain } = snapshot;
+  const told = addressesOf(pattern, addressesByDomain);
+  if (knowsDomain(pattern, snapshot)) return told;
+  const answered = addressesOf(pattern, answersByDomain).filter(
+    (address) => !told.some((other) => sameAddress(address, other)),
+  );
+  return [...told, ...answered];
+}
+
+function addressesOf(pattern: string, byDomain: Snapshot["addressesByDomain"]): Address[] {
+  const key = domainKey(pattern);
+  if (!key.startsWith("*.")) return [...(byDomain.get(key) ?? [])];
+  const told = [...byDomain].filter(([name]) => domainMatches(pattern, name));
+  return told.flatMap(([, addresses]) => addresses);
+}
+
+/**
+ * Tells whether a pattern stands for a name, which is as `domainKey` writes it.
  *
  * > `*.kubernetes.io` matches subdomains of kubernetes.io: one or more entire labels.
  */
-export function domainAddresses(
-  pattern: string,
-  { addressesByDomain }: Snapshot,
-): readonly Address[] {
+export function domainMatches(pattern: string, name: string): boolean {
   const key = domainKey(pattern);
-  if (!key.startsWith("*.")) return addressesByDomain.get(key) ?? [];
-  const told = [...addressesByDomain].filter(([name]) => name.endsWith(key.slice(1)));
-  return told.flatMap(([, addresses]) => addresses);
+  return key.startsWith("*.") ? name.endsWith(key.slice(1)) : name === key;
 }
 
 /**

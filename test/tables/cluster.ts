@@ -162,6 +162,7 @@ export function snapshot(given: {
     serviceAccounts: new Map(),
     networkSets: given.networkSets ?? [],
     addressesByDomain: new Map(),
+    answersByDomain: new Map(),
     clusterPrefixes: (given.clusterPrefixes ?? []).map(prefix),
   };
 }

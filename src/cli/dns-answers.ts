@@ -1,0 +1,97 @@
+/**
+ * Addresses of domain names in policies, from the DNS answers that captures hold. Tables are there before
+ * the first packet, so captures are read once more for it, before they are replayed.
+ */
+import { statSync } from "node:fs";
+import { DnsLearner } from "../capture/dns-learner.ts";
+import { domainMatches, knowsDomain } from "../cluster/snapshot.ts";
+import type { Snapshot } from "../cluster/snapshot.ts";
+import type { Policy } from "../policy/model.ts";
+import { DiagnosticLog } from "./diagnostics.ts";
+import { EXIT_INTERRUPTED, Failure } from "./failure.ts";
+import { makeResolver } from "./hosts.ts";
+import { Interruption } from "./interruption.ts";
+import type { Judge } from "./judge.ts";
+import { loadProgramMatcher } from "./matcher.ts";
+import type { CaptureOptions } from "./options.ts";
+import { replayTraffic } from "./traffic.ts";
+
+/** Gives each judge what the captures' DNS answers tell of the domain names that its policies have. */
+export async function tellAnswers<T extends readonly Judge[]>(
+  judges: T,
+  capture: CaptureOptions,
+): Promise<{ [K in keyof T]: Judge }> {
+  const asked = judges.flatMap(({ snapshot, policies, withAnswers }) =>
+    withAnswers === undefined ? [] : openDomains(policies, snapshot),
+  );
+  const answers =
+    asked.length === 0 || capture.dnsAnswers === false
+      ? undefined
+      : await learn([...new Set(asked)], judges, capture);
+  const told = (judge: Judge): Judge =>
+    answers === undefined || openDomains(judge.policies, judge.snapshot).length === 0
+      ? judge
+      : (judge.withAnswers?.(answers) ?? judge);
+  return judges.map(told) as { [K in keyof T]: Judge };
+}
+
+/** The domain names in policies of which not all addresses are told. */
+function openDomains(policies: readonly Policy[], snapshot: Snapshot): string[] {
+  return policies
+    .flatMap(({ ingress = [], egress = [] }) => [...ingress, ...egress])
+    .flatMap((rule) => (rule.kind === "peers" ? (rule.peers ?? []) : []))
+    .flatMap((peer) => (peer.kind === "domains" ? peer.domainNames : []))
+    .filter((name) => !knowsDomain(name, snapshot));
+}
+
+/** Undefined: nothing was learnt. */
+async function learn(
+  patterns: readonly string[],
+  judges: readonly Judge[],
+  capture: CaptureOptions,
+): Promise<Snapshot["answersByDomain"] | undefined> {
+  const [judge] = judges;
+  if (judge === undefined || capture.read.length === 0) return undefined;
+  const once = capture.read.find((file) => !isFile(file));
+  if (once !== undefined) {
+    process.stderr.write(
+      `netverdict: note: ${once} can be read once only: its DNS answers tell no addresses of domain names\n`,
+    );
+    return undefined;
+  }
+  // A packet to a Service does not show the backend that it goes to.
+  const backends = judges.flatMap(({ snapshot }) =>
+    [...snapshot.membersByService.values()].flatMap(({ addresses }) => addresses),
+  );
+  const wanted = (name: string): boolean =>
+    patterns.some((pattern) => domainMatches(pattern, name));
+  const learner = new DnsLearner(wanted, backends);
+  const { program, midstream, snapshot } = judge;
+  const { conntrackMax } = capture;
+  const matcher = loadProgramMatcher(program, { midstream, conntrackMax, tracePacket: undefined });
+  // The replay says what is wrong with a capture.
+  const log = new DiagnosticLog(() => undefined);
+  const interruption = new Interruption();
+  try {
+    await replayTraffic({
+      ...{ capture, matcher, log, interruption, packetsMax: undefined, packetsWanted: true },
+      resolveName: makeResolver(capture.hosts, snapshot, log),
+      onBatch: async () => {
+        learner.add(matcher.batch);
+        return true;
+      },
+    });
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    return undefined;
+  } finally {
+    interruption.dispose();
+  }
+  if (interruption.requested) throw new Failure("interrupted", EXIT_INTERRUPTED);
+  return learner.learnt();
+}
+
+/** What is no file can be read once; what is not there, the replay reports. */
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? path !== "-";
+}
