@@ -120,9 +120,20 @@ export function loadManifests(
   give?: GiveAddresses,
 ): LoadedManifests {
   const parse = (paths: readonly string[]): ManifestObject[] => {
-    const texts = paths.flatMap((path) => readManifests(path));
+    const overlayable = new Set<string>();
+    const texts = paths.flatMap((path) => {
+      const found = readManifests(path);
+      if (options.overlayable?.includes(path) === true) {
+        for (const { file } of found) overlayable.add(file);
+      }
+      return found;
+    });
     for (const { file, text } of texts) log.addText(file, text);
-    return parseManifests(texts, log.report);
+    return parseManifests(texts, log.report, ({ place }, first) =>
+      overlayable.has(place.file) && !overlayable.has(first.place.file)
+        ? "with --overlay it takes the other's place"
+        : undefined,
+    );
   };
   const written = parse(options.filename);
   const overlaid =

@@ -19,6 +19,8 @@ export interface ClusterOptions {
   readonly filename: readonly string[];
   /** Manifests whose objects take the place of those in `filename`. */
   readonly overlay?: readonly string[];
+  /** Those of `filename` that as an overlay could have objects that others have. */
+  readonly overlayable?: readonly string[];
   /** What the cluster had before: pods become what workloads that changed make of them. */
   readonly rolledOutFrom?: readonly ManifestObject[];
   readonly node?: string;

@@ -216,7 +216,7 @@ async function loadSides(
   const own =
     overlaid === true
       ? { filename: [...filename, ...current], overlay: proposed }
-      : sideOf(options, proposed);
+      : { ...sideOf(options, proposed), overlayable: proposed };
   const objects = first.written?.objects;
   const second = load({ ...own, ...(objects && { rolledOutFrom: objects }) }, after);
   if (rolloutAt !== undefined && first.realNode !== second.realNode) {

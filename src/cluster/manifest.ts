@@ -18,15 +18,21 @@ import { homeGroup, isNamespaced, kindRole } from "./kinds.ts";
 import type { FieldPart, FieldPath, ManifestObject, ManifestText } from "./manifest-object.ts";
 import { parseYaml, type PlacedValue } from "./yaml.ts";
 
+/** A sentence part for a diagnostic, or nothing. */
+type SuggestForDuplicate = (object: ManifestObject, first: ManifestObject) => string | undefined;
+
 /**
  * Parses manifest files to objects, in the order written. An object with a fault in what identifies it
  * is reported and left out, as is the second of two with the same kind, namespace and name; the others
  * stand. Reports what `parseYaml` does, and EMPTY_FILE, FOREIGN_KIND (for documents that are no
  * objects), MISSING_FIELD, BAD_VALUE and DUPLICATE_OBJECT.
+ *
+ * @param suggest what may have been meant by an object that is there already
  */
 export function parseManifests(
   texts: readonly ManifestText[],
   onDiagnostic: OnDiagnostic,
+  suggest: SuggestForDuplicate = () => undefined,
 ): ManifestObject[] {
   const objects: ManifestObject[] = [];
   const firstByIdentity = new Map<string, ManifestObject>();
@@ -35,7 +41,7 @@ export function parseManifests(
       const identity = identityOf(object);
       const first = firstByIdentity.get(identity);
       if (first !== undefined) {
-        onDiagnostic(duplicateOf(object, first));
+        onDiagnostic(duplicateOf(object, first, suggest(object, first)));
         return;
       }
       firstByIdentity.set(identity, object);
@@ -215,7 +221,11 @@ function identityOf({ apiVersion, kind, metadata }: ManifestObject): string {
   return JSON.stringify([homeGroup(apiVersion, kind), kind, metadata.namespace, metadata.name]);
 }
 
-function duplicateOf(object: ManifestObject, first: ManifestObject): Parameters<OnDiagnostic>[0] {
+function duplicateOf(
+  object: ManifestObject,
+  first: ManifestObject,
+  suggestion: string | undefined,
+): Parameters<OnDiagnostic>[0] {
   const { namespace, name } = object.metadata;
   const full = namespace === "" ? name : `${namespace}/${name}`;
   return {
@@ -223,5 +233,6 @@ function duplicateOf(object: ManifestObject, first: ManifestObject): Parameters<
     code: "DUPLICATE_OBJECT",
     message: `${object.kind} ${full} is already at ${formatPlace(first.place)}`,
     place: object.placeOf(["metadata", "name"]),
+    ...(suggestion === undefined ? {} : { suggestion }),
   };
 }

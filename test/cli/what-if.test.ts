@@ -224,6 +224,25 @@ describe("what-if", () => {
     );
   });
 
+  it("names --overlay where an object of the proposed ones is there already, and it would help", () => {
+    const renamed = PAYMENTS.replace("team: pay", "team: payments");
+    const { status, stderr } = ask(TO_TEAM, renamed);
+    expect(status).toBe(2);
+    expect(stderr).toContain(
+      `error: Namespace payments is already at ${cluster}:3:1 (with --overlay it takes the other's place) [DUPLICATE_OBJECT]`,
+    );
+    // Not where the proposed ones have it twice, and not of what --current has.
+    for (const [current, proposed] of [
+      ["", `${TO_TEAM}\n---\n${TO_TEAM}`],
+      [renamed, TO_TEAM],
+    ] as const) {
+      const twice = ask(current, proposed);
+      expect(twice.status).toBe(2);
+      expect(twice.stderr).toContain("[DUPLICATE_OBJECT]");
+      expect(twice.stderr).not.toContain("--overlay");
+    }
+  });
+
   it("says what decides on both sides, at the line, and what came nearest", () => {
     file("proposed.yaml", egress(TO_API, TO_OUTSIDE));
     // Short names, as lines are wrapped.
