@@ -74,7 +74,7 @@ export function addClusterOptions(command: Command): Command {
     .addOption(
       new Option(
         "-f, --filename <path>",
-        "manifests: a file, a folder (recursive) or - for standard input; repeatable: merged by time",
+        "manifests: a file, a folder (recursive) or - for standard input; repeatable",
       )
         .argParser(collect)
         .default([], "none"),
@@ -162,7 +162,7 @@ export function addCaptureOptions(command: Command): Command {
     .addOption(
       new Option(
         "-r, --read <file>",
-        "capture: pcap, pcapng or tcpdump's text, also compressed; - for standard input; repeatable",
+        "capture: pcap, pcapng or tcpdump's text, also compressed; - for standard input; repeatable: merged by time",
       )
         .argParser(collect)
         .default([], "none"),

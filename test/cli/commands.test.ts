@@ -30,6 +30,23 @@ function file(name: string, content: string | Uint8Array): string {
   return path;
 }
 
+describe("--help", () => {
+  it("says of captures, and of nothing else, that several are merged by time", () => {
+    for (const command of ["replay", "what-if", "lint", "test", "explain", "compile"]) {
+      const options = run(command, "--help")
+        .stdout.replaceAll(/\s+/g, " ")
+        .split(/ (?=-\w, --)/);
+      const merged = options.filter((option) => option.includes("repeatable: merged by time"));
+      expect(
+        merged.map((option) => option.slice(0, 10)),
+        command,
+      ).toEqual(
+        options.filter((option) => option.startsWith("-r, --read")).map(() => "-r, --read"),
+      );
+    }
+  });
+});
+
 describe("replay", () => {
   it("prints one object a packet as ndjson, in capture order", () => {
     const { status, stdout } = run("replay", "-r", CAPTURE, "-f", EXAMPLE, "-o", "ndjson");
