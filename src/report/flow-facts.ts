@@ -14,6 +14,8 @@ export interface Facts {
   readonly peerAddress: Address | undefined;
   /** What the peer was called by: a Service's address, which policies never see; undefined: by its own. */
   readonly asked: Address | undefined;
+  /** False: `target` is one of several backends, as it is not known which was chosen. */
+  readonly chosen: boolean;
   /** The end whose port the rule names: its named ports are looked up here. */
   readonly destination: Endpoint | undefined;
   readonly protocol: string;

@@ -64,10 +64,10 @@ export function findNearestMiss(
   if (judged.verdict !== "drop" || origin?.kind !== "isolation") return undefined;
   const { direction } = origin;
   const isolating = new Set(origin.policies.map(({ policy }) => policyKey(policy)));
+  const facts = factsOf(judged, direction, context);
   let nearest: { readonly miss: NearestMiss; readonly unmet: number } | undefined;
   for (const policy of context.policies) {
     if (!isolating.has(policyKey(policy.ref))) continue;
-    const facts = factsOf(judged, direction, context);
     for (const rule of policy[direction] ?? []) {
       if (rule.action !== "allow") continue;
       const { unmet, words } =
@@ -116,11 +116,14 @@ function factsOf(judged: Tuple & Judgement, direction: Direction, context: Polic
   const seen = ingress ? judged.translated?.source : undefined;
   const source = seen === undefined ? endpointOf(judged.sourceRoute?.owner) : undefined;
   const sourceAddress = seen ?? judged.source;
-  const destination = endpointOf(judged.destinationRoute?.owner);
+  // Policies see a backend, never the Service: of several that fare alike one stands for all.
+  const backend = judged.translated === undefined ? someBackend(judged, context) : undefined;
+  const destination = backend?.endpoint ?? endpointOf(judged.destinationRoute?.owner);
+  const behind = judged.translated ?? backend;
   const target: FlowEnd = {
     endpoint: destination,
-    address: judged.translated?.address ?? judged.destination,
-    port: judged.translated?.port ?? judged.destinationPort,
+    address: behind?.address ?? judged.destination,
+    port: behind?.port ?? judged.destinationPort,
   };
   return {
     snapshot: context.snapshot,
@@ -129,11 +132,48 @@ function factsOf(judged: Tuple & Judgement, direction: Direction, context: Polic
     target,
     peer: ingress ? source : destination,
     peerAddress: ingress ? sourceAddress : target.address,
-    asked: ingress || judged.translated === undefined ? undefined : judged.destination,
+    asked: ingress || behind === undefined ? undefined : judged.destination,
+    chosen: judged.translated !== undefined,
     destination,
     protocol: judged.protocol === undefined ? "?" : protocolName(judged.protocol).toUpperCase(),
     port: target.port,
   };
+}
+
+/** One of the backends that a Service's address or a node's port leads to; the isolated one, where there is one. */
+function someBackend(
+  judged: Tuple & Judgement,
+  { snapshot }: PolicyContext,
+): (FlowEnd & { readonly address: Address }) | undefined {
+  const { destination, destinationPort, destinationRoute, protocol } = judged;
+  if (destination === undefined || destinationPort === undefined || protocol === undefined)
+    return undefined;
+  const origin = decidingOrigin(judged);
+  const isolated = origin?.kind === "isolation" ? origin.endpoint : undefined;
+  const toNode = destinationRoute?.owner?.startsWith("node ") === true;
+  const backends = snapshot.services.flatMap((service) => {
+    const { clusterAddresses, externalAddresses, balancerAddresses } = service;
+    const own = [...clusterAddresses, ...externalAddresses, ...balancerAddresses].some((each) =>
+      sameAddress(each, destination),
+    );
+    return service.ports.flatMap((port) => {
+      const asked = own ? port.port : toNode ? port.nodePort : undefined;
+      const leads =
+        asked === destinationPort && port.protocol === protocolName(protocol).toUpperCase();
+      return leads ? port.backends : [];
+    });
+  });
+  const ends = backends
+    .filter(({ address }) => address.family === destination.family)
+    .map(({ address, port }) => {
+      const endpoint = snapshot.endpoints.find(({ addresses }) =>
+        addresses.some((each) => sameAddress(each, address)),
+      );
+      return { endpoint, address, port };
+    });
+  const isIsolated = ({ endpoint }: FlowEnd): boolean =>
+    endpoint !== undefined && endpointName(endpoint) === isolated;
+  return ends.find(isIsolated) ?? ends[0];
 }
 
 function peerRuleOutcome(rule: PeerRule, facts: Facts): Outcome {
@@ -228,7 +268,8 @@ function blockOutcome(peer: PolicyPeer & { readonly kind: "block" }, facts: Fact
     return { unmet: 1, words: `an address in ${block}, has an unknown one` };
   const { asked } = facts;
   if (asked !== undefined && prefixContains(peer.prefix, asked)) {
-    const has = `has ${formatAddress(address)}, the pod behind ${formatAddress(asked)}`;
+    const which = facts.chosen ? "the" : "a";
+    const has = `has ${formatAddress(address)}, ${which} pod behind ${formatAddress(asked)}`;
     // It names what the packet was sent to: no other rule is nearer.
     if (!prefixContains(peer.prefix, address)) {
       return { unmet: 0.5, words: `an address in ${block}, ${has}` };

@@ -1,6 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { findNearestMiss } from "../../src/report/nearest-miss.ts";
-import { ALLOW_WEB, contextOf, droppedFlow, isolationBy, route, ruleRef } from "./verdicts.ts";
+import {
+  address,
+  ALLOW_WEB,
+  contextOf,
+  droppedFlow,
+  isolationBy,
+  route,
+  ruleRef,
+} from "./verdicts.ts";
 
 function nearest(rules: string, changes: Parameters<typeof droppedFlow>[0] = {}) {
   const policy = `
@@ -70,6 +78,57 @@ describe("findNearestMiss", () => {
     const outside = { sourceRoute: route("10.65.0.1", undefined) };
     expect(nearest("[{ from: [{ podSelector: {} }] }]", outside)?.sentence).toBe(
       "peer needs a pod, is 10.65.0.1",
+    );
+  });
+
+  it("names a backend and its port, not the Service's, where there are several", () => {
+    const pods = [0, 1].map((index) =>
+      [
+        ...["---", "apiVersion: v1", "kind: Pod"],
+        `metadata: { name: db-${index}, namespace: payments, labels: { app: db } }`,
+        "spec: { containers: [{ name: a, image: a, ports: [{ name: sql, containerPort: 5432 }] }] }",
+        `status: { podIPs: [{ ip: 10.65.1.${index} }] }`,
+      ].join("\n"),
+    );
+    const service = `---
+apiVersion: v1
+kind: Service
+metadata: { name: db, namespace: payments }
+spec: { clusterIP: 10.96.0.9, clusterIPs: [10.96.0.9], selector: { app: db }, ports: [{ port: 80, targetPort: sql }] }
+`;
+    const policy = (types: string, rules: string): string => `
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: allow-web, namespace: payments }
+spec: { podSelector: {}, policyTypes: [${types}], ${types.toLowerCase()}: [${rules}] }
+${pods.join("\n")}
+${service}`;
+    const TYPES = { ingress: "Ingress", egress: "Egress" } as const;
+    const miss = (direction: "ingress" | "egress", rule: string): string | undefined => {
+      const isolation = {
+        ...isolationBy(ALLOW_WEB),
+        direction,
+        endpoint: "payments/db-1",
+      } as const;
+      const flow = droppedFlow({
+        ...{ rule: ruleRef(isolation), decider: ruleRef(isolation) },
+        ...{ destination: address("10.96.0.9"), destinationPort: 80 },
+        destinationRoute: route("10.96.0.9", "service payments/db"),
+      });
+      return findNearestMiss(flow, contextOf(policy(TYPES[direction], rule)))?.sentence;
+    };
+    expect(miss("ingress", "{ ports: [{ port: 80 }] }")).toBe("port needs 80/TCP, has 5432/TCP");
+    expect(miss("ingress", "{ from: [{ podSelector: {} }], ports: [{ port: sql }] }")).toBe(
+      "port 5432/TCP matches; peer needs namespace payments, is shop/checkout-6d4",
+    );
+    expect(
+      miss(
+        "egress",
+        "{ to: [{ podSelector: { matchLabels: { app: api } } }], ports: [{ port: 5432 }] }",
+      ),
+    ).toBe("port 5432/TCP matches; peer needs app=api, has app=db");
+    expect(miss("egress", "{ to: [{ ipBlock: { cidr: 10.96.0.9/32 } }] }")).toBe(
+      "peer needs an address in 10.96.0.9/32, has 10.65.1.1, a pod behind 10.96.0.9",
     );
   });
 
