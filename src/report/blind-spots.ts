@@ -4,6 +4,7 @@
  */
 import type { Judgement, Tuple } from "../engine/verdict.ts";
 import type { PortRange } from "../match/multiport.ts";
+import type { Family } from "../net/address.ts";
 
 /** `unknown`: one of the two verdicts cannot be decided, and the other can. */
 export type Change = "new-drop" | "new-allow" | "unknown";
@@ -13,6 +14,8 @@ export interface BlindService {
   readonly protocol: string;
   /** In ascending order; of ICMP the types; undefined: the protocol has none. */
   readonly ports: readonly PortRange[] | undefined;
+  /** Those of clients that it is about; undefined: any. */
+  readonly sourcePorts?: readonly PortRange[];
 }
 
 /** Traffic from each of some ends to each of others. */
@@ -22,6 +25,8 @@ export interface BlindSpot {
   readonly from: readonly string[];
   readonly to: readonly string[];
   readonly services: readonly BlindService[];
+  /** Undefined: all that the cluster has. */
+  readonly family: Family | undefined;
   /** The services are all that there are. */
   readonly everything: boolean;
   /** All that there are but these, where that is shorter; undefined: it is not. */
@@ -43,20 +48,26 @@ export function blindNamesText(names: readonly string[]): string {
   return more <= 0 ? shown : `${shown} and ${more} more`;
 }
 
-/** `tcp 80,443,8000-8080; udp`, `everything`, or `everything but udp 4789`. */
-export function blindServicesText({ services, everything, except }: BlindSpot): string {
-  if (everything) return "everything";
+/** `tcp 80,443,8000-8080; udp from port 53`, `everything`, or `everything but udp 4789 (IPv6)`. */
+export function blindServicesText({ services, everything, except, family }: BlindSpot): string {
+  const over = family === undefined ? "" : ` (IPv${family})`;
+  if (everything) return `everything${over}`;
   const but = except === undefined ? "" : "everything but ";
-  return `${but}${(except ?? services).map(serviceText).join("; ")}`;
+  return `${but}${(except ?? services).map(serviceText).join("; ")}${over}`;
 }
 
-function serviceText({ protocol, ports = [] }: BlindService): string {
+function serviceText({ protocol, ports = [], sourcePorts }: BlindService): string {
   const [only] = ports;
   const all = ports.length === 1 && only?.first === 0 && only.last === 65_535;
-  if (ports.length === 0 || all) return protocol;
-  const texts = ports
+  const from = sourcePorts === undefined ? "" : ` from port ${rangesText(sourcePorts)}`;
+  if (ports.length === 0 || all) return `${protocol}${from}`;
+  const what = protocol.startsWith("icmp") ? `${protocol} type` : protocol;
+  return `${what} ${rangesText(ports)}${from}`;
+}
+
+function rangesText(ranges: readonly PortRange[]): string {
+  const texts = ranges
     .slice(0, RANGES_MAX)
     .map(({ first, last }) => (first === last ? `${first}` : `${first}-${last}`));
-  const what = protocol.startsWith("icmp") ? `${protocol} type` : protocol;
-  return `${what} ${texts.join(",")}${ports.length > RANGES_MAX ? ",..." : ""}`;
+  return `${texts.join(",")}${ranges.length > RANGES_MAX ? ",..." : ""}`;
 }

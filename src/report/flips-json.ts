@@ -98,14 +98,16 @@ function fateJson(
 }
 
 function blindJson(spot: BlindSpot, nature: CaptureNature, context: FlipContext): Json {
-  const { change, from, to, services, everything, before, after } = spot;
+  const { change, from, to, services, family, everything, before, after } = spot;
   return {
     change,
     from,
     to,
-    services: services.map(({ protocol, ports }) => ({
+    family,
+    services: services.map(({ protocol, ports, sourcePorts }) => ({
       protocol,
       ports: ports?.map(({ first, last }) => [first, last]),
+      sourcePorts: sourcePorts?.map(({ first, last }) => [first, last]),
     })),
     everything: everything ? true : undefined,
     example: tupleJson(after),

@@ -16,6 +16,8 @@ import type { ServiceClass } from "./service-classes.ts";
 
 /** More ranges of one class are not listed. */
 const RANGES_MAX = 3;
+/** Behind the last port. */
+const PORT_END = 65_536;
 
 /** What tells rows apart, and one of their packets. */
 interface Kind {
@@ -28,7 +30,7 @@ interface Kind {
 interface OpenPair extends Kind {
   readonly from: string;
   readonly to: string;
-  readonly ports: Map<string, PortRange[]>;
+  readonly services: Map<string, ServiceClass[]>;
   /** By pair of classes: the numbers of services. */
   readonly numbers: Map<string, Set<number>>;
   readonly most: Map<string, number>;
@@ -38,7 +40,7 @@ interface OpenPair extends Kind {
 export function gatherSpots(
   probed: readonly ProbedClass[],
   context: FlipContext,
-  { services }: TrafficClasses,
+  { addresses, services }: TrafficClasses,
 ): BlindSpot[] {
   const pairs = new Map<string, OpenPair>();
   for (const each of probed) {
@@ -53,16 +55,16 @@ export function gatherSpots(
       ruleKey(before, context.before.find),
       ruleKey(after, context.after.find),
     ]);
-    const key = JSON.stringify([change, from, to, rules]);
+    const key = JSON.stringify([change, from, to, rules, source.family]);
     const pair = pairs.get(key) ?? {
       ...{ change, rules, example: each, from, to },
-      ports: new Map<string, PortRange[]>(),
+      services: new Map<string, ServiceClass[]>(),
       numbers: new Map<string, Set<number>>(),
       most: new Map<string, number>(),
     };
     pairs.set(key, pair);
     const protocol = nameOf(service.protocol);
-    pair.ports.set(protocol, [...(pair.ports.get(protocol) ?? []), ...(service.ports ?? [])]);
+    pair.services.set(protocol, [...(pair.services.get(protocol) ?? []), service]);
     const classes = `${source.number} ${destination.number}`;
     const asked = services[source.family];
     // A class of which the capture shows a part is not all there.
@@ -70,22 +72,86 @@ export function gatherSpots(
     pair.numbers.set(classes, new Set([...(pair.numbers.get(classes) ?? []), ...whole]));
     pair.most.set(classes, asked.length);
   }
-  const spots = [...pairs.values()].map(({ change, rules, example, from, to, ports, ...pair }) => {
+  const families = new Set(
+    addresses.flatMap(({ owner, family }) => (owner === undefined ? [] : [family])),
+  );
+  const spots = [...pairs.values()].map(({ change, rules, example, from, to, ...pair }) => {
+    const { family } = example.source;
     const everything = [...pair.numbers].every(
       ([classes, numbers]) => numbers.size === pair.most.get(classes),
     );
-    const listed = [...ports].map(([protocol, ranges]) => ({
-      protocol,
-      ports: ranges.length === 0 ? undefined : joinRanges(ranges),
-    }));
+    const listed = [...pair.services].flatMap(([protocol, some]) => listPorts(protocol, some));
     const { before, after } = example;
-    const except = everything ? undefined : exceptOf(listed, services[example.source.family]);
+    const except = everything ? undefined : exceptOf(listed, services[family]);
     return {
-      key: JSON.stringify([change, rules, everything || listed]),
-      spot: { change, from: [from], to: [to], services: listed, everything, except, before, after },
+      rules,
+      spot: {
+        ...{ change, from: [from], to: [to], services: listed, everything, except, before, after },
+        family: families.size > 1 ? family : undefined,
+      },
     };
   });
-  return joinEnds(joinEnds(spots, "from", "to"), "to", "from").map(({ spot }) => spot);
+  const joined = joinEnds(joinEnds(joinFamilies(spots), "from", "to"), "to", "from");
+  return joined.map(({ spot }) => spot);
+}
+
+/** The ports of a protocol, apart where clients' ports are not the same. */
+function listPorts(protocol: string, classes: readonly ServiceClass[]): BlindService[] {
+  const ports = joinRanges(classes.flatMap((each) => each.ports ?? []));
+  if (ports.length === 0) return [{ protocol, ports: undefined }];
+  if (classes.every(({ sourcePorts }) => isAll(sourcePorts))) return [{ protocol, ports }];
+  const ranges = classes.flatMap((each) => each.ports ?? []);
+  const bounds = new Set(ranges.flatMap(({ first, last }) => [first, last + 1]));
+  const sorted = [...bounds].sort((one, other) => one - other);
+  const bySources = new Map<string, { sources: PortRange[]; ports: PortRange[] }>();
+  for (const [index, first] of sorted.entries()) {
+    const those = classes.filter((each) =>
+      each.ports?.some((range) => range.first <= first && first <= range.last),
+    );
+    if (those.length === 0) continue;
+    const sources = joinRanges(those.flatMap((each) => each.sourcePorts ?? []));
+    const key = JSON.stringify(sources);
+    const kept = bySources.get(key) ?? { sources, ports: [] };
+    bySources.set(key, kept);
+    kept.ports.push({ first, last: (sorted[index + 1] ?? PORT_END) - 1 });
+  }
+  return [...bySources.values()].map(({ sources, ports: some }) => ({
+    ...{ protocol, ports: joinRanges(some) },
+    ...(isAll(sources) ? {} : { sourcePorts: sources }),
+  }));
+}
+
+/** Any port of a client will do, or the protocol has none. */
+function isAll(ranges: readonly PortRange[] = []): boolean {
+  const [range] = joinRanges(ranges);
+  return range === undefined || (range.first === 0 && range.last === PORT_END - 1);
+}
+
+/** Joins spots that are the same in both families; ICMP's names are not. */
+function joinFamilies(spots: readonly KeyedSpot[]): KeyedSpot[] {
+  const byKey = new Map<string, KeyedSpot>();
+  for (const { rules, spot } of spots) {
+    const { change, everything, services, from, to } = spot;
+    const same = everything || services.filter(({ protocol }) => !protocol.startsWith("icmp"));
+    const key = JSON.stringify([change, rules, same, from, to]);
+    const other = byKey.get(key)?.spot;
+    byKey.set(key, { rules, spot: other === undefined ? spot : bothFamilies(other, spot) });
+  }
+  return [...byKey.values()];
+}
+
+function bothFamilies(one: BlindSpot, other: BlindSpot): BlindSpot {
+  const except = one.except && other.except && joinServices(one.except, other.except);
+  const services = joinServices(one.services, other.services);
+  return { ...one, services, except, family: undefined };
+}
+
+function joinServices(
+  some: readonly BlindService[],
+  others: readonly BlindService[],
+): BlindService[] {
+  const byText = [...some, ...others].map((each) => [JSON.stringify(each), each] as const);
+  return [...new Map(byText).values()];
 }
 
 /** What there is beside the services; undefined where it is not less to say. */
@@ -93,6 +159,7 @@ function exceptOf(
   listed: readonly BlindService[],
   all: readonly ServiceClass[],
 ): BlindService[] | undefined {
+  if (listed.some(({ sourcePorts }) => sourcePorts !== undefined)) return undefined;
   const byProtocol = new Map<string, PortRange[]>();
   for (const { protocol, ports = [] } of all) {
     const name = nameOf(protocol);
@@ -125,7 +192,7 @@ function nameOf(protocol: number): string {
 }
 
 interface KeyedSpot {
-  readonly key: string;
+  readonly rules: string;
   readonly spot: BlindSpot;
 }
 
@@ -136,11 +203,12 @@ function joinEnds(
   same: "from" | "to",
 ): KeyedSpot[] {
   const byKey = new Map<string, KeyedSpot>();
-  for (const { key, spot } of spots) {
-    const alike = JSON.stringify([key, spot[same]]);
-    const before = byKey.get(alike);
+  for (const { rules, spot } of spots) {
+    const { change, family, everything, services } = spot;
+    const key = JSON.stringify([change, rules, family, everything || services, spot[same]]);
+    const before = byKey.get(key);
     const names = [...new Set([...(before?.spot[joined] ?? []), ...spot[joined]])];
-    byKey.set(alike, { key, spot: { ...(before?.spot ?? spot), [joined]: names } });
+    byKey.set(key, { rules, spot: { ...(before?.spot ?? spot), [joined]: names } });
   }
   return [...byKey.values()];
 }

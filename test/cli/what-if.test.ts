@@ -419,6 +419,108 @@ describe("what-if", () => {
     expect(none.stdout).toMatch(/^Nothing changes for any traffic\.\n/);
   });
 
+  it("says of which family and of which clients' ports a row is", () => {
+    const pod = (name: string, ipv4: string, ipv6: string): string =>
+      `{apiVersion: v1, kind: Pod, metadata: {name: ${name}, namespace: shop, labels: {app: ${name}}}, spec: {nodeName: n}, status: {podIPs: [{ip: ${ipv4}}, {ip: "${ipv6}"}]}}`;
+    const dual = file(
+      "dual.yaml",
+      [
+        "{apiVersion: v1, kind: Namespace, metadata: {name: shop}}",
+        pod("web", WEB, "fd00::5"),
+        pod("api", API, "fd00::6"),
+      ].join("\n---\n"),
+    );
+    const calico = (rules: string): string => `
+apiVersion: projectcalico.org/v3
+kind: NetworkPolicy
+metadata: {name: p, namespace: shop}
+spec: {selector: app == 'api', types: [Ingress], ingress: [${rules}]}
+`;
+    const rows = (rules: string): string[] => {
+      const words = [
+        ...["--current", file("now.yaml", calico("{action: Allow}"))],
+        ...["--proposed", file("then.yaml", calico(`${rules}, {action: Allow}`))],
+      ];
+      const { stdout } = run(["what-if", "-f", dual, ...words]);
+      return stdout.split("\n").filter((line) => line.startsWith("newly dropped: "));
+    };
+    expect(rows("{action: Deny, protocol: TCP, destination: {ports: [80]}}")).toEqual([
+      "newly dropped: outside, shop/web -> shop/api: tcp 80",
+    ]);
+    expect(rows("{action: Deny, ipVersion: 6, protocol: TCP, destination: {ports: [80]}}")).toEqual(
+      ["newly dropped: outside, shop/web -> shop/api: tcp 80 (IPv6)"],
+    );
+    expect(rows("{action: Deny, ipVersion: 4, protocol: SCTP}")).toEqual([
+      "newly dropped: outside, shop/web -> shop/api: sctp (IPv4)",
+    ]);
+    expect(rows("{action: Deny, protocol: SCTP, source: {ports: [53]}}")).toEqual([
+      "newly dropped: outside, shop/web -> shop/api: sctp from port 53",
+    ]);
+    expect(
+      rows(
+        "{action: Deny, protocol: SCTP, source: {ports: [53]}}, {action: Deny, protocol: SCTP, destination: {ports: ['1:9']}}",
+      ),
+    ).toEqual([
+      "newly dropped: outside, shop/web -> shop/api: sctp from port 53",
+      "newly dropped: outside, shop/web -> shop/api: sctp 1-9 from port 0-52,54-65535",
+    ]);
+  });
+
+  it("does not take a flow that goes on, being established, for one that shows its class", () => {
+    const specs = [40_002, 40_002].map((sourcePort, index) => ({
+      ...{ source: WEB, destination: API, protocol: TCP, sourcePort, destinationPort: 8443 },
+      ...{ flags: ".", seq: 101 + index, ack: 901, id: index },
+    }));
+    const midstream = file("midstream.pcap", buildPcap(timed(specs.map(buildFrame))));
+    const { stdout } = run([
+      ...["what-if", "-r", midstream, "-f", cluster, "-o", "json"],
+      ...["--proposed", file("deny.yaml", policy("deny", "payments", FROM_NOBODY))],
+    ]);
+    const what = JSON.parse(stdout) as WhatIf;
+    expect(what.changes).toEqual([]);
+    const spot = what.blindSpots.find(
+      ({ from, to }) => from.includes("shop/web") && to.includes("payments/api"),
+    );
+    expect(spot?.services[0]).toEqual({ protocol: "tcp", ports: [[0, 65_535]] });
+  });
+
+  it("says in its first sentence which flows cannot be compared", () => {
+    const frame = buildFrame({
+      ...{ source: WEB, destination: "10.1.0.99", protocol: TCP, id: 1 },
+      ...{ sourcePort: 40_004, destinationPort: 443 },
+    });
+    const { stdout } = run([
+      ...["what-if", "-r", file("nobody.pcap", buildPcap(timed([frame]))), "-f", cluster],
+      ...["--cluster-cidr", "10.1.0.0/16", "--no-blind-spots"],
+      ...["--current", file("now.yaml", TO_NAMED_PORT)],
+      ...["--proposed", file("same.yaml", TO_NAMED_PORT)],
+    ]);
+    expect(stdout).toMatch(/^Nothing changes for this capture; 1 flow cannot be compared\.\n/);
+  });
+
+  it("trips --fail-on unknown without a capture, where a class of traffic cannot be compared", () => {
+    const domains = file(
+      "domains.yaml",
+      `apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: outside}
+spec:
+  tier: Admin
+  priority: 1
+  subject: {namespaces: {}}
+  egress: [{action: Accept, to: [{domainNames: [example.com]}]}, {action: Deny, to: [{networks: [203.0.113.0/24]}]}]
+`,
+    );
+    const words = ["what-if", "-f", cluster, "--proposed", domains];
+    const { stdout, status } = run([...words, "--fail-on", "unknown"]);
+    expect(stdout).toContain("cannot be compared: ");
+    expect(status).toBe(1);
+    expect(run([...words, "--fail-on", "new-allow"]).status).toBe(0);
+    const deny = file("deny.yaml", policy("deny", "payments", FROM_NOBODY));
+    const known = ["what-if", "-f", cluster, "--proposed", deny, "--fail-on", "unknown"];
+    expect(run(known).status).toBe(0);
+  });
+
   it.each([
     ["an expression", ["tcp"], "no capture"],
     ["nothing else to look at", ["--no-blind-spots"], "no capture"],
