@@ -1,6 +1,6 @@
 /** Stories of changes that people roll out, and the flips that they make; and flips against two replays. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -335,7 +335,42 @@ describe("what-if", () => {
     expect(missing.status).toBe(2);
     expect(missing.stderr).toContain("main has no such file or folder");
     const noCommit = run([...words, "--current", "git:other:policies"], { cwd: work });
-    expect(noCommit.stderr).toContain("git knows no commit other here");
+    expect(noCommit.stderr).toContain("git knows no commit other here\n");
+    symlinkSync("../policies/web.yaml", join(work, "policies/again.yaml"));
+    symlinkSync("policies", join(work, "link"));
+    git("add", "-A");
+    git("commit", "-qm", "links");
+    for (const [path, link, target] of [
+      ["policies", "policies/again.yaml", "policies/web.yaml"],
+      ["link", "link", "policies"],
+    ] as const) {
+      expect(run([...words, "--current", `git:main:${path}`], { cwd: work }).stderr).toContain(
+        `git:main:${path}: ${link} is a symbolic link, which is not followed in a commit: name git:main:${target}\n`,
+      );
+    }
+  });
+
+  it("says why there is no commit", () => {
+    const git = (cwd: string, ...words: string[]): void => {
+      execFileSync("git", ["-c", "user.name=t", "-c", "user.email=t@t", ...words], { cwd });
+    };
+    const ask = (cwd: string): string =>
+      run(["what-if", "-f", cluster, "--proposed", "git:main:policies"], { cwd }).stderr;
+    const [bare, empty, full] = ["bare", "empty", "full"].map((name) => {
+      const path = join(mkdtempSync(join(tmpdir(), "netverdict-git-")), name);
+      mkdirSync(path);
+      return path;
+    }) as [string, string, string];
+    expect(ask(bare)).toContain("git:main:policies: this is no git repository\n");
+    git(empty, "init", "-q", "-b", "main", ".");
+    expect(ask(empty)).toContain("git:main:policies: the git repository has no commit yet\n");
+    git(full, "init", "-q", "-b", "other", ".");
+    for (const message of ["one", "two"]) git(full, "commit", "-q", "--allow-empty", "-m", message);
+    const shallow = join(full, "shallow");
+    git(full, "clone", "-q", "--depth", "1", `file://${full}`, shallow);
+    expect(ask(shallow)).toContain(
+      "git knows no commit main here: this is a shallow clone, which has only some",
+    );
   });
 
   it("compares the dumps of two nodes", () => {
