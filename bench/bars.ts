@@ -1,7 +1,7 @@
 /** What was aimed at, beside what was measured. A bar that nothing here measures says so. */
 import { median } from "./measure.ts";
 import { FRESH, NETVERDICT, OLD } from "./path.ts";
-import { REPLAY, REPLAY_BY_TWO } from "./command.ts";
+import { REPLAY, REPLAY_BY_TWO, WHAT_IF } from "./command.ts";
 import type { Group, Results } from "./question.ts";
 import { NO_RULES } from "./questions/classify.ts";
 import { SMALL_REPLAY, VERSION } from "./questions/process.ts";
@@ -36,6 +36,10 @@ export function barsOf(results: Results): Bar[] {
     ),
     ratio("the same, two workers", 0.7, {
       value: find.slowness("replay", "", REPLAY_BY_TWO, TCPDUMP),
+      better: "less",
+    }),
+    ratio("`what-if`, current against proposed, against one replay by one worker", 1.6, {
+      value: find.slowness("what-if", "", WHAT_IF, REPLAY),
       better: "less",
     }),
     rate(

@@ -5,4 +5,5 @@ import { fileURLToPath } from "node:url";
 export const COMMAND = fileURLToPath(new URL("../dist/src/cli/bin.js", import.meta.url));
 export const REPLAY = "netverdict replay -o json";
 export const REPLAY_BY_TWO = `${REPLAY} --workers 2`;
+export const WHAT_IF = "netverdict what-if -o json";
 export const EXAMPLE = fileURLToPath(new URL("../examples/dns-forgotten", import.meta.url));

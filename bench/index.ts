@@ -18,12 +18,13 @@ import { policies } from "./questions/policies.ts";
 import { processes } from "./questions/process.ts";
 import { replay } from "./questions/replay.ts";
 import { rules } from "./questions/rules.ts";
+import { whatIf } from "./questions/what-if.ts";
 import { record } from "./record.ts";
 import { resultsTable } from "./table.ts";
 
 const QUESTIONS: readonly Question[] = [
   ...[rules, policies, ipsets, flows, classify],
-  ...[kernel, replay, formats, compile, processes],
+  ...[kernel, replay, whatIf, formats, compile, processes],
 ];
 
 const words = process.argv.slice(2);

@@ -71,14 +71,21 @@ export function nodeSubject(dumps: NodeDumps): Subject {
 
 /** Loads a Calico-shaped cluster: all its nodes as one. */
 export function clusterSubject(size: ClusterSize): Subject {
-  const file = clusterFile(size);
+  return fileSubject(clusterFile(size));
+}
+
+/** Loads such a cluster from its file. */
+export function fileSubject(file: string): Subject {
   return subjectOf({ filename: [file] }, ["-f", file]);
 }
 
 /** A Calico-shaped cluster as kubectl prints it. */
-export function clusterFile(size: ClusterSize): string {
+export function clusterFile(
+  size: ClusterSize,
+  change: (objects: readonly object[]) => readonly object[] = (objects) => objects,
+): string {
   const file = temporaryFile("cluster.json");
-  const list = { apiVersion: "v1", kind: "List", items: makeCluster("mixed", size) };
+  const list = { apiVersion: "v1", kind: "List", items: change(makeCluster("mixed", size)) };
   writeFileSync(file, JSON.stringify(list, null, 4));
   return file;
 }
