@@ -40,6 +40,7 @@ import {
   routeKind,
   routeNode,
   routeOf,
+  uplinkInterface,
   uplinkOf,
 } from "./route";
 import { runTable } from "./run-table";
@@ -48,6 +49,8 @@ import { Walk, walk } from "./walk";
 /** A node that is none of those with a number of their own. */
 export const NODE_ELSEWHERE: u32 = 0xffff;
 
+/** Both ends are on one node. */
+export const QUESTION_NODE: u64 = 1 << 61;
 const QUESTION_HOP: u64 = 1 << 46;
 const QUESTION_BY: u64 = (1 << 46) | (1 << 32);
 const QUESTION_ADDRESS: u64 = (1 << 46) | (2 << 32);
@@ -93,14 +96,31 @@ export function crossesNodes(): bool {
   return node != walk.node;
 }
 
-/** The packet, as PREROUTING or OUTPUT of its first node left it, passes the interfaces of two known nodes. */
+/**
+ * The packet, as PREROUTING or OUTPUT of its first node left it, passes the interfaces of two nodes. Of which a pod
+ * is on, perhaps nothing tells.
+ */
 export function passesHosts(): bool {
-  if (!policesEachHost()) return false;
+  if (!policesEachHost() || !isOfNode(attempt.srcRoute) || !isOfNode(attempt.dstRoute))
+    return false;
   const from = routeNode(attempt.srcRoute);
   const to = routeNode(attempt.dstRoute);
-  if (from == 0 || to == 0 || from == to) return false;
-  walk.node = from;
+  if (from != 0 && from == to) return false;
+  if (from == 0 || to == 0) {
+    if (attempt.srcRoute == attempt.dstRoute) return false;
+    if (ask(QUESTION_NODE, REASON_NO_NODE, RULE_NONE)) return false;
+  }
+  walk.node = from == 0 ? NODE_ELSEWHERE : from;
   return true;
+}
+
+function isOfNode(route: i32): bool {
+  return routeNode(route) != 0 || isPod(route);
+}
+
+/** Not the address of a Service, to which nothing leads that has an interface here. */
+export function isPod(route: i32): bool {
+  return routeKind(route) == ROUTE_UNICAST && routeInterface(route) != uplinkInterface();
 }
 
 /** Judges it node by node; false when the try has ended. The walk keeps the source that the last node saw. */

@@ -3,7 +3,14 @@
 import { attempt, end } from "./attempt";
 import { track, wasSeen } from "./conntrack";
 import { decidedBefore, stateOfPacket, takeFirstTuple } from "./connection-state";
-import { crossesNodes, crossNodes, NODE_ELSEWHERE, passesHosts } from "./between-nodes";
+import {
+  crossesNodes,
+  crossNodes,
+  isPod,
+  NODE_ELSEWHERE,
+  passesHosts,
+  QUESTION_NODE,
+} from "./between-nodes";
 import { ask } from "./fork";
 import { captureInterfaceNumber } from "./interface";
 import {
@@ -54,8 +61,6 @@ import {
 import { runTable } from "./run-table";
 import { tracking, trackNothing } from "./tracking";
 import { walk } from "./walk";
-
-const QUESTION_NODE: u64 = 1 << 61;
 
 /**
  * Tries the way; true when the packet got through its last hook. The connection was tracked before, unless
@@ -214,11 +219,6 @@ function onSameNode(): bool {
     (isPod(attempt.srcRoute) && dstKind == ROUTE_LOCAL) ||
     (srcKind == ROUTE_LOCAL && isPod(attempt.dstRoute));
   return !podWithoutNode || ask(QUESTION_NODE, REASON_NO_NODE, RULE_NONE);
-}
-
-// Not the address of a Service, to which nothing leads that has an interface here.
-function isPod(route: i32): bool {
-  return routeKind(route) == ROUTE_UNICAST && routeInterface(route) != uplinkInterface();
 }
 
 // A packet arrives where its source is; where the capture was taken on another endpoint's interface, it

@@ -589,6 +589,23 @@ spec: {failsafeInboundHostPorts: []}
     expect(verdicts.map(({ verdict }) => verdict)).toEqual(["drop", "allow"]);
   });
 
+  it.each([
+    ["nodeName: n1, ", "allow"],
+    ["nodeName: n2, ", "drop"],
+    ["", "unknown"],
+  ])("leave open whether a pod without a node is behind them: {%s}", async (node, verdict) => {
+    const closed = global("closed", "applyOnForward: true, types: [Egress]");
+    const cluster = CLUSTER.replace("{nodeName: n2}", `{${node}containers: []}`);
+    const text = [cluster, NAMED, closed].join("---");
+    const compiledTogether = compileManifests([{ file: "a.yaml", text }]);
+    const frames = ["192.168.7.1", "10.65.0.5"].map((source) =>
+      buildFrame({ source, destination: "10.65.1.5", protocol: 6, destinationPort: 80 }),
+    );
+    const capture = buildPcap(timed(frames));
+    const verdicts = await judgeCapture({ compiled: compiledTogether, capture });
+    expect(verdicts.map((each) => each.verdict)).toEqual([verdict, verdict]);
+  });
+
   it("leave open what hangs on the node by which a connection comes", async () => {
     const service = `
 apiVersion: v1
