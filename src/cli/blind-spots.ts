@@ -28,7 +28,7 @@ export function findBlindSpots(
   programs: readonly [Program, Program],
   context: FlipContext,
   captured: readonly (Tuple & Judgement)[],
-  log: DiagnosticLog,
+  { log, node }: { readonly log: DiagnosticLog; readonly node: string | undefined },
 ): BlindSpot[] | undefined {
   const workloadOf = (owner: string): string => {
     const endpoint = context.after.find(owner) ?? context.before.find(owner);
@@ -45,7 +45,7 @@ export function findBlindSpots(
       conntrackMax: CONNECTIONS,
       tracePacket: undefined,
     });
-  const probed = probeClasses([load(programs[0]), load(programs[1])], classes, PROBES_MAX);
+  const probed = probeClasses([load(programs[0]), load(programs[1])], classes, PROBES_MAX, node);
   if (probed === undefined) {
     return report(log, `there are more than ${PROBES_MAX} classes of traffic that may change`);
   }

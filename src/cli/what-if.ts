@@ -116,7 +116,7 @@ export async function whatIf(words: readonly string[], options: WhatIfOptions): 
     const programs = [sides[0].untold, sides[1].untold] as const;
     const blindSpots =
       options.blindSpots && expression === undefined
-        ? findBlindSpots(programs, context, changedFlows(compared), log)
+        ? findBlindSpots(programs, context, changedFlows(compared), { log, node: options.node })
         : undefined;
     let isAccepted = acceptance(accepted);
     if (

@@ -30,16 +30,18 @@ const PAUSE_NS = 700_000_000_000n;
  * Finds the classes whose verdicts differ.
  *
  * @param probesMax more packets are not asked about
+ * @param node       the one that judges; undefined: all as one
  * @returns undefined when there are more
  */
 export function probeClasses(
   matchers: readonly [Matcher, Matcher],
   classes: TrafficClasses,
   probesMax: number,
+  node?: string,
 ): ProbedClass[] | undefined {
   const pairs: Pair[] = [];
   let count = 0;
-  for (const pair of pairsOf(classes)) {
+  for (const pair of pairsOf(classes, node)) {
     pairs.push(pair);
     count += pair.ends.length * classes.services[pair.source.family].length;
     if (count > probesMax) return undefined;
@@ -81,14 +83,14 @@ interface Pair {
 }
 
 /** Pairs of classes of which one is not the same in both programs, one of them in the cluster. */
-function* pairsOf({ addresses }: TrafficClasses): Generator<Pair> {
+function* pairsOf({ addresses }: TrafficClasses, node: string | undefined): Generator<Pair> {
   for (const source of addresses) {
     if (!source.sends) continue;
     for (const destination of addresses) {
       if (source.family !== destination.family) continue;
       if (!source.touched && !destination.touched) continue;
       if (source.owner === undefined && destination.owner === undefined) continue;
-      const ends = endsOf(source.members, destination.members);
+      const ends = endsOf(source.members, destination.members, node);
       if (ends.length > 0) yield { source, destination, ends };
     }
   }
@@ -101,17 +103,28 @@ function* pairsOf({ addresses }: TrafficClasses): Generator<Pair> {
 function endsOf(
   sources: readonly Member[],
   destinations: readonly Member[],
+  judging: string | undefined,
 ): (readonly [Address, Address])[] {
   const found = new Map<string, readonly [Address, Address]>();
   for (const source of sources) {
     for (const destination of destinations) {
       if (sameAddress(source.address, destination.address)) continue;
       const { node } = destination;
+      if (judging !== undefined && passesElsewhere(source.node, node, judging)) continue;
       const key = node === undefined ? `from ${source.node}` : `${source.node === node}`;
       if (!found.has(key)) found.set(key, [source.address, destination.address]);
     }
   }
   return [...found.values()];
+}
+
+/** What another node sends comes by a node only when it goes to it: Services are translated where it starts. */
+function passesElsewhere(
+  from: string | undefined,
+  to: string | undefined,
+  judging: string,
+): boolean {
+  return from !== undefined && from !== judging && to !== judging;
 }
 
 function openingOf(

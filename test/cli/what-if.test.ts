@@ -590,6 +590,13 @@ spec:
     expect(ports).toContain("new-drop shop/web -> node/n,node/m");
     const github = run(["what-if", "-f", cluster, "-f", more, "--proposed", deny, "-o", "github"]);
     expect(github.stdout).toContain(`::error file=${deny},line=4,title=newly dropped%3A outside`);
+    // What another node sends to a Service is translated there.
+    const ofNode = all("--proposed", deny, "--node", "n");
+    expect(ofNode.filter((line) => line.includes("node/m"))).toEqual([
+      "new-drop outside,node/m -> payments/api",
+      "new-drop outside,node/m -> node/n",
+    ]);
+    expect(ofNode.some((line) => line.includes("-> service/payments/api"))).toBe(true);
     const moves = all("--current", deny, "--proposed", deny, "--proposed", moved, "--overlay");
     expect(moves).toContain("new-drop node/n -> payments/api");
     expect(moves).toContain("new-allow node/m -> payments/api");
