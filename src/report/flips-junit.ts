@@ -27,7 +27,7 @@ export function whatIfJunit(report: WhatIfReport, context: FlipContext, gates: G
   const cases = [
     wholeCase(report),
     unknownCase(report, gates),
-    ...report.groups.map((group) => caseOf(group, report, context, gates)),
+    ...report.groups.map((group) => flipCase(group, report, context, gates)),
     ...report.fates.map((group) => fateCase(group, report, context, gates)),
     ...(report.blindSpots ?? []).map((spot) => blindCase(spot, report, gates)),
   ];
@@ -54,27 +54,21 @@ function unknownCase({ counts, rollout }: WhatIfReport, { unknownTrips }: Gates)
   return { ...base, failure: { type: "unknown", message, lines: [] } };
 }
 
-function caseOf(
+function flipCase(
   group: FlipGroup,
   report: WhatIfReport,
   context: FlipContext,
   gates: Gates,
 ): JunitCase {
-  const { change, accepted, first } = group;
-  const base = {
-    className: change,
-    name: `${pairText(group)} ${CHANGE_WORDS[change]}`,
-    place: placesOf(group, context)[0],
-  };
-  if (accepted) return { ...base, skipped: "accepted" };
-  if (!gates.trips(group)) return { ...base, skipped: "no gate asks for it" };
-  const after = reasonsAfter(group, report.nature, context);
-  const lines = [
-    `before: ${sideText(first.before, report.nature)}`,
-    `after: ${after.join("\n")}`,
-    `${group.flows} flows, ${group.packets} packets, the first is packet ${first.firstPacket}`,
-  ].flatMap((text) => text.split("\n"));
-  return { ...base, failure: { type: change, message: after[0] ?? change, lines } };
+  const { change, flows, packets, first } = group;
+  const count = `${flows} flows, ${packets} packets, the first is packet ${first.firstPacket}`;
+  return caseOf(
+    group,
+    { type: change, words: CHANGE_WORDS[change], count },
+    report,
+    context,
+    gates,
+  );
 }
 
 function fateCase(
@@ -83,21 +77,39 @@ function fateCase(
   context: FlipContext,
   gates: Gates,
 ): JunitCase {
-  const { fate, accepted, first } = group;
+  const { fate, connections } = group;
+  const count = countText(connections.length, "connection");
+  return caseOf(group, { type: fate, words: FATE_WORDS[fate], count }, report, context, gates);
+}
+
+/** What a test case says of its kind of group. */
+interface CaseWords {
+  readonly type: string;
+  readonly words: string;
+  readonly count: string;
+}
+
+function caseOf(
+  group: FlipGroup | FateGroup,
+  { type, words, count }: CaseWords,
+  report: WhatIfReport,
+  context: FlipContext,
+  gates: Gates,
+): JunitCase {
   const base = {
-    className: fate,
-    name: `${pairText(group)} ${FATE_WORDS[fate]}`,
+    className: type,
+    name: `${pairText(group)} ${words}`,
     place: placesOf(group, context)[0],
   };
-  if (accepted) return { ...base, skipped: "accepted" };
+  if (group.accepted) return { ...base, skipped: "accepted" };
   if (!gates.trips(group)) return { ...base, skipped: "no gate asks for it" };
   const after = reasonsAfter(group, report.nature, context);
   const lines = [
-    `before: ${sideText(first.before, report.nature)}`,
+    `before: ${sideText(group.first.before, report.nature)}`,
     `after: ${after.join("\n")}`,
-    countText(group.connections.length, "connection"),
+    count,
   ].flatMap((text) => text.split("\n"));
-  return { ...base, failure: { type: fate, message: after[0] ?? fate, lines } };
+  return { ...base, failure: { type, message: after[0] ?? type, lines } };
 }
 
 function blindCase(

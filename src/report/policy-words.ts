@@ -3,7 +3,7 @@
  * named ports by their numbers.
  */
 import { formatExpression } from "../cluster/selector-expression.ts";
-import { formatSelector } from "../cluster/selector.ts";
+import { formatSelector, selectorMatches } from "../cluster/selector.ts";
 import type { LabelSelector } from "../cluster/selector.ts";
 import { domainAddresses } from "../cluster/snapshot.ts";
 import type { Endpoint, Snapshot } from "../cluster/snapshot.ts";
@@ -22,7 +22,6 @@ import type {
   RulePort,
   RuleSide,
 } from "../policy/model.ts";
-import { selectorMatches } from "../cluster/selector.ts";
 
 /** One condition of a rule. */
 export interface RuleWords {
