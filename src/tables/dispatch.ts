@@ -17,7 +17,7 @@ import { openRule } from "./dialect-rule.ts";
 import { isPrinted } from "./model.ts";
 import { compareText } from "../policy/order.ts";
 import type { Chain, Rule } from "./model.ts";
-import { placeInOrder } from "./sets.ts";
+import { placeInOrder } from "./set-members.ts";
 import {
   CHAIN_CIDR_BLOCK,
   CHAIN_DISPATCH,

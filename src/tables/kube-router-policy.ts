@@ -21,7 +21,8 @@ import type { IpSet, Rule, SetEntry } from "./model.ts";
 import { routerName } from "./names.ts";
 import { bitsSet, makeRule, protocolIs, RETURN, setBits } from "./rule.ts";
 import { portIs } from "./service-port.ts";
-import { describePods, portProtocolNumber, type PeerMeanings } from "./sets.ts";
+import type { PeerMeanings } from "./peer-meanings.ts";
+import { describePods, portProtocolNumber } from "./sets.ts";
 
 /** A policy's rule, or the want of policies, lets the packet through. */
 export const ROUTER_ALLOWED = 0x10000;

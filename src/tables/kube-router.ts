@@ -32,7 +32,7 @@ import {
   stateIs,
 } from "./rule.ts";
 import { IS_LOCAL } from "./service-port.ts";
-import type { PeerMeanings } from "./sets.ts";
+import type { PeerMeanings } from "./peer-meanings.ts";
 
 export const CHAIN_ROUTER = {
   INPUT: "KUBE-ROUTER-INPUT",

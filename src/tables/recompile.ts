@@ -22,7 +22,7 @@ import { compileDispatch, dispatchRule } from "./dispatch.ts";
 import { EndpointChains } from "./endpoint-chain.ts";
 import type { Chain, IpSet, Ruleset, Topology } from "./model.ts";
 import { CHAIN_DISPATCH, vethName } from "./names.ts";
-import { placeInOrder } from "./sets.ts";
+import { placeInOrder } from "./set-members.ts";
 import { withEndpoint } from "./topology.ts";
 
 /**

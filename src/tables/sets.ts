@@ -1,213 +1,29 @@
 /**
  * The ipsets that the rules of one address family ask for: each made once, with the members that the
- * snapshot has. Who belongs to a set is asked of the endpoint index.
+ * snapshot has. Who belongs to a set, `PeerMeanings` tells.
  */
-import { domainAddresses, endpointName, knowsDomain, knowsNodes } from "../cluster/snapshot.ts";
-import type {
-  ClusterNode,
-  Endpoint,
-  HostEndpoint,
-  PortProtocol,
-  ServiceMembers,
-  Snapshot,
-} from "../cluster/snapshot.ts";
+import { endpointName } from "../cluster/snapshot.ts";
+import type { Endpoint, PortProtocol } from "../cluster/snapshot.ts";
 import { formatExpression } from "../cluster/selector-expression.ts";
-import { formatSelector, selectorMatches } from "../cluster/selector.ts";
+import { formatSelector } from "../cluster/selector.ts";
 import type { LabelSelector } from "../cluster/selector.ts";
-import { formatAddress, formatPrefix, hostPrefix } from "../net/address.ts";
+import { hostPrefix } from "../net/address.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
 import { protocolNumber } from "../net/protocol.ts";
 import type { EndpointSelector, ServiceRef } from "../policy/model.ts";
-import { EndpointIndex } from "../policy/endpoint-index.ts";
-import { SelectorIndex } from "../policy/selector-index.ts";
-import { selectsEndpoint } from "../policy/selects.ts";
-import { nodeSelectorText, peerSelectorText, SELECT_ALL } from "./calico-selector.ts";
+import { nodeSelectorText } from "./calico-selector.ts";
 import type { IpSet, PortMember } from "./model.ts";
+import { domainId, nodesId, placeId, serviceId, setName } from "./names.ts";
+import { entryOf, identityOf } from "./peer-meanings.ts";
+import type { Chosen, PeerMeanings, SetIdentity, WantedPort } from "./peer-meanings.ts";
 import {
-  domainId,
-  namedPortId,
-  nodesId,
-  placeId,
-  selectorId,
-  serviceId,
-  setName,
-} from "./names.ts";
-
-/** What a set is known by, whatever its family. One object for each. */
-export interface SetIdentity {
-  readonly id: string;
-  /** Its names by family, once they were asked for. */
-  readonly names: { 4?: string; 6?: string };
-}
-
-/** Who is meant by selectors that have one canonical text. */
-export interface Chosen {
-  readonly text: string;
-  /** One of the selectors; undefined: every endpoint. */
-  readonly selector: EndpointSelector | undefined;
-  /** Of the set of their addresses. */
-  readonly identity: SetIdentity;
-  /** Of the sets of their named ports, by protocol and name. */
-  readonly ports: Map<string, { readonly port: WantedPort; readonly identity: SetIdentity }>;
-  endpoints: readonly Endpoint[] | undefined;
-}
-
-/** What peers mean whatever the family: found once for both. */
-export class PeerMeanings {
-  #snapshot: Snapshot;
-  readonly #index: EndpointIndex;
-  /** Made when endpoints change. */
-  #choosing: SelectorIndex<Chosen> | undefined;
-  readonly #chosenBySelector = new WeakMap<EndpointSelector, Chosen>();
-  readonly #chosenByText = new Map<string, Chosen>();
-  readonly #portNumbers = new Map<string, readonly number[]>();
-  #knowsNodes: boolean | undefined;
-  /** Sets of all addresses at some nodes were asked for. */
-  asksForPlaces = false;
-
-  constructor(snapshot: Snapshot, index = new EndpointIndex(snapshot)) {
-    this.#snapshot = snapshot;
-    this.#index = index;
-  }
-
-  /** Who a selector means; every endpoint without one. */
-  chosen(selector: EndpointSelector | undefined): Chosen {
-    if (selector === undefined) return this.#chosenAs(SELECT_ALL, selector);
-    return entryOf(this.#chosenBySelector, selector, () =>
-      this.#chosenAs(peerSelectorText(selector), selector),
-    );
-  }
-
-  /** The identity of the set of a named port of theirs. */
-  portIdentity(port: WantedPort, { text, ports }: Chosen): SetIdentity {
-    const { name, protocol, runningOnly = false } = port;
-    return entryOf(ports, `${protocol} ${name} ${runningOnly}`, () => ({
-      port,
-      identity: identityOf(
-        namedPortId({ name, protocol, selector: runningOnly ? `${text} running` : text }),
-      ),
-    })).identity;
-  }
-
-  /**
-   * Moves on to a snapshot that has one endpoint more, and is the same in all else; the endpoint index has
-   * done so.
-   *
-   * @returns whom else it belongs to now
-   */
-  add(endpoint: Endpoint, snapshot: Snapshot): readonly Chosen[] {
-    this.#snapshot = snapshot;
-    this.#portNumbers.clear();
-    if (this.#choosing === undefined) {
-      this.#choosing = new SelectorIndex();
-      for (const chosen of this.#chosenByText.values()) this.#choosing.add(chosen.selector, chosen);
-    }
-    const own = [...this.#choosing.candidates(endpoint)].filter(
-      ({ selector }) => selector === undefined || selectsEndpoint(selector, endpoint, snapshot),
-    );
-    for (const chosen of own) chosen.endpoints = undefined;
-    return own;
-  }
-
-  #chosenAs(text: string, selector: EndpointSelector | undefined): Chosen {
-    return entryOf(this.#chosenByText, text, () => {
-      const identity = identityOf(selectorId(text));
-      const chosen: Chosen = { text, selector, identity, ports: new Map(), endpoints: undefined };
-      this.#choosing?.add(selector, chosen);
-      return chosen;
-    });
-  }
-
-  /** The prefixes of the network sets that a selector chooses. */
-  networkSetPrefixes(selector: EndpointSelector): readonly Prefix[] {
-    return this.#index.networkSetsChosenBy(selector).flatMap(({ prefixes }) => prefixes);
-  }
-
-  /** The host endpoints that a selector chooses. No selector: every one. */
-  hostEndpoints(selector: EndpointSelector | undefined): readonly HostEndpoint[] {
-    return selector === undefined
-      ? this.#snapshot.hostEndpoints
-      : this.#index.hostEndpointsChosenBy(selector);
-  }
-
-  /** The nodes that a selector chooses, of those that are known. */
-  nodes(selector: LabelSelector): ClusterNode[] {
-    const all = [...this.#snapshot.nodeByName.values()];
-    return all.filter(({ labels }) => selectorMatches(selector, labels));
-  }
-
-  /** The addresses of some nodes, and of the endpoints that are known to be on them. */
-  addressesAt(names: readonly string[]): Address[] {
-    this.asksForPlaces = true;
-    const { nodeByName, endpoints } = this.#snapshot;
-    const wanted = new Set(names);
-    return [
-      ...names.flatMap((name) => nodeByName.get(name)?.addresses ?? []),
-      ...endpoints
-        .filter(({ node }) => node !== undefined && wanted.has(node))
-        .flatMap(({ addresses }) => addresses),
-    ];
-  }
-
-  /** Tells whether all nodes are known. */
-  knowsNodes(): boolean {
-    return (this.#knowsNodes ??= knowsNodes(this.#snapshot));
-  }
-
-  /** The addresses of a domain name, of those that are told. */
-  domainAddresses(domainName: string): readonly Address[] {
-    return domainAddresses(domainName, this.#snapshot);
-  }
-
-  /** Tells whether all of them are told. */
-  knowsDomain(domainName: string): boolean {
-    return knowsDomain(domainName, this.#snapshot);
-  }
-
-  /** The numbers that endpoints call so; of whatever protocol without one. */
-  portNumbers(name: string, protocol: PortProtocol | undefined): readonly number[] {
-    return entryOf(this.#portNumbers, `${protocol ?? "any"} ${name}`, () => {
-      const named = this.#snapshot.endpoints
-        .flatMap(({ ports }) => ports)
-        .filter(
-          (port) => port.name === name && (protocol === undefined || port.protocol === protocol),
-        );
-      return [...new Set(named.map(({ port }) => port))];
-    });
-  }
-
-  /** Tells whether an init container has a port of the name. */
-  hasInitPort(name: string): boolean {
-    return this.#snapshot.endpoints.some(({ ports }) =>
-      ports.some((port) => port.init === true && port.name === name),
-    );
-  }
-
-  /** The endpoints of a Service, of those that are known. */
-  serviceMembers(service: ServiceRef): ServiceMembers {
-    return this.#snapshot.membersByService.get(endpointName(service)) ?? NO_SERVICE;
-  }
-
-  /** The endpoints that a selector chooses, in no particular order. No selector: every endpoint. */
-  endpoints(selector: EndpointSelector | undefined, chosen: Chosen): readonly Endpoint[] {
-    if (selector === undefined) return this.#snapshot.endpoints;
-    return (chosen.endpoints ??= this.#index.chosenBy(selector));
-  }
-}
-
-function identityOf(id: string): SetIdentity {
-  return { id, names: {} };
-}
-
-const NO_SERVICE: ServiceMembers = { addresses: [], ports: [], missing: "nothing tells of it" };
-
-/** A port as rules name it; `any`: of whatever protocol. */
-export interface WantedPort {
-  readonly name: string;
-  readonly protocol: PortProtocol | "any";
-  /** Ports of init containers have no names. */
-  readonly runningOnly?: boolean;
-}
+  compareMembers,
+  comparePrefixes,
+  storable,
+  uniqueMembers,
+  uniquePrefixes,
+  withEach,
+} from "./set-members.ts";
 
 /** What a set is made by, in whatever family. */
 interface Recipe {
@@ -488,15 +304,6 @@ export function portProtocolNumber(protocol: PortProtocol): number {
   return number;
 }
 
-/** Orders addresses of one family by their bits. */
-export function compareAddresses(one: Address, other: Address): number {
-  for (const [index, word] of one.words.entries()) {
-    const difference = word - (other.words[index] ?? 0);
-    if (difference !== 0) return difference;
-  }
-  return 0;
-}
-
 /** What a set is made of. */
 interface Content<Member> {
   readonly members: readonly Member[];
@@ -505,57 +312,6 @@ interface Content<Member> {
   readonly unknown?: boolean;
   /** Addresses that no object has are none of them. */
   readonly whole?: boolean;
-}
-
-/** A hash:net set cannot hold the prefix of all addresses, so Felix puts its halves in. */
-function storable(prefix: Prefix): Prefix[] {
-  if (prefix.bits > 0) return [prefix];
-  const { family } = prefix.address;
-  const half = (first: number): Prefix => ({
-    address: { family, words: [first, 0, 0, 0] },
-    bits: 1,
-  });
-  return [half(0), half(0x80000000)];
-}
-
-function uniquePrefixes(prefixes: readonly Prefix[]): Prefix[] {
-  const byText = new Map(prefixes.map((prefix) => [formatPrefix(prefix), prefix]));
-  return [...byText.values()].sort(comparePrefixes);
-}
-
-function comparePrefixes(one: Prefix, other: Prefix): number {
-  return compareAddresses(one.address, other.address) || one.bits - other.bits;
-}
-
-function uniqueMembers(members: readonly PortMember[]): PortMember[] {
-  const byText = new Map(
-    members.map((member) => [
-      `${formatAddress(member.address)},${member.protocol}:${member.port}`,
-      member,
-    ]),
-  );
-  return [...byText.values()].sort(compareMembers);
-}
-
-function compareMembers(one: PortMember, other: PortMember): number {
-  return (
-    compareAddresses(one.address, other.address) ||
-    one.protocol - other.protocol ||
-    one.port - other.port
-  );
-}
-
-/** Sorted members with others, which are at their places then. */
-function withEach<T>(
-  members: readonly T[],
-  others: readonly T[],
-  compare: (one: T, other: T) => number,
-): readonly T[] {
-  return others.reduce((all, other) => {
-    const at = placeInOrder(all, (one) => compare(one, other));
-    const here = all[at];
-    return here !== undefined && compare(here, other) === 0 ? all : all.toSpliced(at, 0, other);
-  }, members);
 }
 
 /** Says whom a selector chooses. */
@@ -569,30 +325,6 @@ export function describePods(selector: EndpointSelector): string {
   return isEmpty(namespaceSelector)
     ? `${pods} in every namespace`
     : `${pods} in namespaces with ${formatSelector(namespaceSelector)}`;
-}
-
-/** Where the first of ordered things is that does not come before a place, as `compare` has them. */
-export function placeInOrder<T>(all: readonly T[], compare: (one: T) => number): number {
-  let low = 0;
-  for (let end = all.length; low < end;) {
-    const middle = (low + end) >>> 1;
-    const one = all[middle];
-    if (one !== undefined && compare(one) < 0) low = middle + 1;
-    else end = middle;
-  }
-  return low;
-}
-
-function entryOf<K extends WeakKey | string, V>(
-  entries: { get(key: K): V | undefined; set(key: K, value: V): unknown },
-  key: K,
-  make: () => V,
-): V {
-  const before = entries.get(key);
-  if (before !== undefined) return before;
-  const made = make();
-  entries.set(key, made);
-  return made;
 }
 
 /** Absent and empty selectors both select everything here. */

@@ -18,7 +18,7 @@ import type { InterfaceByEndpoint } from "./endpoint-interface.ts";
 import { interfaceOfNode, LOOPBACK_INTERFACE } from "./names.ts";
 import { UNBOUND, type HostBinding } from "./host-binding.ts";
 import type { Route, Topology } from "./model.ts";
-import { compareAddresses, placeInOrder } from "./sets.ts";
+import { compareAddresses, placeInOrder } from "./set-members.ts";
 
 /** Bits of the range taken to be the cluster's around an address of it, where no object names ranges. */
 const INFERRED_BITS: Readonly<Record<Family, number>> = { 4: 16, 6: 64 };

@@ -5,7 +5,8 @@ import { DEFAULT_DIALECT } from "../../src/policy/dialects.ts";
 import type { Direction, PolicyPeer } from "../../src/policy/model.ts";
 import { renderRule } from "../../src/tables/iptables.ts";
 import { compilePolicyChain } from "../../src/tables/policy-chain.ts";
-import { PeerMeanings, SetCollector } from "../../src/tables/sets.ts";
+import { PeerMeanings } from "../../src/tables/peer-meanings.ts";
+import { SetCollector } from "../../src/tables/sets.ts";
 import {
   address,
   block,
