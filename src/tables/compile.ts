@@ -57,8 +57,8 @@ import {
   counterpartOf,
   isAlikeInFamilies,
   type ChainWithSets,
-  type PolicyContext,
 } from "./policy-chain.ts";
+import type { PolicyContext } from "./policy-context.ts";
 import { jump, makeRule } from "./rule.ts";
 import { asOfRelease, checkNames } from "./release.ts";
 import { compileServiceJumps } from "./service-filter.ts";
