@@ -4,53 +4,42 @@
  */
 import { FELIX_DEFAULTS, felixSettings } from "../cluster/felix-configuration.ts";
 import { endpointName } from "../cluster/snapshot.ts";
-import type { Endpoint, FelixSettings, HostEndpoint, Snapshot } from "../cluster/snapshot.ts";
+import type { Endpoint, FelixSettings, Snapshot } from "../cluster/snapshot.ts";
 import type { OnDiagnostic } from "../errors.ts";
 import type { Family } from "../net/address.ts";
-import { formatPolicyRef } from "../policy/model.ts";
-import type { CalicoVersion, Direction, MatchRule, Policy } from "../policy/model.ts";
+import type { CalicoVersion, Direction, Policy } from "../policy/model.ts";
 import type { Dialect } from "../policy/dialect.ts";
 import { DEFAULT_DIALECT } from "../policy/dialects.ts";
-import {
-  comparePoliciesByName,
-  compareText,
-  NEWEST_CALICO,
-  sortPolicies,
-} from "../policy/order.ts";
-import { builtInProfile, type Profile } from "../policy/profile.ts";
+import { comparePoliciesByName, NEWEST_CALICO, sortPolicies } from "../policy/order.ts";
+import type { Profile } from "../policy/profile.ts";
 import { EndpointIndex } from "../policy/endpoint-index.ts";
+import { bindCluster } from "./cluster-binding.ts";
+import {
+  checkNode,
+  refuseForeignEndpoints,
+  refuseIpv6,
+  reportUnknownProfiles,
+  widerReporter,
+} from "./compile-checks.ts";
 import {
   compileDispatch,
-  compileForwardEnd,
   compileHookChains,
   compileMangleChains,
   compileRawChains,
   spoofedRule,
 } from "./dispatch.ts";
 import { compileEmptyProfile, compileNamespaceProfile, EndpointChains } from "./endpoint-chain.ts";
-import {
-  bindAllHostEndpoints,
-  bindHostEndpoints,
-  UNBOUND,
-  type HostBinding,
-} from "./host-binding.ts";
+import { bindHostEndpoints, UNBOUND } from "./host-binding.ts";
 import { compileProtocolChains } from "./dialect-protocols.ts";
 import { compileFailsafe } from "./host-chain.ts";
 import { compileHostTables, reportUntrackedEverywhere } from "./host-tables.ts";
-import type { HostsByPolicy, HostTableName } from "./host-tables.ts";
+import type { HostTableName } from "./host-tables.ts";
 import { assignInterfaces } from "./endpoint-interface.ts";
 import type { InterfaceByEndpoint } from "./endpoint-interface.ts";
-import { isPrinted } from "./model.ts";
-import type { Chain, Hook, Rule, Ruleset, Table, TableName, Topology } from "./model.ts";
-import {
-  accountProfileName,
-  CHAIN_FORWARD,
-  CHAIN_INPUT,
-  CHAIN_OUTPUT,
-  CHAIN_POSTROUTING,
-  CHAIN_PREROUTING,
-} from "./names.ts";
+import type { Chain, Ruleset, Topology } from "./model.ts";
+import { accountProfileName } from "./names.ts";
 import { compileNatChains } from "./nat-chains.ts";
+import { PeerMeanings } from "./peer-meanings.ts";
 import {
   compilePolicyChain,
   compileProfileChain,
@@ -59,13 +48,20 @@ import {
   type ChainWithSets,
 } from "./policy-chain.ts";
 import type { PolicyContext } from "./policy-context.ts";
-import { jump, makeRule } from "./rule.ts";
 import { asOfRelease, checkNames } from "./release.ts";
-import { compileServiceJumps } from "./service-filter.ts";
+import { routerPods, selectionsOf } from "./selections.ts";
+import type { LocalEndpoint, Selection } from "./selections.ts";
 import { compileServices } from "./services.ts";
-import { PeerMeanings } from "./peer-meanings.ts";
 import { SetCollector } from "./sets.ts";
-import { CHAIN_ROUTER, compileRouter, type RouterPod } from "./kube-router.ts";
+import {
+  CHAIN_CALICO,
+  filterTable,
+  MANGLE_JUMPS,
+  natTable,
+  RAW_JUMPS,
+  tableOf,
+} from "./table-order.ts";
+import { CHAIN_ROUTER, compileRouter } from "./kube-router.ts";
 import { compileTopology } from "./topology.ts";
 import { compileTunnels, usesVxlan } from "./tunnels.ts";
 
@@ -298,98 +294,11 @@ function settingsOf(
   };
 }
 
-/** Host endpoints are Calico's. */
-function refuseForeignEndpoints(
-  { hostEndpoints: [first] }: Snapshot,
-  { title }: Dialect,
-  onDiagnostic: OnDiagnostic,
-): void {
-  if (first === undefined) return;
-  onDiagnostic({
-    severity: "error",
-    code: "UNSUPPORTED_KIND",
-    message: `HostEndpoint ${first.name} is Calico's, and ${title} does not have it: leave it out, or judge by another --dialect`,
-    place: first.place,
-  });
-}
-
 const NO_PROFILES: ReadonlyMap<string, Profile> = new Map();
 
 const FAMILIES: readonly Family[] = [4, 6];
 
 const DIRECTIONS: readonly Direction[] = ["ingress", "egress"];
-
-interface LocalEndpoint {
-  readonly endpoint: Endpoint;
-  readonly interfaceName: string;
-}
-
-/** The policies that select an endpoint in a direction, in their order. */
-export interface Selection extends LocalEndpoint {
-  readonly direction: Direction;
-  readonly policies: readonly Policy[];
-}
-
-/** The policies that select each pod, by name. */
-function routerPods(
-  local: readonly LocalEndpoint[],
-  selected: ReadonlyMap<Policy, readonly Endpoint[]>,
-): RouterPod[] {
-  const pods = new Map(
-    local.map(({ endpoint }) => {
-      const policies: Policy[] = [];
-      return [endpoint, { endpoint, policies }];
-    }),
-  );
-  for (const [policy, endpoints] of selected) {
-    for (const endpoint of endpoints) pods.get(endpoint)?.policies.push(policy);
-  }
-  return [...pods.values()];
-}
-
-/** The policies that select each endpoint and apply to this direction. */
-function selectionsOf(
-  local: readonly LocalEndpoint[],
-  selected: ReadonlyMap<Policy, readonly Endpoint[]>,
-  direction: Direction,
-): Selection[] {
-  const selections = new Map(
-    local.map(({ endpoint, interfaceName }) => {
-      const policies: Policy[] = [];
-      return [endpoint, { endpoint, interfaceName, direction, policies }];
-    }),
-  );
-  for (const [policy, endpoints] of selected) {
-    if (!appliesTo(policy, direction)) continue;
-    for (const endpoint of endpoints) selections.get(endpoint)?.policies.push(policy);
-  }
-  return [...selections.values()];
-}
-
-/** Tells whether a policy is asked about what endpoints send or get. */
-export function appliesTo(policy: Policy, direction: Direction): boolean {
-  return policy[direction] !== undefined && !isForHostsOnly(policy);
-}
-
-/** Before translation, and without following connections, Felix asks host endpoints' policies only. */
-function isForHostsOnly({ host }: Policy): boolean {
-  return host === "pre-dnat" || host === "untracked";
-}
-
-/** Makes what reports each rule once whose iptables rules match more than the policy says. */
-function widerReporter(onDiagnostic: OnDiagnostic): NonNullable<PolicyContext["onWider"]> {
-  const said = new Set<MatchRule>();
-  return (policy, direction, rule) => {
-    if (said.has(rule)) return;
-    said.add(rule);
-    onDiagnostic({
-      severity: "warning",
-      code: "WIDER_RULE",
-      message: `${formatPolicyRef(policy.ref)} ${direction}[${rule.index}]: the rendered rule is wider than the policy, as Felix renders three lists of ports and prefixes in one rule; verdicts are those of the tables`,
-      place: rule.place,
-    });
-  };
-}
 
 /** One chain for each policy that selects an endpoint here, in each direction it applies to. */
 function policyChains(
@@ -419,197 +328,6 @@ export function profileChains(local: readonly Pick<LocalEndpoint, "endpoint">[])
     ...[...namespaces].map((namespace) => compileNamespaceProfile(direction, namespace)),
     ...[...accounts].map((account) => compileEmptyProfile(direction, account)),
   ]);
-}
-
-const CHAIN_CALICO = { INPUT: CHAIN_INPUT, FORWARD: CHAIN_FORWARD, OUTPUT: CHAIN_OUTPUT } as const;
-
-/** The implementation's jumps come first, kube-proxy's behind them, and Calico's acceptance last. */
-function filterTable(
-  family: Family,
-  chains: Readonly<Record<"INPUT" | "FORWARD" | "OUTPUT", string>>,
-  userChains: readonly Chain[],
-): Table {
-  return tableOf(
-    "filter",
-    {
-      INPUT: [jumpTo(chains.INPUT), ...compileServiceJumps("INPUT", family)],
-      FORWARD: [
-        jumpTo(chains.FORWARD),
-        ...compileServiceJumps("FORWARD", family),
-        ...(chains === CHAIN_CALICO ? compileForwardEnd() : []),
-      ],
-      OUTPUT: [jumpTo(chains.OUTPUT), ...compileServiceJumps("OUTPUT", family)],
-    },
-    userChains,
-  );
-}
-
-/** Calico's jumps, where there are some, come first, but behind kube-proxy's where sources are translated. */
-function natTable(services: Table, chains: readonly Chain[] | undefined): Table {
-  const jumps = (chain: string): Rule[] => (chains === undefined ? [] : [jumpTo(chain)]);
-  const own = (hook: Hook): readonly Rule[] =>
-    services.chains.find(({ name }) => name === hook)?.rules ?? [];
-  return tableOf(
-    "nat",
-    {
-      PREROUTING: [...jumps(CHAIN_PREROUTING), ...own("PREROUTING")],
-      INPUT: own("INPUT"),
-      OUTPUT: [...jumps(CHAIN_OUTPUT), ...own("OUTPUT")],
-      POSTROUTING: [...own("POSTROUTING"), ...jumps(CHAIN_POSTROUTING)],
-    },
-    [...services.chains.filter(({ policy }) => policy === undefined), ...(chains ?? [])],
-  );
-}
-
-const RAW_JUMPS = { PREROUTING: [jumpTo(CHAIN_PREROUTING)], OUTPUT: [jumpTo(CHAIN_OUTPUT)] };
-const MANGLE_JUMPS = {
-  PREROUTING: [jumpTo(CHAIN_PREROUTING)],
-  INPUT: [],
-  FORWARD: [],
-  OUTPUT: [],
-  POSTROUTING: [jumpTo(CHAIN_POSTROUTING)],
-};
-
-/** A table of the rules at each of its hooks, and of chains that they lead to; of a name once. */
-function tableOf(
-  name: TableName,
-  rulesByHook: Readonly<Partial<Record<Hook, readonly Rule[]>>>,
-  userChains: readonly Chain[],
-): Table {
-  const builtin = Object.entries(rulesByHook).map(([hook, rules]) => builtinChain(hook, rules));
-  const byName = new Map(userChains.toReversed().map((chain) => [chain.name, chain]));
-  return {
-    name,
-    chains: [
-      ...builtin,
-      // iptables keeps user chains sorted by name.
-      ...[...byName.values()].sort((one, other) => compareText(one.name, other.name)),
-    ],
-  };
-}
-
-function builtinChain(name: string, rules: readonly Rule[]): Chain {
-  const partly = rules.every(isPrinted) ? {} : ({ partlyPrinted: true } as const);
-  return { name, policy: "ACCEPT", ...partly, rules };
-}
-
-function jumpTo(chain: string): Rule {
-  return makeRule({ target: jump(chain) });
-}
-
-function checkNode(snapshot: Snapshot, node: string, onDiagnostic: OnDiagnostic): void {
-  const named = new Set(snapshot.nodeByName.keys());
-  for (const { node: name } of [...snapshot.endpoints, ...snapshot.hostEndpoints]) {
-    if (name !== undefined) named.add(name);
-  }
-  if (!named.has(node)) {
-    const known = [...named].toSorted().slice(0, 10).join(", ");
-    onDiagnostic({
-      severity: "error",
-      code: "BAD_VALUE",
-      message: `no node is named "${node}": expected one of ${known === "" ? "none" : known}`,
-    });
-  }
-  // Workloads without pods are on no node; of a pod without a node it is not known.
-  for (const endpoint of snapshot.endpoints) {
-    if (endpoint.kind !== "Pod" || endpoint.node !== undefined) continue;
-    onDiagnostic({
-      severity: "warning",
-      code: "MISSING_FIELD",
-      message: `pod ${endpointName(endpoint)} has no nodeName: it is taken to be on another node than ${node}`,
-      place: endpoint.place,
-    });
-  }
-}
-
-/**
- * Binds the host endpoints of all nodes seen as one. Where all let everything through, there are none. What
- * is not tracked at one node may be at the next, and each node may have failsafe ports of its own: that is
- * refused.
- */
-function bindCluster(
-  snapshot: Snapshot,
-  { hosts, local }: { readonly hosts: HostsByPolicy; readonly local: readonly LocalEndpoint[] },
-  onDiagnostic: OnDiagnostic,
-): HostBinding {
-  const bound = snapshot.hostEndpoints.filter(({ node }) => node !== undefined);
-  const selected = new Set([...hosts.values()].flat());
-  if (bound.every((endpoint) => !selected.has(endpoint) && isOpen(endpoint.profiles))) {
-    return UNBOUND;
-  }
-  const refuse = (endpoint: HostEndpoint, why: string): void => {
-    onDiagnostic({
-      severity: "error",
-      code: "UNSUPPORTED_FEATURE",
-      message: `HostEndpoint ${endpoint.name} ${why}: give that node's point of view`,
-      place: endpoint.place,
-      suggestion: `--node ${endpoint.node ?? "NAME"}`,
-    });
-  };
-  const untracked = [...hosts].find(
-    ([policy, some]) => policy.host === "untracked" && some.length > 0,
-  );
-  const [policy, [first] = []] = untracked ?? [];
-  if (policy !== undefined && first !== undefined) {
-    refuse(first, `has ${formatPolicyRef(policy.ref)}, which does not track what its node lets in`);
-  }
-  const common = settingsText(felixSettings(snapshot, undefined));
-  const different = bound.find(
-    ({ node }) => settingsText(felixSettings(snapshot, node)) !== common,
-  );
-  if (different !== undefined) refuse(different, "is on a node with settings of its own");
-  const podInterfaces = new Map<string, string[]>();
-  for (const { endpoint, interfaceName } of local) {
-    if (endpoint.node === undefined) continue;
-    const own = podInterfaces.get(endpoint.node);
-    if (own === undefined) podInterfaces.set(endpoint.node, [interfaceName]);
-    else own.push(interfaceName);
-  }
-  return bindAllHostEndpoints(snapshot, podInterfaces, onDiagnostic);
-}
-
-/** Settings without the places where they stand. */
-function settingsText(settings: FelixSettings): string {
-  return JSON.stringify(settings, (key, value: unknown) => (key === "place" ? undefined : value));
-}
-
-/** Pods that Felix leaves alone in one family have no chains there, and others' policies still mean them. */
-function refuseIpv6(local: readonly LocalEndpoint[], onDiagnostic: OnDiagnostic): void {
-  const first = local.find(({ endpoint: { addresses } }) =>
-    addresses.some(({ family }) => family === 6),
-  );
-  if (first === undefined) return;
-  onDiagnostic({
-    severity: "error",
-    code: "UNSUPPORTED_FEATURE",
-    message: `${endpointName(first.endpoint)} has an IPv6 address, which Felix does not police: its ipv6Support is false`,
-    place: first.endpoint.place,
-  });
-}
-
-function isOpen([first]: HostEndpoint["profiles"]): boolean {
-  return first !== undefined && builtInProfile(first.name) === "allows";
-}
-
-function reportUnknownProfiles(
-  { bound, everywhere }: HostBinding,
-  profiles: ReadonlyMap<string, Profile>,
-  onDiagnostic: OnDiagnostic,
-): void {
-  const all = bound.map(({ hostEndpoint }) => hostEndpoint);
-  for (const { name: endpoint, profiles: own } of everywhere === undefined
-    ? all
-    : [...all, everywhere]) {
-    for (const { name, place } of own) {
-      if (profiles.has(name) || builtInProfile(name) !== undefined) continue;
-      onDiagnostic({
-        severity: "warning",
-        code: "UNKNOWN_PROFILE",
-        message: `there is no Profile "${name}": host endpoint ${endpoint} is taken to deny what reaches it`,
-        place,
-      });
-    }
-  }
 }
 
 function interfaceOf(interfaces: InterfaceByEndpoint, endpoint: Endpoint): string {

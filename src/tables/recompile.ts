@@ -10,18 +10,14 @@ import type { Direction, Policy } from "../policy/model.ts";
 import { comparePolicies, compareText } from "../policy/order.ts";
 import { SelectorIndex } from "../policy/selector-index.ts";
 import { selectsEndpoint } from "../policy/selects.ts";
-import { appliesTo, compileWhole, profileChains } from "./compile.ts";
-import type {
-  Compilation,
-  CompiledCluster,
-  CompileOptions,
-  FamilyChains,
-  Selection,
-} from "./compile.ts";
+import { compileWhole, profileChains } from "./compile.ts";
+import type { Compilation, CompiledCluster, CompileOptions, FamilyChains } from "./compile.ts";
 import { compileDispatch, dispatchRule } from "./dispatch.ts";
 import { EndpointChains } from "./endpoint-chain.ts";
 import type { Chain, IpSet, Ruleset, Topology } from "./model.ts";
 import { CHAIN_DISPATCH, vethName } from "./names.ts";
+import { appliesTo } from "./selections.ts";
+import type { Selection } from "./selections.ts";
 import { placeInOrder } from "./set-members.ts";
 import { withEndpoint } from "./topology.ts";
 
