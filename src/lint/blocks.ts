@@ -23,7 +23,7 @@ export function* lintBlockOwners(context: LintContext): Generator<Finding> {
       for (const rule of policy[direction] ?? []) {
         for (const { prefix, place } of prefixesOf(rule, direction)) {
           const where = `${formatPolicyRef(policy.ref)} ${direction}[${rule.index}]`;
-          const service = owners.serviceOf(prefix);
+          const service = owners.serviceOf(prefix, direction);
           if (service !== undefined) {
             yield serviceFinding({ where, prefix, place, direction }, service, context);
             continue;
@@ -79,19 +79,23 @@ export class BlockOwners {
     );
   }
 
-  /** A Service that the block was written for: it holds its address, and nobody else's of the cluster. */
-  serviceOf(prefix: Prefix): Service | undefined {
+  /**
+   * A Service that the block was written for: it holds its address, and nobody else's of the cluster. From an
+   * external address, or that of a load balancer, somebody outside may send.
+   */
+  serviceOf(prefix: Prefix, direction: Direction): Service | undefined {
     const single = prefix.bits === addressBits(prefix.address.family);
+    const asDestination = single && direction === "egress";
     const service = this.#snapshot.services.find(
       ({ proxy, clusterAddresses, externalAddresses, balancerAddresses }) =>
         proxy === undefined &&
         // Addresses beside a balancer's may be somebody's outside of the cluster.
-        [clusterAddresses, single ? [externalAddresses, balancerAddresses].flat() : []]
+        [clusterAddresses, asDestination ? [externalAddresses, balancerAddresses].flat() : []]
           .flat()
           .some((address) => prefixContains(prefix, address)),
     );
-    if (service === undefined || single) return service;
-    if (prefix.bits < NARROW_BITS || this.#others.length === 0) return undefined;
+    if (service === undefined) return undefined;
+    if (!single && (prefix.bits < NARROW_BITS || this.#others.length === 0)) return undefined;
     return this.#others.some((address) => prefixContains(prefix, address)) ? undefined : service;
   }
 

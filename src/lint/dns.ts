@@ -177,7 +177,7 @@ class DnsAsker {
 
   /** One that holds nothing but a Service's address lets nobody ask it. */
   #blockMay(prefix: Prefix, except: readonly Prefix[]): boolean {
-    if (this.#owners.serviceOf(prefix) !== undefined) return false;
+    if (this.#owners.serviceOf(prefix, "egress") !== undefined) return false;
     const addresses = this.#servers.flatMap((server) => server.addresses);
     if (addresses.length === 0) return true;
     // A server on the node, or outside, is asked at an address of no pod.

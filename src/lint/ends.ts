@@ -19,8 +19,10 @@ export interface End {
   readonly ports: readonly NamedPort[];
 }
 
-/** Not sent between hosts: this network, loopback, groups, the reserved range, link-local. */
-const NOT_UNICAST = ["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/127", "ff00::/8", "fe80::/10"];
+/** Never sent between hosts: this network and loopback. */
+const UNSENT = ["0.0.0.0/8", "127.0.0.0/8", "::/127"];
+/** Nobody else's address that sends: groups, the reserved range, link-local. A pod may send to them. */
+const DESTINATIONS = ["224.0.0.0/3", "ff00::/8", "fe80::/10"];
 
 /** Inclusive, of one family. */
 export interface Range {
@@ -119,11 +121,16 @@ export function rangeOf({ address, bits }: Prefix): Range {
   return { start, end: start + (1n << BigInt(addressBits(address.family) - bits)) - 1n };
 }
 
-/** Addresses that no end of the cluster has, cut at the ends of prefixes. */
-export function outsideRanges(family: Family, prefixes: readonly Prefix[], ends: Ends): Range[] {
+/** Addresses that no end of the cluster has, cut at the ends of prefixes; those that send, or may be sent to. */
+export function outsideRanges(
+  family: Family,
+  prefixes: readonly Prefix[],
+  { ends, side }: { readonly ends: Ends; readonly side: "source" | "destination" },
+): Range[] {
   const last = (1n << BigInt(addressBits(family))) - 1n;
   const own = prefixes.filter(({ address }) => address.family === family).map(rangeOf);
-  const unusable = NOT_UNICAST.flatMap((text) => {
+  const unused = side === "source" ? [...UNSENT, ...DESTINATIONS] : UNSENT;
+  const unusable = unused.flatMap((text) => {
     const parsed = parsePrefix(text);
     return parsed?.prefix.address.family === family ? [rangeOf(parsed.prefix)] : [];
   });

@@ -290,7 +290,8 @@ export class Group {
     services: readonly ServiceRef[],
   ): EndClass[] {
     const prefixes = conditions.flatMap((condition) => condition.prefixes);
-    const ranges = outsideRanges(family, prefixes, this.#world.ends);
+    const side = this.direction === "ingress" ? "source" : "destination";
+    const ranges = outsideRanges(family, prefixes, { ends: this.#world.ends, side });
     this.#world.spent += ranges.length * conditions.length;
     const seen = new Set<string>();
     return ranges.flatMap((range) => {

@@ -8,7 +8,7 @@ import type { SelectorExpression } from "../cluster/selector-expression.ts";
 import type { LabelSelector, Requirement } from "../cluster/selector.ts";
 import type { PortRange } from "../match/multiport.ts";
 import { prefixContains } from "../net/address.ts";
-import type { Prefix } from "../net/address.ts";
+import type { Family, Prefix } from "../net/address.ts";
 import type {
   EndpointSelector,
   ExpressedEndpoints,
@@ -21,6 +21,7 @@ import type {
   RulePort,
   RuleSide,
 } from "../policy/model.ts";
+import { familiesOf, isWidened } from "./rule-tests.ts";
 
 /** Tells whether the first selector chooses all labels that the second does. */
 export function selectorCovers(wide: LabelSelector, narrow: LabelSelector): boolean {
@@ -180,8 +181,10 @@ function ruleHasPeer({ peers }: PeerRule, peer: PolicyPeer | undefined): boolean
 }
 
 function matchCovers(wide: MatchRule, narrow: MatchRule): boolean {
+  // What its tables match beside what it says, nothing here tells.
+  if (isWidened(narrow)) return false;
   return (
-    (wide.family === undefined || wide.family === narrow.family) &&
+    familiesIn(narrow).every((family) => familiesIn(wide).includes(family)) &&
     (wide.protocol === undefined || wide.protocol === narrow.protocol) &&
     (wide.notProtocol === undefined ||
       wide.notProtocol === narrow.notProtocol ||
@@ -191,6 +194,11 @@ function matchCovers(wide: MatchRule, narrow: MatchRule): boolean {
     sideCovers(wide.source, narrow.source) &&
     sideCovers(wide.destination, narrow.destination)
   );
+}
+
+function familiesIn({ source, destination, family }: MatchRule): Family[] {
+  const ofDestination = familiesOf(destination, family);
+  return familiesOf(source, family).filter((each) => ofDestination.includes(each));
 }
 
 function icmpCovers(wide: IcmpMatch | undefined, narrow: IcmpMatch | undefined): boolean {

@@ -31,18 +31,22 @@ function* redundantPeers(where: string, { peers = [] }: PeerRule): Generator<Fin
         at !== index && peerCovers(other, peer) && (at < index || !peerCovers(peer, other)),
     );
     if (outer < 0) continue;
-    const message = `${where}: peer ${index + 1} of the list is all of it peer ${outer + 1}`;
+    const same = outer < index && peerCovers(peer, compared[outer] ?? peer);
+    const lies = same ? "says the same as" : "lies within";
+    const message = `${where}: peer ${index + 1} of the list ${lies} peer ${outer + 1}`;
     yield { code: "REDUNDANT_ITEM", severity: "note", message, place: peer.place };
   }
 }
 
 function* redundantPorts(where: string, { ports = [] }: PeerRule): Generator<Finding> {
   const compared = ports.slice(0, ITEMS_MAX);
+  const gone = new Set<PolicyPort>();
   for (const [index, port] of compared.entries()) {
     const others = compared.filter(
-      (other, at) => at !== index && (at < index || !portsCover([port], other)),
+      (other, at) => at !== index && !gone.has(other) && (at < index || !portsCover([port], other)),
     );
     if (!portsCover(others, port)) continue;
+    gone.add(port);
     const message = `${where}: ${portText(port)} is among the other ports of the list`;
     yield { code: "REDUNDANT_ITEM", severity: "note", message, place: port.place };
   }

@@ -126,16 +126,18 @@ function isFinal(target: Target | undefined): boolean {
 // ── Matches ───────────────────────────────────────────────────────────────────────────────────────────
 
 /** Says the same of a packet whenever it is asked: it remembers nothing, and no rule changes what it looks at. */
-function isPlain({ kind }: Match): boolean {
-  switch (kind) {
+function isPlain(match: Match): boolean {
+  switch (match.kind) {
     case "address":
     case "comment":
     case "icmp":
     case "interface":
     case "multiport":
-    case "port":
     case "protocol":
       return true;
+    case "port":
+      // TCPOPTSTRIP takes options out of the header.
+      return match.option === undefined;
     default:
       return false;
   }

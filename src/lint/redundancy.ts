@@ -45,7 +45,7 @@ export function findRedundancy(context: LintContext): Redundancy {
     idleRules.flatMap((each) => (each.why === "unmatched" ? [ruleOf(each.rule)] : [])),
   );
   for (const policy of context.policies.toReversed()) {
-    if (gone.has(policy)) continue;
+    if (gone.has(policy) || !isForPodsAlone(policy, context)) continue;
     const unselected = context.index.chosenBy(policy.subject).length === 0;
     const covered = DIRECTIONS.flatMap((direction) =>
       (policy[direction] ?? []).toReversed().flatMap((rule) => {
@@ -100,17 +100,23 @@ class Reader {
   }
 
   /** Those that select at least all that one selects, itself among them, in their order. */
-  #wider({ ref, subject }: Policy): Policy[] {
+  #wider({ ref, subject, host }: Policy): Policy[] {
     const homes = ref.namespace === undefined ? [""] : ["", ref.namespace];
     return homes
       .flatMap((home) => (this.#byNamespace.get(home) ?? []).slice(0, COMPARED_MAX))
-      .filter((other) => !this.#gone.has(other) && endpointsCover(other.subject, subject))
+      .filter(
+        (other) =>
+          !this.#gone.has(other) &&
+          // Others are asked elsewhere, too, or only there.
+          other.host === host &&
+          endpointsCover(other.subject, subject),
+      )
       .sort((one, other) => (this.#places.get(one) ?? 0) - (this.#places.get(other) ?? 0));
   }
 
-  /** Rules that decide all that one would, in every cluster; the first of them. */
-  ruleCovers({ policy, direction, rule }: WrittenRule): WrittenRule | undefined {
-    const wider = this.#wider(policy).filter(isForPods);
+  /** Rules that together decide all that one would, in every cluster: as few as will do. */
+  ruleCovers({ policy, direction, rule }: WrittenRule): readonly WrittenRule[] | undefined {
+    const wider = this.#wider(policy);
     const candidates = wider.flatMap((other) =>
       (other[direction] ?? []).map((each) => ({ policy: other, direction, rule: each })),
     );
@@ -120,38 +126,57 @@ class Reader {
     const earlier = others.filter((each) =>
       this.#isBefore(each, { policy, direction, rule }, wider),
     );
-    // Kubernetes' policies only allow: of them none comes first.
-    const alike = isKubernetes(policy) ? others.filter((each) => isKubernetes(each.policy)) : [];
-    for (const some of [alike, earlier]) {
-      const own = some.map((each) => each.rule);
-      if (own.length === 0 || !rulesCover(own, rule)) continue;
-      const single = some.find((each) => rulesCover([each.rule], rule));
-      return single ?? some[0];
+    const same = earlier.filter((each) => each.rule.action === rule.action);
+    const alike = this.#isUnordered(policy)
+      ? others.filter((each) => isKubernetes(each.policy))
+      : [];
+    for (const some of [alike, same, earlier]) {
+      const found = fewest(some, (few) =>
+        rulesCover(
+          few.map((each) => each.rule),
+          rule,
+        ),
+      );
+      if (found !== undefined) return found;
     }
     return undefined;
   }
 
-  /** One that isolates the same pods at least where the policy does. */
-  policyCovers(policy: Policy): WrittenRule | undefined {
-    const wider = this.#wider(policy).filter(
-      (other) => other !== policy && isForPods(other) && other.tier.name === policy.tier.name,
+  /** Those that together allow all that a policy does, and isolate the same pods at least where it does. */
+  policyCovers(policy: Policy): readonly Policy[] | undefined {
+    if (!this.#isUnordered(policy)) return undefined;
+    const wider = this.#wider(policy).filter((other) => other !== policy && isKubernetes(other));
+    const own = rulesOf(policy);
+    if (own.length === 0) return undefined;
+    return fewest(
+      wider,
+      (few) =>
+        DIRECTIONS.every(
+          (direction) =>
+            policy[direction] === undefined || few.some((other) => other[direction] !== undefined),
+        ) &&
+        own.every(({ direction, rule }) =>
+          rulesCover(
+            few.flatMap((other) =>
+              (other[direction] ?? []).filter((each) => !this.#gone.has(each)),
+            ),
+            rule,
+          ),
+        ),
     );
-    const isolated = DIRECTIONS.every(
-      (direction) =>
-        policy[direction] === undefined || wider.some((other) => other[direction] !== undefined),
+  }
+
+  /** Kubernetes' policies only allow: of them none comes first, unless others that deny stand among them. */
+  #isUnordered(policy: Policy): boolean {
+    return (
+      isKubernetes(policy) &&
+      !this.#policies.some(
+        (other) =>
+          !isKubernetes(other) &&
+          other.tier.name === policy.tier.name &&
+          other.order === policy.order,
+      )
     );
-    if (!isolated) return undefined;
-    const covering = rulesOf(policy).map((each) => {
-      const own = wider.flatMap((other) => other[each.direction] ?? []);
-      const of = wider.find((other) => rulesCover(other[each.direction] ?? [], each.rule));
-      const rule = of?.[each.direction]?.[0];
-      return rulesCover(own, each.rule) && of !== undefined && rule !== undefined
-        ? { policy: of, direction: each.direction, rule }
-        : undefined;
-    });
-    return isKubernetes(policy) && covering.every((each) => each !== undefined)
-      ? covering[0]
-      : undefined;
   }
 
   /** It is asked before, and what it matches is then not asked of the other. */
@@ -180,8 +205,25 @@ function isTied(policies: readonly Policy[]): boolean {
   );
 }
 
-function isForPods({ host }: Policy): boolean {
-  return host !== "pre-dnat" && host !== "untracked";
+/** Of host endpoints nothing is said. */
+function isForPodsAlone({ host, subject }: Policy, { index }: LintContext): boolean {
+  return host === undefined && index.hostEndpointsChosenBy(subject).length === 0;
+}
+
+/** As few of them as do it together; undefined: all of them do not. */
+function fewest<T>(
+  all: readonly T[],
+  suffice: (some: readonly T[]) => boolean,
+): readonly T[] | undefined {
+  if (all.length === 0 || !suffice(all)) return undefined;
+  const single = all.find((each) => suffice([each]));
+  if (single !== undefined) return [single];
+  let left = all;
+  for (const each of all) {
+    const without = left.filter((other) => other !== each);
+    if (suffice(without)) left = without;
+  }
+  return left;
 }
 
 function isKubernetes({ ref }: Policy): boolean {
@@ -194,33 +236,59 @@ const DOES: Readonly<Record<RuleAction, string>> = {
   pass: "passes",
   log: "logs",
 };
+/** The same of several. */
+const DO: Readonly<Record<RuleAction, string>> = {
+  allow: "allow",
+  deny: "deny",
+  pass: "pass",
+  log: "log",
+};
 
 function ruleName({ policy, direction, rule }: WrittenRule): string {
   return `${formatPolicyRef(policy.ref)} ${direction}[${rule.index}]`;
 }
 
-/** `NetworkPolicy shop/web ingress[0] (policies/web.yaml:12) allows`. */
+/** `NetworkPolicy shop/web ingress[0] (policies/web.yaml:12)`. */
 function pointTo(each: WrittenRule): string {
-  const { file, line } = each.rule.place;
-  const place: Place = line === undefined ? { file } : { file, line };
-  return `${ruleName(each)} (${formatPlace(place)}) ${DOES[each.rule.action]}`;
+  return `${ruleName(each)} ${placeText(each.rule.place)}`;
+}
+
+function placeText({ file, line }: Place): string {
+  return `(${formatPlace(line === undefined ? { file } : { file, line })})`;
+}
+
+/** Most that are named of those that do something together. */
+const NAMED_MAX = 3;
+
+function listText(texts: readonly string[]): string {
+  const more = texts.length - NAMED_MAX;
+  const shown = more > 0 ? [...texts.slice(0, NAMED_MAX), `${more} more`] : texts;
+  const [last, ...others] = shown.toReversed();
+  return `${others.toReversed().join(", ")} and ${last ?? ""}`;
 }
 
 const PRESENT = "with the pods there are";
 
-function coveredFinding(each: WrittenRule, by: WrittenRule): Finding {
-  const same = by.rule.action === each.rule.action;
+function coveredFinding(each: WrittenRule, by: readonly WrittenRule[]): Finding {
+  const same = by.every(({ rule }) => rule.action === each.rule.action);
+  const [first, ...others] = by;
+  const alone = others.length === 0 && first !== undefined;
+  const who = alone ? pointTo(first) : listText(by.map(pointTo));
+  const { action } = alone ? first.rule : each.rule;
+  const together = `together ${same ? DO[action] : "decide"}`;
+  const what = `${who} ${alone ? DOES[action] : together} all that it means`;
+  const coming = alone ? "comes first" : "come first";
   return {
     code: same ? "REDUNDANT_RULE" : "SHADOWED_RULE",
     severity: "warning",
     message: same
-      ? `${ruleName(each)} makes no difference: ${pointTo(by)} all that it means`
-      : `${ruleName(each)} never decides: ${pointTo(by)} all that it means, and comes first`,
+      ? `${ruleName(each)} makes no difference: ${what}`
+      : `${ruleName(each)} never decides: ${what}, and ${coming}`,
     place: each.rule.place,
   };
 }
 
-function policyFinding(policy: Policy, by: WrittenRule | undefined): Finding {
+function policyFinding(policy: Policy, by: readonly Policy[] | undefined): Finding {
   const name = formatPolicyRef(policy.ref);
   return {
     code: "REDUNDANT_POLICY",
@@ -228,9 +296,17 @@ function policyFinding(policy: Policy, by: WrittenRule | undefined): Finding {
     message:
       by === undefined
         ? `${name} makes no difference, ${PRESENT}: without it every verdict would be the same`
-        : `${name} makes no difference: ${pointTo(by)} what it does, and isolates the same pods`,
+        : `${name} makes no difference: ${policiesText(by)}`,
     place: policy.ref.place,
   };
+}
+
+function policiesText(by: readonly Policy[]): string {
+  const names = by.map(({ ref }) => `${formatPolicyRef(ref)} ${placeText(ref.place)}`);
+  const [first = "", ...others] = names;
+  return others.length === 0
+    ? `${first} allows what it does, and isolates the same pods`
+    : `${listText(names)} together allow what it does, and isolate the same pods`;
 }
 
 function idleFinding({ rule, why, instead }: IdleRule, reader: Reader): Finding {
@@ -249,21 +325,27 @@ function idleFinding({ rule, why, instead }: IdleRule, reader: Reader): Finding 
   }
   const by = reader.ruleCovers(written);
   if (by !== undefined) return coveredFinding(written, by);
-  const others =
+  const other =
     instead === undefined
+      ? undefined
+      : { at: pointTo({ ...instead, rule: ruleOf(instead) }), does: DOES[instead.action] };
+  if (why === "shadowed") {
+    const such = other === undefined ? "" : `, such as ${other.at}, which ${other.does}`;
+    return {
+      code: "SHADOWED_RULE",
+      severity: "note",
+      message: `${name} never decides, ${PRESENT}: earlier rules do${such}`,
+      place,
+    };
+  }
+  const same =
+    other === undefined
       ? "what no rule matches fares the same"
-      : `${pointTo({ policy: instead.policy, direction, rule: ruleOf(instead) })} it as well`;
-  return why === "shadowed"
-    ? {
-        code: "SHADOWED_RULE",
-        severity: "note",
-        message: `${name} never decides, ${PRESENT}: earlier rules do${instead === undefined ? "" : `, such as ${pointTo({ policy: instead.policy, direction, rule: ruleOf(instead) })}`}`,
-        place,
-      }
-    : {
-        code: "REDUNDANT_RULE",
-        severity: "note",
-        message: `${name} makes no difference, ${PRESENT}: ${others}`,
-        place,
-      };
+      : `${other.at} ${other.does} it as well`;
+  return {
+    code: "REDUNDANT_RULE",
+    severity: "note",
+    message: `${name} makes no difference, ${PRESENT}: ${same}`,
+    place,
+  };
 }

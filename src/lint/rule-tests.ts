@@ -144,12 +144,6 @@ function matchTests(rule: MatchRule, conditions: Conditions): RuleTest[] {
   if (rule.protocol !== undefined && rule.protocol === rule.notProtocol) return [];
   const source = ruleSide(rule.source, rule.family, { conditions, asSource: true });
   const destination = ruleSide(rule.destination, rule.family, { conditions, asSource: false });
-  const lists = [
-    rule.source.ports,
-    rule.destination.ports,
-    rule.source.nets,
-    rule.destination.nets,
-  ];
   return [
     {
       source,
@@ -158,10 +152,33 @@ function matchTests(rule: MatchRule, conditions: Conditions): RuleTest[] {
       notProtocol: rule.protocol === undefined ? rule.notProtocol : undefined,
       icmp: rule.icmp,
       notIcmp: rule.notIcmp,
-      // Felix renders three lists in one rule in a way that matches more (WIDER_RULE).
-      wider: lists.filter((list) => list.length > 1).length >= 3,
+      wider: isWidened(rule),
     },
   ];
+}
+
+/** Felix renders three lists in one rule in a way that matches more (WIDER_RULE). */
+export function isWidened({ source, destination }: MatchRule): boolean {
+  const lists = [source.ports, destination.ports, source.nets, destination.nets];
+  return lists.filter((list) => list.length > 1).length >= 3;
+}
+
+/** The families in which a rule exists, as far as one side tells. */
+export function familiesOf(
+  { nets, notNets }: RuleSide,
+  family: Family | undefined,
+): readonly Family[] {
+  const has = (prefixes: readonly Prefix[], one: Family): boolean =>
+    prefixes.length === 0 || prefixes.some(({ address }) => address.family === one);
+  return BOTH.filter(
+    (one) =>
+      (family === undefined || family === one) &&
+      // > Filtering the rule would completely remove one of its match fields: it does not exist then.
+      has(nets, one) &&
+      has(notNets, one) &&
+      // > Negated catch-all CIDRs create logical contradictions.
+      !notNets.some(({ address, bits }) => address.family === one && bits === 0),
+  );
 }
 
 function ruleSide(
@@ -170,17 +187,6 @@ function ruleSide(
   { conditions, asSource }: { readonly conditions: Conditions; readonly asSource: boolean },
 ): SideTest {
   const { selector, notSelector, service } = side;
-  const has = (prefixes: readonly Prefix[], one: Family): boolean =>
-    prefixes.length === 0 || prefixes.some(({ address }) => address.family === one);
-  const families = BOTH.filter(
-    (one) =>
-      (family === undefined || family === one) &&
-      // > Filtering the rule would completely remove one of its match fields: it does not exist then.
-      has(side.nets, one) &&
-      has(side.notNets, one) &&
-      // > Negated catch-all CIDRs create logical contradictions.
-      !side.notNets.some(({ address, bits }) => address.family === one && bits === 0),
-  );
   return {
     all: [
       ...(side.nets.length === 0 ? [] : [side.nets.map((net) => conditions.within(net))]),
@@ -191,7 +197,7 @@ function ruleSide(
       ...side.notNets.map((net) => conditions.within(net)),
       ...(notSelector === undefined ? [] : [conditions.chosen(notSelector)]),
     ],
-    families,
+    families: familiesOf(side, family),
     ports: {
       ranges: rangesIn(side.ports),
       names: namesIn(side.ports),

@@ -21,16 +21,20 @@ export interface Protocols {
   readonly icmp: Readonly<Record<Family, readonly NonNullable<Part["icmp"]>[]>>;
 }
 
-/** Of those that begin a connection. */
-const ICMP_QUERIES: Readonly<Record<Family, readonly number[]>> = { 4: [8, 13, 15, 17], 6: [128] };
-/** Stands for all protocols that no rule names: for experiments (RFC 3692). */
-const OTHER_PROTOCOL = 253;
+/** Of those that begin a connection, whatever their code. Source: nf_conntrack_proto_icmp.c, nf_conntrack_proto_icmpv6.c. */
+const ICMP_QUERIES: Readonly<Record<Family, readonly number[]>> = {
+  4: [8, 13, 15, 17],
+  6: [128, 139],
+};
+/** Stand for all protocols that no rule names: for experiments (RFC 3692), and unassigned ones. */
+const OTHER_PROTOCOLS = [253, 254, 252, 251];
 const PORT_MAX = 65_535;
 
 /** Gathers the protocols that rules name. */
 export function protocolsOf(tests: readonly RuleTest[]): Protocols {
   const named = tests.flatMap(({ protocol, notProtocol }) => [protocol, notProtocol]);
-  const bare = [...named, OTHER_PROTOCOL].filter(
+  const other = OTHER_PROTOCOLS.find((protocol) => !named.includes(protocol));
+  const bare = [...named, other].filter(
     (protocol) =>
       protocol !== undefined &&
       !PORTED.includes(protocol) &&
@@ -40,24 +44,32 @@ export function protocolsOf(tests: readonly RuleTest[]): Protocols {
   const asked = tests.flatMap(({ icmp, notIcmp }) => [icmp, notIcmp].filter((one) => one));
   const icmpOf = (family: Family): NonNullable<Part["icmp"]>[] => {
     const own = family === 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6;
-    const pairs = new Map<string, NonNullable<Part["icmp"]>>(
-      ICMP_QUERIES[family].map((type) => [`${type}/0`, { type, code: 0 }]),
+    const codes = new Map<number, Set<number>>(
+      ICMP_QUERIES[family].map((type) => [type, new Set([0])]),
     );
-    for (const test of tests) {
-      if (test.protocol !== own) continue;
-      for (const one of [test.icmp, test.notIcmp]) {
-        if (one !== undefined) {
-          const code = one.code ?? 0;
-          pairs.set(`${one.type}/${code}`, { type: one.type, code });
-        }
+    for (const { protocol, icmp, notIcmp } of tests) {
+      if (protocol !== own) continue;
+      for (const one of [icmp, notIcmp]) {
+        if (one === undefined) continue;
+        const ofType = codes.get(one.type) ?? new Set([0]);
+        codes.set(one.type, ofType.add(one.code ?? 0));
       }
     }
-    return [...pairs.values()];
+    return [...codes].flatMap(([type, named]) =>
+      [...named, otherCode(named)].map((code) => ({ type, code })),
+    );
   };
   return {
     bare: [...new Set(bare)].filter((protocol) => protocol !== undefined),
     icmp: asked.length === 0 ? QUERIES_ONLY : { 4: icmpOf(4), 6: icmpOf(6) },
   };
+}
+
+/** One that no rule names. */
+function otherCode(named: ReadonlySet<number>): number {
+  let code = 0;
+  while (named.has(code)) code++;
+  return code;
 }
 
 const queries = (family: Family): NonNullable<Part["icmp"]>[] =>

@@ -81,7 +81,7 @@ function differsForNobody(
   };
   for (const matcher of matchers) matcher.batch.clear();
   for (const family of [4, 6] as const) {
-    const nobody = outsideRanges(family, prefixes, ends)
+    const nobody = outsideRanges(family, prefixes, { ends, side: "source" })
       .map(({ start, end }) =>
         [start, end]
           .map((value) => addressAt(family, value))
@@ -147,7 +147,7 @@ function ownPrefixes(rule: PolicyRule, { index }: LintContext): Prefix[] {
 }
 
 function asksForLaterIcmp({ icmp, protocol }: MatchRule): boolean {
-  const queries = protocol === 1 ? [8, 13, 15, 17] : [128];
+  const queries = protocol === 1 ? [8, 13, 15, 17] : [128, 139];
   return icmp !== undefined && (!queries.includes(icmp.type) || (icmp.code ?? 0) !== 0);
 }
 

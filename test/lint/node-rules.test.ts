@@ -65,6 +65,8 @@ describe("rules that an earlier one covers", () => {
       ["-p tcp -m tcp --dport 80 -j DROP", "-p udp -m udp --dport 80 -j ACCEPT"],
       ["-p tcp -m tcp --tcp-flags SYN,ACK SYN -j DROP", "-p tcp -m tcp --dport 80 -j ACCEPT"],
       ["-i eth0 -j DROP", "-i eth+ -j ACCEPT"],
+      // What TCPOPTSTRIP takes out between them is not there any more.
+      ["-p tcp -m tcp ! --tcp-option 8 -j DROP", "-p tcp -m tcp ! --tcp-option 8 -j ACCEPT"],
       ["-p tcp", "-p tcp -j ACCEPT"],
       ["-p tcp -j LOG", "-p tcp -j ACCEPT"],
       ["-p tcp -j A", "-p tcp -j ACCEPT"],

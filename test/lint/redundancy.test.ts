@@ -43,17 +43,19 @@ describe("findRedundancy", () => {
         "p",
         `{podSelector: {}, ingress: [{ports: [{port: 1, endPort: 80}]}, {ports: [{port: 81, endPort: 99}]}, {ports: [${last}]}]}`,
       );
-    expect(said(rules("{port: 70, endPort: 90}"))).toHaveLength(1);
+    expect(said(rules("{port: 70, endPort: 90}"))).toEqual([
+      "warning REDUNDANT_RULE: NetworkPolicy shop/p ingress[2] makes no difference: NetworkPolicy shop/p ingress[0] and NetworkPolicy shop/p ingress[1] together allow all that it means",
+    ]);
     expect(said(rules("{port: 90, endPort: 100}"))).toEqual([]);
   });
 
   it("names one of two policies that say the same, and neither where they select others", () => {
     const spec = "{podSelector: {matchLabels: {app: web}}, ingress: [{ports: [{port: 80}]}]}";
     expect(said(policy("a", spec), policy("b", spec))).toEqual([
-      "warning REDUNDANT_POLICY: NetworkPolicy shop/b makes no difference: NetworkPolicy shop/a ingress[0] allows what it does, and isolates the same pods",
+      "warning REDUNDANT_POLICY: NetworkPolicy shop/b makes no difference: NetworkPolicy shop/a allows what it does, and isolates the same pods",
     ]);
     expect(said(...PODS, policy("a", spec), policy("b", spec))).toEqual([
-      "warning REDUNDANT_POLICY: NetworkPolicy shop/b makes no difference: NetworkPolicy shop/a ingress[0] allows what it does, and isolates the same pods",
+      "warning REDUNDANT_POLICY: NetworkPolicy shop/b makes no difference: NetworkPolicy shop/a allows what it does, and isolates the same pods",
     ]);
     expect(said(...PODS, policy("a", spec), policy("b", spec.replace("web", "db")))).toEqual([]);
   });
@@ -112,5 +114,91 @@ describe("findRedundancy", () => {
       "warning OTHER_END_DENIES: NetworkPolicy shop/out egress[0] allows what the ingress policies of the other end drop anyway, with the pods there are",
     ]);
     expect(said(...PODS, egress, ingress("web"))).toEqual([]);
+  });
+
+  it("names all policies that do together what one does", () => {
+    const spec = (direction: string, ports: string): string =>
+      `{podSelector: {}, policyTypes: [${direction}], ${direction.toLowerCase()}: [{ports: [${ports}]}]}`;
+    const both =
+      "{podSelector: {}, ingress: [{ports: [{port: 80}]}], egress: [{ports: [{port: 81}]}]}";
+    expect(
+      said(
+        policy("a", spec("Ingress", "{port: 80}")),
+        policy("b", spec("Egress", "{port: 80, endPort: 90}")),
+        policy("c", both),
+      ),
+    ).toEqual([
+      "warning REDUNDANT_POLICY: NetworkPolicy shop/c makes no difference: NetworkPolicy shop/a and NetworkPolicy shop/b together allow what it does, and isolate the same pods",
+    ]);
+  });
+
+  it("does not say that rules of other actions allow it", () => {
+    const rule = (action: string, start: number, end: number): string =>
+      `{action: ${action}, from: [{namespaces: {}}], ports: [{portRange: {protocol: TCP, start: ${start}, end: ${end}}}]}`;
+    const admin = `{apiVersion: policy.networking.k8s.io/v1alpha1, kind: AdminNetworkPolicy, metadata: {name: a}, spec: {priority: 5, subject: {namespaces: {}}, ingress: [${rule("Allow", 70, 79)}, ${rule("Deny", 80, 90)}, ${rule("Allow", 75, 85)}]}}`;
+    expect(said(admin)).toEqual([
+      "warning SHADOWED_RULE: AdminNetworkPolicy a ingress[2] never decides: AdminNetworkPolicy a ingress[0] and AdminNetworkPolicy a ingress[1] together decide all that it means, and come first",
+    ]);
+  });
+
+  it.each([
+    [
+      "a rule for one family, before one for both",
+      "{action: Deny, source: {notNets: [10.9.0.0/16]}}",
+      '{action: Allow, source: {notNets: [10.9.0.0/16, "fd09::/16"]}}',
+    ],
+    [
+      "a rule whose tables match more than it says",
+      "{action: Allow, protocol: TCP, source: {nets: [10.0.0.0/16, 10.2.0.0/16], ports: [1, 2]}, destination: {ports: [80]}}",
+      "{action: Deny, protocol: TCP, source: {nets: [10.0.0.0/16, 10.2.0.0/16], ports: [1, 2]}, destination: {nets: [10.1.0.0/16, 10.3.0.0/16], ports: [80]}}",
+    ],
+  ])("does not take for covered: %s", (_, first, second) => {
+    const spec = `{selector: all(), types: [Ingress], ingress: [${first}, ${second}]}`;
+    expect(said(calico("c", spec))).toEqual([]);
+  });
+
+  it("says nothing of one for host endpoints by one for pods", () => {
+    const global = (name: string, spec: string): string =>
+      `{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: ${name}}, spec: {${spec}}}`;
+    const first = global("a", "order: 1, selector: all(), ingress: [{action: Allow}]");
+    const other = (what: string): string =>
+      global("b", `order: 2, selector: all(), ${what} types: [Ingress], ingress: [{action: Deny}]`);
+    expect(said(first, other("applyOnForward: true,"))).toEqual([]);
+    expect(said(first, other("applyOnForward: true, preDNAT: true,"))).toEqual([]);
+    expect(said(first, other(""))).toHaveLength(1);
+  });
+
+  it("leaves alone a Kubernetes policy that another one's denial would come before without it", () => {
+    const narrow = policy("a", "{podSelector: {}, ingress: [{ports: [{port: 80}]}]}");
+    const denial = calico("b", "{order: 1000, selector: all(), ingress: [{action: Deny}]}");
+    const wide = policy("c", "{podSelector: {}, ingress: [{}]}");
+    expect(said(narrow, denial.replace("1000", "1001"), wide)).toEqual([
+      "warning REDUNDANT_POLICY: NetworkPolicy shop/a makes no difference: NetworkPolicy shop/c allows what it does, and isolates the same pods",
+    ]);
+    expect(said(narrow, denial, wide)).toEqual([]);
+  });
+
+  it.each([
+    ["{action: Deny, protocol: ICMP, icmp: {type: 8, code: 0}}", "{protocol: ICMP}"],
+    [
+      "{action: Deny, protocol: ICMP, icmp: {type: 8, code: 0}}",
+      "{protocol: ICMP, icmp: {type: 8}}",
+    ],
+    ["{action: Deny, protocol: ICMPv6, icmp: {type: 128}}", "{protocol: ICMPv6}"],
+  ])("knows of other codes and queries of ICMP: %s", (denied, allowed) => {
+    const web = pod("web", "10.1.1.2}, {ip: fd00::2");
+    const rules = `[${denied}, ${allowed.replace("{", "{action: Allow, ")}]`;
+    expect(
+      said(web, calico("c", `{selector: all(), types: [Ingress], ingress: ${rules}}`)),
+    ).toEqual([]);
+  });
+
+  it("knows that pods send to groups, too", () => {
+    const deny = policy("deny", "{podSelector: {}, policyTypes: [Egress]}");
+    const names = policy(
+      "names",
+      "{podSelector: {}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 224.0.0.251/32}}], ports: [{port: 5353, protocol: UDP}]}]}",
+    );
+    expect(said(...PODS, deny, names)).toEqual([]);
   });
 });

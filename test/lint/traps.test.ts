@@ -440,6 +440,31 @@ const TRAPS: readonly (readonly [LintCode, readonly string[], readonly string[]]
 ];
 
 describe("lintManifests", () => {
+  it("names ports of a list only as long as others are left that mean them", () => {
+    const ports = "[{port: 80, endPort: 85}, {port: 83, endPort: 90}, {port: 80, endPort: 90}]";
+    const found = findingsOf(policy(`{${WEB}, ingress: [{ports: ${ports}}]}`));
+    expect(
+      found.filter(({ code }) => code === "REDUNDANT_ITEM").map(({ message }) => message),
+    ).toEqual([
+      "NetworkPolicy shop/p ingress[0]: port 80-85/TCP is among the other ports of the list",
+      "NetworkPolicy shop/p ingress[0]: port 83-90/TCP is among the other ports of the list",
+    ]);
+  });
+
+  it("leaves alone a Service's external address that is a node's, or from which others may send", () => {
+    const node = (ip: string): string =>
+      `{apiVersion: v1, kind: Node, metadata: {name: n1}, status: {addresses: [{type: InternalIP, address: ${ip}}]}}`;
+    const external =
+      "{apiVersion: v1, kind: Service, metadata: {namespace: shop, name: s}, spec: {clusterIP: 10.96.0.9, externalIPs: [192.0.2.1], selector: {app: web}, ports: [{port: 80}]}}";
+    const codes = (...texts: readonly string[]): string[] =>
+      findingsOf([external, ...texts].join("\n---\n")).map(({ code }) => code);
+    const to = policy(TO("[{to: [{ipBlock: {cidr: 192.0.2.1/32}}]}]"));
+    const from = policy(FROM("[{ipBlock: {cidr: 192.0.2.1/32}}]"));
+    expect(codes(node("192.0.2.2"), to)).toContain("SERVICE_ADDRESS_IN_BLOCK");
+    expect(codes(node("192.0.2.2"), from)).not.toContain("SERVICE_ADDRESS_IN_BLOCK");
+    expect(codes(node("192.0.2.1"), to)).not.toContain("SERVICE_ADDRESS_IN_BLOCK");
+  });
+
   it.each(TRAPS)("tells %s from what is none (%#)", (code, trapped, free) => {
     const codes = (texts: readonly string[]): string[] =>
       findingsOf(texts.join("\n---\n")).map((finding) => finding.code);
