@@ -4,6 +4,7 @@
 // nodes' chains at once.
 // Source: semantics.md section 19, rows 8 and 10 to 13.
 import { attempt, end } from "./attempt";
+import { isAtNode, isPod, knowsNode, mayBeAt, NODE_ELSEWHERE } from "./entry-node";
 import { ask } from "./fork";
 import { journalMark, rollBackTo } from "./journal";
 import {
@@ -40,14 +41,10 @@ import {
   routeKind,
   routeNode,
   routeOf,
-  uplinkInterface,
   uplinkOf,
 } from "./route";
 import { runTable } from "./run-table";
 import { Walk, walk } from "./walk";
-
-/** A node that is none of those with a number of their own. */
-export const NODE_ELSEWHERE: u32 = 0xffff;
 
 /** Both ends are on one node. */
 export const QUESTION_NODE: u64 = 1 << 61;
@@ -91,9 +88,7 @@ export function crossesNodes(): bool {
     return false;
   const node = routeNode(attempt.dstRoute);
   if (node == 0) return !ask(QUESTION_HOP, REASON_NO_NODE, RULE_NONE);
-  if (walk.node != 0) return node != walk.node;
-  if (ask(QUESTION_HOP, REASON_BY_NODE, RULE_NONE)) walk.node = node;
-  return node != walk.node;
+  return !isAtNode(node);
 }
 
 /**
@@ -116,11 +111,6 @@ export function passesHosts(): bool {
 
 function isOfNode(route: i32): bool {
   return routeNode(route) != 0 || isPod(route);
-}
-
-/** Not the address of a Service, to which nothing leads that has an interface here. */
-export function isPod(route: i32): bool {
-  return routeKind(route) == ROUTE_UNICAST && routeInterface(route) != uplinkInterface();
 }
 
 /** Judges it node by node; false when the try has ended. The walk keeps the source that the last node saw. */
@@ -148,6 +138,7 @@ function hop(): bool {
   if (!leave()) return false;
   if (walk.masqueraded && !takeNodeAddress()) return false;
   walk.node = routeNode(attempt.dstRoute);
+  walk.nodesLeft = false;
   walk.srcLocal = false;
   walk.mark = 0;
   arriveByUplink();
@@ -186,12 +177,12 @@ function hop(): bool {
 
 function arriveByUplink(): void {
   walk.inInterface = uplinkOf(walk.node);
-  walk.inUnknown = policesEachHost() && (walk.node == 0 || walk.node == NODE_ELSEWHERE);
+  walk.inUnknown = policesEachHost() && !knowsNode();
 }
 
 function leave(): bool {
   walk.outInterface = uplinkOf(walk.node);
-  walk.outUnknown = policesEachHost() && (walk.node == 0 || walk.node == NODE_ELSEWHERE);
+  walk.outUnknown = policesEachHost() && !knowsNode();
   attempt.outInterface = walk.outInterface;
   if (walk.srcLocal) {
     walk.hook = HOOK_OUTPUT;
@@ -231,7 +222,7 @@ function arriveAtLast(): bool {
 
 // One of the addresses of the node it leaves; where that is not known, of any but the destination's.
 function takeNodeAddress(): bool {
-  const known = walk.node != 0 && walk.node != NODE_ELSEWHERE;
+  const known = knowsNode();
   let node: u32 = 0;
   let wants: bool = false;
   let taken: usize = 0;
@@ -267,8 +258,7 @@ function takeNodeAddress(): bool {
 function maySendFrom(record: usize): bool {
   if (<u32>load<u8>(record, NODE_ADDRESS_FAMILY) != walk.family) return false;
   const node: u32 = load<u16>(record, NODE_ADDRESS_NODE);
-  const known = walk.node != 0 && walk.node != NODE_ELSEWHERE;
-  return known ? node == walk.node : node != routeNode(attempt.dstRoute);
+  return mayBeAt(node) && (knowsNode() || node != routeNode(attempt.dstRoute));
 }
 
 // Of the node's addresses, which begin here, one is that of the interface to the destination.

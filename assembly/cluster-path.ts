@@ -3,14 +3,8 @@
 import { attempt, end } from "./attempt";
 import { track, wasSeen } from "./conntrack";
 import { decidedBefore, stateOfPacket, takeFirstTuple } from "./connection-state";
-import {
-  crossesNodes,
-  crossNodes,
-  isPod,
-  NODE_ELSEWHERE,
-  passesHosts,
-  QUESTION_NODE,
-} from "./between-nodes";
+import { crossesNodes, crossNodes, passesHosts, QUESTION_NODE } from "./between-nodes";
+import { isPod, NODE_ELSEWHERE, spareNode } from "./entry-node";
 import { ask } from "./fork";
 import { captureInterfaceNumber } from "./interface";
 import {
@@ -182,7 +176,9 @@ function firstNode(): u32 {
   if (srcKind != ROUTE_UNICAST && srcKind != ROUTE_LOCAL) return toNode;
   const node = routeNode(attempt.srcRoute);
   if (node != 0 || toNode == 0) return node;
-  return ask(QUESTION_NODE, REASON_NO_NODE, RULE_NONE) ? toNode : NODE_ELSEWHERE;
+  if (ask(QUESTION_NODE, REASON_NO_NODE, RULE_NONE)) return toNode;
+  spareNode(toNode);
+  return walk.node == 0 ? NODE_ELSEWHERE : walk.node;
 }
 
 function postroute(): bool {

@@ -41,6 +41,7 @@ export {
 } from "./known-connection";
 export { countConnections } from "./match/connbytes";
 export { setNodeAddresses } from "./between-nodes";
+export { setNodes } from "./entry-node";
 export { setNodeUplinks } from "./route";
 export { setNodeInterfaces } from "./node-interface";
 export { setRoutes } from "./route";

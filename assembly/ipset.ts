@@ -11,6 +11,7 @@ import {
   INTERFACE_SIZE,
   IPSET_FLAGS,
   IPSET_HASH_SIZE,
+  IPSET_NODES,
   IPSET_HIGH,
   IPSET_INCOMPLETE,
   IPSET_LIMIT,
@@ -91,6 +92,8 @@ export class IpSet {
   timeout: u32;
   /** Buckets of the kernel's own table. */
   hashSize: u32;
+  /** SET_PLACE: address of a bit for each node, u32[]. */
+  nodes: u32;
   /** Address of the counts of lengths. */
   lengths: u32;
   /** Entries that are there, less those that were collected: the first is taken back with a try. */
@@ -165,6 +168,7 @@ if (offsetof<IpSet>("memberCount") != IPSET_MEMBER_COUNT) ERROR("IPSET_MEMBER_CO
 if (offsetof<IpSet>("limit") != IPSET_LIMIT) ERROR("IPSET_LIMIT");
 if (offsetof<IpSet>("timeout") != IPSET_TIMEOUT) ERROR("IPSET_TIMEOUT");
 if (offsetof<IpSet>("hashSize") != IPSET_HASH_SIZE) ERROR("IPSET_HASH_SIZE");
+if (offsetof<IpSet>("nodes") != IPSET_NODES) ERROR("IPSET_NODES");
 if (offsetof<SetEntry>("a0") != SET_ENTRY_A) ERROR("SET_ENTRY_A");
 if (offsetof<SetEntry>("b0") != SET_ENTRY_B) ERROR("SET_ENTRY_B");
 if (offsetof<SetEntry>("port") != SET_ENTRY_PORT) ERROR("SET_ENTRY_PORT");

@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 21;
+export const LAYOUT_VERSION = 22;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -960,6 +960,10 @@ export const SET_FORCEADD = 1 << 8;
 export const SET_CHANGES = 1 << 9;
 /** IPv4 prefixes, with or without a port: entries that nothing changes and that say nothing else (ipset-plain.ts). */
 export const SET_PLAIN = 1 << 10;
+/** Whoever is at some nodes of a cluster seen as one: it has no entries, but a bit for each node. */
+export const SET_PLACE = 1 << 11;
+/** The same, of nodes by which nothing comes from outside. */
+export const SET_PLACE_SPARED = 1 << 12;
 // Flags of an entry.
 export const SET_ENTRY_NOMATCH = 1 << 0;
 /** Its interface is the beginning of names. */
@@ -993,6 +997,8 @@ export const IPSET_LIMIT = 76;
 export const IPSET_TIMEOUT = 80;
 /** Buckets of the kernel's own table. */
 export const IPSET_HASH_SIZE = 84;
+/** Address of u32[]: a bit for each node by its number, as setNodes has them; 0 without. */
+export const IPSET_NODES = 88;
 // One member of a list:set: its number u32, the address of the entry that holds what the list says of it u32.
 export const LIST_MEMBER_SIZE = 8;
 // A SetEntry's.

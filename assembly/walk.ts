@@ -71,6 +71,8 @@ export class Walk {
   ruleIsEnd: bool;
   /** Of a cluster seen as one: number of the node whose tables are asked; 0: not known. */
   node: u32;
+  /** The same, while it is not known: some nodes are told apart from those that it may be (entry-node.ts). */
+  nodesLeft: bool;
   /** Last matched rule that stands for a policy. */
   decider: i32;
   reject: u32;

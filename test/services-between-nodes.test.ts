@@ -116,9 +116,6 @@ function outcomesOf(world: ServiceWorld, flow: Flow): Outcomes {
   if (to !== undefined) return atNode(world, to, flow, flow.source);
   const names = world.nodes.map(({ name }) => name);
   const isCluster = flow.service.clusterIPs.includes(flow.destination);
-  // Which node it comes by and which backends that one has are asked apart: `unknown` more often than needed.
-  const byNode = flow.service.endpoints.some(({ zones }) => zones.length > 0);
-  if (byNode || (isCluster && flow.service.internal === "Local")) return new Set();
   // A load balancer knows which nodes have backends.
   const open = names.filter((name) => translateConnection(world, name, flow).kind === "backends");
   const by = isCluster || open.length === 0 ? names : open;

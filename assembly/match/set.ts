@@ -1,6 +1,7 @@
 // `-m set`: the packet's fields, picked by the rule's flags, are a member of a set.
 // Source: Linux, xt_set.c, ip_set_core.c, ip_set_test(), ip_set_match_extensions(); ip_set_hash_gen.h,
 // mtype_test_cidrs(); ip_set_list_set.c; kernel lab.
+import { isAtNodes } from "../entry-node";
 import { ask } from "../fork";
 import { touch } from "../journal";
 import {
@@ -45,6 +46,8 @@ import {
   SET_FIELD_IFACE,
   SET_LIST,
   SET_NETS,
+  SET_PLACE,
+  SET_PLACE_SPARED,
   SET_PLAIN,
   SET_SKBINFO,
   SET_TIMEOUT,
@@ -92,6 +95,8 @@ function blurFound(number: u32): void {
 
 function isMember(number: u32, flags: usize, conditions: usize, rule: i32, sub: bool): bool {
   const set = setOf(number);
+  if ((set.flags & SET_PLACE) != 0)
+    return isAtNodes(set.nodes, (set.flags & SET_PLACE_SPARED) != 0, rule);
   // Time and other packets change what it holds, or counts.
   if ((set.flags & (SET_TIMEOUT | SET_COUNTERS)) != 0 || hasLateMacs(set)) walk.volatile = true;
   if (!isAsked(set, flags)) return false;

@@ -286,6 +286,22 @@ export function knowsNodes({ nodeByName, endpoints, hostNetworkPods }: Snapshot)
   );
 }
 
+/** The names of all nodes that anything names, in their order. */
+export function nodeNames({
+  nodeByName,
+  endpoints,
+  hostNetworkPods,
+  hostEndpoints,
+  services,
+}: Snapshot): string[] {
+  const names = new Set(nodeByName.keys());
+  const backends = services.flatMap(({ ports }) => ports.flatMap((port) => port.backends));
+  for (const { node } of [endpoints, hostNetworkPods, hostEndpoints, backends].flat()) {
+    if (node !== undefined) names.add(node);
+  }
+  return [...names].sort();
+}
+
 /**
  * The addresses that are told of a domain name, or of names that `*.` and a name stand for. Answers count
  * where not all of them are told otherwise.

@@ -73,6 +73,7 @@ export interface MatcherExports {
   ): void;
   setNodeUplinks(words: number, count: number): void;
   setNodeAddresses(records: number, count: number, outgoingKnown: boolean): void;
+  setNodes(bits: number, words: number): void;
   setNodeInterfaces(
     links: number,
     linkCount: number,

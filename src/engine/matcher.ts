@@ -15,11 +15,12 @@ import { addCounted, readCounted } from "./counted.ts";
 import type { Counted } from "./counted.ts";
 import { instantiate } from "./exports.ts";
 import { packRulesets } from "./pack.ts";
+import type { Packing } from "./pack.ts";
 import { walkRecords } from "./scan.ts";
 import { obstacleText, setShare, shareOfConnections, sharingOf } from "./share.ts";
 import type { Share } from "./share.ts";
 import { packSwitches } from "./switches.ts";
-import { InterfaceNumbers, packTopology } from "./topology.ts";
+import { InterfaceNumbers, numberNodes, packTopology } from "./topology.ts";
 import {
   readFlow,
   readPacketVerdict,
@@ -181,9 +182,14 @@ export function loadMatcher(
   const exports = instantiate(wasm);
   const interfaces = new InterfaceNumbers(exports);
   const walkAll = options.walkAll ?? false;
-  const packing = { interfaces, apart: walkAll };
-  let packed = packRulesets(exports, program.rulesets, packing);
-  let routes = packTopology(exports, program.topology, interfaces);
+  const packing = (topology: Topology): Packing => ({
+    interfaces,
+    apart: walkAll,
+    nodes: numberNodes(topology),
+  });
+  const first = packing(program.topology);
+  let packed = packRulesets(exports, program.rulesets, first);
+  let routes = packTopology(exports, program.topology, first);
   let { owners, switches } = program;
   const assume = options.midstream === "assume-established";
   const { share, conntrackMax } = options;
@@ -241,8 +247,9 @@ export function loadMatcher(
       exports.replayMore(batch.recordAt(first), rest, batch.count - first);
     },
     changeProgram(next) {
-      packed = packRulesets(exports, next.rulesets, packing, packed);
-      routes = packTopology(exports, next.topology, interfaces, routes);
+      const others = packing(next.topology);
+      packed = packRulesets(exports, next.rulesets, others, packed);
+      routes = packTopology(exports, next.topology, others, routes);
       owners = next.owners === undefined ? owners : new Map([...(owners ?? []), ...next.owners]);
       switches = next.switches ?? switches;
       if (switches !== undefined) packSwitches(exports, switches, interfaces);

@@ -18,7 +18,7 @@ import { BodyList } from "./bodies.ts";
 import type { Body, PackedChain, PackedTable } from "./bodies.ts";
 import { RuleList } from "./rule-list.ts";
 import { numberSets, packSets } from "./sets.ts";
-import type { InterfaceNumbers } from "./topology.ts";
+import type { InterfaceNumbers, NodeNumbers } from "./topology.ts";
 
 /** What packing rules leaves behind. */
 export interface PackedRules {
@@ -31,17 +31,25 @@ export interface PackedRules {
   readonly backends: number;
 }
 
+/** What packing rules goes by. */
+export interface Packing {
+  readonly interfaces: InterfaceNumbers;
+  /** Of the nodes that are told apart. */
+  readonly nodes: NodeNumbers;
+  /** Every chain has records of its own, also where others do the same. */
+  readonly apart: boolean;
+}
+
 /**
  * Packs rules and sets; afterwards every hook of every family given has its entry.
  *
- * @param apart every chain has records of its own, also where others do the same
  * @param before rules that decided until now: they keep their numbers, and those of the others follow
  * @throws Error for what a compiler of tables must not make: loops, unknown chains and sets
  */
 export function packRulesets(
   exports: MatcherExports,
   rulesets: readonly Ruleset[],
-  { interfaces, apart }: { readonly interfaces: InterfaceNumbers; readonly apart: boolean },
+  { interfaces, nodes, apart }: Packing,
   before?: PackedRules,
 ): PackedRules {
   const rules = new RuleList(rulesets, before?.rules);
@@ -57,7 +65,7 @@ export function packRulesets(
   for (const { chains } of bodies.tables) packer.packTable(chains);
   packer.finish(bodies.all, before?.sharedStates);
   for (const table of bodies.tables) packTable(exports, table);
-  packSets(exports, rulesets, { numbers, interfaces, changed: packer.changedSets });
+  packSets(exports, rulesets, { numbers, interfaces, nodes, changed: packer.changedSets });
   for (const ruleset of rulesets) {
     const needs = bodies.tables
       .filter(({ chains: [first] }) => first?.ruleset === ruleset)

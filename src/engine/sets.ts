@@ -1,12 +1,13 @@
 /** ipsets to the matcher's memory: one hash table each, as assembly/ipset.ts has them. */
 import * as layout from "../../assembly/layout.ts";
 import { hostPrefix, prefixMask } from "../net/address.ts";
-import type { EntrySet, IpSet, Ruleset, SetEntry } from "../tables/model.ts";
+import type { EntrySet, IpSet, Ruleset, SetEntry, SetOrigin } from "../tables/model.ts";
 import { BUCKET_SIZE } from "../tables/ipset.ts";
 import { SET_TYPES } from "../tables/set-types.ts";
 import type { SetPart, SetType } from "../tables/set-types.ts";
 import type { MatcherExports } from "./exports.ts";
-import type { InterfaceNumbers } from "./topology.ts";
+import { packNodeBits } from "./topology.ts";
+import type { InterfaceNumbers, NodeNumbers } from "./topology.ts";
 
 /** Gives every set a number. One node's tables share their sets. */
 export function numberSets(rulesets: readonly Ruleset[]): Map<string, number> {
@@ -20,6 +21,7 @@ export function packSets(
   context: {
     readonly numbers: ReadonlyMap<string, number>;
     readonly interfaces: InterfaceNumbers;
+    readonly nodes: NodeNumbers;
     /** Names of those that rules change. */
     readonly changed: ReadonlySet<string>;
   },
@@ -28,6 +30,8 @@ export function packSets(
   const changing = withMembers(context.changed, sets);
   const emptyByKind = new Map<string, number>();
   const tables = sets.map((set) => {
+    const places = set.origin?.places;
+    if (places !== undefined) return packPlaces(exports, places, context.nodes);
     const changes = changing.has(set.name);
     const pack = (): number => packSet(exports, entrySetOf(set), { ...context, changes });
     if (changes || set.kind === "entries" || set.members.length > 0) return pack();
@@ -41,6 +45,19 @@ export function packSets(
   const view = new DataView(exports.memory.buffer);
   tables.forEach((table, index) => view.setUint32(array + 4 * index, table, true));
   exports.setSets(array);
+}
+
+/** Of nodes that are told apart it is known who is there: no address is looked for. */
+function packPlaces(
+  exports: MatcherExports,
+  { nodes: names, spared }: NonNullable<SetOrigin["places"]>,
+  numbers: NodeNumbers,
+): number {
+  const flags = layout.SET_PLACE | (spared ? layout.SET_PLACE_SPARED : 0);
+  const table = exports.makeIpSet(layout.SET_FIELD_A, 0, 0, flags);
+  const bits = packNodeBits(exports, numbers, { names, others: false });
+  new DataView(exports.memory.buffer).setUint32(table + layout.IPSET_NODES, bits, true);
+  return table;
 }
 
 function setsOf(rulesets: readonly Ruleset[]): IpSet[] {

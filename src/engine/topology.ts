@@ -17,16 +17,60 @@ export interface PackedRoutes {
 export function packTopology(
   exports: MatcherExports,
   topology: Topology,
-  interfaces: InterfaceNumbers,
+  { interfaces, nodes }: { readonly interfaces: InterfaceNumbers; readonly nodes: NodeNumbers },
   before?: PackedRoutes,
 ): PackedRoutes {
   // Of manifests only those that lead away are told.
   const told = topology.interfaces ?? topology.uplinks?.map(bareInterface) ?? [];
   // Names get their numbers first: the records below have one for each.
   for (const { name } of told) interfaces.add(name);
-  const packed = packRoutes(exports, topology, interfaces, before);
+  const packed = packRoutes(exports, topology, { interfaces, nodes }, before);
   packInterfaces(exports, told, interfaces);
   return packed;
+}
+
+/** Nodes by their numbers, from 1; of one without a number it is not known which it is. */
+export type NodeNumbers = ReadonlyMap<string, number>;
+
+const MOST_NODES = 0xfffe;
+
+/** Gives every node a number. */
+export function numberNodes({ nodes = [], routes }: Topology): NodeNumbers {
+  const numbers = new Map<string, number>();
+  for (const name of [...nodes, ...routes.map(({ node }) => node)]) {
+    if (name === undefined || numbers.has(name) || numbers.size === MOST_NODES) continue;
+    numbers.set(name, numbers.size + 1);
+  }
+  return numbers;
+}
+
+/** Writes a bit for each of some nodes, as assembly/entry-node.ts has them. @returns their address */
+export function packNodeBits(
+  exports: MatcherExports,
+  numbers: NodeNumbers,
+  {
+    names,
+    others,
+  }: {
+    readonly names: Iterable<string>;
+    /** Those without a number are among them, too. */
+    readonly others: boolean;
+  },
+): number {
+  const words = new Uint32Array(nodeWords(numbers));
+  const set = (number: number): void => {
+    words[number >>> 5] = (words[number >>> 5] ?? 0) | (1 << (number & 31));
+  };
+  for (const name of names) set(numbers.get(name) ?? 0);
+  if (others) set(0);
+  const at = exports.allocate(words.byteLength);
+  new Uint8Array(exports.memory.buffer, at).set(new Uint8Array(words.buffer));
+  return at;
+}
+
+/** How many words they are. */
+function nodeWords(numbers: NodeNumbers): number {
+  return (numbers.size >>> 5) + 1;
 }
 
 function bareInterface(name: string): NodeInterface {
@@ -78,7 +122,10 @@ const TABLES: readonly Required<Route>["table"][] = ["local", "main", "default"]
 function packRoutes(
   exports: MatcherExports,
   topology: Topology,
-  interfaces: InterfaceNumbers,
+  {
+    interfaces,
+    nodes: numberByNode,
+  }: { readonly interfaces: InterfaceNumbers; readonly nodes: NodeNumbers },
   before: PackedRoutes = { routes: [], records: 0 },
 ): PackedRoutes {
   const { routes, policesHosts = false, untracks = false } = topology;
@@ -93,7 +140,6 @@ function packRoutes(
       6: exports.makeTable(count),
     };
   });
-  const numberByNode = new Map<string, number>();
   let uplink = 0;
   routes.forEach((route, index) => {
     const { address, bits } = route.prefix;
@@ -102,10 +148,6 @@ function packRoutes(
     exports.insertMember(table[address.family], ...address.words, bits, 0, 0, first + index);
     const number = interfaces.add(route.interface);
     if (bits === 0) uplink = number;
-    // Of nodes beyond the last number it is not known which they are.
-    if (route.node !== undefined && numberByNode.size < 0xffff && !numberByNode.has(route.node)) {
-      numberByNode.set(route.node, numberByNode.size + 1);
-    }
     const at = records + (first + index) * layout.ROUTE_SIZE;
     const view = new DataView(exports.memory.buffer);
     view.setUint8(at + layout.ROUTE_KIND, ROUTE_KINDS[route.kind]);
@@ -125,6 +167,8 @@ function packRoutes(
     });
   });
   packNodeAddresses(exports, topology, numberByNode);
+  const all = { names: numberByNode.keys(), others: topology.moreNodes ?? true };
+  exports.setNodes(packNodeBits(exports, numberByNode, all), nodeWords(numberByNode));
   packNodeUplinks(exports, topology, { numberByNode, interfaces });
   const addresses = exports.allocate(layout.ROUTE_TABLES * 8);
   const view = new DataView(exports.memory.buffer);

@@ -267,6 +267,11 @@ export interface SetOrigin {
   readonly incomplete: boolean;
   /** Nothing tells all members: of what is not among them, it is not known whether it belongs to them. */
   readonly unknown?: true;
+  /**
+   * Of a cluster seen as one: whatever is translated at one of these nodes belongs to it; by those that are
+   * spared nothing comes from outside.
+   */
+  readonly places?: { readonly nodes: readonly string[]; readonly spared: boolean };
   /** In policy words: `pods with role=frontend in namespaces with team=a`. */
   readonly description: string;
 }
@@ -289,6 +294,10 @@ export interface Topology {
     /** Of a device by which packets are wrapped. */
     readonly ofTunnel: boolean;
   }[];
+  /** The same: the names of all nodes. */
+  readonly nodes?: readonly string[];
+  /** The same: there may be others. */
+  readonly moreNodes?: boolean;
   /** The same: rules say what nodes masquerade of what their pods send out. Absent: nothing tells. */
   readonly outgoingKnown?: boolean;
   /** Of manifests: host endpoints bind the node. Absent: none does. */

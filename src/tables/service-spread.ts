@@ -52,9 +52,11 @@ const ANY_NODE: Pick<Share, "nodes"> = { nodes: [] };
 
 /**
  * Each node's own backends, told apart by whose address the packet has: at a node port the node's, else
- * the client's. Where it has none that is known, any node's may be meant.
+ * the client's. The matcher asks by which node the connection comes, and is at the last rule where that may be
+ * one which nothing names.
  *
- * @param last what happens there: some backend is chosen, or `perhaps` none, where some node has none
+ * @param last what happens there: some backend is chosen, or `perhaps` none, where some node has none; `certain`
+ *   also says that nothing comes from outside by nodes that have none
  */
 export function spreadRules(
   given: ProxiedPort,
@@ -63,9 +65,12 @@ export function spreadRules(
   last: "certain" | "perhaps",
 ): Rule[] {
   const sides = given.port.nodePort === undefined ? (["src"] as const) : (["dst", "src"] as const);
+  // Which nodes are spared is known before it is asked which one it is.
+  const ordered = shares.toSorted((one, other) => one.backends.length - other.backends.length);
   const byNode = sides.flatMap((side) =>
-    shares.map((share) => {
-      const set = given.context.sets.placeSet(share.nodes);
+    ordered.map((share) => {
+      const spared = last === "certain" && share.backends.length === 0;
+      const set = given.context.sets.placeSet(share.nodes, spared ? "spared" : "open");
       return makeRule({
         matches: [{ kind: "set", set, flags: [side], invert: false }],
         target: share.backends.length === 0 ? RETURN : jump(ownChain(given, prefix, share)),

@@ -7,10 +7,11 @@
  * What kube-proxy is told by its configuration is taken as it is by itself: node ports are open on every
  * address of the node, loopback included; pods are told from others by their range (`podRangeOf`).
  *
- * Of a cluster seen as one node each node's choice is there, told apart by the address of the client or,
- * at node ports, of the node. Where neither is a known node's, any node's choice may be meant.
+ * Of a cluster seen as one node each node's choice is there. The matcher knows at which node a connection is
+ * translated, or tries them; to a kernel the address of the client tells or, at node ports, of the node.
  */
 import type { Service, ServiceBackend, ServicePort, Snapshot } from "../cluster/snapshot.ts";
+import { nodeNames } from "../cluster/snapshot.ts";
 import { isReachedFromOutside } from "../cluster/services.ts";
 import type { Match } from "../match/index.ts";
 import { commonPrefix, hostPrefix, prefixContains } from "../net/address.ts";
@@ -388,17 +389,6 @@ function postroutingRules(): Rule[] {
       target: MASQUERADE,
     }),
   ];
-}
-
-/** Every node that something names. */
-function nodeNames({ nodeByName, endpoints, services }: Snapshot): string[] {
-  const names = new Set(nodeByName.keys());
-  const told = [
-    ...endpoints,
-    ...services.flatMap(({ ports }) => ports.flatMap((port) => port.backends)),
-  ];
-  for (const { node } of told) if (node !== undefined) names.add(node);
-  return [...names].sort();
 }
 
 function nodeAddresses(

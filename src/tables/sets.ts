@@ -12,7 +12,7 @@ import type { Address, Family, Prefix } from "../net/address.ts";
 import { protocolNumber } from "../net/protocol.ts";
 import type { EndpointSelector, ServiceRef } from "../policy/model.ts";
 import { nodeSelectorText } from "./calico-selector.ts";
-import type { IpSet, PortMember } from "./model.ts";
+import type { IpSet, PortMember, SetOrigin } from "./model.ts";
 import { domainId, nodesId, placeId, serviceId, setName } from "./names.ts";
 import { entryOf, identityOf } from "./peer-meanings.ts";
 import type { Chosen, PeerMeanings, SetIdentity, WantedPort } from "./peer-meanings.ts";
@@ -76,11 +76,17 @@ export class SetCollector {
     }));
   }
 
-  /** The name of the set of the addresses of some nodes and of the endpoints that are on them. */
-  placeSet(nodes: readonly string[]): string {
-    return this.#netSet(identityOf(placeId(nodes)), () => ({
+  /**
+   * The name of the set of the addresses of some nodes and of the endpoints that are on them.
+   *
+   * @param from whether anything comes by them from outside
+   */
+  placeSet(nodes: readonly string[], from: "open" | "spared"): string {
+    const spared = from === "spared";
+    return this.#netSet(identityOf(placeId(spared ? ["spared", ...nodes] : nodes)), () => ({
       members: this.#meanings.addressesAt(nodes).map(hostPrefix),
       description: `${nodes.length === 1 ? "node" : "nodes"} ${nodes.join(", ")} and pods there`,
+      places: { nodes, spared },
     }));
   }
 
@@ -232,14 +238,19 @@ export class SetCollector {
   #netSet(identity: SetIdentity, make: (collector: SetCollector) => Content<Prefix>): string {
     return this.#setOf(identity, (collector, name) => {
       const family = collector.#family;
-      const { members, description, unknown = false, whole = false } = make(collector);
+      const { members, description, unknown = false, whole = false, places } = make(collector);
       const own = members.filter(({ address }) => address.family === family);
       return {
         kind: "hash:net",
         name,
         family,
         members: uniquePrefixes(own.flatMap(storable)),
-        origin: { incomplete: !whole, ...(unknown ? { unknown: true as const } : {}), description },
+        origin: {
+          incomplete: !whole,
+          ...(unknown ? { unknown: true as const } : {}),
+          ...(places === undefined ? {} : { places }),
+          description,
+        },
       };
     });
   }
@@ -312,6 +323,7 @@ interface Content<Member> {
   readonly unknown?: boolean;
   /** Addresses that no object has are none of them. */
   readonly whole?: boolean;
+  readonly places?: SetOrigin["places"];
 }
 
 /** Says whom a selector chooses. */

@@ -3,7 +3,7 @@
  * address of the cluster's ranges that no object has is missing from the snapshot, not outside.
  */
 import { felixSettings } from "../cluster/felix-configuration.ts";
-import { endpointName } from "../cluster/snapshot.ts";
+import { endpointName, knowsNodes, nodeNames } from "../cluster/snapshot.ts";
 import type { Endpoint, FelixSettings, IpPool, Snapshot } from "../cluster/snapshot.ts";
 import {
   formatPrefix,
@@ -159,6 +159,7 @@ export function compileTopology(
     routes: routes.sorted(),
     wholeCluster,
     nodeAddresses,
+    ...(wholeCluster ? { nodes: nodeNames(snapshot), moreNodes: !knowsNodes(snapshot) } : {}),
     interfaces: undefined,
     outgoingKnown: snapshot.pools.length > 0,
     policesHosts,
@@ -204,6 +205,10 @@ export function withEndpoint(
 ): Topology | undefined {
   // What leads away may lead by several interfaces.
   if (!here && topology.uplinks !== undefined) return undefined;
+  const { node } = endpoint;
+  if (topology.nodes !== undefined && node !== undefined && !topology.nodes.includes(node)) {
+    return undefined;
+  }
   let { routes } = topology;
   const { clusterPrefixes, pools } = snapshot;
   const { wireguardPorts } = felixSettings(snapshot, undefined);

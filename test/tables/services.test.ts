@@ -6,7 +6,10 @@ import { compileServices } from "../../src/tables/services.ts";
 import { service, snapshot } from "./cluster.ts";
 import { SHOP } from "./small-cluster.ts";
 
-const sets = { placeSet: (nodes: readonly string[]): string => `places ${nodes.join()}` };
+const sets = {
+  placeSet: (nodes: readonly string[], from: string): string =>
+    `${from === "open" ? "" : `${from} `}places ${nodes.join()}`,
+};
 
 function natRules(family: Family, cluster = SHOP): string[] {
   const { nat } = compileServices(cluster, family, { node: undefined, sets });
