@@ -14,18 +14,22 @@ export interface DnsSpec {
   /** A response without an error when absent. */
   readonly flags?: number;
   readonly questions?: number;
+  /** Of the question; A when absent. */
+  readonly type?: keyof typeof TYPES | undefined;
+  readonly id?: number;
   /** Each suffix that was written before is pointed at. */
   readonly compressed?: boolean;
 }
 
-const TYPES = { A: 1, AAAA: 28, CNAME: 5, TXT: 16 };
+const TYPES = { A: 1, AAAA: 28, CNAME: 5, TXT: 16, ANY: 255 };
 
 const number = (value: number, size: number): number[] =>
   Array.from({ length: size }, (_, index) => Math.floor(value / 256 ** (size - 1 - index)) % 256);
 
 export function buildDns(spec: DnsSpec): Uint8Array {
   const { name, answers, flags = 0x8180, questions = 1, compressed = true } = spec;
-  const bytes = [0x12, 0x34, ...number(flags, 2), ...number(questions, 2)];
+  const { type: asked = "A", id = 0x1234 } = spec;
+  const bytes = [...number(id, 2), ...number(flags, 2), ...number(questions, 2)];
   bytes.push(...number(answers.length, 2), 0, 0, 0, 0);
   const places = new Map<string, number>();
   const writeName = (text: string): void => {
@@ -43,7 +47,7 @@ export function buildDns(spec: DnsSpec): Uint8Array {
     bytes.push(0);
   };
   writeName(name);
-  bytes.push(...number(TYPES.A, 2), 0, 1);
+  bytes.push(...number(TYPES[asked], 2), 0, 1);
   for (const { name: owner, type, data, seconds = 300 } of answers) {
     writeName(owner);
     bytes.push(...number(TYPES[type], 2), 0, 1, ...number(seconds, 4), 0, 0);

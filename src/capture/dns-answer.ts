@@ -1,14 +1,21 @@
 /**
- * DNS messages that answer a question for addresses. Source: RFC 1035 section 4 (messages, compression),
+ * DNS messages that ask for addresses, and that answer. Source: RFC 1035 section 4 (messages, compression),
  * RFC 3596 (AAAA), RFC 2181 section 8 (lifetimes).
  */
 import { addressOfBytes } from "../net/address.ts";
 import type { Address } from "../net/address.ts";
 
-/** What an answer tells of the name that was asked for. */
-export interface DnsAnswer {
+/** What a message asks, or says that it was asked. */
+export interface DnsQuestion {
+  /** By which who asked knows the answer. */
+  readonly id: number;
   /** Lower case, without the dot at the end. */
   readonly name: string;
+  readonly type: number;
+}
+
+/** What an answer tells of the name that was asked for. */
+export interface DnsAnswer extends DnsQuestion {
   readonly addresses: readonly DnsAddress[];
 }
 
@@ -27,6 +34,7 @@ const MASK_RCODE = 0x000f;
 const TYPE_A = 1;
 const TYPE_CNAME = 5;
 const TYPE_AAAA = 28;
+const TYPE_ANY = 255;
 const CLASS_INTERNET = 1;
 const NAME_MAX = 253;
 /** Pointers in one name: more than a name has labels are of no use. */
@@ -45,36 +53,58 @@ interface DnsRecord {
   readonly end: number;
 }
 
+/** Reads one question; undefined where a message is anything else, or has anything wrong in what is read of it. */
+export function readDnsQuestion(message: Uint8Array): DnsQuestion | undefined {
+  const reader = new MessageReader(message);
+  return hasFlags(reader, 0) ? questionOf(reader)?.question : undefined;
+}
+
 /**
- * Reads the answer to one question; undefined where a message is anything else, is cut, or has anything
- * wrong in what is read of it. An address counts that the name has itself or by aliases of this message.
+ * Reads the answer to one question for addresses; undefined where a message is anything else, is cut, or has
+ * anything wrong in what is read of it. An address counts that the name has itself or by aliases of this
+ * message, of the family that was asked for.
  */
 export function readDnsAnswer(message: Uint8Array): DnsAnswer | undefined {
   const reader = new MessageReader(message);
-  const flags = reader.number(2, 2);
-  const wanted = FLAG_RESPONSE | MASK_OPCODE | FLAG_CUT | MASK_RCODE;
-  if (flags === undefined || (flags & wanted) !== FLAG_RESPONSE) return undefined;
+  const asked = hasFlags(reader, FLAG_RESPONSE) ? questionOf(reader) : undefined;
   const answers = reader.number(6, 2);
-  if (reader.number(4, 2) !== 1 || answers === undefined) return undefined;
-  const question = reader.name(HEADER_SIZE);
-  if (question === undefined || reader.number(question.end + 2, 2) !== CLASS_INTERNET) {
-    return undefined;
-  }
+  if (asked === undefined || answers === undefined) return undefined;
+  const { question } = asked;
   const records: DnsRecord[] = [];
-  let at = question.end + 4;
+  let at = asked.end;
   for (let count = 0; count < answers; count++) {
     const record = reader.record(at);
     if (record === undefined) return undefined;
     if (record.internet) records.push(record);
     at = record.end;
   }
-  const addresses = addressesOf(question.name, records, reader);
-  return addresses === undefined ? undefined : { name: question.name, addresses };
+  const addresses = addressesOf(question, records, reader);
+  return addresses === undefined ? undefined : { ...question, addresses };
+}
+
+/** Tells whether a message is a question or an answer, as said, to a plain query, whole and without an error. */
+function hasFlags(reader: MessageReader, response: 0 | typeof FLAG_RESPONSE): boolean {
+  const flags = reader.number(2, 2);
+  const looked = FLAG_RESPONSE | MASK_OPCODE | FLAG_CUT | MASK_RCODE;
+  return flags !== undefined && (flags & looked) === response;
+}
+
+/** The one question of a message, and where what is behind it begins. */
+function questionOf(
+  reader: MessageReader,
+): { readonly question: DnsQuestion; readonly end: number } | undefined {
+  if (reader.number(4, 2) !== 1) return undefined;
+  const id = reader.number(0, 2);
+  const asked = reader.name(HEADER_SIZE);
+  if (id === undefined || asked === undefined) return undefined;
+  const type = reader.number(asked.end, 2);
+  if (type === undefined || reader.number(asked.end + 2, 2) !== CLASS_INTERNET) return undefined;
+  return { question: { id, name: asked.name, type }, end: asked.end + 4 };
 }
 
 /** Follows the aliases of a name to addresses; undefined where aliases are wrong, too many or lead in a circle. */
 function addressesOf(
-  asked: string,
+  { name: asked, type }: DnsQuestion,
   records: readonly DnsRecord[],
   reader: MessageReader,
 ): DnsAddress[] | undefined {
@@ -86,7 +116,10 @@ function addressesOf(
     passed.add(name);
     const own = records.filter((record) => record.name === name);
     const [alias, ...others] = own.filter(({ type }) => type === TYPE_CNAME);
-    if (alias === undefined) return addressRecords(own, most, reader);
+    if (alias === undefined) {
+      const wanted = own.filter((record) => type === TYPE_ANY || record.type === type);
+      return addressRecords(wanted, most, reader);
+    }
     const target = reader.name(alias.first);
     // A name has one alias, and nothing else beside it.
     if (others.length > 0 || target?.end !== alias.end) return undefined;

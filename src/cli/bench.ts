@@ -12,6 +12,7 @@ import type { Rounds, RoundsOptions } from "./bench-rounds.ts";
 import { makeTraffic, TemporaryFolder } from "./bench-traffic.ts";
 import { paletteFor } from "./color.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
+import { tellAnswers } from "./dns-answers.ts";
 import { EXIT_DONE, EXIT_INTERRUPTED, EXIT_PARTIAL, Failure, systemErrorText } from "./failure.ts";
 import { Interruption } from "./interruption.ts";
 import { inputFiles, loadJudge } from "./judge.ts";
@@ -47,7 +48,7 @@ export async function bench(options: BenchOptions): Promise<number> {
   }
   const baseline = options.compare === undefined ? undefined : loadBaseline(options.compare);
   const log = new DiagnosticLog((text) => process.stderr.write(text));
-  const judge = loadJudge(options, log);
+  const [judge] = await tellAnswers([loadJudge(options, log)] as const, options);
   const destinations = openOutputs(options);
   const interruption = new Interruption();
   const folder = new TemporaryFolder();

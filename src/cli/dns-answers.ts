@@ -6,7 +6,9 @@ import { statSync } from "node:fs";
 import { DnsLearner } from "../capture/dns-learner.ts";
 import { domainMatches, knowsDomain } from "../cluster/snapshot.ts";
 import type { Snapshot } from "../cluster/snapshot.ts";
+import type { Address } from "../net/address.ts";
 import type { Policy } from "../policy/model.ts";
+import { selectsEndpoint } from "../policy/selects.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
 import { EXIT_INTERRUPTED, Failure } from "./failure.ts";
 import { makeResolver } from "./hosts.ts";
@@ -44,6 +46,17 @@ function openDomains(policies: readonly Policy[], snapshot: Snapshot): string[] 
     .filter((name) => !knowsDomain(name, snapshot));
 }
 
+/** The addresses of each pod whose policies have such names. */
+function boundAddresses(judges: readonly Judge[]): (readonly Address[])[] {
+  return judges.flatMap(({ policies, snapshot }) => {
+    const asking = policies.filter((policy) => openDomains([policy], snapshot).length > 0);
+    const bound = snapshot.endpoints.filter((endpoint) =>
+      asking.some(({ subject }) => selectsEndpoint(subject, endpoint, snapshot)),
+    );
+    return bound.map(({ addresses }) => addresses);
+  });
+}
+
 /** Undefined: nothing was learnt. */
 async function learn(
   patterns: readonly string[],
@@ -60,12 +73,12 @@ async function learn(
     return undefined;
   }
   // A packet to a Service does not show the backend that it goes to.
-  const backends = judges.flatMap(({ snapshot }) =>
+  const hidden = judges.flatMap(({ snapshot }) =>
     [...snapshot.membersByService.values()].flatMap(({ addresses }) => addresses),
   );
   const wanted = (name: string): boolean =>
     patterns.some((pattern) => domainMatches(pattern, name));
-  const learner = new DnsLearner(wanted, backends);
+  const learner = new DnsLearner(wanted, { bound: boundAddresses(judges), hidden });
   const { program, midstream, snapshot } = judge;
   const { conntrackMax } = capture;
   const matcher = loadProgramMatcher(program, { midstream, conntrackMax, tracePacket: undefined });

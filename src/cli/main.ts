@@ -357,7 +357,7 @@ function addBench(program: Command, name: string, finish: (exitCode: number) => 
   const command = program
     .command("bench")
     .description("measure how fast these rules decide this traffic, and which of them are hit");
-  addClusterOptions(addNodeOptions(addCaptureOptions(command)))
+  addClusterOptions(addNodeOptions(addAnswersOption(addCaptureOptions(command))))
     .addOption(outputOption(["text", "json"], "text (default) or json"))
     .addOption(
       new Option("-c <n>", "stop after n packets, or generate so many").argParser(positive),
@@ -397,7 +397,7 @@ function addVerify(program: Command, name: string, finish: (exitCode: number) =>
   const command = program
     .command("verify")
     .description("compare every verdict with this machine's own kernel");
-  addClusterOptions(addNodeOptions(addCaptureOptions(command)))
+  addClusterOptions(addNodeOptions(addAnswersOption(addCaptureOptions(command))))
     .addOption(outputOption(["text", "json"], "text (default) or json"))
     .addOption(new Option("-c <n>", "stop after n packets").argParser(positive))
     .addHelpText(

@@ -27,6 +27,7 @@ import { sysctlPaths } from "../dump/sysctl.ts";
 import { formatAddress } from "../net/address.ts";
 import { protocolName } from "../net/protocol.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
+import { tellAnswers } from "./dns-answers.ts";
 import { EXIT_DONE, EXIT_FINDING, EXIT_INTERRUPTED, EXIT_PARTIAL, Failure } from "./failure.ts";
 import { makeResolver } from "./hosts.ts";
 import { Interruption } from "./interruption.ts";
@@ -60,7 +61,7 @@ export async function verify(options: VerifyOptions): Promise<number> {
     throw new Failure("the lab is one node: say which with --node NAME");
   }
   const log = new DiagnosticLog((text) => process.stderr.write(text));
-  const judge = loadJudge(options, log);
+  const [judge] = await tellAnswers([loadJudge(options, log)] as const, options);
   const ground = buildLabGround(judge.program.topology);
   const [output = { format: VERIFY_FORMATS[0], file: undefined }] = options.output ?? [];
   const sink = openSink(output.file, inputFiles(options));

@@ -310,7 +310,7 @@ function explainMissing(origin: RuleOrigin | undefined): string | undefined {
     return `${formatPolicyName(policy)} ${direction}[${rule}] hangs on more than it says: ${openText(open)}`;
   }
   if (missing === undefined) return undefined;
-  return `${formatPolicyName(policy)} ${direction}[${rule}] asks for ${missing}, which nothing tells`;
+  return `${formatPolicyName(policy)} ${direction}[${rule}] asks for ${missing}, which nothing tells for certain`;
 }
 
 function tiedText(policies: readonly { readonly policy: PolicyRef }[]): string {

@@ -103,8 +103,9 @@ function remedyForRule(origin: RuleOrigin | undefined): string | undefined {
   if (origin.missing.startsWith("the endpoints of ")) {
     return "give the EndpointSlices too (kubectl get endpointslices -A -o yaml)";
   }
+  // Answers count where no packet of a pod goes to the address before its own, or after that is over.
   return origin.missing.startsWith("the addresses of ")
-    ? 'give --dns FILE with lines "ADDRESS NAME", of a "*.NAME" too when there are no other addresses'
+    ? 'give --dns FILE with lines "ADDRESS NAME", of a "*.NAME" too when there are no other addresses, or a capture with each pod\'s lookup before it connects'
     : "give the Node objects too (kubectl get nodes -o yaml)";
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { readDnsAnswer } from "../../src/capture/dns-answer.ts";
+import { readDnsAnswer, readDnsQuestion } from "../../src/capture/dns-answer.ts";
 import { formatAddress } from "../../src/net/address.ts";
 import { buildDns } from "../dns.ts";
 import type { DnsSpec } from "../dns.ts";
@@ -21,16 +21,46 @@ const PLAIN: DnsSpec = {
   answers: [{ name: "www.example.com", type: "A", data: A }],
 };
 
+describe("readDnsQuestion", () => {
+  const QUESTION = { name: "www.Example.com", answers: [], flags: 0x0100 } as const;
+
+  it("reads what is asked, by whatever letters", () => {
+    const message = buildDns({ ...QUESTION, type: "AAAA", id: 7 });
+    expect(readDnsQuestion(message)).toEqual({ id: 7, name: "www.example.com", type: 28 });
+  });
+
+  it.each<[string, Partial<DnsSpec>]>([
+    ["an answer", { flags: 0x8180 }],
+    ["another kind of query", { flags: 0x2800 }],
+    ["a message that was cut", { flags: 0x0300 }],
+    ["no question", { questions: 0 }],
+    ["two questions", { questions: 2 }],
+  ])("leaves out %s", (_, changes) => {
+    expect(readDnsQuestion(buildDns({ ...QUESTION, ...changes }))).toBeUndefined();
+  });
+
+  it("leaves out a message that ends anywhere before its end", () => {
+    const message = buildDns(QUESTION);
+    for (let length = 0; length < message.length; length++) {
+      expect(readDnsQuestion(message.subarray(0, length))).toBeUndefined();
+    }
+  });
+});
+
 describe("readDnsAnswer", () => {
   it.each([true, false])("reads addresses of both families, compressed: %s", (compressed) => {
     const answers = [
       ...PLAIN.answers,
       { name: "WWW.example.com", type: "AAAA", data: AAAA, seconds: 20 } as const,
     ];
-    expect(read(buildDns({ ...PLAIN, answers, compressed }))).toEqual([
-      "www.example.com 203.0.113.7 300",
-      "www.example.com 2001:db8::7 20",
-    ]);
+    const [four, six] = ["www.example.com 203.0.113.7 300", "www.example.com 2001:db8::7 20"];
+    const asked = (type: DnsSpec["type"]) =>
+      read(buildDns({ ...PLAIN, answers, compressed, type }));
+    expect(asked("A")).toEqual([four]);
+    expect(asked("AAAA")).toEqual([six]);
+    expect(asked("ANY")).toEqual([four, six]);
+    // What was not asked for.
+    expect(asked("TXT")).toEqual([]);
   });
 
   it("follows aliases, in whatever order they stand, and takes the shortest lifetime", () => {

@@ -4,8 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 
+import { haveLab } from "../kernel-lab/have-lab.ts";
 import { buildDns } from "../dns.ts";
-import type { DnsRecordSpec } from "../dns.ts";
+import type { DnsRecordSpec, DnsSpec } from "../dns.ts";
 import { buildFrame, buildPcap, TCP, UDP } from "../frames.ts";
 import type { TimedFrame } from "../frames.ts";
 
@@ -17,7 +18,17 @@ const CLUSTER = `
 ---
 {apiVersion: v1, kind: Node, metadata: {name: n}, status: {addresses: [{type: InternalIP, address: 192.168.0.1}]}}
 ---
-{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: shop}, spec: {nodeName: n}, status: {podIP: 10.1.0.5}}
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop}
+spec: {nodeName: n}
+status: {podIPs: [{ip: 10.1.0.5}, {ip: "fd00:1::5"}]}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: job, namespace: shop}, spec: {nodeName: n}, status: {podIP: 10.1.0.6}}
+---
+{apiVersion: v1, kind: Namespace, metadata: {name: tools, labels: {free: "yes"}}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: free, namespace: tools}, spec: {nodeName: n}, status: {podIP: 10.1.0.7}}
 ---
 apiVersion: policy.networking.k8s.io/v1alpha2
 kind: ClusterNetworkPolicy
@@ -25,7 +36,7 @@ metadata: {name: outside}
 spec:
   tier: Admin
   priority: 1
-  subject: {namespaces: {}}
+  subject: {namespaces: {matchExpressions: [{key: free, operator: DoesNotExist}]}}
   egress:
     - {action: Accept, to: [{domainNames: [Example.com, "*.example.org"]}]}
     - {action: Deny, to: [{networks: [0.0.0.0/0]}]}
@@ -74,7 +85,8 @@ describe("--dns", () => {
     expect(explain("203.0.113.7", "--dns", dns)).toMatchObject({ verdict: "allow" });
     expect(explain("203.0.113.8", "--dns", dns)).toMatchObject({
       verdict: "unknown",
-      reason: "outside egress[0] asks for the addresses of *.example.org, which nothing tells",
+      reason:
+        "outside egress[0] asks for the addresses of *.example.org, which nothing tells for certain",
     });
     expect(explain("203.0.113.8")).toMatchObject({ verdict: "unknown" });
   });
@@ -84,16 +96,24 @@ describe("--dns", () => {
     expect(explain("203.0.113.8", "--dns", dns)).toMatchObject({ verdict: "allow" });
     expect(explain("203.0.113.10", "--dns", dns)).toMatchObject({
       verdict: "unknown",
-      reason: "outside egress[0] asks for the addresses of *.example.org, which nothing tells",
+      reason:
+        "outside egress[0] asks for the addresses of *.example.org, which nothing tells for certain",
     });
   });
 });
 
 const POD = "10.1.0.5";
+const RESOLVER = "10.1.0.53";
 
-/** A packet of the pod and an address, at a second of the capture. */
-function packet(second: number, to: string, flags = "S", sourcePort = 40_000): TimedFrame {
-  const ends = { source: POD, sourcePort, destination: to, destinationPort: 443 };
+/** A packet of a pod to an address, at a second of the capture. */
+function packet(
+  second: number,
+  to: string,
+  flags = "S",
+  sourcePort = 40_000,
+  source = POD,
+): TimedFrame {
+  const ends = { source, sourcePort, destination: to, destinationPort: 443 };
   return at(second, buildFrame({ ...ends, protocol: TCP, flags }));
 }
 
@@ -103,15 +123,43 @@ function reply(second: number, from: string, flags: string): TimedFrame {
   return at(second, buildFrame({ ...ends, protocol: TCP, flags }));
 }
 
-/** An answer with one address, for a name or an alias of it. */
-function answer(second: number, name: string, address: string, seconds = 300): TimedFrame {
-  const data = address.split(".").map(Number);
-  return answers(second, name, [{ name, type: "A", data, seconds }]);
+/** Who asks and who answers, where that is not the usual. */
+interface Lookup {
+  readonly client?: string;
+  readonly server?: string;
+  readonly port?: number;
+  readonly id?: number;
+  readonly type?: DnsSpec["type"];
 }
 
-function answers(second: number, name: string, records: readonly DnsRecordSpec[]): TimedFrame {
-  const ends = { source: "10.1.0.53", sourcePort: 53, destination: POD, destinationPort: 50_000 };
-  const payload = buildDns({ name, answers: records });
+/** A pod's question, and the answer with one address. */
+function lookup(second: number, name: string, address: string, seconds = 300): TimedFrame[] {
+  const record = { name, type: "A", data: address.split(".").map(Number), seconds } as const;
+  return [question(second, name), answer(second, name, [record])];
+}
+
+function question(second: number, name: string, given: Lookup = {}): TimedFrame {
+  const { client = POD, server = RESOLVER, port = 50_000, ...asked } = given;
+  const ends = {
+    ...{ source: client, sourcePort: port },
+    ...{ destination: server, destinationPort: 53 },
+  };
+  const payload = buildDns({ name, answers: [], flags: 0x0100, ...asked });
+  return at(second, buildFrame({ ...ends, protocol: UDP, payload }));
+}
+
+function answer(
+  second: number,
+  name: string,
+  answers: readonly DnsRecordSpec[],
+  given: Lookup = {},
+): TimedFrame {
+  const { client = POD, server = RESOLVER, port = 50_000, ...asked } = given;
+  const ends = {
+    ...{ source: server, sourcePort: 53 },
+    ...{ destination: client, destinationPort: port },
+  };
+  const payload = buildDns({ name, answers, ...asked });
   return at(second, buildFrame({ ...ends, protocol: UDP, payload }));
 }
 
@@ -138,8 +186,9 @@ function verdictsTo(
   to: string,
   frames: readonly TimedFrame[],
   words: readonly string[] = [],
+  manifests = CLUSTER,
 ): string[] {
-  const cluster = file("cluster.yaml", CLUSTER);
+  const cluster = file("cluster.yaml", manifests);
   const read = ["-r", capture("story.pcap", frames)];
   const { stdout, stderr } = run(["replay", "-f", cluster, ...read, "-o", "ndjson", ...words]);
   if (stdout === "") throw new Error(stderr);
@@ -153,12 +202,13 @@ function verdictsTo(
 
 describe("the capture's DNS answers", () => {
   const story = [
-    answer(0, "example.com", "203.0.113.7"),
-    answers(1, "api.eu.example.org", [
+    ...lookup(0, "example.com", "203.0.113.7"),
+    question(1, "api.eu.example.org"),
+    answer(1, "api.eu.example.org", [
       { name: "api.eu.example.org", type: "CNAME", data: "lb.cdn.example" },
       { name: "lb.cdn.example", type: "A", data: [203, 0, 113, 8] },
     ]),
-    answer(2, "example.org", "203.0.113.9"),
+    ...lookup(2, "example.org", "203.0.113.9"),
     packet(3, "203.0.113.7"),
     packet(4, "203.0.113.8"),
     packet(5, "203.0.113.9"),
@@ -175,9 +225,29 @@ describe("the capture's DNS answers", () => {
 
   it("count for explain, too", () => {
     const cluster = file("cluster.yaml", CLUSTER);
-    const read = ["-r", capture("explained.pcap", story), "--packet", "4"];
+    const read = ["-r", capture("explained.pcap", story), "--packet", "7"];
     const { stdout } = run(["explain", "-f", cluster, ...read, "-o", "json"]);
     expect(JSON.parse(stdout)).toMatchObject({ packet: { verdict: "allow" } });
+  });
+
+  it("count for bench, too", () => {
+    const cluster = file("cluster.yaml", CLUSTER);
+    const words = ["bench", "-f", cluster, "-r", capture("measured.pcap", story), "-o", "json"];
+    const verdicts = (more: readonly string[]): unknown => {
+      const { stdout } = run([...words, "--repeats", "1", ...more]);
+      return (JSON.parse(stdout) as { verdicts: unknown }).verdicts;
+    };
+    expect(verdicts([])).toMatchObject({ allow: 2 });
+    expect(verdicts(["--no-dns-answers"])).toMatchObject({ allow: 0 });
+  });
+
+  it.runIf(haveLab())("count for verify, too: the kernel has them", () => {
+    const cluster = file("cluster.yaml", CLUSTER);
+    const read = ["-r", capture("verified.pcap", story), "--node", "n"];
+    const { stdout } = run(["verify", "-f", cluster, ...read, "-o", "json"]);
+    expect(JSON.parse(stdout)).toMatchObject({
+      ...{ unknown: { "not-modelled": 1 }, differences: [] },
+    });
   });
 
   it("count for what-if, too: of the packet that is dropped without the rule it is known", () => {
@@ -193,7 +263,7 @@ describe("the capture's DNS answers", () => {
   it("tell nothing of an address that has packets before the first answer", () => {
     const frames = [
       packet(0, "203.0.113.7"),
-      answer(1, "example.com", "203.0.113.7"),
+      ...lookup(1, "example.com", "203.0.113.7"),
       packet(2, "203.0.113.7", "S", 40_001),
     ];
     expect(verdictsTo("203.0.113.7", frames)).toEqual(["unknown", "unknown"]);
@@ -201,18 +271,18 @@ describe("the capture's DNS answers", () => {
 
   it("tell nothing of an address that is connected to after its lifetime", () => {
     const frames = [
-      answer(0, "example.com", "203.0.113.7", 10),
+      ...lookup(0, "example.com", "203.0.113.7", 10),
       packet(5, "203.0.113.7"),
       packet(11, "203.0.113.7", "S", 40_001),
     ];
     expect(verdictsTo("203.0.113.7", frames)).toEqual(["unknown", "unknown"]);
-    const again = [...frames.slice(0, 2), answer(9, "example.com", "203.0.113.7", 10)];
-    expect(verdictsTo("203.0.113.7", [...again, ...frames.slice(2)])).toEqual(["allow", "allow"]);
+    const again = [...frames.slice(0, 3), ...lookup(9, "example.com", "203.0.113.7", 10)];
+    expect(verdictsTo("203.0.113.7", [...again, ...frames.slice(3)])).toEqual(["allow", "allow"]);
   });
 
   it("need not last longer than the connection's first packet", () => {
     const frames = [
-      answer(0, "example.com", "203.0.113.7", 10),
+      ...lookup(0, "example.com", "203.0.113.7", 10),
       packet(5, "203.0.113.7"),
       reply(6, "203.0.113.7", "SA"),
       packet(7, "203.0.113.7", "A"),
@@ -239,11 +309,71 @@ describe("the capture's DNS answers", () => {
   });
 
   it("are told by whole messages only", () => {
-    const [first, ...others] = story;
-    if (first === undefined) throw new Error("no answer");
+    const [asked, first, ...others] = story;
+    if (asked === undefined || first === undefined) throw new Error("no answer");
     for (let length = 14; length < first.bytes.length; length += 29) {
       const cut = { ...first, bytes: first.bytes.subarray(0, length) };
-      expect(verdictsTo("203.0.113.7", [cut, ...others])).toEqual(["unknown"]);
+      expect(verdictsTo("203.0.113.7", [asked, cut, ...others])).toEqual(["unknown"]);
     }
+  });
+
+  const RECORD = { name: "example.com", type: "A", data: [203, 0, 113, 7] } as const;
+
+  it.each<[string, readonly TimedFrame[], string]>([
+    ["who has asked", [question(0, "Example.COM"), answer(0, "eXample.com", [RECORD])], "allow"],
+    ["nobody", [answer(0, "example.com", [RECORD])], "unknown"],
+    [
+      "who asks only then",
+      [answer(0, "example.com", [RECORD]), question(1, "example.com")],
+      "unknown",
+    ],
+    ["another id", exchange({ id: 1 }, { id: 2 }), "unknown"],
+    ["another port", exchange({ port: 50_000 }, { port: 50_001 }), "unknown"],
+    ["another type", exchange({ type: "AAAA" }, { type: "A" }), "unknown"],
+    ["a server that was not asked", exchange({}, { server: "198.51.100.53" }), "unknown"],
+    ["another server that was asked", exchange({ server: "198.51.100.53" }), "allow"],
+    [
+      "another name",
+      [question(0, "www.example.org"), answer(0, "example.com", [RECORD])],
+      "unknown",
+    ],
+    // > Trying to establish new connection using DNS records that are expired is not guaranteed to work.
+    [
+      "who may not keep it",
+      [question(0, "example.com"), answer(0, "example.com", [{ ...RECORD, seconds: 0 }])],
+      "unknown",
+    ],
+  ])("are answers to %s", (_, frames, verdict) => {
+    const all = [...frames, packet(3, "203.0.113.7")];
+    expect(verdictsTo("203.0.113.7", all)).toEqual([verdict]);
+  });
+
+  function exchange(asked: Lookup, answered: Lookup = asked): TimedFrame[] {
+    return [question(0, "example.com", asked), answer(0, "example.com", [RECORD], answered)];
+  }
+
+  // > If the Pod fails to send a DNS request, traffic is not guaranteed to flow.
+  it("tell nothing where a pod connects that was not answered, unless no name is asked for of it", () => {
+    const mine = [...exchange({}), packet(3, "203.0.113.7")];
+    const others = packet(4, "203.0.113.7", "S", 40_001, "10.1.0.6");
+    expect(verdictsTo("203.0.113.7", [...mine, others])).toEqual(["unknown", "unknown"]);
+    const told = [...mine, ...exchange({ client: "10.1.0.6" }), others];
+    expect(verdictsTo("203.0.113.7", told)).toEqual(["allow", "allow"]);
+    const free = packet(4, "203.0.113.7", "S", 40_001, "10.1.0.7");
+    expect(verdictsTo("203.0.113.7", [...mine, free])).toEqual(["allow", "allow"]);
+    // Neither do others' packets that come first.
+    expect(verdictsTo("203.0.113.7", [free, ...mine])).toEqual(["allow", "allow"]);
+  });
+
+  it("are the pod's, by whichever of its addresses it asks and connects", () => {
+    const data = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
+    const record = { name: "example.com", type: "AAAA", data } as const;
+    const frames = [
+      question(0, "example.com", { type: "AAAA" }),
+      answer(0, "example.com", [record], { type: "AAAA" }),
+      packet(3, "2001:db8::7", "S", 40_000, "fd00:1::5"),
+    ];
+    const ruled = CLUSTER.replace("[0.0.0.0/0]", '[0.0.0.0/0, "::/0"]');
+    expect(verdictsTo("2001:db8::7", frames, [], ruled)).toEqual(["allow"]);
   });
 });

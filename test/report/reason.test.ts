@@ -47,7 +47,7 @@ describe("explainReason", () => {
     const missing = { ...origin, effect: "allow", missing: "the addresses of a.b" } as const;
     expect(
       explainReason(unknownFlow({ reason: "not-modelled", undecidedRule: ruleRef(missing) })),
-    ).toBe("guard egress[2] asks for the addresses of a.b, which nothing tells");
+    ).toBe("guard egress[2] asks for the addresses of a.b, which nothing tells for certain");
     const { place } = policy;
     const tie = {
       kind: "tie",
