@@ -14,15 +14,12 @@ export interface RowPair {
   readonly firstPacket: number;
 }
 
-interface OpenPair extends RowPair {
-  packets: number;
-}
-
 /** Which of the two replays: 0 is the first. */
 export type Side = 0 | 1;
 
 const WORDS = layout.ROW_LOG_ENTRY / Uint32Array.BYTES_PER_ELEMENT;
 const ROW = layout.ROW_LOG_ROW / Uint32Array.BYTES_PER_ELEMENT;
+/** A power of two, as all rings' lengths are. */
 const ROOM_MIN = 1 << 16;
 /** What a packet that is in no row is kept as; 0 is one that was not told yet. */
 const IN_NONE = 1;
@@ -38,17 +35,19 @@ export class RowPairs {
   readonly #latest: [number, number] = [0, 0];
   /** Packets up to this one are paired. */
   #paired = 0;
-  readonly #pairs = new Map<number, OpenPair>();
+  readonly #counts = new PairCounts();
 
   /** Takes what `Matcher.takeRowLog` gives of one of the replays. */
   add(side: Side, log: Uint32Array): void {
+    let latest = this.#latest[side];
+    for (let at = 0; at < log.length; at += WORDS) latest = Math.max(latest, log[at] ?? 0);
+    this.#latest[side] = latest;
+    this.#makeRoom(latest);
+    const told = this.#told[side];
+    const mask = told.length - 1;
     for (let at = 0; at < log.length; at += WORDS) {
-      const number = log[at] ?? 0;
       const row = log[at + ROW] ?? 0;
-      this.#makeRoom(number);
-      const told = this.#told[side];
-      told[number % told.length] = row === layout.ROW_LOG_NONE ? IN_NONE : row + FIRST_ROW;
-      if (number > this.#latest[side]) this.#latest[side] = number;
+      told[(log[at] ?? 0) & mask] = row === layout.ROW_LOG_NONE ? IN_NONE : row + FIRST_ROW;
     }
     this.#pair();
   }
@@ -60,29 +59,26 @@ export class RowPairs {
 
   /** All pairs, in the order of their first packets. */
   pairs(): RowPair[] {
-    return [...this.#pairs.values()];
+    return this.#counts.all();
   }
 
   #pair(): void {
     const [first, second] = this.#told;
-    const size = first.length;
-    for (;;) {
-      const place = (this.#paired + 1) % size;
+    const mask = first.length - 1;
+    const counts = this.#counts;
+    for (let number = this.#paired + 1; ; number++) {
+      const place = number & mask;
       const one = first[place] ?? 0;
       const other = second[place] ?? 0;
-      if (one === 0 || other === 0) return;
-      this.#paired += 1;
+      if (one === 0 || other === 0) {
+        this.#paired = number - 1;
+        return;
+      }
       first[place] = 0;
       second[place] = 0;
-      if (one >= FIRST_ROW && other >= FIRST_ROW) this.#count(one - FIRST_ROW, other - FIRST_ROW);
+      if (one >= FIRST_ROW && other >= FIRST_ROW)
+        counts.count(one - FIRST_ROW, other - FIRST_ROW, number);
     }
-  }
-
-  #count(one: number, other: number): void {
-    const key = one * layout.FLOW_MAX + other;
-    const pair = this.#pairs.get(key);
-    if (pair !== undefined) pair.packets += 1;
-    else this.#pairs.set(key, { rows: [one, other], packets: 1, firstPacket: this.#paired });
   }
 
   /** Packets that are not paired lie in rings, each at its number's remainder. */
@@ -99,4 +95,58 @@ export class RowPairs {
       this.#told[side] = ring;
     }
   }
+}
+
+const PAIRS_MIN = 1 << 12;
+// A pair is four words: row of the first replay, of the second, packets, number of the first of them.
+const SECOND = 1;
+const PACKETS = 2;
+const PAIR_WORDS = 4;
+
+/**
+ * Counts pairs. A row of the first replay mostly meets the same row of the second as the last time: then
+ * nothing is looked up.
+ */
+class PairCounts {
+  readonly #indexes = new Map<number, number>();
+  #records = new Uint32Array(PAIRS_MIN * PAIR_WORDS);
+  /** Of each row of the first replay: the record's place of its latest pair, plus one; 0: there is none. */
+  #latest = new Uint32Array(PAIRS_MIN);
+
+  count(one: number, other: number, packet: number): void {
+    let at = (this.#latest[one] ?? 0) - 1;
+    if (at < 0 || this.#records[at + SECOND] !== other) at = this.#find(one, other, packet);
+    this.#records[at + PACKETS] = (this.#records[at + PACKETS] ?? 0) + 1;
+  }
+
+  all(): RowPair[] {
+    const records = this.#records;
+    return Array.from({ length: this.#indexes.size }, (_, index) => {
+      const [one = 0, other = 0, packets = 0, firstPacket = 0] = records.subarray(
+        index * PAIR_WORDS,
+      );
+      return { rows: [one, other], packets, firstPacket };
+    });
+  }
+
+  #find(one: number, other: number, packet: number): number {
+    const key = one * layout.FLOW_MAX + other;
+    const known = this.#indexes.get(key);
+    const index = known ?? this.#indexes.size;
+    const at = index * PAIR_WORDS;
+    if (known === undefined) {
+      this.#indexes.set(key, index);
+      if (at === this.#records.length) this.#records = doubled(this.#records);
+      this.#records.set([one, other, 0, packet], at);
+    }
+    while (one >= this.#latest.length) this.#latest = doubled(this.#latest);
+    this.#latest[one] = at + 1;
+    return at;
+  }
+}
+
+function doubled(words: Uint32Array): Uint32Array<ArrayBuffer> {
+  const more = new Uint32Array(2 * words.length);
+  more.set(words);
+  return more;
 }
