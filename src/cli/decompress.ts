@@ -9,7 +9,8 @@ import { ExactReader } from "../capture/exact.ts";
 import type { ByteSource } from "../capture/stream.ts";
 import type { OnDiagnostic } from "../errors.ts";
 
-const CHUNK_SIZE = 1 << 16;
+/** While one piece is read, Node's own threads make the next. */
+const CHUNK_SIZE = 1 << 18;
 
 // gzip header flags (RFC 1952, 2.3.1).
 const GZIP_HEADER_CHECKSUM = 0x02;
@@ -27,6 +28,8 @@ type Start = "member" | "end" | "trailing" | "cut";
 /** One compression. A capture is a sequence of its members. */
 interface Codec {
   readonly name: string;
+  /** Members tell a checksum of what they hold, which `finish` compares. */
+  readonly checked: boolean;
   /** Reads a member's header, as far as the decompressor does not do it. */
   start(input: ExactReader): Promise<Start>;
   decompressor(): Transform & zlib.Zlib;
@@ -43,6 +46,7 @@ interface Content {
 /** gzip without Node's own framing, which loses data before a bad trailer and refuses trailing bytes. */
 export const GZIP: Codec = {
   name: "gzip",
+  checked: true,
   async start(input) {
     const magic = await input.take(2);
     if (magic === undefined) return input.got === 0 ? "end" : "trailing";
@@ -77,6 +81,7 @@ export const GZIP: Codec = {
 /** zstd, where Node has it. */
 export const ZSTD: Codec = {
   name: "zstd",
+  checked: false,
   async start(input) {
     const magic = await input.take(4);
     if (magic === undefined) return input.got === 0 ? "end" : "trailing";
@@ -93,6 +98,16 @@ export const ZSTD: Codec = {
 /** Tells whether this Node can decompress zstd. */
 export function hasZstd(): boolean {
   return "createZstdDecompress" in zlib;
+}
+
+/**
+ * Frees a piece at once, if nothing else lies in its memory: left to the collector, hundreds of MB that are used once
+ * make it look through everything else again and again.
+ */
+function release(piece: Uint8Array): void {
+  const { buffer } = piece;
+  const whole = piece.byteOffset + piece.length === CHUNK_SIZE && buffer.byteLength === CHUNK_SIZE;
+  if (whole && buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 
 async function skipText(input: ExactReader): Promise<boolean> {
@@ -141,12 +156,14 @@ export class DecompressedSource implements ByteSource {
       if (bytes === undefined) await this.#endMember(this.#member);
       else this.#rest = bytes;
     }
-    const count = Math.min(into.length, this.#rest.length);
-    const bytes = this.#rest.subarray(0, count);
+    const rest = this.#rest;
+    const count = Math.min(into.length, rest.length);
+    const bytes = rest.subarray(0, count);
     into.set(bytes);
-    this.#content.crc = zlib.crc32(bytes, this.#content.crc);
+    if (this.#codec.checked) this.#content.crc = zlib.crc32(bytes, this.#content.crc);
     this.#content.length += count;
-    this.#rest = this.#rest.subarray(count);
+    this.#rest = rest.subarray(count);
+    if (this.#rest.length === 0) release(rest);
     return count;
   }
 
