@@ -24,6 +24,7 @@ export type DiagnosticCode =
   | "EMPTY_FILE"
   | "UNREADABLE_FILE"
   | "LIMIT_EXCEEDED"
+  | "VAIN_OPTION"
   // captures
   | "NOT_A_CAPTURE"
   | "TRUNCATED_CAPTURE"
@@ -115,14 +116,17 @@ export class InputError extends Error {
 export function formatDiagnostic(diagnostic: Diagnostic, sourceLine?: string): string {
   const { severity, code, message, place, suggestion } = diagnostic;
   const where = place === undefined ? "" : `${formatPlace(place)}: `;
-  const hint = suggestion === undefined ? "" : ` (${suggestion})`;
+  const hint = suggestion === undefined ? "" : ` (${escapeControls(suggestion)})`;
   const head = `${where}${severity}: ${escapeControls(message)}${hint} [${code}]`;
   if (place?.line === undefined || sourceLine === undefined) return head;
   const gutter = `${place.line}`.padStart(4);
-  const shown = escapeControls(sourceLine.replaceAll("\t", " ")).slice(0, 160);
+  const show = (text: string): string => escapeControls(text.replaceAll("\t", " "));
+  const shown = show(sourceLine).slice(0, 160);
   const frame = `${head}\n${gutter} | ${shown}`;
-  if (place.column === undefined || place.column > shown.length + 1) return frame;
-  return `${frame}\n${" ".repeat(gutter.length)} | ${" ".repeat(place.column - 1)}^`;
+  if (place.column === undefined) return frame;
+  const before = show(sourceLine.slice(0, place.column - 1)).length;
+  if (place.column > sourceLine.length + 1 || before > shown.length) return frame;
+  return `${frame}\n${" ".repeat(gutter.length)} | ${" ".repeat(before)}^`;
 }
 
 /** Formats a place as `file`, `file:line`, `file:line:column` or `file: byte N (packet N)`. */
@@ -146,7 +150,7 @@ export function formatPlace(place: Place): string {
  */
 export function escapeControls(text: string): string {
   return text.replace(
-    /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/gu,
+    /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/gu,
     (character) => {
       const code = character.codePointAt(0) ?? 0;
       const digits = code.toString(16);
