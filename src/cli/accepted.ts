@@ -2,7 +2,7 @@
  * The changes that somebody has looked at and wants: a YAML list that `what-if --accept` reads and
  * `--update-accept` writes. A change is named by what it does to whom, not by addresses that come and go.
  */
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { stringify } from "yaml";
 import { parseYaml } from "../cluster/yaml.ts";
 import type { PlacedValue } from "../cluster/yaml.ts";
@@ -10,6 +10,7 @@ import { CHANGES } from "../report/flips.ts";
 import type { ChangeName } from "../report/flips.ts";
 import type { DiagnosticLog } from "./diagnostics.ts";
 import { EXIT_OUTPUT, Failure, systemErrorText } from "./failure.ts";
+import { readWhole } from "./read-whole.ts";
 
 const FIELDS = ["change", "from", "to", "port"] as const;
 const HEAD = `# Changes that netverdict what-if does not report any more: somebody has looked at them.
@@ -18,12 +19,7 @@ const HEAD = `# Changes that netverdict what-if does not report any more: somebo
 
 /** Reads the file; ends the command when it is not such a list. */
 export function readAccepted(file: string, log: DiagnosticLog): ChangeName[] {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    throw new Failure(`${file}: ${systemErrorText(error)}`);
-  }
+  const text = readWhole(file).toString("utf8");
   log.addText(file, text);
   const names = parseYaml({ file, text }, log.report).flatMap((document) =>
     readList(document, log),

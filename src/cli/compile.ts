@@ -15,7 +15,7 @@ import { DiagnosticLog } from "./diagnostics.ts";
 import { EXIT_DONE, Failure } from "./failure.ts";
 import { loadCluster } from "./manifests.ts";
 import type { ClusterOptions } from "./options.ts";
-import { openSink } from "./output.ts";
+import { openDestinations } from "./output.ts";
 import type { Output } from "./output.ts";
 
 /** The formats of `compile -o`. */
@@ -39,8 +39,8 @@ export async function compile(options: CompileOptions): Promise<number> {
     throw new Failure("host endpoints bind interfaces of one node: name it with --node");
   }
   const outputs = options.output ?? [{ format: "iptables-save", file: undefined }];
-  for (const { format, file } of outputs) {
-    const sink = openSink(file, options.filename);
+  const inputs = [...options.filename, ...(options.dns === undefined ? [] : [options.dns])];
+  for (const { format, sink } of openDestinations(outputs, inputs)) {
     await sink.write(formatTables(format, compiled));
     await sink.finish();
   }

@@ -100,10 +100,11 @@ export function pairEnds(from: NamedEnd, to: NamedEnd): Ends {
     const destination = to.addresses.find((address) => address.family === family);
     if (source !== undefined && destination !== undefined) return { source, destination };
   }
-  const list = (end: NamedEnd): string => end.addresses.map(formatAddress).join(", ");
-  throw new Failure(
-    `${from.text} (${list(from)}) and ${to.text} (${list(to)}) have no address family in common`,
-  );
+  const named = ({ text, addresses }: NamedEnd): string => {
+    const list = addresses.map(formatAddress).join(", ");
+    return parseAddress(text) === undefined ? `${text} (${list})` : text;
+  };
+  throw new Failure(`${named(from)} and ${named(to)} have no address family in common`);
 }
 
 /**

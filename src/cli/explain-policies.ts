@@ -26,6 +26,8 @@ import { replayTraffic } from "./traffic.ts";
 
 /** What is printed, by format. */
 export interface Explained {
+  /** The capture was not followed to its end: what is said of it is of a part. */
+  readonly damaged?: boolean;
   readonly text: (palette: Palette) => string;
   readonly json: () => string;
 }
@@ -56,9 +58,10 @@ export async function explainNamedPolicy(
 ): Promise<Explained> {
   const [judge] = await tellAnswers([loadPolicies(options, log)] as const, options);
   const policy = findPolicy(name, judge.policies);
-  const counts = options.read.length === 0 ? undefined : await countRules(judge, options, log);
-  const subject = explainPolicy(policy, contextOf(judge, options, counts));
+  const counted = options.read.length === 0 ? undefined : await countRules(judge, options, log);
+  const subject = explainPolicy(policy, contextOf(judge, options, counted?.counts));
   return {
+    damaged: counted?.damaged ?? false,
     text: (palette) => explainedPolicyText(subject, palette),
     json: () => explainedPolicyJson(subject),
   };
@@ -102,7 +105,7 @@ async function countRules(
   judge: Judge,
   options: ExplainOptions,
   log: DiagnosticLog,
-): Promise<readonly RuleCount[]> {
+): Promise<{ readonly counts: readonly RuleCount[]; readonly damaged: boolean }> {
   const { program, midstream, snapshot } = judge;
   const matcher = loadProgramMatcher(program, { ...options, midstream, tracePacket: undefined });
   const interruption = new Interruption();
@@ -113,5 +116,5 @@ async function countRules(
   });
   interruption.dispose();
   if (partial === "interrupted") throw new Failure("interrupted", EXIT_INTERRUPTED);
-  return [...matcher.ruleCounts()];
+  return { counts: [...matcher.ruleCounts()], damaged: partial === "damaged" };
 }

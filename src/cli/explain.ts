@@ -19,7 +19,7 @@ import type { Explained } from "./explain-policies.ts";
 import { findEnd, pairEnds, standInAddresses } from "./explain-ends.ts";
 import { defaultPort, parsePort } from "./explain-port.ts";
 import { portProbe } from "./port-probe.ts";
-import { EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, Failure } from "./failure.ts";
+import { EXIT_DONE, EXIT_PARTIAL, EXIT_INTERRUPTED, EXIT_USAGE, Failure } from "./failure.ts";
 import { makeResolver } from "./hosts.ts";
 import { Interruption } from "./interruption.ts";
 import { inputFiles, loadJudge } from "./judge.ts";
@@ -54,7 +54,7 @@ export async function explain(
     await sink.write(format === "json" ? explained.json() : explained.text(palette));
     await sink.finish();
   }
-  return EXIT_DONE;
+  return explained.damaged === true ? EXIT_PARTIAL : EXIT_DONE;
 }
 
 /** A policy, a packet of a capture, a connection, or a pod. */

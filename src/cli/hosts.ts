@@ -2,7 +2,6 @@
  * Files of names and addresses: `--hosts`, for the host names in text captures, before what the cluster
  * itself names; and `--dns`, for the domain names in policies.
  */
-import { readFileSync } from "node:fs";
 import { resolveClusterName } from "../cluster/names.ts";
 import type { ResolveName } from "../cluster/names.ts";
 import { domainKey } from "../cluster/snapshot.ts";
@@ -10,7 +9,8 @@ import type { Snapshot } from "../cluster/snapshot.ts";
 import { parseAddress } from "../net/address.ts";
 import type { Address } from "../net/address.ts";
 import type { DiagnosticLog } from "./diagnostics.ts";
-import { Failure, systemErrorText } from "./failure.ts";
+import { Failure } from "./failure.ts";
+import { readWhole } from "./read-whole.ts";
 
 /** Makes the look-up of host names; `file` is what `--hosts` named. */
 export function makeResolver(
@@ -34,12 +34,7 @@ export function makeResolver(
  * `domainKey` writes them, their addresses in the file's order.
  */
 export function readHosts(file: string, log: DiagnosticLog): ReadonlyMap<string, Address[]> {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    throw new Failure(`${file}: ${systemErrorText(error)}`);
-  }
+  const text = readWhole(file).toString("utf8");
   log.addText(file, text);
   const byName = new Map<string, Address[]>();
   for (const [index, line] of text.split(/\r?\n/).entries()) {

@@ -1,20 +1,22 @@
 /**
- * SIGINT as a wish to stop: what was replayed is still reported. A second one ends the process at once.
+ * SIGINT and SIGTERM as a wish to stop: what was replayed is still reported. A second one ends the process at once.
  */
 import { EXIT_INTERRUPTED } from "./failure.ts";
+
+const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 /** Whether the user asked to stop. */
 export class Interruption {
   requested = false;
   #wake: () => void = () => undefined;
 
-  /** Listens for SIGINT until `dispose`. */
+  /** Listens for the signals until `dispose`. */
   constructor() {
-    process.on("SIGINT", this.#onSignal);
+    for (const signal of SIGNALS) process.on(signal, this.#onSignal);
   }
 
   dispose(): void {
-    process.removeListener("SIGINT", this.#onSignal);
+    for (const signal of SIGNALS) process.removeListener(signal, this.#onSignal);
   }
 
   /** Waits for work; undefined as soon as the user asks to stop, whether or not the work ends. */

@@ -10,7 +10,7 @@ import type { Program } from "../engine/matcher.ts";
 import { formatAddress } from "../net/address.ts";
 import type { Address } from "../net/address.ts";
 import type { Dialect } from "../policy/dialect.ts";
-import { DIALECTS } from "../policy/dialects.ts";
+import { DEFAULT_DIALECT, DIALECTS } from "../policy/dialects.ts";
 import type { Policy } from "../policy/model.ts";
 import type { DiagnosticLog } from "./diagnostics.ts";
 import { Failure } from "./failure.ts";
@@ -51,6 +51,8 @@ export function loadJudge(options: JudgeOptions, log: DiagnosticLog, give?: Give
         "nothing to judge by: name policies and pods with -f PATH, or a node's dumps with --iptables FILE or --node-state FOLDER",
       );
     }
+    const vain = options.backend === undefined ? [] : ["--backend"];
+    reportVain(vain, "it is about a node's dumps, and none are named", log);
     const midstream = options.midstream ?? "assume-established";
     const judgeBy = ({ compiled, withAnswers, ...cluster }: Cluster): Judge => ({
       ...cluster,
@@ -59,6 +61,7 @@ export function loadJudge(options: JudgeOptions, log: DiagnosticLog, give?: Give
     });
     return judgeBy(loadCluster(options, log, give));
   }
+  reportVain(vainByDumps(options), "a node's dumps are judged by, and it is about policies", log);
   const { snapshot, policies } = loadManifests(options, log, give);
   const state = parseNode(readNodeFiles(options, log), log.report);
   refuseTooMany(state.connections.length, options.conntrackMax, log);
@@ -66,6 +69,27 @@ export function loadJudge(options: JudgeOptions, log: DiagnosticLog, give?: Give
   const program = { ...state, owners: ownersOf(snapshot) };
   const midstream = options.midstream ?? "cold";
   return { snapshot, policies, dialect, program, midstream, realNode: true };
+}
+
+/** Options that say how policies are judged. */
+function vainByDumps(options: ClusterOptions): string[] {
+  const { node, dns, clusterCidr, staged, calicoVersion, dialect } = options;
+  const given: readonly (readonly [string, boolean])[] = [
+    ["--node", node !== undefined],
+    ["--cluster-cidr", clusterCidr.length > 0],
+    ["--dns", dns !== undefined],
+    ["--staged", staged !== "ignore"],
+    ["--calico-version", calicoVersion !== undefined],
+    ["--dialect", dialect !== DEFAULT_DIALECT.name],
+  ];
+  return given.flatMap(([name, isGiven]) => (isGiven ? [name] : []));
+}
+
+function reportVain(options: readonly string[], why: string, log: DiagnosticLog): void {
+  for (const option of options) {
+    const message = `${option} changes nothing: ${why}`;
+    log.report({ severity: "warning", code: "VAIN_OPTION", message });
+  }
 }
 
 function refuseTooMany(connections: number, most: number, log: DiagnosticLog): void {
@@ -88,6 +112,8 @@ export function inputFiles(options: JudgeOptions): string[] {
     conntrack,
     sysctl,
     nodeState,
+    hosts,
+    dns,
   } = options;
   const state = nodeState === undefined ? [] : NODE_FILES.map(({ name }) => join(nodeState, name));
   const switchFiles = sysctl.filter((word) => !isSwitch(word));
@@ -102,6 +128,8 @@ export function inputFiles(options: JudgeOptions): string[] {
     conntrack,
     switchFiles,
     state,
+    hosts ?? [],
+    dns ?? [],
   ].flat();
 }
 

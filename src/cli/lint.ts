@@ -42,7 +42,12 @@ const LEFT_OUT = new Set(["UNKNOWN_NAMED_PORT", "INCOMPLETE_DUMP"] as const);
 /** Runs `lint` and gives its exit code. */
 export async function lint(options: LintOptions): Promise<number> {
   const trips = gateOf(options.failOn);
-  if (options.filename.length === 0 && (options.read.length > 0 || !namesNode(options))) {
+  if (options.filename.length === 0 && namesNode(options) && options.read.length > 0) {
+    throw new Failure(
+      "-r is about policies: name them, and the pods they are for, with -f PATH, or leave it out for a node's dumps",
+    );
+  }
+  if (options.filename.length === 0 && !namesNode(options)) {
     throw new Failure(
       "nothing to lint: name policies, and the pods they are for, with -f PATH, or a node's dumps with --iptables FILE or --node-state FOLDER",
     );

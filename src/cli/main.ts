@@ -108,9 +108,10 @@ function addReplay(program: Command, name: string, finish: (exitCode: number) =>
     )
     .option("--compare-dialects", "judge by every dialect, and say only where they differ")
     .addOption(
-      new Option("--workers <n>", "threads that decide packets; what is said is the same")
-        .argParser(positive)
-        .default(undefined, "the cores, where the capture is large"),
+      new Option(
+        "--workers <n>",
+        "threads that decide packets; what is said is the same (default: the cores, where the capture is large)",
+      ).argParser(positive),
     )
     .addHelpText(
       "after",
@@ -368,9 +369,9 @@ function addBench(program: Command, name: string, finish: (exitCode: number) => 
         .default(5),
     )
     .addOption(
-      new Option("--flows <n>", "flows of generated traffic").argParser(positive).default(10_000),
+      new Option("--flows <n>", "flows of generated traffic (default: 10000)").argParser(positive),
     )
-    .addOption(new Option("--seed <n>", "of generated traffic").argParser(positive).default(1))
+    .addOption(new Option("--seed <n>", "of generated traffic (default: 1)").argParser(positive))
     .option("--save <file>", "keep the result, for --compare")
     .option("--compare <file>", "say how much faster this is than a result that was kept")
     .addHelpText(
@@ -429,7 +430,8 @@ function oneOf(words: readonly string[]): (value: string, before: readonly strin
 
 /** commander writes `error: ...`, and its suggestion on a line of its own. */
 function printUsageError(text: string): void {
-  const sentence = text.replace(/\n\((Did you mean .*\?)\)/, (_, hint: string) => ` (${hint})`);
+  const joined = text.replace(/\n\((Did you mean .*\?)\)/, (_, hint: string) => ` (${hint})`);
+  const sentence = joined.split("\n").map(escapeControls).join("\n");
   process.stderr.write(sentence.startsWith("error:") ? `netverdict: ${sentence}` : sentence);
 }
 

@@ -2,7 +2,7 @@
  * Manifest files and folders to the compiled cluster. Everything wrong with them is printed; any error
  * ends the command, because a policy that is half understood must not produce a verdict.
  */
-import { readFileSync, readdirSync, realpathSync, statSync } from "node:fs";
+import { readdirSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { detectFormat } from "../capture/index.ts";
 import { buildSnapshot } from "../cluster/build.ts";
@@ -26,6 +26,7 @@ import { Failure, systemErrorText } from "./failure.ts";
 import { isGitPath, readGit } from "./git.ts";
 import { readHosts } from "./hosts.ts";
 import type { ClusterOptions, GivenAddress } from "./options.ts";
+import { readWhole } from "./read-whole.ts";
 
 /** What the manifests say. */
 export interface Manifests {
@@ -65,8 +66,6 @@ export type GiveAddresses = (snapshot: Snapshot) => readonly GivenAddress[];
 
 /** What files of a folder are manifests. */
 export const MANIFEST_NAME = /\.(ya?ml|json)$/i;
-/** Most bytes of one manifest file: a dump of a large cluster has some tens of MiB. */
-const MANIFEST_MAX = 512 * 1024 * 1024;
 
 /** Reads, builds and compiles what `-f` names. */
 export function loadCluster(
@@ -218,7 +217,7 @@ function checkNode(snapshot: Snapshot, node: string | undefined): string | undef
 
 /** Reads a file, the YAML and JSON files of a folder and those below it, what a commit has, or `-`. */
 export function readManifests(path: string): ManifestText[] {
-  if (path === "-") return [{ file: "-", text: decodeText("-", readBytes("-")) }];
+  if (path === "-") return [{ file: "-", text: decodeText("-", readWhole("-")) }];
   if (isGitPath(path)) {
     const files = readGit(path, (name) => MANIFEST_NAME.test(name));
     return files.map(({ file, bytes }) => ({ file, text: decodeText(file, bytes) }));
@@ -229,12 +228,12 @@ export function readManifests(path: string): ManifestText[] {
   } catch (error) {
     throw new Failure(`${path}: ${systemErrorText(error)}`);
   }
-  if (!folder) return [{ file: path, text: decodeText(path, readBytes(path)) }];
+  if (!folder) return [{ file: path, text: decodeText(path, readWhole(path)) }];
   const files = listFolder(path, new Set());
   if (files.length === 0) {
     throw new Failure(`${path}: the folder has no *.yaml, *.yml or *.json file`);
   }
-  return files.map((file) => ({ file, text: decodeText(file, readBytes(file)) }));
+  return files.map((file) => ({ file, text: decodeText(file, readWhole(file)) }));
 }
 
 /** Manifests below a folder, ordered by path; folders that links lead to a second time are left out. */
@@ -251,18 +250,6 @@ function listFolder(folder: string, seen: Set<string>): string[] {
     });
   } catch (error) {
     throw new Failure(`${folder}: ${systemErrorText(error)}`);
-  }
-}
-
-function readBytes(path: string): Buffer {
-  try {
-    if (path !== "-" && statSync(path).size > MANIFEST_MAX) {
-      throw new Failure(`${path}: longer than ${MANIFEST_MAX} bytes, which no manifest is`);
-    }
-    return readFileSync(path === "-" ? 0 : path);
-  } catch (error) {
-    if (error instanceof Failure) throw error;
-    throw new Failure(`${path}: ${systemErrorText(error)}`);
   }
 }
 

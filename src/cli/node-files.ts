@@ -1,5 +1,5 @@
 /** The files of a node's state, read as text: those that options name, and those of a folder. */
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { NodeText, NodeTexts } from "../dump/node-text.ts";
 import type { SysctlText } from "../dump/sysctl.ts";
@@ -7,6 +7,7 @@ import type { Backend } from "../match/extension.ts";
 import type { DiagnosticLog } from "./diagnostics.ts";
 import { Failure, systemErrorCode, systemErrorText } from "./failure.ts";
 import type { NodeOptions } from "./options.ts";
+import { readWhole } from "./read-whole.ts";
 
 type Part = Exclude<keyof NodeTexts, "backend">;
 
@@ -29,9 +30,6 @@ export const NODE_FILES: readonly {
   { name: "conntrack", part: "conntrack" },
   { name: "sysctl", part: "sysctl" },
 ];
-
-/** Most bytes of one file: 100,000 rules or a set of a million entries have some tens of MiB. */
-const NODE_FILE_MAX = 512 * 1024 * 1024;
 
 /** Reads every file that the options name. */
 export function readNodeFiles(options: NodeOptions, log: DiagnosticLog): NodeTexts {
@@ -85,16 +83,7 @@ function isFile(path: string): boolean {
 }
 
 function readText(file: string, log: DiagnosticLog): NodeText {
-  let bytes: Buffer;
-  try {
-    if (file !== "-" && statSync(file).size > NODE_FILE_MAX) {
-      throw new Failure(`${file}: longer than ${NODE_FILE_MAX} bytes, which no dump is`);
-    }
-    bytes = readFileSync(file === "-" ? 0 : file);
-  } catch (error) {
-    if (error instanceof Failure) throw error;
-    throw new Failure(`${file}: ${systemErrorText(error)}`);
-  }
+  const bytes = readWhole(file);
   // Comments and prefixes may hold any bytes; what is not UTF-8 is kept one character a byte.
   let text: string;
   try {

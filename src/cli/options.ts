@@ -106,9 +106,10 @@ export function addClusterOptions(command: Command): Command {
         .default("ignore"),
     )
     .addOption(
-      new Option("--calico-version <release>", "whose tables: names, mark bits and denials differ")
-        .argParser(parseCalicoVersion)
-        .default(undefined, "the newest"),
+      new Option(
+        "--calico-version <release>",
+        "whose tables: names, mark bits and denials differ (default: the newest)",
+      ).argParser(parseCalicoVersion),
     )
     .addOption(
       new Option("--dialect <name>", "who enforces the policies: what the API leaves open differs")
@@ -122,7 +123,7 @@ export function addClusterOptions(command: Command): Command {
 function parseCalicoVersion(text: string): CalicoVersion {
   const minor = /^v?3\.(\d{1,3})(?:\.\d+)?$/.exec(text)?.[1];
   if (minor === undefined)
-    throw new InvalidArgumentError("expected a release such as 3.28 or v3.30.1");
+    throw new InvalidArgumentError("Expected a release such as 3.28 or v3.30.1");
   return { minor: Number(minor) };
 }
 
@@ -173,9 +174,10 @@ export function addCaptureOptions(command: Command): Command {
     )
     .option("--hosts <file>", 'addresses of host names in text captures: lines "ADDRESS NAME..."')
     .addOption(
-      new Option("--midstream <mode>", "flows that were under way when the capture began")
-        .choices(["cold", "assume-established"])
-        .default(undefined, "cold by a node's dumps, assume-established by manifests"),
+      new Option(
+        "--midstream <mode>",
+        "flows that were under way when the capture began (default: cold by a node's dumps, assume-established by manifests)",
+      ).choices(["cold", "assume-established"]),
     )
     .addOption(
       new Option(
@@ -220,11 +222,11 @@ export function collect(value: string, before: readonly string[]): string[] {
   return [...before, value];
 }
 
-/** Reads a whole number above zero. */
+/** Reads a whole number above zero that has 31 bits. */
 export function positive(text: string): number {
   const value = Number(text);
   if (!/^\d{1,10}$/.test(text) || value < 1 || value > 0x7fffffff) {
-    throw new InvalidArgumentError("Expected a whole number above zero.");
+    throw new InvalidArgumentError("Expected a whole number from 1 to 2147483647.");
   }
   return value;
 }

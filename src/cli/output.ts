@@ -88,8 +88,16 @@ class StandardOutput implements Sink {
   }
 }
 
-/** Written under another name in the same folder, then renamed. */
+/** Written under another name in the same folder, then renamed; gone when the process ends before that. */
 class FileOutput implements Sink {
+  static readonly #unfinished = new Set<FileOutput>();
+
+  static {
+    process.on("exit", () => {
+      for (const output of FileOutput.#unfinished) output.abandon();
+    });
+  }
+
   readonly colorful = false;
   readonly #file: string;
   readonly #temporary: string;
@@ -102,8 +110,12 @@ class FileOutput implements Sink {
       // Exclusive: a link or file that lies there is refused, not followed.
       this.#descriptor = openSync(this.#temporary, "wx");
     } catch (error) {
-      throw refusal(file, error);
+      if (systemErrorCode(error) !== "EEXIST") throw refusal(file, error);
+      throw new Failure(
+        `${file}: cannot be written: another output has this name, or ${this.#temporary} was left behind`,
+      );
     }
+    FileOutput.#unfinished.add(this);
   }
 
   async write(content: string | Uint8Array): Promise<void> {
@@ -121,6 +133,7 @@ class FileOutput implements Sink {
       fsyncSync(this.#descriptor);
       closeSync(this.#descriptor);
       renameSync(this.#temporary, this.#file);
+      FileOutput.#unfinished.delete(this);
     } catch (error) {
       this.abandon();
       throw refusal(this.#file, error);
@@ -128,6 +141,7 @@ class FileOutput implements Sink {
   }
 
   abandon(): void {
+    FileOutput.#unfinished.delete(this);
     try {
       unlinkSync(this.#temporary);
     } catch {

@@ -176,7 +176,7 @@ function giveAddresses(
     onDiagnostic({
       severity: "error",
       code: "BAD_VALUE",
-      message: `address ${formatAddress(address)} is given to ${name}: there is not exactly one pod or workload of that name`,
+      message: `--endpoint ${formatAddress(address)}=${name}: expected exactly one pod or workload of this name`,
       ...(suggestion === undefined ? {} : { suggestion }),
     });
   }

@@ -1,5 +1,7 @@
 /** `explain` of a pod and of a policy, by the rollouts that break something. */
 import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 
@@ -91,6 +93,16 @@ describe("explain of a policy", () => {
         "      ports named https (TCP): 8443/TCP of payments/api",
       ]),
     );
+  });
+
+  it("ends as a partial result where the capture is cut off", () => {
+    const folder = mkdtempSync(join(tmpdir(), "netverdict-"));
+    const cut = join(folder, "cut.pcapng");
+    writeFileSync(cut, readFileSync(join(FOLDER, "traffic.pcapng")).subarray(0, 700));
+    const words = ["-f", "port-renamed/current.yaml", "--policy", "payments/api", "-r", cut];
+    const { status, stderr } = explain(...words);
+    expect(stderr).toContain("[TRUNCATED_CAPTURE]");
+    expect(status).toBe(3);
   });
 
   it("is told as data, too", () => {

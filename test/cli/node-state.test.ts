@@ -173,6 +173,15 @@ describe("replay by a node's dumps", () => {
     expect(stderr).toContain(part);
   });
 
+  it("warns of options that are about policies", () => {
+    const words = ["--node-state", join(folder, "state"), "--dialect", "cilium", "--node", "n1"];
+    const { stderr } = run("replay", "-r", CAPTURE, ...words);
+    expect(stderr.match(/--\S+(?= changes nothing: .* \[VAIN_OPTION\])/g)).toEqual([
+      "--node",
+      "--dialect",
+    ]);
+  });
+
   it("overwrites none of its inputs", () => {
     const named = ["--iptables", IPTABLES, "--ipset", SETS];
     for (const words of [named, ["--node-state", join(folder, "state")]]) {

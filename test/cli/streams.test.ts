@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -51,21 +51,62 @@ describe("a live capture", () => {
     child.kill("SIGKILL");
   });
 
-  it("is reported up to an interrupt, and the exit code says so", async () => {
-    const stopped = spawn(
-      process.execPath,
-      [BIN, ...LIVE, "ndjson", "-o", `json=${join(folder, "part.json")}`],
-      { cwd: ROOT },
-    );
-    stopped.stdin.write(readFileSync(join(ROOT, CAPTURE)));
-    await once(stopped.stdout, "data");
-    stopped.stdout.resume();
-    stopped.kill("SIGINT");
-    const [code] = (await once(stopped, "exit")) as [number];
-    expect(code).toBe(130);
-    expect(JSON.parse(readFileSync(join(folder, "part.json"), "utf8"))).toMatchObject({
-      partial: "interrupted",
+  it.each(["SIGINT", "SIGTERM"] as const)(
+    "is reported up to %s, and the exit code says so",
+    async (signal) => {
+      const stopped = spawn(
+        process.execPath,
+        [BIN, ...LIVE, "ndjson", "-o", `json=${join(folder, "part.json")}`],
+        { cwd: ROOT },
+      );
+      stopped.stdin.write(readFileSync(join(ROOT, CAPTURE)));
+      await once(stopped.stdout, "data");
+      stopped.stdout.resume();
+      stopped.kill(signal);
+      const [code] = (await once(stopped, "exit")) as [number];
+      expect(code).toBe(130);
+      expect(JSON.parse(readFileSync(join(folder, "part.json"), "utf8"))).toMatchObject({
+        partial: "interrupted",
+      });
+    },
+  );
+});
+
+describe("a pipe", () => {
+  const rollout = ["what-if", "-r", "examples/rollouts/traffic.pcapng", "--proposed"];
+  const proposed = "examples/rollouts/default-deny/proposed.yaml";
+
+  it("is read once for both sides of a comparison", () => {
+    const input = readFileSync(join(ROOT, "examples/rollouts/cluster.yaml"));
+    const words = [...rollout, proposed, "-f", "-", "-o", "json"];
+    const piped = spawnSync(process.execPath, [BIN, ...words], {
+      ...{ cwd: ROOT, encoding: "utf8", input },
     });
+    const named = run(...rollout, proposed, "-f", "examples/rollouts/cluster.yaml", "-o", "json");
+    expect(piped.stdout).toContain('"newDrop": {\n  "packets": 6,\n  "flows": 2\n }');
+    const withoutName = piped.stdout
+      .replaceAll('"-"', '"examples/rollouts/cluster.yaml"')
+      .replace("policy in -:", "policy in examples/rollouts/cluster.yaml:");
+    expect(withoutName).toBe(named.stdout);
+    expect(piped.status).toBe(1);
+  });
+
+  it("that stands for two inputs is refused", () => {
+    const { status, stderr } = run("replay", "-r", "-", "-f", EXAMPLE, "--hosts", "-");
+    expect(stderr).toContain("- stands for several inputs");
+    expect(status).toBe(2);
+  });
+});
+
+describe.runIf(existsSync("/dev/zero"))("a file without an end", () => {
+  it.each([
+    ["-f", "/dev/zero"],
+    ["-f", EXAMPLE, "--hosts", "/dev/zero"],
+    ["--iptables", "/dev/zero"],
+  ])("is refused: %j", (...words) => {
+    const { status, stderr } = run("replay", "-r", CAPTURE, ...words);
+    expect(stderr).toContain("/dev/zero: longer than 536870912 bytes");
+    expect(status).toBe(2);
   });
 });
 
@@ -101,6 +142,16 @@ describe("an output file", () => {
     const { status } = run("replay", "-r", capture, "-f", EXAMPLE, "-o", `json=${capture}`);
     expect(status).toBe(2);
     expect(readFileSync(capture).equals(before)).toBe(true);
+  });
+
+  it("has no other output's name", () => {
+    const target = mkdtempSync(join(tmpdir(), "netverdict-"));
+    const path = join(target, "x");
+    const words = ["-o", `json=${path}`, "-o", `html=${path}`];
+    const { status, stderr } = run("replay", "-r", CAPTURE, "-f", EXAMPLE, ...words);
+    expect(stderr).toContain("another output has this name");
+    expect(status).toBe(2);
+    expect(readdirSync(target)).toEqual([]);
   });
 
   it("leaves nothing behind when the input is unusable", () => {

@@ -268,7 +268,7 @@ describe("buildSnapshot, workloads", () => {
     expect(
       load(text, { endpoints: [{ address: address("10.0.0.1"), name: "default/wep" }] }).said,
     ).toEqual([
-      'error: address 10.0.0.1 is given to default/wep: there is not exactly one pod or workload of that name (did you mean "default/web"?) [BAD_VALUE]',
+      'error: --endpoint 10.0.0.1=default/wep: expected exactly one pod or workload of this name (did you mean "default/web"?) [BAD_VALUE]',
     ]);
   });
 });
