@@ -49,17 +49,20 @@ function namespaceTerms(selector: LabelSelector): string[] {
   return selectorTerms(selector, "pcns.");
 }
 
-/** The items of `matchLabels` come first, by key; expressions keep their order. */
 function selectorTerms(selector: LabelSelector, prefix: string): string[] {
+  return orderedRequirements(selector).map((requirement) => term(requirement, prefix));
+}
+
+/** The items of `matchLabels` come first, by key; expressions keep their order. */
+export function orderedRequirements({ requirements }: LabelSelector): Requirement[] {
   const isLabel = (requirement: Requirement): boolean =>
     requirement.operator === "In" && requirement.values.length === 1;
-  const { requirements } = selector;
   const firstExpression = requirements.findIndex((requirement) => !isLabel(requirement));
   const split = firstExpression < 0 ? requirements.length : firstExpression;
   const labels = requirements
     .slice(0, split)
     .toSorted((one, other) => (one.key < other.key ? -1 : one.key > other.key ? 1 : 0));
-  return [...labels, ...requirements.slice(split)].map((requirement) => term(requirement, prefix));
+  return [...labels, ...requirements.slice(split)];
 }
 
 function term(requirement: Requirement, prefix: string): string {

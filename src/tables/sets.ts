@@ -11,7 +11,7 @@ import { hostPrefix } from "../net/address.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
 import { protocolNumber } from "../net/protocol.ts";
 import type { EndpointSelector, ServiceRef } from "../policy/model.ts";
-import { nodeSelectorText } from "./calico-selector.ts";
+import { nodeSelectorText, orderedRequirements, SELECT_ALL } from "./calico-selector.ts";
 import type { IpSet, PortMember, SetOrigin } from "./model.ts";
 import { domainId, nodesId, placeId, serviceId, setName } from "./names.ts";
 import { entryOf, identityOf } from "./peer-meanings.ts";
@@ -146,16 +146,13 @@ export class SetCollector {
    */
   portSet(port: WantedPort, selector: EndpointSelector | undefined): string {
     const chosen = this.#meanings.chosen(selector);
-    return this.#portNamedSet(this.#meanings.portIdentity(port, chosen), (collector) => {
-      const pods = selector === undefined ? "every pod" : describePods(selector);
-      return {
-        members: [
-          ...this.#meanings.endpoints(selector, chosen),
-          ...this.#meanings.hostEndpoints(selector),
-        ].flatMap((endpoint) => collector.#portMembers(endpoint, port)),
-        description: `port ${port.name}/${port.protocol} of ${pods}`,
-      };
-    });
+    return this.#portNamedSet(this.#meanings.portIdentity(port, chosen), (collector) => ({
+      members: [
+        ...this.#meanings.endpoints(selector, chosen),
+        ...this.#meanings.hostEndpoints(selector),
+      ].flatMap((endpoint) => collector.#portMembers(endpoint, port)),
+      description: `port ${port.name}/${port.protocol} of ${describePods(selector)}`,
+    }));
   }
 
   /** The numbers that endpoints call so; of whatever protocol without one. */
@@ -326,17 +323,25 @@ interface Content<Member> {
   readonly places?: SetOrigin["places"];
 }
 
-/** Says whom a selector chooses. */
-export function describePods(selector: EndpointSelector): string {
+/** Says whom a selector chooses: the same of selectors that have one canonical text. */
+export function describePods(selector: EndpointSelector | undefined): string {
+  if (selector === undefined) return EVERYBODY;
   if (selector.kind === "expression") {
-    return `what has ${formatExpression(selector.expression)}`;
+    const text = formatExpression(selector.expression);
+    return text === SELECT_ALL ? EVERYBODY : `what has ${text}`;
   }
   const { namespace, namespaceSelector, podSelector } = selector;
-  const pods = isEmpty(podSelector) ? "every pod" : `pods with ${formatSelector(podSelector)}`;
+  const pods = isEmpty(podSelector) ? "every pod" : `pods with ${labelsText(podSelector)}`;
   if (namespace !== undefined) return `${pods} in namespace ${namespace}`;
   return isEmpty(namespaceSelector)
     ? `${pods} in every namespace`
-    : `${pods} in namespaces with ${formatSelector(namespaceSelector)}`;
+    : `${pods} in namespaces with ${labelsText(namespaceSelector)}`;
+}
+
+const EVERYBODY = "every pod";
+
+function labelsText(selector: LabelSelector): string {
+  return formatSelector({ requirements: orderedRequirements(selector) });
 }
 
 /** Absent and empty selectors both select everything here. */

@@ -38,6 +38,32 @@ const POOLS = [
 ];
 const NODES = [node(1), node(2)];
 
+const OF_WEB = { name: "web", namespace: "shop" };
+
+/** The pod called web, and its Service. */
+const webService = (spec: object): object[] => [
+  pod("web", 2),
+  {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: OF_WEB,
+    spec: { clusterIP: "10.96.0.10", selector: { app: "web" }, ...spec },
+  },
+];
+
+/** Who may come to it. */
+const webPolicy = (...from: readonly object[]): object => ({
+  apiVersion: "networking.k8s.io/v1",
+  kind: "NetworkPolicy",
+  metadata: OF_WEB,
+  spec: { podSelector: { matchLabels: { app: "web" } }, ingress: [{ from }] },
+});
+
+const fromBlocks = (...cidrs: readonly string[]): object[] =>
+  cidrs.map((cidr) => ({ ipBlock: { cidr } }));
+
+const NODE_PORT = { type: "NodePort", ports: [{ port: 80, nodePort: 30080 }] };
+
 function outgoing(objects: readonly object[], minor?: number): string[] {
   const version = minor === undefined ? undefined : { minor };
   const [four] = compileObjects([...NODES, ...objects], undefined, version).rulesets;
@@ -94,28 +120,9 @@ describe("compileNatChains", () => {
   ])(
     "decides what another node's pod sees of a client, where %s",
     async (_, objects, verdict, reason) => {
-      const service = {
-        apiVersion: "v1",
-        kind: "Service",
-        metadata: { name: "web", namespace: "shop" },
-        spec: {
-          type: "NodePort",
-          clusterIP: "10.96.0.10",
-          selector: { app: "web" },
-          externalTrafficPolicy: "Local",
-          ports: [{ port: 80, nodePort: 30080 }],
-        },
-      };
-      const policy = {
-        apiVersion: "networking.k8s.io/v1",
-        kind: "NetworkPolicy",
-        metadata: { name: "web", namespace: "shop" },
-        spec: {
-          podSelector: { matchLabels: { app: "web" } },
-          ingress: [{ from: [{ podSelector: { matchLabels: { app: "client" } } }] }],
-        },
-      };
-      const cluster = [...NODES, pod("client", 1), pod("web", 2), service, policy, ...objects];
+      const service = webService({ ...NODE_PORT, externalTrafficPolicy: "Local" });
+      const policy = webPolicy({ podSelector: { matchLabels: { app: "client" } } });
+      const cluster = [...NODES, pod("client", 1), ...service, policy, ...objects];
       expect(
         await judge(cluster, { source: "10.65.1.5", destination: "192.168.7.2" }),
       ).toMatchObject({
@@ -139,27 +146,8 @@ describe("compileNatChains", () => {
           annotations: { "projectcalico.org/IPv4VXLANTunnelAddr": `10.65.${index + 1}.0` },
         },
       }));
-      const service = {
-        apiVersion: "v1",
-        kind: "Service",
-        metadata: { name: "web", namespace: "shop" },
-        spec: {
-          type: "NodePort",
-          clusterIP: "10.96.0.10",
-          selector: { app: "web" },
-          ports: [{ port: 80, nodePort: 30080 }],
-        },
-      };
-      const policy = {
-        apiVersion: "networking.k8s.io/v1",
-        kind: "NetworkPolicy",
-        metadata: { name: "web", namespace: "shop" },
-        spec: {
-          podSelector: { matchLabels: { app: "web" } },
-          ingress: [{ from: [{ ipBlock: { cidr: "192.168.7.0/24" } }] }],
-        },
-      };
-      const cluster = [...tunnels, pod("web", 2), service, policy, pool("10.65.0.0/16", spec)];
+      const web = [...webService(NODE_PORT), webPolicy(...fromBlocks("192.168.7.0/24"))];
+      const cluster = [...tunnels, ...web, pool("10.65.0.0/16", spec)];
       const flow = { source: "8.8.8.8", destination: "192.168.7.1" };
       expect(await judge(cluster, flow)).toMatchObject({ verdict });
     },
@@ -168,55 +156,30 @@ describe("compileNatChains", () => {
   it("leaves open with which address a node masquerades whose tunnel nothing tells, unlike another's", async () => {
     const annotations = { "projectcalico.org/IPv4VXLANTunnelAddr": "10.65.1.0" };
     const nodes = [{ ...node(1), metadata: { name: "n1", annotations } }, node(2), node(3)];
-    const service = {
-      apiVersion: "v1",
-      kind: "Service",
-      metadata: { name: "web", namespace: "shop" },
-      spec: {
-        clusterIP: "10.96.0.10",
-        externalIPs: ["198.51.100.1"],
-        selector: { app: "web" },
-        ports: [{ port: 30080 }],
-      },
-    };
-    const policy = (...cidrs: readonly string[]): object => ({
-      apiVersion: "networking.k8s.io/v1",
-      kind: "NetworkPolicy",
-      metadata: { name: "web", namespace: "shop" },
-      spec: {
-        podSelector: { matchLabels: { app: "web" } },
-        ingress: [{ from: cidrs.map((cidr) => ({ ipBlock: { cidr } })) }],
-      },
-    });
+    const spec = { externalIPs: ["198.51.100.1"], ports: [{ port: 30080 }] };
     const wrapped = pool("10.65.0.0/16", { vxlanMode: "Always" });
-    const cluster = [...nodes, pod("web", 2), service, wrapped];
+    const cluster = (...cidrs: readonly string[]): object[] => [
+      ...nodes,
+      ...webService(spec),
+      webPolicy(...fromBlocks(...cidrs)),
+      wrapped,
+    ];
     const flow = { source: "8.8.8.8", destination: "198.51.100.1" };
     const some = ["8.8.8.8/32", "10.65.1.0/32"];
-    expect(await judge([...cluster, policy(...some)], flow)).toMatchObject({ verdict: "unknown" });
-    expect(await judge([...cluster, policy(...some, "192.168.7.3/32")], flow)).toMatchObject({
+    expect(await judge(cluster(...some), flow)).toMatchObject({ verdict: "unknown" });
+    expect(await judge(cluster(...some, "192.168.7.3/32"), flow)).toMatchObject({
       verdict: "allow",
     });
   });
 
   it("leaves open what a rule says of a port that the node draws", async () => {
-    const service = {
-      apiVersion: "v1",
-      kind: "Service",
-      metadata: { name: "web", namespace: "shop" },
-      spec: {
-        type: "NodePort",
-        clusterIP: "10.96.0.10",
-        selector: { app: "web" },
-        ports: [{ port: 80, nodePort: 30080 }],
-      },
-    };
     const policy = (from: object): object => ({
       apiVersion: "projectcalico.org/v3",
       kind: "NetworkPolicy",
-      metadata: { name: "web", namespace: "shop" },
+      metadata: OF_WEB,
       spec: { ingress: [{ action: "Allow", protocol: "TCP", ...from }] },
     });
-    const cluster = [...NODES, pod("client", 1), pod("web", 2), service, ...POOLS];
+    const cluster = [...NODES, pod("client", 1), ...webService(NODE_PORT), ...POOLS];
     const flow = { source: "8.8.8.8", destination: "192.168.7.1" };
     const bySource = policy({ source: { ports: [40000] } });
     expect(await judge([...cluster, bySource], flow)).toMatchObject({

@@ -5,43 +5,61 @@ import { parseManifests } from "../../src/cluster/manifest.ts";
 import type { Endpoint, Snapshot } from "../../src/cluster/snapshot.ts";
 import { lowerPolicies } from "../../src/policy/index.ts";
 import type { Policy } from "../../src/policy/model.ts";
-import { compileCluster, type CompiledCluster } from "../../src/tables/compile.ts";
+import { DIALECTS } from "../../src/policy/dialects.ts";
+import { lowerProfiles } from "../../src/policy/profile.ts";
+import { compileCluster } from "../../src/tables/compile.ts";
+import type { CompiledCluster, CompileOptions } from "../../src/tables/compile.ts";
 import { ClusterCompiler } from "../../src/tables/recompile.ts";
 import { makeRandom, randomWorld, worldObjects, type Random } from "../random-cluster.ts";
 
-const SEEDS = 24;
+const SEEDS = Number(process.env["NETVERDICT_RECOMPILE_SEEDS"] ?? "36");
+const FIRST_SEED = Number(process.env["NETVERDICT_RECOMPILE_SEED"] ?? "1");
 const CHANGES = 24;
 
 /** All that there may be of a cluster, and what is there of it. */
 interface Pool {
   readonly snapshot: Snapshot;
   readonly policies: readonly Policy[];
+  readonly options: CompileOptions;
 }
 
 function drawPool(random: Random, seed: number): Pool {
+  // Who has tables of another make is not followed: that, too, has to come out right.
+  const dialect = seed % 9 === 8 ? random.pick(["kube-router", "generic"] as const) : undefined;
+  const hostsOn = seed % 9 === 7 ? "node-1" : undefined;
   const world = randomWorld(random, {
     pods: 6 + random.below(24),
     policies: 4 + random.below(14),
-    clusterPolicies: seed % 2 === 0 ? 1 + random.below(6) : 0,
-    ...(seed % 3 === 0 ? {} : { calico: 1 + random.below(10) }),
+    clusterPolicies: seed % 2 === 0 && dialect === undefined ? 1 + random.below(6) : 0,
+    ...(seed % 3 === 0 || dialect !== undefined ? {} : { calico: 1 + random.below(10) }),
+    ...(hostsOn === undefined ? {} : { hostsOn }),
     ties: seed % 4 === 0,
     domains: seed % 5 === 0,
-    nodeless: seed % 7 === 0,
+    nodeless: seed % 7 === 0 && hostsOn === undefined,
   });
   const list = { apiVersion: "v1", kind: "List", items: worldObjects(world) };
   const objects = parseManifests([{ file: "world.json", text: JSON.stringify(list) }], () => {});
   const options = { clusterPrefixes: [], endpoints: [] };
+  const snapshot = buildSnapshot(objects, options, () => {});
+  const nodes = [...snapshot.nodeByName.keys(), undefined];
   return {
-    snapshot: buildSnapshot(objects, options, () => {}),
-    policies: lowerPolicies(objects, () => {}),
+    snapshot,
+    policies: lowerPolicies(objects, () => {}, { staged: seed % 4 < 2 ? "enforce" : "ignore" }),
+    options: {
+      node: hostsOn ?? (seed % 3 === 1 ? random.pick(nodes) : undefined),
+      profiles: lowerProfiles(objects, () => {}),
+      ...(dialect === undefined ? {} : { dialect: DIALECTS[dialect] }),
+    },
   };
 }
 
-/** A policy as it is after an edit: it is another object, with the rules or the subject of some other. */
+/** A policy as it is after an edit: it is another object, with the rules, the subject or the tier of some other. */
 function edited(random: Random, policy: Policy, { policies }: Pool): Policy {
   const other = random.pick(policies);
   if (random.chance(0.2)) return { ...policy };
-  if (random.chance(0.4)) return { ...policy, subject: other.subject };
+  if (random.chance(0.3)) return { ...policy, subject: other.subject };
+  if (random.chance(0.2)) return { ...policy, order: other.order };
+  if (random.chance(0.2)) return { ...policy, tier: other.tier };
   return { ...policy, ingress: other.ingress, egress: other.egress };
 }
 
@@ -87,24 +105,26 @@ describe("compiling again", () => {
   it("comes to what compiling from scratch does, change by change", () => {
     let compared = 0;
     let kept = 0;
-    for (let seed = 1; seed <= SEEDS; seed++) {
+    for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
       const random = makeRandom(seed);
       const pool = drawPool(random, seed);
-      const node =
-        seed % 3 === 1 ? random.pick([...pool.snapshot.nodeByName.keys(), undefined]) : undefined;
       let endpoints = pool.snapshot.endpoints.filter(() => random.chance(0.5));
       let policies = pool.policies.filter(() => random.chance(0.5));
       let { snapshot } = pool;
-      const compiler = new ClusterCompiler({ node }, () => {});
+      const { options } = pool;
+      const compiler = new ClusterCompiler(options, () => {});
       let before: CompiledCluster | undefined;
       for (let change = 0; change < CHANGES; change++) {
         if (change === 0 || random.chance(0.4)) {
           if (change > 0) endpoints = [...nextEndpoints(random, endpoints, pool)];
           snapshot = { ...pool.snapshot, endpoints };
         }
-        if (random.chance(0.7)) policies = [...nextPolicies(random, policies, pool)];
+        const edits = random.chance(0.7) ? 1 + random.below(3) : 0;
+        for (let edit = 0; edit < edits; edit++) {
+          policies = [...nextPolicies(random, policies, pool)];
+        }
         const again = compiler.compile(snapshot, policies);
-        const scratch = compileCluster(snapshot, policies, { node }, () => {});
+        const scratch = compileCluster(snapshot, policies, options, () => {});
         expect(again, `seed ${seed}, change ${change}`).toEqual(scratch);
         const old = before === undefined ? new Set() : chainsOf(before);
         for (const chain of chainsOf(again)) if (old.has(chain)) kept += 1;
@@ -114,7 +134,7 @@ describe("compiling again", () => {
     }
     expect(compared).toBe(SEEDS * CHANGES);
     // Most changes were followed: the chains that they do not touch are the ones of before.
-    expect(kept).toBeGreaterThan(compared * 30);
+    expect(kept).toBeGreaterThan(compared * 20);
   });
 
   it("takes several new pods at a time, of ranges that no pod was of before", () => {
