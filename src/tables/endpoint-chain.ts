@@ -197,7 +197,10 @@ export class SharedRules {
     egress: new Map<string, readonly Rule[]>(),
   };
   readonly #begins = new Map<string, Rule>();
-  readonly #ties = new Map<string, readonly Rule[]>();
+  readonly #ties = new Map<
+    string,
+    { readonly group: PolicyGroup; readonly rules: readonly Rule[] }
+  >();
 
   constructor(dialect: Dialect = DEFAULT_DIALECT) {
     this.dialect = dialect;
@@ -233,7 +236,16 @@ export class SharedRules {
   tie(group: PolicyGroup, direction: Direction): readonly Rule[] {
     if (group.rivals.length === 0 || this.dialect.equalPriorities === "by-name") return [];
     const key = [direction, ...group.policies.map(({ ref }) => policyKey(ref))].join("\n");
-    return entryOf(this.#ties, key, () => tieRules(group, direction));
+    const before = this.#ties.get(key);
+    // Policies of the same names may have been edited since.
+    if (
+      before?.group.policies.every((policy, index) => policy === group.policies[index]) === true
+    ) {
+      return before.rules;
+    }
+    const rules = tieRules(group, direction);
+    this.#ties.set(key, { group, rules });
+    return rules;
   }
 }
 

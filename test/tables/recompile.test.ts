@@ -153,4 +153,53 @@ describe("compiling again", () => {
     const again = compiler.compile(all, []);
     expect(again).toEqual(compileCluster(all, [], { node: undefined }, () => {}));
   });
+
+  it("tries the orders of those that are rivals after an edit", () => {
+    const policy = (name: string, action: string, number: number): object => ({
+      apiVersion: "policy.networking.k8s.io/v1alpha2",
+      kind: "ClusterNetworkPolicy",
+      metadata: { name },
+      spec: {
+        tier: "Admin",
+        priority: 1,
+        subject: { namespaces: {} },
+        ingress: [
+          {
+            action,
+            from: [{ namespaces: {} }],
+            protocols: [{ tcp: { destinationPort: { number } } }],
+          },
+        ],
+      },
+    });
+    const pod = {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: "web", namespace: "shop" },
+      spec: { nodeName: "n" },
+      status: { podIP: "10.1.0.5" },
+    };
+    const read = (last: number): Pick<Pool, "snapshot" | "policies"> => {
+      const rules = [
+        policy("a", "Accept", 80),
+        policy("b", "Deny", 80),
+        policy("c", "Accept", last),
+      ];
+      const text = JSON.stringify({ apiVersion: "v1", kind: "List", items: [pod, ...rules] });
+      const objects = parseManifests([{ file: "rivals.json", text }], () => {});
+      return {
+        snapshot: buildSnapshot(objects, { clusterPrefixes: [], endpoints: [] }, () => {}),
+        policies: lowerPolicies(objects, () => {}),
+      };
+    };
+    const { snapshot, policies } = read(80);
+    const edited = [...policies.slice(0, 2), read(81).policies[2]!];
+    const compiler = new ClusterCompiler({ node: undefined }, () => {});
+    const ties = [policies, edited, policies].map((now) => {
+      const again = compiler.compile(snapshot, now);
+      expect(again).toEqual(compileCluster(snapshot, now, { node: undefined }, () => {}));
+      return JSON.stringify(again.rulesets[0]).split('"kind":"tie"').length - 1;
+    });
+    expect(ties).toEqual([11, 6, 11]);
+  });
 });
