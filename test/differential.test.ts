@@ -288,7 +288,9 @@ function faultOfAllow(
     return { kind: "another policy allows", detail: `${policy}, not ${allowing.join(" ")}` };
   }
   const last = ingress ?? egress;
-  if (last === undefined || last.allowing.length === 0) return undefined;
+  if (last === undefined || last.allowing.length === 0 || last.isolating.length === 0) {
+    return undefined;
+  }
   if (attempt.source === attempt.destination) return undefined;
   return { kind: `allowed by ${origin?.kind ?? "nothing"}`, detail: allowing.join(" ") };
 }

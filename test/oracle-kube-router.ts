@@ -2,6 +2,7 @@
  * The evaluator's kube-router: what its rules come to where that is not what the API says
  * (docs/dialects.md). Shares no code with what is checked.
  */
+import type { Answer, Decision } from "./oracle.ts";
 import { allOf, anyOf, type Asking, type Tri } from "./oracle-dialects.ts";
 import {
   inBlock,
@@ -19,23 +20,32 @@ import {
   type World,
 } from "./oracle-objects.ts";
 
-/** Undefined: it is not known. */
-export function judgeByRouter(world: World, attempt: Asking): boolean | undefined {
+/** What the chains of the two ends say; undefined where none is asked. */
+export function judgeByRouter(world: World, attempt: Asking): Answer {
   const source = podAt(world, attempt.source);
   const destination = podAt(world, attempt.destination);
   // Pings pass in both families.
-  if (attempt.protocol === 1 || attempt.protocol === 58) return true;
+  if (attempt.protocol === 1 || attempt.protocol === 58) return UNASKED;
   const node = nodeAt(world, attempt.source);
   if (destination !== undefined && node !== undefined && node === destination.spec?.nodeName) {
-    return true;
+    return UNASKED;
   }
   const ownNode =
     source !== undefined && source.spec?.nodeName === nodeAt(world, attempt.destination);
   const { protocol, port = 0 } = attempt;
-  if (ownNode && [6, 17].includes(protocol) && port >= 30000 && port <= 32767) return true;
+  if (ownNode && [6, 17].includes(protocol) && port >= 30000 && port <= 32767) return UNASKED;
   const asked: Asked = { world, attempt, source, destination };
-  const pods = new Set([source, destination].filter((pod) => pod !== undefined));
-  const answer = allOf([...pods].map((pod) => chainAllows(pod, asked)));
+  const egress = source && chainSays(source, asked);
+  // A pod to itself: its chain is asked once for both.
+  const ingress =
+    destination === undefined || destination === source ? undefined : chainSays(destination, asked);
+  const answers = [egress, ingress].filter((answer) => answer !== undefined);
+  return { allowed: known(allOf(answers.map(({ says }) => says))), egress, ingress };
+}
+
+const UNASKED: Answer = { allowed: true, egress: undefined, ingress: undefined };
+
+function known(answer: Tri): boolean | undefined {
   return answer === "maybe" ? undefined : answer === "yes";
 }
 
@@ -47,7 +57,7 @@ interface Asked {
 }
 
 /** One pod's chain: any of the chains that it jumps to is enough, for whichever direction it was meant. */
-function chainAllows(pod: RawPod, asked: Asked): Tri {
+function chainSays(pod: RawPod, asked: Asked): Decision & { readonly says: Tri } {
   const { world, source, destination } = asked;
   const sends = pod === source;
   const receives = pod === destination;
@@ -58,13 +68,30 @@ function chainAllows(pod: RawPod, asked: Asked): Tri {
       (has(policy, "Egress") && sends) ||
       has(policy, "both"),
   );
-  const free =
-    (sends && !own.some((policy) => has(policy, "Egress"))) ||
-    (receives && !own.some((policy) => has(policy, "Ingress")));
-  return anyOf([
+  const isolatingFor = (type: "Egress" | "Ingress"): RawPolicy[] =>
+    own.filter((policy) => has(policy, type));
+  const sides = [
+    ...(sends ? [isolatingFor("Egress")] : []),
+    ...(receives ? [isolatingFor("Ingress")] : []),
+  ];
+  const free = sides.some((isolating) => isolating.length === 0);
+  const says = anyOf([
     ...(free ? ["yes" as const] : []),
     ...jumped.map((policy) => policyAllows(policy, asked)),
   ]);
+  const isolating = free ? [] : (sides[0] ?? []).map(nameOf).sort();
+  return {
+    says,
+    allowed: known(says),
+    isolating,
+    allowing: jumped.filter((policy) => policyAllows(policy, asked) !== "no").map(nameOf),
+    // The refusal names those that isolate the pod, what it sends first.
+    denials: [isolating.join()],
+  };
+}
+
+function nameOf(policy: RawPolicy): string {
+  return `${namespaceOf(policy)}/${policy.metadata.name}`;
 }
 
 function has({ spec }: RawPolicy, what: "Ingress" | "Egress" | "both"): boolean {

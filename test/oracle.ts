@@ -96,10 +96,7 @@ export function judgeTranslated(
   if (sameAddress(attempt.source, attempt.destination) && !("service" in attempt)) {
     return { allowed: true, egress: undefined, ingress: undefined };
   }
-  if (dialect === "kube-router") {
-    const allowed = judgeByRouter(world, attempt);
-    return { allowed, egress: undefined, ingress: undefined };
-  }
+  if (dialect === "kube-router") return judgeByRouter(world, attempt);
   const bound = source !== undefined || destination !== undefined;
   if (bound && protocolAnswer(dialect, attempt.protocol) === "drop") {
     return { allowed: false, egress: undefined, ingress: undefined };

@@ -91,7 +91,10 @@ function podChainName({ namespace, name }: Endpoint): string {
   return routerName("KUBE-POD-FW-", namespace + name);
 }
 
-/** The order of jumps is that of `npc_iptables.go`; the flag at the end keeps kube-proxy's refusals out. */
+/**
+ * What is left alone at INPUT comes first, the flag that keeps kube-proxy's refusals out last. Between them
+ * the order of pods is up to a map; no verdict hangs on it, as every chain that a packet meets must agree.
+ */
 function hookChains(pods: readonly AddressedPod[], { family, wholeCluster }: Given): Chain[] {
   const toPod = (side: "src" | "dst") => (pod: AddressedPod) =>
     makeRule({
