@@ -1,10 +1,22 @@
 // A glance at a frame that is decided soon: what its packet will need is fetched from memory meanwhile.
 import { touchFlow } from "./flow-rows";
-import { endsHash, touchEntryOf, touchSlots } from "./flow-table";
+import {
+  endsHash,
+  Entry,
+  entryAt,
+  nodeEntry,
+  nodeKind,
+  onlyNode,
+  touchEntryLines,
+  touchHeardOf,
+  touchSlots,
+} from "./flow-table";
+import { Gathered } from "./gathered";
 import { LINK_ETHERNET } from "./layout";
-import { touchMemo } from "./memo";
+import { touchHeardOfMemo, touchMemo } from "./memo";
 import {
   destinationOf,
+  endsOf,
   isPlainFrame,
   isPortedFrame,
   portsOf,
@@ -13,30 +25,48 @@ import {
 } from "./plain-frame";
 import { isOwnPair } from "./share";
 
-/** Hash of the frame's tuple, as the flow table has it; 0 where no guess is made. */
-export function hashOfFrame(frame: usize, captured: u32, linkType: u32): u32 {
-  if (!isPorted(frame, captured, linkType)) return 0;
-  return endsHash(sourceOf(frame), destinationOf(frame), portsOf(frame));
+/** Finds the hash of a frame's tuple, as the flow table has it, and has its slots on their way. */
+export function hashFrame(one: Gathered): void {
+  one.hash = 0;
+  one.node = 0;
+  const frame: usize = one.frame;
+  if (!isPlain(frame, one.captured, one.original, one.linkType)) return;
+  const ends = endsOf(frame);
+  one.hash = endsHash(
+    i32x4.extract_lane(ends, 0),
+    i32x4.extract_lane(ends, 1),
+    i32x4.extract_lane(ends, 2),
+  );
+  touchSlots(one.hash);
 }
 
-/**
- * Has the entry of a frame's connection on its way from memory, or where it has none what else is looked up.
- *
- * @param hash what `hashOfFrame` gave for it
- * @returns what `touchEntryOf` gave
- */
-export function touchConnection(frame: usize, hash: u32): u32 {
-  if (hash == 0) return 0;
-  const node = touchEntryOf(hash);
-  if (node == 0) {
-    const src = sourceOf(frame);
-    const dst = destinationOf(frame);
-    const ports = portsOf(frame);
-    touchSlots(endsHash(dst, src, rotl<u32>(ports, 16)));
-    touchFlow(src, dst, ports, protocolOf(frame));
-    touchMemo(hash);
+/** Finds the node of a frame's connection, if that is told at a glance. */
+export function findNodeOf(one: Gathered): void {
+  one.node = onlyNode(one.hash);
+  if (one.node != 0) one.entry = <u32>changetype<usize>(entryAt(nodeEntry(one.node - 1)));
+}
+
+/** The same, and has the entry on its way from memory, or where there is none what else is looked up. */
+export function touchConnection(one: Gathered): void {
+  if (one.hash == 0) return;
+  findNodeOf(one);
+  if (one.node != 0) {
+    touchEntryLines(changetype<Entry>(one.entry));
+    return;
   }
-  return node;
+  const frame: usize = one.frame;
+  const src = sourceOf(frame);
+  const dst = destinationOf(frame);
+  const ports = portsOf(frame);
+  touchSlots(endsHash(dst, src, rotl<u32>(ports, 16)));
+  touchFlow(src, dst, ports, protocolOf(frame));
+  touchMemo(one.hash);
+}
+
+/** Has what was said of a frame's connection on its way from memory. */
+export function touchSaid(one: Gathered): void {
+  if (one.node != 0) touchHeardOf(changetype<Entry>(one.entry), nodeKind(one.node - 1) & 1);
+  else if (one.hash != 0) touchHeardOfMemo(one.hash);
 }
 
 /** Another worker decides the packet of a plain frame. */
@@ -53,9 +83,9 @@ export function isOthers(frame: usize): bool {
 
 /** A frame is such that `decodePlain` fills its record. */
 export function isPlain(frame: usize, captured: u32, original: u32, linkType: u32): bool {
-  return isPorted(frame, captured, linkType) && isPlainFrame(frame, captured, original);
-}
-
-function isPorted(frame: usize, captured: u32, linkType: u32): bool {
-  return linkType == LINK_ETHERNET && isPortedFrame(frame, captured);
+  return (
+    linkType == LINK_ETHERNET &&
+    isPortedFrame(frame, captured) &&
+    isPlainFrame(frame, captured, original)
+  );
 }

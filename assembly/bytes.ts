@@ -26,6 +26,11 @@ export function clearBytes(address: usize, size: usize): void {
   for (; at < size; at++) store<u8>(address + at, 0);
 }
 
+/** Takes memory that is never given back, and begins with a cache line. */
+export function alignedLines(size: usize): usize {
+  return (heap.alloc(size + 63) + 63) & ~63;
+}
+
 /** Two addresses are the same. */
 export function sameAddress(one: usize, other: usize): bool {
   const low = load<u64>(one) ^ load<u64>(other);

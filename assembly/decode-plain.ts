@@ -21,7 +21,6 @@ import {
   IP,
   IP_SIZE,
   ipIdOf,
-  isPlainFrame,
   lengthOf,
   portsOf,
   protocolOf,
@@ -56,13 +55,10 @@ const KNOWN_TCP: u32 = KNOWN_ALWAYS | KNOWN_TCP_FLAGS | KNOWN_TCP_SEQ;
 
 /**
  * Fills a packet record, of which all fields that it leaves alone are zero. The reader's part is filled.
- * Precondition: `isPortedFrame`.
- *
- * @returns false: the frame is another, and the record is as it was
+ * Preconditions: `isPortedFrame`, `isPlainFrame`.
  */
-export function decodePlain(packet: Packet): bool {
+export function decodePlain(packet: Packet): void {
   const frame: usize = packet.frame;
-  if (!isPlainFrame(frame, packet.capturedLength, packet.originalLength)) return false;
   const length = lengthOf(frame);
   const captured = min(packet.capturedLength - ETHERNET, length);
   const payload = length - IP_SIZE;
@@ -106,5 +102,4 @@ export function decodePlain(packet: Packet): bool {
   packet.network = <u32>(frame + IP);
   packet.transport = <u32>(frame + TRANSPORT);
   packet.end = <u32>(frame + IP) + captured;
-  return true;
 }

@@ -86,6 +86,11 @@ export function advanceClock(timestamp: u64): void {
     startedAt = timestamp;
     startEntries(timestamp);
   }
+  passTime(timestamp);
+}
+
+/** The same for a packet behind the first. */
+export function passTime(timestamp: u64): void {
   if (timestamp > clock) clock = timestamp;
 }
 

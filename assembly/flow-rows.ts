@@ -1,6 +1,6 @@
 // What is counted by flow: a row for each tuple (with its reply) and verdict. Unlike conntrack entries
 // rows live as long as the replay, and dropped packets have them too.
-import { clearBytes, copyAddresses, sameAddress } from "./bytes";
+import { alignedLines, clearBytes, copyAddresses, sameAddress } from "./bytes";
 import { keepVerdict, VerdictEnds, writeVerdict } from "./kept-verdict";
 import {
   FLOW_BYTES,
@@ -242,7 +242,7 @@ function insert(slot: u64): void {
 
 function makeSlots(size: u32): void {
   slotMask = size - 1;
-  slots = (heap.alloc(((<usize>size) << 3) + 63) + 63) & ~63;
+  slots = alignedLines((<usize>size) << 3);
   memory.fill(slots, 0, (<usize>size) << 3);
 }
 

@@ -1,7 +1,7 @@
 // The table of conntrack entries: each entry is indexed by every tuple by which its packets can be met.
 // Besides the kernel's two tuples these are the sights of a translated flow after its last hook, because a
 // capture shows packets there too (semantics.md N-8).
-import { clearBytes, copyBytes, sameAddress } from "./bytes";
+import { alignedLines, clearBytes, copyBytes, sameAddress } from "./bytes";
 import { now } from "./entry-life";
 import { touch } from "./journal";
 import { Heard, touchHeard } from "./heard";
@@ -185,9 +185,11 @@ let count: u32 = 0;
 // The entry that is looked at next for whether it has expired.
 let inspected: u32 = 0;
 
-// The index: a hash, u32, and a node number plus one, u32; 0: free. Nodes are in the slot that their hash
-// names, or in one of those behind it without a free one between. Of one tuple the newest comes first.
+// The index: a hash, u32, and a node number plus one, u32, with TWIN where another node has the same hash; 0:
+// free. Nodes are in the slot that their hash names, or in one of those behind it without a free one between.
+// Of one tuple the newest comes first.
 const SLOT_NODE: usize = 4;
+const TWIN: u32 = 1 << 31;
 const SLOTS_MIN: u32 = 1 << 14;
 let slots: usize = 0;
 let slotMask: u32 = 0;
@@ -254,7 +256,7 @@ export function addEntry(): u32 {
   } else {
     number = used;
     if (number % PIECE == 0) {
-      store<u32>(pieces + ((<usize>pieceCount) << 2), <u32>heap.alloc(PIECE * offsetof<Entry>()));
+      store<u32>(pieces + ((<usize>pieceCount) << 2), <u32>alignedLines(PIECE * offsetof<Entry>()));
       pieceCount++;
     }
     used++;
@@ -320,12 +322,12 @@ function goBefore(hash: u32, number: u32, kind: u32): bool {
   let slot = load<u64>(slotAt(at));
   for (; slot != 0; at++, slot = load<u64>(slotAt(at))) {
     if (<u32>slot != hash) continue;
-    const node = <u32>(slot >> 32) - 1;
+    const node = nodeIn(slot) - 1;
     const newest = node >> KIND_BITS;
     if ((node & KIND_MASK) != kind || !sharesTuple(newest, kind)) continue;
     store<u32>(neighbourAt(number, kind, 0), newest + 1);
     store<u32>(neighbourAt(newest, kind, NEWER), number + 1);
-    store<u32>(slotAt(at), nodeNumber(number, kind) + 1, SLOT_NODE);
+    putNode(at, nodeNumber(number, kind) + 1);
     return true;
   }
   return false;
@@ -351,7 +353,7 @@ function leaveList(entry: Entry, number: u32, kind: u32): bool {
   if (older == 0) return false;
   tupleOf(entry, kind);
   const place = placeOf(tupleHash(other), nodeNumber(number, kind) + 1);
-  store<u32>(slotAt(place), nodeNumber(older - 1, kind) + 1, SLOT_NODE);
+  putNode(place, nodeNumber(older - 1, kind) + 1);
   return true;
 }
 
@@ -428,7 +430,7 @@ function find(kinds: u32, tried: bool): i64 {
     if (slot == 0) return found;
     at++;
     if (<u32>slot != hash) continue;
-    const node = <u32>(slot >> 32) - 1;
+    const node = nodeIn(slot) - 1;
     const number = node >> KIND_BITS;
     const kind = node & KIND_MASK;
     if (kind >= foundKind || ((1 << kind) & kinds) == 0) continue;
@@ -449,35 +451,38 @@ function find(kinds: u32, tried: bool): i64 {
   }
 }
 
+/** Node number plus one of the only node that has a hash; 0: there is none, or several. */
+export function onlyNode(hash: u32): u32 {
+  let at = hash;
+  let slot = load<u64>(slotAt(at));
+  while (slot != 0 && <u32>slot != hash) {
+    at++;
+    slot = load<u64>(slotAt(at));
+  }
+  const node = <u32>(slot >> 32);
+  return node < TWIN ? node : 0;
+}
+
 /**
- * The node, plus one, that `findCertainNode` would find for a packet of IPv4 in either direction of a connection
- * that is not translated on its way; 0: none, or it takes a closer look.
+ * A node is what `findCertainNode` finds for a packet of IPv4 in either direction of a connection that is not
+ * translated on its way. False: it takes a closer look.
  *
- * @param hash  of its tuple
+ * @param node  the only one that has the tuple's hash
+ * @param ends  source's address, destination's << 32
  * @param ports the source's in the lower half
  */
-export function findPlain(hash: u32, src: u32, dst: u32, ports: u32, protocol: u32): u32 {
-  let found: u32 = 0;
-  for (let at = hash; ; at++) {
-    const slot = load<u64>(slotAt(at));
-    if (slot == 0) break;
-    if (<u32>slot != hash) continue;
-    // Others may come before it.
-    if (found != 0) return 0;
-    found = <u32>(slot >> 32);
-    if (((found - 1) & KIND_MASK) == NODE_ORIGINAL) break;
-  }
-  if (found == 0) return 0;
-  const kind = (found - 1) & KIND_MASK;
-  const entry = entryAt((found - 1) >> KIND_BITS);
-  if (entry.family != 4 || entry.protocol != <u8>protocol || entry.deadline <= now()) return 0;
+export function isPlainNode(node: i64, entry: Entry, ends: u64, ports: u32, protocol: u32): bool {
+  if (entry.family != 4 || entry.protocol != <u8>protocol || entry.deadline <= now()) return false;
+  const src = <u32>ends;
+  const dst = <u32>(ends >> 32);
+  const kind = nodeKind(node);
   if (kind == NODE_ORIGINAL) {
     const own = (<u32>entry.sport) | ((<u32>entry.dport) << 16);
-    return entry.src0 == src && entry.dst0 == dst && own == ports ? found : 0;
+    return entry.src0 == src && entry.dst0 == dst && own == ports;
   }
-  if (kind != NODE_REPLY) return 0;
+  if (kind != NODE_REPLY) return false;
   const own = (<u32>entry.toPort) | ((<u32>entry.fromPort) << 16);
-  return entry.to0 == src && entry.from0 == dst && own == ports ? found : 0;
+  return entry.to0 == src && entry.from0 == dst && own == ports;
 }
 
 // The tuple is the one by which a kind of the entry's nodes is indexed.
@@ -534,7 +539,7 @@ export function nextNode(previous: i64): i64 {
     const slot = load<u64>(slotAt(at));
     if (slot == 0) return -1;
     if (<u32>slot != hash) continue;
-    const node = <u32>(slot >> 32) - 1;
+    const node = nodeIn(slot) - 1;
     const number = node >> KIND_BITS;
     const same = (node & KIND_MASK) == kind && isMet(number);
     if (same && hangsUnder(entryAt(number), kind, searched)) return node;
@@ -642,13 +647,24 @@ function slotAt(place: u32): usize {
 // Place of the slot that holds a node. Precondition: it is indexed by that hash.
 function placeOf(hash: u32, nodePlusOne: u32): u32 {
   let at = hash;
-  let found = load<u32>(slotAt(at), SLOT_NODE);
+  let found = nodeIn(load<u64>(slotAt(at)));
   while (found != nodePlusOne) {
     if (found == 0) unreachable();
     at++;
-    found = load<u32>(slotAt(at), SLOT_NODE);
+    found = nodeIn(load<u64>(slotAt(at)));
   }
   return at;
+}
+
+// The node number plus one in a slot.
+function nodeIn(slot: u64): u32 {
+  return (<u32>(slot >> 32)) & ~TWIN;
+}
+
+// Another node takes the place of one with the same hash.
+function putNode(place: u32, nodePlusOne: u32): void {
+  const twin = load<u32>(slotAt(place), SLOT_NODE) & TWIN;
+  store<u32>(slotAt(place), nodePlusOne | twin, SLOT_NODE);
 }
 
 // What is there already moves on by one.
@@ -656,14 +672,32 @@ function insert(hash: u32, nodePlusOne: u32): void {
   let moved = (<u64>hash) | ((<u64>nodePlusOne) << 32);
   for (let at = hash; moved != 0; at++) {
     const slot = slotAt(at);
-    const before = load<u64>(slot);
+    let before = load<u64>(slot);
     store<u64>(slot, moved);
+    if (before != 0 && <u32>before == hash) {
+      before |= (<u64>TWIN) << 32;
+      store<u32>(slotAt(hash), nodePlusOne | TWIN, SLOT_NODE);
+    }
     moved = before;
   }
 }
 
+// A node goes that has another with its hash, which is perhaps the only one then.
+function leaveTwins(place: u32, hash: u32): void {
+  let other: usize = 0;
+  let others: u32 = 0;
+  for (let at = hash; load<u64>(slotAt(at)) != 0; at++) {
+    if (load<u32>(slotAt(at)) != hash || ((at ^ place) & slotMask) == 0) continue;
+    other = slotAt(at);
+    others++;
+  }
+  if (others == 1) store<u32>(other, load<u32>(other, SLOT_NODE) & ~TWIN, SLOT_NODE);
+}
+
 // What lies behind moves back, as far as the slots that hashes name.
 function clearSlot(place: u32): void {
+  const gone = load<u64>(slotAt(place));
+  if (<u32>(gone >> 32) >= TWIN) leaveTwins(place, <u32>gone);
   let gap = place;
   for (let at = place + 1; ; at++) {
     const slot = load<u64>(slotAt(at));
@@ -678,7 +712,7 @@ function clearSlot(place: u32): void {
 
 function makeSlots(size: u32): void {
   slotMask = size - 1;
-  slots = (heap.alloc(((<usize>size) << 3) + 63) + 63) & ~63;
+  slots = alignedLines((<usize>size) << 3);
   memory.fill(slots, 0, (<usize>size) << 3);
 }
 
@@ -692,7 +726,7 @@ function growSlots(): void {
   while (load<u64>(before + ((<usize>start) << 3)) != 0) start++;
   for (let step: u32 = 1; step < size; step++) {
     const slot = load<u64>(before + ((<usize>((start - step) & (size - 1))) << 3));
-    if (slot != 0) insert(<u32>slot, <u32>(slot >> 32));
+    if (slot != 0) insert(<u32>slot, nodeIn(slot));
   }
 }
 
@@ -703,26 +737,16 @@ export function touchSlots(hash: u32): void {
   touched += load<u32>(slotAt(hash));
 }
 
-/** The same for the entry that has a hash. @returns its node number plus one; 0 without one */
-export function touchEntryOf(hash: u32): u32 {
-  let at = hash;
-  let slot = load<u64>(slotAt(at));
-  while (slot != 0 && <u32>slot != hash) {
-    at++;
-    slot = load<u64>(slotAt(at));
-  }
-  const node = <u32>(slot >> 32);
-  if (node == 0) return 0;
-  const entry = changetype<usize>(entryAt((node - 1) >> KIND_BITS));
-  touched += load<u32>(entry) + load<u32>(entry, 64);
-  touched += load<u32>(entry, 128) + load<u32>(entry, offsetof<Entry>() - 4);
-  return node;
+/** Has an entry on its way from memory. */
+export function touchEntryLines(entry: Entry): void {
+  const at = changetype<usize>(entry);
+  touched += load<u32>(at) + load<u32>(at, 64) + load<u32>(at, 128);
+  touched += load<u32>(at, offsetof<Entry>() - 4);
 }
 
-/** The same for what was said of the packets of a node, by its number plus one. */
-export function touchHeardOf(node: u32): void {
-  const entry = entryAt((node - 1) >> KIND_BITS);
-  touchHeard(heardOf(entry, (node - 1) & 1), (entry.flags & ENTRY_SEEN_REPLY) != 0);
+/** The same for what was said of the packets of an entry's node, which is as its direction. */
+export function touchHeardOf(entry: Entry, direction: u32): void {
+  touchHeard(heardOf(entry, direction), (entry.flags & ENTRY_SEEN_REPLY) != 0);
 }
 
 // Read by nobody: it only keeps the loads above from being left out.

@@ -1,6 +1,5 @@
-// A frame that waits to be decided with its neighbours.
-
-export const GATHERED_SIZE: usize = 48;
+// Frames that wait to be decided with their neighbours, and those that were decided last: each stays in its place
+// until so many others have come.
 
 @unmanaged
 export class Gathered {
@@ -10,13 +9,29 @@ export class Gathered {
   original: u32;
   linkType: u16;
   captureInterface: u16;
-  /** Of its addresses and ports, as far as they are told at a glance. */
+  /** Of its addresses and ports; 0: it is not plain. */
   hash: u32;
-  /** What `touchEntryOf` gave for it. */
+  /** The only node with that hash, plus one; 0: there is none, or several. */
   node: u32;
+  /** Address of that node's entry. */
+  entry: u32;
   /** How many packets were passed over in front of it, and the latest time of any that was. */
   passed: u32;
   passedTime: u64;
+  /** Its number, and the address of what was said of it: of frames that have gone the straight way. */
+  number: u64;
+  saying: u32;
+  unused: u32;
 }
 
+const GATHERED_SIZE: usize = 64;
 if (offsetof<Gathered>() != GATHERED_SIZE) ERROR("GATHERED_SIZE");
+
+/** As many are kept. */
+export const GATHERED_KEPT: u32 = 128;
+const ring: usize = memory.data(128 * 64, 64);
+
+/** A frame by its number in the order of all that were gathered. */
+export function gatheredAt(index: u32): Gathered {
+  return changetype<Gathered>(ring + <usize>(index & (GATHERED_KEPT - 1)) * GATHERED_SIZE);
+}

@@ -1,6 +1,6 @@
 // What was said of packets without a connection. It is a cache: places are taken over by others, and what
 // is not found is walked.
-import { clearBytes, copyBytes } from "./bytes";
+import { alignedLines, clearBytes, copyBytes } from "./bytes";
 import { Key, key, KEY_ENDS, sameEnds, tupleHash } from "./flow-table";
 import { Heard, touchHeard } from "./heard";
 import { forgetManners, isMannerValid } from "./manner";
@@ -109,6 +109,6 @@ function makeMemos(count: u32): void {
   mask = count - 1;
   taken = 0;
   // Each in a cache line of its own.
-  memos = (heap.alloc(<usize>count * offsetof<Memo>() + 63) + 63) & ~63;
+  memos = alignedLines(<usize>count * offsetof<Memo>());
   memory.fill(memos, 0, <usize>count * offsetof<Memo>());
 }

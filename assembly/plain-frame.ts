@@ -15,7 +15,6 @@ const IP_FRAGMENT: usize = IP + 6;
 const IP_TTL: usize = IP + 8;
 const IP_PROTOCOL: usize = IP + 9;
 const IP_SRC: usize = IP + 12;
-const IP_DST: usize = IP + 16;
 export const IP_SIZE: u32 = 20;
 export const TRANSPORT: usize = IP + 20;
 
@@ -23,7 +22,6 @@ export const TRANSPORT: usize = IP + 20;
 const FRAGMENTED: u16 = 0xff3f;
 
 const TCP_SEQ: usize = TRANSPORT + 4;
-const TCP_ACK: usize = TRANSPORT + 8;
 const TCP_OFFSET: usize = TRANSPORT + 12;
 const TCP_FLAGS: usize = TRANSPORT + 13;
 const TCP_WINDOW: usize = TRANSPORT + 14;
@@ -66,6 +64,12 @@ export function isPlainFrame(frame: usize, capturedLength: u32, originalLength: 
   return protocol == PROTOCOL_UDP && behind >= UDP_READ && told >= UDP_SIZE && told <= payload;
 }
 
+/** The ends of a frame as numbers: source's address, destination's, ports with the source's in the lower half. */
+export function endsOf(frame: usize): v128 {
+  const bytes = v128.load(frame, IP_SRC);
+  return v128.shuffle<u8>(bytes, bytes, 3, 2, 1, 0, 7, 6, 5, 4, 9, 8, 11, 10, 12, 13, 14, 15);
+}
+
 export function protocolOf(frame: usize): u8 {
   return load<u8>(frame, IP_PROTOCOL);
 }
@@ -87,24 +91,30 @@ export function ipIdOf(frame: usize): u32 {
 }
 
 export function sourceOf(frame: usize): u32 {
-  return bswap<u32>(load<u32>(frame, IP_SRC));
+  return i32x4.extract_lane(endsOf(frame), 0);
 }
 
 export function destinationOf(frame: usize): u32 {
-  return bswap<u32>(load<u32>(frame, IP_DST));
+  return i32x4.extract_lane(endsOf(frame), 1);
 }
 
 /** The source's port in the lower half. */
 export function portsOf(frame: usize): u32 {
-  return rotl<u32>(bswap<u32>(load<u32>(frame, TRANSPORT)), 16);
+  return i32x4.extract_lane(endsOf(frame), 2);
 }
 
 export function tcpSeqOf(frame: usize): u32 {
-  return bswap<u32>(load<u32>(frame, TCP_SEQ));
+  return i32x4.extract_lane(tcpOf(frame), 0);
 }
 
 export function tcpAckOf(frame: usize): u32 {
-  return bswap<u32>(load<u32>(frame, TCP_ACK));
+  return i32x4.extract_lane(tcpOf(frame), 1);
+}
+
+/** What a TCP header says: the two numbers, and window, flags << 16, bytes of the header << 26. */
+export function tcpOf(frame: usize): v128 {
+  const bytes = v128.load(frame, TCP_SEQ);
+  return v128.shuffle<u8>(bytes, bytes, 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 12, 13, 14, 15);
 }
 
 export function tcpFlagsOf(frame: usize): u8 {

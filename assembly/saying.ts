@@ -1,5 +1,6 @@
 // What was said of packets, by the state that their connection had: each once, for all that say the same. Packets
 // that repeat it are counted here, and at the rules only when somebody wants to know.
+import { alignedLines } from "./bytes";
 import { Buckets, firstHung, hang, Hung, makeBuckets, nextHung } from "./hung";
 import { countOutcome, Outcome, outcomeOf } from "./outcome";
 import { mix } from "./set";
@@ -76,7 +77,7 @@ export function sayingOf(
 
 function makeSaying(): Saying {
   if (room == 0) {
-    place = (heap.alloc(<usize>PIECE * LINE + LINE - 1) + LINE - 1) & ~(LINE - 1);
+    place = alignedLines(<usize>PIECE * LINE);
     room = PIECE;
   }
   const saying = changetype<Saying>(place);

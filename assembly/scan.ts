@@ -11,19 +11,17 @@ import {
   SCAN_SOURCE_SIZE,
   VERDICT_SIZE,
 } from "./layout";
-import { hashOfFrame, isOthers, isPlain, touchConnection } from "./ahead";
+import { findNodeOf, hashFrame, isOthers, isPlain, touchConnection, touchSaid } from "./ahead";
 import { clearBytes } from "./bytes";
 import { decodePlain } from "./decode-plain";
 import { advanceClock, clockRuns } from "./entry-life";
 import { anyFragments } from "./fragments";
-import { Gathered, GATHERED_SIZE } from "./gathered";
-import { touchHeardOf, touchSlots } from "./flow-table";
-import { touchHeardOfMemo } from "./memo";
+import { Gathered, gatheredAt } from "./gathered";
 import { Packet } from "./records";
 import { replayDecoded, replayPacket, startReplay } from "./replay";
 import { isShared } from "./share";
-import { isNewSight } from "./sights";
-import { forgetWhereSeen, goStraight, keepWhereSeen } from "./straight";
+import { isNewSight, settleFrames } from "./sights";
+import { forgetWhereSeen, goStraight, keepWhereSeen, startStraight } from "./straight";
 import { Verdict } from "./verdict";
 
 const packet: Packet = changetype<Packet>(memory.data(PACKET_SIZE, 16));
@@ -193,16 +191,13 @@ export function scanPcapng(
 // Memory is slow: packets are decided a few at a time, and what they will need is fetched before.
 const GATHERED_MAX: u32 = 32;
 
-const gatheredFirst: usize = memory.data(32 * 48, 8);
+// The first of those that wait, and how many they are.
+let first: u32 = 0;
 let gathered: u32 = 0;
 // Not all that are gathered are plain: one may be a fragment.
 let mixed: bool = false;
 let passed: u32 = 0;
 let passedTime: u64 = 0;
-
-function gatheredAt(index: u32): Gathered {
-  return changetype<Gathered>(gatheredFirst + <usize>index * offsetof<Gathered>());
-}
 
 function mayGather(): bool {
   return gathered < GATHERED_MAX && count + gathered < most;
@@ -217,7 +212,7 @@ function gather(
   captureInterface: u32,
 ): void {
   if (isShared() && passOver(frame, captured, original, time, linkType, captureInterface)) return;
-  const one = gatheredAt(gathered);
+  const one = gatheredAt(first + gathered);
   one.time = time;
   one.frame = <u32>frame;
   one.captured = captured;
@@ -254,21 +249,29 @@ function passOver(
 // False: no more can be gathered.
 function decideGathered(): bool {
   const full = gathered == GATHERED_MAX;
-  for (let index: u32 = 0; index < gathered; index++) {
+  const end = first + gathered;
+  for (let index = first; index != end; index++) hashFrame(gatheredAt(index));
+  for (let index = first; index != end; index++) touchConnection(gatheredAt(index));
+  for (let index = first; index != end; index++) touchSaid(gatheredAt(index));
+  startStraight(number + 1);
+  // Another packet may have made or removed connections since they were found.
+  let found = true;
+  for (let index = first; index != end; index++) {
     const one = gatheredAt(index);
-    one.hash = hashOfFrame(one.frame, one.captured, one.linkType);
-    touchSlots(one.hash);
+    pass(one.passed, one.passedTime);
+    number++;
+    count++;
+    if (one.hash != 0) {
+      if (!found) findNodeOf(one);
+      if (goStraight(one, number)) continue;
+    }
+    settleFrames(index);
+    decide(one);
+    found = false;
+    startStraight(number + 1);
   }
-  for (let index: u32 = 0; index < gathered; index++) {
-    const one = gatheredAt(index);
-    one.node = touchConnection(one.frame, one.hash);
-  }
-  for (let index: u32 = 0; index < gathered; index++) {
-    const one = gatheredAt(index);
-    if (one.node != 0) touchHeardOf(one.node);
-    else touchHeardOfMemo(one.hash);
-  }
-  for (let index: u32 = 0; index < gathered; index++) decide(gatheredAt(index));
+  first = end;
+  if (!full) settleFrames(end);
   pass(passed, passedTime);
   passed = 0;
   gathered = 0;
@@ -307,28 +310,20 @@ function word(at: usize): u32 {
 }
 
 function decide(one: Gathered): void {
-  pass(one.passed, one.passedTime);
-  number++;
   if (one.hash != 0) {
-    if (goStraight(one, number)) {
-      count++;
-      return;
-    }
     // Of a plain frame after another, all that the record had besides is zero.
     if (!wasPlain) clearBytes(changetype<usize>(packet), PACKET_SIZE);
     wasPlain = true;
     fill(one);
-    if (decodePlain(packet)) {
-      count++;
-      keepWhereSeen(one, packet);
-      replayDecoded(packet, verdict, false);
-      return;
-    }
+    decodePlain(packet);
+    keepWhereSeen(one, packet);
+    replayDecoded(packet, verdict, false);
+    return;
   }
   clearBytes(changetype<usize>(packet), PACKET_SIZE);
   wasPlain = false;
   fill(one);
-  decideScanned();
+  decideAny();
 }
 
 function fill(one: Gathered): void {
@@ -358,6 +353,10 @@ export function nextPacket(time: u64): Packet {
 /** Decides the packet of the record. */
 export function decideScanned(): void {
   count++;
+  decideAny();
+}
+
+function decideAny(): void {
   replayPacket(packet, verdict);
   // A fragment that waits keeps copies: the next packet takes these records.
   if ((packet.flags & PACKET_FRAGMENT) != 0) startReplay(0);

@@ -3,7 +3,8 @@
 // Source: semantics.md C-8 and C-9.
 import { clearBytes, copyBytes, sameAddress } from "./bytes";
 import { decodePlain } from "./decode-plain";
-import { Gathered } from "./gathered";
+import { nodeEntry } from "./flow-table";
+import { Gathered, gatheredAt } from "./gathered";
 import {
   CAPTURE_INTERFACE_NONE,
   KNOWN_TCP_SEQ,
@@ -14,9 +15,11 @@ import {
   VERDICT_SIZE,
 } from "./layout";
 import { captureInterfaceNumber } from "./interface";
+import { verdictOfOutcome } from "./outcome";
 import { PLAIN_READ } from "./plain-frame";
 import { Packet } from "./records";
 import { isRealNode } from "./route";
+import { Saying } from "./saying";
 import { Verdict } from "./verdict";
 import { ENTRY_NONE } from "./tracking";
 
@@ -105,8 +108,28 @@ export function rememberSight(packet: Packet, verdict: Verdict, entry: u32, kept
   sight.verdict = <u32>own;
 }
 
-/** The same for a plain frame that has no record. `verdict`: address of one that stays where it is. */
-export function rememberFrame(one: Gathered, number: u64, verdict: usize, entry: u32): void {
+// Frames without a record that were judged since the last one was remembered: all that were gathered last.
+let unsettled: u32 = 0;
+
+/** Leaves the remembering of a frame to `settleFrames`, whose `number` and `saying` are told. */
+export function rememberLater(): void {
+  unsettled++;
+}
+
+/**
+ * Remembers the frames that were left, before another packet is looked at, and while they lie where they are.
+ *
+ * @param end behind the last of them, as `gatheredAt` counts
+ */
+export function settleFrames(end: u32): void {
+  const kept = min(unsettled, SIGHTS);
+  // As if the others had been remembered, too.
+  next = (next + unsettled - kept) % SIGHTS;
+  for (let index = end - kept; index != end; index++) rememberFrame(gatheredAt(index));
+  unsettled = 0;
+}
+
+function rememberFrame(one: Gathered): void {
   const at = sights + <usize>next * SIGHT_SIZE;
   next = (next + 1) % SIGHTS;
   const frame: usize = one.frame;
@@ -124,9 +147,9 @@ export function rememberFrame(one: Gathered, number: u64, verdict: usize, entry:
   kept.original = one.original;
   kept.captureInterface = one.captureInterface;
   const sight = sightOf(at);
-  sight.number = number;
-  sight.entry = entry;
-  sight.verdict = <u32>verdict;
+  sight.number = one.number;
+  sight.entry = nodeEntry(one.node - 1);
+  sight.verdict = <u32>verdictOfOutcome(changetype<Saying>(one.saying).outcome);
   sight.isFrame = 1;
 }
 

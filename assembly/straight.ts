@@ -3,17 +3,9 @@
 // unusual nothing has changed but the clock, and the packet goes one of the other ways.
 import { isOthers } from "./ahead";
 import { SEEN_ARRIVING, whereSeen } from "./arrival";
-import { advanceClock, refresh } from "./entry-life";
+import { passTime, refresh } from "./entry-life";
 import { isHelperGiven } from "./expectation";
-import {
-  Entry,
-  ENTRY_SEEN_REPLY,
-  entryAt,
-  findPlain,
-  heardOf,
-  nodeEntry,
-  nodeKind,
-} from "./flow-table";
+import { Entry, ENTRY_SEEN_REPLY, heardOf, isPlainNode, nodeKind } from "./flow-table";
 import { countRow } from "./flow-rows";
 import { anyFragments } from "./fragments";
 import { Gathered } from "./gathered";
@@ -22,22 +14,14 @@ import { captureInterfaceNumber } from "./interface";
 import { countPlain } from "./judge";
 import { isMannerValid, mannerOf } from "./manner";
 import { hasMac } from "./node-interface";
-import { verdictOfOutcome } from "./outcome";
 import {
-  destinationOf,
+  endsOf,
   ETHERNET,
   IP_SIZE,
-  isPlainFrame,
   lengthOf,
-  portsOf,
   protocolOf,
-  sourceOf,
   TCP_SIZE,
-  tcpAckOf,
-  tcpFlagsOf,
-  tcpHeaderOf,
-  tcpSeqOf,
-  tcpWindowOf,
+  tcpOf,
   ttlOf,
 } from "./plain-frame";
 import { PROTOCOL_TCP } from "./protocol";
@@ -47,29 +31,33 @@ import { isRealNode } from "./route";
 import { logRow } from "./row-log";
 import { Saying } from "./saying";
 import { isShared } from "./share";
-import { isNewSight, rememberFrame, severalSights } from "./sights";
+import { rememberLater, severalSights } from "./sights";
 import { moveEstablished } from "./tcp-track";
 import { DIRECTION_REPLY } from "./tracking";
 
-/** Decides a frame of which `isPortedFrame`; false: it goes another way. */
+// Frames may go the straight way at all.
+let isOpen: bool = false;
+
+/** Looks whether frames may go the straight way: before the first, and behind each that went another. */
+export function startStraight(number: u64): void {
+  isOpen = mayRepeat() && !anyFragments() && !isHelperGiven(number);
+}
+
+/** Decides a plain frame, whose node is found if it has one; false: it goes another way. */
 export function goStraight(one: Gathered, number: u64): bool {
   const frame: usize = one.frame;
-  if (!mayRepeat() || anyFragments() || isNewSight(one.captureInterface)) return false;
-  if (!isPlainFrame(frame, one.captured, one.original) || ttlOf(frame) <= 1) return false;
-  if (isHelperGiven(number) || (isShared() && isOthers(frame))) return false;
+  if (!isOpen || one.node == 0 || ttlOf(frame) <= 1) return false;
+  if (isShared() && isOthers(frame)) return false;
   const seen = seenLike(one);
   if (!isMannerValid(seen.manner) || !isSeenOnce(seen)) return false;
-  advanceClock(one.time);
-  const found = findPlain(
-    one.hash,
-    sourceOf(frame),
-    destinationOf(frame),
-    portsOf(frame),
-    protocolOf(frame),
-  );
-  if (found == 0) return false;
-  const node: i64 = found - 1;
-  const entry = entryAt(nodeEntry(node));
+  // The frame by which it is known how others are seen has started the clock.
+  passTime(one.time);
+  const node: i64 = one.node - 1;
+  const entry = changetype<Entry>(one.entry);
+  const ends = endsOf(frame);
+  const addresses = i64x2.extract_lane(ends, 0);
+  const ports = i32x4.extract_lane(ends, 2);
+  if (!isPlainNode(node, entry, addresses, ports, protocolOf(frame))) return false;
   // Both kinds that are found are as their directions.
   const direction = nodeKind(node);
   const heard = heardOf(entry, direction);
@@ -85,7 +73,9 @@ export function goStraight(one: Gathered, number: u64): bool {
   }
   if (answers) entry.flags |= ENTRY_SEEN_REPLY;
   countRepeat(saying, lengthOf(frame));
-  rememberFrame(one, number, verdictOfOutcome(saying.outcome), nodeEntry(node));
+  one.number = number;
+  one.saying = <u32>said;
+  rememberLater();
   countPlain(one.original, one.captured < one.original, saying.verdict, saying.verdictFlags);
   countRow(heard.row, one.original);
   logRow(number, heard.row);
@@ -98,13 +88,16 @@ function moveOn(entry: Entry, one: Gathered, direction: u32, saying: Saying): bo
     return true;
   }
   const frame: usize = one.frame;
-  const flags = tcpFlagsOf(frame);
+  if (one.captured < ETHERNET + IP_SIZE + TCP_SIZE) return false;
+  const header = tcpOf(frame);
+  const seq = i32x4.extract_lane(header, 0);
+  const ack = i32x4.extract_lane(header, 1);
+  const rest: u32 = i32x4.extract_lane(header, 2);
+  const flags = (rest >> 16) & 0xff;
   if ((flags & saying.tcpFlagsLookedAt) != saying.tcpFlags) return false;
+  if (rest >> 26 != TCP_SIZE) return false;
   const payload = lengthOf(frame) - IP_SIZE - TCP_SIZE;
-  if (tcpHeaderOf(frame) != TCP_SIZE || one.captured < ETHERNET + IP_SIZE + TCP_SIZE) return false;
-  const seq = tcpSeqOf(frame);
-  const ack = tcpAckOf(frame);
-  return moveEstablished(entry, direction, flags, seq, ack, seq + payload, tcpWindowOf(frame));
+  return moveEstablished(entry, direction, flags, seq, ack, seq + payload, rest & 0xffff);
 }
 
 // ── Where frames are seen ──────────────────────────────────────────────────────────────────────────────
@@ -129,7 +122,6 @@ const kept: usize = memory.data(256 * 24, 8);
 
 if (offsetof<SeenLike>() != 24) ERROR("SeenLike records have 24 bytes");
 
-const wanted: SeenLike = changetype<SeenLike>(memory.data(24, 8));
 const nothing: SeenLike = changetype<SeenLike>(memory.data(24, 8));
 
 /** Forgets where frames are seen: interfaces may have got other names. */
@@ -141,32 +133,43 @@ export function forgetWhereSeen(): void {
 export function keepWhereSeen(one: Gathered, packet: Packet): void {
   const number = captureInterfaceNumber(one.captureInterface);
   if (isRealNode() && number != 0 && !hasMac(number)) return;
-  const place = placeOf(one);
+  const rest = restOf(one);
+  const macs0 = firstMacs(one);
+  const macs1 = lastMacs(one);
+  const place = placeOf(macs0, macs1, rest);
   const seen = whereSeen(packet);
   const manner = mannerOf(packet, seen);
-  place.macs0 = wanted.macs0;
-  place.macs1 = wanted.macs1;
-  place.rest = wanted.rest;
+  place.macs0 = macs0;
+  place.macs1 = macs1;
+  place.rest = rest;
   place.manner = manner;
   place.seen = seen;
 }
 
 function seenLike(one: Gathered): SeenLike {
-  const place = placeOf(one);
-  const same =
-    place.macs0 == wanted.macs0 && place.macs1 == wanted.macs1 && place.rest == wanted.rest;
-  return same ? place : nothing;
+  const rest = restOf(one);
+  const macs0 = firstMacs(one);
+  const macs1 = lastMacs(one);
+  const place = placeOf(macs0, macs1, rest);
+  const differing = (place.macs0 ^ macs0) | (place.macs1 ^ macs1) | (place.rest ^ rest);
+  return differing == 0 ? place : nothing;
 }
 
-// The only place for a frame; what it is looked up by is in `wanted`.
-function placeOf(one: Gathered): SeenLike {
-  const frame: usize = one.frame;
-  wanted.rest = ((<u32>protocolOf(frame)) << 16) | (<u32>one.captureInterface);
-  if (isRealNode()) {
-    wanted.macs0 = load<u64>(frame);
-    wanted.macs1 = load<u32>(frame, 8);
-  }
-  const mixed = (wanted.macs0 ^ ((<u64>wanted.macs1) << 20) ^ wanted.rest) * 0x9e3779b97f4a7c15;
+function restOf(one: Gathered): u32 {
+  return ((<u32>protocolOf(one.frame)) << 16) | (<u32>one.captureInterface);
+}
+
+function firstMacs(one: Gathered): u64 {
+  return isRealNode() ? load<u64>(one.frame) : 0;
+}
+
+function lastMacs(one: Gathered): u32 {
+  return isRealNode() ? load<u32>(one.frame, 8) : 0;
+}
+
+// The only place for such a frame.
+function placeOf(macs0: u64, macs1: u32, rest: u32): SeenLike {
+  const mixed = (macs0 ^ ((<u64>macs1) << 20) ^ rest) * 0x9e3779b97f4a7c15;
   return changetype<SeenLike>(kept + <usize>(<u32>(mixed >> 56)) * offsetof<SeenLike>());
 }
 
