@@ -14,13 +14,12 @@ import { explainedPodText, explainedPolicyText } from "../report/explained-text.
 import type { Palette } from "../report/layout.ts";
 import type { DiagnosticLog } from "./diagnostics.ts";
 import { tellAnswers } from "./dns-answers.ts";
-import type { ExplainOptions } from "./explain.ts";
 import { findEnd } from "./explain-ends.ts";
 import { EXIT_INTERRUPTED, Failure } from "./failure.ts";
 import { makeResolver } from "./hosts.ts";
 import { Interruption } from "./interruption.ts";
 import { loadJudge } from "./judge.ts";
-import type { Judge } from "./judge.ts";
+import type { Judge, JudgeOptions } from "./judge.ts";
 import { loadProgramMatcher } from "./matcher.ts";
 import { replayTraffic } from "./traffic.ts";
 
@@ -35,7 +34,7 @@ export interface Explained {
 /** Explains the pod of a name. */
 export function explainNamedPod(
   name: string,
-  options: ExplainOptions,
+  options: JudgeOptions,
   log: DiagnosticLog,
 ): Explained {
   const judge = loadPolicies(options, log);
@@ -53,7 +52,7 @@ export function explainNamedPod(
 /** Explains the policy of a name, and which of its rules a capture hits where there is one. */
 export async function explainNamedPolicy(
   name: string,
-  options: ExplainOptions,
+  options: JudgeOptions,
   log: DiagnosticLog,
 ): Promise<Explained> {
   const [judge] = await tellAnswers([loadPolicies(options, log)] as const, options);
@@ -67,7 +66,7 @@ export async function explainNamedPolicy(
   };
 }
 
-function loadPolicies(options: ExplainOptions, log: DiagnosticLog): Judge {
+function loadPolicies(options: JudgeOptions, log: DiagnosticLog): Judge {
   const judge = loadJudge(options, log);
   if (judge.realNode) throw new Failure("a node's dumps have no policies: name manifests with -f");
   return judge;
@@ -75,7 +74,7 @@ function loadPolicies(options: ExplainOptions, log: DiagnosticLog): Judge {
 
 function contextOf(
   { snapshot, policies, program }: Judge,
-  { calicoVersion }: ExplainOptions,
+  { calicoVersion }: JudgeOptions,
   counts: readonly RuleCount[] | undefined,
 ): ExplainContext {
   return { snapshot, policies, program, calicoVersion, counts };
@@ -103,7 +102,7 @@ function findPolicy(text: string, policies: readonly Policy[]): Policy {
 
 async function countRules(
   judge: Judge,
-  options: ExplainOptions,
+  options: JudgeOptions,
   log: DiagnosticLog,
 ): Promise<{ readonly counts: readonly RuleCount[]; readonly damaged: boolean }> {
   const { program, midstream, snapshot } = judge;

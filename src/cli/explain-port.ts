@@ -18,13 +18,8 @@ import { policySelects } from "../policy/selects.ts";
 import { pairEnds, type NamedEnd } from "./explain-ends.ts";
 import { Failure } from "./failure.ts";
 import type { Manifests } from "./manifests.ts";
-import { portsToAsk, type PortAnswer, type PortProbe } from "./port-probe.ts";
-
-/** A protocol, and a port where it has ports. */
-export interface AskedPort {
-  readonly protocol: number;
-  readonly port: number | undefined;
-}
+import { portsToAsk } from "./port-probe.ts";
+import type { AskedPort, PortAnswer, PortProbe } from "./port-probe.ts";
 
 /** Taken when no policy and no Service asks for a port. */
 const ANY_PORT: AskedPort = { protocol: PROTOCOL_TCP, port: 80 };

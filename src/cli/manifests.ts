@@ -25,6 +25,7 @@ import type { DiagnosticLog } from "./diagnostics.ts";
 import { Failure, systemErrorText } from "./failure.ts";
 import { isGitPath, readGit } from "./git.ts";
 import { readHosts } from "./hosts.ts";
+import { MANIFEST_NAME } from "./manifest-name.ts";
 import type { ClusterOptions, GivenAddress } from "./options.ts";
 import { readWhole } from "./read-whole.ts";
 
@@ -63,9 +64,6 @@ export interface WrittenCluster {
 
 /** Gives addresses to endpoints that have none, where the command needs one. */
 export type GiveAddresses = (snapshot: Snapshot) => readonly GivenAddress[];
-
-/** What files of a folder are manifests. */
-export const MANIFEST_NAME = /\.(ya?ml|json)$/i;
 
 /** Reads, builds and compiles what `-f` names. */
 export function loadCluster(

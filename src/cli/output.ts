@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join, resolve, sep } from "node:path";
 import { EXIT_DONE, EXIT_OUTPUT, Failure, systemErrorCode, systemErrorText } from "./failure.ts";
-import { MANIFEST_NAME } from "./manifests.ts";
+import { MANIFEST_NAME } from "./manifest-name.ts";
 
 /** One `-o FORMAT[=FILE]`. */
 export interface Output<F extends string> {

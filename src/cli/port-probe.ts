@@ -15,7 +15,12 @@ import {
 } from "../net/protocol.ts";
 import type { PolicyRule } from "../policy/model.ts";
 import type { Ends } from "./explain-ends.ts";
-import type { AskedPort } from "./explain-port.ts";
+
+/** A protocol, and a port where it has ports. */
+export interface AskedPort {
+  readonly protocol: number;
+  readonly port: number | undefined;
+}
 
 /** What becomes of a connection at one port. */
 export interface PortAnswer {

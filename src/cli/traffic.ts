@@ -19,6 +19,7 @@ import type { CaptureNature } from "../report/reason.ts";
 import type { DiagnosticLog } from "./diagnostics.ts";
 import { Failure } from "./failure.ts";
 import type { Interruption } from "./interruption.ts";
+import { MANIFEST_NAME } from "./manifest-name.ts";
 import type { CaptureOptions } from "./options.ts";
 import type { Pace } from "./pace.ts";
 import { openSource } from "./source.ts";
@@ -258,7 +259,7 @@ function nameInterfaces(
 /** Diagnostics of one capture; a manifest that was given as one is told apart by its name. */
 function captureReport(file: string, log: DiagnosticLog): OnDiagnostic {
   return (diagnostic) => {
-    const manifest = diagnostic.code === "NOT_A_CAPTURE" && /\.(ya?ml|json)$/i.test(file);
+    const manifest = diagnostic.code === "NOT_A_CAPTURE" && MANIFEST_NAME.test(file);
     log.report(manifest ? { ...diagnostic, suggestion: `did you mean -f ${file}?` } : diagnostic);
   };
 }

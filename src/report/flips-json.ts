@@ -1,6 +1,6 @@
 /** A what-if as JSON, in the shape that scripts depend on (docs: "Output"). */
 import { tellingSide } from "./flips.ts";
-import type { Flip, FlipContext, FlipGroup, WhatIfReport } from "./flips.ts";
+import type { Flip, FlipContext, FlipGroup } from "./flips.ts";
 import { attributionJson, diagnosticJson, nearestJson, stringifyJson, tupleJson } from "./json.ts";
 import type { Json } from "./json.ts";
 import { hintsJson } from "./hints.ts";
@@ -9,6 +9,7 @@ import type { BlindSpot } from "./blind-spots.ts";
 import type { CaptureNature, Judged } from "./reason.ts";
 import type { FateGroup, LiveConnection } from "./rollout.ts";
 import { formatTime } from "./time.ts";
+import type { WhatIfReport } from "./what-if.ts";
 
 /** The one object of `what-if -o json`, indented, and a line end. */
 export function whatIfJson(report: WhatIfReport, context: FlipContext): string {

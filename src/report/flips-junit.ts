@@ -1,7 +1,7 @@
 /** A what-if as JUnit's XML: what the capture was read for, and a case for each change. */
 import { blindNamesText, blindServicesText } from "./blind-spots.ts";
 import type { BlindSpot, Change } from "./blind-spots.ts";
-import type { FlipContext, FlipGroup, WhatIfReport } from "./flips.ts";
+import type { FlipContext, FlipGroup } from "./flips.ts";
 import { CHANGE_WORDS } from "./flips-text.ts";
 import { placesOf, reasonsAfter } from "./flips-words.ts";
 import { pointsOf } from "./grouping.ts";
@@ -12,6 +12,7 @@ import { FATE_WORDS } from "./rollout-text.ts";
 import type { JunitCase } from "./junit.ts";
 import { pairText, sideText } from "./side-text.ts";
 import { pointText } from "./text.ts";
+import type { WhatIfReport } from "./what-if.ts";
 
 /** The changes for which a pipeline is to stop. */
 export interface Gates {

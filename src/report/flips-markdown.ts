@@ -2,7 +2,7 @@
 import type { Place } from "../errors.ts";
 import { blindNamesText, blindServicesText } from "./blind-spots.ts";
 import type { Change } from "./blind-spots.ts";
-import type { FlipContext, FlipGroup, WhatIfReport } from "./flips.ts";
+import type { FlipContext, FlipGroup } from "./flips.ts";
 import { CHANGE_WORDS, headlineText, summary } from "./flips-text.ts";
 import { placesOf, reasonsAfter } from "./flips-words.ts";
 import { annotationLines, markdownBlock, markdownText } from "./github.ts";
@@ -20,6 +20,7 @@ import {
 import { FATE_WORDS, rolloutSummary } from "./rollout-text.ts";
 import { pairText, sideText } from "./side-text.ts";
 import { pointText } from "./text.ts";
+import type { WhatIfReport } from "./what-if.ts";
 
 /** Rows of the table; JSON has them all. */
 const ROWS_MAX = 100;

@@ -6,7 +6,7 @@ import { escapeControls } from "../errors.ts";
 import { blindNamesText, blindServicesText } from "./blind-spots.ts";
 import type { BlindSpot, Change } from "./blind-spots.ts";
 import { CHANGES } from "./flips.ts";
-import type { FlipContext, FlipGroup, WhatIfReport } from "./flips.ts";
+import type { FlipContext, FlipGroup } from "./flips.ts";
 import { CHANGE_WORDS } from "./flips-text.ts";
 import { placesOf, reasonsAfter } from "./flips-words.ts";
 import { pointsOf, ruleKey } from "./grouping.ts";
@@ -19,6 +19,7 @@ import { sarifArtifact, sarifFingerprint, sarifLocation, sarifText } from "./sar
 import type { SarifRule } from "./sarif.ts";
 import { pairText, sideText } from "./side-text.ts";
 import type { Decided } from "./side-text.ts";
+import type { WhatIfReport } from "./what-if.ts";
 
 type RuleId = Change | ReportedFate;
 

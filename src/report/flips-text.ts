@@ -5,7 +5,7 @@
 import { CHANGES, tellingSide } from "./flips.ts";
 import { blindNamesText, blindServicesText } from "./blind-spots.ts";
 import type { Change } from "./blind-spots.ts";
-import type { Flip, FlipContext, FlipGroup, WhatIfReport } from "./flips.ts";
+import type { Flip, FlipContext, FlipGroup } from "./flips.ts";
 import { editText, hintNotes, mendedText, triedText, withoutTexts, yamlLines } from "./hints.ts";
 import { PLAIN, countText, layoutColumns, wrapText } from "./layout.ts";
 import type { Column, Palette } from "./layout.ts";
@@ -17,6 +17,7 @@ import { rolloutLines } from "./rollout-text.ts";
 import { ToldReasons, pairText, reasonLines, sideLines } from "./side-text.ts";
 import { nearestText } from "./text.ts";
 import { formatTuple } from "./tuple-text.ts";
+import type { WhatIfReport } from "./what-if.ts";
 
 /** Most groups of one kind of change that are printed; JSON has them all. */
 const GROUPS_MAX = 40;

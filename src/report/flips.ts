@@ -3,14 +3,10 @@
  * policies than by the current ones, packet by packet, gathered into what a person acts on.
  */
 import type { RowPair } from "../engine/row-pairs.ts";
-import type { FlowVerdict, Totals, Verdict } from "../engine/verdict.ts";
-import type { Diagnostic } from "../errors.ts";
-import type { BlindSpot, Change } from "./blind-spots.ts";
+import type { FlowVerdict, Verdict } from "../engine/verdict.ts";
+import type { Change } from "./blind-spots.ts";
 import { ruleKey } from "./grouping.ts";
-import type { Hints } from "./hints.ts";
 import type { PolicyContext } from "./nearest-miss.ts";
-import type { CaptureNature } from "./reason.ts";
-import type { FateGroup, Rollout } from "./rollout.ts";
 import { flowKey } from "./same-flow.ts";
 import { destinationEnd, portText, sourceEnd } from "./workload.ts";
 
@@ -40,28 +36,6 @@ export interface Comparison {
   readonly counts: Readonly<Record<Change | "unchanged", Count>>;
   /** In the order of their first packets. */
   readonly flips: readonly Flip[];
-}
-
-/** What a what-if says. */
-export interface WhatIfReport extends Comparison {
-  /** Of the whole capture. */
-  readonly totals: Totals;
-  readonly groups: readonly FlipGroup[];
-  /** Rules for what is newly dropped; undefined: not looked for. */
-  readonly hints: Hints | undefined;
-  readonly diagnostics: readonly Diagnostic[];
-  readonly nature: CaptureNature;
-  readonly partial: "interrupted" | "damaged" | undefined;
-  /** Undefined: the proposed policies judge all of the capture. */
-  readonly rollout: Rollout | undefined;
-  /** Of the rollout. */
-  readonly fates: readonly FateGroup[];
-  /** Packets of flows that the list of flows had no room for: they are not compared. */
-  readonly lost: number;
-  /** False: no capture was given, and all that changes are `blindSpots`. */
-  readonly captured: boolean;
-  /** What changes beside the capture's flows; undefined: not looked for, or not known. */
-  readonly blindSpots: readonly BlindSpot[] | undefined;
 }
 
 const SOMETHING: Readonly<Record<Change | "unchanged", number>> = {

@@ -1,5 +1,5 @@
 /** A rollout in mid-capture as text for people: how many connections were under way, and those that suffer. */
-import type { FlipContext, WhatIfReport } from "./flips.ts";
+import type { FlipContext } from "./flips.ts";
 
 import { countText, layoutColumns, wrapText } from "./layout.ts";
 import type { Column, Palette } from "./layout.ts";
@@ -11,6 +11,7 @@ import { ToldReasons, pairText } from "./side-text.ts";
 import { nearestText } from "./text.ts";
 import { formatTime } from "./time.ts";
 import { formatTuple } from "./tuple-text.ts";
+import type { WhatIfReport } from "./what-if.ts";
 
 /** Most groups of one fate that are printed; JSON has all connections. */
 const GROUPS_MAX = 40;
