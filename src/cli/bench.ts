@@ -18,6 +18,7 @@ import { inputFiles, loadJudge } from "./judge.ts";
 import type { CaptureOptions, ClusterOptions, NodeOptions } from "./options.ts";
 import { openDestinations } from "./output.ts";
 import type { Destination, Output } from "./output.ts";
+import { isReadAgain } from "./pipes.ts";
 import { readWhole } from "./read-whole.ts";
 import { readVersion } from "./version.ts";
 
@@ -44,10 +45,9 @@ const GENERATED_SEED = 1;
 
 /** Runs `bench` and gives its exit code. */
 export async function bench(options: BenchOptions): Promise<number> {
-  if (options.read.includes("-")) {
-    throw new Failure(
-      "the capture is replayed several times: standard input can be read once only",
-    );
+  const once = options.read.find((file) => !isReadAgain(file));
+  if (once !== undefined) {
+    throw new Failure(`the capture is replayed several times: ${once} can be read once only`);
   }
   const generated = options.read.length === 0;
   if (!generated && (options.flows !== undefined || options.seed !== undefined)) {

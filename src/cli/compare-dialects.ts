@@ -26,6 +26,7 @@ import { inputFiles, loadJudge, namesNode } from "./judge.ts";
 import type { Judge } from "./judge.ts";
 import { loadProgramMatcher } from "./matcher.ts";
 import { openSink } from "./output.ts";
+import { isReadAgain } from "./pipes.ts";
 import type { ReplayOptions } from "./replay.ts";
 import { replayTraffic } from "./traffic.ts";
 import type { TrafficEnd } from "./traffic.ts";
@@ -95,8 +96,11 @@ function refuseVain(options: ReplayOptions): void {
       "--compare-dialects is about manifests: a node's dumps are those of one dialect",
     );
   }
-  if ([...read, ...options.filename].includes("-")) {
-    throw new Failure("--compare-dialects reads its inputs several times: - can be read once only");
+  const once = read.find((file) => !isReadAgain(file));
+  if (once !== undefined) {
+    throw new Failure(
+      `--compare-dialects replays its captures several times: ${once} can be read once only`,
+    );
   }
 }
 

@@ -2,7 +2,6 @@
  * Addresses of domain names in policies, from the DNS answers that captures hold. Tables are there before
  * the first packet, so captures are read once more for it, before they are replayed.
  */
-import { statSync } from "node:fs";
 import { DnsLearner } from "../capture/dns-learner.ts";
 import { domainMatches, knowsDomain } from "../cluster/snapshot.ts";
 import type { Snapshot } from "../cluster/snapshot.ts";
@@ -16,6 +15,7 @@ import { Interruption } from "./interruption.ts";
 import type { Judge } from "./judge.ts";
 import { loadProgramMatcher } from "./matcher.ts";
 import type { CaptureOptions } from "./options.ts";
+import { isReadAgain } from "./pipes.ts";
 import { replayTraffic } from "./traffic.ts";
 
 /** Gives each judge what the captures' DNS answers tell of the domain names that its policies have. */
@@ -65,7 +65,7 @@ async function learn(
 ): Promise<Snapshot["answersByDomain"] | undefined> {
   const [judge] = judges;
   if (judge === undefined || capture.read.length === 0) return undefined;
-  const once = capture.read.find((file) => !isFile(file));
+  const once = capture.read.find((file) => !isReadAgain(file));
   if (once !== undefined) {
     process.stderr.write(
       `netverdict: note: ${once} can be read once only: its DNS answers tell no addresses of domain names\n`,
@@ -102,9 +102,4 @@ async function learn(
   }
   if (interruption.requested) throw new Failure("interrupted", EXIT_INTERRUPTED);
   return learner.learnt();
-}
-
-/** What is no file can be read once; what is not there, the replay reports. */
-function isFile(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? path !== "-";
 }

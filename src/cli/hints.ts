@@ -2,7 +2,6 @@
  * Hints for what a what-if newly drops: looked for among the proposed manifests, then the capture is judged
  * once more with all of them.
  */
-import { statSync } from "node:fs";
 import type { Program } from "../engine/matcher.ts";
 import { applyEdits } from "../hint/edit.ts";
 import { findHints } from "../hint/find.ts";
@@ -13,6 +12,7 @@ import type { Hint, Hints, NoHint } from "../report/hints.ts";
 import type { DiagnosticLog } from "./diagnostics.ts";
 import type { Judge } from "./judge.ts";
 import { loadProgramMatcher } from "./matcher.ts";
+import { isReadAgain } from "./pipes.ts";
 
 /** Longer captures are not judged again. */
 const PACKETS_MAX = 2_000_000;
@@ -60,7 +60,7 @@ async function judgeAgain(
 ): Promise<Hints> {
   const hints = found.map(({ hint }) => hint);
   const { written } = judges[1];
-  if (hints.length === 0 || packets > PACKETS_MAX || !captures.every(isReadTwice)) {
+  if (hints.length === 0 || packets > PACKETS_MAX || !captures.every(isReadAgain)) {
     return { hints, without };
   }
   const edits = found.flatMap((each) => each.edits);
@@ -94,8 +94,4 @@ const STILL_DROPPED = "judged with a rule for it, some of its packets are droppe
 
 function refused(hints: readonly Hint[], why: string): NoHint[] {
   return hints.flatMap(({ mends }) => mends.map((pair) => ({ pair, why })));
-}
-
-function isReadTwice(capture: string): boolean {
-  return capture !== "-" && statSync(capture, { throwIfNoEntry: false })?.isFile() === true;
 }

@@ -1,7 +1,12 @@
-/** Captures that can be read once only, for two replays of them. */
+/** Captures that can be read once only: which they are, and two replays of them. */
 import { createReadStream, statSync } from "node:fs";
 import { PassThrough } from "node:stream";
 import type { Readable } from "node:stream";
+
+/** Whether a capture can be read again; of one that is not there, whoever opens it says so. */
+export function isReadAgain(file: string): boolean {
+  return statSync(file, { throwIfNoEntry: false })?.isFile() ?? file !== "-";
+}
 
 /** Streams by the names of the captures that they are. */
 export type Pipes = ReadonlyMap<string, Readable>;

@@ -62,7 +62,7 @@ function tierLines(
   tiers: number,
   palette: Palette,
 ): string[] {
-  const lines = tiers > 1 ? [`  tier ${tier.name}`] : [];
+  const lines = tiers > 1 ? wrapText(`tier ${tier.name}`, 2) : [];
   for (const { policy, rules } of policies) {
     const place = policy[`${direction}Place`];
     lines.push(...wrapText(`${formatPolicyRef(policy.ref)}  ${placeText(place)}`, 2));
@@ -85,7 +85,9 @@ export function explainedPolicyText(
       ? "nobody"
       : `${countText(selected.length, "pod")}: ${listText(names, NAMES_MAX)}`;
   const lines = [
-    palette.bold(`${formatPolicyRef(policy.ref)}  ${placeText(policy.ref.place)}`),
+    ...wrapText(`${formatPolicyRef(policy.ref)}  ${placeText(policy.ref.place)}`, 0).map(
+      palette.bold,
+    ),
     ...wrapText(`selects ${selectorWords(policy.subject)}: ${chosen}`, 2),
   ];
   for (const { direction, rules, isolated } of directions) {

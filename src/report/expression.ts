@@ -42,9 +42,8 @@ const EXPECTED =
 
 /** Parses an expression. */
 export function parseExpression(text: string): Expression | ExpressionError {
-  const parser = new Parser(text);
   try {
-    return parser.parse();
+    return new Parser(text).parse();
   } catch (error) {
     if (error instanceof Refusal) return { message: error.message, column: error.column };
     throw error;
@@ -124,6 +123,8 @@ interface Word {
 
 /** Nested parentheses and negations; deeper ones are no question a person asks. */
 const DEPTH_MAX = 100;
+/** Each `or` is a level of the expression, which is walked for every packet. */
+const WORDS_MAX = 4096;
 
 /** `and` and `or` have equal precedence and associate to the left, `not` binds tightest: pcap-filter(7). */
 class Parser {
@@ -138,6 +139,8 @@ class Parser {
       column: match.index + 1,
     }));
     this.#end = text.length + 1;
+    const beyond = this.#words[WORDS_MAX];
+    if (beyond !== undefined) throw new Refusal(`more than ${WORDS_MAX} words`, beyond.column);
   }
 
   parse(): Expression {

@@ -130,7 +130,7 @@ describe("bench", () => {
   });
 
   const refused: readonly (readonly [why: string, words: readonly string[], sentence: string])[] = [
-    ["standard input", ["-r", "-"], "standard input can be read once only"],
+    ["standard input", ["-r", "-"], "- can be read once only"],
     ["another file as baseline", ["--compare", RULES], "this is no saved result"],
     ["a baseline that is not there", ["--compare", "no.json"], "no.json: no such file or folder"],
     ["to overwrite an input", ["--save", RULES], "the output would overwrite an input"],

@@ -105,6 +105,22 @@ describe("explain of a policy", () => {
     expect(status).toBe(3);
   });
 
+  it("prints no byte of a name that a terminal would obey", () => {
+    const path = join(mkdtempSync(join(tmpdir(), "netverdict-")), "evil.json");
+    const name = "deny\u001b[31m";
+    const policy = {
+      ...{ apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy" },
+      ...{ metadata: { name, namespace: "shop" }, spec: { podSelector: {} } },
+    };
+    writeFileSync(path, JSON.stringify(policy));
+    for (const words of [["--policy", `shop/${name}`], ["shop/web"]]) {
+      const { stdout, status } = explain("-f", path, ...words);
+      expect(status).toBe(0);
+      expect(stdout).toContain("shop/deny\\x1b[31m");
+      expect(stdout).not.toContain("\u001b");
+    }
+  });
+
   it("is told as data, too", () => {
     const renamed = explain(
       ...["-f", "namespace-renamed/current.yaml", "-o", "json", "--policy", "shop/web"],

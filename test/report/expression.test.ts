@@ -52,6 +52,7 @@ describe("parseExpression", () => {
     ["portrange 9-8", 11, "expected FIRST-LAST"],
     ["vlan 3", 1, '"vlan" is not supported'],
     ["!".repeat(200), 101, "nested too deeply"],
+    [`${"ip or ".repeat(3000)}ip`, 2048 * 6 + 1, "more than 4096 words"],
   ])("refuses %s at column %d", (text, column, message) => {
     const parsed = parseExpression(text);
     expect(parsed).toMatchObject({ column });
