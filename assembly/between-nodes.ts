@@ -15,16 +15,19 @@ import {
   HOOK_OUTPUT,
   HOOK_POSTROUTING,
   HOOK_PREROUTING,
+  MARK_STAYS,
   NODE_ADDRESS_FAMILY,
   NODE_ADDRESS_NODE,
   NODE_ADDRESS_SIZE,
   NODE_ADDRESS_TUNNEL,
   NODE_ADDRESS_WORDS,
   REASON_BY_NODE,
+  REASON_NO_BACKENDS,
   REASON_NO_NODE,
   REASON_OUTGOING,
   ROUTE_LOCAL,
   ROUTE_UNICAST,
+  ROUTE_UNTRANSLATED,
   RULE_NONE,
   TABLE_FILTER,
   TABLE_MANGLE,
@@ -87,7 +90,7 @@ export function crossesNodes(): bool {
   if (walk.mark == 0 || !walk.translated || (kind != ROUTE_UNICAST && kind != ROUTE_LOCAL))
     return false;
   const node = routeNode(attempt.dstRoute);
-  if (node == 0) return !ask(QUESTION_HOP, REASON_NO_NODE, RULE_NONE);
+  if (node == 0) return !isBackendHere();
   return !isAtNode(node);
 }
 
@@ -125,10 +128,16 @@ export function crossNodes(): bool {
   return passed;
 }
 
-// The destination is at the node whose tables are asked, or nobody knows of another.
+// The destination is at the node whose tables are asked, or another sees the same.
 function isThere(): bool {
   const node = routeNode(attempt.dstRoute);
-  return node == walk.node || node == 0 || walk.mark == 0;
+  if (node == walk.node || walk.mark == 0) return true;
+  return node == 0 && (!isPod(attempt.dstRoute) || isBackendHere());
+}
+
+// A backend of which nothing tells where it is, is at the node that has translated to it.
+function isBackendHere(): bool {
+  return (walk.mark & MARK_STAYS) != 0 || ask(QUESTION_HOP, REASON_NO_NODE, RULE_NONE);
 }
 
 // Out of one node and into the destination's.
@@ -202,7 +211,7 @@ function arrive(): bool {
   attempt.dstRoute = routeOfDestination();
   const kind = routeKind(attempt.dstRoute);
   walk.dstLocal = kind == ROUTE_LOCAL;
-  return true;
+  return kind != ROUTE_UNTRANSLATED || end(VERDICT_UNKNOWN, REASON_NO_BACKENDS);
 }
 
 function arriveAtLast(): bool {

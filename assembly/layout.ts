@@ -979,6 +979,9 @@ export const COUNTER_NE = 2;
 export const COUNTER_LT = 3;
 export const COUNTER_GT = 4;
 
+/** A mark that manifests' tables set: nothing tells where the backend is but that it is chosen at its own node. */
+export const MARK_STAYS = 0x1000000;
+
 // What a set may hold beside its entries: addresses that are missing from the snapshot, or whatever.
 export const INCOMPLETE_MISSING = 1;
 export const INCOMPLETE_ANY = 2;

@@ -110,13 +110,13 @@ function hinted(
   const zone = world.nodes.find(({ name }) => name === nodeName)!.zone;
   if (endpoints.some(({ state, zones }) => state !== "ready" || zones.length === 0))
     return endpoints;
-  const fitting = endpoints.filter(({ zones }) => zones.includes(zone));
+  const fitting = endpoints.filter(({ zones }) => zone !== undefined && zones.includes(zone));
   return fitting.length > 0 ? fitting : endpoints;
 }
 
 /** Tells whether an address is one that pods have. */
 export function isPodAddress(address: string): boolean {
-  return isInRange(address.includes(":") ? "fd00:244:0:2::/63" : "10.244.0.0/23", address);
+  return isInRange(address.includes(":") ? "fd00:244::/48" : "10.244.0.0/16", address);
 }
 
 /** Tells whether an address lies in a range; never across families. */

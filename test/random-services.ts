@@ -7,7 +7,8 @@ import type { Random } from "./random-cluster.ts";
 /** One endpoint of a Service, as the slice says it. */
 export interface RawServiceEndpoint {
   readonly addresses: readonly [four: string, six: string];
-  readonly node: string;
+  /** Undefined: nothing tells it. */
+  readonly node: string | undefined;
   readonly state: "ready" | "not ready" | "terminating";
   readonly zones: readonly string[];
 }
@@ -34,20 +35,30 @@ export interface RandomService {
 export interface ServiceWorld {
   readonly nodes: readonly {
     readonly name: string;
-    readonly zone: string;
+    /** Undefined: it has no such label. */
+    readonly zone: string | undefined;
     readonly addresses: readonly [string, string];
+    /** Of its devices that wrap packets; undefined: no object tells it. */
+    readonly tunnels: readonly [four: string | undefined, six: string | undefined];
   }[];
   readonly pods: readonly {
     readonly name: string;
-    readonly node: string;
+    /** Undefined: no object tells it. */
+    readonly node: string | undefined;
     readonly addresses: readonly [string, string];
   }[];
   readonly services: readonly RandomService[];
   /** What nodes do with the sources of what pods send out; undefined: no object tells. */
   readonly outgoing: "masqueraded" | "kept" | undefined;
+  /** How nodes wrap what they send to pods elsewhere. */
+  readonly wrapping: Wrapping;
   /** As `kubectl get -o json` prints them. */
   readonly objects: readonly object[];
 }
+
+/** By family: in which mode, and whether WireGuard takes what it can. */
+export type Wrapping = readonly [Mode, Mode];
+type Mode = "Never" | "Always" | "CrossSubnet" | "WireGuard";
 
 /** Addresses outside of the cluster. */
 export const CLIENTS = ["192.0.2.10", "192.0.2.200", "2001:db8::10", "2001:db8::ff00"];
@@ -55,27 +66,46 @@ const SOURCE_RANGES = ["192.0.2.0/25", "2001:db8::/120", "10.244.0.0/16", "192.1
 
 const POOLS = ["10.244.0.0/16", "fd00:244::/48"];
 
-function pool(cidr: string, outgoing: ServiceWorld["outgoing"]): object {
+function pool(cidr: string, mode: Mode, outgoing: ServiceWorld["outgoing"]): object {
+  // IPIP is IPv4's alone.
+  const key = cidr.includes(":") || cidr.length % 2 === 0 ? "vxlanMode" : "ipipMode";
   return {
     apiVersion: "crd.projectcalico.org/v1",
     kind: "IPPool",
     metadata: { name: cidr.replace(/\W/g, "-") },
-    spec: { cidr, natOutgoing: outgoing === "masqueraded" },
+    spec: {
+      cidr,
+      natOutgoing: outgoing === "masqueraded",
+      [key]: mode === "WireGuard" ? "Never" : mode,
+    },
   };
 }
 
-/** Draws a cluster. */
-export function randomServiceWorld(random: Random): ServiceWorld {
-  const nodes = ["node-1", "node-2"].map((name, index) => ({
+/**
+ * Draws a cluster.
+ *
+ * @param between for all nodes seen as one: more of them, of which objects tell less
+ */
+export function randomServiceWorld(random: Random, between = false): ServiceWorld {
+  const names = ["node-1", "node-2", ...(between && random.chance(0.5) ? ["node-3"] : [])];
+  const modes = (): Mode =>
+    between ? random.pick(["Never", "Always", "CrossSubnet", "WireGuard"]) : "Never";
+  const wrapping = [modes(), modes()] as const;
+  const tunnelled = between && random.chance(0.7);
+  const told = (address: string): string | undefined =>
+    tunnelled && random.chance(0.7) ? address : undefined;
+  const nodes = names.map((name, index) => ({
     name,
-    zone: `zone-${index}`,
+    zone: between && random.chance(0.2) ? undefined : `zone-${index % 2}`,
     addresses: [`192.168.7.${index + 1}`, `fd00:7::${index + 1}`] as const,
+    tunnels: [told(`10.244.${index}.1`), told(`fd00:244:0:${index + 2}::1`)] as const,
   }));
+  const unplaced = between && random.chance(0.4);
   const pods = Array.from({ length: 8 }, (_, index) => {
-    const node = index % 2;
+    const node = index % nodes.length;
     return {
       name: `pod-${index}`,
-      node: nodes[node]!.name,
+      node: unplaced && random.chance(0.3) ? undefined : nodes[node]!.name,
       addresses: [`10.244.${node}.${index + 2}`, `fd00:244:0:${node + 2}::${index + 2}`] as const,
     };
   });
@@ -88,13 +118,21 @@ export function randomServiceWorld(random: Random): ServiceWorld {
     pods,
     services,
     outgoing,
+    wrapping,
     objects: [
-      ...(outgoing === undefined ? [] : POOLS.map((cidr) => pool(cidr, outgoing))),
+      ...(outgoing === undefined
+        ? []
+        : POOLS.map((cidr, family) => pool(cidr, wrapping[family]!, outgoing))),
+      ...(wrapping.includes("WireGuard") ? [wireguard(wrapping)] : []),
       { apiVersion: "v1", kind: "Namespace", metadata: { name: "a" } },
-      ...nodes.map(({ name, zone, addresses }, index) => ({
+      ...nodes.map(({ name, zone, addresses, tunnels }, index) => ({
         apiVersion: "v1",
         kind: "Node",
-        metadata: { name, labels: { "topology.kubernetes.io/zone": zone } },
+        metadata: {
+          name,
+          labels: zone === undefined ? {} : { "topology.kubernetes.io/zone": zone },
+          annotations: tunnelAnnotations(tunnels, wrapping),
+        },
         spec: { podCIDRs: [`10.244.${index}.0/24`, `fd00:244:0:${index + 2}::/64`] },
         status: { addresses: addresses.map((address) => ({ type: "InternalIP", address })) },
       })),
@@ -106,8 +144,34 @@ export function randomServiceWorld(random: Random): ServiceWorld {
         status: { phase: "Running", podIPs: addresses.map((ip) => ({ ip })) },
       })),
       ...services.flatMap(serviceObjects),
-      ...Array.from({ length: random.below(4) }, (_, index) => randomPolicy(random, index)),
+      ...Array.from({ length: random.below(4) }, (_, index) =>
+        randomPolicy(random, index, between ? [...PEERS, ...PEERS_OF_TUNNELS] : PEERS),
+      ),
     ],
+  };
+}
+
+function wireguard(wrapping: Wrapping): object {
+  return {
+    apiVersion: "projectcalico.org/v3",
+    kind: "FelixConfiguration",
+    metadata: { name: "default" },
+    spec: {
+      wireguardEnabled: wrapping[0] === "WireGuard",
+      wireguardEnabledV6: wrapping[1] === "WireGuard",
+    },
+  };
+}
+
+function tunnelAnnotations(
+  [four, six]: ServiceWorld["nodes"][number]["tunnels"],
+  [mode, mode6]: Wrapping,
+): object {
+  const key = mode === "WireGuard" ? "IPv4WireguardInterfaceAddr" : "IPv4IPIPTunnelAddr";
+  const key6 = mode6 === "WireGuard" ? "IPv6WireguardInterfaceAddr" : "IPv6VXLANTunnelAddr";
+  return {
+    ...(four === undefined ? {} : { [`projectcalico.org/${key}`]: four }),
+    ...(six === undefined ? {} : { [`projectcalico.org/${key6}`]: six }),
   };
 }
 
@@ -159,7 +223,7 @@ function randomService(
           "not ready",
           "terminating",
         ] as const),
-        zones: hinted ? [random.pick(nodes).zone] : [],
+        zones: hinted ? [random.pick(nodes).zone ?? "zone-1"] : [],
       })),
   };
 }
@@ -219,17 +283,27 @@ function serviceObjects(service: RandomService): object[] {
   ];
 }
 
+const PEERS = [
+  { ipBlock: { cidr: "192.0.2.0/25" } },
+  { ipBlock: { cidr: "192.168.7.0/24" } },
+  { ipBlock: { cidr: "2001:db8::/120" } },
+  { ipBlock: { cidr: "fd00:7::/64" } },
+  { ipBlock: { cidr: "10.96.0.0/16" } },
+  { podSelector: { matchLabels: { app: "app-1" } } },
+  { podSelector: {} },
+];
+
+/** They have addresses of the pods' ranges, which need not be told. */
+const PEERS_OF_TUNNELS = [
+  { ipBlock: { cidr: "10.244.0.0/16", except: ["10.244.0.0/24"] } },
+  { ipBlock: { cidr: "10.244.1.0/24" } },
+  { ipBlock: { cidr: "10.244.0.1/32" } },
+  { ipBlock: { cidr: "fd00:244::/48" } },
+  { ipBlock: { cidr: "fd00:244:0:3::/64" } },
+];
+
 /** Tells clients of the two halves of a range apart, nodes from pods, and pods from each other. */
-function randomPolicy(random: Random, index: number): object {
-  const peers = [
-    { ipBlock: { cidr: "192.0.2.0/25" } },
-    { ipBlock: { cidr: "192.168.7.0/24" } },
-    { ipBlock: { cidr: "2001:db8::/120" } },
-    { ipBlock: { cidr: "fd00:7::/64" } },
-    { ipBlock: { cidr: "10.96.0.0/16" } },
-    { podSelector: { matchLabels: { app: "app-1" } } },
-    { podSelector: {} },
-  ];
+function randomPolicy(random: Random, index: number, peers: readonly object[]): object {
   const ingress = random.chance(0.6);
   const rule = { [ingress ? "from" : "to"]: random.some(peers, 1, 4) };
   return {

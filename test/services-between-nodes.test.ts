@@ -36,11 +36,11 @@ type Outcomes = ReadonlySet<"allow" | "drop">;
 
 describe("Services between nodes", () => {
   it("fare as the nodes one by one let them", async () => {
-    const counts = { allow: 0, drop: 0, unknown: 0, aside: 0 };
+    const counts = { allow: 0, drop: 0, unknown: 0, aside: 0, cautious: 0 };
     const wrong: string[] = [];
     for (let seed = FIRST_SEED; seed < FIRST_SEED + ROUNDS; seed++) {
       const random = makeRandom(seed);
-      const world = randomServiceWorld(random);
+      const world = randomServiceWorld(random, true);
       const flows = Array.from({ length: FLOWS }, () => randomFlow(random, world));
       const packets = flows.map(({ source, destination, protocol, port }, index) =>
         buildPacket({
@@ -58,7 +58,7 @@ describe("Services between nodes", () => {
         capture: buildPcap(timed(packets), LINK_TYPE_RAW),
       });
       for (const [index, flow] of flows.entries()) {
-        const outcomes = outcomesOf(world, flow);
+        const outcomes = outcomesWherever(world, flow);
         const [only, other] = outcomes;
         if (only === undefined) {
           counts.aside++;
@@ -68,6 +68,11 @@ describe("Services between nodes", () => {
         counts[expected]++;
         const verdict = verdicts[index]!;
         if (verdict.verdict === expected) continue;
+        // Where pods are of which nothing tells it, is asked in several places, each by itself.
+        if (verdict.verdict === "unknown" && openPods(world, flow).length > 0) {
+          counts.cautious++;
+          continue;
+        }
         wrong.push(
           `seed ${seed}: ${flow.source} > ${flow.destination}:${flow.port} (${flow.service.name}): ` +
             `${verdict.verdict} (${verdict.reason} ${verdict.rule?.chain}), expected ${expected}`,
@@ -80,6 +85,7 @@ describe("Services between nodes", () => {
     );
     expect(wrong.slice(0, 20)).toEqual([]);
     expect(counts.unknown).toBeGreaterThan(ROUNDS);
+    expect(counts.cautious).toBeLessThan(counts.unknown / 5);
   });
 });
 
@@ -109,6 +115,45 @@ function randomFlow(random: Random, world: ServiceWorld): Flow {
   return { source, destination, protocol: PROTOCOLS[service.protocol], port, service };
 }
 
+/** The same, wherever the pods are of which nothing tells it. */
+function outcomesWherever(world: ServiceWorld, flow: Flow): Outcomes {
+  const places = openPods(world, flow).reduce<ReadonlyMap<string, string>[]>(
+    (all, { name }) =>
+      all.flatMap((each) => world.nodes.map((node) => new Map([...each, [name, node.name]]))),
+    [new Map()],
+  );
+  const all = places.map((place) => {
+    const placed = placedWorld(world, place);
+    const service = placed.services.find(({ name }) => name === flow.service.name)!;
+    return outcomesOf(placed, { ...flow, service });
+  });
+  return all.some(({ size }) => size === 0) ? new Set() : new Set(all.flatMap((each) => [...each]));
+}
+
+/** The pods of which nothing tells where they are, and the flow's outcome may hang on it. */
+function openPods(world: ServiceWorld, { source, service }: Flow): ServiceWorld["pods"] {
+  const ends = [source, ...service.endpoints.flatMap(({ addresses }) => addresses)];
+  return world.pods.filter(
+    ({ node, addresses }) => node === undefined && addresses.some((own) => ends.includes(own)),
+  );
+}
+
+/** The world, with some pods on nodes. */
+function placedWorld(world: ServiceWorld, place: ReadonlyMap<string, string>): ServiceWorld {
+  if (place.size === 0) return world;
+  const pods = world.pods.map((pod) => ({ ...pod, node: pod.node ?? place.get(pod.name) }));
+  const nodeAt = (address: string): string | undefined =>
+    pods.find(({ addresses }) => addresses.some((own) => own === address))?.node;
+  const services = world.services.map((service) => ({
+    ...service,
+    endpoints: service.endpoints.map((one) => ({
+      ...one,
+      node: one.node ?? nodeAt(one.addresses[0]),
+    })),
+  }));
+  return { ...world, pods, services };
+}
+
 function outcomesOf(world: ServiceWorld, flow: Flow): Outcomes {
   const from = nodeOf(world, flow.source);
   const to = nodeOf(world, flow.destination);
@@ -135,15 +180,17 @@ function atNode(world: ServiceWorld, node: string, flow: Flow, source: string): 
       if (to === undefined) return new Set();
       const leaves = policies(world, { ...flow, source });
       if (to === node || !leaves) return new Set([leaves ? "allow" : "drop"]);
-      const masked = isPodAddress(source) ? addressAt(world, node, source) : source;
+      const masked = isPodAddress(source) ? sourcesAt(world, node, destination) : [source];
       const shown =
         world.outgoing === undefined
-          ? [source, masked]
-          : [world.outgoing === "masqueraded" ? masked : source];
+          ? [source, ...masked]
+          : world.outgoing === "masqueraded"
+            ? masked
+            : [source];
       return new Set(shown.flatMap((each) => [...atNode(world, to, flow, each)]));
     }
     case "backends": {
-      const outcomes = translation.backends.map((text) => {
+      const outcomes = translation.backends.flatMap((text) => {
         const [, address = "", port = ""] = /^\[?(.*?)\]?:(\d+)$/.exec(text)!;
         const there = nodeOf(world, address)!;
         const hairpin = address === source;
@@ -153,9 +200,10 @@ function atNode(world: ServiceWorld, node: string, flow: Flow, source: string): 
         const sends =
           nodeOf(world, source) !== node ||
           policies(world, { ...backend, source, egressOnly: true });
-        const shown = masked ? addressAt(world, node, source) : source;
-        const takes = policies(world, { ...backend, source: shown, ingressOnly: true });
-        return sends && takes ? "allow" : "drop";
+        const shown = masked ? sourcesAt(world, node, address) : [source];
+        const takes = (each: string): boolean =>
+          policies(world, { ...backend, source: each, ingressOnly: true });
+        return shown.map((each) => (sends && takes(each) ? "allow" : "drop"));
       });
       return new Set(outcomes);
     }
@@ -182,11 +230,11 @@ function policies(
   return says.every((decision) => decision?.allowed !== false);
 }
 
-const worlds = new WeakMap<ServiceWorld, World>();
+const worlds = new WeakMap<ServiceWorld["objects"], World>();
 
 /** Without Services: what they do is asked of the other evaluator. */
 function rawWorld(world: ServiceWorld): World {
-  const known = worlds.get(world);
+  const known = worlds.get(world.objects);
   if (known !== undefined) return known;
   const of = (kind: string): never =>
     world.objects.filter((each) => "kind" in each && each.kind === kind) as never;
@@ -196,7 +244,7 @@ function rawWorld(world: ServiceWorld): World {
     pods: of("Pod"),
     policies: of("NetworkPolicy"),
   };
-  worlds.set(world, raw);
+  worlds.set(world.objects, raw);
   return raw;
 }
 
@@ -206,7 +254,27 @@ function nodeOf(world: ServiceWorld, address: string): string | undefined {
   return pod?.node ?? node?.name;
 }
 
-/** The node's address of the same family. */
-function addressAt(world: ServiceWorld, node: string, like: string): string {
-  return world.nodes.find(({ name }) => name === node)!.addresses[like.includes(":") ? 1 : 0];
+/** The addresses of which a node may give one to what it masquerades, by where that goes. */
+function sourcesAt(world: ServiceWorld, node: string, destination: string): string[] {
+  const family = destination.includes(":") ? 1 : 0;
+  const { addresses, tunnels } = world.nodes.find(({ name }) => name === node)!;
+  const own = addresses[family];
+  const tunnel = tunnels[family];
+  if (!isPodAddress(destination)) return [own];
+  // Without pools nothing tells how packets are wrapped, but by the tunnels that nodes have.
+  const anyTold = world.nodes.some((node) => node.tunnels[family] !== undefined);
+  const given = world.wrapping[family];
+  const taken = given === "WireGuard" || anyTold ? "CrossSubnet" : "Never";
+  const mode = world.outgoing === undefined ? taken : given;
+  if (mode === "Never") return [own];
+  const others = world.nodes.map((node) => node.tunnels[family]);
+  const untold = UNTOLD[family].filter((each) => !others.includes(each));
+  const wrapped = tunnel === undefined ? untold : [tunnel];
+  return mode === "Always" ? [...wrapped] : [own, ...wrapped];
 }
+
+/** A tunnel's address that nothing tells is some address of the pods' ranges that nobody else has. */
+const UNTOLD = [
+  ["10.244.0.1", "10.244.0.250", "10.244.1.250", "10.244.2.250", "10.244.9.9"],
+  ["fd00:244:0:2::250", "fd00:244:0:3::250", "fd00:244:0:4::250", "fd00:244:0:9::9"],
+] as const;

@@ -62,8 +62,10 @@ export function readServices(
           nodePort,
           backends: backendsOf(found.groups, port, nodeOf),
         };
-        const missing = found.missing ?? missingOf(service, own);
-        return missing === undefined ? own : { ...own, backends: [], missing };
+        const missing = found.missing ?? missingOf(service);
+        if (missing !== undefined) return { ...own, backends: [], missing };
+        const unplaced = unplacedOf(service, own);
+        return unplaced === undefined ? own : { ...own, unplaced };
       });
       return { ...service, ports };
     });
@@ -73,11 +75,13 @@ export function readServices(
   return { services, membersByService };
 }
 
+/** Who serves it, and is not modelled. */
+function missingOf({ proxy }: Service): string | undefined {
+  return proxy === undefined ? undefined : `it is left to ${proxy}, which is not kube-proxy`;
+}
+
 /** What kube-proxy knows of a port that the objects do not tell. */
-function missingOf(service: Service, port: ServicePort): string | undefined {
-  if (service.proxy !== undefined) {
-    return `it is left to ${service.proxy}, which is not kube-proxy`;
-  }
+function unplacedOf(service: Service, port: ServicePort): string | undefined {
   const internal = service.internalTraffic === "Local";
   if (!internal && !(service.externalTraffic === "Local" && isReachedFromOutside(service, port))) {
     return undefined;
@@ -86,6 +90,14 @@ function missingOf(service: Service, port: ServicePort): string | undefined {
   if (nowhere === undefined) return undefined;
   const policy = internal ? "internalTrafficPolicy" : "externalTrafficPolicy";
   return `${policy} is Local, and nothing tells on which node ${formatAddress(nowhere.address)} is`;
+}
+
+/** Tells whether a node's kube-proxy can be said to choose from the backends; of all nodes seen as one each may. */
+export function knowsBackends(
+  { missing, unplaced }: ServicePort,
+  node: string | undefined,
+): boolean {
+  return missing === undefined && (unplaced === undefined || node === undefined);
 }
 
 /** Tells whether a port is reached by more than the Service's cluster addresses. */

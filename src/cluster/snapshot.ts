@@ -166,6 +166,8 @@ export interface ServicePort {
   readonly backends: readonly ServiceBackend[];
   /** The fact without which the backends cannot be told; the verdict is then `unknown`. */
   readonly missing?: string;
+  /** The fact without which it cannot be told which of them a node chooses from. */
+  readonly unplaced?: string;
 }
 
 export interface Backend {

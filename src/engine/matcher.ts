@@ -182,14 +182,14 @@ export function loadMatcher(
   const exports = instantiate(wasm);
   const interfaces = new InterfaceNumbers(exports);
   const walkAll = options.walkAll ?? false;
-  const packing = (topology: Topology): Packing => ({
+  const packing = ({ topology }: Program): Packing => ({
     interfaces,
     apart: walkAll,
     nodes: numberNodes(topology),
   });
-  const first = packing(program.topology);
+  const first = packing(program);
   let packed = packRulesets(exports, program.rulesets, first);
-  let routes = packTopology(exports, program.topology, first);
+  let routes = packTopology(exports, program, first);
   let { owners, switches } = program;
   const assume = options.midstream === "assume-established";
   const { share, conntrackMax } = options;
@@ -247,9 +247,9 @@ export function loadMatcher(
       exports.replayMore(batch.recordAt(first), rest, batch.count - first);
     },
     changeProgram(next) {
-      const others = packing(next.topology);
+      const others = packing(next);
       packed = packRulesets(exports, next.rulesets, others, packed);
-      routes = packTopology(exports, next.topology, others, routes);
+      routes = packTopology(exports, next, others, routes);
       owners = next.owners === undefined ? owners : new Map([...(owners ?? []), ...next.owners]);
       switches = next.switches ?? switches;
       if (switches !== undefined) packSwitches(exports, switches, interfaces);

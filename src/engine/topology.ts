@@ -1,12 +1,19 @@
 /** Interfaces and routes to bytes in the matcher's memory, as assembly/layout.ts draws them. */
 import * as layout from "../../assembly/layout.ts";
-import type { NodeInterface, Route, Topology } from "../tables/model.ts";
+import type { NodeInterface, Route, Ruleset, Topology } from "../tables/model.ts";
 import type { MatcherExports } from "./exports.ts";
+import { tunnelSources } from "./tunnel-sources.ts";
 
 /** The routes by the number that verdicts have of them, and where their records lie. */
 export interface PackedRoutes {
   readonly routes: readonly Route[];
   readonly records: number;
+}
+
+/** Routes, and the rules of what goes by them. */
+interface Routed {
+  readonly topology: Topology;
+  readonly rulesets: readonly Ruleset[];
 }
 
 /**
@@ -16,15 +23,17 @@ export interface PackedRoutes {
  */
 export function packTopology(
   exports: MatcherExports,
-  topology: Topology,
-  { interfaces, nodes }: { readonly interfaces: InterfaceNumbers; readonly nodes: NodeNumbers },
+  program: Routed,
+  context: { readonly interfaces: InterfaceNumbers; readonly nodes: NodeNumbers },
   before?: PackedRoutes,
 ): PackedRoutes {
+  const { topology } = program;
+  const { interfaces } = context;
   // Of manifests only those that lead away are told.
   const told = topology.interfaces ?? topology.uplinks?.map(bareInterface) ?? [];
   // Names get their numbers first: the records below have one for each.
   for (const { name } of told) interfaces.add(name);
-  const packed = packRoutes(exports, topology, { interfaces, nodes }, before);
+  const packed = packRoutes(exports, program, context, before);
   packInterfaces(exports, told, interfaces);
   return packed;
 }
@@ -121,13 +130,11 @@ const TABLES: readonly Required<Route>["table"][] = ["local", "main", "default"]
 
 function packRoutes(
   exports: MatcherExports,
-  topology: Topology,
-  {
-    interfaces,
-    nodes: numberByNode,
-  }: { readonly interfaces: InterfaceNumbers; readonly nodes: NodeNumbers },
+  program: Routed,
+  { interfaces, nodes: numberByNode }: Parameters<typeof packTopology>[2],
   before: PackedRoutes = { routes: [], records: 0 },
 ): PackedRoutes {
+  const { topology } = program;
   const { routes, policesHosts = false, untracks = false } = topology;
   const first = before.routes.length;
   const records = exports.allocate(Math.max(1, first + routes.length) * layout.ROUTE_SIZE);
@@ -166,7 +173,7 @@ function packRoutes(
       view.setUint32(at + layout.ROUTE_GATEWAY + 4 * place, word, true);
     });
   });
-  packNodeAddresses(exports, topology, numberByNode);
+  packNodeAddresses(exports, program, numberByNode);
   const all = { names: numberByNode.keys(), others: topology.moreNodes ?? true };
   exports.setNodes(packNodeBits(exports, numberByNode, all), nodeWords(numberByNode));
   packNodeUplinks(exports, topology, { numberByNode, interfaces });
@@ -192,9 +199,20 @@ function packRoutes(
 /** Of nodes that no route names, no packet comes. */
 function packNodeAddresses(
   exports: MatcherExports,
-  { nodeAddresses = [], outgoingKnown = false }: Topology,
-  numberByNode: ReadonlyMap<string, number>,
+  { topology, rulesets }: Routed,
+  numberByNode: NodeNumbers,
 ): void {
+  const { nodeAddresses: told = [], untoldTunnels = [], outgoingKnown = false } = topology;
+  const sources = {
+    4: tunnelSources(rulesets, topology, 4),
+    6: tunnelSources(rulesets, topology, 6),
+  };
+  const nodeAddresses = [
+    ...told,
+    ...untoldTunnels.flatMap(({ node, family }) =>
+      sources[family].map((address) => ({ node, address, ofTunnel: true })),
+    ),
+  ].sort((one, other) => (numberByNode.get(one.node) ?? 0) - (numberByNode.get(other.node) ?? 0));
   const count = nodeAddresses.length;
   const records = exports.allocate(Math.max(1, count) * layout.NODE_ADDRESS_SIZE);
   const view = new DataView(exports.memory.buffer);

@@ -56,8 +56,8 @@ function podAddresses({ endpoints }: Snapshot): Set<string> {
 function udpBackends(snapshot: Snapshot): Map<string, ReadonlySet<string>> {
   const backends = new Map<string, ReadonlySet<string>>();
   for (const service of snapshot.services) {
-    for (const { protocol, port, nodePort, missing, backends: all } of service.ports) {
-      if (protocol !== "UDP" || missing !== undefined || service.proxy !== undefined) continue;
+    for (const { protocol, port, nodePort, missing, unplaced, backends: all } of service.ports) {
+      if (protocol !== "UDP" || missing !== undefined || unplaced !== undefined) continue;
       const sockets = new Set(all.map(formatSocket));
       for (const address of fronts(service)) backends.set(formatSocket({ address, port }), sockets);
       if (nodePort === undefined) continue;

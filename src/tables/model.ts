@@ -294,6 +294,9 @@ export interface Topology {
     /** Of a device by which packets are wrapped. */
     readonly ofTunnel: boolean;
   }[];
+  /** The same: the nodes that may have the address of a tunnel that no object tells, and whence they have it. */
+  readonly untoldTunnels?: readonly { readonly node: string; readonly family: Family }[];
+  readonly tunnelRanges?: readonly Prefix[];
   /** The same: the names of all nodes. */
   readonly nodes?: readonly string[];
   /** The same: there may be others. */

@@ -18,8 +18,10 @@ export interface NodeView {
 export interface Choice {
   /** Where the whole cluster's are meant. */
   readonly cluster: readonly ServiceBackend[];
-  /** Where only the node's own are meant. */
+  /** Where only the node's own are meant: with those of which nothing tells where they are. */
   readonly local: readonly ServiceBackend[];
+  /** None of those need be here. */
+  readonly mayLackLocal: boolean;
   /** Each of both once. */
   readonly all: readonly ServiceBackend[];
   /** Some node has one: a node without is no reason to refuse, but to drop. */
@@ -39,10 +41,12 @@ export function chooseBackends(
     ? usable(backends, isHintedAt(node, backends))
     : [];
   const own = backends.filter((backend) => node.name !== undefined && backend.node === node.name);
-  const local = usesLocal ? usable(own) : [];
+  const unplaced = backends.filter((backend) => backend.node === undefined);
+  const local = usesLocal ? usableWith(own, unplaced) : [];
   return {
     cluster,
     local,
+    mayLackLocal: own.length === 0,
     all: [...cluster, ...local.filter((backend) => !cluster.includes(backend))],
     any: backends.length > 0,
   };
@@ -73,6 +77,16 @@ function usable(
 ): readonly ServiceBackend[] {
   const ready = backends.filter((backend) => backend.ready);
   return ready.length > 0 ? ready.filter(hinted) : backends;
+}
+
+/** The same of some, and of others that may be there, too. */
+function usableWith(
+  own: readonly ServiceBackend[],
+  perhaps: readonly ServiceBackend[],
+): readonly ServiceBackend[] {
+  const certain = usable(own);
+  const isServed = certain.some(({ ready }) => ready);
+  return [...certain, ...perhaps.filter(({ ready }) => ready || !isServed)];
 }
 
 /** Hints count where every ready backend has some and some are for this node, or else for its zone. */

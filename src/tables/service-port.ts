@@ -51,15 +51,19 @@ export interface NodesChoice extends Choice {
 export interface Share {
   readonly nodes: readonly string[];
   readonly backends: readonly ServiceBackend[];
+  /** Perhaps a node has none of them. */
+  readonly mayLack: boolean;
 }
 
 /** What the nodes' choices come to for one of the two policies, nodes of the same together. */
 export function sharesOf({ choices }: ProxiedPort, which: "cluster" | "local"): Share[] {
-  const shares = new Map<string, { readonly nodes: string[]; readonly backends: Choice["all"] }>();
+  const shares = new Map<string, Share & { readonly nodes: string[] }>();
   for (const choice of choices) {
-    const key = choice[which].map(formatSocket).join(" ");
+    const backends = choice[which];
+    const mayLack = which === "local" && choice.mayLackLocal;
+    const key = `${mayLack} ${backends.map(formatSocket).join(" ")}`;
     const known = shares.get(key);
-    if (known === undefined) shares.set(key, { nodes: [...choice.nodes], backends: choice[which] });
+    if (known === undefined) shares.set(key, { nodes: [...choice.nodes], backends, mayLack });
     else known.nodes.push(...choice.nodes);
   }
   return [...shares.values()];
@@ -81,7 +85,7 @@ export function isServed(
   const shares = sharesOf(given, "local");
   return {
     somewhere: shares.some(({ backends }) => backends.length > 0),
-    everywhere: shares.every(({ backends }) => backends.length > 0),
+    everywhere: shares.every(({ backends, mayLack }) => backends.length > 0 && !mayLack),
   };
 }
 

@@ -4,10 +4,11 @@
 import type { ServiceBackend } from "../cluster/snapshot.ts";
 import type { Match } from "../match/index.ts";
 import { addressBits, hostPrefix, prefixMask } from "../net/address.ts";
+import { MARK_STAYS } from "../target/mark.ts";
 import { natTo } from "../target/nat-range.ts";
 import type { Chain, Rule } from "./model.ts";
 import { backendChainName, CHAIN_KUBE_MARK_MASQ, formatSocket } from "./names.ts";
-import { jump, makeRule, protocolIs, RETURN } from "./rule.ts";
+import { goTo, jump, makeRule, protocolIs, RETURN, setBits } from "./rule.ts";
 import {
   originOf,
   ownChain,
@@ -33,19 +34,35 @@ export function spreadChains(
   const served = shares.filter(({ backends }) => backends.length > 0);
   if (served.length === 0) return [];
   const name = ownChain(given, prefix);
-  const chainOf = (chain: string, backends: readonly ServiceBackend[]): Chain =>
-    userChain(chain, [...before, ...backendRules(given, backends)]);
+  const chainOf = (chain: string, { backends, mayLack }: Omit<Share, "nodes">): Chain =>
+    userChain(chain, [
+      ...(mayLack ? [PERHAPS_NONE] : []),
+      ...(staysHere(prefix, backends) ? [makeRule({ target: setBits(MARK_STAYS) })] : []),
+      ...before,
+      ...backendRules(given, backends),
+    ]);
   const [only, ...others] = shares;
-  if (only !== undefined && others.length === 0) return [chainOf(name, only.backends)];
+  if (only !== undefined && others.length === 0) return [chainOf(name, only)];
   const all = new Map(
     served.flatMap(({ backends }) => backends).map((each) => [formatSocket(each), each]),
   );
   return [
     userChain(name, spreadRules(given, prefix, shares, "perhaps")),
-    chainOf(ownChain(given, prefix, ANY_NODE), [...all.values()]),
-    ...served.map((share) => chainOf(ownChain(given, prefix, share), share.backends)),
+    chainOf(ownChain(given, prefix, ANY_NODE), { backends: [...all.values()], mayLack: false }),
+    ...served.map((share) => chainOf(ownChain(given, prefix, share), share)),
   ];
 }
+
+/** A node chooses from its own, and of some nothing tells whether they are. */
+function staysHere(prefix: SpreadPrefix, backends: readonly ServiceBackend[]): boolean {
+  return prefix === "KUBE-SVL-" && backends.some(({ node }) => node === undefined);
+}
+
+/** Of nodes seen as one, perhaps one has no backend: nothing tells where they are. */
+const PERHAPS_NONE = makeRule({
+  matches: [{ kind: "random", probability: 0.5, invert: false }],
+  target: RETURN,
+});
 
 /** Stands for whichever node it is. */
 const ANY_NODE: Pick<Share, "nodes"> = { nodes: [] };
@@ -73,11 +90,12 @@ export function spreadRules(
       const set = given.context.sets.placeSet(share.nodes, spared ? "spared" : "open");
       return makeRule({
         matches: [{ kind: "set", set, flags: [side], invert: false }],
-        target: share.backends.length === 0 ? RETURN : jump(ownChain(given, prefix, share)),
+        // What returns from there has no backend: it is no other node's.
+        target: share.backends.length === 0 ? RETURN : goTo(ownChain(given, prefix, share)),
       });
     }),
   );
-  const perhaps = last === "perhaps" && shares.some(({ backends }) => backends.length === 0);
+  const perhaps = last === "perhaps" && shares.some(({ mayLack }) => mayLack);
   const toAny = makeRule({
     matches: perhaps ? [{ kind: "random", probability: 0.5, invert: false }] : [],
     target: jump(ownChain(given, prefix, ANY_NODE)),

@@ -12,7 +12,7 @@
  */
 import type { Service, ServiceBackend, ServicePort, Snapshot } from "../cluster/snapshot.ts";
 import { nodeNames } from "../cluster/snapshot.ts";
-import { isReachedFromOutside } from "../cluster/services.ts";
+import { isReachedFromOutside, knowsBackends } from "../cluster/services.ts";
 import type { Match } from "../match/index.ts";
 import { commonPrefix, hostPrefix, prefixContains } from "../net/address.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
@@ -98,14 +98,14 @@ export function compileServices(
     .filter(({ families }) => families.includes(family))
     .flatMap((service) => service.ports.map((port) => ({ service, port })));
   const ports = all
-    .filter(({ port }) => port.missing === undefined)
+    .filter(({ port }) => knowsBackends(port, view.node))
     .map(({ service, port }): ProxiedPort => ({
       ...proxied(service, port, family),
       context,
       choices: choicesOf(snapshot, { service, port, family, nodes }),
     }))
     .sort(comparePorts);
-  const unknown = all.filter(({ port }) => port.missing !== undefined);
+  const unknown = all.filter(({ port }) => !knowsBackends(port, view.node));
   return {
     nat: natTable(ports, [
       userChain(CHAIN_KUBE_SERVICES, [...ports.flatMap(portalRules), nodePortsRule(family)]),
@@ -171,7 +171,7 @@ function choicesOf(
     const choice = choose(node);
     const text = (backends: readonly ServiceBackend[]): string =>
       backends.map(formatSocket).join(" ");
-    const key = `${text(choice.cluster)}|${text(choice.local)}`;
+    const key = `${text(choice.cluster)}|${text(choice.local)}|${choice.mayLackLocal}`;
     const known = byContent.get(key);
     if (known === undefined) byContent.set(key, { nodes: [node], choice });
     else known.nodes.push(node);

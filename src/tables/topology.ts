@@ -4,6 +4,7 @@
  */
 import { felixSettings } from "../cluster/felix-configuration.ts";
 import { endpointName, knowsNodes, nodeNames } from "../cluster/snapshot.ts";
+import { knowsBackends } from "../cluster/services.ts";
 import type { Endpoint, FelixSettings, IpPool, Snapshot } from "../cluster/snapshot.ts";
 import {
   formatPrefix,
@@ -16,6 +17,7 @@ import {
 import type { Address, Family, Prefix } from "../net/address.ts";
 import type { InterfaceByEndpoint } from "./endpoint-interface.ts";
 import { interfaceOfNode, LOOPBACK_INTERFACE } from "./names.ts";
+import { untoldTunnels } from "./tunnels.ts";
 import { UNBOUND, type HostBinding } from "./host-binding.ts";
 import type { Route, Topology } from "./model.ts";
 import { compareAddresses, placeInOrder } from "./set-members.ts";
@@ -105,7 +107,7 @@ export function compileTopology(
     const { clusterAddresses, externalAddresses, balancerAddresses } = service;
     for (const address of [...clusterAddresses, ...externalAddresses, ...balancerAddresses]) {
       // Translated before it is routed; without backends it is forwarded, and refused.
-      const known = service.ports.every((port) => port.missing === undefined);
+      const known = service.ports.every((port) => knowsBackends(port, node));
       routes.add({
         prefix: hostPrefix(address),
         kind: known ? "unicast" : "untranslated",
@@ -160,6 +162,7 @@ export function compileTopology(
     wholeCluster,
     nodeAddresses,
     ...(wholeCluster ? { nodes: nodeNames(snapshot), moreNodes: !knowsNodes(snapshot) } : {}),
+    ...(wholeCluster ? untoldTunnels(snapshot) : {}),
     interfaces: undefined,
     outgoingKnown: snapshot.pools.length > 0,
     policesHosts,

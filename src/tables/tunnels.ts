@@ -4,12 +4,13 @@
  * Source: Felix rules/static.go; calc/encapsulation_calculator.go; dataplane/linux/hosts_ipset_mgr.go,
  * vxlan_mgr.go.
  */
+import { felixSettings } from "../cluster/felix-configuration.ts";
 import type { ClusterNode, FelixSettings, Snapshot, TunnelKind } from "../cluster/snapshot.ts";
 import type { Match } from "../match/index.ts";
 import { hostPrefix } from "../net/address.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
 import { PROTOCOL_UDP } from "../net/protocol.ts";
-import type { Rule } from "./model.ts";
+import type { Rule, Topology } from "./model.ts";
 import { SET_ALL_HOSTS, SET_VXLAN_SOURCES, TUNNEL_DEVICE } from "./names.ts";
 import { ACCEPT, DROP, makeRule, MASQUERADE, NOTRACK, protocolIs } from "./rule.ts";
 import type { SetCollector } from "./sets.ts";
@@ -34,6 +35,59 @@ export function usesVxlan(snapshot: Snapshot, settings: FelixSettings, family: F
 
 function hasPools({ pools }: Snapshot, kind: TunnelKind, family: Family): boolean {
   return pools.some(({ tunnel, prefix }) => tunnel === kind && prefix.address.family === family);
+}
+
+/** The nodes whose tunnels' addresses may be any of some ranges, as no object tells them. */
+export function untoldTunnels(
+  snapshot: Snapshot,
+): Pick<Topology, "untoldTunnels" | "tunnelRanges"> {
+  const { pools, nodeByName, clusterPrefixes } = snapshot;
+  const settings = felixSettings(snapshot, undefined);
+  const nodes = [...nodeByName.values()];
+  const untold = FAMILIES.flatMap((family) => {
+    const kinds = TUNNEL_KINDS.filter((kind) => usesTunnel(kind, { snapshot, settings, family }));
+    const isTold = ({ tunnels }: ClusterNode, kind: TunnelKind): boolean =>
+      tunnels.some((tunnel) => tunnel.kind === kind && tunnel.address.family === family);
+    return nodes
+      .filter((node) => kinds.some((kind) => !isTold(node, kind)))
+      .map(({ name }) => ({ node: name, family }));
+  });
+  if (untold.length === 0) return {};
+  const ofPools = pools.filter(({ ofNetwork }) => ofNetwork).map(({ prefix }) => prefix);
+  const ranges = FAMILIES.flatMap((family) => {
+    const own = ofPools.filter(({ address }) => address.family === family);
+    return own.length > 0
+      ? own
+      : clusterPrefixes.filter(({ address }) => address.family === family);
+  });
+  return { untoldTunnels: untold, tunnelRanges: ranges };
+}
+
+const FAMILIES: readonly Family[] = [4, 6];
+
+const TUNNEL_KINDS: readonly TunnelKind[] = ["ipip", "vxlan", "wireguard"];
+
+/** Tells whether some node may send by such a tunnel: pools and settings say so, or without pools a node has one. */
+function usesTunnel(
+  kind: TunnelKind,
+  {
+    snapshot,
+    settings,
+    family,
+  }: {
+    readonly snapshot: Snapshot;
+    readonly settings: FelixSettings;
+    readonly family: Family;
+  },
+): boolean {
+  if (kind === "wireguard" && settings.wireguardPorts[family] !== undefined) return true;
+  const { pools, nodeByName } = snapshot;
+  if (pools.some(({ prefix }) => prefix.address.family === family)) {
+    return kind !== "wireguard" && hasPools(snapshot, kind, family);
+  }
+  return [...nodeByName.values()].some(({ tunnels }) =>
+    tunnels.some((tunnel) => tunnel.kind === kind && tunnel.address.family === family),
+  );
 }
 
 /**

@@ -10,7 +10,7 @@ const slice = (name: string, body: string): string =>
 const pod = (name: string, address: string, rest = ""): string =>
   `{apiVersion: v1, kind: Pod, metadata: {name: ${name}, labels: {app: web}}, spec: {containers: [{ports: [{name: http, containerPort: 8080}]}]}, status: {podIP: "${address}", ${rest}}}`;
 
-/** The first port's backends, `~` before those that terminate, or the missing fact. */
+/** The first port's backends, `~` before those that terminate, and the missing fact. */
 function backends(...objects: string[]): string {
   const { snapshot, said } = load(objects.join("\n---\n"));
   expect(said).toEqual([]);
@@ -19,9 +19,10 @@ function backends(...objects: string[]): string {
     expect(port!.backends).toEqual([]);
     return port!.missing;
   }
-  return port!.backends
-    .map(({ address, port, ready }) => `${ready ? "" : "~"}${formatAddress(address)}>${port}`)
-    .join(" ");
+  const told = port!.backends.map(
+    ({ address, port, ready }) => `${ready ? "" : "~"}${formatAddress(address)}>${port}`,
+  );
+  return [...told, ...(port!.unplaced === undefined ? [] : [port!.unplaced])].join(" ");
 }
 
 /** Whom policies mean by the Service: addresses; then addresses with ports; then the missing fact. */
@@ -294,7 +295,7 @@ describe("readServices", () => {
       "local traffic only",
       service("internalTrafficPolicy: Local, selector: {app: web}, ports: [{port: 80}]"),
       [pod("a", "10.0.0.1")],
-      "internalTrafficPolicy is Local, and nothing tells on which node 10.0.0.1 is",
+      "10.0.0.1>80 internalTrafficPolicy is Local, and nothing tells on which node 10.0.0.1 is",
     ],
   ])("falls back on the selector: %s", (_, object, pods, expected) => {
     expect(backends(object, ...pods)).toBe(expected);
