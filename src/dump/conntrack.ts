@@ -77,8 +77,6 @@ function connectionsText(count: number): string {
   return count === 1 ? "1 connection" : `${count} connections`;
 }
 
-// ── One line ──────────────────────────────────────────────────────────────────────────────────────────
-
 /** The line is not what is expected at a column. */
 class LineFault extends Error {
   readonly column: number;

@@ -57,8 +57,6 @@ function* lines(text: string): Generator<Line> {
   }
 }
 
-// ── ipset list ─────────────────────────────────────────────────────────────────────────────────────────
-
 /** Tells whether a text is that of `ipset list`. */
 export function isSetListing(text: string): boolean {
   return /^\s*Name: .*\nType: /.test(text);
@@ -87,8 +85,6 @@ function* savedLines(text: string): Generator<Line> {
 function quoted(name: string): string {
   return name.includes(" ") ? `"${name}"` : name;
 }
-
-// ── Commands ───────────────────────────────────────────────────────────────────────────────────────────
 
 interface Command {
   readonly words: readonly Word[];

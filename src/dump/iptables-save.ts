@@ -199,7 +199,6 @@ class DumpParser {
       this.#open = undefined;
       return;
     }
-    if (line.startsWith(":")) return;
     const table = this.#open;
     if (table === undefined) {
       // Said once: a file that is no dump at all has many such lines.
@@ -209,6 +208,7 @@ class DumpParser {
       this.#strayed = true;
       return;
     }
+    if (line.startsWith(":")) return;
     const words = splitWords(raw);
     if (words === undefined) {
       this.#report("BAD_DUMP", "a quote is not closed", raw.lastIndexOf('"') + 1);
@@ -263,9 +263,9 @@ class DumpParser {
       }
       case "-F":
       case "--flush":
-        for (const chain of table.chains.values()) {
-          if (chainWord === undefined || chain.name === chainWord.text) chain.rules.length = 0;
-        }
+        if (chainWord === undefined)
+          for (const { rules } of table.chains.values()) rules.length = 0;
+        else this.#chainAt(table, chainWord)?.rules.splice(0);
         return;
       default:
         break;

@@ -99,7 +99,10 @@ function readRoute(object: JsonObject, others: Set<string>): RankedRoute | strin
   const type = stringOf(object, "type") ?? "unicast";
   const kind = KINDS.get(type);
   if (kind === undefined) return `a route of type ${type} to ${dst} is not modelled`;
-  const hops = objectsOf(object, "nexthops");
+  const all = objectsOf(object, "nexthops");
+  const hops = all.filter((hop) => !isDead(hop));
+  // > A next hop whose interface is down is passed over, and a route that has no other.
+  if (isDead(object) || (all.length > 0 && hops.length === 0)) return undefined;
   const via = hops[0] ?? object;
   const gateway = gatewayOf(via);
   const prefix = prefixOfText(dst, object, gateway);
@@ -123,6 +126,12 @@ function readRoute(object: JsonObject, others: Set<string>): RankedRoute | strin
       ...(hops.length > 1 ? { multipath: true } : {}),
     },
   };
+}
+
+/** Source: Linux, net/ipv4/fib_trie.c, fib_lookup_good_nhc(): RTNH_F_DEAD; `linkdown` alone does not count. */
+function isDead(object: JsonObject): boolean {
+  const flags = object["flags"];
+  return Array.isArray(flags) && flags.includes("dead");
 }
 
 /** `"flow": {"from": "3", "to": "5"}`; names are those of /etc/iproute2/rt_realms. */

@@ -3,6 +3,7 @@
  * those are read that change verdicts; the others of a file are left aside.
  * Source: Linux, Documentation/networking/nf_conntrack-sysctl.rst and ip-sysctl.rst.
  */
+import { distance } from "fastest-levenshtein";
 import type { OnDiagnostic } from "../errors.ts";
 import { TIMEOUT_NAMES } from "../tables/switches.ts";
 import type { InterfaceSwitches, NodeSwitches } from "../tables/switches.ts";
@@ -47,8 +48,6 @@ export function sysctlPaths(texts: readonly SysctlText[]): Record<string, number
     });
   return Object.fromEntries(paths);
 }
-
-// ── Keys ──────────────────────────────────────────────────────────────────────────────────────────────
 
 const CT = "net.netfilter.nf_conntrack_";
 
@@ -107,8 +106,6 @@ function inDots(key: string): string {
     .join(".");
 }
 
-// ── Text ──────────────────────────────────────────────────────────────────────────────────────────────
-
 function readText(
   { file, text, named }: SysctlText,
   values: Map<string, number>,
@@ -154,29 +151,14 @@ function nearest(key: string): string | undefined {
           (name) => `net.ipv${conf.family}.conf.${conf.interface}.${name}`,
         );
   const [best] = known
-    .map((candidate) => ({ candidate, distance: distanceOf(key, candidate) }))
-    .sort((one, other) => one.distance - other.distance);
-  if (best === undefined || best.distance > DISTANCE_MAX) return undefined;
+    .map((candidate) => ({ candidate, away: distance(key, candidate) }))
+    .sort((one, other) => one.away - other.away);
+  if (best === undefined || best.away > DISTANCE_MAX) return undefined;
   return `did you mean ${best.candidate}?`;
 }
 
 /** `nf_conntrack_` may have been left out. */
 const DISTANCE_MAX = 14;
-
-/** Insertions, deletions and replacements that make one text of the other. */
-function distanceOf(one: string, other: string): number {
-  let row = Array.from({ length: other.length + 1 }, (_, index) => index);
-  for (const [at, character] of [...one].entries()) {
-    const next = [at + 1];
-    for (let index = 1; index <= other.length; index += 1) {
-      const same = other[index - 1] === character ? 0 : 1;
-      const [before = 0, above = 0, beside = 0] = [row[index - 1], row[index], next[index - 1]];
-      next.push(Math.min(above + 1, beside + 1, before + same));
-    }
-    row = next;
-  }
-  return row[other.length] ?? 0;
-}
 
 function warnOf(values: ReadonlyMap<string, number>, onDiagnostic: OnDiagnostic): void {
   for (const [key, value] of values) {
@@ -187,8 +169,6 @@ function warnOf(values: ReadonlyMap<string, number>, onDiagnostic: OnDiagnostic)
     onDiagnostic({ severity: "warning", code: "UNSUPPORTED_FEATURE", message });
   }
 }
-
-// ── Switches ──────────────────────────────────────────────────────────────────────────────────────────
 
 function buildSwitches(values: ReadonlyMap<string, number>): NodeSwitches {
   const names = new Set([...values.keys()].flatMap((key) => confKeyOf(key)?.interface ?? []));

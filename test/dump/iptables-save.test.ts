@@ -86,6 +86,8 @@ describe("a dump", () => {
     ["a file that is cut off", "*filter\n:INPUT ACCEPT [0:0]\n", "4: TRUNCATED_DUMP"],
     ["a table behind one that is open", "*filter\n*raw\nCOMMIT\n", "3:1 TRUNCATED_DUMP"],
     ["rules outside of a table", "-A INPUT -j ACCEPT\n", "2:1 BAD_DUMP"],
+    ["a chain outside of a table", ":INPUT DROP [0:0]\n", "2:1 BAD_DUMP outside of a table"],
+    ["a chain to flush that is none", "*filter\n-F FOO\nCOMMIT\n", "3:4 UNKNOWN_CHAIN"],
     ["COMMIT without a table", "COMMIT\n", "2:1 BAD_DUMP"],
     ["a table that is none", "*foo\nCOMMIT\n", "2:1 BAD_DUMP there is no table foo"],
     ["a policy that is none", "*filter\n:INPUT REJECT [0:0]\nCOMMIT\n", "3:1 BAD_DUMP chain INPUT"],

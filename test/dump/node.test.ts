@@ -153,6 +153,22 @@ describe("a node's routes", () => {
     ]);
   });
 
+  it("are passed over where their interface is down, which the carrier alone does not do", () => {
+    const routes = JSON.stringify([
+      { dst: "default", gateway: "10.0.0.2", dev: "eth1", metric: 50, flags: ["dead", "linkdown"] },
+      { dst: "default", gateway: "10.0.0.1", dev: "eth0", metric: 100 },
+      { dst: "10.1.0.0/16", nexthops: [{ dev: "eth1", flags: ["dead"] }, { dev: "eth0" }] },
+      { dst: "10.2.0.0/16", nexthops: [{ dev: "eth1", flags: ["dead"] }] },
+      { dst: "172.17.0.0/16", dev: "docker0", flags: ["linkdown"] },
+    ]);
+    const texts = routeTexts(load({ ...WHOLE, routes }).state);
+    expect(texts.filter((text) => /^main \w+ [\d.]+\//.test(text))).toEqual([
+      "main unicast 0.0.0.0/0 eth0 via 10.0.0.1",
+      "main unicast 10.1.0.0/16 eth0",
+      "main unicast 172.17.0.0/16 docker0",
+    ]);
+  });
+
   it("of the local table follow from the addresses when they are not given", () => {
     const routes = JSON.stringify(ROUTES4.filter(({ table }) => table !== "local"));
     const texts = routeTexts(load({ ...WHOLE, routes }).state).filter((text) =>
