@@ -287,6 +287,10 @@ export function notesOf(
       "allowed behind a dropped opening packet: on a live network nobody would send them",
     ],
     [totals.verdicts.unfiltered, "unfiltered: not IP, or addressed to another host"],
+    [
+      withoutFlow(totals, gathered),
+      "unknown without a flow: their link type is not supported, or no addresses were captured",
+    ],
     [totals.midstream, underWay],
     [totals.fragments, "fragments: judged with the rest of their datagram"],
     [totals.malformed, "malformed: judged as Linux does with such headers"],
@@ -298,6 +302,15 @@ export function notesOf(
     ],
   ];
   return notes.filter(([count]) => count > 0);
+}
+
+/** Undecided packets that no flow's row counts; 0 where some packets are in no row for want of room. */
+function withoutFlow(
+  { verdicts, flowsLost }: ReplayReport["totals"],
+  { unknowns }: GatheredFlows,
+): number {
+  const told = unknowns.reduce((sum, { packets }) => sum + packets, 0);
+  return flowsLost > 0 ? 0 : verdicts.unknown - told;
 }
 
 function noteLines(

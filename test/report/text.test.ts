@@ -82,6 +82,16 @@ PODS  NOT BOUND BY POLICY  BECAUSE OF
     ]);
   });
 
+  it("counts undecided packets that no flow has", () => {
+    const report = reportOf([unknownFlow({ packets: 2 })]);
+    const { verdicts } = report.totals;
+    const totals = { ...report.totals, verdicts: { ...verdicts, unknown: verdicts.unknown + 13 } };
+    expect(textOf([unknownFlow({ packets: 2 })], { totals })).toContain(
+      "   13  unknown without a flow: ",
+    );
+    expect(textOf([unknownFlow({ packets: 2 })])).not.toContain("without a flow");
+  });
+
   it("shows drops of packets that were let through when they were captured", () => {
     expect(textOf([droppedFlow({ observed: true })])).toMatch(/^ +3 {2}contradictions: /m);
   });
