@@ -20,7 +20,7 @@ export interface AddressClass {
   readonly touched: boolean;
   /** The endpoint, node or Service that has one of them; undefined: they are outside the cluster. */
   readonly owner: string | undefined;
-  /** Nobody sends from a Service's address. */
+  /** Nobody sends from a Service's address, or a group's. */
   readonly sends: boolean;
   /** A rule or set names some of them: they are not all that is outside. */
   readonly named: boolean;
@@ -48,8 +48,10 @@ export interface Subjects {
   readonly workloadOf: (owner: string) => string;
 }
 
-/** Not sent between hosts: this network, loopback, groups, the reserved range, link-local. */
-const NOT_UNICAST = ["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/127", "ff00::/8", "fe80::/10"];
+/** Never sent between hosts: this network and loopback. */
+const UNSENT = ["0.0.0.0/8", "127.0.0.0/8", "::/127"];
+/** No address of another one that sends, but a destination: groups, the reserved range, link-local. */
+const DESTINATIONS = ["224.0.0.0/3", "ff00::/8", "fe80::/10"];
 
 /** What is said of a prefix. */
 interface Said {
@@ -60,7 +62,7 @@ interface Said {
   readonly conditions: Set<string>;
   /** By program. */
   readonly routes: (Route | undefined)[];
-  unicast: boolean;
+  use: "any" | "destination" | "none";
 }
 
 /** A class before it is numbered over both families. */
@@ -85,7 +87,7 @@ export function addressClasses(family: Family, subjects: Subjects): FamilyClasse
   const keys = new Map<string, number>();
   for (const atom of atomsOf(said, family, programs.length)) {
     starts.push(atom.start);
-    if (!atom.unicast || atom.routes.every((route) => route?.kind === "missing")) {
+    if (atom.use === "none" || atom.routes.every((route) => route?.kind === "missing")) {
       places.push(undefined);
       continue;
     }
@@ -94,7 +96,8 @@ export function addressClasses(family: Family, subjects: Subjects): FamilyClasse
     const moved = nodes.some((node) => node !== nodes[0]);
     const changed = nodes[0] !== nodes[1] || ends[0]?.key !== ends[1]?.key;
     const owner = atom.routes[1]?.owner ?? atom.routes[0]?.owner;
-    const key = JSON.stringify([atom.conditions, ends.map((end) => end.key), moved && nodes]);
+    const { conditions, use } = atom;
+    const key = JSON.stringify([conditions, ends.map((end) => end.key), moved && nodes, use]);
     const place = keys.get(key) ?? keys.size;
     keys.set(key, place);
     places.push(place);
@@ -102,8 +105,8 @@ export function addressClasses(family: Family, subjects: Subjects): FamilyClasse
       members: [],
       touched: changed || commonChanged,
       owner,
-      sends: owner?.startsWith("service ") !== true,
-      named: atom.conditions.length > 0,
+      sends: use === "any" && owner?.startsWith("service ") !== true,
+      named: conditions.length > 0,
       translated: owner !== undefined && /^(?:service|node) /.test(owner),
       ranges: [],
     };
@@ -199,7 +202,7 @@ interface Atom {
   readonly end: bigint;
   readonly conditions: readonly string[];
   readonly routes: readonly (Route | undefined)[];
-  readonly unicast: boolean;
+  readonly use: Said["use"];
 }
 
 /** The ranges between the ends of prefixes; prefixes lie within each other or apart. */
@@ -227,7 +230,7 @@ function* atomsOf(said: readonly Said[], family: Family, programs: number): Gene
       end,
       conditions: [...new Set(stack.flatMap(({ conditions }) => [...conditions]))].sort(),
       routes: sides.map((side) => innermost.find(({ routes }) => routes[side])?.routes[side]),
-      unicast: stack.every(({ unicast }) => unicast),
+      use: stack.find(({ use }) => use !== "any")?.use ?? "any",
     };
   }
 }
@@ -243,15 +246,20 @@ function gatherSaid(family: Family, programs: readonly Program[]): Said[] {
     const end = start + (1n << BigInt(addressBits(family) - prefix.bits)) - 1n;
     const key = `${start}/${prefix.bits}`;
     const said = byKey.get(key) ?? {
-      ...{ start, end, conditions: new Set<string>(), unicast: true },
+      ...{ start, end, conditions: new Set<string>(), use: "any" },
       routes: [],
     };
     byKey.set(key, said);
     return said;
   };
-  for (const text of NOT_UNICAST) {
-    const parsed = parsePrefix(text);
-    if (parsed?.prefix.address.family === family) about(parsed.prefix).unicast = false;
+  for (const [texts, use] of [
+    [UNSENT, "none"],
+    [DESTINATIONS, "destination"],
+  ] as const) {
+    for (const text of texts) {
+      const parsed = parsePrefix(text);
+      if (parsed?.prefix.address.family === family) about(parsed.prefix).use = use;
+    }
   }
   for (const [side, { rulesets, topology }] of programs.entries()) {
     for (const route of topology.routes) {

@@ -15,7 +15,7 @@ import type { ServiceClass } from "./service-classes.ts";
 export interface TrafficClasses {
   readonly addresses: readonly AddressClass[];
   readonly services: Readonly<Record<Family, readonly ServiceClass[]>>;
-  /** The class of an address; undefined: it is no unicast address, or of the cluster's and nobody's. */
+  /** The class of an address; undefined: it is never sent to, or of the cluster's and nobody's. */
   addressClass(address: Address): AddressClass | undefined;
   serviceClass(
     family: Family,

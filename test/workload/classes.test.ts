@@ -12,6 +12,7 @@ import { makeRandom, randomAttempt, randomWorld, worldObjects } from "../random-
 
 const ROUNDS = Number(process.env["NETVERDICT_CLASSES_ROUNDS"] ?? "8");
 const ATTEMPTS = 3000;
+const GROUPS = ["224.0.0.251", "239.255.1.2", "255.255.255.255", "ff02::fb", "fe80::1"];
 const PAUSE_NS = 700_000_000_000n;
 
 function load(program: Program): Matcher {
@@ -55,7 +56,11 @@ describe("classes of traffic", () => {
       const matchers = [load(programs[0]), load(programs[1])] as const;
       for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
         const drawn = randomAttempt(random, world);
-        const [source, destination] = [parseAddress(drawn.source), parseAddress(drawn.destination)];
+        // Pods send to groups and to link-local addresses, too.
+        const group = random.below(20) === 0 ? random.pick(GROUPS) : undefined;
+        const isReached = group?.includes(":") === drawn.source.includes(":");
+        const asked = isReached ? (group ?? "") : drawn.destination;
+        const [source, destination] = [parseAddress(drawn.source), parseAddress(asked)];
         if (source === undefined || destination === undefined) continue;
         // Any port may be at the end of a range.
         const port = random.below(3) === 0 ? random.below(65_536) : drawn.port;
@@ -84,7 +89,7 @@ describe("classes of traffic", () => {
           continue;
         }
         // What an endpoint says to itself never leaves it.
-        if (drawn.source === drawn.destination) continue;
+        if (drawn.source === asked) continue;
         const service = classes.serviceClass(source.family, {
           ...{ protocol, sourcePort },
           port: icmp ? (protocol === 1 ? 8 : 128) : opening.destinationPort,
@@ -94,7 +99,7 @@ describe("classes of traffic", () => {
         if (before !== after) changed++;
         expect(
           found.has(key),
-          `seed ${seed}: ${drawn.source} -> ${drawn.destination} ${protocol}/${port} from ${sourcePort}: ${before} ${after}`,
+          `seed ${seed}: ${drawn.source} -> ${asked} ${protocol}/${port} from ${sourcePort}: ${before} ${after}`,
         ).toBe(before !== after);
       }
     }
