@@ -20,6 +20,12 @@ const PROBES_MAX = 2_000_000;
 /** One packet is followed at a time. */
 const CONNECTIONS = 1024;
 
+/** What changes, as classes of traffic and as rows. */
+export interface BlindSpots {
+  readonly classes: readonly ProbedClass[];
+  readonly spots: readonly BlindSpot[];
+}
+
 /**
  * Finds what changes beside the captured flows that change; undefined where that cannot be told, which is
  * reported as BLIND_SPOTS_UNKNOWN.
@@ -29,7 +35,7 @@ export function findBlindSpots(
   context: FlipContext,
   captured: readonly (Tuple & Judgement)[],
   { log, node }: { readonly log: DiagnosticLog; readonly node: string | undefined },
-): BlindSpot[] | undefined {
+): BlindSpots | undefined {
   const workloadOf = (owner: string): string => {
     const endpoint = context.after.find(owner) ?? context.before.find(owner);
     if (endpoint === undefined) return owner;
@@ -51,7 +57,7 @@ export function findBlindSpots(
   }
   const shown = shownClasses(captured, classes);
   const left = probed.flatMap((each) => withoutShown(each, shown.get(keyOf(each))) ?? []);
-  return gatherSpots(left, context, classes);
+  return { classes: left, spots: gatherSpots(left, context, classes) };
 }
 
 function report(log: DiagnosticLog, why: string): undefined {

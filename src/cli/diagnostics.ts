@@ -2,7 +2,7 @@
  * Diagnostics on standard error as they are found, with their source line, and kept for the report.
  */
 import { formatDiagnostic } from "../errors.ts";
-import type { Diagnostic, DiagnosticCode } from "../errors.ts";
+import type { Diagnostic } from "../errors.ts";
 
 /** Receives every diagnostic of one command. */
 export class DiagnosticLog {
@@ -11,21 +11,21 @@ export class DiagnosticLog {
   readonly #lines = new Map<string, readonly string[]>();
   readonly #write: (text: string) => void;
   readonly #said: ReadonlySet<string>;
-  readonly #leftOut: ReadonlySet<DiagnosticCode>;
+  readonly #isLeftOut: (diagnostic: Diagnostic) => boolean;
 
   /**
    * @param write prints on standard error
    * @param said  diagnostics, as JSON, that another log has printed: they are not repeated
-   * @param leftOut what the command says in words of its own
+   * @param isLeftOut tells of what the command says in words of its own, or has no use for
    */
   constructor(
     write: (text: string) => void,
     said: ReadonlySet<string> = new Set(),
-    leftOut: ReadonlySet<DiagnosticCode> = new Set(),
+    isLeftOut: (diagnostic: Diagnostic) => boolean = () => false,
   ) {
     this.#write = write;
     this.#said = said;
-    this.#leftOut = leftOut;
+    this.#isLeftOut = isLeftOut;
   }
 
   /** Makes a text's lines known, so that diagnostics can show them. */
@@ -39,7 +39,7 @@ export class DiagnosticLog {
   }
 
   readonly report = (diagnostic: Diagnostic): void => {
-    if (this.#leftOut.has(diagnostic.code) || this.#said.has(JSON.stringify(diagnostic))) return;
+    if (this.#isLeftOut(diagnostic) || this.#said.has(JSON.stringify(diagnostic))) return;
     this.found.push(diagnostic);
     if (diagnostic.severity === "error") this.errors += 1;
     const { place } = diagnostic;

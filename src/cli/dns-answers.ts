@@ -37,6 +37,15 @@ export async function tellAnswers<T extends readonly Judge[]>(
   return judges.map(told) as { [K in keyof T]: Judge };
 }
 
+/** Says that a rollout's tables leave the captures' DNS answers aside, where policies would ask for them. */
+export function noteUntoldDomains(judges: readonly Judge[]): void {
+  if (judges.every(({ snapshot, policies }) => openDomains(policies, snapshot).length === 0))
+    return;
+  process.stderr.write(
+    "netverdict: note: with --rollout-at a capture's DNS answers tell no addresses of domain names: give them with --dns FILE\n",
+  );
+}
+
 /** The domain names in policies of which not all addresses are told. */
 function openDomains(policies: readonly Policy[], snapshot: Snapshot): string[] {
   return policies

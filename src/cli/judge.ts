@@ -44,24 +44,43 @@ export function loadJudge(options: JudgeOptions, log: DiagnosticLog, give?: Give
   if (inputFiles(options).filter((file) => file === "-").length > 1) {
     throw new Failure("- stands for several inputs: standard input can be read once only");
   }
-  const dialect = DIALECTS[options.dialect];
-  if (!namesNode(options)) {
-    if (options.filename.length === 0) {
-      throw new Failure(
-        "nothing to judge by: name policies and pods with -f PATH, or a node's dumps with --iptables FILE or --node-state FOLDER",
-      );
-    }
-    const vain = options.backend === undefined ? [] : ["--backend"];
-    reportVain(vain, "it is about a node's dumps, and none are named", log);
-    const midstream = options.midstream ?? "assume-established";
-    const judgeBy = ({ compiled, withAnswers, ...cluster }: Cluster): Judge => ({
-      ...cluster,
-      ...{ dialect, program: compiled, midstream, realNode: false },
-      withAnswers: (answers) => judgeBy(withAnswers(answers)),
-    });
-    return judgeBy(loadCluster(options, log, give));
+  if (namesNode(options)) {
+    reportVain(vainByDumps(options), "a node's dumps are judged by, and it is about policies", log);
+    return judgeByNode(options, log, give);
   }
-  reportVain(vainByDumps(options), "a node's dumps are judged by, and it is about policies", log);
+  if (options.filename.length === 0) {
+    throw new Failure(
+      "nothing to judge by: name policies and pods with -f PATH, or a node's dumps with --iptables FILE or --node-state FOLDER",
+    );
+  }
+  const vain = options.backend === undefined ? [] : ["--backend"];
+  reportVain(vain, "it is about a node's dumps, and none are named", log);
+  return judgeByManifests(options, log, give);
+}
+
+/** The tables that manifests become. */
+export function judgeByManifests(
+  options: ClusterOptions & CaptureOptions,
+  log: DiagnosticLog,
+  give?: GiveAddresses,
+): Judge {
+  const dialect = DIALECTS[options.dialect];
+  const midstream = options.midstream ?? "assume-established";
+  const judgeBy = ({ compiled, withAnswers, ...cluster }: Cluster): Judge => ({
+    ...cluster,
+    ...{ dialect, program: compiled, midstream, realNode: false },
+    withAnswers: (answers) => judgeBy(withAnswers(answers)),
+  });
+  return judgeBy(loadCluster(options, log, give));
+}
+
+/** A node's dumps; manifests beside them give names. */
+export function judgeByNode(
+  options: JudgeOptions,
+  log: DiagnosticLog,
+  give?: GiveAddresses,
+): Judge {
+  const dialect = DIALECTS[options.dialect];
   const { snapshot, policies } = loadManifests(options, log, give);
   const state = parseNode(readNodeFiles(options, log), log.report);
   refuseTooMany(state.connections.length, options.conntrackMax, log);

@@ -1,5 +1,5 @@
 /** The `lint` command: traps in policies and rules, and with a capture what nothing in it meets; and in a node's dumps. */
-import { parseNode } from "../dump/node.ts";
+import type { Diagnostic } from "../errors.ts";
 import { isLintCode } from "../lint/codes.ts";
 import { makeLintContext } from "../lint/context.ts";
 import type { LintContext } from "../lint/context.ts";
@@ -13,12 +13,12 @@ import { lintText } from "../report/lint-text.ts";
 import type { Ruleset } from "../tables/model.ts";
 import { paletteFor } from "./color.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
+import { tellAnswers } from "./dns-answers.ts";
 import { EXIT_DONE, EXIT_FINDING, EXIT_INTERRUPTED, EXIT_PARTIAL, Failure } from "./failure.ts";
-import { inputFiles, namesNode } from "./judge.ts";
-import { loadCluster, loadManifests, stopOnErrors } from "./manifests.ts";
-import { replayForNeverHit } from "./never-hit.ts";
+import { inputFiles, judgeByManifests, judgeByNode, namesNode } from "./judge.ts";
+import { loadManifests } from "./manifests.ts";
+import { replayForNeverHit, replayNodeForNeverHit } from "./never-hit.ts";
 import type { NeverHit } from "./never-hit.ts";
-import { readNodeFiles } from "./node-files.ts";
 import type { CaptureOptions, ClusterOptions, NodeOptions } from "./options.ts";
 import { openDestinations } from "./output.ts";
 import type { Output, Sink } from "./output.ts";
@@ -36,23 +36,26 @@ export interface LintOptions extends ClusterOptions, CaptureOptions, NodeOptions
   readonly failOn: readonly string[];
 }
 
-/** What `lint` itself says of named ports, and more of it; and what packets would be unknown for, which it judges none. */
-const LEFT_OUT = new Set(["UNKNOWN_NAMED_PORT", "INCOMPLETE_DUMP"] as const);
+/** What `lint` itself says of named ports, and more of it; and, where it judges no packets, which would be unknown. */
+function isLeftOut({ read }: LintOptions): (diagnostic: Diagnostic) => boolean {
+  return ({ code, place }) =>
+    code === "UNKNOWN_NAMED_PORT" ||
+    (code === "INCOMPLETE_DUMP" && place === undefined && read.length === 0);
+}
 
 /** Runs `lint` and gives its exit code. */
 export async function lint(options: LintOptions): Promise<number> {
   const trips = gateOf(options.failOn);
-  if (options.filename.length === 0 && namesNode(options) && options.read.length > 0) {
-    throw new Failure(
-      "-r is about policies: name them, and the pods they are for, with -f PATH, or leave it out for a node's dumps",
-    );
-  }
   if (options.filename.length === 0 && !namesNode(options)) {
     throw new Failure(
       "nothing to lint: name policies, and the pods they are for, with -f PATH, or a node's dumps with --iptables FILE or --node-state FOLDER",
     );
   }
-  const log = new DiagnosticLog((text) => process.stderr.write(text), new Set(), LEFT_OUT);
+  const log = new DiagnosticLog(
+    (text) => process.stderr.write(text),
+    new Set(),
+    isLeftOut(options),
+  );
   const outputs = options.output ?? [{ format: LINT_FORMATS[0], file: undefined }];
   const inputs = inputFiles(options);
   if (inputs.filter((file) => file === "-").length > 1) {
@@ -61,14 +64,27 @@ export async function lint(options: LintOptions): Promise<number> {
   const destinations = openDestinations(outputs, inputs);
   try {
     const { context, neverHit } = await lookAt(options, log);
-    const rulesets = loadRulesets(options, log);
-    const looks = [lintManifests(context), neverHit, lintRulesets(rulesets)];
+    // Manifests beside them are linted, and name nothing here.
+    const node = namesNode(options)
+      ? judgeByNode({ ...options, filename: [] }, log).program
+      : undefined;
+    const rulesets = node?.rulesets ?? [];
+    const ofNode =
+      node === undefined || options.read.length === 0
+        ? NOT_ASKED
+        : await replayNodeForNeverHit({
+            program: node,
+            snapshot: context.snapshot,
+            capture: options,
+            log,
+          });
+    const looks = [lintManifests(context), neverHit, lintRulesets(rulesets), ofNode];
     const report: LintReport = {
       findings: settleFindings(looks.flatMap(({ findings }) => findings)),
       limits: looks.flatMap(({ limits }) => limits),
       policies: context.policies.length,
       rules: countRules(rulesets),
-      partial: neverHit.partial,
+      partial: neverHit.partial ?? ofNode.partial,
       diagnostics: log.found,
       trips,
     };
@@ -90,23 +106,19 @@ async function lookAt(
   options: LintOptions,
   log: DiagnosticLog,
 ): Promise<{ readonly context: LintContext; readonly neverHit: NeverHit }> {
-  if (options.read.length === 0) {
-    const context = makeLintContext(loadManifests(options, log));
-    return { context, neverHit: { findings: [], limits: [], partial: undefined } };
+  if (options.read.length === 0 || options.filename.length === 0) {
+    return { context: makeLintContext(loadManifests(options, log)), neverHit: NOT_ASKED };
   }
-  const { snapshot, policies, compiled, written } = loadCluster(options, log);
-  const context = makeLintContext({ snapshot, policies, objects: written.objects });
-  const asked = { context, program: compiled, capture: options, log };
-  return { context, neverHit: await replayForNeverHit(asked) };
+  const [judge] = await tellAnswers([judgeByManifests(options, log)] as const, options);
+  const { snapshot, policies, program, written } = judge;
+  const context = makeLintContext({ snapshot, policies, objects: written?.objects ?? [] });
+  return {
+    context,
+    neverHit: await replayForNeverHit({ context, program, capture: options, log }),
+  };
 }
 
-/** The tables of the node whose dumps are named; none: no node is. */
-function loadRulesets(options: LintOptions, log: DiagnosticLog): readonly Ruleset[] {
-  if (!namesNode(options)) return [];
-  const { rulesets } = parseNode(readNodeFiles(options, log), log.report);
-  stopOnErrors(log);
-  return rulesets;
-}
+const NOT_ASKED: NeverHit = { findings: [], limits: [], partial: undefined };
 
 function countRules(rulesets: readonly Ruleset[]): number {
   const chains = rulesets.flatMap(({ tables }) => tables.flatMap((table) => table.chains));

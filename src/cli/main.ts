@@ -204,7 +204,7 @@ function addLint(program: Command, name: string, finish: (exitCode: number) => v
     .description(
       "find traps in policies and in a node's rules; with a capture also what nothing in it meets",
     );
-  addClusterOptions(addNodeOptions(addCaptureOptions(command)))
+  addClusterOptions(addNodeOptions(addAnswersOption(addCaptureOptions(command))))
     .addOption(
       outputOption(
         ["text", "json", "md", "github", "sarif", "junit"],
@@ -225,7 +225,7 @@ example in docs/lint.md.
 Examples:
   ${name} lint -f policies/ -f cluster.yaml
   ${name} lint -f policies/ -f cluster.yaml -r traffic.pcapng
-  ${name} lint --node-state worker-1/
+  ${name} lint --node-state worker-1/ -r traffic.pcap
   ${name} lint -f policies/ --fail-on DNS_FORGOTTEN --fail-on SHADOWED_RULE -o github`,
     )
     .action(async (options: LintOptions) => {

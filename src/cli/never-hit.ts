@@ -1,11 +1,12 @@
 /** Replays captures to learn which rules and policies nothing in them meets. */
 import { appendOpening } from "../capture/opening.ts";
 import type { Opening } from "../capture/opening.ts";
-import type { Program } from "../engine/matcher.ts";
-import type { FlowVerdict } from "../engine/verdict.ts";
+import type { Snapshot } from "../cluster/snapshot.ts";
+import type { Matcher, Program } from "../engine/matcher.ts";
+import type { FlowVerdict, RuleCount } from "../engine/verdict.ts";
 import type { LintContext } from "../lint/context.ts";
 import type { Finding } from "../lint/finding.ts";
-import { findNeverHit } from "../lint/never-hit.ts";
+import { findNeverHit, findNeverHitRules } from "../lint/never-hit.ts";
 import type { RuleHits } from "../lint/never-hit.ts";
 import { countText } from "../report/layout.ts";
 import type { DiagnosticLog } from "./diagnostics.ts";
@@ -35,38 +36,98 @@ export interface NeverHitOptions {
 
 /** Replays the captures whole; of a part of them nothing is said. */
 export async function replayForNeverHit(options: NeverHitOptions): Promise<NeverHit> {
-  const { context, program, capture, log } = options;
+  const { context, program, capture } = options;
   const midstream = capture.midstream ?? "assume-established";
+  const replayed = await replay({ ...options, midstream, snapshot: context.snapshot });
+  if ("partial" in replayed) return replayed;
+  const { matcher, begun, undecided } = replayed;
+  const findings = findNeverHit(context, {
+    counted: [...matcher.ruleCounts(), ...undecided],
+    begun: [false, true].flatMap((backwards) => hitsOfOpenings(begun, backwards, program)),
+  });
+  const { midstream: taken } = matcher.totals();
+  const limits = [
+    ...ofThisCapture(findings),
+    ...(taken > 0 ? [`${countText(taken, "packet")} ${BEGUN}`] : []),
+    ...undecidedLimits(matcher),
+  ];
+  return { findings, limits, partial: undefined };
+}
+
+/** The same of the rules of a node's dumps. */
+export async function replayNodeForNeverHit(
+  options: Omit<ReplayOptions, "midstream">,
+): Promise<NeverHit> {
+  const { program, capture } = options;
+  const replayed = await replay({ ...options, midstream: capture.midstream ?? "cold" });
+  if ("partial" in replayed) return replayed;
+  const { matcher, undecided } = replayed;
+  const { findings, unentered } = findNeverHitRules(program.rulesets, [
+    ...matcher.ruleCounts(),
+    ...undecided,
+  ]);
+  const limits = [
+    ...ofThisCapture(findings),
+    ...(unentered > 0
+      ? [
+          `No packet of the capture enters ${countText(unentered, "chain")}: their rules are not listed.`,
+        ]
+      : []),
+    ...undecidedLimits(matcher),
+  ];
+  return { findings, limits, partial: undefined };
+}
+
+interface ReplayOptions {
+  readonly program: Program;
+  readonly snapshot: Snapshot;
+  readonly capture: CaptureOptions;
+  readonly log: DiagnosticLog;
+  readonly midstream: "cold" | "assume-established";
+}
+
+/** What was counted; of a part of the captures nothing is. */
+async function replay({ program, snapshot, capture, log, midstream }: ReplayOptions): Promise<
+  | NeverHit
+  | {
+      readonly matcher: Matcher;
+      /** Flows that began before the captures. */
+      readonly begun: readonly FlowVerdict[];
+      readonly undecided: readonly RuleCount[];
+    }
+> {
   const { conntrackMax } = capture;
   const matcher = loadProgramMatcher(program, { midstream, conntrackMax, tracePacket: undefined });
   const interruption = new Interruption();
   const { partial, names } = await replayTraffic({
     ...{ capture, matcher, log, interruption, packetsMax: undefined },
-    ...{ resolveName: makeResolver(capture.hosts, context.snapshot, log), packetsWanted: false },
+    ...{ resolveName: makeResolver(capture.hosts, snapshot, log), packetsWanted: false },
     onBatch: () => Promise.resolve(true),
   });
   interruption.dispose();
   if (partial !== undefined) return { findings: [], limits: [], partial };
-  const { flowsLost, midstream: taken, verdicts } = matcher.totals();
-  if (flowsLost > 0) return { findings: [], limits: [TOO_MANY_FLOWS], partial };
+  if (matcher.totals().flowsLost > 0) return { findings: [], limits: [TOO_MANY_FLOWS], partial };
   const begun: FlowVerdict[] = [];
-  const undecided: RuleHits[] = [];
+  const undecided: RuleCount[] = [];
   for (const flow of matcher.flows(names)) {
     if (flow.midstream) begun.push(flow);
     const { undecidedRule, packets } = flow;
-    if (undecidedRule !== undefined) undecided.push({ rule: undecidedRule.rule, packets });
+    if (undecidedRule !== undefined) undecided.push({ ...undecidedRule, packets, bytes: 0 });
   }
-  const findings = findNeverHit(context, {
-    counted: [...matcher.ruleCounts(), ...undecided],
-    begun: [false, true].flatMap((backwards) => hitsOfOpenings(begun, backwards, program)),
-  });
-  const limits = [
-    ...(taken > 0 ? [`${countText(taken, "packet")} ${BEGUN}`] : []),
-    ...(verdicts.unknown > 0 ? [`${countText(verdicts.unknown, "packet")} ${UNDECIDED}`] : []),
-  ];
-  return { findings, limits, partial };
+  return { matcher, begun, undecided };
 }
 
+function ofThisCapture(findings: readonly Finding[]): string[] {
+  return findings.length > 0 ? [NO_PROOF] : [];
+}
+
+function undecidedLimits(matcher: Matcher): string[] {
+  const { unknown } = matcher.totals().verdicts;
+  return unknown > 0 ? [`${countText(unknown, "packet")} ${UNDECIDED}`] : [];
+}
+
+const NO_PROOF =
+  "What no packet of the capture meets (NEVER_HIT_...), one that it does not have may still meet.";
 const TOO_MANY_FLOWS =
   "What was never hit is left out: the capture has more flows than are remembered.";
 const BEGUN =

@@ -31,7 +31,7 @@ import { ChangedPackets, openChangedFiles } from "./changed-packets.ts";
 import type { ChangedPacketOptions } from "./changed-packets.ts";
 import { paletteFor } from "./color.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
-import { tellAnswers } from "./dns-answers.ts";
+import { noteUntoldDomains, tellAnswers } from "./dns-answers.ts";
 import { readExpression } from "./expression-words.ts";
 import { EXIT_DONE, EXIT_FINDING, EXIT_INTERRUPTED, EXIT_PARTIAL, Failure } from "./failure.ts";
 import { lookForHints } from "./hints.ts";
@@ -115,10 +115,11 @@ export async function whatIf(words: readonly string[], options: WhatIfOptions): 
     };
     const compared = await replayBoth({ options, sides, expression, files });
     const programs = [sides[0].untold, sides[1].untold] as const;
-    const blindSpots =
+    const blind =
       options.blindSpots && expression === undefined
         ? findBlindSpots(programs, context, changedFlows(compared), { log, node: options.node })
         : undefined;
+    const captured = options.read.length > 0;
     let isAccepted = acceptance(accepted);
     if (
       options.accept !== undefined &&
@@ -138,14 +139,18 @@ export async function whatIf(words: readonly string[], options: WhatIfOptions): 
     const hints =
       options.hints && compared.partial === undefined
         ? await lookForHints({
-            ...{ groups, context, judges: [sides[0].judge, sides[1].judge], log: sides[1].log },
-            ...{ packets: compared.totals.packets, captures: options.read },
+            ...{ groups, fates, context, judges: [sides[0].judge, sides[1].judge] },
+            ...{ classes: captured ? [] : (blind?.classes ?? []), node: options.node },
+            ...{ log: sides[1].log, packets: compared.totals.packets, captures: options.read },
             replay: async (program) => {
               const again = await replayBoth({
                 ...{ options, expression, files: openChangedFiles({}, [], []) },
                 sides: reload(sides, options, program),
               });
-              return groupFlips(again.flips, context, isAccepted);
+              return {
+                groups: groupFlips(again.flips, context, isAccepted),
+                fates: groupConnections(again.connections, context, isAccepted),
+              };
             },
           })
         : undefined;
@@ -154,8 +159,8 @@ export async function whatIf(words: readonly string[], options: WhatIfOptions): 
       groups,
       fates,
       hints,
-      captured: options.read.length > 0,
-      blindSpots,
+      captured,
+      blindSpots: blind?.spots,
       diagnostics: sides.flatMap((side) => side.log.found),
     };
     for (const { format, sink } of destinations) {
@@ -226,6 +231,7 @@ async function loadSides(
   const untold = [first, second] as const;
   // At a rollout connections are asked about anew: at a time at which an answer may not have come, or be over.
   const told = rolloutAt === undefined ? await tellAnswers(untold, options) : untold;
+  if (rolloutAt !== undefined && options.dnsAnswers !== false) noteUntoldDomains(untold);
   return withMatchers(told, untold, options, [log, after]);
 }
 

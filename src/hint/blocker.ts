@@ -4,8 +4,8 @@
  */
 import type { Endpoint, Snapshot } from "../cluster/snapshot.ts";
 import type { PacketVerdict } from "../engine/verdict.ts";
-import { formatAddress } from "../net/address.ts";
-import type { Address } from "../net/address.ts";
+import { formatPrefix } from "../net/address.ts";
+import type { Address, Prefix } from "../net/address.ts";
 import type { Direction } from "../policy/model.ts";
 import { ruleKey } from "../report/grouping.ts";
 import { decidingOrigin } from "../report/reason.ts";
@@ -34,13 +34,23 @@ export interface Blocker {
 /** The other end: all pods of its workloads, or addresses that no pod has. */
 export type Peer =
   | { readonly kind: "pods"; readonly pods: readonly Endpoint[] }
-  | { readonly kind: "addresses"; readonly addresses: readonly Address[] };
+  | { readonly kind: "addresses"; readonly prefixes: readonly Prefix[] };
 
-/** Finds what stops the first of some flows, with all others that it stops; undefined: no policy of a pod. */
+/**
+ * Finds what stops the first of some flows, with all others that it stops; undefined: no policy of a pod.
+ *
+ * @param prefixesAt the prefixes by which an address outside the cluster is meant
+ */
 export function findBlocker(
   dropped: readonly PacketVerdict[],
   find: FindEndpoint,
-  { endpoints }: Snapshot,
+  {
+    snapshot: { endpoints },
+    prefixesAt,
+  }: {
+    readonly snapshot: Snapshot;
+    readonly prefixesAt: (address: Address) => readonly Prefix[];
+  },
 ): Blocker | undefined {
   const [judged] = dropped;
   const origin = judged === undefined ? undefined : decidingOrigin(judged);
@@ -73,7 +83,7 @@ export function findBlocker(
     peer:
       pods.length > 0
         ? { kind: "pods", pods }
-        : { kind: "addresses", addresses: unique(addresses) },
+        : { kind: "addresses", prefixes: unique(addresses.flatMap(prefixesAt)) },
     protocol: judged.protocol,
     port: judged.translated?.port ?? judged.destinationPort,
     icmpType: judged.icmp?.type,
@@ -84,6 +94,6 @@ function workloadKey({ namespace, workload }: Endpoint): string {
   return `${workload.kind} ${namespace}/${workload.name}`;
 }
 
-function unique(addresses: readonly Address[]): Address[] {
-  return [...new Map(addresses.map((each) => [formatAddress(each), each])).values()];
+function unique(prefixes: readonly Prefix[]): Prefix[] {
+  return [...new Map(prefixes.map((each) => [formatPrefix(each), each])).values()];
 }

@@ -2,7 +2,7 @@
  * Rules of Calico's policies: before the rule that denies, or before all others where none matches. In a tier
  * of its own such a rule passes traffic on to the next tier, where it fares as it did; in the last it allows it.
  */
-import { formatPrefix, hostPrefix } from "../net/address.ts";
+import { formatPrefix } from "../net/address.ts";
 import { PROTOCOL_ICMP, PROTOCOL_ICMPV6, protocolName } from "../net/protocol.ts";
 import { hasPorts } from "../policy/calico-rule-items.ts";
 import type { Policy } from "../policy/model.ts";
@@ -77,7 +77,7 @@ function sideItem(
   { snapshot, policies }: World,
 ): Record<string, Plain> {
   if (peer.kind === "addresses") {
-    return { nets: peer.addresses.map((address) => formatPrefix(hostPrefix(address))) };
+    return { nets: peer.prefixes.map(formatPrefix) };
   }
   const labels = Object.entries(podLabels(peer.pods, snapshot, podKeys(policy, policies)));
   const selector = labels.map(([key, value]) => `${key} == ${quoted(value)}`).join(" && ");

@@ -1,7 +1,7 @@
 /** What hints are made from, and what the kinds of policies make of it. */
 import type { ManifestObject } from "../cluster/manifest-object.ts";
 import type { Snapshot } from "../cluster/snapshot.ts";
-import type { FlowVerdict } from "../engine/verdict.ts";
+import type { Judgement, Tuple } from "../engine/verdict.ts";
 import type { Policy, PolicyRef } from "../policy/model.ts";
 import { kindWord } from "../policy/model.ts";
 import type { FlipContext } from "../report/flips.ts";
@@ -17,7 +17,7 @@ export interface World {
 }
 
 /** A flow as the current policies judge it, which no hint changes. */
-export type FlowBefore = FlowVerdict;
+export type FlowBefore = Tuple & Judgement;
 
 /** A change that would let what is stopped pass this policy. */
 export interface Candidate {

@@ -2,7 +2,7 @@
  * Rules of the cluster-wide kinds of policy.networking.k8s.io, before the rule that denies: one that leaves the
  * traffic to the policies behind it where the kind has that, else one that lets it pass.
  */
-import { formatPrefix, hostPrefix } from "../net/address.ts";
+import { formatPrefix } from "../net/address.ts";
 import { hasPorts } from "../policy/calico-rule-items.ts";
 import { protocolName } from "../net/protocol.ts";
 import { kindWord } from "../policy/model.ts";
@@ -101,7 +101,7 @@ function ruleItem(blocker: Blocker, policy: Policy, action: string, world: World
   const peers =
     peer.kind === "pods"
       ? [podsItem(peer.pods, policy, world)]
-      : [{ networks: peer.addresses.map((address) => formatPrefix(hostPrefix(address))) }];
+      : [{ networks: peer.prefixes.map(formatPrefix) }];
   const alpha1 = kindWord(policy.ref) !== "ClusterNetworkPolicy";
   return {
     action,

@@ -7,7 +7,6 @@ import type { ManifestObject } from "../cluster/manifest-object.ts";
 import type { Matcher, Program } from "../engine/matcher.ts";
 import type { Policy } from "../policy/model.ts";
 import { policyKey } from "../policy/model.ts";
-import type { FlipGroup } from "../report/flips.ts";
 import type { Hint, NoHint } from "../report/hints.ts";
 import { explainReason } from "../report/reason.ts";
 import { askAll } from "./ask.ts";
@@ -19,19 +18,22 @@ import type { Candidates, World } from "./candidate.ts";
 import { clusterWideCandidates } from "./cluster-wide.ts";
 import { applyEdits, beginsList, indexBefore, tellEdit } from "./edit.ts";
 import type { Edit } from "./edit.ts";
-import { neededBy, needsOf } from "./need.ts";
+import { neededBy, prefixesAt } from "./need.ts";
 import type { Need } from "./need.ts";
-import { networkPolicyCandidates } from "./network-policy.ts";
+import { networkPolicyCandidates, peerCandidates } from "./network-policy.ts";
 import { findOpened } from "./openings.ts";
+import type { Opened } from "./openings.ts";
 
 /** What hints are looked for with. */
 export interface HintQuestion extends World {
-  readonly groups: readonly FlipGroup[];
+  readonly needs: readonly Need[];
   readonly current: Program;
   readonly proposed: Program;
   /** Compiles changed objects; undefined when they are refused. */
   readonly recompile: (objects: readonly ManifestObject[]) => Recompiled | undefined;
   readonly load: (program: Program) => Matcher;
+  /** The one that judges; undefined: all as one. */
+  readonly node: string | undefined;
   /** The text of a manifest file. */
   readonly textOf: (file: string) => string | undefined;
 }
@@ -66,7 +68,7 @@ const COMPILED_MAX = 100_000;
 
 /** Looks for a hint for each newly dropped pair; one that mends several is told once. */
 export function findHints(question: HintQuestion): FoundHints {
-  const needs = needsOf(question.groups);
+  const { needs } = question;
   const size = question.policies.length + question.snapshot.endpoints.length;
   const tries = Math.min(TRIES_MAX, Math.floor(COMPILED_MAX / (size + 1)));
   const search = new Search(question, needs, Math.max(TRIES_MIN, tries));
@@ -103,11 +105,19 @@ export function findHints(question: HintQuestion): FoundHints {
     };
     found.push({ hint, edits });
   }
-  return { found, without };
+  const refused = search.refusedTogether(found);
+  return {
+    found: found.filter((each) => !refused.has(each)),
+    without: [
+      ...without,
+      ...[...refused].flatMap(([{ hint }, why]) => hint.mends.map((pair) => ({ pair, why }))),
+    ],
+  };
 }
 
-const TOO_MANY = "it was not looked for: there are many others, and trying each takes too long";
-const NOT_TRIED = "the search was ended: with so many policies, trying more takes too long";
+const TOO_MANY = `it was not looked for: that is done for the first ${NEEDS_MAX} pairs only`;
+const TOO_WIDE = "a rule for all that is lost would take the change back";
+const OWN_SPENT = `the search was ended after ${TRIES_EACH} changes of the policies that did not do`;
 
 interface Mended {
   readonly edits: readonly Edit[];
@@ -136,17 +146,20 @@ class Search {
   /** Of all, and of what one need may take. */
   #left: number;
   #own = 0;
+  readonly #most: number;
 
   constructor(question: HintQuestion, needs: readonly Need[], tries: number) {
     this.#question = question;
     this.#needed = neededBy(needs, question.context.after.find);
     this.#left = tries;
+    this.#most = tries;
   }
 
   /** Looks for the changes that one pair needs. */
   mend(need: Need): Outcome {
+    if (need.hopeless !== undefined) return { why: need.hopeless };
     if (need.openings.length === 0) return { why: "its addresses or its protocol are not known" };
-    if (need.openings.length > OPENINGS_MAX) {
+    if (!need.wide && need.openings.length > OPENINGS_MAX) {
       return { why: `${need.openings.length} pairs of addresses: no rule can name them all` };
     }
     this.#own = TRIES_EACH;
@@ -158,8 +171,40 @@ class Search {
     const matcher = this.#question.load(program);
     return needs.filter((each) => {
       if (each === need) return true;
-      if (each.openings.length === 0 || each.openings.length > OPENINGS_MAX) return false;
+      if (each.hopeless !== undefined || each.openings.length === 0) return false;
+      if (!each.wide && each.openings.length > OPENINGS_MAX) return false;
       return askAll(matcher, each.openings).every(({ verdict }) => verdict === "allow");
+    });
+  }
+
+  /** Those that, beside the hints before them, open what none of them does alone; with the reason. */
+  refusedTogether(found: readonly FoundHint[]): ReadonlyMap<FoundHint, string> {
+    const refused = new Map<FoundHint, string>();
+    if (found.length < 2 || this.#together(found) === undefined) return refused;
+    const kept: FoundHint[] = [];
+    for (const each of found) {
+      const why = kept.length === 0 ? undefined : this.#together([...kept, each]);
+      if (why === undefined) kept.push(each);
+      else refused.set(each, why);
+    }
+    return refused;
+  }
+
+  /** Why hints cannot stand together; undefined: they can. */
+  #together(hints: readonly FoundHint[]): string | undefined {
+    const all = this.#compile(hints.flatMap(({ edits }) => edits));
+    if (all === undefined) return "the rules for it and for others cannot stand together";
+    const opened = this.#openedBy(all);
+    const more = [...(opened?.opens ?? []), ...(opened?.odd ?? [])];
+    if (more.length === 0) return undefined;
+    return `beside the other rules here, one for it would open more: ${listText(more)}`;
+  }
+
+  #openedBy({ program }: Recompiled): Opened | undefined {
+    const { current, proposed, load, context, node } = this.#question;
+    return findOpened({
+      ...{ current, proposed, hinted: program, load, context, node },
+      needed: this.#needed,
     });
   }
 
@@ -171,13 +216,17 @@ class Search {
     return recompile(applyEdits(objects, edits));
   }
 
+  #allSpent(): string {
+    return `the search was ended: ${this.#most} changes of so many policies are tried in all`;
+  }
+
   #spent(): boolean {
     return this.#left <= 0 || this.#own <= 0;
   }
 
   #try(need: Need, trial: Trial): Outcome {
     const { load, context, snapshot } = this.#question;
-    if (this.#spent()) return { why: NOT_TRIED };
+    if (this.#spent()) return { why: this.#own <= 0 ? OWN_SPENT : this.#allSpent() };
     const hinted = this.#compile(trial.edits);
     if (hinted === undefined) return { why: "the rule that would allow it is not valid" };
     const verdicts = askAll(load(hinted.program), need.openings);
@@ -188,7 +237,10 @@ class Search {
     const dropped = verdicts.filter(({ verdict }) => verdict === "drop");
     const [first] = dropped;
     if (first === undefined) return this.#check(trial, hinted);
-    const blocker = findBlocker(dropped, context.after.find, snapshot);
+    const blocker = findBlocker(dropped, context.after.find, {
+      snapshot,
+      prefixesAt: (address) => prefixesAt(address, need),
+    });
     if (blocker === undefined)
       return { why: `no policy of a pod stops it: ${explainReason(first)}` };
     if (blocker.key === trial.stopped || trial.edits.length >= DEPTH_MAX) {
@@ -211,15 +263,12 @@ class Search {
   }
 
   /** Compares all traffic with and without the changes. */
-  #check({ edits, strict }: Trial, { program }: Recompiled): Outcome {
+  #check({ edits, strict }: Trial, hinted: Recompiled): Outcome {
     if (edits.length === 0) {
       return { why: "a new connection of it passes: only what is under way is dropped" };
     }
-    const { current, proposed, load, context } = this.#question;
-    const opened = findOpened({
-      ...{ current, proposed, hinted: program, load, context },
-      needed: this.#needed,
-    });
+    const { program } = hinted;
+    const opened = this.#openedBy(hinted);
     if (opened === undefined) return { edits, again: [], traffic: false, program };
     const { opens, again, odd } = opened;
     if (opens.length > 0) return { why: `a rule for it would open more: ${listText(opens)}` };
@@ -238,6 +287,7 @@ class Search {
   ): Candidates {
     const world = this.#question;
     const { origin, direction } = blocker;
+    if (need.wide && origin.kind === "policy-rule") return { why: TOO_WIDE };
     const find = (key: string): Policy[] =>
       world.policies.filter((policy) => policyKey(policy.ref) === key);
     if (origin.kind === "policy-rule") {
@@ -255,6 +305,10 @@ class Search {
     const isolating = origin.policies.flatMap(({ policy }) => find(policyKey(policy)));
     const calico = isolating.filter(isCalico);
     const others = isolating.filter((policy) => !isCalico(policy));
+    if (need.wide) {
+      const items = peerCandidates(blocker, others, need.before, world);
+      return items.length > 0 ? items : { why: TOO_WIDE };
+    }
     const behind = calico.flatMap((policy) => calicoCandidates(blocker, policy, 0, world));
     if (others.length === 0) return behind;
     const own = networkPolicyCandidates(blocker, others, need.before, world);

@@ -5,7 +5,7 @@
 import type { FieldPath } from "../cluster/manifest-object.ts";
 import type { LabelSelector } from "../cluster/selector.ts";
 import type { Endpoint, Labels } from "../cluster/snapshot.ts";
-import { formatPrefix, hostPrefix } from "../net/address.ts";
+import { formatPrefix } from "../net/address.ts";
 import { protocolName } from "../net/protocol.ts";
 import { hasPorts } from "../policy/calico-rule-items.ts";
 import { policyKey } from "../policy/model.ts";
@@ -43,6 +43,22 @@ export function networkPolicyCandidates(
   // Items are smaller than rules, and what today's rule lets pass comes first.
   const ordered = extended.toSorted((one, other) => one.rank - other.rank);
   return [...ordered, ...policyCandidates(blocker, policies, world)];
+}
+
+/** Peers for the rules that let it pass today, whatever their ports. */
+export function peerCandidates(
+  blocker: Blocker,
+  policies: readonly Policy[],
+  before: FlowBefore,
+  world: World,
+): readonly Candidate[] {
+  return policies
+    .slice(0, POLICIES_MAX)
+    .flatMap((policy) => itemCandidates(blocker, policy, before, world))
+    .filter(({ edit, rank }) => {
+      const key = edit.kind === "insert" ? edit.list.at(-1) : undefined;
+      return rank === 0 && (key === "from" || key === "to");
+    });
 }
 
 /** A policy that selects all pods and has no rule is there to deny: it stays what it says. */
@@ -202,9 +218,7 @@ function exactPeers(
   own = policy.ref.namespace,
 ): Plain[] {
   if (peer.kind === "addresses") {
-    return peer.addresses.map((address) => ({
-      ipBlock: { cidr: formatPrefix(hostPrefix(address)) },
-    }));
+    return peer.prefixes.map((prefix) => ({ ipBlock: { cidr: formatPrefix(prefix) } }));
   }
   const labels = podLabels(peer.pods, snapshot, podKeys(policy, policies));
   const namespace = peer.pods[0]?.namespace ?? "";

@@ -24,6 +24,8 @@ export interface OpeningQuestion {
   /** Tells whether a class is all of what the hint is for. */
   readonly needed: (opened: ProbedClass) => boolean;
   readonly context: FlipContext;
+  /** The one that judges; undefined: all as one. */
+  readonly node: string | undefined;
 }
 
 /** What else fares otherwise. */
@@ -38,7 +40,7 @@ export interface Opened {
 
 /** Compares the proposed policies with and without a hint; undefined where not all traffic can be told. */
 export function findOpened(question: OpeningQuestion): Opened | undefined {
-  const { current, proposed, hinted, load, needed, context } = question;
+  const { current, proposed, hinted, load, needed, context, node } = question;
   const workloadOf = (owner: string): string => {
     const endpoint = context.after.find(owner) ?? context.before.find(owner);
     if (endpoint === undefined) return owner;
@@ -47,20 +49,24 @@ export function findOpened(question: OpeningQuestion): Opened | undefined {
   const subjects = { programs: [proposed, hinted, current], workloadOf } as const;
   if (notUnderstood(subjects) !== undefined) return undefined;
   const classes = classifyTraffic(subjects);
-  const probed = probeClasses([load(proposed), load(hinted)], classes, PROBES_MAX);
+  const probed = probeClasses([load(proposed), load(hinted)], classes, PROBES_MAX, node);
   if (probed === undefined) return undefined;
   const isOpened = ({ before, after }: ProbedClass): boolean =>
     before.verdict === "drop" && after.verdict === "allow";
-  const others = probed.filter((each) => isOpened(each) && !needed(each));
+  const opened = probed.filter(isOpened);
   const today = askAll(
     load(current),
-    others.map(({ after }) => openingAgain(after)),
+    opened.map(({ after }) => openingAgain(after)),
   );
-  const passes = (_: ProbedClass, index: number): boolean => today[index]?.verdict === "allow";
+  // Of a workload that the hint is for, some pods may be closed today.
+  const isClosed = (each: ProbedClass, index: number): boolean => {
+    const verdict = today[index]?.verdict;
+    return verdict === "drop" || (verdict !== "allow" && !needed(each));
+  };
   const tell = (some: readonly ProbedClass[]): string[] => spotTexts(some, classes, context);
   return {
-    opens: tell(others.filter((each, index) => !passes(each, index))),
-    again: tell(others.filter(passes)),
+    opens: tell(opened.filter(isClosed)),
+    again: tell(opened.filter((each, index) => !isClosed(each, index) && !needed(each))),
     odd: tell(probed.filter((each) => !isOpened(each))),
   };
 }

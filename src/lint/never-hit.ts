@@ -2,10 +2,11 @@
 import type { Place } from "../errors.ts";
 import { formatPolicyRef, policyKey } from "../policy/model.ts";
 import type { Direction, Policy, PolicyRef, PolicyRule } from "../policy/model.ts";
-import type { Rule, RuleOrigin } from "../tables/model.ts";
+import type { Chain, Rule, RuleOrigin, Ruleset } from "../tables/model.ts";
 import { DIRECTIONS } from "./context.ts";
 import type { LintContext } from "./context.ts";
 import type { Finding } from "./finding.ts";
+import { takesEverything } from "./node-rules.ts";
 
 /** How many packets matched a rule of the tables. */
 export interface RuleHits {
@@ -20,8 +21,6 @@ export interface CaptureHits {
   /** Of the openings of connections that began before the capture: what let them pass is not known. */
   readonly begun: Iterable<RuleHits>;
 }
-
-const NO_PROOF = "which need not mean that none ever does";
 
 /** Finds NEVER_HIT_RULE and NEVER_HIT_POLICY. */
 export function findNeverHit(context: LintContext, { counted, begun }: CaptureHits): Finding[] {
@@ -69,13 +68,69 @@ function isMet(policy: Policy, direction: Direction, met: ReadonlySet<string>): 
 }
 
 function neverHitPolicy(ref: PolicyRef, part: string, place: Place): Finding {
-  const message = `no packet of the capture is matched or dropped by ${part}${formatPolicyRef(ref)}, ${NO_PROOF}`;
+  const message = `no packet of the capture is matched or dropped by ${part}${formatPolicyRef(ref)}`;
   return { code: "NEVER_HIT_POLICY", severity: "note", message, place };
 }
 
 function neverHitRule(ref: PolicyRef, direction: Direction, { index, place }: PolicyRule): Finding {
-  const message = `no packet of the capture is matched by ${direction}[${index}] of ${formatPolicyRef(ref)}, ${NO_PROOF}`;
+  const message = `no packet of the capture is matched by ${direction}[${index}] of ${formatPolicyRef(ref)}`;
   return { code: "NEVER_HIT_RULE", severity: "note", message, place };
+}
+
+/** How many packets matched a rule of a node's tables, or came to a chain's end. */
+export interface NodeRuleHits extends RuleHits {
+  readonly table: string;
+  readonly chain: string;
+}
+
+/**
+ * Finds NEVER_HIT_RULE of a node's dumps, in chains that some packet enters; the others are counted. Of rules
+ * behind one that takes everything another code tells.
+ */
+export function findNeverHitRules(
+  rulesets: readonly Ruleset[],
+  counted: Iterable<NodeRuleHits>,
+): { readonly findings: readonly Finding[]; readonly unentered: number } {
+  const met = new Set<Rule>();
+  const ended = new Set<string>();
+  for (const { rule, packets, table, chain } of counted) {
+    if (packets === 0) continue;
+    if (rule === undefined) ended.add(`${table}:${chain}`);
+    else met.add(rule);
+  }
+  const findings: Finding[] = [];
+  let unentered = 0;
+  for (const { name: table, chains } of rulesets.flatMap(({ tables }) => tables)) {
+    const entered = enteredChains(chains, met);
+    for (const { name, rules } of chains) {
+      if (rules.length === 0) continue;
+      const where = `${table}:${name}`;
+      if (!entered.has(name) && !ended.has(where) && !rules.some((rule) => met.has(rule))) {
+        unentered++;
+        continue;
+      }
+      const last = rules.findIndex(takesEverything);
+      const reached = last < 0 ? rules : rules.slice(0, last + 1);
+      for (const [index, rule] of reached.entries()) {
+        if (met.has(rule)) continue;
+        const message = `no packet of the capture is matched by rule ${index + 1} of ${where}`;
+        findings.push({ code: "NEVER_HIT_RULE", severity: "note", message, place: rule.place });
+      }
+    }
+  }
+  return { findings, unentered };
+}
+
+/** Those that a rule which was met leads to. */
+function enteredChains(chains: readonly Chain[], met: ReadonlySet<Rule>): ReadonlySet<string> {
+  return new Set(
+    chains
+      .flatMap(({ rules }) => rules)
+      .filter((rule) => met.has(rule))
+      .flatMap(({ target }) =>
+        target?.kind === "JUMP" || target?.kind === "GOTO" ? [target.chain] : [],
+      ),
+  );
 }
 
 /** What a packet that matches a rule of the tables has met. */

@@ -66,7 +66,7 @@ function* unmatchedRules(
       continue;
     }
     if (!isFinal(rule.target) || !rule.matches.every(isPlain)) continue;
-    if (rule.matches.some(({ kind }) => kind !== "comment")) {
+    if (!takesEverything(rule)) {
       covers.push(numbered);
       continue;
     }
@@ -107,6 +107,11 @@ function unreachedRules(
 function at(place: Place | undefined): string {
   if (place?.line === undefined) return "";
   return ` (${formatPlace({ file: place.file, line: place.line })})`;
+}
+
+/** Tells whether no packet comes to the rules behind it. */
+export function takesEverything({ target, matches }: Rule): boolean {
+  return isFinal(target) && matches.every(({ kind }) => kind === "comment");
 }
 
 /** No later rule of the chain sees what such a rule matched. */

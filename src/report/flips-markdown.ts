@@ -62,7 +62,8 @@ export function whatIfMarkdown(report: WhatIfReport, context: FlipContext): stri
   return `${lines.join("\n")}\n`;
 }
 
-function hintRows({ hints }: WhatIfReport): string[] {
+function hintRows(report: WhatIfReport): string[] {
+  const { hints } = report;
   if (hints === undefined) return [];
   const found = hints.hints.flatMap((hint) => [
     "",
@@ -81,7 +82,7 @@ function hintRows({ hints }: WhatIfReport): string[] {
     "#### To let them pass again",
     ...found,
     ...(without.length === 0 ? [] : ["", ...without]),
-    ...(hints.hints.length === 0 ? [] : ["", markdownText(triedText(hints))]),
+    ...(hints.hints.length === 0 ? [] : ["", markdownText(triedText(hints, report))]),
   ];
 }
 

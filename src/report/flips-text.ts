@@ -41,8 +41,10 @@ export function whatIfText(
     [...headline(report, palette), ...wrapText(summary(report), 0)],
     ...CHANGES.map((change) => groupLines(change, report, { context, palette, told })),
     rolloutLines(report, context, { palette, told }),
-    hintLines(report, palette),
+    // Of a capture they are for what it shows.
+    ...(report.captured ? [hintLines(report, palette)] : []),
     blindLines(report, palette, told),
+    ...(report.captured ? [] : [hintLines(report, palette)]),
     noteLines(report),
   ];
   return `${blocks
@@ -201,7 +203,8 @@ function flipText(flip: Flip): string {
 }
 
 /** Rules for what is newly dropped; YAML is not wrapped. */
-function hintLines({ hints }: WhatIfReport, palette: Palette): string[] {
+function hintLines(report: WhatIfReport, palette: Palette): string[] {
+  const { hints } = report;
   if (hints === undefined) return [];
   const found = hints.hints.flatMap((hint) => [
     ...wrapText(mendedText(hint), 0),
@@ -212,7 +215,7 @@ function hintLines({ hints }: WhatIfReport, palette: Palette): string[] {
     ...hintNotes(hint).flatMap((note) => wrapText(note, 2)),
   ]);
   const without = withoutTexts(hints).flatMap((text) => wrapText(text, 0));
-  const tried = hints.hints.length === 0 ? [] : wrapText(triedText(hints), 0);
+  const tried = hints.hints.length === 0 ? [] : wrapText(triedText(hints, report), 0);
   return [palette.bold("TO LET THEM PASS AGAIN"), ...found, ...without, ...tried];
 }
 

@@ -108,7 +108,7 @@ export function hintNotes({ alsoAllows, checked }: Hint): string[] {
 }
 
 /** Most pairs of one reason that are named. */
-const PAIRS_MAX = 5;
+const PAIRS_MAX = 3;
 
 /** The pairs without a hint, those of one reason together. */
 export function withoutTexts({ without }: Hints): string[] {
@@ -123,11 +123,18 @@ export function withoutTexts({ without }: Hints): string[] {
 }
 
 /** How it was seen that the rules do what they are for. */
-export function triedText({ hints }: Hints): string {
-  const again = hints.every(({ checked }) => checked.capture)
-    ? "The capture, judged again with these rules, drops none of it"
-    : "New connections like these pass with these rules; the capture was not judged again";
-  return hints.some(({ checked }) => checked.traffic)
+export function triedText(
+  { hints }: Hints,
+  { captured, rollout }: { readonly captured: boolean; readonly rollout: object | undefined },
+): string {
+  const fresh = "New connections like these pass with these rules";
+  const kept = rollout === undefined ? "" : ", and cuts or loses none of these connections";
+  const again = !captured
+    ? fresh
+    : hints.every(({ checked }) => checked.capture)
+      ? `The capture, judged again with these rules, drops none of it${kept}`
+      : `${fresh}; the capture was not judged again`;
+  return hints.every(({ checked }) => checked.traffic)
     ? `${again}; nothing opens that is closed today.`
     : `${again}.`;
 }

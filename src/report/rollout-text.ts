@@ -37,12 +37,18 @@ export function rolloutSummary({ atNs, timeOfDay, firstPacket, counts }: Rollout
   const when = `From packet ${firstPacket} on (${formatTime(atNs, timeOfDay) ?? ""}) the proposed policies decide.`;
   if (live === 0) return `${when} No connection was under way.`;
   const fates = [
-    [counts.kept, "go on"],
-    [counts["lost-on-reconnect"], "go on, but would be dropped on reconnect"],
-    [counts.cut, "cut"],
-    [counts.unknown, "unknown"],
+    [counts.kept, "goes on", "go on"],
+    [
+      counts["lost-on-reconnect"],
+      "goes on, but would be dropped on reconnect",
+      "go on, but would be dropped on reconnect",
+    ],
+    [counts.cut, "is cut", "are cut"],
+    [counts.unknown, "is not known", "are not known"],
   ] as const;
-  const told = fates.flatMap(([count, what]) => (count === 0 ? [] : [`${count} ${what}`]));
+  const told = fates.flatMap(([count, one, several]) =>
+    count === 0 ? [] : [`${count} ${count === 1 ? one : several}`],
+  );
   return `${when} ${countText(live, "connection")} under way: ${told.join(", ")}.`;
 }
 

@@ -315,7 +315,8 @@ export function valueOf({ family, words }: Address): bigint {
   return words.reduce((value, word) => (value << 32n) | BigInt(word), 0n);
 }
 
-function addressOf(family: Family, value: bigint): Address {
+/** The number as an address. */
+export function addressOf(family: Family, value: bigint): Address {
   const word = (shift: bigint): number => Number((value >> shift) & 0xffffffffn);
   if (family === 4) return { family, words: [word(0n), 0, 0, 0] };
   return { family, words: [word(96n), word(64n), word(32n), word(0n)] };

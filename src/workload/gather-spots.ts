@@ -2,6 +2,7 @@
 import type { PortRange } from "../match/multiport.ts";
 import { formatAddress, formatPrefix } from "../net/address.ts";
 import { protocolName } from "../net/protocol.ts";
+import { countText } from "../report/layout.ts";
 import type { BlindService, BlindSpot } from "../report/blind-spots.ts";
 import { changeOf } from "../report/flips.ts";
 import type { FlipContext } from "../report/flips.ts";
@@ -213,7 +214,8 @@ function joinEnds(
   return [...byKey.values()];
 }
 
-function endName({ owner, ranges, named }: AddressClass, find: FindEndpoint): string {
+/** What an end of a class is called: who has it, or its ranges. */
+export function endName({ owner, ranges, named }: AddressClass, find: FindEndpoint): string {
   if (owner !== undefined) return ownerEnd(owner, find).name;
   if (!named) return "outside";
   const more = ranges.length - RANGES_MAX;
@@ -225,7 +227,7 @@ function endName({ owner, ranges, named }: AddressClass, find: FindEndpoint): st
         : formatPrefix({ address: first, bits }),
     )
     .join(", ");
-  return more > 0 ? `${shown} and ${more} more ranges` : shown;
+  return more > 0 ? `${shown} and ${countText(more, "more range")}` : shown;
 }
 
 function joinRanges(ranges: readonly PortRange[]): PortRange[] {

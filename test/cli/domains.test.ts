@@ -260,6 +260,25 @@ describe("the capture's DNS answers", () => {
     expect(run([...compare, "--no-dns-answers"])).toMatchObject({ status: 0 });
   });
 
+  it("are not taken by a rollout, which is said", () => {
+    const before = file("rolled-before.yaml", CLUSTER);
+    const after = file("rolled-after.yaml", CLUSTER.replace(/.*domainNames.*\n/, ""));
+    const read = ["-r", capture("rolled.pcap", story), "--rollout-at", "+2s", "--no-blind-spots"];
+    const compare = ["what-if", "--current", before, "--proposed", after, ...read];
+    expect(run(compare).stderr).toContain("with --rollout-at a capture's DNS answers tell no");
+    expect(run([...compare, "--no-dns-answers"]).stderr).not.toContain("DNS answers");
+  });
+
+  it("count for rules that lint calls never hit", () => {
+    const cluster = file("linted.yaml", CLUSTER);
+    const frames = [...lookup(0, "example.com", "203.0.113.7"), packet(1, "203.0.113.7")];
+    const words = ["lint", "-f", cluster, "-r", capture("linted.pcap", frames)];
+    const undecided = (...more: readonly string[]): string | undefined =>
+      /(\d+) packets? could not be decided/.exec(run([...words, ...more]).stdout)?.[1];
+    // Question and answer themselves are about an address that another name may have.
+    expect([undecided(), undecided("--no-dns-answers")]).toEqual(["2", "3"]);
+  });
+
   it("tell nothing of an address that has packets before the first answer", () => {
     const frames = [
       packet(0, "203.0.113.7"),

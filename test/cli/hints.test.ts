@@ -1,6 +1,6 @@
 /** Hints by kinds of policies and ways of writing them; what they leave closed, and where there is none. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -30,6 +30,7 @@ const FLOW: PacketSpec = {
 };
 
 interface WhatIf {
+  readonly rollout: { readonly fates: readonly { readonly fate: string }[] } | null;
   readonly newDrop: { readonly flows: number };
   readonly newAllow: { readonly flows: number };
   readonly blindSpots: readonly { readonly change: string }[];
@@ -37,13 +38,16 @@ interface WhatIf {
 }
 
 interface Story {
+  /** Beside the manifests and the capture. */
+  readonly more?: readonly string[];
   readonly proposed: string;
   readonly current?: string;
   readonly cluster?: string;
+  /** None: no capture is given. */
   readonly flows?: readonly PacketSpec[];
 }
 
-function tell({ proposed, current, cluster = CLUSTER, flows = [FLOW] }: Story) {
+function tell({ proposed, current, cluster = CLUSTER, flows = [FLOW], more = [] }: Story) {
   const folder = mkdtempSync(join(tmpdir(), "netverdict-"));
   writeFileSync(join(folder, "cluster.yaml"), cluster);
   writeFileSync(join(folder, "proposed.yaml"), proposed);
@@ -51,7 +55,8 @@ function tell({ proposed, current, cluster = CLUSTER, flows = [FLOW] }: Story) {
   const frames = flows.map((flow, id) => buildFrame({ ...flow, id }));
   writeFileSync(join(folder, "t.pcap"), buildPcap(timed(frames)));
   const words = [
-    ...["what-if", "-r", "t.pcap", "-f", "cluster.yaml", "--proposed", "proposed.yaml"],
+    ...["what-if", "-f", "cluster.yaml", "--proposed", "proposed.yaml", ...more],
+    ...(flows.length === 0 ? [] : ["-r", "t.pcap"]),
     ...(current === undefined ? [] : ["--current", "current.yaml"]),
   ];
   const run = (format: string, variables: Readonly<Record<string, string>> = {}): string => {
@@ -183,6 +188,123 @@ describe("hints", () => {
     expect(mend({ proposed }).hints[0]?.alsoAllows).toEqual(["shop/cart -> payments/api tcp 8443"]);
   });
 
+  it("leave closed the pods of a workload that are closed today", () => {
+    const replica = (name: string, address: string): string =>
+      pod("shop", name, address, `{app: web, replica: ${name}}`).replace(
+        "labels:",
+        "ownerReferences: [{apiVersion: apps/v1, kind: StatefulSet, name: web, uid: u, controller: true}], labels:",
+      );
+    const cluster = [
+      CLUSTER.replace(pod("shop", "web", WEB), replica("web-0", WEB)),
+      replica("web-1", "10.1.0.9"),
+    ].join("\n---\n");
+    const spec = (from: string): string => `{podSelector: {}, ingress: [{from: [${from}]}]}`;
+    const shop = "namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: shop}}";
+    const current = policy(
+      "in",
+      "payments",
+      spec(`{${shop}, podSelector: {matchLabels: {replica: web-0}}}`),
+    );
+    const proposed = policy("in", "payments", spec("{podSelector: {}}"));
+    const { hints } = tell({ cluster, current, proposed }).what();
+    expect(hints?.hints).toEqual([]);
+    expect(hints?.without[0]?.why).toContain("would open more: shop/web -> payments/api");
+  });
+
+  it("are made of all traffic where no capture is given", () => {
+    const ports = (port: number): string =>
+      policy(
+        "in",
+        "payments",
+        `{podSelector: {}, ingress: [{from: [{namespaceSelector: {}}], ports: [{port: ${port}}]}]}`,
+      );
+    const story = { current: ports(8443), proposed: ports(8444), flows: [] };
+    const { folder, what, run } = tell(story);
+    const before = what();
+    expect(before.blindSpots.filter(({ change }) => change === "new-drop")).toHaveLength(1);
+    if (before.hints === null) throw new Error("there are no hints");
+    expect(before.hints.without).toEqual([]);
+    expect(ways(before.hints)).toEqual(["in spec.ingress[0].ports"]);
+    expect(run("text")).toMatch(
+      /ALL THAT CHANGES[^]*TO LET THEM PASS AGAIN\n[^]*pass with these rules; nothing opens that is closed today\.\n$/,
+    );
+    applyHints(before.hints, folder);
+    expect(what().blindSpots.map(({ change }) => change)).toEqual(["new-allow"]);
+  });
+
+  it("name a prefix where one is lost, and mend a peer whatever its ports", () => {
+    const out = (to: string): string =>
+      policy("out", "shop", `{podSelector: {}, policyTypes: [Egress], egress: [{to: [${to}]}]}`);
+    const block = (except: string): string =>
+      out(`{ipBlock: {cidr: 203.0.0.0/16, except: [${except}]}}`).replace(
+        "]}}]}]",
+        "]}}], ports: [{port: 443}]}]",
+      );
+    const narrowed = tell({
+      ...{ current: block("203.0.1.0/24"), proposed: block("203.0.0.0/23"), flows: [] },
+    }).what();
+    expect(narrowed.hints?.hints[0]?.edits[0]?.yaml).toBe("- ipBlock:\n    cidr: 203.0.0.0/24\n");
+    const peer = (label: string): string =>
+      out(`{namespaceSelector: {matchLabels: {team: ${label}}}}`);
+    const today = CLUSTER.replace("name: payments}", "name: payments, labels: {team: old}}");
+    const overlaid = tell({
+      ...{ cluster: today, current: peer("old"), flows: [], more: ["--overlay"] },
+      proposed:
+        "{apiVersion: v1, kind: Namespace, metadata: {name: payments, labels: {team: new}}}",
+    }).what();
+    expect(overlaid.hints?.hints[0]?.edits[0]?.yaml).toContain("team: new");
+  });
+
+  it("are made for connections that a rollout would lose", () => {
+    const packet = (own: Partial<PacketSpec>): PacketSpec => ({ ...FLOW, ...own });
+    const back = { source: API, destination: WEB, sourcePort: 8443, destinationPort: 40_000 };
+    const flows = [
+      packet({ flags: "S" }),
+      packet({ ...back, flags: "S.", seq: 300, ack: 101 }),
+      packet({ flags: ".", seq: 101, ack: 301 }),
+      packet({ flags: ".", seq: 101, ack: 301 }),
+    ];
+    const { folder, what, run } = tell({
+      ...{ proposed: CLOSED, flows, more: ["--rollout-at", "+0.0025s", "--no-blind-spots"] },
+    });
+    const before = what();
+    expect(before.rollout?.fates.map(({ fate }) => fate)).toEqual(["lost-on-reconnect"]);
+    if (before.hints === null) throw new Error("there are no hints");
+    expect(before.hints.hints.map(({ checked }) => checked.capture)).toEqual([true]);
+    expect(run("text")).toMatch(/cuts or loses none/);
+    applyHints(before.hints, folder);
+    expect(what().rollout?.fates).toEqual([]);
+  });
+
+  it("are none for a node's dumps, which is said", () => {
+    const { folder } = tell({ proposed: CLOSED });
+    const dump = (verdict: string): string =>
+      `# Generated by iptables-save v1.8.9 (legacy)\n*filter\n:FORWARD ${verdict} [0:0]\nCOMMIT\n`;
+    for (const [name, verdict] of [
+      ["a", "ACCEPT"],
+      ["b", "DROP"],
+    ] as const) {
+      mkdirSync(join(folder, name));
+      writeFileSync(join(folder, name, "iptables-save"), dump(verdict));
+      writeFileSync(
+        join(folder, name, "ip-route.json"),
+        '[{"dst": "default", "dev": "eth0", "gateway": "192.168.0.2", "table": "main"}]',
+      );
+      writeFileSync(
+        join(folder, name, "ip-addr.json"),
+        '[{"ifindex": 2, "ifname": "eth0", "addr_info": [{"family": "inet", "local": "192.168.0.1", "prefixlen": 24}]}]',
+      );
+    }
+    const bin = join(ROOT, "dist/src/cli/bin.js");
+    const words = ["what-if", "-r", "t.pcap", "--current", "a", "--proposed", "b"];
+    const { stdout } = spawnSync(process.execPath, [bin, ...words], {
+      ...{ encoding: "utf8", cwd: folder },
+    });
+    expect(stdout).toMatch(
+      /no rule for 10\.1\.0\.5 -> 10\.1\.0\.7 8443\/tcp: a node's dumps are compared/,
+    );
+  });
+
   it("mend several pairs at once where one rule does", () => {
     const proposed = policy("in", "payments", "{podSelector: {matchLabels: {app: api}}}");
     const cluster = CLUSTER.replace("{app: cart}", "{app: web}");
@@ -243,7 +365,7 @@ describe("hints", () => {
     });
     const { hints } = what();
     expect(hints?.hints).toHaveLength(20);
-    expect(hints?.without[0]?.why).toContain("there are many others");
+    expect(hints?.without[0]?.why).toContain("for the first 20 pairs only");
     const summary = join(folder, "summary.md");
     const lines = run("github", { GITHUB_STEP_SUMMARY: summary }).trim().split("\n");
     expect(lines.filter((line) => /^::(error|warning)/.test(line))).toHaveLength(10);

@@ -227,7 +227,7 @@ describe("what-if --rollout-at", () => {
     const words = ["-r", TRAFFIC, "-f", "cluster.yaml", "--proposed", "deny.yaml"];
     const { stdout } = run(...words, "--rollout-at", "+7ms", "--no-blind-spots");
     expect(stdout).toContain(
-      "From packet 8 on (2023-11-14T22:13:20.007000000Z) the proposed policies decide. 3 connections under\n  way: 1 go on, 1 go on, but would be dropped on reconnect, 1 cut.",
+      "From packet 8 on (2023-11-14T22:13:20.007000000Z) the proposed policies decide. 3 connections under\n  way: 1 goes on, 1 goes on, but would be dropped on reconnect, 1 is cut.",
     );
     expect(stdout).toMatch(/^CUT FROM +TO +PORT +CONNECTIONS\nshop\/web +pay\/api +514\/udp +1$/m);
     expect(stdout).toMatch(/^LOST ON RECONNECT FROM .*\nshop\/web +pay\/api +8443\/tcp +1$/m);
