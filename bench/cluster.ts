@@ -1,7 +1,8 @@
 /**
- * Seeded clusters as objects. Two shapes: `mixed` is what clusters under Calico look like, replicas with
- * shared labels in many namespaces and policies of every form; `single` has one namespace, where every
- * policy and every peer means one pod.
+ * Seeded clusters as objects. Three shapes: `mixed` is what clusters under Calico look like, replicas with
+ * shared labels in many namespaces and policies of every form; `kinds` is the same with six of ten policies
+ * of other kinds, Calico's in tiers and cluster-wide ones; `single` has one namespace, where every policy and
+ * every peer means one pod.
  */
 
 /** A cluster's size. */
@@ -11,11 +12,18 @@ export interface ClusterSize {
 }
 
 /** How the policies of a cluster mean its pods. */
-export type ClusterShape = "mixed" | "single";
+export type ClusterShape = "mixed" | "kinds" | "single";
 
 /** Draws the objects of a cluster, as `kubectl get -o json` lists them. */
 export function makeCluster(shape: ClusterShape, size: ClusterSize): object[] {
-  return shape === "mixed" ? mixedCluster(size) : singleCluster(size);
+  switch (shape) {
+    case "mixed":
+      return mixedCluster(size);
+    case "kinds":
+      return [...CALICO_OBJECTS, ...mixedCluster(size, otherKind)];
+    case "single":
+      return singleCluster(size);
+  }
 }
 
 const PODS_PER_NAMESPACE = 100;
@@ -23,7 +31,13 @@ const REPLICAS = 5;
 const NODES = 50;
 const TIERS = ["web", "api", "data"];
 
-function mixedCluster({ policies, pods }: ClusterSize): object[] {
+/** A policy that is none of Kubernetes' namespaced ones; undefined: it is one. */
+type OtherKind = (policy: number, namespace: string, draw: Draw) => object | undefined;
+
+function mixedCluster(
+  { policies, pods }: ClusterSize,
+  otherKind: OtherKind = () => undefined,
+): object[] {
   const namespaces = Math.max(1, Math.round(pods / PODS_PER_NAMESPACE));
   const applications = PODS_PER_NAMESPACE / REPLICAS;
   const draw = new Draw(policies + pods, namespaces, applications);
@@ -50,6 +64,8 @@ function mixedCluster({ policies, pods }: ClusterSize): object[] {
           policyTypes: ["Ingress"],
         });
       }
+      const other = otherKind(policy, `team-${policy % namespaces}`, draw);
+      if (other !== undefined) return other;
       const egress = draw.below(10) < 4;
       return policyObject(policy, `team-${policy % namespaces}`, {
         podSelector: draw.application(),
@@ -59,6 +75,93 @@ function mixedCluster({ policies, pods }: ClusterSize): object[] {
       });
     }),
   ];
+}
+
+const CALICO_TIERS = ["security", "platform"];
+const NETWORK_SETS = 50;
+
+const CALICO_OBJECTS = [
+  ...CALICO_TIERS.map((name, index) => ({
+    apiVersion: "projectcalico.org/v3",
+    kind: "Tier",
+    metadata: { name },
+    spec: { order: 100 * (index + 1), defaultAction: "Pass" },
+  })),
+  ...Array.from({ length: NETWORK_SETS }, (_, index) => ({
+    apiVersion: "projectcalico.org/v3",
+    kind: "GlobalNetworkSet",
+    metadata: { name: `partners-${index}`, labels: { partner: `partner-${index}` } },
+    spec: { nets: [`203.0.113.${index}/32`, `198.51.${index}.0/24`] },
+  })),
+];
+
+function otherKind(policy: number, namespace: string, draw: Draw): object | undefined {
+  const rule = (action: string): object => ({
+    action,
+    protocol: "TCP",
+    source: { selector: draw.expression() },
+    destination: { ports: [80, "8000:8100"] },
+  });
+  switch (policy % 10) {
+    case 0:
+    case 1:
+      return {
+        apiVersion: "projectcalico.org/v3",
+        kind: "NetworkPolicy",
+        metadata: { name: `policy-${policy}`, namespace },
+        spec: {
+          order: draw.below(100),
+          selector: draw.expression(),
+          types: ["Ingress"],
+          ingress: [rule("Allow"), rule("Deny"), rule("Allow")],
+        },
+      };
+    case 2:
+    case 3: {
+      const tier = CALICO_TIERS[draw.below(CALICO_TIERS.length)];
+      return {
+        apiVersion: "projectcalico.org/v3",
+        kind: "GlobalNetworkPolicy",
+        metadata: { name: `${tier}.policy-${policy}` },
+        spec: {
+          tier,
+          order: draw.below(100),
+          namespaceSelector: `projectcalico.org/name == "${namespace}"`,
+          selector: draw.expression(),
+          types: ["Ingress", "Egress"],
+          ingress: [
+            rule("Deny"),
+            { action: "Pass", source: { selector: `partner == "partner-${draw.below(50)}"` } },
+          ],
+          egress: [{ action: "Deny", destination: { nets: [`192.168.${draw.below(256)}.0/24`] } }],
+        },
+      };
+    }
+    case 4:
+    case 5:
+      return {
+        apiVersion: "policy.networking.k8s.io/v1alpha1",
+        kind: "AdminNetworkPolicy",
+        metadata: { name: `policy-${policy}` },
+        spec: {
+          priority: policy % 1000,
+          subject: { pods: { ...ofNamespace(namespace), podSelector: draw.application() } },
+          ingress: [
+            {
+              action: draw.below(2) === 0 ? "Deny" : "Pass",
+              from: [{ pods: { namespaceSelector: {}, podSelector: draw.application() } }],
+              ports: [{ portNumber: { protocol: "TCP", port: 8000 + draw.below(100) } }],
+            },
+          ],
+        },
+      };
+    default:
+      return undefined;
+  }
+}
+
+function ofNamespace(name: string): object {
+  return { namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": name } } };
 }
 
 function singleCluster({ policies, pods }: ClusterSize): object[] {
@@ -123,6 +226,12 @@ class Draw {
 
   application(): object {
     return { matchLabels: { app: this.#name("app", this.#applications) } };
+  }
+
+  /** The same as Calico writes selectors. */
+  expression(): string {
+    const app = `app == "${this.#name("app", this.#applications)}"`;
+    return this.below(2) === 0 ? app : `${app} && version != "v0"`;
   }
 
   peers(): object[] {

@@ -1,7 +1,7 @@
 /**
  * How much processor time do manifests take to become packed tables, stage by stage, and how much memory?
- * `node bench/compile.ts [policies] [pods]` draws clusters of that size, and compiles each in a process of
- * its own, which has nothing else in its memory.
+ * `node bench/compile.ts [policies] [pods] [shape]` draws clusters of that size, and compiles each in a process
+ * of its own, which has nothing else in its memory.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -15,12 +15,14 @@ import { formatDiagnostic, type Diagnostic } from "../src/errors.ts";
 import { checkPolicies } from "../src/policy/check.ts";
 import { lowerPolicies } from "../src/policy/index.ts";
 import { compileCluster } from "../src/tables/compile.ts";
-import { makeCluster } from "./cluster.ts";
+import { makeCluster, type ClusterShape, type ClusterSize } from "./cluster.ts";
 
-function compileAll(size: { readonly policies: number; readonly pods: number }): void {
+const SHAPES: readonly ClusterShape[] = ["mixed", "kinds", "single"];
+
+function compileAll(size: ClusterSize, shapes: readonly ClusterShape[]): void {
   const folder = mkdtempSync(join(tmpdir(), "netverdict-compile-"));
   try {
-    for (const shape of ["mixed", "single"] as const) {
+    for (const shape of shapes) {
       const objects = makeCluster(shape, size);
       const list = { apiVersion: "v1", kind: "List", items: objects };
       const texts = {
@@ -88,6 +90,9 @@ function compileFile(file: string): void {
   );
 }
 
-const [first = "10000", second = first] = process.argv.slice(2);
+const [first = "10000", second = first, wanted] = process.argv.slice(2);
 if (first === "--file") compileFile(second);
-else compileAll({ policies: Number(first), pods: Number(second) });
+else {
+  const shapes = SHAPES.filter((shape) => wanted === undefined || shape === wanted);
+  compileAll({ policies: Number(first), pods: Number(second) }, shapes);
+}

@@ -41,6 +41,7 @@ export const FELIX_DEFAULTS: FelixSettings = {
   wireguardPorts: { 4: undefined, 6: undefined },
   externalNodes: [],
   spareNodes: false,
+  outgoingPorts: undefined,
   podsMayVxlan: false,
   podsMayIpip: false,
   policesIpv6: true,
@@ -84,6 +85,7 @@ export const READ = [
   "wireguardListeningPortV6",
   "externalNodesList",
   "natOutgoingExclusions",
+  "natPortRange",
 ];
 
 /** Fields that change tables or take them out of use, and the values that leave ours as they are. */
@@ -134,6 +136,7 @@ export function readFelixSettings(find: (key: string) => Field): Partial<FelixSe
   const wireguardPorts = readWireguard(find);
   const external = find("externalNodesList");
   const exclusions = readWord(find("natOutgoingExclusions"), "exclusion", EXCLUSIONS);
+  const outgoingPorts = readPortRange(find("natPortRange"));
   return {
     ...(inbound === undefined ? {} : { failsafeInbound: inbound }),
     ...(outbound === undefined ? {} : { failsafeOutbound: outbound }),
@@ -148,10 +151,25 @@ export function readFelixSettings(find: (key: string) => Field): Partial<FelixSe
     ...(wireguardPorts === undefined ? {} : { wireguardPorts }),
     ...(external.value === undefined ? {} : { externalNodes: readNets(external) }),
     ...(exclusions === undefined ? {} : { spareNodes: exclusions === "IPPoolsAndHostIPs" }),
+    ...(outgoingPorts === undefined ? {} : { outgoingPorts }),
   };
 }
 
 const EXCLUSIONS = ["IPPoolsOnly", "IPPoolsAndHostIPs"] as const;
+
+/** A port, or two with a colon between them. Reports BAD_PORT. */
+function readPortRange(field: Field): FelixSettings["outgoingPorts"] {
+  const text = typeof field.value === "number" ? String(field.value) : readText(field);
+  if (text === undefined || text === "") return undefined;
+  const [, from = "", to = from] = /^(\d{1,5})(?::(\d{1,5}))?$/.exec(text) ?? [];
+  const [first, last] = [Number(from), Number(to)];
+  if (from === "" || first > last || last > 0xffff) {
+    reportField(field, { code: "BAD_PORT", message: `"${text}" is no range of ports: FIRST:LAST` });
+    return undefined;
+  }
+  // > No port but 0 is none.
+  return last === 0 ? undefined : { first, last };
+}
 
 /** > Each family is switched on by itself, and has a port of its own. */
 function readWireguard(find: (key: string) => Field): FelixSettings["wireguardPorts"] | undefined {

@@ -258,6 +258,8 @@ export interface FelixSettings {
   readonly externalNodes: readonly Prefix[];
   /** What pods send to nodes keeps its source, whatever the pools say. */
   readonly spareNodes: boolean;
+  /** The source ports that it may get by TCP and UDP; undefined: any. */
+  readonly outgoingPorts: { readonly first: number; readonly last: number } | undefined;
   /** Pods may send packets inside of VXLAN or IPIP. */
   readonly podsMayVxlan: boolean;
   readonly podsMayIpip: boolean;

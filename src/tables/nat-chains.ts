@@ -3,11 +3,13 @@
  * an address of their node as its source.
  * Source: Felix rules/nat.go, rules/static.go; dataplane/linux/masq_mgr.go.
  *
- * Left out: floating addresses, `natPortRange`.
+ * Left out: floating addresses, `natOutgoingAddress`, `iptablesNATOutgoingInterfaceFilter`.
  */
 import type { FelixSettings, Snapshot } from "../cluster/snapshot.ts";
 import type { Match } from "../match/index.ts";
+import { PROTOCOL_TCP, PROTOCOL_UDP } from "../net/protocol.ts";
 import type { CalicoVersion } from "../policy/model.ts";
+import type { Target } from "../target/index.ts";
 import type { Chain, Rule } from "./model.ts";
 import {
   CHAIN_FLOATING_DNAT,
@@ -20,7 +22,7 @@ import {
   SET_MASQUERADED_POOLS,
   SET_NETWORK_POOLS,
 } from "./names.ts";
-import { jump, makeRule, MASQUERADE } from "./rule.ts";
+import { jump, makeRule, MASQUERADE, protocolIs, RETURN } from "./rule.ts";
 import type { SetCollector } from "./sets.ts";
 import { hostSet, type TunnelRules } from "./tunnels.ts";
 
@@ -78,7 +80,20 @@ function outgoingRules(
     ? [notTo(hostSet([...nodeByName.values()], settings, sets))]
     : [];
   const source: Match = { kind: "set", set: from, flags: ["src"], invert: false };
-  return [makeRule({ matches: [source, notTo(to), ...nodes], target: MASQUERADE })];
+  const rule = (target: Target, protocol: readonly Match[] = []): Rule =>
+    makeRule({ matches: [...protocol, source, notTo(to), ...nodes], target });
+  const { outgoingPorts } = settings;
+  if (outgoingPorts === undefined) return [rule(MASQUERADE)];
+  // > Of other protocols no port is chosen.
+  const ports = { ...outgoingPorts, base: undefined };
+  const ranged: Target = { ...MASQUERADE, range: { ...MASQUERADE.range, ports } };
+  return [
+    ...[PROTOCOL_TCP, PROTOCOL_UDP].flatMap((protocol) => [
+      rule(ranged, [protocolIs(protocol)]),
+      rule(RETURN, [protocolIs(protocol)]),
+    ]),
+    rule(MASQUERADE),
+  ];
 }
 
 function notTo(set: string): Match {

@@ -58,10 +58,10 @@ export const RETURN: Target = { kind: "RETURN" };
 export const NOTRACK: Target = untracked();
 
 /** A connection gets an address of the interface that it leaves by, and a port drawn at random. */
-export const MASQUERADE: Target = {
+export const MASQUERADE = {
   kind: "MASQUERADE",
   range: { ...NAT_NOTHING, random: "fully" },
-};
+} as const satisfies Target;
 
 /** Goes on in a chain and comes back. */
 export function jump(chain: string): Target {

@@ -663,8 +663,8 @@ describe("readHostEndpoint and readFelixConfiguration", () => {
       /error: spec\.bpfEnabled/,
     ],
     [
-      "{kind: FelixConfiguration, metadata: {name: default}, spec: {logSeverityScreen: Info, natPortRange: 1-9}}",
-      /warning: spec: not read: natPortRange \[/,
+      "{kind: FelixConfiguration, metadata: {name: default}, spec: {logSeverityScreen: Info, kubeNodePortRanges: [1]}}",
+      /warning: spec: not read: kubeNodePortRanges \[/,
     ],
     [
       "{kind: FelixConfiguration, metadata: {name: default}, spec: {defaultEndpointToHostAction: Drop}}",

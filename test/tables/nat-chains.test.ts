@@ -89,6 +89,24 @@ describe("compileNatChains", () => {
     expect(outgoing([pool("10.66.0.0/16", {})])).toEqual([]);
   });
 
+  it("chooses from the ports that Felix is told, by TCP and UDP", () => {
+    const sets =
+      "-m set --match-set cali40masq-ipam-pools src -m set ! --match-set cali40network-ip-pools dst";
+    const rules = (range: string): string[] => [
+      ...["tcp", "udp"].flatMap((protocol) => [
+        `-A cali-nat-outgoing -p ${protocol} ${sets} -j MASQUERADE --to-ports ${range} --random-fully`,
+        `-A cali-nat-outgoing -p ${protocol} ${sets} -j RETURN`,
+      ]),
+      `-A cali-nat-outgoing ${sets} -j MASQUERADE --random-fully`,
+    ];
+    const told = (natPortRange: unknown): string[] =>
+      outgoing([...POOLS, felix({ natPortRange })]).filter((line) => line.startsWith("-A"));
+    expect(told("32768:65535")).toEqual(rules("32768-65535"));
+    expect(told(4000)).toEqual(rules("4000"));
+    expect(told(0)).toHaveLength(1);
+    expect(() => told("high")).toThrow('"high" is no range of ports: FIRST:LAST');
+  });
+
   it("names the pools as the release does, and leaves nodes alone where Felix is told to", () => {
     expect(outgoing([...POOLS, felix({ natOutgoingExclusions: "IPPoolsAndHostIPs" })], 31)).toEqual(
       [
@@ -166,8 +184,11 @@ describe("compileNatChains", () => {
     ];
     const flow = { source: "8.8.8.8", destination: "198.51.100.1" };
     const some = ["8.8.8.8/32", "10.65.1.0/32"];
-    expect(await judge(cluster(...some), flow)).toMatchObject({ verdict: "unknown" });
-    expect(await judge(cluster(...some, "192.168.7.3/32"), flow)).toMatchObject({
+    // That of node n3 is some address of the pool, and none of its others.
+    for (const other of ["192.168.7.3/32", "10.65.0.0/17"]) {
+      expect(await judge(cluster(...some, other), flow)).toMatchObject({ verdict: "unknown" });
+    }
+    expect(await judge(cluster("8.8.8.8/32", "10.65.0.0/16"), flow)).toMatchObject({
       verdict: "allow",
     });
   });
