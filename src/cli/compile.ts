@@ -1,5 +1,5 @@
 /** The `compile` command: manifests in, the tables of a node out. */
-import { escapeControls } from "../errors.ts";
+import { escapeControls, formatPlace } from "../errors.ts";
 import type { Json } from "../report/json.ts";
 import { policyJson, stringifyJson } from "../report/json.ts";
 import { policyPointOf } from "../report/reason.ts";
@@ -34,9 +34,13 @@ export async function compile(options: CompileOptions): Promise<number> {
     );
   }
   const log = new DiagnosticLog((text) => process.stderr.write(text));
-  const { compiled } = loadCluster(options, log);
+  const { compiled, snapshot } = loadCluster(options, log);
   if (compiled.topology.uplinkByNode !== undefined) {
-    throw new Failure("host endpoints bind interfaces of one node: name it with --node");
+    const [first] = snapshot.hostEndpoints;
+    const place = first === undefined ? "" : `${formatPlace(first.place)}: `;
+    throw new Failure(
+      `${place}host endpoints bind interfaces of one node: name it with --node ${first?.node ?? "NAME"}`,
+    );
   }
   const outputs = options.output ?? [{ format: "iptables-save", file: undefined }];
   const inputs = [...options.filename, ...(options.dns === undefined ? [] : [options.dns])];

@@ -117,10 +117,7 @@ function unroll(placed: PlacedValue, itemKind: ItemKind | undefined, sink: Sink)
   const { items } = value;
   const kind = value["kind"] ?? itemKind?.kind;
   const apiVersion = value["apiVersion"] ?? itemKind?.apiVersion;
-  if (
-    Array.isArray(items) &&
-    (kind === undefined || (typeof kind === "string" && kind.endsWith("List")))
-  ) {
+  if (Array.isArray(items) && (kind === undefined || isListKind(kind))) {
     if (kind === undefined) reportMissing(placed, value, "kind", onDiagnostic);
     const inner =
       typeof kind === "string" && kind !== "List" && typeof apiVersion === "string"
@@ -129,8 +126,10 @@ function unroll(placed: PlacedValue, itemKind: ItemKind | undefined, sink: Sink)
     for (const index of items.keys()) unroll(placed.at(["items", index]), inner, sink);
     return;
   }
-  // `kubectl get -o yaml` prints a list without items so; there is nothing in it.
-  if (kind === "List") return;
+  if (kind === "List" || (isListKind(kind) && !hasName(value))) {
+    reportItems(placed, value, onDiagnostic);
+    return;
+  }
   if (kind === undefined && apiVersion === undefined && !isRecord(value["metadata"])) {
     reportForeign("a map with neither apiVersion nor kind", place, onDiagnostic);
     return;
@@ -145,6 +144,39 @@ function unroll(placed: PlacedValue, itemKind: ItemKind | undefined, sink: Sink)
   }
   const object = identify({ placed, place, apiVersion, kind }, onDiagnostic);
   if (object !== undefined) sink.accept(object);
+}
+
+function isListKind(kind: unknown): boolean {
+  return typeof kind === "string" && kind.endsWith("List");
+}
+
+function hasName({ metadata }: Record<string, unknown>): boolean {
+  return isRecord(metadata) && metadata["name"] !== undefined;
+}
+
+/**
+ * Reports what is wrong with the items of a list that has none to read. `kubectl get -o yaml` prints one
+ * of nothing with null, and a List without the field.
+ */
+function reportItems(
+  placed: PlacedValue,
+  value: Record<string, unknown>,
+  onDiagnostic: OnDiagnostic,
+): void {
+  const { kind, items } = value;
+  const near = Object.keys(value).find((key) => suggestionFor(key, ["items"]) !== undefined);
+  if (items !== undefined) {
+    if (items === null) return;
+    const [message, place] = ["items must be a list", placed.placeOf(["items"])];
+    onDiagnostic({ severity: "error", code: "BAD_VALUE", message, place });
+  } else if (near !== undefined) {
+    const [message, place] = [`unknown field "${near}"`, placed.placeOf([near], "key")];
+    const suggestion = 'did you mean "items"?';
+    onDiagnostic({ severity: "error", code: "UNKNOWN_FIELD", message, place, suggestion });
+  } else if (kind !== "List") {
+    const [message, place] = ["the list has no items", placed.placeOf([])];
+    onDiagnostic({ severity: "error", code: "MISSING_FIELD", message, place });
+  }
 }
 
 function reportForeign(what: string, place: Place, onDiagnostic: OnDiagnostic): void {

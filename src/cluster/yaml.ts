@@ -39,6 +39,23 @@ export interface PlacedValue {
 
 /** Deepest nesting that is read; Kubernetes objects stay under 30. */
 const MAX_DEPTH = 100;
+/** What the library says in words of YAML's grammar, in words of who writes manifests. */
+const SYNTAX_SENTENCES: Readonly<Record<string, string>> = {
+  "Implicit map keys need to be followed by map values":
+    "a key must have a colon and a space behind it",
+  "Nested mappings are not allowed in compact mappings":
+    "a map cannot begin behind a key on its line: is the next line indented too far?",
+  "Implicit keys need to be on a single line": "a key must be on one line",
+};
+
+function syntaxSentence(message: string, found: string): string {
+  const own = SYNTAX_SENTENCES[message];
+  if (own !== undefined) return own;
+  const token = /^Unexpected \S+ token$/.test(message) && /^\S/.test(found);
+  if (token) return `unexpected "${found.split("\n")[0]}"`;
+  return (message.charAt(0).toLowerCase() + message.slice(1)).replace(/\.$/, "");
+}
+
 /** Most values that aliases may stand for in one document. */
 const MAX_ALIASED_VALUES = 10_000;
 
@@ -321,11 +338,11 @@ class Converter {
     const braces = /^[^'"#\n]*?\{\{/m.exec(source);
     const template = braces !== null;
     const offset = template ? start + braces.index + braces[0].length - 2 : error.pos[0];
-    const sentence = error.message.charAt(0).toLowerCase() + error.message.slice(1);
+    const found = this.source.text.slice(...error.pos);
     this.onDiagnostic({
       severity: "error",
       code: "BAD_YAML",
-      message: template ? TEMPLATE_SENTENCE : sentence.replace(/\.$/, ""),
+      message: template ? TEMPLATE_SENTENCE : syntaxSentence(error.message, found),
       place: this.source.placeAt(offset),
     });
   }

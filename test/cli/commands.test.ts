@@ -216,7 +216,9 @@ describe("compile", () => {
     const path = file("host.yaml", documents.join("\n---\n"));
     expect(run("compile", "-f", path)).toMatchObject({
       status: 2,
-      stderr: expect.stringContaining("bind interfaces of one node: name it with --node") as string,
+      stderr: expect.stringContaining(
+        "host.yaml:3:73: host endpoints bind interfaces of one node: name it with --node n1",
+      ) as string,
     });
     expect(run("compile", "-f", path, "--node", "n1").status).toBe(0);
   });

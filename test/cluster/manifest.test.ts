@@ -40,6 +40,27 @@ items:
     expect(pod?.placeOf(["metadata", "name"])).toEqual({ file: "a.yaml", line: 3, column: 25 });
   });
 
+  it.each([
+    [
+      "kind: List\nItems:\n- {}",
+      '2:1: error: unknown field "Items" (did you mean "items"?) [UNKNOWN_FIELD]',
+    ],
+    [
+      "kind: PodList\nitem: []",
+      '2:1: error: unknown field "item" (did you mean "items"?) [UNKNOWN_FIELD]',
+    ],
+    ["kind: List\nitems: {a: b}", "2:8: error: items must be a list [BAD_VALUE]"],
+    ["kind: PodList\nmetadata: {}", "1:1: error: the list has no items [MISSING_FIELD]"],
+  ])("says what is wrong with the items of %j", (text, said) => {
+    expect(load(`${text}\napiVersion: v1\n`).said).toEqual([`a.yaml:${said}`]);
+  });
+
+  it("takes a list of nothing as one", () => {
+    const kinds = ["{kind: List}", "{kind: List, items: null}", "{kind: PodList, items: null}"];
+    const text = kinds.map((kind) => kind.replace("}", ", apiVersion: v1}")).join("\n---\n");
+    expect(identities(text)).toEqual([]);
+  });
+
   it("takes a kind that ends in List but has no items as an object", () => {
     expect(identities("apiVersion: x.io/v1\nkind: AllowList\nmetadata: {name: a}\n")).toEqual([
       "AllowList default/a",

@@ -52,6 +52,13 @@ describe("parseYaml", () => {
     ["a: &x [*x]\n", "1:8 BAD_YAML alias *x has no anchor before it"],
     ["? [a]\n: 1\n", "1:3 BAD_YAML a key must be a string"],
     ["a: !!binary aGk=\n", "1:13 BAD_YAML tag tag:yaml.org,2002:binary is not read"],
+    ["a:\n  b: 1\n  <the rest>\n", "3:3 BAD_YAML a key must have a colon and a space behind it"],
+    [
+      "a: b\n  c: 1\n",
+      "1:4 BAD_YAML a map cannot begin behind a key on its line: is the next line indented too far?",
+    ],
+    ["a: {b: 'x'; c: 1}\n", '1:11 BAD_YAML unexpected "; c"'],
+    ["one\ntwo: 3\n", "1:1 BAD_YAML a key must be on one line"],
     ["a: !custom 1\n", "1:4 BAD_YAML unresolved tag: !custom"],
     [
       "a: [1\n",
