@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 22;
+export const LAYOUT_VERSION = 23;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -219,6 +219,15 @@ export const SCAN_SOURCE_LINK_TYPE = 4;
 export const SCAN_SOURCE_SIZE = 8;
 /** Interfaces of one section that a scan knows; packets of others are left to the reader. */
 export const SCAN_SOURCES_MAX = 1024;
+
+// What a line of text has in front: nothing, a time of day, seconds since 1970, a date and a time of day, or the time
+// since the first packet or since the one before.
+export const TEXT_TIME_NONE = 0;
+export const TEXT_TIME_DAY = 1;
+export const TEXT_TIME_EPOCH = 2;
+export const TEXT_TIME_CALENDAR = 3;
+export const TEXT_TIME_RISING = 4;
+export const TEXT_TIME_SUMMED = 5;
 
 // ── Verdict record ─────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch, written by `replay`.

@@ -21,6 +21,8 @@ export class PacketBatch {
   /** Number of the last packet appended, over the whole capture. */
   packetNumber = 0;
   readonly capacity: number = layout.BATCH_PACKETS;
+  /** Readers fill it so far; `capacity` unless somebody wants less. */
+  most: number = this.capacity;
   readonly #buffer: () => ArrayBufferLike;
   readonly #records: number;
   readonly #arena: number;
@@ -51,7 +53,7 @@ export class PacketBatch {
   }
 
   get full(): boolean {
-    return this.count === this.capacity;
+    return this.count >= this.most;
   }
 
   /** Empties the batch; the packet number goes on. */

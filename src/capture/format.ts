@@ -71,12 +71,14 @@ export interface PcapngLayout {
   readonly sources: readonly { readonly scale: number; readonly linkType: number }[];
 }
 
-/** Lines of a text whose packets have times of day. */
+/** Lines of a text, which have their times in front all in one form, or none. */
 export interface TextLayout {
   readonly format: "tcpdump";
-  /** Days since the first time. */
+  /** `rising` and `summed`: since the first packet, and since the one before, summed up. */
+  readonly timing: "none" | Exclude<CaptureClock, "first-packet"> | "rising" | "summed";
+  /** Of times of day: days since the first. */
   readonly days: number;
-  /** The last time of day, in seconds. */
+  /** Of times of day: the last one, in seconds. */
   readonly seconds: number;
   /** The interface that the text was captured on; undefined where it does not say. */
   readonly captureInterface: number | undefined;

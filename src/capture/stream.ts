@@ -114,6 +114,8 @@ export class CaptureStream implements PacketStream {
   readonly reader: CaptureReader;
   readonly #input: BlockInput;
   readonly #options: StreamOptions;
+  /** Where records are walked: how many the reader takes over for one that is odd. */
+  #handedOver = 1;
 
   constructor(options: StreamOptions, input: BlockInput, format: CaptureFormat) {
     this.#options = options;
@@ -152,7 +154,8 @@ export class CaptureStream implements PacketStream {
 
   /**
    * Lets `walk` have the records that are there, until one of them is odd: how many packets it decided.
-   * The next `fill` goes on behind them.
+   * The next `fill` goes on behind them, with few records: what follows an odd one can mostly be walked, and where it
+   * cannot, they double.
    */
   async walk(batch: PacketBatch, walk: WalkRecords): Promise<number> {
     const input = this.#input;
@@ -164,13 +167,25 @@ export class CaptureStream implements PacketStream {
       input.consume(walked.bytes);
       walkable.pass(walked);
       batch.pass(walked.packets);
-      if (walked.packets > 0) return walked.packets;
-      if (!walked.cut || input.ended || input.full) return 0;
+      if (walked.packets > 0) {
+        this.#handedOver = 1;
+        return walked.packets;
+      }
+      if (!walked.cut || input.ended || input.full) break;
       await input.fill();
     }
+    batch.most = this.#handedOver;
+    this.#handedOver = Math.min(this.#handedOver * 2, batch.capacity);
+    return 0;
   }
 
   async fill(batch: PacketBatch): Promise<boolean> {
+    const filled = await this.#fill(batch);
+    batch.most = batch.capacity;
+    return filled;
+  }
+
+  async #fill(batch: PacketBatch): Promise<boolean> {
     const input = this.#input;
     batch.clear();
     while (!this.reader.damaged) {

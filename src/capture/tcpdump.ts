@@ -11,9 +11,10 @@ import type {
   CaptureInterface,
   CaptureReader,
   ReaderOptions,
+  TextLayout,
   WalkableRecords,
 } from "./format.ts";
-import { advanceClock, startClock } from "./tcpdump-clock.ts";
+import { advanceClock, startClock, type TextClock } from "./tcpdump-clock.ts";
 import { parseHead, type Head } from "./tcpdump-head.ts";
 import { frameOf, makeDump } from "./tcpdump-hex.ts";
 import { cleanLine, findPacketTrace, type Line, LINE_MAX } from "./tcpdump-line.ts";
@@ -81,17 +82,20 @@ class TcpdumpReader implements CaptureReader {
 
   get walkable(): WalkableRecords | undefined {
     const clock = this.#clock;
-    const { days, seconds } = clock;
-    if (clock.mode !== "day" || seconds === undefined || this.#skipping) return undefined;
+    if (this.#skipping) return undefined;
+    const { days, seconds = 0 } = clock;
+    const timing = timingOf(clock);
     const name = this.#listening;
     const captureInterface = name === undefined ? undefined : this.#interfaceIndex(name);
     return {
-      layout: { format: "tcpdump", days, seconds, captureInterface },
-      latest: 0n,
+      layout: { format: "tcpdump", timing, days, seconds, captureInterface },
+      latest: BigInt(clock.base > 0 ? clock.base : clock.last),
       pass: ({ packets, latest }) => {
         if (packets === 0) return;
         this.#number += packets;
-        clock.seconds = Number(latest / 1_000_000_000n) - days * 86_400;
+        if (timing === "day") clock.seconds = Number(latest / 1_000_000_000n) - days * 86_400;
+        if (timing === "rising") clock.last = Number(latest);
+        if (timing === "summed") clock.base = Number(latest);
       },
     };
   }
@@ -235,6 +239,12 @@ class TcpdumpReader implements CaptureReader {
     if (trace >= 0)
       this.#log.unreadableLine(line, this.#number, trace, "its head line is missing or damaged");
   }
+}
+
+/** Deltas that have not fallen yet may count from the first packet; those of `-ttt` fall soon. */
+function timingOf({ kind, base }: TextClock): TextLayout["timing"] {
+  if (kind !== "first-packet") return kind ?? "none";
+  return base > 0 ? "summed" : "rising";
 }
 
 function reasonOf(record: TextRecord): string {

@@ -84,8 +84,8 @@ export interface TrafficEnd {
   readonly partial: "interrupted" | "damaged" | undefined;
 }
 
-/** Batches after which signals get their turn: reading files does not wait for anything. */
-const BATCHES_A_TURN = 16;
+/** Packets after which signals get their turn: reading files does not wait for anything. */
+const PACKETS_A_TURN = 16_384;
 /** Memory for the blocks of all captures that are merged. */
 const MERGE_MEMORY = 1 << 28;
 /** Smallest block of one of them: holds the largest record that a capture may have. */
@@ -198,7 +198,13 @@ async function replayStream(stream: PacketStream, options: TrafficOptions): Prom
     return { names, settled: () => order.take(names, originAt) };
   };
   let left = packetsMax ?? Infinity;
-  let batches = 0;
+  let inTurn = 0;
+  const giveTurn = async (packets: number): Promise<void> => {
+    inTurn += packets;
+    if (inTurn < PACKETS_A_TURN) return;
+    inTurn = 0;
+    await timers.setImmediate();
+  };
   let allowed = Infinity;
   const walk: WalkRecords = (records) => {
     const captureInterface = nameInterfaces(stream, matcher, capture.inInterface);
@@ -217,7 +223,7 @@ async function replayStream(stream: PacketStream, options: TrafficOptions): Prom
       left -= walked;
       if (walked > 0) {
         await onCounted?.();
-        await timers.setImmediate();
+        await giveTurn(walked);
         continue;
       }
     }
@@ -230,8 +236,7 @@ async function replayStream(stream: PacketStream, options: TrafficOptions): Prom
     matcher.replay(turn?.turnIn(batch));
     await onCounted?.();
     if (!(await onBatch(judged()))) return;
-    batches += 1;
-    if (batches % BATCHES_A_TURN === 0) await timers.setImmediate();
+    await giveTurn(batch.count);
   }
   matcher.finish();
   await onCounted?.();

@@ -36,6 +36,7 @@ export interface MatcherExports {
   scanText(
     from: number,
     end: number,
+    timing: number,
     days: number,
     before: number,
     captureInterface: number,

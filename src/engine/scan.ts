@@ -1,6 +1,6 @@
 /** Lets the Wasm walk a capture's records where they lie. */
 import * as layout from "../../assembly/layout.ts";
-import type { PcapngLayout } from "../capture/format.ts";
+import type { PcapngLayout, TextLayout } from "../capture/format.ts";
 import type { Records, WalkRecords } from "../capture/stream.ts";
 import type { MatcherExports } from "./exports.ts";
 
@@ -38,8 +38,8 @@ export function walkRecords(
       break;
     }
     case "tcpdump": {
-      const { days, seconds, captureInterface: own = place } = records;
-      behind = exports.scanText(from, end, days, seconds, own);
+      const { timing, days, seconds, captureInterface: own = place } = records;
+      behind = exports.scanText(from, end, TEXT_TIMES[timing], days, seconds, own);
     }
   }
   return {
@@ -49,6 +49,15 @@ export function walkRecords(
     cut: exports.scanWasCut() !== 0,
   };
 }
+
+const TEXT_TIMES: Readonly<Record<TextLayout["timing"], number>> = {
+  none: layout.TEXT_TIME_NONE,
+  day: layout.TEXT_TIME_DAY,
+  epoch: layout.TEXT_TIME_EPOCH,
+  calendar: layout.TEXT_TIME_CALENDAR,
+  rising: layout.TEXT_TIME_RISING,
+  summed: layout.TEXT_TIME_SUMMED,
+};
 
 function writeSources(view: DataView, at: number, { sources }: PcapngLayout): number {
   const known = sources.slice(0, layout.SCAN_SOURCES_MAX);

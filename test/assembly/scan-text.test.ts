@@ -12,18 +12,41 @@ import { makeRandom, type Random } from "../random-cluster.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const ADDRESSES = ["10.1.0.1", "10.1.0.2", "10.1.0.3", "192.0.2.200", "010.1.0.1"];
+const ADDRESSES6 = [
+  ...["fd00::1", "fd00::2", "fd00:0:0:0:0:0:0:3", "FD00::1", "::", "::1", "fd00::", "1::2:3:4"],
+  ...[
+    "1:2:3:4:5:6:7:8",
+    "1:2:3:4:5:6:7::",
+    "::2:3:4:5:6:7:8",
+    "1:2:3::4:5:6:7:8",
+    "1:::2",
+    "1::2::3",
+  ],
+  ...[
+    "::10.1.0.1",
+    "::ffff:10.1.0.2",
+    "1:2:3:4:5:6:7",
+    "12345::1",
+    "1:2:3:4:5:6:7:8:9",
+    "fd00::1:",
+  ],
+];
 const PORTS = [22, 53, 80, 443, 8080, 65_535];
 
-const pod = (name: string, ip: string): object => ({
+/** Times as tcpdump prints them: none, of a day, since 1970, since another packet, with a date. */
+const TIMINGS = ["-t", "", "-tt", "-ttt", "-tttt", "-ttttt"] as const;
+type Timing = (typeof TIMINGS)[number];
+
+const pod = (name: string, ip: string, at: number): object => ({
   apiVersion: "v1",
   kind: "Pod",
   metadata: { name, namespace: "shop", labels: { app: name } },
   spec: { nodeName: "node-1", containers: [] },
-  status: { podIPs: [{ ip }] },
+  status: { podIPs: [{ ip }, { ip: `fd00::${at + 1}` }] },
 });
 const OBJECTS = [
   { apiVersion: "v1", kind: "Namespace", metadata: { name: "shop" } },
-  ...["web", "api", "db"].map((name, at) => pod(name, `10.1.0.${at + 1}`)),
+  ...["web", "api", "db"].map((name, at) => pod(name, `10.1.0.${at + 1}`, at)),
   {
     apiVersion: "networking.k8s.io/v1",
     kind: "NetworkPolicy",
@@ -35,15 +58,43 @@ const OBJECTS = [
   },
 ];
 
-function stamp(second: number, random: Random): string {
+function stamp(timing: Timing, second: number, random: Random): string {
+  if (timing === "-t") return "";
   const two = (value: number): string => `${value}`.padStart(2, "0");
   const clock = [second / 3600, (second / 60) % 60, second % 60].map(Math.floor).map(two).join(":");
-  return `${clock}.${`${random.below(1_000_000)}`.padStart(6, "0")}`;
+  const fraction = `${random.below(1_000_000)}`.padStart(6, "0");
+  const rest = `.${fraction}${random.chance(0.1) ? "007" : ""} `;
+  if (timing === "") return clock + rest;
+  if (timing === "-tt") return `${random.pick([99_999_999, 1_700_000_000]) + second}${rest}`;
+  if (timing === "-ttt") return ` 00:00:0${random.below(3)}${rest}`;
+  if (timing === "-ttttt") return ` ${clock}${rest}`;
+  const date = ["2024-02-29", "2026-11-27", "1970-01-01", "1969-12-31", "2023-02-31", "2026-13-01"];
+  return `${random.pick(date)} ${clock}${rest}`;
 }
 
+const MESSAGES = [
+  ...["4660+ A? db.shop.svc. (32)", "4660 A? db. (20)", "4660+ [1au] AAAA? db.shop.svc. (43)"],
+  ...[
+    "4660 1/0/0 A 10.1.0.1 (48)",
+    "4660*- 2/1/0 CNAME a.b., A 10.1.0.2 (90)",
+    "4660** 1/0/0 (20)",
+  ],
+  ...[
+    "4660 NXDomain 0/1/0 (98)",
+    "4660+% [1au][|domain]",
+    "4660 read? (5)",
+    "4660+ A? a&gt;b. (9)",
+  ],
+  ...["4660+ [b2&3=0x1] TXT? x. (9)", "domain [length 6 < 12] (invalid)", "domain [length 6 < 12]"],
+];
+
 function body(random: Random): string {
-  const end = (): string => `${random.pick(ADDRESSES)}.${random.pick(PORTS)}`;
-  const ends = `IP ${end()} > ${end()}:`;
+  const six = random.chance(0.4);
+  const addresses = six ? ADDRESSES6 : ADDRESSES;
+  // Most are those of pods.
+  const address = (): string => random.pick(random.chance(0.7) ? addresses.slice(0, 3) : addresses);
+  const end = (): string => `${address()}.${random.pick(PORTS)}`;
+  const ends = `IP${six ? "6" : ""} ${end()} > ${end()}:`;
   const number = `${random.below(3_000_000_000)}`;
   const seq = random.chance(0.6) ? `, seq ${number}${random.chance(0.5) ? ":12" : ""}` : "";
   const flags = random.pick(["S", "S.", ".", "P.", "F.", "R", "R.", "none", "SEW", "FPU"]);
@@ -57,22 +108,28 @@ function body(random: Random): string {
     `${tcp} 77: HTTP: GET /?a=b&c HTTP/1.1`,
     `${tcp} 7\r`,
     `${ends} UDP, length ${random.below(1400)}`,
-    `${ends} 4660+ A? db.shop.svc. (32)`,
+    `${ends} ${random.pick(MESSAGES)}`,
+    `${ends} ${random.pick(MESSAGES)}`,
     "IP 10.1.0.1 > 10.1.0.2: ICMP echo request, id 7, seq 1, length 64",
     "IP6 fd00::1.80 > fd00::2.40000: Flags [.], ack 1, win 9, length 0",
     "ARP, Request who-has 10.1.0.2 tell 10.1.0.1, length 28",
   ]);
 }
 
-function text(seed: number): string {
+function text(seed: number, timing: Timing): string {
   const random = makeRandom(seed);
-  let second = 86_390;
+  const since = timing.startsWith("-ttt") && timing !== "-tttt";
+  let second = since ? 0 : 86_390;
   const lines: string[] = [];
   for (let count = 0; count < 600; count++) {
     // Over midnight, and back a little.
-    second = (second + random.pick([0, 0, 0, 1, 2, 86_399])) % 86_400;
-    lines.push(`${stamp(second, random)} ${body(random)}`);
-    if (random.chance(0.05)) lines.push(random.pick(["", "    options of another line", "-- "]));
+    const back = !since || random.chance(0.01) ? 86_399 : 1;
+    second = (second + random.pick([0, 0, 0, 1, 2, back])) % 86_400;
+    const other = random.chance(0.01) ? random.pick(TIMINGS) : timing;
+    lines.push(`${stamp(other, second, random)}${body(random)}`);
+    if (random.chance(0.05)) {
+      lines.push(random.pick(["", "    options of another line", "-- ", "IP nothing", "IP  > x"]));
+    }
     if (random.chance(0.02)) lines.push("listening on eth0, link-type EN10MB (Ethernet)");
   }
   return lines.join("\n") + random.pick(["", "\n"]);
@@ -81,13 +138,13 @@ function text(seed: number): string {
 describe("text that is read in the Wasm", () => {
   const compiled = compileObjects(OBJECTS);
 
-  it("is what the reader makes of it, line by line", async () => {
+  it.each(TIMINGS)("is what the reader makes of it, line by line (%s)", async (timing) => {
     let packets = 0;
-    for (let seed = 1; seed <= 12; seed++) {
-      const capture = new TextEncoder().encode(text(seed));
-      packets += (await judgeCapture({ compiled, capture })).length;
+    for (let seed = 1; seed <= 8; seed++) {
+      const capture = new TextEncoder().encode(text(seed, timing));
+      packets += (await judgeCapture({ compiled, capture, mayBeDamaged: true })).length;
     }
-    expect(packets).toBeGreaterThan(7000);
+    expect(packets).toBeGreaterThan(4000);
   });
 
   it("keeps the numbers of lines for what is reported behind it", () => {
