@@ -41,6 +41,8 @@ export function systemErrorText(error: unknown): string {
       return "it is a folder";
     case "ENOTDIR":
       return "a part of its path is not a folder";
+    case "EPIPE":
+      return "who reads it is gone";
     case "ENOSPC":
       return "no space left on the device";
     case "EMFILE":

@@ -1,13 +1,16 @@
 /**
- * Where results go: standard output with back-pressure, or a file that appears whole or not at all.
+ * Where results go: standard output with back-pressure, a file that appears whole or not at all, or a device
+ * or pipe.
  */
 import {
   closeSync,
   existsSync,
   fsyncSync,
+  lstatSync,
   openSync,
   realpathSync,
   renameSync,
+  statSync,
   unlinkSync,
   writeSync,
 } from "node:fs";
@@ -44,7 +47,7 @@ export function openSink(file: string | undefined, inputs: readonly string[]): S
   if (inputs.some((input) => overwrites(input, file))) {
     throw new Failure(`${file}: the output would overwrite an input`);
   }
-  return new FileOutput(file);
+  return isPassage(file) ? new PassageOutput(file) : new FileOutput(file);
 }
 
 /** An output, open. */
@@ -120,8 +123,7 @@ class FileOutput implements Sink {
 
   async write(content: string | Uint8Array): Promise<void> {
     try {
-      const bytes = typeof content === "string" ? Buffer.from(content) : content;
-      for (let at = 0; at < bytes.length;) at += writeSync(this.#descriptor, bytes, at);
+      writeWhole(this.#descriptor, content);
     } catch (error) {
       this.abandon();
       throw refusal(this.#file, error);
@@ -147,6 +149,55 @@ class FileOutput implements Sink {
     } catch {
       // It is gone already, or the folder is: there is nothing left to clean.
     }
+  }
+}
+
+/** A device or pipe, written as it is: what is renamed onto it would take its place. */
+class PassageOutput implements Sink {
+  readonly colorful = false;
+  readonly #file: string;
+  readonly #descriptor: number;
+
+  constructor(file: string) {
+    this.#file = file;
+    try {
+      this.#descriptor = openSync(file, "a");
+    } catch (error) {
+      throw refusal(file, error);
+    }
+  }
+
+  async write(content: string | Uint8Array): Promise<void> {
+    try {
+      writeWhole(this.#descriptor, content);
+    } catch (error) {
+      throw refusal(this.#file, error);
+    }
+  }
+
+  async finish(): Promise<void> {
+    closeSync(this.#descriptor);
+  }
+
+  abandon(): void {
+    // What was written is written.
+  }
+}
+
+function writeWhole(descriptor: number, content: string | Uint8Array): void {
+  const bytes = typeof content === "string" ? Buffer.from(content) : content;
+  for (let at = 0; at < bytes.length;) at += writeSync(descriptor, bytes, at);
+}
+
+/** Whether a name is that of no file of its own: /dev/null, /dev/stdout, a named pipe, a shell's >(...). */
+function isPassage(file: string): boolean {
+  try {
+    const state = statSync(file);
+    const led = lstatSync(file).isSymbolicLink() && /^\/(dev|proc)\//.test(resolve(file));
+    return led || !(state.isFile() || state.isDirectory());
+  } catch {
+    // It is not there yet, or whoever opens it says why it cannot be written.
+    return false;
   }
 }
 

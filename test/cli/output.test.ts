@@ -1,11 +1,21 @@
 /** Outputs never take an input's place. */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 
 const ROOT = join(import.meta.dirname, "../..");
+const BIN = join(ROOT, "dist/src/cli/bin.js");
 const EXAMPLE = join(ROOT, "examples/dns-forgotten");
 const folder = mkdtempSync(join(tmpdir(), "netverdict-"));
 
@@ -14,8 +24,7 @@ afterAll(() => {
 });
 
 function run(...words: readonly string[]) {
-  const bin = join(ROOT, "dist/src/cli/bin.js");
-  const { status, stderr } = spawnSync(process.execPath, [bin, ...words], {
+  const { status, stderr } = spawnSync(process.execPath, [BIN, ...words], {
     encoding: "utf8",
     cwd: folder,
   });
@@ -24,6 +33,24 @@ function run(...words: readonly string[]) {
 
 describe("an output", () => {
   const capture = join(EXAMPLE, "traffic.pcapng");
+
+  it.runIf(existsSync("/dev/null"))(
+    "goes to a device or a pipe, and does not take its place",
+    () => {
+      const link = join(folder, "null");
+      symlinkSync("/dev/null", link);
+      const replay = ["replay", "-r", capture, "-f", EXAMPLE];
+      expect(run(...replay, "-o", `json=${link}`)).toEqual({ status: 0, stderr: "" });
+      expect(lstatSync(link).isSymbolicLink()).toBe(true);
+      const pipe = join(folder, "pipe");
+      const reader = spawnSync("sh", [
+        ...["-c", 'mkfifo "$1"; cat "$1" & shift; "$@"; wait', "sh"],
+        ...[pipe, process.execPath, BIN, ...replay, "-o", `json=${pipe}`],
+      ]);
+      expect(JSON.parse(reader.stdout.toString())).toMatchObject({ packets: 33 });
+      expect(lstatSync(pipe).isFIFO()).toBe(true);
+    },
+  );
 
   it("does not take the place of a manifest in a folder that is read", () => {
     mkdirSync(join(folder, "manifests"));
