@@ -1,20 +1,13 @@
 /** Calico: what its own policies and tables make of the API. */
 import type { Dialect } from "./dialect.ts";
+import type { PolicyKindName } from "./model.ts";
+import { CALICO_KIND } from "./order.ts";
 
 export const calico: Dialect = {
   name: "calico",
   title: "Calico",
-  kinds: [
-    "networking.k8s.io NetworkPolicy",
-    "projectcalico.org NetworkPolicy",
-    "projectcalico.org GlobalNetworkPolicy",
-    "projectcalico.org StagedNetworkPolicy",
-    "projectcalico.org StagedGlobalNetworkPolicy",
-    "projectcalico.org StagedKubernetesNetworkPolicy",
-    "policy.networking.k8s.io AdminNetworkPolicy",
-    "policy.networking.k8s.io BaselineAdminNetworkPolicy",
-    "policy.networking.k8s.io ClusterNetworkPolicy",
-  ],
+  // Felix has a name for every kind that there is.
+  kinds: Object.keys(CALICO_KIND) as PolicyKindName[],
   tables: "felix",
   blocksHoldPods: "yes",
   blocksHoldNodes: "yes",

@@ -1,9 +1,63 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
 import { describe, expect, it } from "vitest";
 
+import { homeGroup, isCalico, isNamespaced, kindRole } from "../../src/cluster/kinds.ts";
+import type { Diagnostic } from "../../src/errors.ts";
+import { DIALECTS } from "../../src/policy/dialects.ts";
+import { POLICY_KINDS } from "../../src/policy/index.ts";
+import type { PolicyKind } from "../../src/policy/kind.ts";
+import { Tiers } from "../../src/policy/tier.ts";
 import { load } from "../cluster/load.ts";
 
 const policy = (name: string, namespace: string): string =>
   `{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: ${name}, namespace: ${namespace}}, spec: {podSelector: {}}}`;
+
+describe("POLICY_KINDS", () => {
+  const kinds = POLICY_KINDS.map((each) => [each.apiVersion, each.kind, each] as const);
+
+  it.each(kinds)("has %s %s in a file of its own, which every other layer knows", (...given) => {
+    const [apiVersion, kind, each] = given;
+    const words = kind.replace(/(?<=[a-z])(?=[A-Z])/g, "-").toLowerCase();
+    const calico = isCalico(apiVersion) ? "calico-" : "";
+    const file = join(import.meta.dirname, `../../src/policy/${calico}${words}.ts`);
+    expect(readFileSync(file, "utf8")).toMatch(/^export const \w+: (readonly )?PolicyKind\b/m);
+    expect(kindRole(apiVersion, kind)).toBe("policy");
+    const name = nameOf(each);
+    expect(DIALECTS.calico.kinds).toContain(name);
+    // An object without a rule or an error is a policy, in a namespace or not as the cluster layer says.
+    const spec = SPECS[name] ?? {};
+    const namespace = isNamespaced(kind) ? { namespace: "shop" } : {};
+    const object = { apiVersion, kind, metadata: { name: "default", ...namespace }, spec };
+    const { objects } = load(JSON.stringify(object));
+    const said: string[] = [];
+    const onDiagnostic = ({ message }: Diagnostic): void => void said.push(message);
+    const tiers = new Tiers(objects, onDiagnostic);
+    const policies = objects.map((one) => each.lower(one, onDiagnostic, tiers));
+    expect(said).toEqual([]);
+    expect(policies).toMatchObject([{ ref: { name: "default", ...namespace } }]);
+  });
+
+  it("has every kind that policies are named by", () => {
+    const names = POLICY_KINDS.map(nameOf);
+    expect([...new Set(names)].sort()).toEqual([...DIALECTS.calico.kinds].sort());
+  });
+
+  function nameOf({ apiVersion, kind }: PolicyKind): string {
+    return `${homeGroup(apiVersion, kind)} ${kind}`;
+  }
+
+  /** What a spec cannot do without. */
+  const SUBJECT = { subject: { namespaces: {} } };
+  const SPECS: Readonly<Record<string, object>> = {
+    "networking.k8s.io NetworkPolicy": { podSelector: {} },
+    "projectcalico.org StagedKubernetesNetworkPolicy": { podSelector: {} },
+    "policy.networking.k8s.io AdminNetworkPolicy": { ...SUBJECT, priority: 1 },
+    "policy.networking.k8s.io BaselineAdminNetworkPolicy": SUBJECT,
+    "policy.networking.k8s.io ClusterNetworkPolicy": { ...SUBJECT, tier: "Admin", priority: 1 },
+  };
+});
 
 describe("lowerPolicies", () => {
   it("orders policies by namespace and name, not by file", () => {
