@@ -175,6 +175,11 @@ function addWhatIf(program: Command, name: string, finish: (exitCode: number) =>
     )
     .option("--write-new-drops <file>", "write those that are newly dropped")
     .option("--write-new-allows <file>", "write those that are newly allowed")
+    .addOption(
+      new Option("--workers <n>", "1: one thread judges by both sides; what is said is the same")
+        .argParser(positive)
+        .default(undefined, "2, where the captures are large files"),
+    )
     .addHelpText(
       "after",
       `

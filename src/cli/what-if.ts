@@ -1,16 +1,13 @@
 /**
  * The `what-if` command: one capture, judged by the current policies and by the proposed ones; what is
- * said is what changes. Both replays run side by side and are compared packet by packet.
+ * said is what changes.
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { RowPairs } from "../engine/row-pairs.ts";
-import type { Side } from "../engine/row-pairs.ts";
-import type { Matcher, Program } from "../engine/matcher.ts";
-import type { FlowVerdict, Judgement, Tuple } from "../engine/verdict.ts";
-import { expressionMatches } from "../report/expression.ts";
+import type { Program } from "../engine/matcher.ts";
+import type { Judgement, Tuple } from "../engine/verdict.ts";
 import type { Expression } from "../report/expression.ts";
-import { compareVerdicts, groupFlips, tellingSide } from "../report/flips.ts";
+import { groupFlips, tellingSide } from "../report/flips.ts";
 import type { Change } from "../report/blind-spots.ts";
 import type { ChangeName, FlipContext } from "../report/flips.ts";
 import { whatIfHtml } from "../report/flips-html.ts";
@@ -22,12 +19,13 @@ import { whatIfSarif } from "../report/flips-sarif.ts";
 import { whatIfText } from "../report/flips-text.ts";
 import type { PolicyContext } from "../report/nearest-miss.ts";
 import { groupConnections } from "../report/rollout.ts";
-import type { LiveConnection } from "../report/rollout.ts";
 import type { WhatIfReport } from "../report/what-if.ts";
 import { endpointFinder } from "../report/workload.ts";
 import { acceptance, readAccepted, writeAccepted } from "./accepted.ts";
 import { findBlindSpots } from "./blind-spots.ts";
-import { ChangedPackets, openChangedFiles } from "./changed-packets.ts";
+import { replayBoth } from "./both-sides.ts";
+import type { BothOptions, Compared, JudgedSide } from "./both-sides.ts";
+import { openChangedFiles } from "./changed-packets.ts";
 import type { ChangedPacketOptions } from "./changed-packets.ts";
 import { paletteFor } from "./color.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
@@ -35,21 +33,11 @@ import { noteUntoldDomains, tellAnswers } from "./dns-answers.ts";
 import { readExpression } from "./expression-words.ts";
 import { EXIT_DONE, EXIT_FINDING, EXIT_INTERRUPTED, EXIT_PARTIAL, Failure } from "./failure.ts";
 import { lookForHints } from "./hints.ts";
-import { makeResolver } from "./hosts.ts";
-import { Interruption } from "./interruption.ts";
 import { inputFiles, loadJudge } from "./judge.ts";
 import type { Judge, JudgeOptions } from "./judge.ts";
-import { Lockstep } from "./lockstep.ts";
-import { loadProgramMatcher } from "./matcher.ts";
-import type { CaptureOptions, ClusterOptions } from "./options.ts";
+import type { ClusterOptions } from "./options.ts";
 import type { Output, Sink } from "./output.ts";
-import type { PacketFiles } from "./packet-files.ts";
-import { openPipes } from "./pipes.ts";
-import { RolloutTurn } from "./rollout.ts";
-import type { RolloutTime } from "./rollout-time.ts";
 import { addStepSummary } from "./step-summary.ts";
-import { replayTraffic } from "./traffic.ts";
-import type { TrafficEnd } from "./traffic.ts";
 import { readVersion } from "./version.ts";
 
 /** The formats of `what-if -o`; the first is the default. */
@@ -61,7 +49,7 @@ export const WHAT_IF_GATES = ["new-drop", "new-allow", "any-change", "unknown"] 
 type Gate = (typeof WHAT_IF_GATES)[number];
 
 /** Options of `what-if`. */
-export interface WhatIfOptions extends ClusterOptions, CaptureOptions, ChangedPacketOptions {
+export interface WhatIfOptions extends ClusterOptions, BothOptions, ChangedPacketOptions {
   /** Manifests beside `-f`, or the folder of a node's dumps. */
   readonly current: readonly string[];
   readonly proposed: readonly string[];
@@ -74,18 +62,9 @@ export interface WhatIfOptions extends ClusterOptions, CaptureOptions, ChangedPa
   readonly output?: readonly Output<WhatIfFormat>[];
   /** Empty: `new-drop`. */
   readonly failOn: readonly Gate[];
-  /** Until then the current policies judge both, and connections go on. */
-  readonly rolloutAt?: RolloutTime;
   readonly accept?: string;
   readonly updateAccept?: boolean;
-  /** Most packets. */
-  readonly c?: number;
 }
-
-/** A replay may be so many packets ahead of the other one. */
-const LEAD_MAX = 1 << 20;
-/** The same, where the packets themselves are kept. */
-const LEAD_MAX_WRITTEN = 1 << 11;
 
 /** Runs `what-if` and gives its exit code. */
 export async function whatIf(words: readonly string[], options: WhatIfOptions): Promise<number> {
@@ -145,7 +124,7 @@ export async function whatIf(words: readonly string[], options: WhatIfOptions): 
             replay: async (program) => {
               const again = await replayBoth({
                 ...{ options, expression, files: openChangedFiles({}, [], []) },
-                sides: reload(sides, options, program),
+                sides: reload(sides, program),
               });
               return {
                 groups: groupFlips(again.flips, context, isAccepted),
@@ -199,16 +178,6 @@ function refuseVain(options: WhatIfOptions, expression: Expression | undefined):
   }
 }
 
-/** One of the two sets of policies. */
-interface JudgedSide {
-  readonly judge: Judge;
-  /** The tables without what the capture's DNS answers tell: of traffic that it does not have they tell nothing. */
-  readonly untold: Program;
-  /** Of a rollout the proposed side's judges by the current policies at first. */
-  readonly matcher: Matcher;
-  readonly log: DiagnosticLog;
-}
-
 async function loadSides(
   options: WhatIfOptions,
   log: DiagnosticLog,
@@ -232,37 +201,22 @@ async function loadSides(
   // At a rollout connections are asked about anew: at a time at which an answer may not have come, or be over.
   const told = rolloutAt === undefined ? await tellAnswers(untold, options) : untold;
   if (rolloutAt !== undefined && options.dnsAnswers !== false) noteUntoldDomains(untold);
-  return withMatchers(told, untold, options, [log, after]);
-}
-
-function withMatchers(
-  [first, second]: readonly [Judge, Judge],
-  untold: readonly [{ readonly program: Program }, { readonly program: Program }],
-  { conntrackMax, rolloutAt }: WhatIfOptions,
-  logs: readonly [DiagnosticLog, DiagnosticLog],
-): [JudgedSide, JudgedSide] {
-  const matcherFor = ({ program, midstream }: Judge): Matcher =>
-    loadProgramMatcher(program, {
-      ...{ midstream, conntrackMax, tracePacket: undefined, logRows: true },
-    });
   return [
-    { judge: first, untold: untold[0].program, matcher: matcherFor(first), log: logs[0] },
-    {
-      ...{ judge: second, untold: untold[1].program, log: logs[1] },
-      matcher: matcherFor(rolloutAt === undefined ? second : first),
-    },
+    { judge: told[0], untold: first.program, log },
+    { judge: told[1], untold: second.program, log: after },
   ];
 }
 
-/** Both as they were before they had seen a packet, the second with other tables; what was said is not repeated. */
+/** Both once more, the second with other tables; what was said is not repeated. */
 function reload(
   [first, second]: readonly [JudgedSide, JudgedSide],
-  options: WhatIfOptions,
   program: Program,
 ): [JudgedSide, JudgedSide] {
   const [log, other] = [new DiagnosticLog(() => undefined), new DiagnosticLog(() => undefined)];
-  const changed = { ...second.judge, program };
-  return withMatchers([first.judge, changed], [first.judge, changed], options, [log, other]);
+  return [
+    { judge: first.judge, untold: first.judge.program, log },
+    { judge: { ...second.judge, program }, untold: program, log: other },
+  ];
 }
 
 /** No dumps but those of a side's folder. */
@@ -292,124 +246,10 @@ function policyContext({ snapshot, policies, dialect }: Judge): PolicyContext {
   return { snapshot, policies, dialect, find: endpointFinder(snapshot) };
 }
 
-type Compared = Omit<
-  WhatIfReport,
-  "groups" | "fates" | "hints" | "diagnostics" | "captured" | "blindSpots"
-> & {
-  readonly connections: readonly LiveConnection[];
-};
-
 /** The flows of which a new one fares otherwise, and the capture shows it. */
 function changedFlows({ flips, connections }: Compared): (Tuple & Judgement)[] {
   const lost = connections.filter(({ fate }) => fate === "lost-on-reconnect");
   return [...flips.map((flip) => flip[tellingSide(flip)]), ...lost.map(({ opening }) => opening)];
-}
-
-interface Replays {
-  readonly options: WhatIfOptions;
-  readonly sides: readonly [JudgedSide, JudgedSide];
-  readonly expression: Expression | undefined;
-  readonly files: PacketFiles<Change | "unchanged">;
-}
-
-/** Replays the captures by both sets of policies at a time. */
-async function replayBoth({ options, sides, expression, files }: Replays): Promise<Compared> {
-  const pairs = new RowPairs();
-  const lockstep = new Lockstep(pairs, files.wanted ? LEAD_MAX_WRITTEN : LEAD_MAX);
-  const wanted = (flow: Tuple): boolean =>
-    expression === undefined ||
-    expressionMatches(expression, flow) ||
-    expressionMatches(expression, replyOf(flow));
-  const changed = new ChangedPackets(files, endpointFinder(sides[1].judge.snapshot), wanted);
-  const interruptions = [new Interruption(), new Interruption()] as const;
-  const turn = rolloutTurn(options, sides);
-  const pipes = openPipes(options.read);
-  const replaySide = async (side: Side): Promise<TrafficEnd> => {
-    const { judge, matcher, log } = sides[side];
-    // What is wrong with a capture is said once.
-    const captureLog = side === 0 ? log : new DiagnosticLog(() => undefined);
-    try {
-      return await replayTraffic({
-        capture: options,
-        matcher,
-        resolveName: makeResolver(options.hosts, judge.snapshot, captureLog),
-        log: captureLog,
-        interruption: interruptions[side],
-        packetsMax: options.c,
-        packetsWanted: files.wanted,
-        originalsWanted: files.wanted,
-        onBatch: (batch) => changed.add(side, batch),
-        onCounted: () => {
-          pairs.add(side, matcher.takeRowLog());
-          return lockstep.wait(side);
-        },
-        pipes: pipes[side],
-        ...(side === 1 && turn !== undefined ? { turn } : {}),
-      });
-    } catch (error) {
-      for (const interruption of interruptions) interruption.requested = true;
-      throw error;
-    } finally {
-      lockstep.leave(side);
-    }
-  };
-  try {
-    const [first, second] =
-      options.read.length === 0
-        ? [NO_TRAFFIC, NO_TRAFFIC]
-        : await Promise.all([replaySide(0), replaySide(1)]);
-    const partial = first.partial ?? second.partial;
-    const interrupted = turn?.pending === true && partial === "interrupted";
-    const rollout = interrupted ? undefined : turn?.result();
-    const names = [first.names, second.names] as const;
-    const flowAt = (side: Side, place: number): FlowVerdict =>
-      sides[side].matcher.flowAt(place, names[side]);
-    await files.finish(first.sections);
-    const totals = sides.map(({ matcher }) => matcher.totals());
-    const [before, after] = [totals[0], totals[1]];
-    if (before === undefined || after === undefined) throw new Error("bug: there are two sides");
-    return {
-      ...compareVerdicts(pairs.pairs(), flowAt, wanted),
-      totals: before,
-      nature: first.nature,
-      partial,
-      rollout,
-      connections: rollout?.connections.filter(({ opening }) => wanted(opening)) ?? [],
-      lost: Math.max(before.flowsLost, after.flowsLost),
-    };
-  } finally {
-    for (const interruption of interruptions) interruption.dispose();
-  }
-}
-
-/** Where the proposed policies take over in mid-capture: what does it; undefined: they judge all of it. */
-function rolloutTurn(
-  { rolloutAt }: WhatIfOptions,
-  [current, proposed]: readonly [JudgedSide, JudgedSide],
-): RolloutTurn | undefined {
-  if (rolloutAt === undefined) return undefined;
-  const [before, after] = [current.judge, proposed.judge];
-  return new RolloutTurn({
-    at: rolloutAt,
-    matcher: proposed.matcher,
-    programs: [before.program, after.program],
-    snapshots: before.realNode || after.realNode ? undefined : [before.snapshot, after.snapshot],
-  });
-}
-
-const NO_TRAFFIC: TrafficEnd = { nature: "question", names: [], sections: [], partial: undefined };
-
-/** A flow is one that the expression chooses in either direction. */
-function replyOf(flow: Tuple): Tuple {
-  return {
-    ...flow,
-    source: flow.destination,
-    destination: flow.source,
-    sourcePort: flow.destinationPort,
-    destinationPort: flow.sourcePort,
-    sourceName: flow.destinationName,
-    destinationName: flow.sourceName,
-  };
 }
 
 /** Files that are not overwritten. */

@@ -11,7 +11,8 @@ export interface Counted {
   readonly flows: readonly Uint8Array<ArrayBuffer>[];
 }
 
-const FLOWS_IN_PIECE = 1 << 12;
+/** Rows in a piece of them. */
+export const FLOWS_IN_PIECE = 1 << 12;
 
 /** Takes a copy of the counts. */
 export function readCounted(exports: MatcherExports, ruleCount: number): Counted {
@@ -38,7 +39,8 @@ function readCounters(exports: MatcherExports, ruleCount: number): BigUint64Arra
   return counters;
 }
 
-function readFlows(exports: MatcherExports): Uint8Array<ArrayBuffer>[] {
+/** Takes a copy of the rows of flows, by their places. */
+export function readFlows(exports: MatcherExports): Uint8Array<ArrayBuffer>[] {
   const count = exports.flowCount();
   const pieces: Uint8Array<ArrayBuffer>[] = [];
   for (let first = 0; first < count; first += FLOWS_IN_PIECE) {

@@ -11,9 +11,10 @@ import type { Connection, Ruleset, Topology } from "../tables/model.ts";
 import type { NodeSwitches } from "../tables/switches.ts";
 import { packConnections, readConnections } from "./connections.ts";
 import type { FollowedConnection } from "./connections.ts";
-import { addCounted, readCounted } from "./counted.ts";
+import { addCounted, readCounted, readFlows } from "./counted.ts";
 import type { Counted } from "./counted.ts";
 import { instantiate } from "./exports.ts";
+import type { FlowCopy } from "./flow-copy.ts";
 import { packRulesets } from "./pack.ts";
 import type { Packing } from "./pack.ts";
 import { walkRecords } from "./scan.ts";
@@ -154,6 +155,8 @@ export interface Matcher {
   rulesVisited(): number;
   /** The row of flows at a place. */
   flowAt(place: number, names: readonly string[]): FlowVerdict;
+  /** All rows of flows, for another thread. */
+  flowCopy(): FlowCopy;
   /** In the order of their first packets; each is read when it is asked for. */
   flows(names: readonly string[]): Iterable<FlowVerdict>;
   /** In table order; each is read when it is asked for. */
@@ -308,6 +311,7 @@ export function loadMatcher(
     },
     totals: () => readTotals(batch.view, exports.totalsAddress()),
     flowAt,
+    flowCopy: () => ({ pieces: readFlows(exports), interfaces: interfaces.names }),
     flows: (names) => ({
       *[Symbol.iterator]() {
         exports.orderFlows();

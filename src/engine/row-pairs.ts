@@ -97,56 +97,60 @@ export class RowPairs {
   }
 }
 
-const PAIRS_MIN = 1 << 12;
-// A pair is four words: row of the first replay, of the second, packets, number of the first of them.
-const SECOND = 1;
-const PACKETS = 2;
-const PAIR_WORDS = 4;
+const ROWS_MIN = 1 << 12;
+// What is known of a row of the first replay: the row that it met last, plus one, and how often since then.
+const MET = 1;
+const ROW_WORDS = 2;
+
+interface OpenPair extends RowPair {
+  packets: number;
+}
 
 /**
  * Counts pairs. A row of the first replay mostly meets the same row of the second as the last time: then
  * nothing is looked up.
  */
 class PairCounts {
-  readonly #indexes = new Map<number, number>();
-  #records = new Uint32Array(PAIRS_MIN * PAIR_WORDS);
-  /** Of each row of the first replay: the record's place of its latest pair, plus one; 0: there is none. */
-  #latest = new Uint32Array(PAIRS_MIN);
+  readonly #pairs = new Map<number, OpenPair>();
+  #latest = new Uint32Array(ROWS_MIN * ROW_WORDS);
 
   count(one: number, other: number, packet: number): void {
-    let at = (this.#latest[one] ?? 0) - 1;
-    if (at < 0 || this.#records[at + SECOND] !== other) at = this.#find(one, other, packet);
-    this.#records[at + PACKETS] = (this.#records[at + PACKETS] ?? 0) + 1;
+    const at = one * ROW_WORDS;
+    if (this.#latest[at] !== other + 1) this.#meet(one, other, packet);
+    this.#latest[at + MET] = (this.#latest[at + MET] ?? 0) + 1;
   }
 
   all(): RowPair[] {
-    const records = this.#records;
-    return Array.from({ length: this.#indexes.size }, (_, index) => {
-      const [one = 0, other = 0, packets = 0, firstPacket = 0] = records.subarray(
-        index * PAIR_WORDS,
-      );
-      return { rows: [one, other], packets, firstPacket };
-    });
+    for (let one = 0; one * ROW_WORDS < this.#latest.length; one++) this.#settle(one);
+    return [...this.#pairs.values()];
   }
 
-  #find(one: number, other: number, packet: number): number {
-    const key = one * layout.FLOW_MAX + other;
-    const known = this.#indexes.get(key);
-    const index = known ?? this.#indexes.size;
-    const at = index * PAIR_WORDS;
-    if (known === undefined) {
-      this.#indexes.set(key, index);
-      if (at === this.#records.length) this.#records = doubled(this.#records);
-      this.#records.set([one, other, 0, packet], at);
+  #meet(one: number, other: number, packet: number): void {
+    const at = one * ROW_WORDS;
+    if (at >= this.#latest.length) {
+      const more = new Uint32Array(2 * Math.max(at, this.#latest.length));
+      more.set(this.#latest);
+      this.#latest = more;
     }
-    while (one >= this.#latest.length) this.#latest = doubled(this.#latest);
-    this.#latest[one] = at + 1;
-    return at;
+    this.#settle(one);
+    this.#latest[at] = other + 1;
+    const key = keyOf(one, other);
+    if (this.#pairs.has(key)) return;
+    this.#pairs.set(key, { rows: [one, other], packets: 0, firstPacket: packet });
+  }
+
+  /** Counts how often a row has met another one. */
+  #settle(one: number): void {
+    const at = one * ROW_WORDS;
+    const [other = 0, packets = 0] = this.#latest.subarray(at, at + ROW_WORDS);
+    if (packets === 0) return;
+    const pair = this.#pairs.get(keyOf(one, other - 1));
+    if (pair === undefined) throw new Error("bug: a pair that never met");
+    pair.packets += packets;
+    this.#latest[at + MET] = 0;
   }
 }
 
-function doubled(words: Uint32Array): Uint32Array<ArrayBuffer> {
-  const more = new Uint32Array(2 * words.length);
-  more.set(words);
-  return more;
+function keyOf(one: number, other: number): number {
+  return one * layout.FLOW_MAX + other;
 }
