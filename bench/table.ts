@@ -37,7 +37,7 @@ export function groupLines({ tasks, unit }: Group): Line[] {
 }
 
 /** How many times as fast the first is as the second, by the medians. */
-export function ratioOf(first: Measured, second: Measured): number {
+function ratioOf(first: Measured, second: Measured): number {
   return median(second.seconds) / second.units / (median(first.seconds) / first.units);
 }
 

@@ -233,22 +233,6 @@ export function nodeObjectAt(world: World, address: string): RawNode | undefined
   );
 }
 
-/** Tells whether the pod at the attempt's destination calls the attempt's port so (K-5). */
-export function isNamedPort(
-  world: World,
-  attempt: Attempt,
-  named: { readonly name: string; readonly protocol: string | undefined },
-): boolean {
-  const { containers = [], initContainers = [] } = podAt(world, attempt.destination)?.spec ?? {};
-  return [...containers, ...initContainers]
-    .flatMap((container) => container.ports ?? [])
-    .some(({ name, containerPort, protocol = "TCP" }) => {
-      const asked = protocol === (named.protocol ?? protocol);
-      const number = PROTOCOLS[protocol] === attempt.protocol && containerPort === attempt.port;
-      return name === named.name && asked && number;
-    });
-}
-
 // ── Addresses ─────────────────────────────────────────────────────────────────────────────────────────
 
 interface Bits {

@@ -9,7 +9,7 @@ import type { ByteSource } from "./stream.ts";
 import { Xxh32 } from "./xxhash.ts";
 
 /** The first four bytes of an LZ4 frame, as a little-endian number. */
-export const LZ4_MAGIC = 0x184d2204;
+const LZ4_MAGIC = 0x184d2204;
 const SKIPPABLE_MAGIC = 0x184d2a50;
 
 const FLAG_INDEPENDENT = 0x20;

@@ -38,7 +38,7 @@ export function splitName(endpoint: Endpoint): Endpoint | undefined {
 }
 
 /** Parses four decimal numbers, as tcpdump prints an IPv4 address. */
-export function parseIpv4(word: string): Address | undefined {
+function parseIpv4(word: string): Address | undefined {
   if (word.length < 7 || word.length > 15) return undefined;
   const parts = word.split(".");
   if (parts.length !== 4) return undefined;
@@ -54,7 +54,7 @@ export function parseIpv4(word: string): Address | undefined {
  * Parses an IPv6 address as tcpdump prints it, `::10.0.0.1` and `::ffff:10.0.0.1` included: a packet
  * can have what a manifest may not.
  */
-export function parseIpv6(word: string): Address | undefined {
+function parseIpv6(word: string): Address | undefined {
   if (word.length < 2 || word.length > 45) return undefined;
   const halves = word.split("::");
   if (halves.length > 2) return undefined;

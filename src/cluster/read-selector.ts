@@ -143,7 +143,7 @@ const NAME_PART = /^([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$/;
 const DNS_SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 
 /** Says what is wrong with a label key; undefined when nothing is. Source: IsQualifiedName. */
-export function labelKeyFault(key: string): string | undefined {
+function labelKeyFault(key: string): string | undefined {
   const parts = key.split("/");
   const name = parts.at(-1) ?? "";
   const prefix = parts.length > 1 ? parts[0] : undefined;

@@ -103,7 +103,7 @@ function nowhere(address: Address): Route {
 }
 
 /** Reads what the capture says of a packet's addresses. */
-export function readTuple(view: DataView, packet: number, names: readonly string[]): Tuple {
+function readTuple(view: DataView, packet: number, names: readonly string[]): Tuple {
   const known = view.getUint32(packet + layout.PACKET_KNOWN, true);
   const has = (bit: number): boolean => (known & bit) !== 0;
   const family = familyOf(view.getUint8(packet + layout.PACKET_FAMILY));
@@ -142,7 +142,7 @@ export function readVerdict(view: DataView, at: number): Verdict {
 }
 
 /** Reads a verdict record. */
-export function readJudgement(view: DataView, at: number, meanings: Meanings): Judgement {
+function readJudgement(view: DataView, at: number, meanings: Meanings): Judgement {
   const word = readVerdict(view, at);
   const reason = REASONS.get(view.getUint8(at + layout.VERDICT_REASON));
   if (reason === undefined) throw new Error("bug: a verdict without reason");

@@ -41,6 +41,6 @@ export function parseMac(text: string): number[] | undefined {
 }
 
 /** As iptables-save prints it. */
-export function formatMac(mac: readonly number[]): string {
+function formatMac(mac: readonly number[]): string {
   return mac.map((byte) => byte.toString(16).padStart(2, "0")).join(":");
 }

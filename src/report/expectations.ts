@@ -78,7 +78,7 @@ export function vacuous(expectation: Expectation, fault: string): ExpectationRes
 }
 
 /** The policies that an answer points to. */
-export function answerPoints(answer: PacketVerdict): PolicyPoint[] {
+function answerPoints(answer: PacketVerdict): PolicyPoint[] {
   const origin = decidingOrigin(answer);
   return origin === undefined ? [] : policyPointsOf(origin);
 }

@@ -6,7 +6,7 @@ import { escapeControls } from "../errors.ts";
 import type { Place } from "../errors.ts";
 
 /** GitHub shows so many annotations of a step. */
-export const ANNOTATIONS_MAX = 10;
+const ANNOTATIONS_MAX = 10;
 
 /** One annotation. */
 export interface Annotation {

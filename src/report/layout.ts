@@ -5,7 +5,7 @@
 import { escapeControls } from "../errors.ts";
 
 /** Longest line where words can be wrapped. */
-export const TEXT_WIDTH = 100;
+const TEXT_WIDTH = 100;
 
 /** Colours, as functions from text to text; decoration only. */
 export interface Palette {

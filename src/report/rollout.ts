@@ -49,7 +49,7 @@ export interface FateGroup extends ChangeName {
 }
 
 /** What a gate counts a connection as. */
-export function changeOfFate(fate: ReportedFate): Change {
+function changeOfFate(fate: ReportedFate): Change {
   return fate === "unknown" ? "unknown" : "new-drop";
 }
 

@@ -87,7 +87,7 @@ export function pointLines(points: readonly PolicyPoint[]): string[] {
 }
 
 /** The same, unwrapped. */
-export function pointTexts(points: readonly PolicyPoint[]): string[] {
+function pointTexts(points: readonly PolicyPoint[]): string[] {
   const texts = points.slice(0, POINTS_MAX).map(pointText);
   const more = points.length - POINTS_MAX;
   return more <= 0 ? texts : [...texts, `and ${more} more of these policies`];

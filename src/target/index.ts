@@ -79,7 +79,7 @@ export type ExtensionTarget =
 export type Target = PlainTarget | ExtensionTarget;
 
 /** The one registry. Leaving a kind of `ExtensionTarget` out is a compile error. */
-export const TARGETS: {
+const TARGETS: {
   readonly [K in ExtensionTarget["kind"]]: TargetExtension<Extract<ExtensionTarget, { kind: K }>>;
 } = {
   DNAT: dnatTarget,
