@@ -27,7 +27,8 @@ export interface Fingerprints {
 }
 
 /**
- * Takes the fingerprints of one family's tables.
+ * Takes the fingerprints of one family's tables. Of an endpoint's own rules it counts what they say, not in
+ * which chain they stand: two programs of one compiler have each in the same place.
  *
  * @param interfaces of endpoints: rules that ask for one of them are its own
  */
@@ -46,7 +47,7 @@ export function takeFingerprints(
       const known = numbers.get(chain);
       if (known !== undefined) return known;
       const rules = (rulesByChain.get(chain) ?? []).filter(
-        (rule) => interfaceOf(rule, interfaces) === undefined,
+        (rule) => interfacesOf(rule, interfaces).length === 0,
       );
       const number = interned.of(JSON.stringify(rules.map(textOf)));
       numbers.set(chain, number);
@@ -63,15 +64,15 @@ export function takeFingerprints(
     for (const { name, policy, rules } of chains) {
       if (policy !== undefined) common.push(JSON.stringify([table, name, policy, numberOf(name)]));
       for (const rule of rules) {
-        const link = interfaceOf(rule, interfaces);
-        if (link === undefined) continue;
-        const said = own.get(link) ?? [];
-        own.set(link, said);
-        const others = rule.matches.filter(({ kind }) => kind !== "interface");
-        const sides = rule.matches.flatMap((match) =>
-          match.kind === "interface" ? [match.side] : [],
-        );
-        said.push(JSON.stringify([table, sides, textOf({ ...rule, matches: others })]));
+        // A rule may ask for two, such as of a packet from one pod to another: it is each one's own.
+        for (const link of interfacesOf(rule, interfaces)) {
+          const said = own.get(link) ?? [];
+          own.set(link, said);
+          const matches = rule.matches.map((match) =>
+            match.kind === "interface" && match.name === link ? { ...match, name: "" } : match,
+          );
+          said.push(JSON.stringify([table, textOf({ ...rule, matches })]));
+        }
       }
     }
   }
@@ -83,13 +84,14 @@ export function takeFingerprints(
   };
 }
 
-/** The endpoint's interface that a rule asks for; undefined: none. */
-function interfaceOf({ matches }: Rule, interfaces: ReadonlySet<string>): string | undefined {
-  for (const match of matches) {
-    if (match.kind !== "interface" || match.invert || match.wildcard) continue;
-    if (interfaces.has(match.name)) return match.name;
-  }
-  return undefined;
+/** The endpoints' interfaces that a rule asks for, each once. */
+function interfacesOf({ matches }: Rule, interfaces: ReadonlySet<string>): readonly string[] {
+  const asked = matches.flatMap((match) =>
+    match.kind === "interface" && !match.invert && !match.wildcard && interfaces.has(match.name)
+      ? [match.name]
+      : [],
+  );
+  return asked.length < 2 ? asked : [...new Set(asked)];
 }
 
 function setText(set: IpSet): string {
