@@ -121,6 +121,7 @@ describe("replay", () => {
     ["a folder as capture", ["replay", "-r", EXAMPLE, "-f", EXAMPLE], "folder"],
     ["policies as capture", ["replay", "-r", `${EXAMPLE}/policies.yaml`, "-f", EXAMPLE], "capture"],
     ["a capture as manifest", ["replay", "-r", CAPTURE, "-f", CAPTURE], CAPTURE],
+    ["a file without an option", ["replay", "-r", CAPTURE, EXAMPLE], `${EXAMPLE} is a file`],
     ["an unknown command", ["reply"], "did you mean"],
     ["a node that is not there", ["compile", "-f", EXAMPLE, "--node", "worker-3"], "worker-3"],
     ["a pod that is not there", ["explain", "-f", EXAMPLE, "shop/chekout", "shop/cart"], "chekout"],
