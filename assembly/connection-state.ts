@@ -8,6 +8,8 @@ import {
   ENTRY_SNAT,
   ENTRY_UNDECIDED,
   entryAt,
+  Tuples,
+  tuplesOf,
 } from "./flow-table";
 import { ask } from "./fork";
 import {
@@ -53,7 +55,7 @@ export function takeFirstTuple(): void {
   if (entry == null) return;
   const walkSrc = changetype<usize>(walk) + offsetof<Walk>("src0");
   const walkDst = walkSrc + 16;
-  const src = changetype<usize>(entry) + offsetof<Entry>("src0");
+  const src = changetype<usize>(tuplesOf(entry)) + offsetof<Tuples>("src0");
   const dst = src + 16;
   const to = dst + 16;
   const from = to + 16;
@@ -63,16 +65,16 @@ export function takeFirstTuple(): void {
     memory.copy(walkSrc, to, 16);
     memory.copy(walkDst, from, 16);
     if (ports) {
-      walk.sport = entry.toPort;
-      walk.dport = entry.fromPort;
+      walk.sport = tuplesOf(entry).toPort;
+      walk.dport = tuplesOf(entry).fromPort;
     }
     return;
   }
   memory.copy(walkSrc, src, 16);
   memory.copy(walkDst, dst, 16);
   if (ports) {
-    walk.sport = entry.sport;
-    walk.dport = entry.dport;
+    walk.sport = tuplesOf(entry).sport;
+    walk.dport = tuplesOf(entry).dport;
   }
 }
 

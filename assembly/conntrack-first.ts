@@ -19,6 +19,7 @@ import {
   entryAt,
   inverseIcmp,
   key,
+  setStarted,
 } from "./flow-table";
 import {
   CT_ESTABLISHED,
@@ -193,7 +194,7 @@ function assumeEntry(packet: Packet, answer: bool, tcpState: u32): void {
   }
   const number = addEntry();
   const entry = entryAt(number);
-  entry.started = now();
+  setStarted(entry, now());
   entry.flags = ENTRY_SEEN_REPLY | ENTRY_MIDSTREAM;
   linkEntry(number);
   if (entry.protocol == 6) assumeTcp(entry, tcpState);

@@ -42,7 +42,10 @@ import {
   nodeEntry,
   nodeKind,
   removeExpired,
+  setStarted,
   touchEntry,
+  Tuples,
+  tuplesOf,
 } from "./flow-table";
 import { flowSeen } from "./flow-rows";
 import { ask } from "./fork";
@@ -202,8 +205,8 @@ export function firstSource(packet: Packet): usize {
   if (node < 0) return 0;
   const kind = nodeKind(node);
   const answers = kind == NODE_REPLY || kind == NODE_REPLY_SEEN;
-  const entry = changetype<usize>(entryAt(nodeEntry(node)));
-  return entry + (answers ? offsetof<Entry>("to0") : offsetof<Entry>("src0"));
+  const tuples = changetype<usize>(tuplesOf(entryAt(nodeEntry(node))));
+  return tuples + (answers ? offsetof<Tuples>("to0") : offsetof<Tuples>("src0"));
 }
 
 /** Takes up the entry for a new connection whose packet got through, or whose verdict is unknown. */
@@ -214,29 +217,29 @@ export function confirm(packet: Packet, walk: Walk, guessed: bool): bool {
   removeExpired();
   const number = addEntry();
   const entry = entryAt(number);
-  entry.started = now();
-  entry.maker = <u32>packet.number;
+  setStarted(entry, now());
+  tuplesOf(entry).maker = <u32>packet.number;
   if (walk.translated) {
     entry.flags |= ENTRY_DNAT;
-    entry.to0 = walk.dst0;
-    entry.to1 = walk.dst1;
-    entry.to2 = walk.dst2;
-    entry.to3 = walk.dst3;
-    if (hasPorts(entry.protocol)) entry.toPort = <u16>walk.dport;
+    tuplesOf(entry).to0 = walk.dst0;
+    tuplesOf(entry).to1 = walk.dst1;
+    tuplesOf(entry).to2 = walk.dst2;
+    tuplesOf(entry).to3 = walk.dst3;
+    if (hasPorts(entry.protocol)) tuplesOf(entry).toPort = <u16>walk.dport;
   }
-  if (walk.movedId) entry.fromPort = <u16>walk.newSport;
+  if (walk.movedId) tuplesOf(entry).fromPort = <u16>walk.newSport;
   if (walk.srcTranslated) {
     entry.flags |= ENTRY_SNAT;
-    entry.from0 = walk.newSrc0;
-    entry.from1 = walk.newSrc1;
-    entry.from2 = walk.newSrc2;
-    entry.from3 = walk.newSrc3;
-    entry.fromPort = <u16>walk.newSport;
+    tuplesOf(entry).from0 = walk.newSrc0;
+    tuplesOf(entry).from1 = walk.newSrc1;
+    tuplesOf(entry).from2 = walk.newSrc2;
+    tuplesOf(entry).from3 = walk.newSrc3;
+    tuplesOf(entry).fromPort = <u16>walk.newSport;
     if (walk.sportUnknown) {
       entry.flags |= ENTRY_PORT_UNKNOWN;
-      entry.portFirst = <u16>walk.portFirst;
-      entry.portLast = <u16>walk.portLast;
-      entry.draw = walk.draw != 0 ? walk.draw : nextDraw();
+      tuplesOf(entry).portFirst = <u16>walk.portFirst;
+      tuplesOf(entry).portLast = <u16>walk.portLast;
+      tuplesOf(entry).draw = walk.draw != 0 ? walk.draw : nextDraw();
     }
   }
   entry.mark = walk.connectionMark;
@@ -362,19 +365,19 @@ function isLikeWalk(entry: Entry): bool {
   const dnat = (entry.flags & ENTRY_DNAT) != 0;
   const snat = (entry.flags & ENTRY_SNAT) != 0;
   if (dnat != walk.translated || snat != walk.srcTranslated) return false;
-  const at = changetype<usize>(entry);
+  const at = changetype<usize>(tuplesOf(entry));
   const here = changetype<usize>(walk);
   if (dnat) {
-    if (hasPorts(entry.protocol) && entry.toPort != walk.dport) return false;
-    if (memory.compare(at + offsetof<Entry>("to0"), here + offsetof<Walk>("dst0"), 16) != 0)
+    if (hasPorts(entry.protocol) && tuplesOf(entry).toPort != walk.dport) return false;
+    if (memory.compare(at + offsetof<Tuples>("to0"), here + offsetof<Walk>("dst0"), 16) != 0)
       return false;
   }
   if (!snat) return true;
   const portUnknown = (entry.flags & ENTRY_PORT_UNKNOWN) != 0;
   return (
     portUnknown == walk.sportUnknown &&
-    entry.fromPort == walk.newSport &&
-    memory.compare(at + offsetof<Entry>("from0"), here + offsetof<Walk>("newSrc0"), 16) == 0
+    tuplesOf(entry).fromPort == walk.newSport &&
+    memory.compare(at + offsetof<Tuples>("from0"), here + offsetof<Walk>("newSrc0"), 16) == 0
   );
 }
 
@@ -513,14 +516,14 @@ function belongTo(number: u32, kind: u32): void {
 // front. Source: nf_conntrack_core.c, __nf_conntrack_hash_insert().
 function answersItself(entry: Entry): bool {
   if (entry.protocol == 1 || entry.protocol == 58) return false;
-  const src = changetype<usize>(entry) + offsetof<Entry>("src0");
-  const to = changetype<usize>(entry) + offsetof<Entry>("to0");
+  const src = changetype<usize>(tuplesOf(entry)) + offsetof<Tuples>("src0");
+  const to = changetype<usize>(tuplesOf(entry)) + offsetof<Tuples>("to0");
   // Source and destination lie behind each other, and so do what they became.
   return (
     sameAddress(src, to) &&
     sameAddress(src + 16, to + 16) &&
-    entry.sport == entry.toPort &&
-    entry.dport == entry.fromPort
+    tuplesOf(entry).sport == tuplesOf(entry).toPort &&
+    tuplesOf(entry).dport == tuplesOf(entry).fromPort
   );
 }
 

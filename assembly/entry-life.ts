@@ -22,6 +22,9 @@ import {
   NODE_REPLY_SEEN,
   NODE_SOURCE,
   removeEntry,
+  setStarted,
+  startedOf,
+  tuplesOf,
   unlinkNode,
 } from "./flow-table";
 
@@ -99,7 +102,7 @@ function startEntries(timestamp: u64): void {
   for (let number: u32 = 0; number < entryLimit(); number++) {
     const entry = entryAt(number);
     entry.deadline += timestamp;
-    entry.started = timestamp > entry.started ? timestamp - entry.started : 0;
+    setStarted(entry, timestamp > startedOf(entry) ? timestamp - startedOf(entry) : 0);
   }
 }
 
@@ -154,8 +157,8 @@ export function hideTranslation(number: u32): void {
   unlinkNode(number, NODE_SOURCE);
   unlinkNode(number, NODE_BACKEND);
   entry.flags |= ENTRY_MASQUERADED | ENTRY_PORT_UNKNOWN;
-  entry.portFirst = 0;
-  entry.portLast = 0xffff;
+  tuplesOf(entry).portFirst = 0;
+  tuplesOf(entry).portLast = 0xffff;
   linkNode(number, NODE_SOURCE);
   linkNode(number, NODE_BACKEND);
 }
@@ -167,7 +170,7 @@ export function hideTranslation(number: u32): void {
 export function refresh(entry: Entry): void {
   const answered = (entry.flags & ENTRY_SEEN_REPLY) != 0 || entry.stateDoubted != 0;
   const udp = entry.protocol == 17 || entry.protocol == 136;
-  const stream = udp ? clock > entry.started + 2 * SECOND : entry.protocol == 47;
+  const stream = udp ? clock > startedOf(entry) + 2 * SECOND : entry.protocol == 47;
   if (answered && stream) entry.flags |= ENTRY_ASSURED;
   refreshFor(entry, timeoutOf(entry, answered && stream));
 }

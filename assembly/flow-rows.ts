@@ -1,6 +1,7 @@
 // What is counted by flow: a row for each tuple (with its reply) and verdict. Unlike conntrack entries
 // rows live as long as the replay, and dropped packets have them too.
 import { alignedLines, clearBytes, copyAddresses, sameAddress } from "./bytes";
+import { settleEntries } from "./flow-table";
 import { keepVerdict, VerdictEnds, writeVerdict } from "./kept-verdict";
 import {
   FLOW_BYTES,
@@ -84,8 +85,18 @@ export function flowCount(): u32 {
 // A row as FLOW_* draws it.
 const written: usize = memory.data(FLOW_SIZE, 16);
 
+// Connections may have counted what their rows have not.
+let mayLag: bool = false;
+
+/** Says that connections count packets for their rows from now on. */
+export function lagRows(): void {
+  mayLag = true;
+}
+
 /** Writes out a row. @returns address of the FLOW_* record, which the next call fills anew */
 export function flowAt(place: u32): usize {
+  if (mayLag) settleEntries();
+  mayLag = false;
   const row = rowAt(place);
   clearBytes(written, FLOW_SIZE);
   store<u64>(written, row.packets, FLOW_PACKETS);
@@ -166,8 +177,13 @@ export function addFlow(at: usize): void {
 
 /** Counts a packet of so many bytes in a row. */
 export function countRow(at: usize, bytes: u32): void {
+  addToRow(at, 1, bytes);
+}
+
+/** Counts several packets in a row, of so many bytes together. */
+export function addToRow(at: usize, packets: u32, bytes: u32): void {
   const row = changetype<Row>(at);
-  row.packets++;
+  row.packets += packets;
   row.bytes += bytes;
 }
 

@@ -4,15 +4,71 @@
 import { alignedLines, clearBytes, copyBytes, sameAddress } from "./bytes";
 import { now } from "./entry-life";
 import { touch } from "./journal";
-import { Heard, touchHeard } from "./heard";
+import { Heard, settleHeard, touchHeard } from "./heard";
 import { SHARE_TRANSLATION } from "./layout";
 import { mix } from "./set";
 import { needWhole } from "./share";
 import { isRefused, noteChange } from "./worlds";
 
-/** One tracked connection. Times are nanoseconds of packet time. */
+/**
+ * One tracked connection: what every packet of it needs, in two cache lines. Times are nanoseconds of packet time.
+ */
 @unmanaged
 export class Entry {
+  /** Of IPv4 the original tuple: the source's address, the destination's << 32, and the source's port, the other << 16. */
+  ends: u64;
+  ports: u32;
+  /** Address of its Tuples. */
+  tuples: u32;
+  /** What was said of its packets: two Heard records, of the original direction and of the reply's. */
+  heard0: u64;
+  heard0b: u64;
+  heard1: u64;
+  heard1b: u64;
+  /** Bit per kind of node that is linked, and REPLY_TURNED. */
+  linked: u8;
+  /** REASON_* of an undecided entry. What a try changes and takes back begins here. */
+  reason: u8;
+  retransmissions: u8;
+  /** 1: tries left it in different states. */
+  stateDoubted: u8;
+  /** ENTRY_* bits. */
+  flags: u16;
+  family: u8;
+  protocol: u8;
+  deadline: u64;
+  /** TCP: the last acknowledgement or ignored segment. */
+  lastSeq: u32;
+  lastAck: u32;
+  lastEnd: u32;
+  lastWindow: u16;
+  lastScale: u8;
+  lastFlags: u8;
+  /** TCP: two TcpSide records (tcp-window.ts): original, reply. UDP: when it began. */
+  side0: u64;
+  side0b: u64;
+  side0c: u16;
+  side1: u16;
+  side1b: u32;
+  side1c: u64;
+  side1d: u32;
+  /** The rule whose match lacked the fact, of an undecided entry. */
+  undecidedRule: i32;
+  tcpState: u8;
+  /** CLASS_* and direction of the last segment that was accepted or ignored. */
+  lastClass: u8;
+  lastDirection: u8;
+  /** 1: the mark is not known. */
+  markDoubted: u8;
+  /** Set by CONNMARK. */
+  mark: u32;
+}
+
+if (offsetof<Entry>() != 128) ERROR("an Entry has two cache lines");
+
+/** Both tuples of an entry, and what is known of those that the node chose. */
+@unmanaged
+export class Tuples {
   /** Original tuple. ICMP: sport is the id, dport is type << 8 | code. */
   src0: u32;
   src1: u32;
@@ -36,26 +92,6 @@ export class Entry {
   dport: u16;
   toPort: u16;
   fromPort: u16;
-  /** What was said of its packets: two Heard records, of the original direction and of the reply's. */
-  heard0: u64;
-  heard0b: u64;
-  heard1: u64;
-  heard1b: u64;
-  /** Bit per kind of node that is linked. */
-  linked: u8;
-  unused0: u8;
-  unused1: u16;
-  /** ENTRY_* bits. What a try changes and takes back begins here. */
-  flags: u16;
-  family: u8;
-  protocol: u8;
-  tcpState: u8;
-  /** CLASS_* and direction of the last segment that was accepted or ignored. */
-  lastClass: u8;
-  lastDirection: u8;
-  /** REASON_* of an undecided entry, and the rule whose match lacked the fact. */
-  reason: u8;
-  undecidedRule: i32;
   /** Where the node chose the port of the translated source: from these. `fromPort` is not the one. */
   portFirst: u16;
   portLast: u16;
@@ -63,30 +99,6 @@ export class Entry {
   draw: u32;
   /** Low bits of the number of the packet that made it; 0: it was there before. */
   maker: u32;
-  started: u64;
-  deadline: u64;
-  /** TCP: the last acknowledgement or ignored segment. */
-  lastSeq: u32;
-  lastAck: u32;
-  lastEnd: u32;
-  lastWindow: u16;
-  lastScale: u8;
-  lastFlags: u8;
-  retransmissions: u8;
-  /** 1: tries left it in different states. */
-  stateDoubted: u8;
-  unused2: u16;
-  /** Two TcpSide records (tcp-window.ts): original, reply. */
-  side0: u64;
-  side0b: u64;
-  side0c: u32;
-  side1: u32;
-  side1b: u64;
-  side1c: u64;
-  /** Set by CONNMARK. */
-  mark: u32;
-  /** 1: the mark is not known. */
-  markDoubted: u32;
 }
 
 /** As created: what the first packet had. */
@@ -104,6 +116,8 @@ export const NODE_BACKEND: u32 = 5;
 /** The client's side only, of a translated source: its next connection may get the same translation. */
 export const NODE_SOURCE: u32 = 6;
 const NODE_KINDS: u32 = 7;
+// Besides the bits of kinds: the reply's tuple is the original's turned round.
+const REPLY_TURNED: u8 = 1 << 7;
 // A node number is that of its entry, and its kind in the lowest bits.
 const KIND_BITS: u32 = 3;
 const KIND_MASK: u32 = (1 << KIND_BITS) - 1;
@@ -172,13 +186,13 @@ const searched: Key = changetype<Key>(memory.data(offsetof<Key>()));
 export const KEY_ENDS: usize = offsetof<Key>("family");
 
 const PIECE: u32 = 4096;
-// u32[PIECES_MAX]: addresses of pieces of PIECE entries; pieces are never moved.
+// u32[PIECES_MAX]: addresses of pieces of PIECE entries and behind them their Tuples; pieces are never moved.
 const PIECES_MAX: u32 = 16384;
 let pieces: usize = 0;
 let pieceCount: u32 = 0;
 // u32[PIECES_MAX]: addresses of pieces of PIECE Neighbours, or 0 where no entry has any.
 let neighbourPieces: usize = 0;
-// Entries that were removed, as a list through src0; numbers plus one.
+// Entries that were removed, as a list through `ports`; numbers plus one.
 let free: u32 = 0;
 let used: u32 = 0;
 let count: u32 = 0;
@@ -220,8 +234,26 @@ export function entryAt(number: u32): Entry {
   return changetype<Entry>(piece + <usize>(number % PIECE) * offsetof<Entry>());
 }
 
+/** An entry's tuples. */
+export function tuplesOf(entry: Entry): Tuples {
+  return changetype<Tuples>(entry.tuples);
+}
+
+/** When a UDP flow began; of others it is not kept. */
+export function startedOf(entry: Entry): u64 {
+  return isUdp(entry) ? entry.side0 : 0;
+}
+
+export function setStarted(entry: Entry, time: u64): void {
+  if (isUdp(entry)) entry.side0 = time;
+}
+
+function isUdp(entry: Entry): bool {
+  return entry.protocol == 17 || entry.protocol == 136;
+}
+
 /** Where what of an entry changes begins, and how much it is. */
-export const ENTRY_STATE: usize = offsetof<Entry>("flags");
+export const ENTRY_STATE: usize = offsetof<Entry>("reason");
 export const ENTRY_STATE_SIZE: usize = offsetof<Entry>() - ENTRY_STATE;
 
 /** Address of what of an entry changes. */
@@ -247,33 +279,47 @@ export function leaveEntryUndecided(entry: Entry, reason: u32, rule: i32): void 
   entry.undecidedRule = rule;
 }
 
-/** Makes an entry from `key` and links its two tuples. */
+/** Makes an entry from `key`. */
 export function addEntry(): u32 {
   let number: u32;
   if (free != 0) {
     number = free - 1;
-    free = entryAt(number).src0;
+    free = entryAt(number).ports;
   } else {
     number = used;
     if (number % PIECE == 0) {
-      store<u32>(pieces + ((<usize>pieceCount) << 2), <u32>alignedLines(PIECE * offsetof<Entry>()));
+      const piece = alignedLines(PIECE * (offsetof<Entry>() + offsetof<Tuples>()));
+      store<u32>(pieces + ((<usize>pieceCount) << 2), <u32>piece);
       pieceCount++;
     }
     used++;
   }
   const entry = entryAt(number);
   clearBytes(changetype<usize>(entry), offsetof<Entry>());
-  copyBytes(changetype<usize>(entry) + offsetof<Entry>("src0"), changetype<usize>(key), 32);
-  copyBytes(changetype<usize>(entry) + offsetof<Entry>("to0"), changetype<usize>(key) + 16, 16);
-  copyBytes(changetype<usize>(entry) + offsetof<Entry>("from0"), changetype<usize>(key), 16);
-  entry.sport = key.sport;
-  entry.dport = key.dport;
-  entry.toPort = key.dport;
-  entry.fromPort = key.sport;
+  const at = tuplesAt(number);
+  entry.tuples = <u32>at;
+  copyBytes(at, changetype<usize>(key), 32);
+  copyBytes(at + offsetof<Tuples>("to0"), changetype<usize>(key) + 16, 16);
+  copyBytes(at + offsetof<Tuples>("from0"), changetype<usize>(key), 16);
+  clearBytes(at + offsetof<Tuples>("portFirst"), 12);
+  const tuples = changetype<Tuples>(at);
+  tuples.sport = key.sport;
+  tuples.dport = key.dport;
+  tuples.toPort = key.dport;
+  tuples.fromPort = key.sport;
   entry.family = key.family;
   entry.protocol = key.protocol;
+  if (key.family == 4) {
+    entry.ends = (<u64>key.src0) | ((<u64>key.dst0) << 32);
+    entry.ports = (<u32>key.sport) | ((<u32>key.dport) << 16);
+  }
   count++;
   return number;
+}
+
+function tuplesAt(number: u32): usize {
+  const piece: usize = load<u32>(pieces + ((<usize>(number / PIECE)) << 2));
+  return piece + PIECE * offsetof<Entry>() + <usize>(number % PIECE) * offsetof<Tuples>();
 }
 
 /** What was said of an entry's packets, of one direction. */
@@ -288,11 +334,22 @@ export function forgetHeard(entry: Entry): void {
   heardOf(entry, 1).where = 0;
 }
 
+/** Counts in their rows all packets that are counted with connections. */
+export function settleEntries(): void {
+  for (let number: u32 = 0; number < used; number++) {
+    const entry = entryAt(number);
+    if (entry.linked == 0) continue;
+    settleHeard(heardOf(entry, 0));
+    settleHeard(heardOf(entry, 1));
+  }
+}
+
 /** Indexes an entry by one of its tuples. */
 export function linkNode(number: u32, kind: u32): void {
   const entry = entryAt(number);
   tupleOf(entry, kind);
   entry.linked |= (<u8>1) << (<u8>kind);
+  if (kind == NODE_REPLY && isTurned(tuplesOf(entry))) entry.linked |= REPLY_TURNED;
   countKind(kind, 1);
   if (kind == NODE_BACKEND) needWhole(SHARE_TRANSLATION);
   const hash = tupleHash(other);
@@ -306,12 +363,24 @@ export function linkNode(number: u32, kind: u32): void {
 export function unlinkNode(number: u32, kind: u32): void {
   const entry = entryAt(number);
   if (((<u32>entry.linked) & (1 << kind)) == 0) return;
-  entry.linked ^= (<u8>1) << (<u8>kind);
+  entry.linked &= ~((<u8>1) << (<u8>kind));
+  if (kind == NODE_REPLY) entry.linked &= ~REPLY_TURNED;
   countKind(kind, -1);
   if (kind >= SHARED && leaveList(entry, number, kind)) return;
   tupleOf(entry, kind);
   clearSlot(placeOf(tupleHash(other), nodeNumber(number, kind) + 1));
   nodes--;
+}
+
+function isTurned(tuples: Tuples): bool {
+  const src = changetype<usize>(tuples);
+  const to = src + offsetof<Tuples>("to0");
+  return (
+    tuples.toPort == tuples.dport &&
+    tuples.fromPort == tuples.sport &&
+    sameAddress(to, src + 16) &&
+    sameAddress(to + 16, src)
+  );
 }
 
 // Takes the place of the newest entry of the tuple in `other`, if there is one.
@@ -388,7 +457,10 @@ function countKind(kind: u32, more: i32): void {
 /** Removes an entry. */
 export function removeEntry(number: u32): void {
   for (let kind: u32 = 0; kind < NODE_KINDS; kind++) unlinkNode(number, kind);
-  entryAt(number).src0 = free;
+  const entry = entryAt(number);
+  settleHeard(heardOf(entry, 0));
+  settleHeard(heardOf(entry, 1));
+  entry.ports = free;
   free = number + 1;
   count--;
 }
@@ -473,29 +545,28 @@ export function onlyNode(hash: u32): u32 {
  */
 export function isPlainNode(node: i64, entry: Entry, ends: u64, ports: u32, protocol: u32): bool {
   if (entry.family != 4 || entry.protocol != <u8>protocol || entry.deadline <= now()) return false;
-  const src = <u32>ends;
-  const dst = <u32>(ends >> 32);
   const kind = nodeKind(node);
-  if (kind == NODE_ORIGINAL) {
-    const own = (<u32>entry.sport) | ((<u32>entry.dport) << 16);
-    return entry.src0 == src && entry.dst0 == dst && own == ports;
-  }
+  if (kind == NODE_ORIGINAL) return entry.ends == ends && entry.ports == ports;
   if (kind != NODE_REPLY) return false;
-  const own = (<u32>entry.toPort) | ((<u32>entry.fromPort) << 16);
-  return entry.to0 == src && entry.from0 == dst && own == ports;
+  if ((entry.linked & REPLY_TURNED) != 0)
+    return entry.ends == rotl<u64>(ends, 32) && entry.ports == rotl<u32>(ports, 16);
+  const tuples = tuplesOf(entry);
+  const own = (<u32>tuples.toPort) | ((<u32>tuples.fromPort) << 16);
+  return tuples.to0 == <u32>ends && tuples.from0 == <u32>(ends >> 32) && own == ports;
 }
 
 // The tuple is the one by which a kind of the entry's nodes is indexed.
 function hangsUnder(entry: Entry, kind: u32, tuple: Key): bool {
   if (entry.protocol != tuple.protocol || entry.family != tuple.family) return false;
   const at = changetype<usize>(tuple);
-  const src = changetype<usize>(entry) + offsetof<Entry>("src0");
+  const tuples = tuplesOf(entry);
+  const src = changetype<usize>(tuples);
   if (kind == NODE_ORIGINAL) {
-    if (entry.sport != tuple.sport || entry.dport != tuple.dport) return false;
+    if (tuples.sport != tuple.sport || tuples.dport != tuple.dport) return false;
     return sameAddress(src, at) && sameAddress(src + 16, at + 16);
   }
   if (kind == NODE_REPLY && entry.protocol != 1 && entry.protocol != 58) {
-    if (entry.toPort != tuple.sport || entry.fromPort != tuple.dport) return false;
+    if (tuples.toPort != tuple.sport || tuples.fromPort != tuple.dport) return false;
     return sameAddress(src + 32, at) && sameAddress(src + 48, at + 16);
   }
   tupleOf(entry, kind);
@@ -557,7 +628,8 @@ export function nodeKind(node: i64): u32 {
 // Writes the tuple by which a kind of an entry's nodes is indexed to `other`.
 function tupleOf(entry: Entry, kind: u32): void {
   const at = changetype<usize>(other);
-  const src = changetype<usize>(entry) + offsetof<Entry>("src0");
+  const tuples = tuplesOf(entry);
+  const src = changetype<usize>(tuples);
   const dst = src + 16;
   const to = dst + 16;
   const from = to + 16;
@@ -570,34 +642,34 @@ function tupleOf(entry: Entry, kind: u32): void {
     case NODE_ORIGINAL_SEEN:
       copyBytes(at, kind == NODE_ORIGINAL ? src : from, 16);
       copyBytes(at + 16, kind == NODE_ORIGINAL ? dst : to, 16);
-      other.sport = kind == NODE_ORIGINAL ? entry.sport : entry.fromPort;
-      other.dport = kind == NODE_ORIGINAL || icmp ? entry.dport : entry.toPort;
+      other.sport = kind == NODE_ORIGINAL ? tuples.sport : tuples.fromPort;
+      other.dport = kind == NODE_ORIGINAL || icmp ? tuples.dport : tuples.toPort;
       break;
     case NODE_REPLY:
     case NODE_REPLY_SEEN:
       copyBytes(at, kind == NODE_REPLY ? to : dst, 16);
       copyBytes(at + 16, kind == NODE_REPLY ? from : src, 16);
       if (icmp) {
-        other.sport = kind == NODE_REPLY ? entry.fromPort : entry.sport;
-        other.dport = inverseIcmp(entry.protocol, entry.dport);
+        other.sport = kind == NODE_REPLY ? tuples.fromPort : tuples.sport;
+        other.dport = inverseIcmp(entry.protocol, tuples.dport);
       } else {
-        other.sport = kind == NODE_REPLY ? entry.toPort : entry.dport;
-        other.dport = kind == NODE_REPLY ? entry.fromPort : entry.sport;
+        other.sport = kind == NODE_REPLY ? tuples.toPort : tuples.dport;
+        other.dport = kind == NODE_REPLY ? tuples.fromPort : tuples.sport;
       }
       break;
     case NODE_CLIENT:
     case NODE_SOURCE:
       copyBytes(at, src, 16);
       memory.fill(at + 16, 0, 16);
-      other.sport = entry.sport;
+      other.sport = tuples.sport;
       other.dport = 0;
       break;
     case NODE_BACKEND:
       copyBytes(at, to, 16);
       if ((entry.flags & ENTRY_MASQUERADED) != 0) memory.fill(at + 16, 0, 16);
       else copyBytes(at + 16, from, 16);
-      other.sport = icmp ? 0 : entry.toPort;
-      other.dport = icmp ? inverseIcmp(entry.protocol, entry.dport) : 0;
+      other.sport = icmp ? 0 : tuples.toPort;
+      other.dport = icmp ? inverseIcmp(entry.protocol, tuples.dport) : 0;
       break;
     default:
       unreachable();
@@ -740,13 +812,12 @@ export function touchSlots(hash: u32): void {
 /** Has an entry on its way from memory. */
 export function touchEntryLines(entry: Entry): void {
   const at = changetype<usize>(entry);
-  touched += load<u32>(at) + load<u32>(at, 64) + load<u32>(at, 128);
-  touched += load<u32>(at, offsetof<Entry>() - 4);
+  touched += load<u32>(at) + load<u32>(at, 64);
 }
 
 /** The same for what was said of the packets of an entry's node, which is as its direction. */
 export function touchHeardOf(entry: Entry, direction: u32): void {
-  touchHeard(heardOf(entry, direction), (entry.flags & ENTRY_SEEN_REPLY) != 0);
+  touchHeard(heardOf(entry, direction));
 }
 
 // Read by nobody: it only keeps the loads above from being left out.

@@ -3,10 +3,10 @@
 import {
   Entry,
   ENTRY_GUESSED,
+  ENTRY_PERHAPS,
   ENTRY_PORT_UNKNOWN,
   ENTRY_SNAT,
   ENTRY_UNDECIDED,
-  ENTRY_PERHAPS,
   entryAt,
   findCertainNode,
   findNode,
@@ -25,6 +25,8 @@ import {
   nodeKind,
   nodeOf,
   removeEntry,
+  Tuples,
+  tuplesOf,
   unlinkNode,
 } from "./flow-table";
 import { ask } from "./fork";
@@ -94,13 +96,13 @@ function isMet(node: i64): bool {
 
 // No connection of other ends has the tuple `key`, too.
 function isMetAlone(number: u32): bool {
-  const ends = changetype<usize>(entryAt(number)) + offsetof<Entry>("src0");
-  const ports = load<u32>(changetype<usize>(entryAt(number)) + offsetof<Entry>("sport"));
+  const ends = changetype<usize>(tuplesOf(entryAt(number)));
+  const ports = load<u32>(ends + offsetof<Tuples>("sport"));
   const answered = (1 << NODE_REPLY) | (1 << NODE_ORIGINAL_SEEN);
   for (let node = findNode(answered); node >= 0; node = nextNode(node)) {
-    const other = changetype<usize>(entryAt(nodeEntry(node)));
-    if (load<u32>(other + offsetof<Entry>("sport")) != ports) return false;
-    if (memory.compare(other + offsetof<Entry>("src0"), ends, 32) != 0) return false;
+    const other = changetype<usize>(tuplesOf(entryAt(nodeEntry(node))));
+    if (load<u32>(other + offsetof<Tuples>("sport")) != ports) return false;
+    if (memory.compare(other, ends, 32) != 0) return false;
   }
   return true;
 }
@@ -121,10 +123,10 @@ function settleGuess(number: u32): void {
   const entry = entryAt(number);
   const saved = changetype<usize>(savedKey);
   memory.copy(saved, changetype<usize>(key), offsetof<SavedKey>());
-  const tuple = changetype<usize>(entry) + offsetof<Entry>("src0");
+  const tuple = changetype<usize>(tuplesOf(entry)) + offsetof<Tuples>("src0");
   memory.copy(changetype<usize>(key), tuple, 32);
-  key.sport = entry.sport;
-  key.dport = entry.dport;
+  key.sport = tuplesOf(entry).sport;
+  key.dport = tuplesOf(entry).dport;
   let node = findNode(1 << NODE_ORIGINAL);
   while (node >= 0) {
     const next = nextNode(node);
@@ -162,7 +164,7 @@ function findHalfKnown(): i64 {
 export function isDrawTaken(draw: u32): bool {
   for (let node = findBackend(); node >= 0; node = nextNode(node)) {
     const number = nodeEntry(node);
-    if (entryAt(number).draw == draw && exists(number)) return true;
+    if (tuplesOf(entryAt(number)).draw == draw && exists(number)) return true;
   }
   return false;
 }
@@ -180,7 +182,11 @@ export function isTupleDrawn(): bool {
   for (let node = findBackend(); node >= 0; node = nextNode(node)) {
     const number = nodeEntry(node);
     const entry = entryAt(number);
-    if (<u32>entry.portLast - entry.portFirst >= PORTS_FEW || !mayHavePort(entry, port)) continue;
+    if (
+      <u32>tuplesOf(entry).portLast - tuplesOf(entry).portFirst >= PORTS_FEW ||
+      !mayHavePort(entry, port)
+    )
+      continue;
     if (exists(number) && ask(QUESTION_TAKEN | number, REASON_NAT_PORT, RULE_NONE)) return true;
   }
   return false;
@@ -255,8 +261,8 @@ function askForPort(first: i64, port: u16): i64 {
 // Of ports that nobody gave a range for, the kernel draws from the wanted one's class, and never the wanted
 // one, which was taken. Source: Linux, nf_nat_core.c, nf_nat_l4proto_unique_tuple().
 function mayHavePort(entry: Entry, port: u16): bool {
-  if (port < entry.portFirst || port > entry.portLast) return false;
-  return port != entry.fromPort || port == 0 || (entry.flags & ENTRY_UNDECIDED) != 0;
+  if (port < tuplesOf(entry).portFirst || port > tuplesOf(entry).portLast) return false;
+  return port != tuplesOf(entry).fromPort || port == 0 || (entry.flags & ENTRY_UNDECIDED) != 0;
 }
 
 /** Tells whether the walk leads to a destination that is known for a backend when a packet shows it. */
@@ -273,10 +279,10 @@ function entryAnswered(number: u32): bool {
   const entry = entryAt(number);
   // The answer goes to an address that is not the client's own.
   return (
-    entry.src0 == key.dst0 &&
-    entry.src1 == key.dst1 &&
-    entry.src2 == key.dst2 &&
-    entry.src3 == key.dst3
+    tuplesOf(entry).src0 == key.dst0 &&
+    tuplesOf(entry).src1 == key.dst1 &&
+    tuplesOf(entry).src2 == key.dst2 &&
+    tuplesOf(entry).src3 == key.dst3
   );
 }
 
@@ -303,18 +309,18 @@ function fixBackend(number: u32, kind: u32, fromBackend: bool): i64 {
   unlinkNode(number, NODE_CLIENT);
   const masqueraded = ((<u32>entry.linked) & (1 << NODE_BACKEND)) != 0;
   unlinkNode(number, NODE_BACKEND);
-  entry.to0 = fromBackend ? key.src0 : key.dst0;
-  entry.to1 = fromBackend ? key.src1 : key.dst1;
-  entry.to2 = fromBackend ? key.src2 : key.dst2;
-  entry.to3 = fromBackend ? key.src3 : key.dst3;
-  entry.toPort = fromBackend ? key.sport : key.dport;
+  tuplesOf(entry).to0 = fromBackend ? key.src0 : key.dst0;
+  tuplesOf(entry).to1 = fromBackend ? key.src1 : key.dst1;
+  tuplesOf(entry).to2 = fromBackend ? key.src2 : key.dst2;
+  tuplesOf(entry).to3 = fromBackend ? key.src3 : key.dst3;
+  tuplesOf(entry).toPort = fromBackend ? key.sport : key.dport;
   // It was found by the client's own address: the source is as it was.
   memory.copy(
-    changetype<usize>(entry) + offsetof<Entry>("from0"),
-    changetype<usize>(entry) + offsetof<Entry>("src0"),
+    changetype<usize>(tuplesOf(entry)) + offsetof<Tuples>("from0"),
+    changetype<usize>(tuplesOf(entry)) + offsetof<Tuples>("src0"),
     16,
   );
-  entry.fromPort = entry.sport;
+  tuplesOf(entry).fromPort = tuplesOf(entry).sport;
   entry.flags &= ~(ENTRY_GUESSED | ENTRY_UNDECIDED | ENTRY_SNAT | ENTRY_PORT_UNKNOWN);
   forgetHeard(entry);
   linkNode(number, NODE_REPLY);

@@ -1,19 +1,24 @@
-// What was said of packets of one tuple and manner, in the two states that they are told apart by. It is a
-// cache: where it is another's, or empty, packets walk.
+// What was said of packets of one direction of a connection, as they are seen in one manner, and which row counts
+// them. It is a cache: where it is another's, or empty, packets walk.
+import { addToRow } from "./flow-rows";
 
 @unmanaged
 export class Heard {
-  /** Number of the manner, and the way that the packets go (the node's kind, of a connection). */
+  /** Number of the manner, and the way that the packets go (the node's kind). */
   where: u32;
-  /**
-   * Addresses of what was said before any answer and behind one; without a connection of first packets and
-   * of INVALID ones. 0: nothing yet.
-   */
-  before: u32;
-  behind: u32;
+  /** Address of what was said last. */
+  saying: u32;
   /** Address of the row that counts them. */
   row: u32;
+  /** What the row does not count yet: packets << BYTE_BITS, and their bytes. */
+  counted: u32;
 }
+
+const BYTE_BITS: u32 = 20;
+const BYTES: u32 = (1 << BYTE_BITS) - 1;
+const PACKETS_MAX: u32 = (1 << (32 - BYTE_BITS)) - 1;
+// A packet of as many is counted at once; others do not reach the packets' bits from half of the bytes'.
+const BYTES_MANY: u32 = 1 << (BYTE_BITS - 1);
 
 /** The manner and way of packets as one number. `way` is less than four. */
 export function whereOf(manner: u32, way: u32): u32 {
@@ -21,24 +26,37 @@ export function whereOf(manner: u32, way: u32): u32 {
 }
 
 /** Keeps what was said of packets; what was said of others in its place is forgotten. */
-export function hear(heard: Heard, where: u32, behind: bool, saying: usize, row: usize): void {
-  if (heard.where != where || heard.row != <u32>row) {
-    heard.where = where;
-    heard.row = <u32>row;
-    heard.before = 0;
-    heard.behind = 0;
+export function hear(heard: Heard, where: u32, saying: usize, row: usize): void {
+  if (heard.row != <u32>row) settleHeard(heard);
+  heard.where = where;
+  heard.row = <u32>row;
+  heard.saying = <u32>saying;
+}
+
+/** Counts a packet of so many bytes. */
+export function countHeard(heard: Heard, bytes: u32): void {
+  if (bytes >= BYTES_MANY) {
+    addToRow(heard.row, 1, bytes);
+    return;
   }
-  if (behind) heard.behind = <u32>saying;
-  else heard.before = <u32>saying;
+  const counted = heard.counted + (1 << BYTE_BITS) + bytes;
+  heard.counted = counted;
+  if ((counted & BYTES) >= BYTES_MANY || counted >> BYTE_BITS == PACKETS_MAX) settleHeard(heard);
 }
 
-/** Has what was said of packets on its way from memory, and what counts them. */
-export function touchHeard(heard: Heard, behind: bool): void {
-  const saying: usize = behind ? heard.behind : heard.before;
-  const row: usize = heard.row;
+/** Counts in the row what it does not count yet. */
+export function settleHeard(heard: Heard): void {
+  const counted = heard.counted;
+  if (counted == 0) return;
+  addToRow(heard.row, counted >> BYTE_BITS, counted & BYTES);
+  heard.counted = 0;
+}
+
+/** Has what was said of packets on its way from memory. */
+export function touchHeard(heard: Heard): void {
+  const saying: usize = heard.saying;
   if (saying != 0) touched += load<u32>(saying);
-  if (row != 0) touched += load<u32>(row);
 }
 
-// Read by nobody: it only keeps the loads above from being left out.
+// Read by nobody: it only keeps the load above from being left out.
 let touched: u32 = 0;

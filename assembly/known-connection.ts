@@ -16,7 +16,6 @@ import {
   ENTRY_UNBOUND,
   ENTRY_UNCOUNTED,
   ENTRY_UNDECIDED,
-  Entry,
   entryAt,
   entryLimit,
   entryLinked,
@@ -26,6 +25,9 @@ import {
   NODE_ORIGINAL,
   NODE_REPLY,
   removeEntry,
+  setStarted,
+  Tuples,
+  tuplesOf,
 } from "./flow-table";
 import {
   CONNECTION_ANSWERED,
@@ -105,9 +107,9 @@ export function addConnection(): void {
   const number = addEntry();
   const entry = entryAt(number);
   const flags: u32 = connection.flags;
-  memory.copy(changetype<usize>(entry) + offsetof<Entry>("to0"), from + 32, 32);
-  entry.toPort = connection.toPort;
-  entry.fromPort = connection.fromPort;
+  memory.copy(changetype<usize>(tuplesOf(entry)) + offsetof<Tuples>("to0"), from + 32, 32);
+  tuplesOf(entry).toPort = connection.toPort;
+  tuplesOf(entry).fromPort = connection.fromPort;
   if ((flags & CONNECTION_ANSWERED) != 0) entry.flags |= ENTRY_SEEN_REPLY;
   if ((flags & CONNECTION_ASSURED) != 0) entry.flags |= ENTRY_ASSURED;
   if ((flags & CONNECTION_SNAT) != 0) entry.flags |= ENTRY_SNAT;
@@ -118,7 +120,7 @@ export function addConnection(): void {
   if (!countsConnections()) entry.flags |= ENTRY_UNCOUNTED;
   entry.mark = connection.mark;
   entry.deadline = <u64>connection.seconds * SECOND;
-  entry.started = <u64>connection.age * SECOND;
+  setStarted(entry, <u64>connection.age * SECOND);
   if (entry.protocol == 6) recallTcp(entry, connection.state);
   if (entry.protocol == 132) recallSctp(entry, connection.state);
   linkEntry(number);
@@ -134,15 +136,14 @@ export function readConnection(number: u32): bool {
   const entry = entryAt(number);
   if (!entryLinked(entry) || entry.deadline <= now()) return false;
   const to = changetype<usize>(connection) + offsetof<Connection>("src0");
-  const from = changetype<usize>(entry);
-  memory.copy(to, from + offsetof<Entry>("src0"), 64);
+  memory.copy(to, changetype<usize>(tuplesOf(entry)), 64);
   connection.family = entry.family;
   connection.protocol = entry.protocol;
   connection.state = entry.protocol == 6 ? entry.tcpState : 0;
-  connection.sport = entry.sport;
-  connection.dport = entry.dport;
-  connection.toPort = entry.toPort;
-  connection.fromPort = entry.fromPort;
+  connection.sport = tuplesOf(entry).sport;
+  connection.dport = tuplesOf(entry).dport;
+  connection.toPort = tuplesOf(entry).toPort;
+  connection.fromPort = tuplesOf(entry).fromPort;
   connection.seconds = <u32>((entry.deadline - now()) / SECOND);
   const flags: u32 = entry.flags;
   connection.flags = <u8>(

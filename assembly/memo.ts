@@ -2,7 +2,6 @@
 // is not found is walked.
 import { alignedLines, clearBytes, copyBytes } from "./bytes";
 import { Key, key, KEY_ENDS, sameEnds, tupleHash } from "./flow-table";
-import { Heard, touchHeard } from "./heard";
 import { forgetManners, isMannerValid } from "./manner";
 
 /** Packets of one tuple, as they are seen in one manner. */
@@ -17,10 +16,13 @@ export class Memo {
   /** 1: it is tracked, and no connection comes of it. 0: rules say that it is not tracked. */
   tracked: u32;
   manner: u32;
-  heardWhere: u32;
-  heardBefore: u32;
-  heardBehind: u32;
-  heardRow: u32;
+  /** Number of the manner, and the packets' direction. */
+  where: u32;
+  /** Addresses of what was said of first packets, and of INVALID ones; 0: nothing yet. */
+  sayingFirst: u32;
+  sayingInvalid: u32;
+  /** Address of the row that counts them. */
+  row: u32;
   unused: u32;
 }
 
@@ -77,9 +79,16 @@ export function placeFor(manner: u32): Memo {
   return memo;
 }
 
-/** What was said of its packets. */
-export function heardOfMemo(memo: Memo): Heard {
-  return changetype<Heard>(changetype<usize>(memo) + offsetof<Memo>("heardWhere"));
+/** Keeps what was said of its packets; what was said of others in its place is forgotten. */
+export function hearMemo(memo: Memo, where: u32, invalid: bool, saying: usize, row: usize): void {
+  if (memo.where != where || memo.row != <u32>row) {
+    memo.where = where;
+    memo.row = <u32>row;
+    memo.sayingFirst = 0;
+    memo.sayingInvalid = 0;
+  }
+  if (invalid) memo.sayingInvalid = <u32>saying;
+  else memo.sayingFirst = <u32>saying;
 }
 
 /** Has the place that a tuple's hash names on its way from memory. */
@@ -89,8 +98,11 @@ export function touchMemo(hash: u32): void {
 
 /** The same for what was said of its packets. */
 export function touchHeardOfMemo(hash: u32): void {
-  const heard = heardOfMemo(memoAt(hash));
-  touchHeard(heard, heard.behind != 0);
+  const memo = memoAt(hash);
+  const saying: usize = memo.sayingInvalid != 0 ? memo.sayingInvalid : memo.sayingFirst;
+  const row: usize = memo.row;
+  if (saying != 0) touched += load<u32>(saying);
+  if (row != 0) touched += load<u32>(row);
 }
 
 // Read by nobody: it only keeps the load above from being left out.

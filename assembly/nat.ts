@@ -4,21 +4,23 @@
 // Source: Linux, nf_nat_core.c; semantics.md N-1 to N-9.
 import { end } from "./attempt";
 import {
+  Entry,
   ENTRY_DNAT,
   ENTRY_PORT_UNKNOWN,
   ENTRY_SNAT,
   ENTRY_UNBOUND,
   ENTRY_UNDECIDED,
-  Entry,
-  NODE_REPLY,
-  NODE_SOURCE,
   entryAt,
   findNode,
   inverseIcmp,
   key,
   nextNode,
+  NODE_REPLY,
+  NODE_SOURCE,
   nodeEntry,
   touchEntry,
+  Tuples,
+  tuplesOf,
 } from "./flow-table";
 import { ask } from "./fork";
 import { exists, isDrawTaken, isTupleDrawn, isTupleTaken } from "./half-known";
@@ -65,7 +67,7 @@ export function translateDestination(): bool {
     if (isAskedInVain(entry) && !runTable(TABLE_NAT)) return false;
     if (!translatesError(entry, false) || !translatesHead(entry, false)) return fail();
     repeatDestination(entry);
-    if (isIcmp() && isTranslated(entry, false) && entry.fromPort != entry.sport)
+    if (isIcmp() && isTranslated(entry, false) && tuplesOf(entry).fromPort != tuplesOf(entry).sport)
       walk.rewritten = true;
     return true;
   }
@@ -144,12 +146,12 @@ export function takeNewSource(): void {
   const entry = entryAt(tracking.entry);
   const ports = hasPorts(walk.protocol);
   if (tracking.direction == DIRECTION_ORIGINAL && (entry.flags & ENTRY_SNAT) != 0) {
-    memory.copy(walkSrc, changetype<usize>(entry) + offsetof<Entry>("from0"), 16);
-    if (ports) walk.sport = entry.fromPort;
+    memory.copy(walkSrc, changetype<usize>(tuplesOf(entry)) + offsetof<Tuples>("from0"), 16);
+    if (ports) walk.sport = tuplesOf(entry).fromPort;
     if ((entry.flags & ENTRY_PORT_UNKNOWN) != 0 && !error) hideSourcePort();
   } else if (tracking.direction == DIRECTION_REPLY && (entry.flags & ENTRY_DNAT) != 0) {
-    memory.copy(walkSrc, changetype<usize>(entry) + offsetof<Entry>("dst0"), 16);
-    if (ports) walk.sport = entry.dport;
+    memory.copy(walkSrc, changetype<usize>(tuplesOf(entry)) + offsetof<Tuples>("dst0"), 16);
+    if (ports) walk.sport = tuplesOf(entry).dport;
   }
 }
 
@@ -258,16 +260,16 @@ function repeatsMapping(first: u32, last: u32): bool {
     const entry = entryAt(number);
     if ((entry.flags & ENTRY_UNDECIDED) != 0) continue;
     if (!mapsInto(entry, first, last) || !exists(number)) continue;
-    walk.newSport = entry.fromPort;
+    walk.newSport = tuplesOf(entry).fromPort;
     if ((entry.flags & ENTRY_PORT_UNKNOWN) == 0) {
       if (!isTaken()) return true;
     } else {
       keyOfAnswers();
-      if (!isDrawTaken(entry.draw)) {
+      if (!isDrawTaken(tuplesOf(entry).draw)) {
         walk.sportUnknown = true;
-        walk.portFirst = entry.portFirst > first ? entry.portFirst : first;
-        walk.portLast = entry.portLast < last ? entry.portLast : last;
-        walk.draw = entry.draw;
+        walk.portFirst = tuplesOf(entry).portFirst > first ? tuplesOf(entry).portFirst : first;
+        walk.portLast = tuplesOf(entry).portLast < last ? tuplesOf(entry).portLast : last;
+        walk.draw = tuplesOf(entry).draw;
         return true;
       }
     }
@@ -278,17 +280,17 @@ function repeatsMapping(first: u32, last: u32): bool {
 }
 
 function mapsInto(entry: Entry, first: u32, last: u32): bool {
-  const from = changetype<usize>(entry) + offsetof<Entry>("from0");
+  const from = changetype<usize>(tuplesOf(entry)) + offsetof<Tuples>("from0");
   if (memory.compare(from, walkNewSrc, 16) != 0) return false;
   if ((entry.flags & ENTRY_PORT_UNKNOWN) != 0) return drewInto(entry, first, last);
-  return entry.fromPort >= first && entry.fromPort <= last;
+  return tuplesOf(entry).fromPort >= first && tuplesOf(entry).fromPort <= last;
 }
 
 // Where only some of the ports that the node may have drawn are in the range, that is asked.
 function drewInto(entry: Entry, first: u32, last: u32): bool {
-  if (entry.portFirst >= first && entry.portLast <= last) return true;
-  if (entry.portLast < first || entry.portFirst > last) return false;
-  return ask(QUESTION_RANGE | entry.draw, REASON_NAT_PORT, RULE_NONE);
+  if (tuplesOf(entry).portFirst >= first && tuplesOf(entry).portLast <= last) return true;
+  if (tuplesOf(entry).portLast < first || tuplesOf(entry).portFirst > last) return false;
+  return ask(QUESTION_RANGE | tuplesOf(entry).draw, REASON_NAT_PORT, RULE_NONE);
 }
 
 const QUESTION_RANGE: u64 = 1 << 48;
@@ -362,16 +364,16 @@ function needsHead(protocol: u32): bool {
 
 // What this connection's first packet got. Errors about it have no ports of their own.
 function repeatDestination(entry: Entry): void {
-  const src = changetype<usize>(entry) + offsetof<Entry>("src0");
-  const to = changetype<usize>(entry) + offsetof<Entry>("to0");
+  const src = changetype<usize>(tuplesOf(entry)) + offsetof<Tuples>("src0");
+  const to = changetype<usize>(tuplesOf(entry)) + offsetof<Tuples>("to0");
   const ports = hasPorts(walk.protocol);
   if (tracking.direction == DIRECTION_ORIGINAL && (entry.flags & ENTRY_DNAT) != 0) {
     memory.copy(walkDst, to, 16);
-    if (ports) walk.dport = entry.toPort;
+    if (ports) walk.dport = tuplesOf(entry).toPort;
     walk.translated = true;
   } else if (tracking.direction == DIRECTION_REPLY && (entry.flags & ENTRY_SNAT) != 0) {
     memory.copy(walkDst, src, 16);
-    if (ports) walk.dport = entry.sport;
+    if (ports) walk.dport = tuplesOf(entry).sport;
   }
 }
 

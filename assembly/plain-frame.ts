@@ -111,7 +111,7 @@ export function tcpAckOf(frame: usize): u32 {
   return i32x4.extract_lane(tcpOf(frame), 1);
 }
 
-/** What a TCP header says: the two numbers, and window, flags << 16, bytes of the header << 26. */
+/** What a TCP header says: its two numbers, and the window, flags << 16, the byte with its length << 24. */
 export function tcpOf(frame: usize): v128 {
   const bytes = v128.load(frame, TCP_SEQ);
   return v128.shuffle<u8>(bytes, bytes, 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 12, 13, 14, 15);

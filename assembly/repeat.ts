@@ -47,7 +47,7 @@ import {
   VERDICT_SIZE,
 } from "./layout";
 import { mannerOf } from "./manner";
-import { findMemo, heardOfMemo, placeFor } from "./memo";
+import { findMemo, hearMemo, Memo, placeFor } from "./memo";
 import { verdictOfOutcome } from "./outcome";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "./protocol";
 import { Packet } from "./records";
@@ -110,11 +110,14 @@ export function repeatVerdict(packet: Packet, verdict: Verdict, isRead: bool): b
   const node = findFirst();
   let entry = ENTRY_NONE;
   let saying: Saying | null = null;
+  let row: usize = 0;
   if (node >= 0) {
-    said = heardOf(entryAt(nodeEntry(node)), nodeKind(node) & 1);
-    if (said.where == whereOf(manner, nodeKind(node)) && isSeenOnce(packet, seen)) {
+    const direction = nodeKind(node) & 1;
+    const heard = heardOf(entryAt(nodeEntry(node)), direction);
+    if (heard.where == whereOf(manner, nodeKind(node)) && isSeenOnce(packet, seen)) {
       entry = nodeEntry(node);
-      saying = sayingOfConnection(entryAt(entry), packet, nodeKind(node) & 1);
+      saying = sayingOfConnection(entryAt(entry), heard, packet, direction);
+      row = heard.row;
     }
   }
   if (saying == null) {
@@ -122,23 +125,22 @@ export function repeatVerdict(packet: Packet, verdict: Verdict, isRead: bool): b
     // What needs no rules has no part in where the capture shows packets: it is kept nowhere.
     if (memo == null || !isSeenOnce(packet, seen)) return false;
     entry = ENTRY_NONE;
-    said = heardOfMemo(memo);
     saying =
-      memo.tracked != 0 ? sayingWithoutConnection(manner, packet) : like(said.before, packet);
+      memo.tracked != 0
+        ? sayingWithoutConnection(memo, manner, packet)
+        : like(memo.sayingFirst, packet);
     if (saying == null) return false;
+    row = memo.row;
   }
   const repeated = changetype<Verdict>(verdictOfOutcome(saying.outcome));
   if (isRead) copyBytes(changetype<usize>(verdict), changetype<usize>(repeated), VERDICT_SIZE);
   countRepeat(saying, packet.ipLength);
   rememberSight(packet, repeated, entry, true);
   countTotals(packet, saying.verdict, saying.verdictFlags);
-  countRow(said.row, packet.originalLength);
-  logRow(packet.number, said.row);
+  countRow(row, packet.originalLength);
+  logRow(packet.number, row);
   return true;
 }
-
-// What was said of packets like the one under way.
-let said: Heard = changetype<Heard>(0);
 
 /**
  * Keeps what was said of a packet for others like it, if all that its walk looked at is the same for them.
@@ -165,22 +167,20 @@ function keepForConnection(packet: Packet, verdict: Verdict, row: usize, manner:
   const entry = entryAt(tracking.entry);
   const flags = lookedAt(entry.flags);
   const saying = changetype<usize>(sayOf(packet, verdict, entry.mark, flags));
-  const answered = (flags & ENTRY_SEEN_REPLY) != 0;
-  hear(heardOf(entry, tracking.direction), whereOf(manner, nodeKind(node)), answered, saying, row);
+  hear(heardOf(entry, tracking.direction), whereOf(manner, nodeKind(node)), saying, row);
 }
 
 function keepWithoutConnection(packet: Packet, verdict: Verdict, row: usize, manner: u32): void {
   const memo = placeFor(manner);
-  const heard = heardOfMemo(memo);
   const tracked: u32 = verdict.ctState == CT_UNTRACKED ? 0 : 1;
   if (memo.tracked != tracked) {
     memo.tracked = tracked;
-    heard.where = 0;
+    memo.where = 0;
   }
   const saying = changetype<usize>(sayOf(packet, verdict, 0, 0));
   // INVALID packets, too, may come from either side of a connection.
   const where = whereOf(manner, tracking.direction);
-  hear(heard, where, tracked != 0 && !tracking.fresh, saying, row);
+  hearMemo(memo, where, tracked != 0 && !tracking.fresh, saying, row);
 }
 
 function sayOf(packet: Packet, verdict: Verdict, mark: u32, flags: u16): Saying {
@@ -230,13 +230,17 @@ function isSeenOnce(packet: Packet, seen: u32): bool {
 }
 
 // What was said of packets like this one, whose connection moves on; null: nothing, and it stays as it is.
-function sayingOfConnection(entry: Entry, packet: Packet, direction: u32): Saying | null {
+function sayingOfConnection(
+  entry: Entry,
+  heard: Heard,
+  packet: Packet,
+  direction: u32,
+): Saying | null {
   if (entry.stateDoubted != 0) return null;
   const state = changetype<usize>(entry) + ENTRY_STATE;
   copyBytes(before, state, ENTRY_STATE_SIZE);
   if (moveOn(entry, packet, direction)) {
-    const answered = (entry.flags & ENTRY_SEEN_REPLY) != 0;
-    const saying = like(answered ? said.behind : said.before, packet);
+    const saying = like(heard.saying, packet);
     const same =
       saying != null && saying.flags == lookedAt(entry.flags) && saying.mark == entry.mark;
     if (same && entry.markDoubted == 0) return saying;
@@ -252,7 +256,7 @@ export function lookedAt(flags: u16): u16 {
 
 // No connection that the packet would belong to may have come up since. Its flow was seen before: it is
 // kept here.
-function sayingWithoutConnection(manner: u32, packet: Packet): Saying | null {
+function sayingWithoutConnection(memo: Memo, manner: u32, packet: Packet): Saying | null {
   const consulted = consultedCount();
   startJournal();
   startForks();
@@ -260,8 +264,8 @@ function sayingWithoutConnection(manner: u32, packet: Packet): Saying | null {
   track(packet, true);
   if (consultedCount() == consulted && !tracking.ambiguous && tracking.entry == ENTRY_NONE) {
     const invalid = !tracking.fresh;
-    const same = said.where == whereOf(manner, tracking.direction);
-    const saying = like(invalid ? said.behind : said.before, packet);
+    const same = memo.where == whereOf(manner, tracking.direction);
+    const saying = like(invalid ? memo.sayingInvalid : memo.sayingFirst, packet);
     if (saying != null && same && (!invalid || tracking.state == CT_INVALID)) return saying;
   }
   rollBack();

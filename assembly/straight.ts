@@ -6,10 +6,10 @@ import { SEEN_ARRIVING, whereSeen } from "./arrival";
 import { passTime, refresh } from "./entry-life";
 import { isHelperGiven } from "./expectation";
 import { Entry, ENTRY_SEEN_REPLY, heardOf, isPlainNode, nodeKind } from "./flow-table";
-import { countRow } from "./flow-rows";
+import { lagRows } from "./flow-rows";
 import { anyFragments } from "./fragments";
 import { Gathered } from "./gathered";
-import { whereOf } from "./heard";
+import { countHeard, whereOf } from "./heard";
 import { captureInterfaceNumber } from "./interface";
 import { countPlain } from "./judge";
 import { isMannerValid, mannerOf } from "./manner";
@@ -40,6 +40,7 @@ let isOpen: bool = false;
 
 /** Looks whether frames may go the straight way: before the first, and behind each that went another. */
 export function startStraight(number: u64): void {
+  lagRows();
   isOpen = mayRepeat() && !anyFragments() && !isHelperGiven(number);
 }
 
@@ -64,7 +65,7 @@ export function goStraight(one: Gathered, number: u64): bool {
   if (heard.where != whereOf(seen.manner, direction)) return false;
   const answers = direction == DIRECTION_REPLY;
   const flags = answers ? entry.flags | ENTRY_SEEN_REPLY : entry.flags;
-  const said: usize = (flags & ENTRY_SEEN_REPLY) != 0 ? heard.behind : heard.before;
+  const said: usize = heard.saying;
   if (said == 0) return false;
   const saying = changetype<Saying>(said);
   if (saying.flags != lookedAt(flags) || saying.mark != entry.mark) return false;
@@ -77,7 +78,7 @@ export function goStraight(one: Gathered, number: u64): bool {
   one.saying = <u32>said;
   rememberLater();
   countPlain(one.original, one.captured < one.original, saying.verdict, saying.verdictFlags);
-  countRow(heard.row, one.original);
+  countHeard(heard, one.original);
   logRow(number, heard.row);
   return true;
 }
@@ -95,7 +96,7 @@ function moveOn(entry: Entry, one: Gathered, direction: u32, saying: Saying): bo
   const rest: u32 = i32x4.extract_lane(header, 2);
   const flags = (rest >> 16) & 0xff;
   if ((flags & saying.tcpFlagsLookedAt) != saying.tcpFlags) return false;
-  if (rest >> 26 != TCP_SIZE) return false;
+  if ((rest >> 28) << 2 != TCP_SIZE) return false;
   const payload = lengthOf(frame) - IP_SIZE - TCP_SIZE;
   return moveEstablished(entry, direction, flags, seq, ack, seq + payload, rest & 0xffff);
 }

@@ -21,11 +21,10 @@ export class TcpSide {
   scale: u8;
   /** SIDE_* bits. */
   flags: u8;
-  unused: u16;
 }
 
-if (offsetof<TcpSide>() != 20) ERROR("two TcpSide records have 40 bytes in Entry");
-if (offsetof<Entry>("side1") != offsetof<Entry>("side0") + 20) ERROR("side1");
+if (offsetof<TcpSide>() != 18) ERROR("two TcpSide records have 36 bytes in Entry");
+if (offsetof<Entry>("side1") != offsetof<Entry>("side0") + 18) ERROR("side1");
 
 export const SIDE_WINDOW_SCALE: u8 = 1 << 0;
 export const SIDE_SACK: u8 = 1 << 1;

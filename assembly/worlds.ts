@@ -43,9 +43,9 @@ class Change {
 }
 
 // What changes of a connection once it is there, and how much of that comes before its mark.
-const STATE_OFFSET: usize = offsetof<Entry>("flags");
-const STATE_SIZE: usize = offsetof<Entry>() - offsetof<Entry>("flags");
-const MARK_OFFSET: usize = offsetof<Entry>("mark") - offsetof<Entry>("flags");
+const STATE_OFFSET: usize = offsetof<Entry>("reason");
+const STATE_SIZE: usize = offsetof<Entry>() - offsetof<Entry>("reason");
+const MARK_OFFSET: usize = offsetof<Entry>("markDoubted") - offsetof<Entry>("reason");
 const REFUSAL_SIZE: usize = 12;
 const WORLD_SIZE: usize = 8 + offsetof<Walk>() + offsetof<Tracking>();
 const CHANGE_SIZE: usize = 8 + STATE_SIZE;

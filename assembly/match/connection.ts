@@ -5,12 +5,13 @@ import { firstTimeout } from "../conntrack-first";
 import { now, SECOND } from "../entry-life";
 import { isHelperGiven } from "../expectation";
 import {
-  Entry,
-  entryAt,
   ENTRY_ASSURED,
   ENTRY_PORT_UNKNOWN,
   ENTRY_SEEN_REPLY,
+  entryAt,
   inverseIcmp,
+  Tuples,
+  tuplesOf,
 } from "../flow-table";
 import { ask } from "../fork";
 import {
@@ -132,8 +133,8 @@ function isPortUnknown(): bool {
 
 function unknownPortHolds(first: u32, last: u32, rule: i32): bool {
   const none = tracking.entry == ENTRY_NONE;
-  const least = none ? walk.portFirst : entryAt(tracking.entry).portFirst;
-  const most = none ? walk.portLast : entryAt(tracking.entry).portLast;
+  const least = none ? walk.portFirst : tuplesOf(entryAt(tracking.entry)).portFirst;
+  const most = none ? walk.portLast : tuplesOf(entryAt(tracking.entry)).portLast;
   if (least >= first && most <= last) return true;
   if (least > last || most < first) return false;
   return ask(QUESTION_CONNECTION | (1 << 33) | rule, REASON_NAT_PORT, rule);
@@ -158,10 +159,10 @@ function connectionAddress(side: u32): usize {
     if (side == 2) return changetype<usize>(walk) + offsetof<Walk>("dst0");
     return changetype<usize>(walk) + offsetof<Walk>("newSrc0");
   }
-  const entry = changetype<usize>(entryAt(tracking.entry));
-  if (side == 0) return entry + offsetof<Entry>("src0");
-  if (side == 1) return entry + offsetof<Entry>("dst0");
-  return entry + (side == 2 ? offsetof<Entry>("to0") : offsetof<Entry>("from0"));
+  const tuples = changetype<usize>(tuplesOf(entryAt(tracking.entry)));
+  if (side == 0) return tuples + offsetof<Tuples>("src0");
+  if (side == 1) return tuples + offsetof<Tuples>("dst0");
+  return tuples + (side == 2 ? offsetof<Tuples>("to0") : offsetof<Tuples>("from0"));
 }
 
 // > ICMP has its id in place of the source port, type and code in place of the destination's.
@@ -174,10 +175,10 @@ function connectionPort(side: u32): u32 {
     if (side == 1) return walk.packet.dport;
     return side == 2 ? walk.dport : walk.newSport;
   }
-  const entry = entryAt(tracking.entry);
-  if (side == 0) return entry.sport;
-  if (side == 1) return entry.dport;
-  return side == 2 ? entry.toPort : entry.fromPort;
+  const tuples = tuplesOf(entryAt(tracking.entry));
+  if (side == 0) return tuples.sport;
+  if (side == 1) return tuples.dport;
+  return side == 2 ? tuples.toPort : tuples.fromPort;
 }
 
 function connectionIcmp(side: u32, protocol: u32): u32 {
@@ -187,10 +188,10 @@ function connectionIcmp(side: u32, protocol: u32): u32 {
     if (side == 1) return kind;
     return side == 2 ? walk.newSport : inverseIcmp(protocol, kind);
   }
-  const entry = entryAt(tracking.entry);
-  if (side == 0) return entry.sport;
-  if (side == 1) return entry.dport;
-  return side == 2 ? entry.fromPort : inverseIcmp(protocol, entry.dport);
+  const tuples = tuplesOf(entryAt(tracking.entry));
+  if (side == 0) return tuples.sport;
+  if (side == 1) return tuples.dport;
+  return side == 2 ? tuples.fromPort : inverseIcmp(protocol, tuples.dport);
 }
 
 function connectionProtocol(): u32 {

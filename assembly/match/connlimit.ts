@@ -18,6 +18,7 @@ import {
   NODE_ORIGINAL,
   NODE_REPLY,
   nodeEntry,
+  tuplesOf,
 } from "../flow-table";
 import { ask, askedCount, forkPaths } from "../fork";
 import { findLive, findPortUnknown } from "../half-known";
@@ -193,7 +194,7 @@ function takeSubject(): u32 {
   keyOfPacket(packet);
   if (node < 0) return take(ROLE_NEW, <u32>packet.number);
   const entry = entryAt(nodeEntry(node));
-  return take(roleOf(entry), entry.maker);
+  return take(roleOf(entry), tuplesOf(entry).maker);
 }
 
 // What of the header makes the tuple.
@@ -204,13 +205,13 @@ function headSize(): u32 {
 
 function takeEntry(number: u32): u32 {
   const entry = entryAt(number);
-  memory.copy(changetype<usize>(key), changetype<usize>(entry) + offsetof<Entry>("src0"), 32);
-  key.sport = entry.sport;
-  key.dport = entry.dport;
+  memory.copy(changetype<usize>(key), changetype<usize>(tuplesOf(entry)), 32);
+  key.sport = tuplesOf(entry).sport;
+  key.dport = tuplesOf(entry).dport;
   key.family = entry.family;
   key.protocol = entry.protocol;
   key.unused = 0;
-  return take(roleOf(entry), entry.maker);
+  return take(roleOf(entry), tuplesOf(entry).maker);
 }
 
 // > Only a connection that is assured is not added where it is missing.
@@ -358,7 +359,7 @@ function lifeOf(item: Item): u32 {
   // > already_closed()
   const closed = entry.tcpState == <u8>TCP_TIME_WAIT || entry.tcpState == <u8>TCP_CLOSE;
   if (entry.protocol == 6 && closed) return OVER;
-  return entry.maker == item.maker ? ALIVE : PERHAPS;
+  return tuplesOf(entry).maker == item.maker ? ALIVE : PERHAPS;
 }
 
 // ── Lists ──────────────────────────────────────────────────────────────────────────────────────────────
