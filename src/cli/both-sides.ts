@@ -148,7 +148,8 @@ async function replayHere(both: Both): Promise<[Ended, Ended]> {
         interruption: interruptions[side],
         packetsMax: options.c,
         packetsWanted: files.wanted,
-        originalsWanted: files.wanted,
+        // The bytes are the same in both.
+        originalsWanted: files.wanted && side === 0,
         onBatch: (batch) => changed.add(side, batch),
         onCounted: () => {
           pairs.add(side, matcher.takeRowLog());

@@ -13,10 +13,14 @@ export interface SettledPacket<T> {
   readonly about: T;
 }
 
-/** Holds packets back behind the first whose verdict is pending. */
+/** Holds packets back behind the first whose verdict is pending: 65,536 at most, then the matcher decides it. */
 export class CaptureOrder<T> {
   readonly #matcher: Matcher;
-  #held: SettledPacket<T>[] = [];
+  readonly #held: SettledPacket<T>[] = [];
+  /** How many went before those that are held. */
+  #gone = 0;
+  /** Places of the packets whose verdicts are pending, by number, in their order. */
+  readonly #pending = new Map<number, number>();
 
   constructor(matcher: Matcher) {
     this.#matcher = matcher;
@@ -35,19 +39,27 @@ export class CaptureOrder<T> {
       oddities: matcher.oddities(index),
       about: about(index),
     }));
-    const none = this.#held.length === 0;
-    if (none && !fresh.some(({ verdict }) => verdict.pending)) return fresh;
-    const late = new Map(matcher.lateVerdicts(names).map((verdict) => [verdict.number, verdict]));
-    const all = [
-      ...this.#held.map((packet) => ({
-        ...packet,
-        verdict: late.get(packet.verdict.number) ?? packet.verdict,
-      })),
-      ...fresh,
-    ];
-    const pending = all.findIndex(({ verdict }) => verdict.pending);
-    const end = pending < 0 ? all.length : pending;
-    this.#held = all.slice(end);
-    return all.slice(0, end);
+    if (this.#held.length === 0 && !fresh.some(({ verdict }) => verdict.pending)) {
+      this.#gone += fresh.length;
+      return fresh;
+    }
+    for (const verdict of matcher.lateVerdicts(names)) this.#settle(verdict);
+    for (const packet of fresh) {
+      const { pending, number } = packet.verdict;
+      if (pending) this.#pending.set(number, this.#gone + this.#held.length);
+      this.#held.push(packet);
+    }
+    const [first] = this.#pending.values();
+    const settled = this.#held.splice(0, first === undefined ? Infinity : first - this.#gone);
+    this.#gone += settled.length;
+    return settled;
+  }
+
+  #settle(verdict: PacketVerdict): void {
+    const place = this.#pending.get(verdict.number);
+    const packet = place === undefined ? undefined : this.#held[place - this.#gone];
+    if (place === undefined || packet === undefined) return;
+    this.#held[place - this.#gone] = { ...packet, verdict };
+    if (!verdict.pending) this.#pending.delete(verdict.number);
   }
 }

@@ -25,6 +25,8 @@ export interface BlindSpot {
   readonly from: readonly string[];
   readonly to: readonly string[];
   readonly services: readonly BlindService[];
+  /** Not all of it changes: only that between nodes, or within one. */
+  readonly where: "between-nodes" | "within-node" | undefined;
   /** Undefined: all that the cluster has. */
   readonly family: Family | undefined;
   /** The services are all that there are. */
@@ -49,19 +51,33 @@ export function blindNamesText(names: readonly string[]): string {
 }
 
 /** `tcp 80,443,8000-8080; udp from port 53`, `everything`, or `everything but udp 4789 (IPv6)`. */
-export function blindServicesText({ services, everything, except, family }: BlindSpot): string {
-  const over = family === undefined ? "" : ` (IPv${family})`;
+export function blindServicesText({
+  services,
+  everything,
+  except,
+  family,
+  where,
+}: BlindSpot): string {
+  const notes = [
+    ...(family === undefined ? [] : [`IPv${family}`]),
+    ...(where === undefined ? [] : [PLACES[where]]),
+  ];
+  const over = notes.length === 0 ? "" : ` (${notes.join(", ")})`;
   if (everything) return `everything${over}`;
   const but = except === undefined ? "" : "everything but ";
   return `${but}${(except ?? services).map(serviceText).join("; ")}${over}`;
 }
 
+const PLACES = { "between-nodes": "between nodes", "within-node": "within a node" } as const;
+
 function serviceText({ protocol, ports = [], sourcePorts }: BlindService): string {
   const [only] = ports;
   const all = ports.length === 1 && only?.first === 0 && only.last === 65_535;
   const from = sourcePorts === undefined ? "" : ` from port ${rangesText(sourcePorts)}`;
-  if (ports.length === 0 || all) return `${protocol}${from}`;
-  const what = protocol.startsWith("icmp") ? `${protocol} type` : protocol;
+  // What /etc/protocols calls IP within IP, nobody else does.
+  const name = protocol === "ipencap" ? "ipip" : protocol;
+  if (ports.length === 0 || all) return `${name}${from}`;
+  const what = protocol.startsWith("icmp") ? `${name} type` : name;
   return `${what} ${rangesText(ports)}${from}`;
 }
 

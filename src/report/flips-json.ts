@@ -99,12 +99,13 @@ function fateJson(
 }
 
 function blindJson(spot: BlindSpot, nature: CaptureNature, context: FlipContext): Json {
-  const { change, from, to, services, family, everything, before, after } = spot;
+  const { change, from, to, services, family, where, everything, before, after } = spot;
   return {
     change,
     from,
     to,
     family,
+    where,
     services: services.map(({ protocol, ports, sourcePorts }) => ({
       protocol,
       ports: ports?.map(({ first, last }) => [first, last]),

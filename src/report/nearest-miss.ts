@@ -342,7 +342,7 @@ function selectorOutcome(selector: LabelSelector, labels: Labels): Outcome {
   const needs = unmet.map(formatRequirement).join(",");
   const has = [...new Set(unmet.map(({ key }) => key))].map((key) => {
     const value = labels.get(key);
-    return value === undefined ? `no ${key}` : `${key}=${value}`;
+    return value === undefined ? `no label ${key}` : `${key}=${value}`;
   });
   return { unmet: unmet.length, words: `${needs}, has ${has.join(",")}` };
 }

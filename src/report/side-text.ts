@@ -5,7 +5,7 @@ import { pointsOf } from "./grouping.ts";
 import { wrapText } from "./layout.ts";
 import { explainReason } from "./reason.ts";
 import type { CaptureNature, Judged } from "./reason.ts";
-import { pointLines } from "./text.ts";
+import { pointLines, pointText } from "./text.ts";
 
 /** What both sides say of the first of some that are alike. */
 export interface Decided {
@@ -32,6 +32,11 @@ export function sideText(flow: Judged, nature: CaptureNature): string {
   return `${WORDS[flow.verdict]} (${explainReason(flow, nature)})`;
 }
 
+/** The reason says no more than the name of the rule. */
+function isRuleAlone(judged: Judged, nature: CaptureNature): boolean {
+  return /^\S+ (?:in|e)gress\[\d+\] (?:allows|denies) it$/.test(explainReason(judged, nature));
+}
+
 /** What decides on one side. */
 export function sideLines(
   side: "before" | "after",
@@ -39,7 +44,12 @@ export function sideLines(
   nature: CaptureNature,
 ): string[] {
   const judged = sides[side];
-  return [...wrapText(`${side}: ${sideText(judged, nature)}`, 2), ...pointLines(pointsOf(judged))];
+  const points = pointsOf(judged);
+  const [rule, ...others] = points;
+  if (rule?.rule !== undefined && others.length === 0 && isRuleAlone(judged, nature)) {
+    return wrapText(`${side}: ${WORDS[judged.verdict]} by ${pointText(rule)}`, 2);
+  }
+  return [...wrapText(`${side}: ${sideText(judged, nature)}`, 2), ...pointLines(points)];
 }
 
 /** What decides on both sides. */

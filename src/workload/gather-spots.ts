@@ -23,6 +23,7 @@ const PORT_END = 65_536;
 /** What tells rows apart, and one of their packets. */
 interface Kind {
   readonly change: BlindSpot["change"];
+  readonly where: BlindSpot["where"];
   readonly rules: string;
   readonly example: ProbedClass;
 }
@@ -56,9 +57,10 @@ export function gatherSpots(
       ruleKey(before, context.before.find),
       ruleKey(after, context.after.find),
     ]);
-    const key = JSON.stringify([change, from, to, rules, source.family]);
+    const { where } = each;
+    const key = JSON.stringify([change, where, from, to, rules, source.family]);
     const pair = pairs.get(key) ?? {
-      ...{ change, rules, example: each, from, to },
+      ...{ change, where, rules, example: each, from, to },
       services: new Map<string, ServiceClass[]>(),
       numbers: new Map<string, Set<number>>(),
       most: new Map<string, number>(),
@@ -76,7 +78,7 @@ export function gatherSpots(
   const families = new Set(
     addresses.flatMap(({ owner, family }) => (owner === undefined ? [] : [family])),
   );
-  const spots = [...pairs.values()].map(({ change, rules, example, from, to, ...pair }) => {
+  const spots = [...pairs.values()].map(({ change, where, rules, example, from, to, ...pair }) => {
     const { family } = example.source;
     const everything = [...pair.numbers].every(
       ([classes, numbers]) => numbers.size === pair.most.get(classes),
@@ -87,7 +89,8 @@ export function gatherSpots(
     return {
       rules,
       spot: {
-        ...{ change, from: [from], to: [to], services: listed, everything, except, before, after },
+        ...{ change, where, from: [from], to: [to], services: listed, everything, except },
+        ...{ before, after },
         family: families.size > 1 ? family : undefined,
       },
     };
@@ -132,9 +135,9 @@ function isAll(ranges: readonly PortRange[] = []): boolean {
 function joinFamilies(spots: readonly KeyedSpot[]): KeyedSpot[] {
   const byKey = new Map<string, KeyedSpot>();
   for (const { rules, spot } of spots) {
-    const { change, everything, services, from, to } = spot;
+    const { change, where, everything, services, from, to } = spot;
     const same = everything || services.filter(({ protocol }) => !protocol.startsWith("icmp"));
-    const key = JSON.stringify([change, rules, same, from, to]);
+    const key = JSON.stringify([change, where, rules, same, from, to]);
     const other = byKey.get(key)?.spot;
     byKey.set(key, { rules, spot: other === undefined ? spot : bothFamilies(other, spot) });
   }
@@ -205,8 +208,8 @@ function joinEnds(
 ): KeyedSpot[] {
   const byKey = new Map<string, KeyedSpot>();
   for (const { rules, spot } of spots) {
-    const { change, family, everything, services } = spot;
-    const key = JSON.stringify([change, rules, family, everything || services, spot[same]]);
+    const { change, where, family, everything, services } = spot;
+    const key = JSON.stringify([change, where, rules, family, everything || services, spot[same]]);
     const before = byKey.get(key);
     const names = [...new Set([...(before?.spot[joined] ?? []), ...spot[joined]])];
     byKey.set(key, { rules, spot: { ...(before?.spot ?? spot), [joined]: names } });

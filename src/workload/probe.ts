@@ -21,6 +21,8 @@ export interface ProbedClass {
   readonly service: ServiceClass;
   readonly before: PacketVerdict;
   readonly after: PacketVerdict;
+  /** Only between nodes, or only within one: what a node sends to its own endpoints is not policed. */
+  readonly where?: "between-nodes" | "within-node";
 }
 
 /** Longer than any connection lives that one packet has opened. */
@@ -47,14 +49,18 @@ export function probeClasses(
     if (count > probesMax) return undefined;
   }
   const found: ProbedClass[] = [];
-  const asked: Omit<ProbedClass, "before" | "after">[] = [];
+  const asked: (Pick<ProbedClass, "source" | "destination" | "service"> & {
+    near?: boolean | undefined;
+  })[] = [];
+  const places: (boolean | undefined)[] = [];
   const settle = (): void => {
     for (const matcher of matchers) matcher.replay();
     const [first, second] = matchers;
-    for (const [index, what] of asked.entries()) {
+    for (const [index, { near, ...what }] of asked.entries()) {
       if (first.verdictAt(index) === second.verdictAt(index)) continue;
       const before = first.packetVerdict(index, []);
       found.push({ ...what, before, after: second.packetVerdict(index, []) });
+      places.push(near);
     }
     asked.length = 0;
     for (const matcher of matchers) matcher.batch.clear();
@@ -63,23 +69,46 @@ export function probeClasses(
   let time = 0n;
   for (const { source, destination, ends } of pairs) {
     for (const service of classes.services[source.family]) {
-      for (const [from, to] of ends) {
+      const mixed = new Set(ends.map((pair) => pair[2])).size > 1;
+      for (const [from, to, near] of ends) {
         time += PAUSE_NS;
         const opening = openingOf(from, to, service, time);
         for (const matcher of matchers) appendOpening(matcher.batch, opening);
-        asked.push({ source, destination, service });
+        asked.push({ source, destination, service, ...(mixed ? { near } : {}) });
         if (matchers[0].batch.full) settle();
       }
     }
   }
   settle();
-  return found;
+  return withPlaces(found, places);
 }
+
+/** Marks classes of which only one of two pairs of ends fares otherwise: that on one node, or that on two. */
+function withPlaces(
+  found: readonly ProbedClass[],
+  places: readonly (boolean | undefined)[],
+): ProbedClass[] {
+  const keyOf = ({ source, destination, service }: ProbedClass): string =>
+    `${source.number} ${destination.number} ${service.number}`;
+  const changed = new Map<string, number>();
+  for (const [index, each] of found.entries()) {
+    if (places[index] === undefined) continue;
+    changed.set(keyOf(each), (changed.get(keyOf(each)) ?? 0) + 1);
+  }
+  return found.map((each, index) => {
+    const near = places[index];
+    if (near === undefined || changed.get(keyOf(each)) !== 1) return each;
+    return { ...each, where: near ? "within-node" : "between-nodes" };
+  });
+}
+
+/** Two addresses; whether they are on one node, undefined where that makes no difference. */
+type Ends = readonly [Address, Address, boolean | undefined];
 
 interface Pair {
   readonly source: AddressClass;
   readonly destination: AddressClass;
-  readonly ends: readonly (readonly [Address, Address])[];
+  readonly ends: readonly Ends[];
 }
 
 /** Pairs of classes of which one is not the same in both programs, one of them in the cluster. */
@@ -104,15 +133,16 @@ function endsOf(
   sources: readonly Member[],
   destinations: readonly Member[],
   judging: string | undefined,
-): (readonly [Address, Address])[] {
-  const found = new Map<string, readonly [Address, Address]>();
+): Ends[] {
+  const found = new Map<string, Ends>();
   for (const source of sources) {
     for (const destination of destinations) {
       if (sameAddress(source.address, destination.address)) continue;
       const { node } = destination;
       if (judging !== undefined && passesElsewhere(source.node, node, judging)) continue;
-      const key = node === undefined ? `from ${source.node}` : `${source.node === node}`;
-      if (!found.has(key)) found.set(key, [source.address, destination.address]);
+      const near = node === undefined ? undefined : source.node === node;
+      const key = near === undefined ? `from ${source.node}` : `${near}`;
+      if (!found.has(key)) found.set(key, [source.address, destination.address, near]);
     }
   }
   return [...found.values()];

@@ -36,7 +36,7 @@ describe("findNearestMiss", () => {
     [
       "a label that is absent",
       `[{ from: [{ ${team}, podSelector: { matchLabels: { tier: x } } }] }]`,
-      "peer needs tier=x, has no tier",
+      "peer needs tier=x, has no label tier",
     ],
     [
       "the policy's own namespace",

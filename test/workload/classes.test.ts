@@ -138,4 +138,65 @@ describe("classes of traffic", () => {
       new Set(['[{"first":81,"last":81}]']),
     );
   });
+
+  it("tell what a node sends to its own pods from what others send", () => {
+    const node = (name: string, address: string): object => ({
+      ...{ apiVersion: "v1", kind: "Node", metadata: { name } },
+      status: { addresses: [{ type: "InternalIP", address }] },
+    });
+    const pod = (name: string, nodeName: string, podIP: string): object => ({
+      ...{ apiVersion: "v1", kind: "Pod", metadata: { namespace: "a", name } },
+      ...{ spec: { nodeName }, status: { podIP } },
+    });
+    const cluster = [
+      ...[node("n1", "192.168.0.1"), node("n2", "192.168.0.2")],
+      ...[pod("w1", "n1", "10.1.1.2"), pod("w2", "n2", "10.1.2.2")],
+    ];
+    const deny = {
+      ...{ apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy" },
+      ...{ metadata: { namespace: "a", name: "deny" }, spec: { podSelector: {} } },
+    };
+    const programs: [Program, Program] = [
+      compileObjects(cluster),
+      compileObjects([...cluster, deny]),
+    ];
+    const classes = classifyTraffic({
+      programs,
+      workloadOf: (owner) => (owner.startsWith("a/") ? "workload" : owner),
+    });
+    const probed = probeClasses([load(programs[0]), load(programs[1])], classes, 100_000) ?? [];
+    const places = (isNode: boolean): Set<string | undefined> =>
+      new Set(
+        probed
+          .filter(({ source }) => (source.owner?.startsWith("node ") === true) === isNode)
+          .map(({ where }) => where),
+      );
+    expect(places(true)).toEqual(new Set(["between-nodes"]));
+    expect(places(false)).toEqual(new Set([undefined]));
+  });
+
+  it("know of groups that rules name", () => {
+    const side = (cidr: string): Program =>
+      compileObjects([
+        {
+          ...{ apiVersion: "v1", kind: "Pod", metadata: { namespace: "a", name: "one" } },
+          ...{ spec: { nodeName: "n" }, status: { podIP: "10.1.1.2" } },
+        },
+        {
+          ...{ apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy" },
+          metadata: { namespace: "a", name: "p" },
+          spec: {
+            ...{ podSelector: {}, policyTypes: ["Egress"] },
+            egress: [{ to: [{ ipBlock: { cidr } }] }],
+          },
+        },
+      ]);
+    const programs: [Program, Program] = [side("224.0.0.251/32"), side("224.0.0.252/32")];
+    const classes = classifyTraffic({ programs, workloadOf: (owner) => owner });
+    const probed = probeClasses([load(programs[0]), load(programs[1])], classes, 100_000) ?? [];
+    const changes = new Set(
+      probed.map(({ before, after }) => `${before.verdict} ${after.verdict}`),
+    );
+    expect(changes).toEqual(new Set(["allow drop", "drop allow"]));
+  });
 });
