@@ -1,5 +1,7 @@
 /** Host endpoints where all nodes are seen as one. */
 import { felixSettings } from "../cluster/felix-configuration.ts";
+import { ALL_INTERFACES } from "../cluster/host-endpoints.ts";
+import { endpointName } from "../cluster/snapshot.ts";
 import type { FelixSettings, HostEndpoint, Snapshot } from "../cluster/snapshot.ts";
 import type { OnDiagnostic } from "../errors.ts";
 import { formatPolicyRef } from "../policy/model.ts";
@@ -10,8 +12,8 @@ import type { LocalEndpoint } from "./selections.ts";
 
 /**
  * Binds the host endpoints of all nodes seen as one. Where all let everything through, there are none. What
- * is not tracked at one node may be at the next, and each node may have failsafe ports of its own: that is
- * refused.
+ * is not tracked at one node may be at the next, each node may have failsafe ports of its own, and a pod of which
+ * nothing tells where it is may be behind an endpoint for all interfaces: that is refused.
  */
 export function bindCluster(
   snapshot: Snapshot,
@@ -44,6 +46,17 @@ export function bindCluster(
     ({ node }) => settingsText(felixSettings(snapshot, node)) !== common,
   );
   if (different !== undefined) refuse(different, "is on a node with settings of its own");
+  const open = local.find(({ endpoint: { node } }) => node === undefined);
+  const forwarding = [...hosts].flatMap(([{ host }, some]) =>
+    host === "forwarded" || host === "pre-dnat" ? some : [],
+  );
+  const everywhere = forwarding.find(({ interfaceName }) => interfaceName === ALL_INTERFACES);
+  if (open !== undefined && everywhere !== undefined) {
+    refuse(
+      everywhere,
+      `binds pods' interfaces, too, and nothing tells on which node ${endpointName(open.endpoint)} is`,
+    );
+  }
   const podInterfaces = new Map<string, string[]>();
   for (const { endpoint, interfaceName } of local) {
     if (endpoint.node === undefined) continue;

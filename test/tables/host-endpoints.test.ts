@@ -571,6 +571,16 @@ metadata: {name: node.n1}
 spec: {failsafeInboundHostPorts: []}
 `;
     expect(together(NAMED, felix)).toThrow(/settings of its own.*--node n1/);
+    const lost = `
+apiVersion: v1
+kind: Pod
+metadata: {name: lost, namespace: shop}
+status: {phase: Running, podIP: 10.65.0.99}
+`;
+    const forwarded = global("forward", "applyOnForward: true, types: [Egress]");
+    expect(together(EVERYWHERE, policy, lost)).not.toThrow();
+    expect(together(NAMED, forwarded, lost)).not.toThrow();
+    expect(together(EVERYWHERE, forwarded, lost)).toThrow(/on which node shop\/lost is.*--node n1/);
   });
 
   it("tell nodes apart whose names are longer than an interface's may be", async () => {
