@@ -28,7 +28,7 @@ const GATHERED_SIZE: usize = 64;
 if (offsetof<Gathered>() != GATHERED_SIZE) ERROR("GATHERED_SIZE");
 
 /** As many are kept. */
-export const GATHERED_KEPT: u32 = 128;
+const GATHERED_KEPT: u32 = 128;
 const ring: usize = memory.data(128 * 64, 64);
 
 /** A frame by its number in the order of all that were gathered. */
