@@ -2,17 +2,19 @@
  * Replays the same captures several times and takes the time: first as `replay` does, then once with every
  * packet walking the rules. What the two say must be the same.
  */
-import type { Matcher } from "../engine/matcher.ts";
+import type { Matcher, MatcherOptions } from "../engine/matcher.ts";
 import type { FlowVerdict, RuleCount, Totals } from "../engine/verdict.ts";
 import type { Memory, Reference } from "../report/bench.ts";
 import type { DiagnosticLog } from "./diagnostics.ts";
+import { Failure } from "./failure.ts";
 import { makeResolver } from "./hosts.ts";
 import type { Interruption } from "./interruption.ts";
 import type { Judge } from "./judge.ts";
 import { loadProgramMatcher } from "./matcher.ts";
 import type { CaptureOptions } from "./options.ts";
 import { replayTraffic } from "./traffic.ts";
-import type { TrafficEnd } from "./traffic.ts";
+import type { TrafficEnd, TrafficOptions } from "./traffic.ts";
+import { planWorkers, replayByCrew } from "./workers.ts";
 
 /** What is replayed, and by what. */
 export interface RoundsOptions {
@@ -21,6 +23,8 @@ export interface RoundsOptions {
   readonly log: DiagnosticLog;
   readonly interruption: Interruption;
   readonly packetsMax: number | undefined;
+  /** How many decide, where they can; the reference is walked by one. */
+  readonly workers: number;
 }
 
 /** What the rounds took and said. */
@@ -32,6 +36,8 @@ export interface Rounds {
   readonly flows: number;
   readonly rules: readonly RuleCount[];
   readonly memory: Memory;
+  /** How many decided. */
+  readonly workers: number;
   readonly partial: TrafficEnd["partial"];
 }
 
@@ -40,22 +46,28 @@ interface Round {
   readonly matcher: Matcher;
   readonly end: TrafficEnd;
   readonly seconds: number;
+  /** Of all workers. */
+  readonly repeated: number;
+  readonly matcherBytes: number;
 }
 
 /** The reference walks about this long; at least this many packets. */
 const REFERENCE_SECONDS = 5;
 const REFERENCE_PACKETS_MIN = 2_000;
 
-/** Replays so many times, and once before. The rounds end early when interrupted. */
-export async function runRounds(options: RoundsOptions, repeats: number): Promise<Rounds> {
-  const first = await replayOnce(options, {});
+/**
+ * Replays so many times, and once before. The rounds end early when interrupted. Those of several workers hold their
+ * start and the loading of their tables.
+ */
+export async function runRounds(asked: RoundsOptions, repeats: number): Promise<Rounds> {
+  const { first, options } = await replayFirst(asked);
   const memory = {
     peakBytes: process.resourceUsage().maxRSS * 1024,
-    matcherBytes: first.matcher.memory().byteLength,
+    matcherBytes: first.matcherBytes,
   };
   const { matcher, end } = first;
   const said = {
-    repeated: matcher.repeated(),
+    repeated: first.repeated,
     totals: matcher.totals(),
     flows: countOf(matcher.flows(end.names)),
     rules: [...matcher.ruleCounts()],
@@ -63,11 +75,48 @@ export async function runRounds(options: RoundsOptions, repeats: number): Promis
   const seconds: number[] = [];
   let { partial } = end;
   for (let round = 0; round < repeats && partial !== "interrupted"; round++) {
-    const { seconds: taken, end: ended } = await replayOnce(options, {});
+    const { seconds: taken, end: ended } = await replayAgain(options);
     seconds.push(taken);
     partial = ended.partial;
   }
-  return { ...said, memory, seconds, partial };
+  return { ...said, memory, seconds, partial, workers: options.workers };
+}
+
+/** The first round, and by how many workers the others go on. */
+async function replayFirst(
+  options: RoundsOptions,
+): Promise<{ readonly first: Round; readonly options: RoundsOptions }> {
+  const { judge, capture, workers: wanted } = options;
+  const { program } = judge;
+  const { count, why } = planWorkers({ program, capture, packetsWanted: false, wanted });
+  const planned = { ...options, workers: count };
+  const crew = count > 1 ? await replayTogether(planned) : why;
+  if (typeof crew === "object") return { first: crew, options: planned };
+  if (crew !== undefined)
+    process.stderr.write(`netverdict: note: one worker decides all: ${crew}\n`);
+  return { first: await replayOnce(options, {}), options: { ...options, workers: 1 } };
+}
+
+async function replayAgain(options: RoundsOptions): Promise<Round> {
+  if (options.workers === 1) return await replayOnce(options, {});
+  const round = await replayTogether(options);
+  if (typeof round === "object") return round;
+  throw new Failure(
+    `the rounds are not alike: several workers cannot decide it any more: ${round}`,
+  );
+}
+
+/** Replays by all workers; the reason why that cannot be, in words. */
+async function replayTogether(options: RoundsOptions): Promise<Round | string> {
+  const start = performance.now();
+  const { judge, workers: count } = options;
+  const { program } = judge;
+  const crew = await replayByCrew({
+    ...{ ...trafficOptions(options), program, count },
+    matcher: matcherOptions(options),
+  });
+  if (crew.matcher === undefined) return crew.why;
+  return { ...crew, seconds: (performance.now() - start) / 1000 };
 }
 
 /**
@@ -90,23 +139,37 @@ export async function runReference(options: RoundsOptions, packets: number): Pro
 }
 
 async function replayOnce(
-  { judge, capture, log, interruption, packetsMax }: RoundsOptions,
+  options: RoundsOptions,
   { walkAll = false }: { readonly walkAll?: boolean },
 ): Promise<Round> {
-  const matcher = loadProgramMatcher(judge.program, {
-    midstream: judge.midstream,
-    conntrackMax: capture.conntrackMax,
-    tracePacket: undefined,
-    walkAll,
-  });
-  const resolveName = makeResolver(capture.hosts, judge.snapshot, log);
+  const { program } = options.judge;
+  const matcher = loadProgramMatcher(program, { ...matcherOptions(options), walkAll });
+  const traffic = trafficOptions(options);
   const start = performance.now();
   const end = await replayTraffic({
-    ...{ capture, matcher, resolveName, log, interruption, packetsMax },
+    ...{ ...traffic, matcher },
     packetsWanted: false,
     onBatch: async () => true,
   });
-  return { matcher, end, seconds: (performance.now() - start) / 1000 };
+  const seconds = (performance.now() - start) / 1000;
+  const matcherBytes = matcher.memory().byteLength;
+  return { matcher, end, seconds, repeated: matcher.repeated(), matcherBytes };
+}
+
+function matcherOptions({ judge, capture }: RoundsOptions): MatcherOptions {
+  const { midstream } = judge;
+  return { midstream, conntrackMax: capture.conntrackMax, tracePacket: undefined };
+}
+
+function trafficOptions({
+  judge,
+  capture,
+  log,
+  interruption,
+  packetsMax,
+}: RoundsOptions): Omit<TrafficOptions, "matcher" | "packetsWanted" | "onBatch"> {
+  const resolveName = makeResolver(capture.hosts, judge.snapshot, log);
+  return { capture, resolveName, log, interruption, packetsMax };
 }
 
 function countOf(values: Iterable<unknown>): number {

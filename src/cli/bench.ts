@@ -35,6 +35,7 @@ export interface BenchOptions extends ClusterOptions, NodeOptions, CaptureOption
   /** Of generated traffic, as the seed is. */
   readonly flows?: number;
   readonly seed?: number;
+  readonly workers: number;
   readonly save?: string;
   readonly compare?: string;
 }
@@ -65,7 +66,12 @@ export async function bench(options: BenchOptions): Promise<number> {
     const { c: packets = GENERATED_PACKETS } = options;
     const made = { packets, flows, seed, sizes: "mixed", share: "skewed" } as const;
     const read = generated ? [await makeTraffic(folder, made, asking)] : options.read;
-    const rounds = { ...asking, capture: { ...options, read }, packetsMax: options.c };
+    const rounds = {
+      ...asking,
+      capture: { ...options, read },
+      packetsMax: options.c,
+      workers: options.workers,
+    };
     const traffic: BenchTraffic = generated
       ? { kind: "generated", seed }
       : { kind: "captures", files: read };
@@ -116,11 +122,11 @@ async function measure(
     throw new Failure("the capture holds no packets: there is nothing to measure");
   const reference = await runReference(rounds, totals.packets);
   if (rounds.interruption.requested) return { report: undefined, partial: "interrupted" };
-  const { seconds, repeated, rules, memory } = ran;
+  const { seconds, repeated, rules, memory, workers } = ran;
   const report = {
     ...{ version: readVersion(), date: new Date().toISOString(), machine: thisMachine() },
     ...{ traffic, totals, flows: ran.flows },
-    ...{ seconds, repeated, reference, memory, rules },
+    ...{ seconds, repeated, reference, memory, rules, workers },
   };
   const comparison =
     baseline === undefined || options.compare === undefined

@@ -377,6 +377,9 @@ function addBench(program: Command, name: string, finish: (exitCode: number) => 
       new Option("--flows <n>", "flows of generated traffic (default: 10000)").argParser(positive),
     )
     .addOption(new Option("--seed <n>", "of generated traffic (default: 1)").argParser(positive))
+    .addOption(
+      new Option("--workers <n>", "threads that decide packets").argParser(positive).default(1),
+    )
     .option("--save <file>", "keep the result, for --compare")
     .option("--compare <file>", "say how much faster this is than a result that was kept")
     .addHelpText(
@@ -385,8 +388,9 @@ function addBench(program: Command, name: string, finish: (exitCode: number) => 
 Without -r, traffic is generated that suits the rules: connections between the addresses, to the ports and
 from the sets that they name, with handshakes and data both ways; what is dropped is tried again.
 
-The time is that of the whole path: reading, decompressing, decoding, connections, verdicts, counts. Once,
-every packet walks the rules; all that is reported must be the same then, or there is no result.
+The time is that of the whole path: reading, decompressing, decoding, connections, verdicts, counts; of several
+workers their start and loading their tables, too. Once, every packet walks the rules; all that is reported
+must be the same then, or there is no result.
 
 Examples:
   ${name} bench -f policies/ -f cluster.yaml

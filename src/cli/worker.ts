@@ -23,6 +23,8 @@ const delivery: Delivery = {
   counted,
   packets: matcher.batch.packetNumber,
   obstacle: matcher.obstacle(),
+  repeated: matcher.repeated(),
+  matcherBytes: matcher.memory().byteLength,
 };
 parentPort?.postMessage(delivery, [
   counted.totals.buffer,

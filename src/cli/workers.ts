@@ -89,6 +89,9 @@ export interface Delivery {
   /** Of the capture, its own and others'. */
   readonly packets: number;
   readonly obstacle: string | undefined;
+  /** As `Matcher.repeated`, and the size of its memory. */
+  readonly repeated: number;
+  readonly matcherBytes: number;
 }
 
 /** What is replayed, by how many workers. */
@@ -103,7 +106,13 @@ export interface CrewOptions extends Omit<
 
 /** A replay that several workers have made, or why it has to be made by one. */
 export type CrewEnd =
-  | { readonly matcher: Matcher; readonly end: TrafficEnd }
+  | {
+      readonly matcher: Matcher;
+      readonly end: TrafficEnd;
+      /** Of all workers. */
+      readonly repeated: number;
+      readonly matcherBytes: number;
+    }
   | { readonly matcher: undefined; readonly why: string };
 
 /** Replays a capture by several workers. */
@@ -135,7 +144,12 @@ export async function replayByCrew(options: CrewOptions): Promise<CrewEnd> {
     }
     for (const { counted } of deliveries) matcher.addCounted(counted);
     for (const diagnostic of held.found) log.report(diagnostic);
-    return { matcher, end };
+    const sum = (part: "repeated" | "matcherBytes"): number =>
+      deliveries.reduce((total, each) => total + each[part], 0);
+    return {
+      ...{ matcher, end, repeated: matcher.repeated() + sum("repeated") },
+      matcherBytes: matcher.memory().byteLength + sum("matcherBytes"),
+    };
   } catch (error) {
     for (const diagnostic of held.found) log.report(diagnostic);
     throw error;

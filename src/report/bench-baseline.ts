@@ -13,6 +13,8 @@ export interface Baseline {
   readonly bytes: number;
   readonly flows: number;
   readonly verdicts: { readonly [key: string]: unknown };
+  /** Undefined: one, which was all there was. */
+  readonly workers?: number;
   readonly packetsPerSecond: number;
   readonly spreadPercent: number;
 }
@@ -66,6 +68,9 @@ function differencesOf(baseline: Baseline, report: Omit<BenchReport, "comparison
       ([key, value]) => `${key} ${String(value)}, then ${String(baseline.machine[key])}`,
     );
     differences.push(`another machine: ${words.join("; ")}`);
+  }
+  if ((baseline.workers ?? 1) !== report.workers) {
+    differences.push(`other workers: ${report.workers}, then ${baseline.workers ?? 1}`);
   }
   if (baseline.rules !== report.rules.length) {
     const then = countText(baseline.rules, "rule");

@@ -59,7 +59,7 @@ function speedLines(report: BenchReport): string[] {
   const part = all ? "all packets" : `the first ${number(reference.packets)} packets`;
   return layoutColumns(SPEED_COLUMNS, [
     [
-      "whole path",
+      report.workers === 1 ? "whole path" : `whole path, ${report.workers} workers`,
       number(speed.packetsPerSecond),
       speed.nanoseconds.toFixed(1),
       `median of ${countText(seconds.length, "round")}, quartiles ${speed.spreadPercent.toFixed(1)} % apart`,

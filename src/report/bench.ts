@@ -16,6 +16,8 @@ export interface BenchReport {
   readonly flows: number;
   /** Seconds of each round, in the order they ran. At least one. */
   readonly seconds: readonly number[];
+  /** How many threads decided. */
+  readonly workers: number;
   /** Packets of a round that did not walk, as one like them had. */
   readonly repeated: number;
   readonly reference: Reference;
@@ -124,6 +126,7 @@ export function benchJson(report: BenchReport): Json {
     bytes: totals.bytes,
     flows: report.flows,
     verdicts: { ...totals.verdicts },
+    workers: report.workers,
     packetsPerSecond: Math.round(speed.packetsPerSecond),
     nanosecondsPerPacket: rounded(speed.nanoseconds),
     spreadPercent: rounded(speed.spreadPercent),

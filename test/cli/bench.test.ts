@@ -61,6 +61,7 @@ interface Result {
   verdicts: Record<string, number>;
   roundSeconds: number[];
   repeatedShare: number;
+  workers: number;
   reference: { packets: number; rulesPerPacket: number; mismatches: number };
   hottest: { chain: string; number: number; packets: number; file?: string; line?: number }[];
   neverHit: { chain: string; number: number; line?: number }[];
@@ -97,6 +98,23 @@ describe("bench", () => {
     expect(one.verdicts["drop"]).toBeGreaterThan(10);
     expect(one.repeatedShare).toBeGreaterThan(0.5);
     expect(result(...NODE, "-c", "3000", "--flows", "200").verdicts).not.toEqual(one.verdicts);
+  });
+
+  it("says the same of several workers", () => {
+    const words = [...NODE, "-c", "20000", "--flows", "300"];
+    const [one, two] = [result(...words), result(...words, "--workers", "2")];
+    expect([one.workers, two.workers]).toEqual([1, 2]);
+    for (const part of ["packets", "flows", "verdicts", "hottest", "neverHit"] as const) {
+      expect(two[part]).toEqual(one[part]);
+    }
+    expect(two.repeatedShare).toBeGreaterThan(0.5);
+    expect(two.reference).toMatchObject({ packets: 20_000, mismatches: 0 });
+  });
+
+  it("goes on with one worker where several cannot decide, and says why", () => {
+    const { stdout, stderr } = run("-f", EXAMPLE, "-c", "500", "--workers", "3", "-o", "json");
+    expect(JSON.parse(stdout)).toMatchObject({ packets: 500, workers: 1 });
+    expect(stderr).toContain("note: one worker decides all: ");
   });
 
   it("leaves no generated file behind", () => {
