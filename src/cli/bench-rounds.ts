@@ -86,9 +86,10 @@ export async function runRounds(asked: RoundsOptions, repeats: number): Promise<
 async function replayFirst(
   options: RoundsOptions,
 ): Promise<{ readonly first: Round; readonly options: RoundsOptions }> {
-  const { judge, capture, workers: wanted } = options;
+  const { judge, capture, packetsMax, workers: wanted } = options;
   const { program } = judge;
-  const { count, why } = planWorkers({ program, capture, packetsWanted: false, wanted });
+  const plan = { program, capture, packetsWanted: false, packetsMax, wanted };
+  const { count, why } = planWorkers(plan);
   const planned = { ...options, workers: count };
   const crew = count > 1 ? await replayTogether(planned) : why;
   if (typeof crew === "object") return { first: crew, options: planned };

@@ -107,9 +107,9 @@ async function decide(
   reporting: Reporting,
   wanted: number | undefined,
 ): Promise<{ readonly matcher: Matcher; readonly end: TrafficEnd }> {
-  const { program, capture } = replay;
+  const { program, capture, packetsMax } = replay;
   const { packetsWanted } = reporting;
-  const { count, why } = planWorkers({ program, capture, packetsWanted, wanted });
+  const { count, why } = planWorkers({ program, capture, packetsWanted, packetsMax, wanted });
   const crew = count > 1 ? await replayByCrew({ ...replay, count }) : { matcher: undefined, why };
   if (crew.matcher !== undefined) return crew;
   if (wanted !== undefined && crew.why !== undefined) {

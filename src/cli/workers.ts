@@ -21,6 +21,8 @@ import type { TrafficEnd, TrafficOptions } from "./traffic.ts";
 const WORKERS_MAX = 64;
 /** For less of a capture another worker does not pay: it has the tables to load. */
 const BYTES_EACH = 1 << 25;
+/** What one packet takes of them, at least. */
+const PACKET_BYTES = 76;
 
 /** How many workers a replay gets. */
 export interface Plan {
@@ -34,12 +36,14 @@ export interface PlanOptions {
   readonly program: Program;
   readonly capture: CaptureOptions;
   readonly packetsWanted: boolean;
+  readonly packetsMax: number | undefined;
   /** Undefined: as many as pay. */
   readonly wanted: number | undefined;
 }
 
 /** Tells how many workers a replay gets. */
-export function planWorkers({ program, capture, packetsWanted, wanted }: PlanOptions): Plan {
+export function planWorkers(options: PlanOptions): Plan {
+  const { program, capture, packetsWanted, packetsMax = Infinity, wanted } = options;
   const most = Math.min(wanted ?? availableParallelism(), WORKERS_MAX);
   if (most === 1) return { count: 1, why: undefined };
   const one = (why: string): Plan => ({ count: 1, why });
@@ -48,7 +52,8 @@ export function planWorkers({ program, capture, packetsWanted, wanted }: PlanOpt
   if (more.length > 0) return one("captures are merged");
   const bytes = plainCaptureSize(file);
   if (bytes === undefined) return one(`${file} is no pcap or pcapng file that each can read`);
-  const count = wanted === undefined ? Math.min(most, Math.floor(bytes / BYTES_EACH)) : most;
+  const paying = Math.floor(Math.min(bytes, packetsMax * PACKET_BYTES) / BYTES_EACH);
+  const count = wanted === undefined ? Math.min(most, paying) : most;
   if (count <= 1) return { count: 1, why: undefined };
   const sharing = sharingOf(program);
   return sharing.kind === "whole" ? one(sharing.why) : { count, why: undefined };

@@ -1,7 +1,7 @@
 /** `replay --workers N`: whatever N is, everything that comes out is the same to the byte. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, mkdtempSync, truncateSync, writeFileSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { Pace } from "../../src/cli/pace.ts";
@@ -112,17 +112,30 @@ describe("one worker of several that were asked for", () => {
 });
 
 describe("the number of workers", () => {
+  const program = {
+    rulesets: [],
+    topology: { routes: [], wholeCluster: true, interfaces: undefined },
+  };
+
   it("is one where the capture is small and nobody asks for more", () => {
-    const program = {
-      rulesets: [],
-      topology: { routes: [], wholeCluster: true, interfaces: undefined },
-    };
     const capture = { read: [PCAP], conntrackMax: 1000 };
     const plan = (wanted: number | undefined): number =>
-      planWorkers({ program, capture, packetsWanted: false, wanted }).count;
+      planWorkers({ program, capture, packetsWanted: false, packetsMax: undefined, wanted }).count;
     expect(plan(undefined)).toBe(1);
     expect(plan(5)).toBe(5);
     expect(plan(1000)).toBe(64);
+  });
+
+  it("is one where few packets of a large capture are wanted", () => {
+    const large = join(folder, "large.pcap");
+    copyFileSync(PCAP, large);
+    // Without its bytes: nobody reads them here.
+    truncateSync(large, 2 ** 31);
+    const capture = { read: [large], conntrackMax: 1000 };
+    const plan = (packetsMax: number | undefined): number =>
+      planWorkers({ program, capture, packetsWanted: false, packetsMax, wanted: undefined }).count;
+    expect(plan(undefined)).toBe(Math.min(availableParallelism(), 64));
+    expect(plan(100)).toBe(1);
   });
 });
 
