@@ -211,6 +211,36 @@ describe("hints", () => {
     expect(hints?.without[0]?.why).toContain("would open more: shop/web -> payments/api");
   });
 
+  it("are taken back where two of them together open what neither does", () => {
+    const LEDGER = "10.1.0.8";
+    const cluster = [CLUSTER, pod("payments", "ledger", LEDGER)].join("\n---\n");
+    const shop = "namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: shop}}";
+    const into = (...apps: readonly string[]): string =>
+      policy(
+        "in",
+        "payments",
+        `{podSelector: {}, ingress: [{from: [${apps.map((app) => `{${shop}, podSelector: {matchLabels: {app: ${app}}}}`).join(", ")}], ports: [{port: 8443}]}]}`,
+      );
+    const out = (whom: string, to: string): string =>
+      policy(
+        "out",
+        "shop",
+        `{podSelector: ${whom}, policyTypes: [Egress], egress: [{to: [${to}]}]}`,
+      );
+    const api =
+      "{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: payments}}, podSelector: {matchLabels: {app: api}}}";
+    const { hints } = tell({
+      cluster,
+      current: [out("{matchLabels: {app: web}}", api), into("web", "cart")].join("---\n"),
+      proposed: [out("{}", `{ipBlock: {cidr: ${OUTSIDE}/32}}`), into("cart")].join("---\n"),
+      flows: [FLOW, { ...FLOW, source: CART, destination: LEDGER }],
+    }).what();
+    expect(hints?.hints.map(({ mends }) => mends.map(({ to }) => to))).toEqual([["payments/api"]]);
+    expect(hints?.without.map(({ why }) => why)).toEqual([
+      "beside the other rules here, one for it would open more: shop/web -> payments/ledger tcp 8443",
+    ]);
+  });
+
   it("are made of all traffic where no capture is given", () => {
     const ports = (port: number): string =>
       policy(
