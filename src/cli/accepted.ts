@@ -2,14 +2,14 @@
  * The changes that somebody has looked at and wants: a YAML list that `what-if --accept` reads and
  * `--update-accept` writes. A change is named by what it does to whom, not by addresses that come and go.
  */
-import { writeFileSync } from "node:fs";
 import { stringify } from "yaml";
 import { parseYaml } from "../cluster/yaml.ts";
 import type { PlacedValue } from "../cluster/yaml.ts";
 import { CHANGES } from "../report/flips.ts";
 import type { ChangeName } from "../report/flips.ts";
 import type { DiagnosticLog } from "./diagnostics.ts";
-import { EXIT_OUTPUT, Failure, systemErrorText } from "./failure.ts";
+import { Failure } from "./failure.ts";
+import { openSink } from "./output.ts";
 import { readWhole } from "./read-whole.ts";
 
 const FIELDS = ["change", "from", "to", "port"] as const;
@@ -29,7 +29,7 @@ export function readAccepted(file: string, log: DiagnosticLog): ChangeName[] {
 }
 
 /** Writes the file anew, in an order that does not depend on the capture's. */
-export function writeAccepted(file: string, names: readonly ChangeName[]): void {
+export async function writeAccepted(file: string, names: readonly ChangeName[]): Promise<void> {
   const byText = new Map(
     names.map(({ change, from, to, port }) => [
       JSON.stringify([change, from, to, port]),
@@ -37,11 +37,9 @@ export function writeAccepted(file: string, names: readonly ChangeName[]): void 
     ]),
   );
   const sorted = [...byText.keys()].sort().map((key) => byText.get(key));
-  try {
-    writeFileSync(file, `${HEAD}${stringify(sorted)}`);
-  } catch (error) {
-    throw new Failure(`${file}: cannot be written: ${systemErrorText(error)}`, EXIT_OUTPUT);
-  }
+  const sink = openSink(file, []);
+  await sink.write(`${HEAD}${stringify(sorted)}`);
+  await sink.finish();
 }
 
 /** Tells whether a change is among them. */

@@ -80,10 +80,7 @@ export async function whatIf(words: readonly string[], options: WhatIfOptions): 
   refuseVain(options, expression);
   const log = new DiagnosticLog((text) => process.stderr.write(text));
   const sides = await loadSides(options, log);
-  const accepted =
-    options.accept === undefined || (options.updateAccept === true && !existsSync(options.accept))
-      ? []
-      : readAccepted(options.accept, log);
+  const accepted = acceptedBefore(options, log);
   const inputs = inputsOf(options);
   const files = openChangedFiles(options, options.read, inputs);
   const destinations = files.openBeside(options.output, WHAT_IF_FORMATS[0]);
@@ -105,7 +102,7 @@ export async function whatIf(words: readonly string[], options: WhatIfOptions): 
       options.updateAccept === true &&
       compared.partial === undefined
     ) {
-      writeAccepted(options.accept, [
+      await writeAccepted(options.accept, [
         ...groupFlips(compared.flips, context, () => true),
         ...groupConnections(compared.connections, context, () => true),
       ]);
@@ -152,6 +149,13 @@ export async function whatIf(words: readonly string[], options: WhatIfOptions): 
     files.abandon();
     throw error;
   }
+}
+
+function acceptedBefore({ accept, updateAccept }: WhatIfOptions, log: DiagnosticLog): ChangeName[] {
+  if (accept === undefined) return [];
+  if (existsSync(accept)) return readAccepted(accept, log);
+  if (updateAccept === true) return [];
+  throw new Failure(`${accept}: no such file or folder; --update-accept writes it`);
 }
 
 /** Ends the command where nothing would be compared, or the list of accepted changes lose what it has. */

@@ -281,6 +281,7 @@ describe("what-if", () => {
   it("leaves accepted changes out, and warns of those that are gone", () => {
     const accepted = join(folder, "accepted.yaml");
     const dropsDns = egress(TO_API, TO_OUTSIDE);
+    expect(ask("", dropsDns, "--accept", accepted).stderr).toContain("--update-accept writes it");
     expect(ask("", dropsDns, "--accept", accepted, "--update-accept").status).toBe(0);
     expect(readFileSync(accepted, "utf8")).toContain("port: 53/udp");
     const again = ask("", dropsDns, "--accept", accepted);
