@@ -491,6 +491,11 @@ export function findCertainNode(kinds: u32): i64 {
   return find(kinds, false);
 }
 
+/** Tells whether any entry is indexed by a tuple of these kinds. */
+export function hasNodes(kinds: u32): bool {
+  return (kinds & kindsThere) != 0;
+}
+
 function find(kinds: u32, tried: bool): i64 {
   if ((kinds & kindsThere) == 0) return -1;
   let found: i64 = -1;

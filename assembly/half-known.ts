@@ -11,6 +11,7 @@ import {
   findCertainNode,
   findNode,
   forgetHeard,
+  hasNodes,
   key,
   linkNode,
   nextNode,
@@ -32,7 +33,7 @@ import {
 import { ask } from "./fork";
 import { REASON_NAT_PORT, RULE_NONE } from "./layout";
 import { isRealNode } from "./route";
-import { lookup } from "./set";
+import { isEmpty, lookup } from "./set";
 import { ENTRY_NONE } from "./tracking";
 import { walk } from "./walk";
 import { refuse } from "./worlds";
@@ -141,6 +142,7 @@ function settleGuess(number: u32): void {
 // Flows of which one side is not known yet: a backend chosen at random, a source that was masqueraded.
 // The packet that shows it fixes it.
 function findHalfKnown(): i64 {
+  if (isEmpty(backends)) return -1;
   const sport = key.sport;
   const dport = key.dport;
   if (isBackend(key.dst0, key.dst1, key.dst2, key.dst3, dport)) {
@@ -212,6 +214,7 @@ function findBackend(): i64 {
  * is one of them. @returns node number, or -1
  */
 export function findPortUnknown(): i64 {
+  if (!hasNodes((1 << NODE_BACKEND) | (1 << NODE_SOURCE))) return -1;
   const saved = changetype<usize>(savedKey);
   memory.copy(saved, changetype<usize>(key), offsetof<SavedKey>());
   const icmp = key.protocol == 1 || key.protocol == 58;

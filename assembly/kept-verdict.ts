@@ -1,13 +1,14 @@
 // Verdict records that are kept, each once: many flows get the same but for where their ends are and which
-// endpoint's rules they met, which is kept with the flow.
+// rule decided, which is kept with the flow.
 import { copyBytes } from "./bytes";
 import { Buckets, firstHung, hang, Hung, makeBuckets, nextHung } from "./hung";
-import { VERDICT_SIZE } from "./layout";
+import { RULE_NONE, VERDICT_SIZE } from "./layout";
 import { Verdict } from "./verdict";
 
 /** What differs from flow to flow. */
 @unmanaged
 export class VerdictEnds {
+  /** Of a verdict that was kept with RULE_IS_ALONE: its rule. */
   decider: i32;
   srcRoute: i32;
   dstRoute: i32;
@@ -19,8 +20,9 @@ export class VerdictEnds {
 const VERDICT: usize = offsetof<Hung>();
 const KEPT_SIZE: usize = VERDICT + VERDICT_SIZE;
 
-// Of a verdict that was kept: its rule is the decider.
+// Of a verdict that was kept: its rule is the decider, or there is no decider.
 const RULE_IS_DECIDER: i32 = -2;
+const RULE_IS_ALONE: i32 = -3;
 
 let buckets: Buckets = changetype<Buckets>(0);
 let last: usize = 0;
@@ -47,8 +49,9 @@ export function keepVerdict(verdict: Verdict, ends: VerdictEnds): Verdict {
 /** Writes out a verdict that was kept. */
 export function writeVerdict(to: Verdict, kept: Verdict, ends: VerdictEnds): void {
   copyBytes(changetype<usize>(to), changetype<usize>(kept), VERDICT_SIZE);
-  if (to.rule == RULE_IS_DECIDER) to.rule = ends.decider;
-  to.decider = ends.decider;
+  const alone = to.rule == RULE_IS_ALONE;
+  if (alone || to.rule == RULE_IS_DECIDER) to.rule = ends.decider;
+  to.decider = alone ? RULE_NONE : ends.decider;
   to.srcRoute = ends.srcRoute;
   to.dstRoute = ends.dstRoute;
   to.inInterface = ends.inInterface;
@@ -61,8 +64,12 @@ function moveEnds(verdict: Verdict, ends: VerdictEnds): void {
   ends.dstRoute = verdict.dstRoute;
   ends.inInterface = verdict.inInterface;
   ends.outInterface = verdict.outInterface;
-  // What drops a packet is often an endpoint's own rule.
+  // What drops a packet is often an endpoint's own rule. Rules of a real node stand for no policy.
   if (verdict.rule == verdict.decider) verdict.rule = RULE_IS_DECIDER;
+  else if (verdict.decider == RULE_NONE) {
+    ends.decider = verdict.rule;
+    verdict.rule = RULE_IS_ALONE;
+  }
   verdict.decider = 0;
   verdict.srcRoute = 0;
   verdict.dstRoute = 0;

@@ -10,11 +10,12 @@ import {
   REASON_TOO_MANY_RULES,
   RULE_NONE,
   TABLE_FILTER,
+  TARGET_POLICY_ACCEPT,
   VERDICT_DROP,
   VERDICT_UNKNOWN,
 } from "./layout";
-import { entryOf } from "./rule";
-import { traceEnter } from "./trace";
+import { Entry, entryOf, ruleAt } from "./rule";
+import { traceEnter, tracing } from "./trace";
 import { TABLE_DROPS, TABLE_PASS, traverse } from "./traverse";
 import { walk } from "./walk";
 
@@ -23,14 +24,15 @@ import { walk } from "./walk";
  * priority, that which was registered last comes first, which no dump shows: both orders are tried.
  */
 export function runTable(table: u32): bool {
-  const both = hasRules(BACKEND_LEGACY, table) && hasRules(BACKEND_NFT, table);
+  const legacy = entryOf(BACKEND_LEGACY, walk.family, table, walk.hook);
+  const nft = entryOf(BACKEND_NFT, walk.family, table, walk.hook);
+  const both = hasRules(legacy) && hasRules(nft);
   const nftFirst = !both || ask(QUESTION_ORDER | table, REASON_TABLE_ORDER, RULE_NONE);
-  const first = nftFirst ? BACKEND_NFT : BACKEND_LEGACY;
   walk.natBound = false;
-  if (!runBackend(first, table)) return false;
+  if (!runEntry(nftFirst ? nft : legacy, nftFirst, table)) return false;
   // > One binding is enough.
   if (walk.natBound) return true;
-  return runBackend(first == BACKEND_NFT ? BACKEND_LEGACY : BACKEND_NFT, table);
+  return runEntry(nftFirst ? legacy : nft, !nftFirst, table);
 }
 
 const QUESTION_ORDER: u64 = 1 << 55;
@@ -41,21 +43,27 @@ const QUESTION_ORDER: u64 = 1 << 55;
  */
 export function runTableOf(backend: u32, table: u32): bool {
   walk.natBound = false;
-  return runBackend(backend, table);
+  const entry = entryOf(backend, walk.family, table, walk.hook);
+  return runEntry(entry, backend == BACKEND_NFT, table);
 }
 
-function hasRules(backend: u32, table: u32): bool {
-  const entry = entryOf(backend, walk.family, table, walk.hook);
+function hasRules(entry: Entry): bool {
   return entry.first != RULE_NONE && <u32>entry.first != entry.underflow;
 }
 
-function runBackend(backend: u32, table: u32): bool {
-  const entry = entryOf(backend, walk.family, table, walk.hook);
+// What lets everything pass has a word only in the filter, and where people look on.
+function isIdle(entry: Entry, table: u32): bool {
   if (entry.first == RULE_NONE) return true;
+  if (table == TABLE_FILTER || tracing() || <u32>entry.first != entry.underflow) return false;
+  return <i32>ruleAt(entry.record).target == TARGET_POLICY_ACCEPT;
+}
+
+function runEntry(entry: Entry, nft: bool, table: u32): bool {
+  if (isIdle(entry, table)) return true;
   const before = walk.rule;
   const wasEnd = walk.ruleIsEnd;
   walk.table = table;
-  walk.nft = backend == BACKEND_NFT;
+  walk.nft = nft;
   traceEnter();
   const outcome = traverse(entry);
   if (outcome == TABLE_PASS) {

@@ -44,6 +44,11 @@ export function makeTable(members: u32): usize {
   return changetype<usize>(table);
 }
 
+/** Tells whether a table has no members. */
+export function isEmpty(at: usize): bool {
+  return changetype<PrefixTable>(at).count == 0;
+}
+
 /** Adds a member; the words must be masked. The same prefix and port again replaces nothing and is kept behind. */
 export function insertMember(
   at: usize,
