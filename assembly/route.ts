@@ -56,8 +56,8 @@ export function setRoutes(
 }
 
 // What was found for IPv4 addresses: the address, u32, and its route, i32, in the place that its hash names.
-const FOUND: u32 = 1 << 12;
-const found: usize = memory.data(8 * 4096, 8);
+const FOUND: u32 = 1 << 15;
+const found: usize = memory.data(8 * 32768, 8);
 
 function forgetFound(): void {
   // An address that its own place does not have: that of 0.0.0.0 is another's.
@@ -66,7 +66,7 @@ function forgetFound(): void {
 }
 
 function foundAt(address: u32): usize {
-  return found + ((<usize>((address * 0x9e3779b1) >> 20)) << 3);
+  return found + ((<usize>((address * 0x9e3779b1) >> 17)) << 3);
 }
 
 /** Number of the route of an address; ROUTE_NONE without one. */
