@@ -52,11 +52,17 @@ export function setRoutes(
   routes = records;
   tables = prefixTables;
   uplink = uplinkInterface;
+  foundShift = realNode ? PLACES_OF_NODE : PLACES_OF_CLUSTER;
   forgetFound();
 }
 
 // What was found for IPv4 addresses: the address, u32, and its route, i32, in the place that its hash names.
 const FOUND: u32 = 1 << 15;
+// A hash's upper bits name the place. Those who talk to a node are any number, and few that come again: a smaller part
+// is in a nearer cache.
+const PLACES_OF_CLUSTER: u32 = 32 - 15;
+const PLACES_OF_NODE: u32 = 32 - 12;
+let foundShift: u32 = PLACES_OF_NODE;
 const found: usize = memory.data(8 * 32768, 8);
 
 function forgetFound(): void {
@@ -66,7 +72,7 @@ function forgetFound(): void {
 }
 
 function foundAt(address: u32): usize {
-  return found + ((<usize>((address * 0x9e3779b1) >> 17)) << 3);
+  return found + ((<usize>((address * 0x9e3779b1) >> foundShift)) << 3);
 }
 
 /** Number of the route of an address; ROUTE_NONE without one. */
