@@ -11,7 +11,6 @@ import {
   touchHeardOf,
   touchSlots,
 } from "./flow-table";
-import { touchLines, touchLists, touchMembers } from "./foresight";
 import { Gathered } from "./gathered";
 import { LINK_ETHERNET } from "./layout";
 import { touchHeardOfMemo, touchMemo } from "./memo";
@@ -24,7 +23,6 @@ import {
   protocolOf,
   sourceOf,
 } from "./plain-frame";
-import { isRealNode } from "./route";
 import { isOwnPair } from "./share";
 
 /** Finds the hash of a frame's tuple, as the flow table has it, and has its slots on their way. */
@@ -69,31 +67,6 @@ export function touchConnection(one: Gathered): void {
 export function touchSaid(one: Gathered): void {
   if (one.node != 0) touchHeardOf(changetype<Entry>(one.entry), nodeKind(one.node - 1) & 1);
   else if (one.hash != 0) touchHeardOfMemo(one.hash);
-}
-
-/**
- * Has what tells the way of a frame without a connection, through a cluster, on its way from memory. False: it takes
- * no such way.
- */
-export function touchWay(one: Gathered): bool {
-  if (!walksCluster(one)) return false;
-  touchLists(sourceOf(one.frame), destinationOf(one.frame));
-  return true;
-}
-
-/** The same for the rules on that way. */
-export function touchRules(one: Gathered): void {
-  if (walksCluster(one)) touchLines(sourceOf(one.frame), destinationOf(one.frame));
-}
-
-/** The same for the members of sets that these ask for. */
-export function touchSets(one: Gathered): void {
-  if (walksCluster(one)) touchMembers(sourceOf(one.frame), destinationOf(one.frame));
-}
-
-// A first packet, perhaps; its ends tell its interfaces.
-function walksCluster(one: Gathered): bool {
-  return one.node == 0 && one.hash != 0 && !isRealNode();
 }
 
 /** Another worker decides the packet of a plain frame. */

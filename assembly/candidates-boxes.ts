@@ -151,17 +151,6 @@ export function isWholeBox(index: u32): bool {
   return load<u64>(reach) == u64.MAX_VALUE && load<u64>(reach, 8) == WHOLE_SHORTS;
 }
 
-/** Tells whether rules ask for nothing but interfaces. */
-export function boxesAreOfInterfaces(): bool {
-  for (let index: u32 = 0; index < boxCount; index++) {
-    const reach = boxes + <usize>index * BOX_SIZE + BOX_REACH;
-    const shorts = load<u64>(reach, 8) | INTERFACE_SHORT;
-    if (load<u64>(reach) != u64.MAX_VALUE || shorts != WHOLE_SHORTS) return false;
-  }
-  return true;
-}
-
-const INTERFACE_SHORT: u64 = 0xffff_0000_0000_0000;
 // Of the fields of 16 bits: ports, protocol, interface.
 const WHOLE_SHORTS: u64 = 0xffff_00ff_ffff_ffff;
 

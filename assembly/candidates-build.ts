@@ -4,15 +4,7 @@
 // front. Up to 256 bytes of slots and 468 of boxes for each box; usually a fifth of that.
 // Sources of the ideas: Gupta, McKeown, "Packet classification using hierarchical intelligent cuttings"; Vamanan,
 // Voskuilen, Vijaykumar, "EffiCuts: optimizing packet classification for memory and throughput".
-import {
-  boxCount,
-  boxes,
-  boxesAreOfInterfaces,
-  boxesDiffer,
-  gatherBoxes,
-  isWholeBox,
-  owners,
-} from "./candidates-boxes";
+import { boxCount, boxes, boxesDiffer, gatherBoxes, isWholeBox, owners } from "./candidates-boxes";
 import {
   cutAmong,
   cutBase,
@@ -47,8 +39,6 @@ import {
 } from "./candidates-index";
 import { forgetRanks, nameRanksCount } from "./candidates-interface";
 import { ranksCount } from "./candidates-rank";
-import { forgetForesight } from "./foresight";
-import { interfaceTotal } from "./interface";
 import {
   MATCH_ADDRESS,
   MATCH_INTERFACE,
@@ -90,7 +80,6 @@ let recordTotal: u32 = 0;
 /** Finds the chains that are worth an index, and marks their rules with RULE_LEAPS. */
 export function findLongChains(recordCount: u32): void {
   forgetRanks();
-  forgetForesight();
   recordTotal = recordCount;
   setUpIndexes(recordCount);
   let first: u32 = 0;
@@ -147,14 +136,7 @@ export function growTree(index: ChainIndex, family: u32): bool {
   // Boxes behind the last are looked at, too.
   heap.alloc(<usize>BOXES_AT_ONCE * BOX_SIZE);
   leaveOutWhole();
-  if (boxesAreOfInterfaces()) keepByInterface(index);
   return true;
-}
-
-function keepByInterface(index: ChainIndex): void {
-  const size = (<usize>interfaceTotal()) << 2;
-  index.ownersByInterface = <u32>heap.alloc(size);
-  memory.fill(index.ownersByInterface, 0, size);
 }
 
 // All numbers that there are: of what ranks stand for there are few.

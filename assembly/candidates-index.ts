@@ -15,11 +15,6 @@ export class ChainIndex {
   /** Address of the ranks (candidates-rank.ts) that stand for addresses; 0: their first word does. */
   srcRanks: u32;
   dstRanks: u32;
-  /**
-   * Where rules ask for interfaces only: address of the owner for each that was looked for, from the first rule on,
-   * plus one, u32; else 0.
-   */
-  ownersByInterface: u32;
   /** Whether the out-interface is the field, and not the in-interface. */
   leaving: bool;
 }

@@ -34,12 +34,6 @@ const key: usize = memory.data(6 * 4, 8);
 
 /** The candidate that was named last asks for nothing that is not known to hold. */
 export let candidateIsSure: bool = false;
-/** It is the first of a chain whose rules ask for interfaces only: the packet's; else 0. */
-export let candidateInterface: u32 = 0;
-/** That is the out-interface. */
-export let candidateIsLeaving: bool = false;
-/** Address of where that candidate was found. */
-export let candidatePlace: usize = 0;
 
 /** Says whether rules may be passed over at all; those that are all looked at are the reference. */
 export function setUpCandidates(may: bool): void {
@@ -60,11 +54,9 @@ export function hasCandidates(): bool {
 /** The first record from this one on that may match; the chain's end at last. Its rule has RULE_LEAPS. */
 export function nextCandidate(rule: u32): u32 {
   candidateIsSure = false;
-  candidateInterface = 0;
   const index = indexOf(rule);
   if (index.root == 0 && !isReady(index)) return rule;
-  const kept = index.ownersByInterface != 0 && rule == index.first;
-  const owner = kept ? ownerByInterface(index) : firstOwner(index, rule << 1);
+  const owner = firstOwner(index, rule << 1);
   candidateIsSure = (owner & OWNER_SURE) != 0;
   return owner >> 1;
 }
@@ -72,19 +64,6 @@ export function nextCandidate(rule: u32): u32 {
 function isReady(index: ChainIndex): bool {
   index.asked++;
   return index.asked >= (index.end - index.first) * WALKS && growTree(index, walk.family);
-}
-
-function ownerByInterface(index: ChainIndex): u32 {
-  const number = index.leaving ? walk.outInterface : walk.inInterface;
-  candidateInterface = number;
-  candidateIsLeaving = index.leaving;
-  const at = <usize>index.ownersByInterface + ((<usize>number) << 2);
-  candidatePlace = at;
-  const kept = load<u32>(at);
-  if (kept != 0) return kept - 1;
-  const owner = firstOwner(index, index.first << 1);
-  store<u32>(at, owner + 1);
-  return owner;
 }
 
 function firstOwner(index: ChainIndex, from: u32): u32 {

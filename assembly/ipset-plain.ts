@@ -44,15 +44,6 @@ export function holdsPlain(set: IpSet): bool {
   return false;
 }
 
-/** Has the place of an address on its way from memory. @returns what is in it */
-export function touchPlain(set: IpSet, address: u32): u32 {
-  const entry = (<u64>address) | (ADDRESS_BITS << 56);
-  return load<u32>(slotAt(set, hashOf(entry)));
-}
-
-// One more than the bits of a whole address.
-const ADDRESS_BITS: u64 = 33;
-
 function entryOf(address: u32, bits: u32): u64 {
   const ports = ((<u64>probe.port) << 32) | ((<u64>probe.protocol) << 48);
   return (<u64>address) | ports | ((<u64>(bits + 1)) << 56);

@@ -171,7 +171,7 @@ export function askByHooks(packet: Packet, verdict: Verdict): void {
   // Here connections move on before anything is tried.
   keyOfPacket(packet);
   const node = findFirst();
-  const state = node < 0 ? 0 : stateOfEntry(nodeEntry(node));
+  const state: usize = node < 0 ? 0 : stateOfEntry(nodeEntry(node));
   if (state != 0) copyBytes(stateBefore, state, ENTRY_STATE_SIZE);
   track(packet, wasSeen(packet));
   judgeQuestion(packet, verdict);

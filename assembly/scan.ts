@@ -11,17 +11,7 @@ import {
   SCAN_SOURCE_SIZE,
   VERDICT_SIZE,
 } from "./layout";
-import {
-  findNodeOf,
-  hashFrame,
-  isOthers,
-  isPlain,
-  touchConnection,
-  touchRules,
-  touchSaid,
-  touchSets,
-  touchWay,
-} from "./ahead";
+import { findNodeOf, hashFrame, isOthers, isPlain, touchConnection, touchSaid } from "./ahead";
 import { clearBytes } from "./bytes";
 import { decodePlain } from "./decode-plain";
 import { advanceClock, clockRuns } from "./entry-life";
@@ -263,14 +253,6 @@ function decideGathered(): bool {
   for (let index = first; index != end; index++) hashFrame(gatheredAt(index));
   for (let index = first; index != end; index++) touchConnection(gatheredAt(index));
   for (let index = first; index != end; index++) touchSaid(gatheredAt(index));
-  let walks = false;
-  for (let index = first; index != end; index++) {
-    if (touchWay(gatheredAt(index))) walks = true;
-  }
-  if (walks) {
-    for (let index = first; index != end; index++) touchRules(gatheredAt(index));
-    for (let index = first; index != end; index++) touchSets(gatheredAt(index));
-  }
   startStraight(number + 1);
   // Another packet may have made or removed connections since they were found.
   let found = true;

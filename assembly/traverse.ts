@@ -1,16 +1,8 @@
 // Walks one table from a hook's entry: jump, goto, return, chain policy. Reads rules and the walk's
 // record; what it would count is kept as a path until the verdict is settled.
 // Source: Linux, net/ipv4/netfilter/ip_tables.c, ipt_do_table().
-import {
-  candidateInterface,
-  candidateIsLeaving,
-  candidateIsSure,
-  candidatePlace,
-  hasCandidates,
-  nextCandidate,
-} from "./candidates";
-import { countAtRule, countersFrom } from "./counters";
-import { endLines, noteLine, startLines } from "./foresight";
+import { candidateIsSure, hasCandidates, nextCandidate } from "./candidates";
+import { countAtRule } from "./counters";
 import { consultedCount, peek } from "./fork";
 import {
   JUMP_DEPTH_MAX,
@@ -103,10 +95,6 @@ export function traverse(entry: Entry): u32 {
   let rule = ruleAt(entry.record);
   let depth: u32 = 0;
   const leaps = !tracing() && hasCandidates();
-  // What the walk looks at is noted, in the chain that an interface has of its own, which lies so deep.
-  let noting: bool = false;
-  let notedDepth: u32 = 0;
-  endLines();
   while (true) {
     visits++;
     let sure: bool = false;
@@ -118,16 +106,6 @@ export function traverse(entry: Entry): u32 {
       visits += leap;
       number += leap;
       rule = behind(rule, leap);
-      if (candidateInterface != 0) {
-        startLines(candidateIsLeaving, candidateInterface);
-        noteLine(candidatePlace);
-        noting = true;
-        notedDepth = depth;
-      }
-    }
-    if (noting) {
-      noteLine(changetype<usize>(rule));
-      if (!sure && rule.matches != rule.matchesEnd) noteLine(rule.matches);
     }
     if (visits > <u32>RULE_VISITS_MAX) return TABLE_GIVES_UP;
     if (!sure && !(tracing() ? matchesTraced(rule, number) : matchesAll(rule, number))) {
@@ -141,10 +119,6 @@ export function traverse(entry: Entry): u32 {
       store<u32>(path + ((<usize>pathLength) << 2), number);
       pathLength++;
       noteDecider(rule, number);
-      if (noting) {
-        const counters = countersFrom(number);
-        if (counters != 0) noteLine(counters);
-      }
     }
     switch (<i32>rule.target) {
       case TARGET_NONE:
@@ -165,14 +139,12 @@ export function traverse(entry: Entry): u32 {
         store<u32>(back, <u32>changetype<usize>(behind(rule, 1)), 4);
         depth++;
         const chain = chainAt(entry.chains, rule.targetArg);
-        if (noting) noteLine(changetype<usize>(chain));
         number = chain.number;
         rule = ruleAt(chain.record);
         break;
       }
       case TARGET_GOTO: {
         const chain = chainAt(entry.chains, rule.targetArg);
-        if (noting) noteLine(changetype<usize>(chain));
         number = chain.number;
         rule = ruleAt(chain.record);
         break;
@@ -183,10 +155,6 @@ export function traverse(entry: Entry): u32 {
           number = entry.underflow;
           rule = ruleAt(entry.record + entry.underflow - entry.first);
           break;
-        }
-        if (noting && depth == notedDepth) {
-          endLines();
-          noting = false;
         }
         depth--;
         const back = jumpStack + ((<usize>depth) << 3);

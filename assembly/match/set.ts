@@ -2,7 +2,6 @@
 // Source: Linux, xt_set.c, ip_set_core.c, ip_set_test(), ip_set_match_extensions(); ip_set_hash_gen.h,
 // mtype_test_cidrs(); ip_set_list_set.c; kernel lab.
 import { isAtNodes } from "../entry-node";
-import { noteSet, notesLines } from "../foresight";
 import { ask } from "../fork";
 import { touch } from "../journal";
 import {
@@ -122,7 +121,6 @@ function isMember(number: u32, flags: usize, conditions: usize, rule: i32, sub: 
   // > Sets that know no `nomatch` do not heed the option.
   const returnsNomatch =
     (set.flags & SET_NETS) != 0 && ((<u32>load<u8>(flags, 7)) & MATCH_SET_RETURN_NOMATCH) != 0;
-  if ((set.flags & SET_PLAIN) != 0 && notesLines()) noteSet(set);
   if ((set.flags & SET_PLAIN) != 0)
     return holdsPlain(set) ? !returnsNomatch : isMissed(set, number, flags, rule);
   const found = findEntry(set, conditions, counts, rule);
