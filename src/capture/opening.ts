@@ -23,8 +23,9 @@ export interface Opening {
   readonly destinationPort: number | undefined;
   /** Of the client; where it is left out, the first that Linux hands out. */
   readonly sourcePort?: number;
-  /** ICMP: the query's type, in place of an echo's. */
+  /** ICMP: the query's type, in place of an echo's, and its code, in place of 0. */
   readonly icmpType?: number;
+  readonly icmpCode?: number;
   readonly icmpId?: number;
   /** The packet is a later one of the connection: TCP has these flags, and SCTP no chunk that is known. */
   readonly later?: { readonly tcpFlags: number };
@@ -81,6 +82,7 @@ export function appendOpening(batch: PacketBatch, opening: Opening): void {
     known |= layout.KNOWN_ICMP | layout.KNOWN_ICMP_ID;
     const echo = protocol === PROTOCOL_ICMP ? ECHO_REQUEST : ECHO_REQUEST_V6;
     view.setUint8(at + layout.PACKET_ICMP_TYPE, opening.icmpType ?? echo);
+    view.setUint8(at + layout.PACKET_ICMP_CODE, opening.icmpCode ?? 0);
     view.setUint16(at + layout.PACKET_ICMP_ID, opening.icmpId ?? 0, true);
   }
   if (protocol !== undefined && destinationPort !== undefined) {

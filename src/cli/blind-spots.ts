@@ -83,7 +83,7 @@ function shownClasses(
     // What goes to a Service shows what becomes of its backend, too.
     for (const { address, port } of [asked, flow.translated ?? asked]) {
       const to = classes.addressClass(address);
-      const { sourcePort } = flow;
+      const sourcePort = icmp?.code ?? flow.sourcePort;
       const service = classes.serviceClass(source.family, { protocol, port, sourcePort });
       if (from === undefined || to === undefined || service === undefined) continue;
       const key = keyOf({ source: from, destination: to, service });

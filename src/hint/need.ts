@@ -254,11 +254,11 @@ function openingOf(
   if (source === undefined || destination === undefined || protocol === undefined) return undefined;
   const ends = [formatAddress(source), formatAddress(destination)];
   return {
-    key: JSON.stringify([...ends, protocol, destinationPort, icmp?.type]),
+    key: JSON.stringify([...ends, protocol, destinationPort, icmp?.type, icmp?.code]),
     opening: {
       ...{ source, destination, protocol, destinationPort },
       ...(sourcePort === undefined ? {} : { sourcePort }),
-      ...(icmp === undefined ? {} : { icmpType: icmp.type }),
+      ...(icmp === undefined ? {} : { icmpType: icmp.type, icmpCode: icmp.code }),
     },
   };
 }

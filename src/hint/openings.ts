@@ -77,7 +77,7 @@ function openingAgain(after: ProbedClass["after"]): Parameters<typeof askAll>[1]
   return {
     ...{ source, destination, protocol, destinationPort },
     ...(sourcePort === undefined ? {} : { sourcePort }),
-    ...(icmp === undefined ? {} : { icmpType: icmp.type }),
+    ...(icmp === undefined ? {} : { icmpType: icmp.type, icmpCode: icmp.code }),
   };
 }
 

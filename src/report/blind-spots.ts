@@ -16,6 +16,8 @@ export interface BlindService {
   readonly ports: readonly PortRange[] | undefined;
   /** Those of clients that it is about; undefined: any. */
   readonly sourcePorts?: readonly PortRange[];
+  /** ICMP: those that it is about; undefined: any. */
+  readonly codes?: readonly PortRange[];
 }
 
 /** Traffic from each of some ends to each of others. */
@@ -70,15 +72,16 @@ export function blindServicesText({
 
 const PLACES = { "between-nodes": "between nodes", "within-node": "within a node" } as const;
 
-function serviceText({ protocol, ports = [], sourcePorts }: BlindService): string {
+function serviceText({ protocol, ports = [], sourcePorts, codes }: BlindService): string {
   const [only] = ports;
   const all = ports.length === 1 && only?.first === 0 && only.last === 65_535;
   const from = sourcePorts === undefined ? "" : ` from port ${rangesText(sourcePorts)}`;
+  const code = codes === undefined ? "" : ` code ${rangesText(codes)}`;
   // What /etc/protocols calls IP within IP, nobody else does.
   const name = protocol === "ipencap" ? "ipip" : protocol;
   if (ports.length === 0 || all) return `${name}${from}`;
   const what = protocol.startsWith("icmp") ? `${name} type` : name;
-  return `${what} ${rangesText(ports)}${from}`;
+  return `${what} ${rangesText(ports)}${code}${from}`;
 }
 
 function rangesText(ranges: readonly PortRange[]): string {

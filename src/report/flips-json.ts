@@ -106,10 +106,11 @@ function blindJson(spot: BlindSpot, nature: CaptureNature, context: FlipContext)
     to,
     family,
     where,
-    services: services.map(({ protocol, ports, sourcePorts }) => ({
+    services: services.map(({ protocol, ports, sourcePorts, codes }) => ({
       protocol,
       ports: ports?.map(({ first, last }) => [first, last]),
       sourcePorts: sourcePorts?.map(({ first, last }) => [first, last]),
+      codes: codes?.map(({ first, last }) => [first, last]),
     })),
     everything: everything ? true : undefined,
     example: tupleJson(after),

@@ -21,7 +21,9 @@ export interface TrafficClasses {
     family: Family,
     service: {
       readonly protocol: number;
+      /** ICMP: the type. */
       readonly port: number | undefined;
+      /** ICMP: the code. */
       readonly sourcePort: number | undefined;
     },
   ): ServiceClass | undefined;

@@ -17,8 +17,9 @@ import type { ServiceClass } from "./service-classes.ts";
 
 /** More ranges of one class are not listed. */
 const RANGES_MAX = 3;
-/** Behind the last port. */
+/** Behind the last port, and behind ICMP's last code. */
 const PORT_END = 65_536;
+const CODE_END = 256;
 
 /** What tells rows apart, and one of their packets. */
 interface Kind {
@@ -103,7 +104,8 @@ export function gatherSpots(
 function listPorts(protocol: string, classes: readonly ServiceClass[]): BlindService[] {
   const ports = joinRanges(classes.flatMap((each) => each.ports ?? []));
   if (ports.length === 0) return [{ protocol, ports: undefined }];
-  if (classes.every(({ sourcePorts }) => isAll(sourcePorts))) return [{ protocol, ports }];
+  const end = isIcmp(protocol) ? CODE_END : PORT_END;
+  if (classes.every(({ sourcePorts }) => isAll(sourcePorts, end))) return [{ protocol, ports }];
   const ranges = classes.flatMap((each) => each.ports ?? []);
   const bounds = new Set(ranges.flatMap(({ first, last }) => [first, last + 1]));
   const sorted = [...bounds].sort((one, other) => one - other);
@@ -121,14 +123,22 @@ function listPorts(protocol: string, classes: readonly ServiceClass[]): BlindSer
   }
   return [...bySources.values()].map(({ sources, ports: some }) => ({
     ...{ protocol, ports: joinRanges(some) },
-    ...(isAll(sources) ? {} : { sourcePorts: sources }),
+    ...(isAll(sources, end)
+      ? {}
+      : isIcmp(protocol)
+        ? { codes: sources }
+        : { sourcePorts: sources }),
   }));
 }
 
-/** Any port of a client will do, or the protocol has none. */
-function isAll(ranges: readonly PortRange[] = []): boolean {
-  const [range] = joinRanges(ranges);
-  return range === undefined || (range.first === 0 && range.last === PORT_END - 1);
+function isIcmp(protocol: string): boolean {
+  return protocol.startsWith("icmp");
+}
+
+/** Any port of a client will do, or any code of ICMP, or the protocol has none. */
+function isAll(ranges: readonly PortRange[] | undefined, end: number): boolean {
+  const [range] = joinRanges(ranges ?? []);
+  return range === undefined || (range.first === 0 && range.last === end - 1);
 }
 
 /** Joins spots that are the same in both families; ICMP's names are not. */
@@ -136,7 +146,7 @@ function joinFamilies(spots: readonly KeyedSpot[]): KeyedSpot[] {
   const byKey = new Map<string, KeyedSpot>();
   for (const { rules, spot } of spots) {
     const { change, where, everything, services, from, to } = spot;
-    const same = everything || services.filter(({ protocol }) => !protocol.startsWith("icmp"));
+    const same = everything || services.filter(({ protocol }) => !isIcmp(protocol));
     const key = JSON.stringify([change, where, rules, same, from, to]);
     const other = byKey.get(key)?.spot;
     byKey.set(key, { rules, spot: other === undefined ? spot : bothFamilies(other, spot) });
@@ -163,7 +173,8 @@ function exceptOf(
   listed: readonly BlindService[],
   all: readonly ServiceClass[],
 ): BlindService[] | undefined {
-  if (listed.some(({ sourcePorts }) => sourcePorts !== undefined)) return undefined;
+  if (listed.some(({ sourcePorts, codes }) => (sourcePorts ?? codes) !== undefined))
+    return undefined;
   const byProtocol = new Map<string, PortRange[]>();
   for (const { protocol, ports = [] } of all) {
     const name = nameOf(protocol);

@@ -170,6 +170,7 @@ function openingOf(
       ...ends,
       destinationPort: undefined,
       ...(port === undefined ? {} : { icmpType: port }),
+      icmpCode: sourcePorts?.[0]?.first ?? 0,
     };
   }
   return { ...ends, destinationPort: port, sourcePort: portOf(sourcePorts) ?? 0 };

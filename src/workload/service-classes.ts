@@ -18,9 +18,9 @@ import { rulesOf } from "./places.ts";
 export interface ServiceClass {
   readonly number: number;
   readonly protocol: number;
-  /** ICMP: types, with code 0; undefined: the protocol has none. */
+  /** ICMP: types; undefined: the protocol has none. */
   readonly ports: readonly PortRange[] | undefined;
-  /** The same of clients. */
+  /** The same of clients; ICMP: codes. */
   readonly sourcePorts: readonly PortRange[] | undefined;
 }
 
@@ -28,8 +28,13 @@ export interface ServiceClass {
 export const OTHER_PROTOCOLS = 253;
 const PORTED = [PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_SCTP];
 const PORT_MAX = 65_535;
+/** Of ICMP's codes. */
+const CODE_MAX = 255;
 /** Of those that begin a connection. */
-const ICMP_QUERIES: Readonly<Record<Family, readonly number[]>> = { 4: [8, 13, 15, 17], 6: [128] };
+const ICMP_QUERIES: Readonly<Record<Family, readonly number[]>> = {
+  4: [8, 13, 15, 17],
+  6: [128, 139],
+};
 
 /** Sorts protocols and ports into classes. */
 export function serviceClasses(family: Family, programs: readonly Program[]): ServiceClass[] {
@@ -56,7 +61,9 @@ export function serviceClasses(family: Family, programs: readonly Program[]): Se
     }
   }
   for (const type of ICMP_QUERIES[family]) {
-    classes.push({ protocol: icmp, ports: [{ first: type, last: type }], sourcePorts: undefined });
+    for (const codes of portClasses(codeRanges(matches, type), 0, CODE_MAX)) {
+      classes.push({ protocol: icmp, ports: [{ first: type, last: type }], sourcePorts: codes });
+    }
   }
   for (const protocol of bare) classes.push({ protocol, ports: undefined, sourcePorts: undefined });
   return classes.map((each, number) => ({ ...each, number }));
@@ -73,17 +80,18 @@ function mayMatch({ matches }: Rule, protocol: number): boolean {
  * The ports that lie in the same of these ranges, gathered.
  *
  * @param first the class that has this port comes first, with its range cut to begin there
+ * @param most  the last port that there is
  */
-function portClasses(ranges: readonly PortRange[], first: number): PortRange[][] {
+function portClasses(ranges: readonly PortRange[], first: number, most = PORT_MAX): PortRange[][] {
   const bounds = new Set([0, first]);
   for (const range of ranges) {
     bounds.add(range.first);
-    if (range.last < PORT_MAX) bounds.add(range.last + 1);
+    if (range.last < most) bounds.add(range.last + 1);
   }
   const sorted = [...bounds].sort((one, other) => one - other);
   const byKey = new Map<string, PortRange[]>();
   for (const [index, start] of sorted.entries()) {
-    const end = (sorted[index + 1] ?? PORT_MAX + 1) - 1;
+    const end = (sorted[index + 1] ?? most + 1) - 1;
     const key = ranges
       .flatMap((range, place) => (range.first <= start && start <= range.last ? [place] : []))
       .join();
@@ -108,6 +116,13 @@ function sourceRanges(matches: readonly Match[]): PortRange[] {
   return matches.flatMap((match) => {
     if (match.kind === "port" && match.sport !== undefined) return [match.sport];
     return match.kind === "multiport" && match.side === "src" ? match.ports : [];
+  });
+}
+
+function codeRanges(matches: readonly Match[], type: number): PortRange[] {
+  return matches.flatMap((match) => {
+    if (match.kind !== "icmp" || match.type !== type || match.code === undefined) return [];
+    return [{ first: match.code, last: match.code }];
   });
 }
 

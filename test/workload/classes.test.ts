@@ -71,8 +71,11 @@ describe("classes of traffic", () => {
         const sourcePort =
           random.below(2) === 0 ? 40_000 : random.pick([random.below(65_536), random.pick(named)]);
         const icmp = protocol === 1 || protocol === 58;
+        const type = protocol === 1 ? 8 : random.pick([128, 139]);
+        const code = random.pick([0, 0, 1, 2]);
         const opening = {
           ...{ source, destination, protocol, sourcePort },
+          ...(icmp ? { icmpType: type, icmpCode: code } : {}),
           destinationPort: icmp || ![6, 17, 132].includes(protocol) ? undefined : port,
           timestampNs: BigInt(attempt + 1) * PAUSE_NS,
         };
@@ -91,8 +94,9 @@ describe("classes of traffic", () => {
         // What an endpoint says to itself never leaves it.
         if (drawn.source === asked) continue;
         const service = classes.serviceClass(source.family, {
-          ...{ protocol, sourcePort },
-          port: icmp ? (protocol === 1 ? 8 : 128) : opening.destinationPort,
+          protocol,
+          port: icmp ? type : opening.destinationPort,
+          sourcePort: icmp ? code : sourcePort,
         });
         const key = [from.number, to.number, service?.number].join();
         packets++;
@@ -137,6 +141,33 @@ describe("classes of traffic", () => {
     expect(new Set(probed.map(({ service }) => JSON.stringify(service.sourcePorts)))).toEqual(
       new Set(['[{"first":81,"last":81}]']),
     );
+  });
+
+  it("tell apart ICMP's codes that rules name", () => {
+    const side = (code: number): Program =>
+      compileObjects([
+        {
+          ...{ apiVersion: "v1", kind: "Pod", metadata: { namespace: "a", name: "one" } },
+          ...{ spec: { nodeName: "n" }, status: { phase: "Running", podIP: "10.1.1.2" } },
+        },
+        {
+          ...{ apiVersion: "projectcalico.org/v3", kind: "NetworkPolicy" },
+          metadata: { namespace: "a", name: "p" },
+          spec: {
+            ingress: [
+              { action: "Deny", protocol: "ICMP", icmp: { type: 8, code } },
+              { action: "Allow" },
+            ],
+          },
+        },
+      ]);
+    const programs: [Program, Program] = [side(0), side(3)];
+    const classes = classifyTraffic({ programs, workloadOf: (owner) => owner });
+    const probed = probeClasses([load(programs[0]), load(programs[1])], classes, 100_000) ?? [];
+    const changes = probed.map(({ service, before, after }) =>
+      [service.sourcePorts?.map(({ first }) => first), before.verdict, after.verdict].join(" "),
+    );
+    expect(new Set(changes)).toEqual(new Set(["0 drop allow", "3 allow drop"]));
   });
 
   it("tell what a node sends to its own pods from what others send", () => {
