@@ -112,6 +112,12 @@ const WIDENESS_STEP = 16;
 const ANY_ADDRESS: Range = { first: 0, bits: 0 };
 const ONE_PORT = { portRange: 0 };
 
+/** The rule that accepts all. */
+export const ANYTHING: ClassRule = {
+  ...{ source: ANY_ADDRESS, destination: ANY_ADDRESS, protocol: undefined },
+  ...{ sourcePorts: ANY_PORT, destinationPorts: ANY_PORT, accepts: true },
+};
+
 /**
  * Draws a rule set. Narrow rules come before wide ones, as written sets have them; some still repeat or hide
  * others.
