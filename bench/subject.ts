@@ -123,6 +123,7 @@ export async function replayHere(
     packetsWanted: false,
     onBatch: async () => true,
   });
+  if (interruption.requested) throw new Error("interrupted");
   return { seconds: (performance.now() - start) / 1000, matcher, totals: matcher.totals() };
 }
 
