@@ -1,5 +1,5 @@
-// Short pieces of memory, whose size is known when this is compiled: what the host offers for long ones
-// costs a call each time.
+// Pieces of memory: short ones, whose size is known when this is compiled (what the host offers for long ones
+// costs a call each time), and fresh ones that begin with a cache line.
 
 /** Copies two addresses that lie behind each other. */
 export function copyAddresses(to: usize, from: usize): void {

@@ -15,7 +15,7 @@ import { isRefused, noteChange } from "./worlds";
  */
 @unmanaged
 export class Entry {
-  /** Of IPv4 the original tuple: the source's address, the destination's << 32, and the source's port, the other << 16. */
+  /** Of IPv4 the original tuple: source address, destination << 32; source port, destination port << 16. */
   ends: u64;
   ports: u32;
   /** Address of its Tuples. */

@@ -8,7 +8,7 @@ import { Verdict } from "./verdict";
 /** What differs from flow to flow. */
 @unmanaged
 export class VerdictEnds {
-  /** Of a verdict that was kept with RULE_IS_ALONE: its rule. */
+  /** Of a verdict that was kept with RULE_WITHOUT_DECIDER: its rule. */
   decider: i32;
   srcRoute: i32;
   dstRoute: i32;
@@ -22,7 +22,7 @@ const KEPT_SIZE: usize = VERDICT + VERDICT_SIZE;
 
 // Of a verdict that was kept: its rule is the decider, or there is no decider.
 const RULE_IS_DECIDER: i32 = -2;
-const RULE_IS_ALONE: i32 = -3;
+const RULE_WITHOUT_DECIDER: i32 = -3;
 
 let buckets: Buckets = changetype<Buckets>(0);
 let last: usize = 0;
@@ -49,7 +49,7 @@ export function keepVerdict(verdict: Verdict, ends: VerdictEnds): Verdict {
 /** Writes out a verdict that was kept. */
 export function writeVerdict(to: Verdict, kept: Verdict, ends: VerdictEnds): void {
   copyBytes(changetype<usize>(to), changetype<usize>(kept), VERDICT_SIZE);
-  const alone = to.rule == RULE_IS_ALONE;
+  const alone = to.rule == RULE_WITHOUT_DECIDER;
   if (alone || to.rule == RULE_IS_DECIDER) to.rule = ends.decider;
   to.decider = alone ? RULE_NONE : ends.decider;
   to.srcRoute = ends.srcRoute;
@@ -68,7 +68,7 @@ function moveEnds(verdict: Verdict, ends: VerdictEnds): void {
   if (verdict.rule == verdict.decider) verdict.rule = RULE_IS_DECIDER;
   else if (verdict.decider == RULE_NONE) {
     ends.decider = verdict.rule;
-    verdict.rule = RULE_IS_ALONE;
+    verdict.rule = RULE_WITHOUT_DECIDER;
   }
   verdict.decider = 0;
   verdict.srcRoute = 0;

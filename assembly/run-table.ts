@@ -51,7 +51,7 @@ function hasRules(entry: Entry): bool {
   return entry.first != RULE_NONE && <u32>entry.first != entry.underflow;
 }
 
-// What lets everything pass has a word only in the filter, and where people look on.
+// What lets everything pass has a word only in the filter, and where people look on: the end of a chain counts nothing.
 function isIdle(entry: Entry, table: u32): bool {
   if (entry.first == RULE_NONE) return true;
   if (table == TABLE_FILTER || tracing() || <u32>entry.first != entry.underflow) return false;

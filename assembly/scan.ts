@@ -255,19 +255,19 @@ function decideGathered(): bool {
   for (let index = first; index != end; index++) touchSaid(gatheredAt(index));
   startStraight(number + 1);
   // Another packet may have made or removed connections since they were found.
-  let found = true;
+  let fresh = true;
   for (let index = first; index != end; index++) {
     const one = gatheredAt(index);
     pass(one.passed, one.passedTime);
     number++;
     count++;
     if (one.hash != 0) {
-      if (!found) findNodeOf(one);
+      if (!fresh) findNodeOf(one);
       if (goStraight(one, number)) continue;
     }
     settleFrames(index);
     decide(one);
-    found = false;
+    fresh = false;
     startStraight(number + 1);
   }
   first = end;

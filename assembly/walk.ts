@@ -71,7 +71,7 @@ export class Walk {
   ruleIsEnd: bool;
   /** Of a cluster seen as one: number of the node whose tables are asked; 0: not known. */
   node: u32;
-  /** The same, while it is not known: some nodes are told apart from those that it may be (entry-node.ts). */
+  /** While it is not known: a question has said which nodes it may still be; entry-node.ts has them. */
   nodesLeft: bool;
   /** Last matched rule that stands for a policy. */
   decider: i32;

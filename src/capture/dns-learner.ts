@@ -50,7 +50,7 @@ export class DnsLearner {
   readonly #bound: ReadonlyMap<string, number>;
   /** Addresses that those who are bound have sent to so far. */
   readonly #seen: Set<string>;
-  /** What was asked of wanted names, of whom and by whom. */
+  /** What was asked of wanted names and not answered yet, of whom and by whom, the oldest first. */
   readonly #questions = new Set<string>();
   /** By address, then name. */
   readonly #leases = new Map<string, Map<string, Lease>>();
@@ -128,7 +128,10 @@ export class DnsLearner {
   #ask(message: Uint8Array, ends: string): void {
     const question = readDnsQuestion(message);
     if (question === undefined || !this.#wanted(question.name)) return;
-    if (this.#questions.size < QUESTIONS_MAX) this.#questions.add(questionText(question, ends));
+    const [oldest] = this.#questions;
+    if (oldest !== undefined && this.#questions.size >= QUESTIONS_MAX)
+      this.#questions.delete(oldest);
+    this.#questions.add(questionText(question, ends));
   }
 
   #learn(
@@ -140,7 +143,7 @@ export class DnsLearner {
     }: { readonly ends: string; readonly client: number; readonly time: bigint },
   ): void {
     const answer = readDnsAnswer(message);
-    if (answer === undefined || !this.#questions.has(questionText(answer, ends))) return;
+    if (answer === undefined || !this.#questions.delete(questionText(answer, ends))) return;
     for (const { address, seconds } of answer.addresses) {
       const key = keyOf(address);
       const until = time + BigInt(seconds) * SECOND;

@@ -4,7 +4,7 @@
  */
 import { addressBits, prefixContains } from "../net/address.ts";
 import type { Address, Family, Prefix, Words } from "../net/address.ts";
-import type { Ruleset, Topology } from "../tables/model.ts";
+import type { IpSet, Ruleset, Topology } from "../tables/model.ts";
 import { comparePrefixes } from "../tables/set-members.ts";
 
 /** The addresses to try of one family; none where no range is told. */
@@ -25,7 +25,16 @@ export function tunnelSources(
 /** By which rules tell sources apart. */
 function prefixesOf(rulesets: readonly Ruleset[], family: Family): Set<Prefix> {
   const prefixes = new Set<Prefix>();
+  // Rulesets of many pods have matches and members in common.
   const seen = new Set<object>();
+  const netsOf = (set: IpSet): readonly Prefix[] => {
+    const members = set.kind === "entries" ? set.entries : set.members;
+    if (set.kind === "hash:ip,port" || seen.has(members)) return [];
+    seen.add(members);
+    return set.kind === "hash:net"
+      ? set.members
+      : set.entries.flatMap(({ first }) => (first === undefined ? [] : [first]));
+  };
   for (const { tables, sets } of rulesets.filter((each) => each.family === family)) {
     for (const { rules } of tables.flatMap(({ chains }) => chains)) {
       for (const { matches } of rules) {
@@ -34,11 +43,7 @@ function prefixesOf(rulesets: readonly Ruleset[], family: Family): Set<Prefix> {
         for (const match of matches) if (match.kind === "address") prefixes.add(match.prefix);
       }
     }
-    for (const set of sets) {
-      if (set.kind !== "hash:net" || seen.has(set.members)) continue;
-      seen.add(set.members);
-      for (const member of set.members) prefixes.add(member);
-    }
+    for (const set of sets) for (const prefix of netsOf(set)) prefixes.add(prefix);
   }
   return prefixes;
 }

@@ -16,7 +16,7 @@ export interface Meaning {
 }
 
 /** What a peer comes to. */
-export interface PeerMeaning extends Meaning {
+interface PeerMeaning extends Meaning {
   /** What else must hold. */
   readonly also?: readonly Match[];
 }

@@ -26,6 +26,8 @@ export const MARK_TRYING = 0x200000;
 export const MARK_TRIED = 0x400000;
 /** Ours: a Service has translated what came from outside, and how its client is seen is not known. */
 export const MARK_VEILED = 0x800000;
+/** Ours, of a cluster seen as one: the backend is where it is chosen, though nothing tells where that is. */
+export { MARK_STAYS } from "../target/mark.ts";
 /** The bits Felix clears before policy; the drop bit is not among them. */
 export const MARK_ALL = MARK_ACCEPT | MARK_PASS | MARK_SCRATCH0 | MARK_SCRATCH1;
 /** kube-proxy: the packet's source is to be masqueraded; outside Calico's mask. */

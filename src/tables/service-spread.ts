@@ -4,11 +4,10 @@
 import type { ServiceBackend } from "../cluster/snapshot.ts";
 import type { Match } from "../match/index.ts";
 import { addressBits, hostPrefix, prefixMask } from "../net/address.ts";
-import { MARK_STAYS } from "../target/mark.ts";
 import { natTo } from "../target/nat-range.ts";
 import type { Chain, Rule } from "./model.ts";
 import { backendChainName, CHAIN_KUBE_MARK_MASQ, formatSocket } from "./names.ts";
-import { goTo, jump, makeRule, protocolIs, RETURN, setBits } from "./rule.ts";
+import { goTo, jump, makeRule, MARK_STAYS, protocolIs, RETURN, setBits } from "./rule.ts";
 import {
   originOf,
   ownChain,

@@ -6,7 +6,7 @@ import { hex } from "../match/mark.ts";
 import { parseNumber, parseValueMask, refuseInvert, wordOf } from "../match/words.ts";
 import type { TargetExtension } from "./extension.ts";
 
-/** Ours, of a cluster seen as one: the backend is where it is chosen, though nothing tells where that is. */
+// It stands among the other marks in src/tables/rule.ts, which know nothing of bytes.
 export { MARK_STAYS } from "../../assembly/layout.ts";
 
 /** mark = (mark & ~mask) ^ value. */

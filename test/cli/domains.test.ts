@@ -319,6 +319,14 @@ describe("the capture's DNS answers", () => {
     expect(verdictsTo("203.0.113.7", story, ["--no-dns-answers"])).toEqual(["unknown"]);
   });
 
+  it("count behind more questions than are remembered, answered or not", () => {
+    const flood = Array.from({ length: 66_000 }, (_, index) =>
+      question(0, "example.com", { port: 1024 + (index % 60_000), id: index % 65_536 }),
+    );
+    const frames = [...flood, ...lookup(1, "example.com", "203.0.113.7"), packet(2, "203.0.113.7")];
+    expect(verdictsTo("203.0.113.7", frames, ["tcp"])).toEqual(["allow"]);
+  });
+
   it("are not read from standard input, which is said", () => {
     const cluster = file("cluster.yaml", CLUSTER);
     const words = ["replay", "-f", cluster, "-r", "-", "-o", "ndjson"];
