@@ -76,6 +76,7 @@ const LEAD_MAX_WRITTEN = 1 << 11;
 export async function replayBoth(replays: Replays): Promise<Compared> {
   const { options, sides, expression, files } = replays;
   const { count, why } = planSides(options.read, {
+    hosts: options.hosts,
     packetsWanted: files.wanted,
     wanted: options.workers,
   });
@@ -237,8 +238,18 @@ async function replayApart({
   try {
     const [theirs, own] = await Promise.allSettled([hearCurrent(), replayProposed()]);
     if (theirs.status === "rejected") throw theirs.reason;
-    if (own.status === "rejected") throw own.reason;
+    if (own.status === "rejected") {
+      // The other side met nothing that it could have said.
+      for (const diagnostic of quiet.found) log.report(diagnostic);
+      throw own.reason;
+    }
     const { traffic, totals, flows } = theirs.value;
+    const { packets } = proposed.totals();
+    if (!interruption.requested && packets !== totals.packets) {
+      throw new Failure(
+        `a capture has changed meanwhile: ${totals.packets} packets were read for one side, ${packets} for the other`,
+      );
+    }
     const partial = interruption.requested ? "interrupted" : traffic.partial;
     const flowAt = flowCopyReader(flows, current.program, traffic.names);
     return [{ end: { ...traffic, partial }, totals, flowAt }, endOf(proposed, own.value)];

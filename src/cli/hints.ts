@@ -39,7 +39,9 @@ export interface HintsQuestion extends CapturedChanges {
   readonly packets: number;
   readonly captures: readonly string[];
   /** Compares the current policies with a program once more. */
-  readonly replay: (program: Program) => Promise<CapturedChanges>;
+  readonly replay: (
+    program: Program,
+  ) => Promise<CapturedChanges & { readonly partial: "damaged" | "interrupted" | undefined }>;
 }
 
 /** Looks for hints; undefined where nothing is newly dropped. */
@@ -84,6 +86,8 @@ async function judgeAgain(
   const all = written?.recompile(applyEdits(written.objects, edits));
   if (all === undefined) return { hints: [], without: [...without, ...refused(hints, TOGETHER)] };
   const left = await replay(all.program);
+  // A part of the capture shows nothing.
+  if (left.partial !== undefined) return { hints, without };
   const opened = left.groups.find(
     (group) =>
       group.change === "new-allow" &&

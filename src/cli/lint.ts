@@ -22,6 +22,7 @@ import type { NeverHit } from "./never-hit.ts";
 import type { CaptureOptions, ClusterOptions, NodeOptions } from "./options.ts";
 import { openDestinations } from "./output.ts";
 import type { Output, Sink } from "./output.ts";
+import { isReadAgain } from "./pipes.ts";
 import { addStepSummary } from "./step-summary.ts";
 import { readVersion } from "./version.ts";
 
@@ -61,13 +62,19 @@ export async function lint(options: LintOptions): Promise<number> {
   if (inputs.filter((file) => file === "-").length > 1) {
     throw new Failure("- stands for several inputs: standard input can be read once only");
   }
+  const once = options.read.find((file) => !isReadAgain(file));
+  if (namesNode(options) && options.filename.length > 0 && once !== undefined) {
+    throw new Failure(
+      `${once} can be read once only, by manifests or by a node's dumps: leave either out`,
+    );
+  }
   const destinations = openDestinations(outputs, inputs);
   try {
-    const { context, neverHit } = await lookAt(options, log);
     // Manifests beside them are linted, and name nothing here.
     const node = namesNode(options)
       ? judgeByNode({ ...options, filename: [] }, log).program
       : undefined;
+    const { context, neverHit } = await lookAt(options, log);
     const rulesets = node?.rulesets ?? [];
     const ofNode =
       node === undefined || options.read.length === 0

@@ -70,7 +70,7 @@ export async function replayNodeForNeverHit(
     ...ofThisCapture(findings),
     ...(unentered > 0
       ? [
-          `No packet of the capture enters ${countText(unentered, "chain")}: their rules are not listed.`,
+          `Not listed: ${countText(unentered, "more chain")}, of which no packet of the capture matches a rule.`,
         ]
       : []),
     ...undecidedLimits(matcher),

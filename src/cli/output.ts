@@ -37,13 +37,20 @@ export interface Sink {
   abandon(): void;
 }
 
+/** By which names it may be given: opened anew, it would be written over from its start. */
+const STANDARD_OUTPUT: ReadonlySet<string> = new Set([
+  "/dev/stdout",
+  "/dev/fd/1",
+  "/proc/self/fd/1",
+]);
+
 /**
  * Opens an output.
  *
  * @param inputs files and folders that were named as inputs: none of them, and no manifest in them, is overwritten
  */
 export function openSink(file: string | undefined, inputs: readonly string[]): Sink {
-  if (file === undefined) return new StandardOutput();
+  if (file === undefined || STANDARD_OUTPUT.has(resolve(file))) return new StandardOutput();
   if (inputs.some((input) => overwrites(input, file))) {
     throw new Failure(`${file}: the output would overwrite an input`);
   }

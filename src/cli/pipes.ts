@@ -5,7 +5,12 @@ import type { Readable } from "node:stream";
 
 /** Whether a capture can be read again; of one that is not there, whoever opens it says so. */
 export function isReadAgain(file: string): boolean {
-  return statSync(file, { throwIfNoEntry: false })?.isFile() ?? file !== "-";
+  if (file === "-") return false;
+  try {
+    return statSync(file).isFile();
+  } catch {
+    return true;
+  }
 }
 
 /** Streams by the names of the captures that they are. */

@@ -22,20 +22,35 @@ const BYTES_MIN = 1 << 25;
 export function planSides(
   read: readonly string[],
   {
+    hosts,
     packetsWanted,
     wanted,
-  }: { readonly packetsWanted: boolean; readonly wanted: number | undefined },
+  }: {
+    readonly hosts: string | undefined;
+    readonly packetsWanted: boolean;
+    readonly wanted: number | undefined;
+  },
 ): Plan {
   const one = (why?: string): Plan => ({ count: 1, why });
   if (read.length === 0 || (wanted ?? availableParallelism()) === 1) return one();
   if (packetsWanted) return one("packets are written again, in their order");
   let bytes = 0;
-  for (const file of read) {
-    const stat = statSync(file, { throwIfNoEntry: false });
-    if (stat?.isFile() !== true) return one(`${file} is no file that each can read`);
-    bytes += stat.size;
+  for (const file of hosts === undefined ? read : [...read, hosts]) {
+    const size = sizeOf(file);
+    if (size === undefined) return one(`${file} is no file that each can read`);
+    bytes += size;
   }
   return wanted === undefined && bytes < BYTES_MIN ? one() : { count: 2, why: undefined };
+}
+
+/** Undefined: it is no file that can be read again. */
+function sizeOf(file: string): number | undefined {
+  try {
+    const stat = statSync(file);
+    return file !== "-" && stat.isFile() ? stat.size : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Room for logs that are told and not heard yet: as many slots, and words in each. */

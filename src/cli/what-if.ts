@@ -126,6 +126,7 @@ export async function whatIf(words: readonly string[], options: WhatIfOptions): 
               return {
                 groups: groupFlips(again.flips, context, isAccepted),
                 fates: groupConnections(again.connections, context, isAccepted),
+                partial: again.partial,
               };
             },
           })

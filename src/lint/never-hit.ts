@@ -84,8 +84,8 @@ export interface NodeRuleHits extends RuleHits {
 }
 
 /**
- * Finds NEVER_HIT_RULE of a node's dumps, in chains that some packet enters; the others are counted. Of rules
- * behind one that takes everything another code tells.
+ * Finds NEVER_HIT_RULE of a node's dumps, in built-in chains and those that some packet is seen to enter; the others,
+ * of which no rule is met, are counted. Of rules behind one that takes everything another code tells.
  */
 export function findNeverHitRules(
   rulesets: readonly Ruleset[],
@@ -102,10 +102,11 @@ export function findNeverHitRules(
   let unentered = 0;
   for (const { name: table, chains } of rulesets.flatMap(({ tables }) => tables)) {
     const entered = enteredChains(chains, met);
-    for (const { name, rules } of chains) {
+    for (const { name, rules, policy } of chains) {
       if (rules.length === 0) continue;
       const where = `${table}:${name}`;
-      if (!entered.has(name) && !ended.has(where) && !rules.some((rule) => met.has(rule))) {
+      const isEntered = policy !== undefined || entered.has(name) || ended.has(where);
+      if (!isEntered && !rules.some((rule) => met.has(rule))) {
         unentered++;
         continue;
       }

@@ -211,7 +211,9 @@ describe("what is said", () => {
 
   it("comes of one thread where captures are small", () => {
     const plan = (wanted: number | undefined): number =>
-      planSides([capture], { packetsWanted: false, wanted }).count;
+      planSides([capture], { hosts: undefined, packetsWanted: false, wanted }).count;
     expect([undefined, 1, 2, 1000].map(plan)).toEqual([1, 1, 2, 2]);
+    // Each thread reads the file of names.
+    expect(planSides([capture], { hosts: "-", packetsWanted: false, wanted: 2 }).count).toBe(1);
   });
 });
