@@ -28,7 +28,7 @@ export interface Blocker {
   readonly protocol: number;
   /** Behind a Service's translation; undefined: the protocol has none. */
   readonly port: number | undefined;
-  readonly icmpType: number | undefined;
+  readonly icmp: { readonly type: number; readonly code: number } | undefined;
 }
 
 /** The other end: all pods of its workloads, or addresses that no pod has. */
@@ -86,7 +86,7 @@ export function findBlocker(
         : { kind: "addresses", prefixes: unique(addresses.flatMap(prefixesAt)) },
     protocol: judged.protocol,
     port: judged.translated?.port ?? judged.destinationPort,
-    icmpType: judged.icmp?.type,
+    icmp: judged.icmp,
   };
 }
 

@@ -29,13 +29,15 @@ export function calicoCandidates(
   const last = policy.tier.name === DEFAULT_TIER.name;
   const actions = last ? ["Allow"] : ["Pass", "Allow"];
   // The policy may be for other pods, too: a rule that names these is taken where others would pass by it.
-  const ways = [true, false].flatMap((strict) =>
-    [false, true].map((narrow) => ({ narrow, strict })),
+  // ICMP's code is named where the type alone opens more.
+  const codes = blocker.icmp === undefined ? [false] : [false, true];
+  const ways = codes.flatMap((code) =>
+    [true, false].flatMap((strict) => [false, true].map((narrow) => ({ narrow, strict, code }))),
   );
   const list = ["spec", blocker.direction];
   return actions.flatMap((action) =>
-    ways.map(({ narrow, strict }): Candidate => {
-      const item = ruleItem(blocker, policy, { action, narrow }, world);
+    ways.map(({ narrow, strict, code }): Candidate => {
+      const item = ruleItem(blocker, policy, { action, narrow, code }, world);
       return { edit: { kind: "insert", object, list, index, item, ordered: true }, strict };
     }),
   );
@@ -44,10 +46,14 @@ export function calicoCandidates(
 function ruleItem(
   blocker: Blocker,
   policy: Policy,
-  { action, narrow }: { readonly action: string; readonly narrow: boolean },
+  {
+    action,
+    narrow,
+    code,
+  }: { readonly action: string; readonly narrow: boolean; readonly code: boolean },
   world: World,
 ): Plain {
-  const { direction, peer, subject, protocol, port, icmpType } = blocker;
+  const { direction, peer, subject, protocol, port, icmp } = blocker;
   const own = narrow ? sideItem({ kind: "pods", pods: subject }, policy, world) : {};
   const other = sideItem(peer, policy, world);
   const [source, destination] = direction === "ingress" ? [other, own] : [own, other];
@@ -55,7 +61,7 @@ function ruleItem(
   return {
     action,
     protocol: protocolWord(protocol),
-    ...(icmpType === undefined ? {} : { icmp: { type: icmpType } }),
+    ...(icmp === undefined ? {} : { icmp: code ? { ...icmp } : { type: icmp.type } }),
     ...field("source", source),
     ...field("destination", { ...destination, ...ports }),
   };

@@ -72,6 +72,11 @@ export function blindServicesText({
 
 const PLACES = { "between-nodes": "between nodes", "within-node": "within a node" } as const;
 
+/** By its name: of either family. */
+export function isIcmp(protocol: string): boolean {
+  return protocol === "icmp" || protocol === "ipv6-icmp";
+}
+
 function serviceText({ protocol, ports = [], sourcePorts, codes }: BlindService): string {
   const [only] = ports;
   const all = ports.length === 1 && only?.first === 0 && only.last === 65_535;
@@ -80,7 +85,7 @@ function serviceText({ protocol, ports = [], sourcePorts, codes }: BlindService)
   // What /etc/protocols calls IP within IP, nobody else does.
   const name = protocol === "ipencap" ? "ipip" : protocol;
   if (ports.length === 0 || all) return `${name}${from}`;
-  const what = protocol.startsWith("icmp") ? `${name} type` : name;
+  const what = isIcmp(protocol) ? `${name} type` : name;
   return `${what} ${rangesText(ports)}${code}${from}`;
 }
 

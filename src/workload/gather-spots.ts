@@ -3,6 +3,7 @@ import type { PortRange } from "../match/multiport.ts";
 import { formatAddress, formatPrefix } from "../net/address.ts";
 import { protocolName } from "../net/protocol.ts";
 import { countText } from "../report/layout.ts";
+import { isIcmp } from "../report/blind-spots.ts";
 import type { BlindService, BlindSpot } from "../report/blind-spots.ts";
 import { changeOf } from "../report/flips.ts";
 import type { FlipContext } from "../report/flips.ts";
@@ -129,10 +130,6 @@ function listPorts(protocol: string, classes: readonly ServiceClass[]): BlindSer
         ? { codes: sources }
         : { sourcePorts: sources }),
   }));
-}
-
-function isIcmp(protocol: string): boolean {
-  return protocol.startsWith("icmp");
 }
 
 /** Any port of a client will do, or any code of ICMP, or the protocol has none. */
