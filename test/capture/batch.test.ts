@@ -42,9 +42,10 @@ describe("PacketBatch", () => {
       batch.append();
     }
     expect(batch.full).toBe(true);
-    expect(batch.reserve(layout.ARENA_SIZE)).toBeDefined();
+    const first = batch.reserve(layout.ARENA_SIZE);
+    expect(first).toBeTypeOf("number");
     expect(batch.reserve(1)).toBeUndefined();
     batch.clear();
-    expect(batch.reserve(1)).toBeDefined();
+    expect(batch.reserve(1)).toBe(first);
   });
 });
