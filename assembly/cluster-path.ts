@@ -53,7 +53,7 @@ import {
   uplinkOf,
 } from "./route";
 import { runTable } from "./run-table";
-import { tracking, trackNothing } from "./tracking";
+import { DIRECTION_ORIGINAL, ENTRY_NONE, tracking, trackNothing } from "./tracking";
 import { walk } from "./walk";
 
 /**
@@ -69,11 +69,23 @@ export function tryClusterPath(packet: Packet): bool {
   if (!runTable(TABLE_RAW)) return false;
   if (rawFirst && !connect(packet)) return false;
   startSource();
-  if (severalNodes() && tracking.fresh) walk.node = firstNode();
+  if (severalNodes()) {
+    if (repeatsFirst()) {
+      walk.again = true;
+      walk.ctState = CT_NEW;
+    }
+    if (tracking.fresh || walk.again) walk.node = firstNode();
+  }
   if (!runTable(TABLE_MANGLE) || !translateDestination()) return false;
   attempt.dstRoute = routeOf(family, walk.dst0, walk.dst1, walk.dst2, walk.dst3);
   lookAtDestination(packet);
   return !wayUnknown() && goOn(packet);
+}
+
+// Each node on the way sees another first packet.
+function repeatsFirst(): bool {
+  if (tracking.fresh || tracking.entry == ENTRY_NONE) return false;
+  return tracking.direction == DIRECTION_ORIGINAL && (walk.ctState & CT_NEW) != 0;
 }
 
 // Behind raw: no connection, or that which the packet belongs to.
@@ -112,7 +124,7 @@ function lookAtEnds(packet: Packet): void {
 function goOn(packet: Packet): bool {
   if (severalNodes() && passesHosts()) return crossNodes();
   if (walk.node != 0 || walk.mark != 0) {
-    if (severalNodes() && tracking.fresh && crossesNodes()) return crossNodes();
+    if (severalNodes() && (tracking.fresh || walk.again) && crossesNodes()) return crossNodes();
   }
   const delivered = walk.dstLocal;
   const sameNode = (delivered || walk.srcLocal) && onSameNode();
@@ -129,6 +141,7 @@ function goOn(packet: Packet): bool {
     attempt.inInterface = walk.inInterface;
     return runTable(TABLE_MANGLE) && runTable(TABLE_FILTER) && runTable(TABLE_SECURITY);
   }
+  if (walk.srcLocal && delivered) return passOn();
   if (attempt.dstRoute == ROUTE_NONE) return end(VERDICT_DROP, REASON_NO_ROUTE);
   // Another node's address lies behind the uplink.
   if (walk.srcLocal) walk.inInterface = uplinkInterface();
@@ -139,6 +152,17 @@ function goOn(packet: Packet): bool {
   walk.hook = HOOK_FORWARD;
   if (!runTable(TABLE_MANGLE) || !runTable(TABLE_FILTER) || !runTable(TABLE_SECURITY)) return false;
   return postroute();
+}
+
+// From one node to another: neither forwards it.
+function passOn(): bool {
+  walk.outInterface = uplinkInterface();
+  if (!runTable(TABLE_FILTER) || !runTable(TABLE_SECURITY) || !postroute()) return false;
+  walk.inInterface = uplinkInterface();
+  walk.outInterface = 0;
+  attempt.inInterface = walk.inInterface;
+  walk.hook = HOOK_INPUT;
+  return runTable(TABLE_MANGLE) && runTable(TABLE_FILTER) && runTable(TABLE_SECURITY);
 }
 
 // What a node sends to itself comes back by its loopback interface, with its connection.

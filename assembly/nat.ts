@@ -6,6 +6,7 @@ import { end } from "./attempt";
 import {
   Entry,
   ENTRY_DNAT,
+  ENTRY_GUESSED,
   ENTRY_PORT_UNKNOWN,
   ENTRY_SNAT,
   ENTRY_UNBOUND,
@@ -52,6 +53,7 @@ import { runTable } from "./run-table";
 import { DIRECTION_ORIGINAL, DIRECTION_REPLY, ENTRY_NONE, tracking } from "./tracking";
 import { TCP_SYN_SENT, TCP_TIME_WAIT } from "./tcp";
 import { hasWindowFacts, isAfter, segmentEnd, sideOf } from "./tcp-window";
+import { cutPath, pathSize } from "./traverse";
 import { Walk, walk } from "./walk";
 
 const walkSrc: usize = changetype<usize>(walk) + offsetof<Walk>("src0");
@@ -60,6 +62,7 @@ const walkNewSrc: usize = changetype<usize>(walk) + offsetof<Walk>("newSrc0");
 
 /** Translates the destination, at PREROUTING and OUTPUT; false when the try has ended. */
 export function translateDestination(): bool {
+  if (walk.again) return translateAgain();
   if (!tracking.fresh) {
     if (tracking.entry == ENTRY_NONE)
       return !quotesUnknown() || end(VERDICT_UNKNOWN, REASON_NO_ICMP);
@@ -77,6 +80,26 @@ export function translateDestination(): bool {
   if (!walk.translated) return true;
   walk.ctState |= CT_DNAT;
   return hasHead(false) || fail();
+}
+
+// > The kernel asks nat for a connection's first packet only; here its rules tell at which node that was translated.
+function translateAgain(): bool {
+  if (!askAgain()) return false;
+  if (walk.candidatesMany) return end(VERDICT_UNKNOWN, REASON_BACKEND);
+  if (!walk.translated) return true;
+  walk.ctState |= CT_DNAT;
+  const entry = entryAt(tracking.entry);
+  if ((entry.flags & (ENTRY_DNAT | ENTRY_GUESSED)) != ENTRY_DNAT) return true;
+  memory.copy(walkDst, changetype<usize>(tuplesOf(entry)) + offsetof<Tuples>("to0"), 16);
+  if (hasPorts(walk.protocol)) walk.dport = tuplesOf(entry).toPort;
+  return true;
+}
+
+function askAgain(): bool {
+  const counted = pathSize();
+  if (!runTable(TABLE_NAT)) return false;
+  cutPath(counted);
+  return true;
 }
 
 // > Whether a rule translates the destination or not, an ICMP id that is taken there gives way to the first
@@ -104,6 +127,7 @@ function quotesUnknown(): bool {
 
 /** Chooses the connection's new source, at POSTROUTING and INPUT; false when the try has ended. */
 export function translateSource(): bool {
+  if (walk.again) return !natLoaded(walk.family) || askAgain();
   if (!tracking.fresh && tracking.entry != ENTRY_NONE) {
     const entry = entryAt(tracking.entry);
     if (isAskedInVain(entry) && !runTable(TABLE_NAT)) return false;

@@ -75,6 +75,11 @@ export function pathRule(index: u32): u32 {
   return load<u32>(path + ((<usize>index) << 2));
 }
 
+/** Forgets what lies behind so many of them. */
+export function cutPath(size: u32): void {
+  pathLength = size;
+}
+
 /** Counts the packet at every rule of the path. */
 export function countPath(bytes: u32): void {
   for (let index: u32 = 0; index < pathLength; index++) {

@@ -67,11 +67,18 @@ const EMPTY = new Uint8Array(0);
 
 /** Builds the Ethernet frame. */
 export function buildFrame(spec: PacketSpec): Uint8Array {
-  const packet = buildPacket(spec);
+  return wrapPacket(buildPacket(spec), spec);
+}
+
+/** An IP packet in an Ethernet frame. */
+export function wrapPacket(
+  packet: Uint8Array,
+  macs: Pick<PacketSpec, "sourceMac" | "destinationMac">,
+): Uint8Array {
   const frame = new Uint8Array(14 + packet.length);
-  frame.set(macBytes(spec.destinationMac ?? "ee:ee:ee:ee:ee:ee"), 0);
-  frame.set(macBytes(spec.sourceMac ?? "02:00:00:00:00:01"), 6);
-  new DataView(frame.buffer).setUint16(12, isIpv6(spec) ? 0x86dd : 0x0800);
+  frame.set(macBytes(macs.destinationMac ?? "ee:ee:ee:ee:ee:ee"), 0);
+  frame.set(macBytes(macs.sourceMac ?? "02:00:00:00:00:01"), 6);
+  new DataView(frame.buffer).setUint16(12, packet[0]! >> 4 === 6 ? 0x86dd : 0x0800);
   frame.set(packet, 14);
   return frame;
 }

@@ -5,17 +5,12 @@
 import { describe, expect, it } from "vitest";
 
 import { buildPacket, buildPcap, timed } from "./frames.ts";
-import { compileObjects, judgeCapture } from "./judge.ts";
+import { judgeCapture } from "./judge.ts";
 import { judgeOnNode } from "./oracle-hosts.ts";
 import { podAt, sameAddress, type Attempt } from "./oracle-objects.ts";
 import { backendsOf } from "./oracle.ts";
-import {
-  makeRandom,
-  randomWorld,
-  worldObjects,
-  type Random,
-  type RandomWorld,
-} from "./random-cluster.ts";
+import { makeRandom, randomWorld, type Random, type RandomWorld } from "./random-cluster.ts";
+import { addressesOf, compileSeveral, onTwoNodes, unplaced } from "./random-hosts.ts";
 
 /** One round is one cluster. */
 const ROUNDS = Number(process.env["NETVERDICT_DIFFERENTIAL_ROUNDS"] ?? "30");
@@ -23,8 +18,6 @@ const FIRST_SEED = Number(process.env["NETVERDICT_DIFFERENTIAL_SEED"] ?? "1");
 const FLOWS = 300;
 const LINK_TYPE_RAW = 101;
 const OUTSIDE = ["8.8.8.8", "203.0.113.9", "2001:4860::8"];
-/** What only a node's own point of view tells. */
-const REFUSED = /give that node's point of view/;
 
 describe("host endpoints of a cluster", () => {
   it("have the say that each node's have, of openings and of answers", async () => {
@@ -40,7 +33,7 @@ describe("host endpoints of a cluster", () => {
       });
       const world = unplaced(random, onTwoNodes(random, drawn));
       const placedBy = new Map<string, RandomWorld>();
-      const compiled = compiledOf(world);
+      const compiled = compileSeveral(world);
       if (compiled === undefined) {
         counts.refused++;
         continue;
@@ -97,16 +90,6 @@ describe("host endpoints of a cluster", () => {
   });
 });
 
-/** Takes away of some pods on which node they are. */
-function unplaced(random: Random, world: RandomWorld): RandomWorld {
-  if (random.chance(0.6)) return world;
-  const pods = world.pods.map((pod) => {
-    const { nodeName, ...spec } = pod.spec ?? {};
-    return nodeName === undefined || random.chance(0.7) ? pod : { ...pod, spec };
-  });
-  return { ...world, pods };
-}
-
 interface Expectation {
   readonly word: "allow" | "drop" | "unknown";
   readonly between: boolean;
@@ -156,44 +139,6 @@ function nameOf({ metadata }: RandomWorld["pods"][number]): string {
   return `${metadata.namespace}/${metadata.name}`;
 }
 
-/** Gives another node host endpoints like the first one's, mostly without what only one node's view tells. */
-function onTwoNodes(random: Random, world: RandomWorld): RandomWorld {
-  const { calico, nodes } = world;
-  if (calico === undefined || random.chance(0.1)) return world;
-  const { hostEndpoints = [], felix = [], policies } = calico;
-  const other = nodes.find(({ metadata }) => metadata.name === "node-2");
-  const copies =
-    other === undefined || random.chance(0.3)
-      ? []
-      : hostEndpoints.map(({ metadata, spec }) => ({
-          metadata: { ...metadata, name: `${metadata.name}-2` },
-          spec: {
-            ...spec,
-            node: "node-2",
-            ...(spec.expectedIPs === undefined ? {} : { expectedIPs: addressesOf(other) }),
-          },
-        }));
-  return {
-    ...world,
-    calico: {
-      ...calico,
-      policies: policies.filter(({ spec }) => spec.doNotTrack !== true),
-      felix: felix.filter(({ metadata }) => metadata.name === "default"),
-      hostEndpoints: [...hostEndpoints, ...copies],
-    },
-  };
-}
-
-/** Undefined: refused, as only one node's point of view tells. */
-function compiledOf(world: RandomWorld): ReturnType<typeof compileObjects> | undefined {
-  try {
-    return compileObjects(worldObjects(world));
-  } catch (error) {
-    if (error instanceof Error && REFUSED.test(error.message)) return undefined;
-    throw error;
-  }
-}
-
 function randomFlow(random: Random, world: RandomWorld): Attempt {
   const six = random.chance(0.4);
   const own = (addresses: readonly string[]): string[] =>
@@ -214,10 +159,6 @@ function randomFlow(random: Random, world: RandomWorld): Attempt {
     protocol: random.pick([6, 17]),
     port: random.pick([22, 53, 80, 80, 443, 5432, 8080, 179]),
   };
-}
-
-function addressesOf({ status }: RandomWorld["nodes"][number]): string[] {
-  return (status?.addresses ?? []).map(({ address }) => address).filter((one) => /[.:]/.test(one));
 }
 
 /** What all nodes on the way say; undefined where the evaluator has no word on it. */

@@ -52,6 +52,8 @@ export interface ServiceWorld {
   readonly outgoing: "masqueraded" | "kept" | undefined;
   /** How nodes wrap what they send to pods elsewhere. */
   readonly wrapping: Wrapping;
+  /** NetworkPolicies, as objects. */
+  readonly policies: readonly object[];
   /** As `kubectl get -o json` prints them. */
   readonly objects: readonly object[];
 }
@@ -84,23 +86,24 @@ function pool(cidr: string, mode: Mode, outgoing: ServiceWorld["outgoing"]): obj
 /**
  * Draws a cluster.
  *
- * @param between for all nodes seen as one: more of them, of which objects tell less
+ * @param between for all nodes seen as one: more of them, of which objects tell less; `bare`: nodes wrap nothing
  */
-export function randomServiceWorld(random: Random, between = false): ServiceWorld {
-  const names = ["node-1", "node-2", ...(between && random.chance(0.5) ? ["node-3"] : [])];
+export function randomServiceWorld(random: Random, between?: "bare" | "wrapped"): ServiceWorld {
+  const several = between !== undefined;
+  const names = ["node-1", "node-2", ...(several && random.chance(0.5) ? ["node-3"] : [])];
   const modes = (): Mode =>
-    between ? random.pick(["Never", "Always", "CrossSubnet", "WireGuard"]) : "Never";
+    between === "wrapped" ? random.pick(["Never", "Always", "CrossSubnet", "WireGuard"]) : "Never";
   const wrapping = [modes(), modes()] as const;
-  const tunnelled = between && random.chance(0.7);
+  const tunnelled = between === "wrapped" && random.chance(0.7);
   const told = (address: string): string | undefined =>
     tunnelled && random.chance(0.7) ? address : undefined;
   const nodes = names.map((name, index) => ({
     name,
-    zone: between && random.chance(0.2) ? undefined : `zone-${index % 2}`,
+    zone: several && random.chance(0.2) ? undefined : `zone-${index % 2}`,
     addresses: [`192.168.7.${index + 1}`, `fd00:7::${index + 1}`] as const,
     tunnels: [told(`10.244.${index}.1`), told(`fd00:244:0:${index + 2}::1`)] as const,
   }));
-  const unplaced = between && random.chance(0.4);
+  const unplaced = several && random.chance(0.4);
   const pods = Array.from({ length: 8 }, (_, index) => {
     const node = index % nodes.length;
     return {
@@ -113,42 +116,61 @@ export function randomServiceWorld(random: Random, between = false): ServiceWorl
     randomService(random, index, { nodes, pods }),
   );
   const outgoing = random.pick(["masqueraded", "kept", undefined] as const);
-  return {
-    nodes,
-    pods,
-    services,
-    outgoing,
-    wrapping,
-    objects: [
-      ...(outgoing === undefined
-        ? []
-        : POOLS.map((cidr, family) => pool(cidr, wrapping[family]!, outgoing))),
-      ...(wrapping.includes("WireGuard") ? [wireguard(wrapping)] : []),
-      { apiVersion: "v1", kind: "Namespace", metadata: { name: "a" } },
-      ...nodes.map(({ name, zone, addresses, tunnels }, index) => ({
-        apiVersion: "v1",
-        kind: "Node",
-        metadata: {
-          name,
-          labels: zone === undefined ? {} : { "topology.kubernetes.io/zone": zone },
-          annotations: tunnelAnnotations(tunnels, wrapping),
-        },
-        spec: { podCIDRs: [`10.244.${index}.0/24`, `fd00:244:0:${index + 2}::/64`] },
-        status: { addresses: addresses.map((address) => ({ type: "InternalIP", address })) },
-      })),
-      ...pods.map(({ name, node, addresses }, index) => ({
-        apiVersion: "v1",
-        kind: "Pod",
-        metadata: { name, namespace: "a", labels: { app: `app-${index % 4}` } },
-        spec: { nodeName: node, containers: [] },
-        status: { phase: "Running", podIPs: addresses.map((ip) => ({ ip })) },
-      })),
-      ...services.flatMap(serviceObjects),
-      ...Array.from({ length: random.below(4) }, (_, index) =>
-        randomPolicy(random, index, between ? [...PEERS, ...PEERS_OF_TUNNELS] : PEERS),
-      ),
-    ],
-  };
+  const policies = Array.from({ length: random.below(4) }, (_, index) =>
+    randomPolicy(random, index, several ? [...PEERS, ...PEERS_OF_TUNNELS] : PEERS),
+  );
+  return withObjects({ nodes, pods, services, outgoing, wrapping, policies });
+}
+
+/** The world with pods on nodes, those that no object places, and whoever of their Services' endpoints is one. */
+export function placePods(
+  world: ServiceWorld,
+  nodeOf: (pod: string) => string | undefined,
+): ServiceWorld {
+  const pods = world.pods.map((pod) => ({ ...pod, node: pod.node ?? nodeOf(pod.name) }));
+  const nodeAt = (address: string): string | undefined =>
+    pods.find(({ addresses }) => addresses.some((own) => own === address))?.node;
+  const services = world.services.map((service) => ({
+    ...service,
+    endpoints: service.endpoints.map((one) => ({
+      ...one,
+      node: one.node ?? nodeAt(one.addresses[0]),
+    })),
+  }));
+  return { ...world, pods, services };
+}
+
+/** The world with the objects that tell all of it. */
+export function withObjects(world: Omit<ServiceWorld, "objects">): ServiceWorld {
+  const { nodes, pods, services, outgoing, wrapping, policies } = world;
+  const objects = [
+    ...(outgoing === undefined
+      ? []
+      : POOLS.map((cidr, family) => pool(cidr, wrapping[family]!, outgoing))),
+    ...(wrapping.includes("WireGuard") ? [wireguard(wrapping)] : []),
+    { apiVersion: "v1", kind: "Namespace", metadata: { name: "a" } },
+    ...nodes.map(({ name, zone, addresses, tunnels }, index) => ({
+      apiVersion: "v1",
+      kind: "Node",
+      metadata: {
+        name,
+        labels: zone === undefined ? {} : { "topology.kubernetes.io/zone": zone },
+        annotations: tunnelAnnotations(tunnels, wrapping),
+      },
+      spec: { podCIDRs: [`10.244.${index}.0/24`, `fd00:244:0:${index + 2}::/64`] },
+      status: { addresses: addresses.map((address) => ({ type: "InternalIP", address })) },
+    })),
+    ...pods.map(({ name, node, addresses }, index) => ({
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name, namespace: "a", labels: { app: `app-${index % 4}` } },
+      spec: { nodeName: node, containers: [] },
+      status: { phase: "Running", podIPs: addresses.map((ip) => ({ ip })) },
+    })),
+    ...services.flatMap(serviceObjects),
+    ...policies,
+  ];
+  return { ...world, objects };
 }
 
 function wireguard(wrapping: Wrapping): object {

@@ -11,6 +11,7 @@ import { judgeAttempt, type World } from "./oracle.ts";
 import { makeRandom, type Random } from "./random-cluster.ts";
 import {
   CLIENTS,
+  placePods,
   randomServiceWorld,
   type RandomService,
   type ServiceWorld,
@@ -40,7 +41,7 @@ describe("Services between nodes", () => {
     const wrong: string[] = [];
     for (let seed = FIRST_SEED; seed < FIRST_SEED + ROUNDS; seed++) {
       const random = makeRandom(seed);
-      const world = randomServiceWorld(random, true);
+      const world = randomServiceWorld(random, "wrapped");
       const flows = Array.from({ length: FLOWS }, () => randomFlow(random, world));
       const packets = flows.map(({ source, destination, protocol, port }, index) =>
         buildPacket({
@@ -123,7 +124,7 @@ function outcomesWherever(world: ServiceWorld, flow: Flow): Outcomes {
     [new Map()],
   );
   const all = places.map((place) => {
-    const placed = placedWorld(world, place);
+    const placed = place.size === 0 ? world : placePods(world, (pod) => place.get(pod));
     const service = placed.services.find(({ name }) => name === flow.service.name)!;
     return outcomesOf(placed, { ...flow, service });
   });
@@ -136,22 +137,6 @@ function openPods(world: ServiceWorld, { source, service }: Flow): ServiceWorld[
   return world.pods.filter(
     ({ node, addresses }) => node === undefined && addresses.some((own) => ends.includes(own)),
   );
-}
-
-/** The world, with some pods on nodes. */
-function placedWorld(world: ServiceWorld, place: ReadonlyMap<string, string>): ServiceWorld {
-  if (place.size === 0) return world;
-  const pods = world.pods.map((pod) => ({ ...pod, node: pod.node ?? place.get(pod.name) }));
-  const nodeAt = (address: string): string | undefined =>
-    pods.find(({ addresses }) => addresses.some((own) => own === address))?.node;
-  const services = world.services.map((service) => ({
-    ...service,
-    endpoints: service.endpoints.map((one) => ({
-      ...one,
-      node: one.node ?? nodeAt(one.addresses[0]),
-    })),
-  }));
-  return { ...world, pods, services };
 }
 
 function outcomesOf(world: ServiceWorld, flow: Flow): Outcomes {

@@ -40,7 +40,7 @@ const CANDIDATES_MAX: u32 = 64;
 
 /** DNAT: a new destination. */
 export function translateTo(range: usize, index: u32): u32 {
-  if (!tracking.fresh) return EFFECT_ACCEPT;
+  if (!tracking.fresh && !walk.again) return EFFECT_ACCEPT;
   const flags: u32 = load<u8>(range, NAT_RANGE_FLAGS);
   let addresses: u32 = 1;
   memory.copy(chosen, walkDst, 16);
