@@ -5,7 +5,6 @@ import {
   Entry,
   entryAt,
   nodeEntry,
-  nodeKind,
   onlyNode,
   touchEntryLines,
   touchHeardOf,
@@ -36,6 +35,7 @@ export function hashFrame(one: Gathered): void {
     i32x4.extract_lane(ends, 0),
     i32x4.extract_lane(ends, 1),
     i32x4.extract_lane(ends, 2),
+    protocolOf(frame),
   );
   touchSlots(one.hash);
 }
@@ -54,18 +54,15 @@ export function touchConnection(one: Gathered): void {
     touchEntryLines(changetype<Entry>(one.entry));
     return;
   }
-  const frame: usize = one.frame;
-  const src = sourceOf(frame);
-  const dst = destinationOf(frame);
-  const ports = portsOf(frame);
-  touchSlots(endsHash(dst, src, rotl<u32>(ports, 16)));
-  touchFlow(src, dst, ports, protocolOf(frame));
+  touchFlow(one.hash);
   touchMemo(one.hash);
 }
 
 /** Has what was said of a frame's connection on its way from memory. */
 export function touchSaid(one: Gathered): void {
-  if (one.node != 0) touchHeardOf(changetype<Entry>(one.entry), nodeKind(one.node - 1) & 1);
+  const frame: usize = one.frame;
+  if (one.node != 0)
+    touchHeardOf(changetype<Entry>(one.entry), one.node - 1, sourceOf(frame), portsOf(frame));
   else if (one.hash != 0) touchHeardOfMemo(one.hash);
 }
 

@@ -31,6 +31,7 @@ import {
   ENTRY_UNDECIDED,
   entryAt,
   findNode,
+  hasTuples,
   inverseIcmp,
   key,
   leaveEntryUndecided,
@@ -42,6 +43,7 @@ import {
   nodeEntry,
   nodeKind,
   removeExpired,
+  setMaker,
   setStarted,
   touchEntry,
   Tuples,
@@ -196,13 +198,13 @@ export function entryOfPacket(packet: Packet): u32 {
 }
 
 /**
- * Address of the source with which a packet of these ends, seen anywhere, enters its first hook; 0 where it
- * has no connection.
+ * Address of the source with which a packet of these ends, seen anywhere, enters its first hook; 0 where that is
+ * its own.
  */
 export function firstSource(packet: Packet): usize {
   keyOfPacket(packet);
   const node = findLive();
-  if (node < 0) return 0;
+  if (node < 0 || !hasTuples(entryAt(nodeEntry(node)))) return 0;
   const kind = nodeKind(node);
   const answers = kind == NODE_REPLY || kind == NODE_REPLY_SEEN;
   const tuples = changetype<usize>(tuplesOf(entryAt(nodeEntry(node))));
@@ -218,7 +220,7 @@ export function confirm(packet: Packet, walk: Walk, guessed: bool): bool {
   const number = addEntry();
   const entry = entryAt(number);
   setStarted(entry, now());
-  tuplesOf(entry).maker = <u32>packet.number;
+  setMaker(entry, packet.number);
   if (walk.translated) {
     entry.flags |= ENTRY_DNAT;
     tuplesOf(entry).to0 = walk.dst0;
@@ -516,6 +518,8 @@ function belongTo(number: u32, kind: u32): void {
 // front. Source: nf_conntrack_core.c, __nf_conntrack_hash_insert().
 function answersItself(entry: Entry): bool {
   if (entry.protocol == 1 || entry.protocol == 58) return false;
+  if (!hasTuples(entry))
+    return entry.ends == rotl<u64>(entry.ends, 32) && entry.ports == rotl<u32>(entry.ports, 16);
   const src = changetype<usize>(tuplesOf(entry)) + offsetof<Tuples>("src0");
   const to = changetype<usize>(tuplesOf(entry)) + offsetof<Tuples>("to0");
   // Source and destination lie behind each other, and so do what they became.

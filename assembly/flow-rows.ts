@@ -1,6 +1,7 @@
 // What is counted by flow: a row for each tuple (with its reply) and verdict. Unlike conntrack entries
 // rows live as long as the replay, and dropped packets have them too.
 import { alignedLines, clearBytes, copyAddresses, sameAddress } from "./bytes";
+import { endHash, pairHash } from "./ends-hash";
 import { settleEntries } from "./flow-table";
 import { keepVerdict, VerdictEnds, writeVerdict } from "./kept-verdict";
 import {
@@ -273,40 +274,19 @@ function growSlots(): void {
   }
 }
 
-/** Has the slots of an IPv4 flow on their way from memory. `ports`: the source's in the lower half. */
-export function touchFlow(src: u32, dst: u32, ports: u32, protocol: u32): void {
-  const one = wordHash(src, ports & 0xffff);
-  const other = wordHash(dst, ports >> 16);
-  touched += load<u32>(slotAt(sidesHash(one, other, protocol, 4)));
+/** Has the slots of a flow of TCP or UDP on their way from memory, by the hash of its tuple. */
+export function touchFlow(hash: u32): void {
+  touched += load<u32>(slotAt(hash));
 }
 
 // Read by nobody: it only keeps the load above from being left out.
 let touched: u32 = 0;
 
-// Equal for both directions of a flow.
+// Equal for both directions of a flow; of ports that are known, as the flow table has it.
 function flowHash(packet: Packet): u32 {
-  const one = sideHash(changetype<usize>(packet) + PACKET_SRC, sourceEnd(packet));
-  const other = sideHash(changetype<usize>(packet) + PACKET_DST, destinationEnd(packet));
-  return sidesHash(one, other, packet.protocol, packet.family);
-}
-
-function sidesHash(one: u64, other: u64, protocol: u32, family: u32): u32 {
-  return <u32>((((one + other) ^ (protocol | (family << 8))) * 0xbf58476d1ce4e5b9) >> 32);
-}
-
-function wordHash(word: u32, end: u32): u64 {
-  const hash = (((<u64>word) << 32) | end) * 0x9e3779b97f4a7c15;
-  return hash ^ (hash >> 32);
-}
-
-function sideHash(address: usize, end: u32): u64 {
-  let hash = wordHash(load<u32>(address), end);
-  // Of IPv6.
-  const low = load<u64>(address, 8);
-  if (low != 0) hash = (hash + low) * 0x94d049bb133111eb;
-  const middle = load<u32>(address, 4);
-  if (middle != 0) hash = (hash ^ middle) * 0xd6e8feb86659fd93;
-  return hash;
+  const one = endHash(changetype<usize>(packet) + PACKET_SRC, sourceEnd(packet));
+  const other = endHash(changetype<usize>(packet) + PACKET_DST, destinationEnd(packet));
+  return pairHash(one, other, packet.protocol, packet.family);
 }
 
 function sameFlow(row: Row, packet: Packet): bool {

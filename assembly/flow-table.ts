@@ -2,11 +2,11 @@
 // Besides the kernel's two tuples these are the sights of a translated flow after its last hook, because a
 // capture shows packets there too (semantics.md N-8).
 import { alignedLines, clearBytes, copyBytes, sameAddress } from "./bytes";
+import { endHash, pairHash, wordHash } from "./ends-hash";
 import { now } from "./entry-life";
 import { touch } from "./journal";
 import { Heard, settleHeard, touchHeard } from "./heard";
 import { SHARE_TRANSLATION } from "./layout";
-import { mix } from "./set";
 import { needWhole } from "./share";
 import { isRefused, noteChange } from "./worlds";
 
@@ -18,7 +18,7 @@ export class Entry {
   /** Of IPv4 the original tuple: source address, destination << 32; source port, destination port << 16. */
   ends: u64;
   ports: u32;
-  /** Address of its Tuples. */
+  /** Address of its Tuples; 0: what `ends` and `ports` hold, and the same turned round, are its tuples. */
   tuples: u32;
   /** What was said of its packets: two Heard records, of the original direction and of the reply's. */
   heard0: u64;
@@ -97,7 +97,7 @@ export class Tuples {
   portLast: u16;
   /** Number of that choice: connections of one source may share it. */
   draw: u32;
-  /** Low bits of the number of the packet that made it; 0: it was there before. */
+  /** Low bits of the number of the packet that made it; 0: it was there before, or nobody asked for it then. */
   maker: u32;
 }
 
@@ -116,7 +116,8 @@ export const NODE_BACKEND: u32 = 5;
 /** The client's side only, of a translated source: its next connection may get the same translation. */
 export const NODE_SOURCE: u32 = 6;
 const NODE_KINDS: u32 = 7;
-// Besides the bits of kinds: the reply's tuple is the original's turned round.
+// Besides the bits of kinds: the reply's tuple is the original's turned round. Both have one hash, and one slot,
+// that of the original's node.
 const REPLY_TURNED: u8 = 1 << 7;
 // A node number is that of its entry, and its kind in the lowest bits.
 const KIND_BITS: u32 = 3;
@@ -186,13 +187,17 @@ const searched: Key = changetype<Key>(memory.data(offsetof<Key>()));
 export const KEY_ENDS: usize = offsetof<Key>("family");
 
 const PIECE: u32 = 4096;
-// u32[PIECES_MAX]: addresses of pieces of PIECE entries and behind them their Tuples; pieces are never moved.
+// u32[PIECES_MAX]: addresses of pieces of PIECE entries; pieces are never moved.
 const PIECES_MAX: u32 = 16384;
 let pieces: usize = 0;
 let pieceCount: u32 = 0;
 // u32[PIECES_MAX]: addresses of pieces of PIECE Neighbours, or 0 where no entry has any.
 let neighbourPieces: usize = 0;
-// Entries that were removed, as a list through `ports`; numbers plus one.
+// Tuples that nobody has yet: the address of the next, and how many.
+const TUPLES_PIECE: u32 = 256;
+let nextTuples: usize = 0;
+let tuplesLeft: u32 = 0;
+// Entries that were removed, as a list through `ports`; numbers plus one. They keep their Tuples.
 let free: u32 = 0;
 let used: u32 = 0;
 let count: u32 = 0;
@@ -234,9 +239,60 @@ export function entryAt(number: u32): Entry {
   return changetype<Entry>(piece + <usize>(number % PIECE) * offsetof<Entry>());
 }
 
-/** An entry's tuples. */
+/** An entry's tuples, which have a place of their own from here on. */
 export function tuplesOf(entry: Entry): Tuples {
+  if (entry.tuples == 0) unfoldTuples(entry);
   return changetype<Tuples>(entry.tuples);
+}
+
+/** An entry has tuples that `ends` and `ports` do not tell, or somebody has asked for them. */
+export function hasTuples(entry: Entry): bool {
+  return entry.tuples != 0;
+}
+
+let makersKept: bool = false;
+
+/** From now on new connections know which packets made them: some rule asks for it. */
+export function keepMakers(): void {
+  makersKept = true;
+}
+
+/** Says by which packet a new entry was made. */
+export function setMaker(entry: Entry, packet: u64): void {
+  if (makersKept) tuplesOf(entry).maker = <u32>packet;
+}
+
+// Of IPv4, not translated.
+function unfoldTuples(entry: Entry): void {
+  const tuples = startTuples(entry);
+  tuples.src0 = <u32>entry.ends;
+  tuples.dst0 = <u32>(entry.ends >> 32);
+  tuples.sport = <u16>entry.ports;
+  tuples.dport = <u16>(entry.ports >> 16);
+  startTranslation(tuples);
+}
+
+function startTuples(entry: Entry): Tuples {
+  if (entry.tuples == 0) {
+    if (tuplesLeft == 0) {
+      tuplesLeft = TUPLES_PIECE;
+      nextTuples = heap.alloc(TUPLES_PIECE * offsetof<Tuples>());
+    }
+    entry.tuples = <u32>nextTuples;
+    nextTuples += offsetof<Tuples>();
+    tuplesLeft--;
+  }
+  clearBytes(entry.tuples, offsetof<Tuples>());
+  return changetype<Tuples>(entry.tuples);
+}
+
+// What is not translated is as it was.
+function startTranslation(tuples: Tuples): void {
+  const at = changetype<usize>(tuples);
+  copyBytes(at + offsetof<Tuples>("to0"), at + offsetof<Tuples>("dst0"), 16);
+  copyBytes(at + offsetof<Tuples>("from0"), at, 16);
+  tuples.toPort = tuples.dport;
+  tuples.fromPort = tuples.sport;
 }
 
 /** When a UDP flow began; of others it is not kept. */
@@ -250,6 +306,10 @@ export function setStarted(entry: Entry, time: u64): void {
 
 function isUdp(entry: Entry): bool {
   return entry.protocol == 17 || entry.protocol == 136;
+}
+
+function isIcmp(entry: Entry): bool {
+  return entry.protocol == 1 || entry.protocol == 58;
 }
 
 /** Where what of an entry changes begins, and how much it is. */
@@ -282,13 +342,15 @@ export function leaveEntryUndecided(entry: Entry, reason: u32, rule: i32): void 
 /** Makes an entry from `key`. */
 export function addEntry(): u32 {
   let number: u32;
+  let tuples: u32 = 0;
   if (free != 0) {
     number = free - 1;
     free = entryAt(number).ports;
+    tuples = entryAt(number).tuples;
   } else {
     number = used;
     if (number % PIECE == 0) {
-      const piece = alignedLines(PIECE * (offsetof<Entry>() + offsetof<Tuples>()));
+      const piece = alignedLines(PIECE * offsetof<Entry>());
       store<u32>(pieces + ((<usize>pieceCount) << 2), <u32>piece);
       pieceCount++;
     }
@@ -296,30 +358,34 @@ export function addEntry(): u32 {
   }
   const entry = entryAt(number);
   clearBytes(changetype<usize>(entry), offsetof<Entry>());
-  const at = tuplesAt(number);
-  entry.tuples = <u32>at;
-  copyBytes(at, changetype<usize>(key), 32);
-  copyBytes(at + offsetof<Tuples>("to0"), changetype<usize>(key) + 16, 16);
-  copyBytes(at + offsetof<Tuples>("from0"), changetype<usize>(key), 16);
-  clearBytes(at + offsetof<Tuples>("portFirst"), 12);
-  const tuples = changetype<Tuples>(at);
-  tuples.sport = key.sport;
-  tuples.dport = key.dport;
-  tuples.toPort = key.dport;
-  tuples.fromPort = key.sport;
+  entry.tuples = tuples;
   entry.family = key.family;
   entry.protocol = key.protocol;
   if (key.family == 4) {
-    entry.ends = (<u64>key.src0) | ((<u64>key.dst0) << 32);
-    entry.ports = (<u32>key.sport) | ((<u32>key.dport) << 16);
+    entry.ends = endsOfKey(key);
+    entry.ports = portsOfKey(key);
+    if (tuples != 0) unfoldTuples(entry);
+  } else {
+    copyTuple(startTuples(entry));
   }
   count++;
   return number;
 }
 
-function tuplesAt(number: u32): usize {
-  const piece: usize = load<u32>(pieces + ((<usize>(number / PIECE)) << 2));
-  return piece + PIECE * offsetof<Entry>() + <usize>(number % PIECE) * offsetof<Tuples>();
+function copyTuple(tuples: Tuples): void {
+  copyBytes(changetype<usize>(tuples), changetype<usize>(key), 32);
+  tuples.sport = key.sport;
+  tuples.dport = key.dport;
+  startTranslation(tuples);
+}
+
+// As an entry of IPv4 has them.
+function endsOfKey(tuple: Key): u64 {
+  return (<u64>tuple.src0) | ((<u64>tuple.dst0) << 32);
+}
+
+function portsOfKey(tuple: Key): u32 {
+  return (<u32>tuple.sport) | ((<u32>tuple.dport) << 16);
 }
 
 /** What was said of an entry's packets, of one direction. */
@@ -344,14 +410,17 @@ export function settleEntries(): void {
   }
 }
 
-/** Indexes an entry by one of its tuples. */
+/** Indexes an entry by one of its tuples, the original one first. */
 export function linkNode(number: u32, kind: u32): void {
   const entry = entryAt(number);
-  tupleOf(entry, kind);
   entry.linked |= (<u8>1) << (<u8>kind);
-  if (kind == NODE_REPLY && isTurned(tuplesOf(entry))) entry.linked |= REPLY_TURNED;
   countKind(kind, 1);
   if (kind == NODE_BACKEND) needWhole(SHARE_TRANSLATION);
+  if (kind == NODE_REPLY && isTurned(entry)) {
+    entry.linked |= REPLY_TURNED;
+    return;
+  }
+  tupleOf(entry, kind);
   const hash = tupleHash(other);
   if (kind >= SHARED && goBefore(hash, number, kind)) return;
   nodes++;
@@ -364,15 +433,22 @@ export function unlinkNode(number: u32, kind: u32): void {
   const entry = entryAt(number);
   if (((<u32>entry.linked) & (1 << kind)) == 0) return;
   entry.linked &= ~((<u8>1) << (<u8>kind));
-  if (kind == NODE_REPLY) entry.linked &= ~REPLY_TURNED;
   countKind(kind, -1);
+  if (kind == NODE_REPLY && (entry.linked & REPLY_TURNED) != 0) {
+    entry.linked &= ~REPLY_TURNED;
+    return;
+  }
   if (kind >= SHARED && leaveList(entry, number, kind)) return;
   tupleOf(entry, kind);
   clearSlot(placeOf(tupleHash(other), nodeNumber(number, kind) + 1));
   nodes--;
 }
 
-function isTurned(tuples: Tuples): bool {
+// What answers has the same ends the other way round; ICMP's has another type.
+function isTurned(entry: Entry): bool {
+  if (isIcmp(entry)) return false;
+  if (entry.tuples == 0) return true;
+  const tuples = tuplesOf(entry);
   const src = changetype<usize>(tuples);
   const to = src + offsetof<Tuples>("to0");
   return (
@@ -465,12 +541,18 @@ export function removeEntry(number: u32): void {
   count--;
 }
 
-// Entries that are looked at for each new one: the table does not grow by what has expired.
+// Entries that are looked at for each new one: the table does not grow by what has expired. They are for so many
+// new ones at once: memory is slow, and does not make each of them wait by itself.
 const INSPECTED_EACH: u32 = 2;
+const INSPECTED_FOR: u32 = 32;
+let uninspected: u32 = 0;
 
-/** Removes entries that have expired: a few are looked at, in turn. */
+/** Removes entries that have expired, in front of a new one: a few are looked at, in turn. */
 export function removeExpired(): void {
-  for (let each: u32 = 0; each < INSPECTED_EACH && used > 0; each++) {
+  uninspected++;
+  if (uninspected < INSPECTED_FOR) return;
+  uninspected = 0;
+  for (let each: u32 = 0; each < INSPECTED_EACH * INSPECTED_FOR && used > 0; each++) {
     if (inspected >= used) inspected = 0;
     const entry = entryAt(inspected);
     if (entry.linked != 0 && entry.deadline <= now()) removeEntry(inspected);
@@ -507,12 +589,10 @@ function find(kinds: u32, tried: bool): i64 {
     if (slot == 0) return found;
     at++;
     if (<u32>slot != hash) continue;
-    const node = nodeIn(slot) - 1;
-    const number = node >> KIND_BITS;
-    const kind = node & KIND_MASK;
-    if (kind >= foundKind || ((1 << kind) & kinds) == 0) continue;
+    const number = (nodeIn(slot) - 1) >> KIND_BITS;
     const entry = entryAt(number);
-    if (!hangsUnder(entry, kind, key)) continue;
+    const kind = metKind(entry, (nodeIn(slot) - 1) & KIND_MASK, kinds, key);
+    if (kind >= foundKind) continue;
     if (kind >= SHARED) {
       const met = firstMet(number + 1, kind, tried);
       if (met == 0) continue;
@@ -522,10 +602,18 @@ function find(kinds: u32, tried: bool): i64 {
     }
     if (entry.deadline <= now()) continue;
     if (tried && isRefused(number)) continue;
-    if (kind == NODE_ORIGINAL) return node;
-    found = node;
+    found = nodeNumber(number, kind);
+    if (kind == NODE_ORIGINAL) return found;
     foundKind = kind;
   }
+}
+
+// The least of the kinds by which a tuple meets an entry in the slot of one of its nodes; NODE_KINDS: none.
+function metKind(entry: Entry, kind: u32, kinds: u32, tuple: Key): u32 {
+  if ((kinds & (1 << kind)) != 0 && hangsUnder(entry, kind, tuple)) return kind;
+  const turned = kind == NODE_ORIGINAL && (entry.linked & REPLY_TURNED) != 0;
+  if (!turned || (kinds & (1 << NODE_REPLY)) == 0) return NODE_KINDS;
+  return hangsUnder(entry, NODE_REPLY, tuple) ? NODE_REPLY : NODE_KINDS;
 }
 
 /** Node number plus one of the only node that has a hash; 0: there is none, or several. */
@@ -541,38 +629,48 @@ export function onlyNode(hash: u32): u32 {
 }
 
 /**
- * A node is what `findCertainNode` finds for a packet of IPv4 in either direction of a connection that is not
- * translated on its way. False: it takes a closer look.
+ * The direction of a packet of IPv4 in a connection that is not translated on the packet's way, whose node is what
+ * `findCertainNode` finds; DIRECTION_NEITHER: it takes a closer look.
  *
  * @param node  the only one that has the tuple's hash
  * @param ends  source's address, destination's << 32
  * @param ports the source's in the lower half
  */
-export function isPlainNode(node: i64, entry: Entry, ends: u64, ports: u32, protocol: u32): bool {
-  if (entry.family != 4 || entry.protocol != <u8>protocol || entry.deadline <= now()) return false;
+export function plainDirection(node: i64, entry: Entry, ends: u64, ports: u32, protocol: u32): u32 {
+  const differs = entry.family != 4 || entry.protocol != <u8>protocol;
+  if (differs || entry.deadline <= now()) return DIRECTION_NEITHER;
   const kind = nodeKind(node);
-  if (kind == NODE_ORIGINAL) return entry.ends == ends && entry.ports == ports;
-  if (kind != NODE_REPLY) return false;
-  if ((entry.linked & REPLY_TURNED) != 0)
-    return entry.ends == rotl<u64>(ends, 32) && entry.ports == rotl<u32>(ports, 16);
+  if (kind == NODE_ORIGINAL) {
+    if (entry.ends == ends && entry.ports == ports) return kind;
+    if ((entry.linked & REPLY_TURNED) == 0) return DIRECTION_NEITHER;
+    const turned = entry.ends == rotl<u64>(ends, 32) && entry.ports == rotl<u32>(ports, 16);
+    return turned ? NODE_REPLY : DIRECTION_NEITHER;
+  }
+  if (kind != NODE_REPLY) return DIRECTION_NEITHER;
   const tuples = tuplesOf(entry);
   const own = (<u32>tuples.toPort) | ((<u32>tuples.fromPort) << 16);
-  return tuples.to0 == <u32>ends && tuples.from0 == <u32>(ends >> 32) && own == ports;
+  const same = tuples.to0 == <u32>ends && tuples.from0 == <u32>(ends >> 32) && own == ports;
+  return same ? kind : DIRECTION_NEITHER;
 }
+
+/** Among directions, which the kinds of nodes begin with: none of them is certain. */
+export const DIRECTION_NEITHER: u32 = 2;
 
 // The tuple is the one by which a kind of the entry's nodes is indexed.
 function hangsUnder(entry: Entry, kind: u32, tuple: Key): bool {
   if (entry.protocol != tuple.protocol || entry.family != tuple.family) return false;
-  const at = changetype<usize>(tuple);
-  const tuples = tuplesOf(entry);
-  const src = changetype<usize>(tuples);
-  if (kind == NODE_ORIGINAL) {
-    if (tuples.sport != tuple.sport || tuples.dport != tuple.dport) return false;
-    return sameAddress(src, at) && sameAddress(src + 16, at + 16);
-  }
-  if (kind == NODE_REPLY && entry.protocol != 1 && entry.protocol != 58) {
+  if (kind == NODE_ORIGINAL && entry.family == 4)
+    return entry.ends == endsOfKey(tuple) && entry.ports == portsOfKey(tuple);
+  if (kind == NODE_REPLY && !isIcmp(entry)) {
+    if (entry.tuples == 0) {
+      const ends = rotl<u64>(endsOfKey(tuple), 32);
+      return entry.ends == ends && entry.ports == rotl<u32>(portsOfKey(tuple), 16);
+    }
+    const tuples = tuplesOf(entry);
     if (tuples.toPort != tuple.sport || tuples.fromPort != tuple.dport) return false;
-    return sameAddress(src + 32, at) && sameAddress(src + 48, at + 16);
+    const to = changetype<usize>(tuples) + offsetof<Tuples>("to0");
+    const at = changetype<usize>(tuple);
+    return sameAddress(to, at) && sameAddress(to + 16, at + 16);
   }
   tupleOf(entry, kind);
   return sameEnds(other, tuple);
@@ -606,10 +704,12 @@ export function nextNode(previous: i64): i64 {
     const met = firstMet(load<u32>(neighbourAt(nodeEntry(previous), kind, 0)), kind, true);
     return met == 0 ? -1 : <i64>nodeNumber(met - 1, kind);
   }
-  tupleOf(entryAt(nodeEntry(previous)), kind);
+  const entry = entryAt(nodeEntry(previous));
+  tupleOf(entry, kind);
   copyBytes(changetype<usize>(searched), changetype<usize>(other), offsetof<Key>());
   const hash = tupleHash(searched);
-  let at = placeOf(hash, <u32>previous + 1);
+  const turned = kind == NODE_REPLY && (entry.linked & REPLY_TURNED) != 0;
+  let at = placeOf(hash, nodeNumber(nodeEntry(previous), turned ? NODE_ORIGINAL : kind) + 1);
   while (true) {
     at++;
     const slot = load<u64>(slotAt(at));
@@ -617,8 +717,8 @@ export function nextNode(previous: i64): i64 {
     if (<u32>slot != hash) continue;
     const node = nodeIn(slot) - 1;
     const number = node >> KIND_BITS;
-    const same = (node & KIND_MASK) == kind && isMet(number);
-    if (same && hangsUnder(entryAt(number), kind, searched)) return node;
+    const met = metKind(entryAt(number), node & KIND_MASK, 1 << kind, searched);
+    if (met == kind && isMet(number)) return nodeNumber(number, kind);
   }
 }
 
@@ -632,13 +732,23 @@ export function nodeKind(node: i64): u32 {
 
 // Writes the tuple by which a kind of an entry's nodes is indexed to `other`.
 function tupleOf(entry: Entry, kind: u32): void {
+  if (entry.tuples == 0 && kind == NODE_ORIGINAL) {
+    clearBytes(changetype<usize>(other), offsetof<Key>());
+    other.src0 = <u32>entry.ends;
+    other.dst0 = <u32>(entry.ends >> 32);
+    other.sport = <u16>entry.ports;
+    other.dport = <u16>(entry.ports >> 16);
+    other.family = entry.family;
+    other.protocol = entry.protocol;
+    return;
+  }
   const at = changetype<usize>(other);
   const tuples = tuplesOf(entry);
   const src = changetype<usize>(tuples);
   const dst = src + 16;
   const to = dst + 16;
   const from = to + 16;
-  const icmp = entry.protocol == 1 || entry.protocol == 58;
+  const icmp = isIcmp(entry);
   other.family = entry.family;
   other.protocol = entry.protocol;
   other.unused = 0;
@@ -697,24 +807,16 @@ export function inverseIcmp(protocol: u32, typeCode: u16): u16 {
   return typeCode;
 }
 
-/** Hash of a tuple's addresses and ports. */
+/** Hash of a tuple: the same for one that is turned round. */
 export function tupleHash(tuple: Key): u32 {
-  const ports = (<u32>tuple.sport) | ((<u32>tuple.dport) << 16);
-  let hash = endsHash(tuple.src0, tuple.dst0, ports);
-  if (tuple.family == 6) {
-    hash = mix(hash, tuple.src1 ^ tuple.dst2);
-    hash = mix(hash, tuple.src2 ^ tuple.dst1);
-    hash = mix(hash, tuple.src3);
-    hash = mix(hash, tuple.dst3);
-  }
-  return hash;
+  const src = endHash(changetype<usize>(tuple), tuple.sport);
+  const dst = endHash(changetype<usize>(tuple) + 16, tuple.dport);
+  return pairHash(src, dst, tuple.protocol, tuple.family);
 }
 
 /** The same of IPv4. `ports`: the source's in the lower half. */
-export function endsHash(src: u32, dst: u32, ports: u32): u32 {
-  let hash = (((<u64>src) << 32) | ports) * 0x9e3779b97f4a7c15;
-  hash = ((hash ^ (hash >> 29)) + dst) * 0xbf58476d1ce4e5b9;
-  return <u32>(hash >> 32);
+export function endsHash(src: u32, dst: u32, ports: u32, protocol: u32): u32 {
+  return pairHash(wordHash(src, ports & 0xffff), wordHash(dst, ports >> 16), protocol, 4);
 }
 
 function slotAt(place: u32): usize {
@@ -820,9 +922,12 @@ export function touchEntryLines(entry: Entry): void {
   touched += load<u32>(at) + load<u32>(at, 64);
 }
 
-/** The same for what was said of the packets of an entry's node, which is as its direction. */
-export function touchHeardOf(entry: Entry, direction: u32): void {
-  touchHeard(heardOf(entry, direction));
+/** The same for what was said of packets like one of IPv4 that an entry's node was found for. */
+export function touchHeardOf(entry: Entry, node: i64, src: u32, ports: u32): void {
+  const answers = <u32>entry.ends != src || entry.ports != ports;
+  touchHeard(
+    heardOf(entry, nodeKind(node) == NODE_ORIGINAL ? (answers ? 1 : 0) : nodeKind(node) & 1),
+  );
 }
 
 // Read by nobody: it only keeps the loads above from being left out.

@@ -27,6 +27,7 @@ export { advanceClock, setTimeout } from "./entry-life";
 export { settleSayings } from "./saying";
 export { addInterface, setCaptureInterface } from "./interface";
 export { repeatCount } from "./repeat";
+export { keepMakers } from "./flow-table";
 export { addFlow, flowAt, flowCount, orderedFlow, orderFlows, setFlowsMax } from "./flow-rows";
 export { settledAt, settledCount } from "./fragment";
 export { insertEntry, makeIpSet, setProbe } from "./ipset";

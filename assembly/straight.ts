@@ -5,7 +5,7 @@ import { isOthers } from "./ahead";
 import { SEEN_ARRIVING, whereSeen } from "./arrival";
 import { passTime, refresh } from "./entry-life";
 import { isHelperGiven } from "./expectation";
-import { Entry, ENTRY_SEEN_REPLY, heardOf, isPlainNode, nodeKind } from "./flow-table";
+import { DIRECTION_NEITHER, Entry, ENTRY_SEEN_REPLY, heardOf, plainDirection } from "./flow-table";
 import { lagRows } from "./flow-rows";
 import { anyFragments } from "./fragments";
 import { Gathered } from "./gathered";
@@ -58,9 +58,8 @@ export function goStraight(one: Gathered, number: u64): bool {
   const ends = endsOf(frame);
   const addresses = i64x2.extract_lane(ends, 0);
   const ports = i32x4.extract_lane(ends, 2);
-  if (!isPlainNode(node, entry, addresses, ports, protocolOf(frame))) return false;
-  // Both kinds that are found are as their directions.
-  const direction = nodeKind(node);
+  const direction = plainDirection(node, entry, addresses, ports, protocolOf(frame));
+  if (direction == DIRECTION_NEITHER) return false;
   const heard = heardOf(entry, direction);
   if (heard.where != whereOf(seen.manner, direction)) return false;
   const answers = direction == DIRECTION_REPLY;

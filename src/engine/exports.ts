@@ -82,6 +82,7 @@ export interface MatcherExports {
     addressCount: number,
   ): void;
   countConnections(): void;
+  keepMakers(): void;
   addFamily(family: number, tracked: boolean, reassembled: boolean): void;
   setEntry(
     backend: number,

@@ -73,6 +73,7 @@ export function packRulesets(
       .reduce((sum, { body }) => sum | packer.needsOf(body), 0);
     exports.addFamily(ruleset.family, (needs & TRACKS) !== 0, (needs & REASSEMBLES) !== 0);
     if ((needs & COUNTS) !== 0) exports.countConnections();
+    if ((needs & LIMITS) !== 0) exports.keepMakers();
   }
   const { sharedStates, translations } = packer;
   const backends = packBackends(exports, translations);
@@ -138,12 +139,13 @@ const REASSEMBLING: ReadonlySet<string> = new Set(["socket", "TPROXY"]);
 const TRACKS = 1 << 0;
 const REASSEMBLES = 1 << 1;
 const COUNTS = 1 << 2;
+const LIMITS = 1 << 3;
 
 /** What the kernel does for a match or target, modelled or not. */
 function needsOf(part: Match | Target): number {
   const name = part.kind === "opaque" ? part.name : part.kind;
   // > nf_ct_set_acct(), for good.
-  const counts = name === "connbytes" ? COUNTS : 0;
+  const counts = name === "connbytes" ? COUNTS : name === "connlimit" ? LIMITS : 0;
   return counts | (TRACKING.has(name) ? TRACKS : 0) | (REASSEMBLING.has(name) ? REASSEMBLES : 0);
 }
 
@@ -153,7 +155,7 @@ interface Payload {
   readonly end: number;
   /** The target that has bytes there. */
   readonly target: Target | undefined;
-  /** TRACKS, REASSEMBLES, COUNTS. */
+  /** TRACKS, REASSEMBLES, COUNTS, LIMITS. */
   readonly needs: number;
 }
 
@@ -180,7 +182,7 @@ class RulePacker {
     this.#bytes = new PayloadBytes(setNumbers);
   }
 
-  /** TRACKS, REASSEMBLES and COUNTS, as far as any rule needs them. */
+  /** TRACKS, REASSEMBLES, COUNTS and LIMITS, as far as any rule needs them. */
   needsOf(body: Body): number {
     return this.#needs.get(body) ?? 0;
   }
