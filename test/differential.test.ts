@@ -67,6 +67,7 @@ describe("whole path and evaluator", () => {
           domains: true,
           nodeless: seed % 8 === 4,
           ties: true,
+          grouped: seed % 5 > 2,
         };
         const world = worldOf(dialect, randomWorld(random, size));
         const trials = drawTrials(world, dialect, () => randomAttempt(random, world));

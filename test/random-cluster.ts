@@ -74,6 +74,8 @@ export interface ClusterSize {
   readonly domains?: boolean;
   /** There are no Node objects: which addresses nodes have is not known. */
   readonly nodeless?: boolean;
+  /** Most policies of namespaces and of Calico stand where the one before does, and select the same. */
+  readonly grouped?: boolean;
 }
 
 const NAMESPACES = ["alpha", "beta", "gamma", "delta"];
@@ -150,28 +152,64 @@ export function randomWorld(random: Random, size: ClusterSize): RandomWorld {
     calico: undefined,
     ...randomServices(random, pods, names),
   };
-  const policies = Array.from({ length: size.policies }, (_, index) =>
+  const drawn = Array.from({ length: size.policies }, (_, index) =>
     randomPolicy(random, `policy-${index}`, random.pick(names), draft),
   );
+  const policies =
+    size.grouped === true
+      ? likeTheOneBefore(random, drawn, (policy, before) => ({
+          metadata: { ...policy.metadata, namespace: before.metadata.namespace! },
+          spec: { ...policy.spec, podSelector: before.spec.podSelector ?? {} },
+        }))
+      : drawn;
   const clusterPolicies = randomClusterPolicies(random, size, draft);
   const nodesShown = size.nodeless === true ? [] : nodes;
   const world = { ...draft, nodes: nodesShown, policies, clusterPolicies };
   return size.calico === undefined
     ? world
-    : withCalico(random, world, { policies: size.calico, hostsOn: size.hostsOn });
+    : withCalico(random, world, { ...size, policies: size.calico });
+}
+
+/** Changes most items of a list, by the one before each. */
+function likeTheOneBefore<T>(
+  random: Random,
+  items: readonly T[],
+  change: (item: T, before: T) => T,
+): T[] {
+  return items.reduce<T[]>((all, item) => {
+    const before = all.at(-1);
+    return [...all, before !== undefined && random.chance(0.7) ? change(item, before) : item];
+  }, []);
 }
 
 function withCalico(
   random: Random,
   world: RandomWorld,
-  given: { readonly policies: number; readonly hostsOn: string | undefined },
+  given: { readonly policies: number; readonly hostsOn?: string; readonly grouped?: boolean },
 ): RandomWorld {
   const pods = world.pods.map((pod, index) => ({
     ...pod,
     spec: { ...pod.spec, serviceAccountName: ACCOUNTS[index % ACCOUNTS.length]! },
   }));
   const block = (): string => randomBlock(random, world).cidr;
-  return { ...world, pods, calico: randomCalico({ random, world, block, ...given }) };
+  const { policies, hostsOn, grouped } = given;
+  const calico = randomCalico({ random, world, block, policies, hostsOn });
+  if (grouped !== true) return { ...world, pods, calico };
+  const alike = likeTheOneBefore(random, calico.policies, ({ kind, metadata, spec }, before) => {
+    // The rules of a policy are for its kind.
+    if (kind !== before.kind) return { kind, metadata, spec };
+    const { ingress = before.spec.ingress, egress = before.spec.egress } = spec;
+    return {
+      kind,
+      metadata: { ...before.metadata, name: metadata.name },
+      spec: {
+        ...before.spec,
+        ...(ingress === undefined ? {} : { ingress }),
+        ...(egress === undefined || before.spec.preDNAT === true ? {} : { egress }),
+      },
+    };
+  });
+  return { ...world, pods, calico: { ...calico, policies: alike } };
 }
 
 function randomServices(

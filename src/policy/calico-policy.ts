@@ -36,6 +36,7 @@ import type { LowerContext, PolicyKind } from "./kind.ts";
 import { checkMetadata } from "./metadata.ts";
 import type { Direction, HostLayer, Policy, PolicyKindName } from "./model.ts";
 import { readStagedAction } from "./staged.ts";
+import { calicoSubjectText } from "./subject-text.ts";
 
 /** What tells one of Calico's policy kinds from the others. */
 export interface CalicoKind {
@@ -103,11 +104,12 @@ export function lowerCalicoPolicy(
   const places = readTypes(spec, { ingress: ingress.length > 0, egress: egress.length > 0 });
   if (!fine) return undefined;
   const place = object.placeOf(["metadata", "name"]);
+  const text = calicoSubjectText(spec, namespace);
   return {
     ref: { kind, namespace, name, place },
     tier,
     order,
-    subject: { kind: "expression", expression },
+    subject: { kind: "expression", expression, ...(text === undefined ? {} : { text }) },
     ingress: places.ingress === undefined ? undefined : ingress,
     egress: places.egress === undefined ? undefined : egress,
     ingressPlace: places.ingress ?? placeOfField(spec),

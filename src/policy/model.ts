@@ -58,8 +58,7 @@ export interface Policy {
   readonly tier: Tier;
   /** Ascending within the tier; Infinity: last. `sortPolicies` says what comes first of equal ones. */
   readonly order: number;
-  /** The endpoints that the policy applies to. */
-  readonly subject: EndpointSelector;
+  readonly subject: PolicySubject;
   /** Undefined: does not apply to this direction. Empty: applies, and no rule matches. */
   readonly ingress: readonly PolicyRule[] | undefined;
   readonly egress: readonly PolicyRule[] | undefined;
@@ -157,6 +156,12 @@ export interface ServiceRef {
 
 /** Chooses endpoints, as a policy's subject or a rule's peer. */
 export type EndpointSelector = LabelledPods | ExpressedEndpoints;
+
+/** The endpoints that a policy applies to. */
+export type PolicySubject = EndpointSelector & {
+  /** As Felix has it: policies of one text select the same (subject-text.ts). Undefined: not known. */
+  readonly text?: string;
+};
 
 /** Endpoints and network sets by Calico's labels, which tell their namespace and service account too. */
 export interface ExpressedEndpoints {

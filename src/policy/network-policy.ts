@@ -24,6 +24,7 @@ import { checkMetadata } from "./metadata.ts";
 import type { Direction, Policy, PolicyKindName, PolicyPeer, PolicyRule } from "./model.ts";
 import { readPolicyBlock, readPolicyPort } from "./network-policy-items.ts";
 import { DEFAULT_TIER, KUBERNETES_ORDER } from "./order.ts";
+import { labelSubjectText } from "./subject-text.ts";
 
 /** The one policy kind of the Kubernetes core. */
 export const networkPolicy: PolicyKind = {
@@ -80,7 +81,13 @@ export function lowerKubernetesPolicy(
     tier: DEFAULT_TIER,
     order: KUBERNETES_ORDER,
     // > An empty selector matches all pods in the policy's namespace.
-    subject: { kind: "labels", namespace, namespaceSelector: undefined, podSelector },
+    subject: {
+      kind: "labels",
+      namespace,
+      namespaceSelector: undefined,
+      podSelector,
+      text: labelSubjectText(selector, namespace),
+    },
     // > If a policy type is not listed, its rules are ignored.
     ingress: places.ingress === undefined ? undefined : ingress,
     egress: places.egress === undefined ? undefined : egress,

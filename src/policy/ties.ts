@@ -5,14 +5,14 @@
 import type { Direction, PeerRule, Policy, PolicyPeer, PolicyPort } from "./model.ts";
 
 /** Policies that are asked one after the other. */
-export interface PolicyGroup {
+export interface OrderGroup {
   readonly policies: readonly Policy[];
   /** Those of them that could come before the others, with another outcome; the first is none of them. */
   readonly rivals: readonly Policy[];
 }
 
 /** Parts the ordered policies of one tier into those that have an order, and those whose order is open. */
-export function groupByOrder(policies: readonly Policy[], direction: Direction): PolicyGroup[] {
+export function groupByOrder(policies: readonly Policy[], direction: Direction): OrderGroup[] {
   const groups: Policy[][] = [];
   for (const policy of policies) {
     const last = groups.at(-1);

@@ -155,12 +155,13 @@ export function compileWhole(
       : bindHostEndpoints(snapshot, node, onDiagnostic);
   reportUntrackedEverywhere(binding, hosts, onDiagnostic);
   reportUnknownProfiles(binding, profiles, onDiagnostic);
-  const hostTables = compileHostTables(binding, hosts, settings);
-  const chainsOfEndpoints = new EndpointChains(settings, dialect);
+  const hostTables = compileHostTables(binding, hosts, { settings, version: calicoVersion });
+  const chainsOfEndpoints = new EndpointChains(settings, dialect, calicoVersion);
   // The same in both families.
   const endpointChains = [
     ...DIRECTIONS.flatMap((direction) => compileDispatch(direction, interfaceNames)),
     ...selections.map((selection) => chainsOfEndpoints.compile(selection)),
+    ...chainsOfEndpoints.groups.chains(),
     ...profileChains(local),
   ];
   const meanings = new PeerMeanings(snapshot, index);

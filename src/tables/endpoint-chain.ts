@@ -3,19 +3,17 @@
  * select it, then the profiles of its namespace and service account. Here a tier's default action becomes
  * DROP. The chains of host endpoints have parts of it in common.
  * Source: Felix rules/endpoints.go, a normal workload endpoint chain.
- *
- * Left out, because they never decide: policy groups (the same policies behind one more jump).
  */
 import { endpointName } from "../cluster/snapshot.ts";
 import type { Endpoint, FelixSettings } from "../cluster/snapshot.ts";
 import { PROTOCOL_UDP } from "../net/protocol.ts";
 import { policyKey } from "../policy/model.ts";
-import type { Direction, Policy, Tier } from "../policy/model.ts";
+import type { CalicoVersion, Direction, Policy, Tier } from "../policy/model.ts";
 import type { Dialect } from "../policy/dialect.ts";
 import { DEFAULT_DIALECT } from "../policy/dialects.ts";
-import { DEFAULT_TIER } from "../policy/order.ts";
+import { DEFAULT_TIER, NEWEST_CALICO } from "../policy/order.ts";
 import { groupByOrder } from "../policy/ties.ts";
-import type { PolicyGroup } from "../policy/ties.ts";
+import type { OrderGroup } from "../policy/ties.ts";
 import { compileDroppedJump, compileOpenJump } from "./dialect-protocols.ts";
 import { doesRule, openRule } from "./dialect-rule.ts";
 import { isPrinted } from "./model.ts";
@@ -27,6 +25,7 @@ import {
   policyChainName,
   profileChainName,
 } from "./names.ts";
+import { PolicyGroups } from "./policy-group.ts";
 import {
   ACCEPT,
   bitsClear,
@@ -66,10 +65,15 @@ export class EndpointChains {
   readonly #shared: SharedRules;
   readonly #alike = new ChainsAlike();
 
-  constructor(settings: FelixSettings, dialect: Dialect = DEFAULT_DIALECT) {
+  constructor(settings: FelixSettings, dialect?: Dialect, version?: CalicoVersion) {
     this.#settings = settings;
     this.#encapsulation = encapsulationRules(settings);
-    this.#shared = new SharedRules(dialect);
+    this.#shared = new SharedRules(dialect, version);
+  }
+
+  /** The groups that the chains jump to which were compiled until now. */
+  get groups(): PolicyGroups {
+    return this.#shared.groups;
   }
 
   compile(given: EndpointPolicies): Chain {
@@ -188,6 +192,7 @@ function toItselfRules(dialect: Dialect, interfaceName: string): Rule[] {
 /** The rules that every endpoint has that the same policies select. */
 export class SharedRules {
   readonly dialect: Dialect;
+  readonly groups: PolicyGroups;
   readonly #jumps = {
     ingress: new Map<Policy, readonly [Rule, Rule]>(),
     egress: new Map<Policy, readonly [Rule, Rule]>(),
@@ -196,20 +201,30 @@ export class SharedRules {
     ingress: new Map<string, readonly Rule[]>(),
     egress: new Map<string, readonly Rule[]>(),
   };
+  readonly #groupJumps = new Map<string, readonly [Rule, Rule]>();
   readonly #begins = new Map<string, Rule>();
   readonly #ties = new Map<
     string,
-    { readonly group: PolicyGroup; readonly rules: readonly Rule[] }
+    { readonly group: OrderGroup; readonly rules: readonly Rule[] }
   >();
 
-  constructor(dialect: Dialect = DEFAULT_DIALECT) {
+  constructor(dialect: Dialect = DEFAULT_DIALECT, version: CalicoVersion = NEWEST_CALICO) {
     this.dialect = dialect;
+    this.groups = new PolicyGroups(version, dialect);
   }
 
   /** The jump to a policy's chain, and what ends the endpoint's chain when the policy has accepted. */
   jump(policy: Policy, direction: Direction): readonly [Rule, Rule] {
     return entryOf(this.#jumps[direction], policy, () => [
       { ...IF_NOT_PASSED, target: jump(policyChainName(direction, policy.ref)) },
+      END_IF_POLICY_ACCEPTED,
+    ]);
+  }
+
+  /** The same of a group's chain. */
+  groupJump(chain: string): readonly [Rule, Rule] {
+    return entryOf(this.#groupJumps, chain, () => [
+      { ...IF_NOT_PASSED, target: jump(chain) },
       END_IF_POLICY_ACCEPTED,
     ]);
   }
@@ -233,7 +248,7 @@ export class SharedRules {
    * What tries other orders. In one direction a packet meets one endpoint, so that a rule that others have,
    * too, asks for a fact of its own.
    */
-  tie(group: PolicyGroup, direction: Direction): readonly Rule[] {
+  tie(group: OrderGroup, direction: Direction): readonly Rule[] {
     if (group.rivals.length === 0 || this.dialect.equalPriorities === "by-name") return [];
     const key = [direction, ...group.policies.map(({ ref }) => policyKey(ref))].join("\n");
     const before = this.#ties.get(key);
@@ -357,17 +372,22 @@ export function tierRules(
   const { direction } = given;
   // > Without following connections, and before translation, other rules are still to come.
   const ends = traffic === "own" || traffic === "forwarded";
+  const ask = ([enter, leave]: readonly [Rule, Rule]): Rule[] =>
+    traffic === "untracked" ? [enter, UNTRACK_IF_ACCEPTED, leave] : [enter, leave];
   // No policies: not isolated, the profile decides.
   return tiersOf(given.policies).flatMap(({ tier, policies }) => [
     shared.begin(tier),
     ...(tier.name === DEFAULT_TIER.name ? compileOpenJump(shared.dialect) : []),
-    ...groupByOrder(policies, direction).flatMap((group) => [
-      ...shared.tie(group, direction),
-      ...group.policies.flatMap((policy) => {
-        const [enter, leave] = shared.jump(policy, direction);
-        return traffic === "untracked" ? [enter, UNTRACK_IF_ACCEPTED, leave] : [enter, leave];
-      }),
-    ]),
+    ...shared.groups
+      .runsOf(policies, direction)
+      .flatMap((run) =>
+        run.group === undefined
+          ? groupByOrder(run.policies, direction).flatMap((tied) => [
+              ...shared.tie(tied, direction),
+              ...tied.policies.flatMap((policy) => ask(shared.jump(policy, direction))),
+            ])
+          : ask(shared.groupJump(run.group)),
+      ),
     ...(ends && tier.defaultAction === "deny" ? [endOfTier(tier, policies, given)] : []),
   ]);
 }
@@ -413,7 +433,7 @@ function tiersOf(policies: readonly Policy[]): TierPolicies[] {
  *
  * These rules are in no text: a kernel has one order.
  */
-function tieRules({ policies, rivals }: PolicyGroup, direction: Direction): Rule[] {
+function tieRules({ policies, rivals }: OrderGroup, direction: Direction): Rule[] {
   const origin: RuleOrigin = {
     kind: "tie",
     direction,

@@ -5,8 +5,9 @@
  */
 import type { FelixSettings, HostEndpoint } from "../cluster/snapshot.ts";
 import type { OnDiagnostic } from "../errors.ts";
+import { DEFAULT_DIALECT } from "../policy/dialects.ts";
 import { formatPolicyRef } from "../policy/model.ts";
-import type { Direction, HostLayer, Policy } from "../policy/model.ts";
+import type { CalicoVersion, Direction, HostLayer, Policy } from "../policy/model.ts";
 import { compileHostDispatch } from "./dispatch.ts";
 import { SharedRules } from "./endpoint-chain.ts";
 import type { BoundHostEndpoint, HostBinding } from "./host-binding.ts";
@@ -53,7 +54,7 @@ const DIRECTIONS: readonly Direction[] = ["ingress", "egress"];
 export function compileHostTables(
   binding: HostBinding,
   selected: HostsByPolicy,
-  settings: FelixSettings,
+  { settings, version }: { readonly settings: FelixSettings; readonly version: CalicoVersion },
 ): { readonly [T in HostTableName]: HostTable } {
   const hosts = binding.bound.map((bound) => policiesOf(bound, selected));
   const { everywhere } = binding;
@@ -64,7 +65,11 @@ export function compileHostTables(
           ...hosts,
           policiesOf({ hostEndpoint: everywhere, interfaceName: ANY_INTERFACE }, selected),
         ];
-  const shared = new SharedRules();
+  const shared = new SharedRules(DEFAULT_DIALECT, version);
+  const withGroups = (chains: readonly Chain[]): Chain[] => [
+    ...chains,
+    ...shared.groups.usedBy(chains),
+  ];
   const context = { shared, settings };
   const filter = all.flatMap((each) =>
     DIRECTIONS.flatMap((direction) => [
@@ -90,7 +95,7 @@ export function compileHostTables(
           ...dispatchTo(all, direction, "own"),
           ...dispatchTo(all, direction, "forwarded"),
         ]),
-        ...filter,
+        ...withGroups(filter),
       ],
       policies: gather(all, ({ own }) => own),
       profiles: { ingress: profilesOf(all), egress: profilesOf(all) },
@@ -100,7 +105,7 @@ export function compileHostTables(
       chains: [
         ...dispatchTo(preDnat, "ingress", "own"),
         ...dispatchTo(all, "egress", "own"),
-        ...mangle,
+        ...withGroups(mangle),
       ],
       policies: {
         ingress: gather(preDnat, (each) => each.preDnat).ingress,
@@ -115,7 +120,7 @@ export function compileHostTables(
     raw: {
       chains: [
         ...DIRECTIONS.flatMap((direction) => dispatchTo(untracked, direction, "own")),
-        ...raw,
+        ...withGroups(raw),
       ],
       policies: gather(untracked, (each) => each.untracked),
       profiles: { ingress: [], egress: [] },

@@ -5,6 +5,7 @@
  */
 import { sha1 } from "@noble/hashes/legacy.js";
 import { sha224, sha256 } from "@noble/hashes/sha2.js";
+import { sha3_224 } from "@noble/hashes/sha3.js";
 import { utf8ToBytes } from "@noble/hashes/utils.js";
 import type { PortProtocol, TunnelKind } from "../cluster/snapshot.ts";
 import type { Address, Family } from "../net/address.ts";
@@ -92,6 +93,11 @@ const POLICY_PREFIX: Readonly<Record<Direction, string>> = {
   egress: "cali-po-",
   ingress: "cali-pi-",
 };
+// Policy group inbound and outbound: policies of one selector behind one jump.
+const POLICY_GROUP_PREFIX: Readonly<Record<Direction, string>> = {
+  egress: "cali-go-",
+  ingress: "cali-gi-",
+};
 // The kind comes before the policy's name, in short: names of two kinds can be the same.
 const KIND_PREFIX: Readonly<Record<PolicyKindName, string>> = {
   "networking.k8s.io NetworkPolicy": "knp",
@@ -146,15 +152,33 @@ export function hostChainName(
 export function policyChainName(direction: Direction, policy: PolicyRef): string {
   const before = policyChainNames[direction].get(policy);
   if (before !== undefined) return before;
-  const suffix = `${KIND_PREFIX[policy.kind]}/${formatPolicyName(policy)}`;
-  const name = policyChainNameOf(direction, suffix);
+  const name = policyChainNameOf(direction, policyId(policy));
   policyChainNames[direction].set(policy, name);
   return name;
+}
+
+/** What a policy is called: its name behind its kind. */
+export function policyId(policy: PolicyRef): string {
+  return `${KIND_PREFIX[policy.kind]}/${formatPolicyName(policy)}`;
 }
 
 /** The chain of a policy that is called so: releases differ in how. */
 export function policyChainNameOf(direction: Direction, suffix: string): string {
   return limitedName(POLICY_PREFIX[direction], suffix);
+}
+
+/** The chain of a policy group, by what tells it from others. Source: felix/rules/endpoints.go UniqueID. */
+export function policyGroupChainName(direction: Direction, parts: readonly string[]): string {
+  const prefix = POLICY_GROUP_PREFIX[direction];
+  const hash = base64Url(sha3_224(utf8ToBytes(parts.map((part) => `${part}\n`).join(""))));
+  return prefix + hash.slice(0, LONGEST_CHAIN_NAME - prefix.length);
+}
+
+/** Tells whether a chain is that of a policy group. */
+export function isPolicyGroupChain(name: string): boolean {
+  return (
+    name.startsWith(POLICY_GROUP_PREFIX.ingress) || name.startsWith(POLICY_GROUP_PREFIX.egress)
+  );
 }
 
 /** Kept, as most are hashes, and both families' tables ask for them. */

@@ -15,7 +15,7 @@ import type { Compilation, CompiledCluster, CompileOptions, FamilyChains } from 
 import { compileDispatch, dispatchRule } from "./dispatch.ts";
 import { EndpointChains } from "./endpoint-chain.ts";
 import type { Chain, IpSet, Ruleset, Topology } from "./model.ts";
-import { CHAIN_DISPATCH, vethName } from "./names.ts";
+import { CHAIN_DISPATCH, isPolicyGroupChain, vethName } from "./names.ts";
 import { appliesTo } from "./selections.ts";
 import type { Selection } from "./selections.ts";
 import { placeInOrder } from "./set-members.ts";
@@ -127,6 +127,8 @@ class State {
   /** Chains of both families that change. */
   readonly #chains = new Map<string, Chain | undefined>();
   readonly #touched = new Set<Selection>();
+  /** How many chains of endpoints jump to the chain of each policy group. */
+  readonly #groupUsers = new Map<string, number>();
   /** Policies that chains were compiled of which are kept for others alike. */
   #kept = 0;
 
@@ -169,6 +171,9 @@ class State {
     const [ipv4, ipv6] = whole.cluster.rulesets;
     const [own4, own6] = [ownLists(ipv4), ownLists(ipv6)];
     this.#families = [changeOf(family4, own4), changeOf(family6, own6)];
+    for (const name of own4.chains.flatMap(groupsOf)) {
+      this.#groupUsers.set(name, (this.#groupUsers.get(name) ?? 0) + 1);
+    }
     this.#cluster = {
       ...whole.cluster,
       rulesets: [withLists(ipv4, own4), withLists(ipv6, own6)],
@@ -242,6 +247,9 @@ class State {
       // Others may have been made of the same endpoint since.
       if (this.#selections[selection.direction].get(selection.endpoint) !== selection) continue;
       const chain = this.#endpointChains.compile(selection);
+      const before = this.#chainNamed(chain.name);
+      if (before !== undefined) this.#useGroups(before, -1);
+      this.#useGroups(chain, 1);
       this.#chains.set(chain.name, chain);
     }
     this.snapshot = snapshot;
@@ -315,6 +323,22 @@ class State {
     }
   }
 
+  /** Counts the jumps to the groups of policies: the chain of one is there as long as there are any. */
+  #useGroups(chain: Chain, more: number): void {
+    for (const name of groupsOf(chain)) {
+      const count = (this.#groupUsers.get(name) ?? 0) + more;
+      if (count === 0) {
+        this.#groupUsers.delete(name);
+        this.#chains.set(name, undefined);
+        continue;
+      }
+      if (count === 1 && more === 1) {
+        this.#chains.set(name, this.#endpointChains.groups.chainNamed(name));
+      }
+      this.#groupUsers.set(name, count);
+    }
+  }
+
   #dispatchTo(interfaceName: string, direction: Direction): void {
     const added = dispatchRule(direction, this.#interfaceNames, interfaceName);
     const chain = added && this.#chainNamed(added.chain);
@@ -339,6 +363,19 @@ class State {
     return chains[at]?.name === name ? chains[at] : undefined;
   }
 }
+
+/** The chains of policy groups that a chain jumps to. Many chains are alike. */
+function groupsOf({ rules, likeness }: Chain): readonly string[] {
+  const known = likeness === undefined ? undefined : groupsByLikeness.get(likeness);
+  if (known !== undefined) return known;
+  const groups = rules.flatMap(({ target }) =>
+    target?.kind === "JUMP" && isPolicyGroupChain(target.chain) ? [target.chain] : [],
+  );
+  if (likeness !== undefined) groupsByLikeness.set(likeness, groups);
+  return groups;
+}
+
+const groupsByLikeness = new WeakMap<object, readonly string[]>();
 
 /** Policies that were edited are kept for so many changes. */
 const KEPT_MAX = 256;

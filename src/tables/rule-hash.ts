@@ -134,8 +134,8 @@ function matchText(
   switch (match.kind) {
     case "mark":
       return match.value === 0
-        ? `-m mark --mark 0/${hex(match.mask)}`
-        : `-m mark --mark ${hex(match.value)}/${hex(match.mask)}`;
+        ? `-m mark ${not}--mark 0/${hex(match.mask)}`
+        : `-m mark ${not}--mark ${hex(match.value)}/${hex(match.mask)}`;
     case "interface":
       return `${not}--${match.side}-interface ${match.name}${match.wildcard ? "+" : ""}`;
     case "protocol":

@@ -95,6 +95,11 @@ export function bitsClear(bits: number): Match {
   return { kind: "mark", value: 0, mask: bits, invert: false };
 }
 
+/** At least one of these bits is set. */
+export function anyBitSet(bits: number): Match {
+  return { kind: "mark", value: 0, mask: bits, invert: true };
+}
+
 /** `-p`. */
 export function protocolIs(protocol: number): Match {
   return { kind: "protocol", protocol, invert: false };

@@ -43,7 +43,8 @@ describe.skipIf(labMissing !== undefined)("the kernel's tables", () => {
     "are those of random clusters with policies of every kind, with %s",
     (backend) => {
       for (let seed = 1; seed <= 5; seed++) {
-        const size = { pods: 12, policies: 6, clusterPolicies: 8, ties: true, domains: true };
+        const drawn = { pods: 12, policies: 6, clusterPolicies: 8, ties: true, domains: true };
+        const size = seed % 2 === 0 ? { ...drawn, policies: 24, grouped: true } : drawn;
         const { rulesets } = compileObjects(worldObjects(randomWorld(makeRandom(seed), size)));
         expectRoundTrip(rulesets, backend);
       }
@@ -52,7 +53,7 @@ describe.skipIf(labMissing !== undefined)("the kernel's tables", () => {
 
   it.each(BACKENDS)("are those of nodes with host endpoints, with %s", (backend) => {
     for (let seed = 1; seed <= 4; seed++) {
-      const size = { pods: 8, policies: 4, calico: 12, hostsOn: "node-1" };
+      const size = { pods: 8, policies: 4, calico: 12, hostsOn: "node-1", grouped: seed % 2 === 0 };
       const objects = worldObjects(randomWorld(makeRandom(seed), size));
       expectRoundTrip(compileObjects(objects, "node-1").rulesets, backend);
     }

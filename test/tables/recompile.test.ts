@@ -9,6 +9,8 @@ import { DIALECTS } from "../../src/policy/dialects.ts";
 import { lowerProfiles } from "../../src/policy/profile.ts";
 import { compileCluster } from "../../src/tables/compile.ts";
 import type { CompiledCluster, CompileOptions } from "../../src/tables/compile.ts";
+import type { Chain } from "../../src/tables/model.ts";
+import { isPolicyGroupChain } from "../../src/tables/names.ts";
 import { ClusterCompiler } from "../../src/tables/recompile.ts";
 import { makeRandom, randomWorld, worldObjects, type Random } from "../random-cluster.ts";
 
@@ -36,6 +38,7 @@ function drawPool(random: Random, seed: number): Pool {
     ties: seed % 4 === 0,
     domains: seed % 5 === 0,
     nodeless: seed % 7 === 0 && hostsOn === undefined,
+    grouped: seed % 5 > 1,
   });
   const list = { apiVersion: "v1", kind: "List", items: worldObjects(world) };
   const objects = parseManifests([{ file: "world.json", text: JSON.stringify(list) }], () => {});
@@ -93,7 +96,7 @@ function nextEndpoints(
   return snapshot.endpoints.filter((endpoint) => here.has(endpoint));
 }
 
-function chainsOf({ rulesets }: CompiledCluster): Set<unknown> {
+function chainsOf({ rulesets }: CompiledCluster): Set<Chain> {
   return new Set(
     rulesets.flatMap(({ tables }) =>
       tables.flatMap(({ name, chains }) => (name === "filter" ? chains : [])),
@@ -105,6 +108,7 @@ describe("compiling again", () => {
   it("comes to what compiling from scratch does, change by change", () => {
     let compared = 0;
     let kept = 0;
+    let groups = 0;
     for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
       const random = makeRandom(seed);
       const pool = drawPool(random, seed);
@@ -126,8 +130,11 @@ describe("compiling again", () => {
         const again = compiler.compile(snapshot, policies);
         const scratch = compileCluster(snapshot, policies, options, () => {});
         expect(again, `seed ${seed}, change ${change}`).toEqual(scratch);
-        const old = before === undefined ? new Set() : chainsOf(before);
-        for (const chain of chainsOf(again)) if (old.has(chain)) kept += 1;
+        const old = before === undefined ? new Set<Chain>() : chainsOf(before);
+        for (const chain of chainsOf(again)) {
+          if (old.has(chain)) kept += 1;
+          if (isPolicyGroupChain(chain.name)) groups += 1;
+        }
         before = again;
         compared += 1;
       }
@@ -135,6 +142,7 @@ describe("compiling again", () => {
     expect(compared).toBe(SEEDS * CHANGES);
     // Most changes were followed: the chains that they do not touch are the ones of before.
     expect(kept).toBeGreaterThan(compared * 20);
+    expect(groups).toBeGreaterThan(compared);
   });
 
   it("takes several new pods at a time, of ranges that no pod was of before", () => {

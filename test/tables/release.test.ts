@@ -167,7 +167,7 @@ describe("asOfRelease", () => {
 
   it("tells equal policies apart by namespace and long name before 3.32 (A-2)", () => {
     const policy = (kind: string, name: string, namespace: string): string =>
-      `{apiVersion: projectcalico.org/v3, kind: ${kind}, metadata: {name: ${name}${namespace}}, spec: {order: 1}}`;
+      `{apiVersion: projectcalico.org/v3, kind: ${kind}, metadata: {name: ${name}${namespace}}, spec: {order: 1, selector: "!has(${name})"}}`;
     const text = [
       "{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: a}, spec: {}, status: {podIP: 10.0.0.1}}",
       policy("NetworkPolicy", "b", ", namespace: a"),
