@@ -17,6 +17,7 @@ import { nameRank, namesAreTold, rankInterfaces } from "./candidates-interface";
 import { addRange, makeRanks, rankOf, startRanks } from "./candidates-rank";
 import {
   isFine,
+  isAnyPort,
   isWhole,
   joinPorts,
   protocolLeast,
@@ -90,6 +91,8 @@ function putBoxes(index: ChainIndex, rule: u32, listed: bool): void {
   const own = index.leaving ? WISH_OUT : WISH_IN;
   const single = !listed || boxesWanted() == 1;
   if (single) joinPorts();
+  if (!isAnyPort(WISH_SPORTS)) index.asksSport = true;
+  if (!isAnyPort(WISH_DPORTS)) index.asksDport = true;
   const sure = wishIsAll && isWhole(other) && (namesAreTold() || isWhole(own));
   const owner = (rule << 1) | (sure ? OWNER_SURE : 0);
   for (let sport: u32 = 0; sport < load<u32>(WISH_SPORTS); sport++) {

@@ -17,6 +17,9 @@ export class ChainIndex {
   dstRanks: u32;
   /** Whether the out-interface is the field, and not the in-interface. */
   leaving: bool;
+  /** Some box is not of all ports of the source, or of the destination. */
+  asksSport: bool;
+  asksDport: bool;
 }
 
 // u32 for each record: address of its chain's index; 0: none. In pages, which are there for records that have one.

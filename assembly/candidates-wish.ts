@@ -94,6 +94,11 @@ export function isFine(range: usize): bool {
   );
 }
 
+/** Tells whether a list of ports is of all. */
+export function isAnyPort(list: usize): bool {
+  return load<u32>(list) == 1 && load<u32>(list, 4) == 0xffff0000;
+}
+
 /** Makes of each list of ports the one range that holds all of it. */
 export function joinPorts(): void {
   joinList(WISH_SPORTS);

@@ -18,9 +18,15 @@ import {
   Slot,
 } from "./candidates-index";
 import { rankOf } from "./candidates-rank";
-import { KNOWN_PROTOCOL, MALFORMED_NONE, PACKET_AUTHENTICATED, PACKET_FRAGMENT } from "./layout";
+import {
+  KNOWN_PORTS,
+  KNOWN_PROTOCOL,
+  MALFORMED_NONE,
+  PACKET_AUTHENTICATED,
+  PACKET_FRAGMENT,
+} from "./layout";
 import { hasPorts } from "./protocol";
-import { knowsPorts, walk } from "./walk";
+import { walk } from "./walk";
 
 // Making trees takes about as long as looking so often at each rule.
 const WALKS: u32 = 16;
@@ -48,7 +54,8 @@ export function hasCandidates(): bool {
   if (!allowed || walk.inUnknown || walk.outUnknown) return false;
   if (walk.packet.malformed != MALFORMED_NONE || (walk.known & KNOWN_PROTOCOL) == 0) return false;
   if ((walk.flags & (PACKET_FRAGMENT | PACKET_AUTHENTICATED)) != 0) return false;
-  return knowsPorts(false) || !hasPorts(walk.protocol);
+  if (!hasPorts(walk.protocol)) return true;
+  return (walk.known & KNOWN_PORTS) != 0 && !walk.sportDrawn;
 }
 
 /** The first record from this one on that may match; the chain's end at last. Its rule has RULE_LEAPS. */
@@ -67,6 +74,8 @@ function isReady(index: ChainIndex): bool {
 }
 
 function firstOwner(index: ChainIndex, from: u32): u32 {
+  if (index.asksSport) walk.sportLookedAt = true;
+  if (index.asksDport) walk.dportLookedAt = true;
   const face = interfaceRank(index.leaving ? walk.outInterface : walk.inInterface);
   const src =
     index.srcRanks == 0

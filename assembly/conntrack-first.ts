@@ -74,6 +74,20 @@ export function assumesMidstream(): bool {
   return assumeMidstream;
 }
 
+/**
+ * A TCP or UDP packet that no entry knows begins a connection, whatever the capture has shown before; its flags are
+ * known.
+ */
+export function beginsPlainly(packet: Packet): bool {
+  if (packet.protocol == 17) return !looksLikeAnswer(packet);
+  return tcpFlagsValid(packet.tcpFlags) && tcpClass(packet.tcpFlags) == CLASS_SYN;
+}
+
+// Of UDP.
+function looksLikeAnswer(packet: Packet): bool {
+  return packet.sport <= SERVICE_PORT_MAX && packet.dport >= EPHEMERAL_PORT_MIN;
+}
+
 /** Tracks a packet that no entry knows. `seenBefore`: the capture has shown its flow already. */
 export function trackFirst(packet: Packet, seenBefore: bool): void {
   tracking.fresh = false;
@@ -82,8 +96,7 @@ export function trackFirst(packet: Packet, seenBefore: bool): void {
   if (protocol == 6) {
     trackFirstTcp(packet, mayBeMidstream);
   } else if (protocol == 17) {
-    const answer = packet.sport <= SERVICE_PORT_MAX && packet.dport >= EPHEMERAL_PORT_MIN;
-    if (mayBeMidstream && answer && sinceStart() < streamSeconds() * SECOND) {
+    if (mayBeMidstream && looksLikeAnswer(packet) && sinceStart() < streamSeconds() * SECOND) {
       assumeEntry(packet, true, 0);
     } else {
       startEntry(0);

@@ -82,6 +82,18 @@ export function isTupleTaken(): bool {
   }
 }
 
+/** Perhaps another connection has the tuple of the answers to `key`, which is turned round afterwards. */
+export function arePerhapsTaken(): bool {
+  const src = v128.load(changetype<usize>(key));
+  v128.store(changetype<usize>(key), v128.load(changetype<usize>(key), 16));
+  v128.store(changetype<usize>(key), src, 16);
+  const sport = key.sport;
+  key.sport = key.dport;
+  key.dport = sport;
+  const own: u32 = (1 << NODE_ORIGINAL) | (1 << NODE_REPLY);
+  return hasNodes(1 << NODE_BACKEND) || findNode(own) >= 0;
+}
+
 // A packet met it. Nobody but the backend that was drawn answers, or is reached.
 function isMet(node: i64): bool {
   const number = nodeEntry(node);

@@ -1,4 +1,5 @@
 // The exports, nothing else.
+import { setUpAlike } from "./alike";
 import { setUpMidstream } from "./conntrack-first";
 import { forgetLists } from "./blur";
 import { growCounters, setUpCounters } from "./counters";
@@ -91,6 +92,7 @@ export function setUp(
   if (!walkAll) findLongChains(recordCount);
   setUpManners();
   setUpMemos();
+  setUpAlike();
   setUpSayings();
   setUpOutcomes();
   setUpMidstream(assumeMidstream);

@@ -199,8 +199,6 @@ export function startSource(): void {
  */
 export function settleSource(range: usize): void {
   walk.sourceSettled = true;
-  // Other connections decide, too.
-  walk.volatile = true;
   walk.natBound = true;
   const numbered = hasPorts(walk.protocol) || isIcmp();
   if (numbered) choosePort(range);
@@ -209,6 +207,9 @@ export function settleSource(range: usize): void {
     walk.sportUnknown ||
     (walk.newSport != identifier() && !walk.movedId) ||
     memory.compare(walkNewSrc, walkSrc, 16) != 0;
+  // Other connections decide, too.
+  if (walk.srcTranslated || walk.natFailed || range != 0) walk.volatile = true;
+  else walk.staysIfFree = true;
 }
 
 // Source: Linux, nf_nat_core.c, get_unique_tuple() and nf_nat_l4proto_unique_tuple().

@@ -1,5 +1,6 @@
 // The short way of a packet: its connection moves on, and what was said of an earlier packet is said again,
 // when nothing that the walk of that one looked at is different. Everything else goes the long way.
+import { findAlike, isMetAgain, placeForAlike, WAY_FIRST } from "./alike";
 import { SEEN_ARRIVING, SEEN_LEAVING, whereSeen } from "./arrival";
 import { copyBytes } from "./bytes";
 import { refresh, refusedBefore } from "./entry-life";
@@ -9,11 +10,13 @@ import { countRow, isFirstOfRow } from "./flow-rows";
 import {
   Entry,
   ENTRY_ASSURED,
+  ENTRY_DNAT,
   ENTRY_GUESSED,
   ENTRY_MASQUERADED,
   ENTRY_PERHAPS,
   ENTRY_PORT_UNKNOWN,
   ENTRY_SEEN_REPLY,
+  ENTRY_SNAT,
   ENTRY_STATE,
   ENTRY_STATE_SIZE,
   ENTRY_UNDECIDED,
@@ -23,12 +26,13 @@ import {
   nodeKind,
 } from "./flow-table";
 import { consultedCount, startForks } from "./fork";
-import { findFirst, lookUpSights } from "./half-known";
+import { arePerhapsTaken, findFirst, lookUpSights } from "./half-known";
 import { hear, Heard, whereOf } from "./heard";
 import { rollBack, startJournal } from "./journal";
-import { track } from "./conntrack";
+import { confirm, track } from "./conntrack";
+import { beginsPlainly } from "./conntrack-first";
 import { startWorlds } from "./worlds";
-import { countTotals, walkedPlainly } from "./judge";
+import { count, countTotals, walkedPlainly } from "./judge";
 import {
   CT_ESTABLISHED,
   CT_INVALID,
@@ -57,13 +61,14 @@ import { conntrackActive } from "./rule";
 import { Saying, sayingOf } from "./saying";
 import { rememberSight, severalSights } from "./sights";
 import { moveTcp, TCP_BELONGS } from "./tcp-track";
-import { DIRECTION_REPLY, ENTRY_NONE, keyOfPacket, tracking } from "./tracking";
+import { DIRECTION_ORIGINAL, DIRECTION_REPLY, ENTRY_NONE, keyOfPacket, tracking } from "./tracking";
 import { Verdict } from "./verdict";
-import { walk } from "./walk";
+import { Walk, walk } from "./walk";
 
 // Of entries that have one of these it is not known what they are.
 const ENTRY_UNCERTAIN: u32 =
   ENTRY_GUESSED | ENTRY_MASQUERADED | ENTRY_PERHAPS | ENTRY_PORT_UNKNOWN | ENTRY_UNDECIDED;
+const ENTRY_TRANSLATED: u32 = ENTRY_DNAT | ENTRY_SNAT;
 const PACKET_ODD: u32 = PACKET_FRAGMENT | PACKET_FRAGMENT_HEADER;
 const IPV4_SIZE: u32 = 20;
 const IPV6_SIZE: u32 = 40;
@@ -106,36 +111,55 @@ export function repeatVerdict(packet: Packet, verdict: Verdict, isRead: bool): b
   const manner = mannerOf(packet, seen);
   if (manner == 0) return false;
   lookUpSights(!isRealNode() || seen == SEEN_LEAVING);
+  // What needs no rules has no part in where the capture shows packets: it is kept nowhere.
+  if (!isSeenOnce(packet, seen)) return false;
   keyOfPacket(packet);
   const node = findFirst();
-  let entry = ENTRY_NONE;
+  let entry = node < 0 ? ENTRY_NONE : nodeEntry(node);
+  let heard: Heard | null = null;
   let saying: Saying | null = null;
   let row: usize = 0;
   if (node >= 0) {
-    const direction = nodeKind(node) & 1;
-    const heard = heardOf(entryAt(nodeEntry(node)), direction);
-    if (heard.where == whereOf(manner, nodeKind(node)) && isSeenOnce(packet, seen)) {
-      entry = nodeEntry(node);
-      saying = sayingOfConnection(entryAt(entry), heard, packet, direction);
-      row = heard.row;
+    const kind = nodeKind(node);
+    const known = heardOf(entryAt(entry), kind & 1);
+    if (known.where == whereOf(manner, kind)) {
+      saying = sayingOfConnection(entryAt(entry), known.saying, packet, kind & 1);
+      row = known.row;
+    }
+    if (saying == null) {
+      saying = sayingOfAlike(entryAt(entry), manner, kind, packet);
+      heard = known;
+      row = 0;
     }
   }
   if (saying == null) {
-    const memo = findMemo(manner);
-    // What needs no rules has no part in where the capture shows packets: it is kept nowhere.
-    if (memo == null || !isSeenOnce(packet, seen)) return false;
     entry = ENTRY_NONE;
-    saying =
-      memo.tracked != 0
-        ? sayingWithoutConnection(memo, manner, packet)
-        : like(memo.sayingFirst, packet);
-    if (saying == null) return false;
-    row = memo.row;
+    heard = null;
+    const memo = findMemo(manner);
+    if (memo != null) {
+      saying =
+        memo.tracked != 0
+          ? sayingWithoutConnection(memo, manner, packet)
+          : like(memo.sayingFirst, packet);
+      row = memo.row;
+    }
   }
+  if (saying == null && node < 0) {
+    saying = sayingOfFirst(manner, packet);
+    entry = tracking.entry;
+    row = 0;
+  }
+  if (saying == null) return false;
   const repeated = changetype<Verdict>(verdictOfOutcome(saying.outcome));
   if (isRead) copyBytes(changetype<usize>(verdict), changetype<usize>(repeated), VERDICT_SIZE);
   countRepeat(saying, packet.ipLength);
   rememberSight(packet, repeated, entry, true);
+  if (row == 0) {
+    row = count(packet, repeated);
+    if (heard != null && row != 0)
+      hear(heard, whereOf(manner, nodeKind(node)), changetype<usize>(saying), row);
+    return true;
+  }
   countTotals(packet, saying.verdict, saying.verdictFlags);
   countRow(row, packet.originalLength);
   logRow(packet.number, row);
@@ -150,10 +174,15 @@ export function repeatVerdict(packet: Packet, verdict: Verdict, isRead: bool): b
 export function keepVerdict(packet: Packet, verdict: Verdict, row: usize): void {
   if (!allowed || !walkedPlainly() || walk.volatile || row == 0 || verdict.duplicateOf != 0) return;
   if (verdict.verdict != VERDICT_ALLOW && verdict.verdict != VERDICT_DROP) return;
-  if (!isPlain(packet) || !isLasting(packet, verdict)) return;
+  if (!isPlain(packet)) return;
+  keyOfPacket(packet);
+  const again = isLikeOthers(packet, verdict) && isMetAgain(WAY_FIRST);
+  const lasts = isLasting(packet, verdict);
+  if (!again && !lasts) return;
   const manner = mannerOf(packet, whereSeen(packet));
   if (manner == 0) return;
-  keyOfPacket(packet);
+  if (again) keepForAlike(packet, verdict, manner, WAY_FIRST, 0, 0);
+  if (!lasts) return;
   if (tracking.entry != ENTRY_NONE) keepForConnection(packet, verdict, row, manner);
   // Most that come to nothing come once: what is kept is a good part of a walk's time.
   else if (!isFirstOfRow(row)) keepWithoutConnection(packet, verdict, row, manner);
@@ -168,6 +197,40 @@ function keepForConnection(packet: Packet, verdict: Verdict, row: usize, manner:
   const flags = lookedAt(entry.flags);
   const saying = changetype<usize>(sayOf(packet, verdict, entry.mark, flags));
   hear(heardOf(entry, tracking.direction), whereOf(manner, nodeKind(node)), saying, row);
+  const way = nodeKind(node);
+  if ((entry.flags & ENTRY_TRANSLATED) != 0 || isClientPortLookedAt(way & 1)) return;
+  if (isMetAgain(way)) keepForAlike(packet, verdict, manner, way, entry.mark, flags);
+}
+
+// What holds for any port of the client.
+function keepForAlike(
+  packet: Packet,
+  verdict: Verdict,
+  manner: u32,
+  way: u32,
+  mark: u32,
+  flags: u16,
+): void {
+  const alike = placeForAlike(manner, way);
+  alike.saying = <u32>changetype<usize>(sayOf(packet, verdict, mark, flags));
+  alike.ifFree = walk.staysIfFree ? 1 : 0;
+}
+
+// Whoever answers, answers to the client's port.
+function isClientPortLookedAt(direction: u32): bool {
+  return direction == DIRECTION_REPLY ? walk.dportLookedAt : walk.sportLookedAt;
+}
+
+// The packet begins a connection as others would that are alike: it is not translated, and comes into being if the
+// packet gets through.
+function isLikeOthers(packet: Packet, verdict: Verdict): bool {
+  if (!tracking.fresh || !beginsPlainly(packet) || isPlacedByConnections(packet)) return false;
+  if (isClientPortLookedAt(DIRECTION_ORIGINAL) || walk.sportDrawn) return false;
+  if (walk.translated || walk.srcTranslated || walk.masqueraded) return false;
+  const allowed = verdict.verdict == VERDICT_ALLOW;
+  if (!allowed || tracking.entry == ENTRY_NONE) return !allowed && tracking.entry == ENTRY_NONE;
+  const entry = entryAt(tracking.entry);
+  return (entry.flags & ENTRY_UNCERTAIN) == 0 && entry.mark == 0 && entry.markDoubted == 0;
 }
 
 function keepWithoutConnection(packet: Packet, verdict: Verdict, row: usize, manner: u32): void {
@@ -190,7 +253,7 @@ function sayOf(packet: Packet, verdict: Verdict, mark: u32, flags: u16): Saying 
 // The connection is certain, or it is certain that there is none.
 function isLasting(packet: Packet, verdict: Verdict): bool {
   if (tracking.entry == ENTRY_NONE) {
-    if (isPlacedByConnections(packet)) return false;
+    if (isPlacedByConnections(packet) || walk.staysIfFree) return false;
     if (tracking.fresh) return verdict.verdict == VERDICT_DROP;
     return (verdict.ctState & (CT_UNTRACKED | CT_INVALID)) != 0;
   }
@@ -232,7 +295,7 @@ function isSeenOnce(packet: Packet, seen: u32): bool {
 // What was said of packets like this one, whose connection moves on; null: nothing, and it stays as it is.
 function sayingOfConnection(
   entry: Entry,
-  heard: Heard,
+  said: usize,
   packet: Packet,
   direction: u32,
 ): Saying | null {
@@ -240,7 +303,7 @@ function sayingOfConnection(
   const state = changetype<usize>(entry) + ENTRY_STATE;
   copyBytes(before, state, ENTRY_STATE_SIZE);
   if (moveOn(entry, packet, direction)) {
-    const saying = like(heard.saying, packet);
+    const saying = like(said, packet);
     const same =
       saying != null && saying.flags == lookedAt(entry.flags) && saying.mark == entry.mark;
     if (same && entry.markDoubted == 0) return saying;
@@ -248,6 +311,37 @@ function sayingOfConnection(
   copyBytes(state, before, ENTRY_STATE_SIZE);
   return null;
 }
+
+// The same of packets that are alike.
+function sayingOfAlike(entry: Entry, manner: u32, kind: u32, packet: Packet): Saying | null {
+  if ((entry.flags & (ENTRY_UNCERTAIN | ENTRY_TRANSLATED)) != 0) return null;
+  const alike = findAlike(manner, kind);
+  return alike == null ? null : sayingOfConnection(entry, alike.saying, packet, kind & 1);
+}
+
+// What was said of packets that began connections as this one does, whose connection comes into being if they got
+// through; null: nothing, and everything stays as it is.
+function sayingOfFirst(manner: u32, packet: Packet): Saying | null {
+  const alike = findAlike(manner, WAY_FIRST);
+  if (alike == null || !beginsPlainly(packet)) return null;
+  const saying = like(alike.saying, packet);
+  if (saying == null) return null;
+  const consulted = consultedCount();
+  startJournal();
+  startForks();
+  startWorlds();
+  track(packet, true);
+  const begins = tracking.fresh && !tracking.ambiguous && tracking.entry == ENTRY_NONE;
+  const free = alike.ifFree == 0 || !arePerhapsTaken();
+  if (begins && free && consultedCount() == consulted) {
+    if (saying.verdict != VERDICT_ALLOW || confirm(packet, untouched, false)) return saying;
+  }
+  rollBack();
+  return null;
+}
+
+// Of a connection that no rule has changed anything of.
+const untouched: Walk = changetype<Walk>(memory.data(offsetof<Walk>()));
 
 /** ENTRY_* bits that rules look at: those that look at others are walked every time. */
 export function lookedAt(flags: u16): u16 {

@@ -84,6 +84,11 @@ export class Walk {
   volatile: bool;
   /** TCP flags that rules looked at. */
   tcpFlagsLookedAt: u32;
+  /** Rules looked at the port of the source, or of the destination. */
+  sportLookedAt: bool;
+  dportLookedAt: bool;
+  /** The source stays as it is because no connection has the tuple of the answers. */
+  staysIfFree: bool;
   /** The table under way is iptables-nft's. */
   nft: bool;
   /** The packet's record, for what rules see of it unchanged. */
@@ -185,8 +190,10 @@ export function transportLength(packet: Packet): u32 {
   return packet.ipLength > before ? packet.ipLength - before : 0;
 }
 
-/** The packet's ports are known, or where only the destination's is asked for, that one. */
+/** A rule looks at ports: they are known, or where only the destination's is asked for, that one. */
 export function knowsPorts(onlyDestination: bool): bool {
+  walk.dportLookedAt = true;
+  if (!onlyDestination) walk.sportLookedAt = true;
   return (walk.known & KNOWN_PORTS) != 0 && (onlyDestination || !walk.sportDrawn);
 }
 

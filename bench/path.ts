@@ -12,6 +12,7 @@ export const REFERENCE = "reference walk";
 export const PLAIN = "plain JavaScript loop";
 export const OLD = "10,000 connections";
 export const FRESH = "every packet a new connection";
+export const AGAIN = "new connections of 1,000 clients, each to a service of its own";
 
 /** Rules that are looked at in one round of new connections, about. */
 const WALKS = 2e9;
@@ -25,14 +26,15 @@ export interface PathSize {
   readonly decides: Decides;
 }
 
-/** Measures a rule set with few connections of many packets, and with nothing but new ones. */
-export async function measureBoth(asking: Asking, path: PathSize): Promise<void> {
+/** Measures a rule set with few connections of many packets, and with nothing but new ones, of many ends or few. */
+export async function measureTraffic(asking: Asking, path: PathSize): Promise<void> {
   const packets = asking.full ? 1_000_000 : 200_000;
   // New connections are walked: with many rules fewer of them take as long.
   const many = Math.min(packets / 5, WALKS / path.at);
   for (const [what, shape] of [
     [OLD, { packets, flows: 10_000, share: "skewed" }],
     [FRESH, { packets: many, flows: many }],
+    [AGAIN, { packets: many, flows: many, pairs: 1000 }],
   ] as const) {
     const size = `${path.size}, ${what}`;
     asking.progress(size);

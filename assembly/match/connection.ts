@@ -108,6 +108,8 @@ function addressesHold(match: usize): bool {
 }
 
 function portsHold(match: usize, rule: i32): bool {
+  walk.sportLookedAt = true;
+  walk.dportLookedAt = true;
   const sides: u32 = load<u8>(match, PAYLOAD + 8);
   const inverted: u32 = load<u8>(match, PAYLOAD + 9);
   for (let side: u32 = 0; side < 4; side++) {

@@ -1,6 +1,6 @@
 /** How does the time per packet grow with a cluster, Calico-shaped, for old and for new connections? */
 import type { Topology } from "../../src/tables/model.ts";
-import { measureBoth } from "../path.ts";
+import { measureTraffic } from "../path.ts";
 import type { Question } from "../question.ts";
 import type { Decides } from "../rivals/plain-loop.ts";
 import { makePlainWalk } from "../rivals/plain-walk.ts";
@@ -15,7 +15,7 @@ export const policies: Question = {
       const size = `${policies} policies, ${pods} pods`;
       asking.progress(`compiling ${size}`);
       const subject = clusterSubject({ policies: at, pods: at * 10 });
-      await measureBoth(asking, { size, at, subject, decides: decidesByTables(subject) });
+      await measureTraffic(asking, { size, at, subject, decides: decidesByTables(subject) });
     }
   },
 };

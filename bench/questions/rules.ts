@@ -1,7 +1,7 @@
 /** How does the time per packet grow with the rules of a firewall, for old and for new connections? */
 import { drawRules } from "../classbench.ts";
 import { firewallOf } from "../firewall.ts";
-import { measureBoth } from "../path.ts";
+import { measureTraffic } from "../path.ts";
 import type { Question } from "../question.ts";
 import { decidesByRules } from "../rivals/plain-loop.ts";
 import { nodeSubject } from "../subject.ts";
@@ -12,7 +12,7 @@ export const rules: Question = {
   async answer(asking) {
     for (const at of asking.full ? [10, 100, 1000, 10_000, 100_000] : [10, 1000, 10_000]) {
       const drawn = drawRules("acl", at, 1);
-      await measureBoth(asking, {
+      await measureTraffic(asking, {
         size: `${at.toLocaleString("en-US")} rules`,
         at,
         subject: nodeSubject(firewallOf(drawn)),

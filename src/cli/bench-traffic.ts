@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { converse, openingPacket } from "../workload/conversation.ts";
 import type { Flow, TrafficShape } from "../workload/conversation.ts";
-import { openingsFor } from "../workload/opening.ts";
+import { laterOpening, openingsFor, type FlowOpening } from "../workload/opening.ts";
 import { makeRandom } from "../workload/random.ts";
 import { trafficPieces } from "../workload/traffic.ts";
 import type { DiagnosticLog } from "./diagnostics.ts";
@@ -18,6 +18,8 @@ import { replayTraffic } from "./traffic.ts";
 /** How much traffic, and which. */
 export interface MadeTraffic extends TrafficShape {
   readonly flows: number;
+  /** Clients and their services: further flows of theirs differ in the client's port. Absent: each flow has its own. */
+  readonly pairs?: number;
   readonly seed: number;
 }
 
@@ -57,13 +59,19 @@ export class TemporaryFolder {
 /** Writes a capture that suits the rules: drops are tried again and not answered. Gives its name. */
 export async function makeTraffic(
   folder: TemporaryFolder,
-  { flows, seed, ...shape }: MadeTraffic,
+  { flows, pairs = flows, seed, ...shape }: MadeTraffic,
   asking: Asking,
 ): Promise<string> {
   const random = makeRandom(seed);
   const { program } = asking.judge;
   const draw = openingsFor(program);
-  const openings = Array.from({ length: Math.min(flows, shape.packets) }, () => draw(random));
+  const count = Math.min(flows, shape.packets);
+  const firsts = Array.from({ length: Math.min(pairs, count) }, () => draw(random));
+  const openings: FlowOpening[] = [];
+  for (let later = 0; openings.length < count; later++) {
+    for (const opening of firsts.slice(0, count - openings.length))
+      openings.push(laterOpening(opening, later));
+  }
   const first = folder.file("openings");
   writeCapture(first, trafficPieces(program, openings.map(openingPacket)));
   const answered = await answeredOf(first, asking);

@@ -39,6 +39,14 @@ export function openingsFor(program: Program): (random: Random) => FlowOpening {
   };
 }
 
+/** A client's flow to the same service, so many of them later: it comes from another port. */
+export function laterOpening(opening: FlowOpening, later: number): FlowOpening {
+  if (opening.sourcePort === 0 || later === 0) return opening;
+  const { first, last } = CLIENT_PORTS;
+  const sourcePort = first + ((opening.sourcePort + later) % (last - first + 1));
+  return { ...opening, sourcePort };
+}
+
 function openingOf(wish: Wish, places: Places, random: Random): FlowOpening {
   const { family } = wish;
   const source = drawEnd(wish, "source", places, random);
