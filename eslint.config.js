@@ -1,7 +1,7 @@
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
-  { ignores: ["build/", "dist/", "node_modules/", "coverage/", "assembly/"] },
+  { ignores: ["build/", "dist/", "node_modules/", "coverage/", "assembly/", "bench/assembly/"] },
   ...tseslint.configs.recommendedTypeChecked,
   {
     languageOptions: {

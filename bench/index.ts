@@ -10,6 +10,7 @@ import { cpus, loadavg, release, totalmem, type } from "node:os";
 import type { Asking, Check, Group, Note, Question, Results } from "./question.ts";
 import { classify } from "./questions/classify.ts";
 import { compile } from "./questions/compile.ts";
+import { decode } from "./questions/decode.ts";
 import { flows } from "./questions/flows.ts";
 import { formats } from "./questions/formats.ts";
 import { ipsets } from "./questions/ipsets.ts";
@@ -23,7 +24,7 @@ import { record } from "./record.ts";
 import { resultsTable } from "./table.ts";
 
 const QUESTIONS: readonly Question[] = [
-  ...[rules, policies, ipsets, flows, classify],
+  ...[rules, policies, ipsets, flows, decode, classify],
   ...[kernel, replay, whatIf, formats, compile, processes],
 ];
 
