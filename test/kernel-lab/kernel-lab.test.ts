@@ -92,7 +92,7 @@ describe.runIf(haveLab())("kernel lab", () => {
               `seed ${seed}, packet ${index + 1}: ${ours} (${why}), kernel ${kernel}: ${inWords(draft)}`,
             );
           }
-          if (draft.opens === true && knows(scene.world, draft)) {
+          if (draft.opens === true && !goesOn(draft, verdict) && knows(scene.world, draft)) {
             opening++;
             const allowed = judgeHere(scene.world, draft);
             if (allowed !== undefined && allowed !== (kernel !== "drop")) {
@@ -271,6 +271,11 @@ function hereAfterTranslation(
   );
   const backend = slice?.endpoints[0]?.addresses[0];
   return backend !== undefined && here(backend);
+}
+
+/** Without ports all that two addresses send each other is one connection, which another flow may have begun. */
+function goesOn({ protocol }: Draft, verdict: PacketVerdict | undefined): boolean {
+  return ![1, 6, 17, 58, 132].includes(protocol) && verdict?.ctState === "ESTABLISHED";
 }
 
 function knows(world: RandomWorld, draft: Draft): boolean {
