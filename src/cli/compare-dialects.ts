@@ -36,6 +36,7 @@ export async function replayDialects(
   words: readonly string[],
   options: ReplayOptions,
 ): Promise<number> {
+  if (options.read.length === 0) throw new Failure("no capture: name one with -r FILE");
   refuseVain(options);
   const expression = readExpression(words);
   const log = new DiagnosticLog((text) => process.stderr.write(text));

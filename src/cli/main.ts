@@ -131,6 +131,11 @@ Examples:
   ${name} replay -r traffic.pcapng -f cluster.yaml -w annotated.pcapng --write-dropped dropped.pcapng`,
     )
     .action(async (expression: readonly string[], options: ReplayOptions) => {
+      if (options.compareDialects === true) {
+        const { replayDialects } = await import("./compare-dialects.ts");
+        finish(await replayDialects(expression, options));
+        return;
+      }
       const { replay } = await import("./replay.ts");
       finish(await replay(expression, options));
     });

@@ -3,6 +3,7 @@ import { appendOpening } from "../capture/opening.ts";
 import type { Opening } from "../capture/opening.ts";
 import type { Snapshot } from "../cluster/snapshot.ts";
 import type { Matcher, Program } from "../engine/matcher.ts";
+import { openingOf } from "../engine/opening.ts";
 import type { FlowVerdict, RuleCount } from "../engine/verdict.ts";
 import type { LintContext } from "../lint/context.ts";
 import type { Finding } from "../lint/finding.ts";
@@ -141,7 +142,7 @@ function hitsOfOpenings(
   backwards: boolean,
   program: Program,
 ): RuleHits[] {
-  const openings = flows.flatMap((flow) => openingOf(flow, backwards));
+  const openings = flows.flatMap((flow) => openingOfFlow(flow, backwards));
   if (openings.length === 0) return [];
   // They have no time, so that none of them ever ends.
   const conntrackMax = Math.min(openings.length, CONNTRACK_LIMIT);
@@ -159,12 +160,13 @@ function hitsOfOpenings(
   return [...matcher.ruleCounts()];
 }
 
-function openingOf(flow: FlowVerdict, backwards: boolean): Opening[] {
-  const { source, destination, sourcePort, destinationPort, protocol } = flow;
-  if (source === undefined || destination === undefined) return [];
-  const opening = backwards
-    ? { source: destination, destination: source, destinationPort: sourcePort, protocol }
-    : { source, destination, destinationPort, protocol };
-  const clientPort = backwards ? destinationPort : sourcePort;
-  return [clientPort === undefined ? opening : { ...opening, sourcePort: clientPort }];
+function openingOfFlow(flow: FlowVerdict, backwards: boolean): Opening[] {
+  const { source, destination, sourcePort, destinationPort } = flow;
+  const turned = {
+    ...{ source: destination, destination: source },
+    ...{ sourcePort: destinationPort, destinationPort: sourcePort },
+  };
+  // What a capture shows of ICMP may be an answer.
+  const opening = openingOf({ ...flow, ...(backwards ? turned : {}), icmp: undefined });
+  return opening === undefined ? [] : [opening];
 }

@@ -12,7 +12,6 @@ import { replayText } from "../report/text.ts";
 import { endpointFinder } from "../report/workload.ts";
 import type { FindEndpoint } from "../report/workload.ts";
 import { paletteFor } from "./color.ts";
-import { replayDialects } from "./compare-dialects.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
 import { tellAnswers } from "./dns-answers.ts";
 import { readExpression } from "./expression-words.ts";
@@ -54,7 +53,6 @@ export interface ReplayOptions extends ClusterOptions, NodeOptions, CaptureOptio
 /** Runs `replay` and gives its exit code. */
 export async function replay(words: readonly string[], options: ReplayOptions): Promise<number> {
   if (options.read.length === 0) throw new Failure("no capture: name one with -r FILE");
-  if (options.compareDialects === true) return await replayDialects(words, options);
   const expression = readExpression(words);
   const log = new DiagnosticLog((text) => process.stderr.write(text));
   const [judge] = await tellAnswers([loadJudge(options, log)] as const, options);

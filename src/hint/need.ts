@@ -1,5 +1,6 @@
 /** Newly dropped traffic of one pair and port, which one hint is to mend. */
 import type { Opening } from "../capture/opening.ts";
+import { openingOf } from "../engine/opening.ts";
 import type { Judgement, Tuple } from "../engine/verdict.ts";
 import { addressBits, formatAddress, hostPrefix } from "../net/address.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
@@ -240,25 +241,14 @@ function openingsOf(flows: readonly (Tuple & Judgement)[]): Opening[] {
   const byKey = new Map(
     flows.flatMap((flow) => {
       const opening = openingOf(flow);
-      return opening === undefined ? [] : [[opening.key, opening.opening] as const];
+      return opening?.protocol === undefined ? [] : [[openingKey(opening), opening] as const];
     }),
   );
   return [...byKey.values()];
 }
 
-/** The packet that opens a flow, and what tells it from others; undefined where some of it is not known. */
-function openingOf(
-  flow: Tuple & Judgement,
-): { readonly key: string; readonly opening: Opening } | undefined {
-  const { source, destination, protocol, destinationPort, sourcePort, icmp } = flow;
-  if (source === undefined || destination === undefined || protocol === undefined) return undefined;
-  const ends = [formatAddress(source), formatAddress(destination)];
-  return {
-    key: JSON.stringify([...ends, protocol, destinationPort, icmp?.type, icmp?.code]),
-    opening: {
-      ...{ source, destination, protocol, destinationPort },
-      ...(sourcePort === undefined ? {} : { sourcePort }),
-      ...(icmp === undefined ? {} : { icmpType: icmp.type, icmpCode: icmp.code }),
-    },
-  };
+function openingKey(opening: Opening): string {
+  const { source, destination, protocol, destinationPort, icmpType, icmpCode } = opening;
+  const ends = [source, destination].map(formatAddress);
+  return JSON.stringify([...ends, protocol, destinationPort, icmpType, icmpCode]);
 }

@@ -3,6 +3,7 @@
  * without it and pass with it.
  */
 import type { Matcher, Program } from "../engine/matcher.ts";
+import { openingOf } from "../engine/opening.ts";
 import { blindNamesText, blindServicesText } from "../report/blind-spots.ts";
 import type { FlipContext } from "../report/flips.ts";
 import { classifyTraffic, notUnderstood } from "../workload/classes.ts";
@@ -56,7 +57,11 @@ export function findOpened(question: OpeningQuestion): Opened | undefined {
   const opened = probed.filter(isOpened);
   const today = askAll(
     load(current),
-    opened.map(({ after }) => openingAgain(after)),
+    opened.map(({ after }) => {
+      const opening = openingOf(after);
+      if (opening === undefined) throw new Error("bug: it has addresses");
+      return opening;
+    }),
   );
   // Of a workload that the hint is for, some pods may be closed today.
   const isClosed = (each: ProbedClass, index: number): boolean => {
@@ -68,16 +73,6 @@ export function findOpened(question: OpeningQuestion): Opened | undefined {
     opens: tell(opened.filter(isClosed)),
     again: tell(opened.filter((each, index) => !isClosed(each, index) && !needed(each))),
     odd: tell(probed.filter((each) => !isOpened(each))),
-  };
-}
-
-function openingAgain(after: ProbedClass["after"]): Parameters<typeof askAll>[1][number] {
-  const { source, destination, protocol, destinationPort, sourcePort, icmp } = after;
-  if (source === undefined || destination === undefined) throw new Error("bug: it has addresses");
-  return {
-    ...{ source, destination, protocol, destinationPort },
-    ...(sourcePort === undefined ? {} : { sourcePort }),
-    ...(icmp === undefined ? {} : { icmpType: icmp.type, icmpCode: icmp.code }),
   };
 }
 
