@@ -26,7 +26,7 @@ const TRIED_MAX = 8;
  *
  * @param preferred keys, the best first
  */
-export function tellingLabels(
+function tellingLabels(
   chosen: readonly Labels[],
   others: readonly Labels[],
   preferred: readonly string[],

@@ -24,7 +24,7 @@ import type {
 import { familiesOf, isWidened } from "./rule-tests.ts";
 
 /** Tells whether the first selector chooses all labels that the second does. */
-export function selectorCovers(wide: LabelSelector, narrow: LabelSelector): boolean {
+function selectorCovers(wide: LabelSelector, narrow: LabelSelector): boolean {
   return wide.requirements.every((requirement) => isImplied(requirement, narrow.requirements));
 }
 
@@ -150,7 +150,7 @@ export function portsCover(wide: readonly PolicyPort[] | undefined, narrow: Poli
 }
 
 /** Tells whether ranges together hold another one. */
-export function rangesCover(ranges: readonly PortRange[], { first, last }: PortRange): boolean {
+function rangesCover(ranges: readonly PortRange[], { first, last }: PortRange): boolean {
   let reached = first;
   for (const range of ranges.toSorted((one, other) => one.first - other.first)) {
     if (range.first <= reached) reached = Math.max(reached, range.last + 1);

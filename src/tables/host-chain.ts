@@ -48,7 +48,7 @@ export interface HostContext {
 }
 
 /** The name by which reports know a host endpoint. */
-export function hostEndpointName({ name }: HostEndpoint): string {
+function hostEndpointName({ name }: HostEndpoint): string {
   return `host endpoint ${name}`;
 }
 

@@ -32,7 +32,7 @@ interface Call {
 }
 
 /** The calls of a cycle, its first chain again at the end; undefined when there is none. */
-export function findCycle(chains: readonly Chain[]): readonly Call[] | undefined {
+function findCycle(chains: readonly Chain[]): readonly Call[] | undefined {
   const chainByName = new Map(chains.map((chain) => [chain.name, chain]));
   const done = new Set<Chain>();
   for (const start of chains) {

@@ -53,7 +53,7 @@ export function chooseBackends(
 }
 
 /** Tells whether any of a port's connections are spread over the whole cluster's backends. */
-export function usesClusterBackends(service: Service, port: ServicePort): boolean {
+function usesClusterBackends(service: Service, port: ServicePort): boolean {
   // > Even if the external traffic policy is Local: pods and the node itself take a short cut.
   return service.internalTraffic === "Cluster" || isReachedFromOutside(service, port);
 }

@@ -121,7 +121,7 @@ export function compileServices(
  * The range by which kube-proxy tells pods from others (`--cluster-cidr`): the smallest that holds all
  * ranges of the cluster. Undefined where there is none, or none that could be one.
  */
-export function podRangeOf({ clusterPrefixes }: Snapshot, family: Family): Prefix | undefined {
+function podRangeOf({ clusterPrefixes }: Snapshot, family: Family): Prefix | undefined {
   const own = clusterPrefixes.filter(({ address }) => address.family === family);
   const range = commonPrefix(own);
   return range === undefined || range.bits < WIDEST_RANGE[family] ? undefined : range;
