@@ -12,8 +12,8 @@ import { makeTraffic, TemporaryFolder } from "./bench-traffic.ts";
 import { paletteFor } from "./color.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
 import { tellAnswers } from "./dns-answers.ts";
-import { EXIT_DONE, EXIT_INTERRUPTED, EXIT_PARTIAL, Failure } from "./failure.ts";
-import { Interruption } from "./interruption.ts";
+import { EXIT_DONE, EXIT_PARTIAL, Failure } from "./failure.ts";
+import { exitInterrupted, Interruption } from "./interruption.ts";
 import { inputFiles, loadJudge } from "./judge.ts";
 import type { CaptureOptions, ClusterOptions, NodeOptions } from "./options.ts";
 import { openDestinations } from "./output.ts";
@@ -78,7 +78,7 @@ export async function bench(options: BenchOptions): Promise<number> {
     const { report, partial } = await measure(rounds, traffic, options, baseline);
     if (report === undefined) {
       for (const { sink } of destinations) sink.abandon();
-      return EXIT_INTERRUPTED;
+      return exitInterrupted();
     }
     for (const { format, sink } of destinations) {
       const palette = paletteFor(sink, options.color);

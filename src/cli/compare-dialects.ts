@@ -19,9 +19,9 @@ import { paletteFor } from "./color.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
 import { tellAnswers } from "./dns-answers.ts";
 import { readExpression } from "./expression-words.ts";
-import { EXIT_DONE, EXIT_INTERRUPTED, EXIT_PARTIAL, Failure } from "./failure.ts";
+import { EXIT_DONE, EXIT_PARTIAL, Failure } from "./failure.ts";
 import { makeResolver } from "./hosts.ts";
-import { Interruption } from "./interruption.ts";
+import { exitInterrupted, Interruption } from "./interruption.ts";
 import { inputFiles, loadJudge, namesNode } from "./judge.ts";
 import type { Judge } from "./judge.ts";
 import { loadProgramMatcher } from "./matcher.ts";
@@ -62,14 +62,14 @@ export async function replayDialects(
     interruption.dispose();
   }
   const [first] = replays;
-  if (first === undefined) return EXIT_INTERRUPTED;
+  if (first === undefined) return exitInterrupted();
   const report = {
     ...reportOf(first, replays, { classes, judge: judged[0]?.judge, expression }),
     refused,
     diagnostics: log.found,
   };
   await write(report, options);
-  if (report.partial === "interrupted") return EXIT_INTERRUPTED;
+  if (report.partial === "interrupted") return exitInterrupted();
   return report.partial === "damaged" ? EXIT_PARTIAL : EXIT_DONE;
 }
 

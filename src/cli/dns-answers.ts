@@ -9,9 +9,9 @@ import type { Address } from "../net/address.ts";
 import type { Policy } from "../policy/model.ts";
 import { selectsEndpoint } from "../policy/selects.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
-import { EXIT_INTERRUPTED, Failure } from "./failure.ts";
+import { Failure } from "./failure.ts";
 import { makeResolver } from "./hosts.ts";
-import { Interruption } from "./interruption.ts";
+import { exitInterrupted, Interruption } from "./interruption.ts";
 import type { Judge } from "./judge.ts";
 import { loadProgramMatcher } from "./matcher.ts";
 import type { CaptureOptions } from "./options.ts";
@@ -109,6 +109,6 @@ async function learn(
   } finally {
     interruption.dispose();
   }
-  if (interruption.requested) throw new Failure("interrupted", EXIT_INTERRUPTED);
+  if (interruption.requested) throw new Failure("interrupted", exitInterrupted());
   return learner.learnt();
 }

@@ -15,9 +15,9 @@ import type { Palette } from "../report/layout.ts";
 import type { DiagnosticLog } from "./diagnostics.ts";
 import { tellAnswers } from "./dns-answers.ts";
 import { findEnd } from "./explain-ends.ts";
-import { EXIT_INTERRUPTED, Failure } from "./failure.ts";
+import { Failure } from "./failure.ts";
 import { makeResolver } from "./hosts.ts";
-import { Interruption } from "./interruption.ts";
+import { exitInterrupted, Interruption } from "./interruption.ts";
 import { loadJudge } from "./judge.ts";
 import type { Judge, JudgeOptions } from "./judge.ts";
 import { loadProgramMatcher } from "./matcher.ts";
@@ -114,6 +114,6 @@ async function countRules(
     onBatch: () => Promise.resolve(true),
   });
   interruption.dispose();
-  if (partial === "interrupted") throw new Failure("interrupted", EXIT_INTERRUPTED);
+  if (partial === "interrupted") throw new Failure("interrupted", exitInterrupted());
   return { counts: [...matcher.ruleCounts()], damaged: partial === "damaged" };
 }

@@ -13,8 +13,6 @@ export const EXIT_PARTIAL = 3;
 export const EXIT_BUG = 70;
 /** Output could not be written. */
 export const EXIT_OUTPUT = 74;
-/** Ended by a signal, whichever: 128 and the number of SIGINT. */
-export const EXIT_INTERRUPTED = 130;
 
 /** Ends a command with a sentence for the user. */
 export class Failure extends Error {

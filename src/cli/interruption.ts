@@ -1,9 +1,15 @@
 /**
  * SIGINT and SIGTERM as a wish to stop: what was replayed is still reported. A second one ends the process at once.
  */
-import { EXIT_INTERRUPTED } from "./failure.ts";
+import { constants } from "node:os";
 
 const SIGNALS = ["SIGINT", "SIGTERM"] as const;
+let received: (typeof SIGNALS)[number] = "SIGINT";
+
+/** Exit code of a command that a signal has ended, the one that came: 128 and its number. */
+export function exitInterrupted(): number {
+  return 128 + constants.signals[received];
+}
 
 /** Whether the user asked to stop. */
 export class Interruption {
@@ -32,8 +38,9 @@ export class Interruption {
     }
   }
 
-  readonly #onSignal = (): void => {
-    if (this.requested) process.exit(EXIT_INTERRUPTED);
+  readonly #onSignal = (signal: (typeof SIGNALS)[number]): void => {
+    received = signal;
+    if (this.requested) process.exit(exitInterrupted());
     this.requested = true;
     this.#wake();
   };

@@ -14,7 +14,8 @@ import type { Ruleset } from "../tables/model.ts";
 import { paletteFor } from "./color.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
 import { tellAnswers } from "./dns-answers.ts";
-import { EXIT_DONE, EXIT_FINDING, EXIT_INTERRUPTED, EXIT_PARTIAL, Failure } from "./failure.ts";
+import { EXIT_DONE, EXIT_FINDING, EXIT_PARTIAL, Failure } from "./failure.ts";
+import { exitInterrupted } from "./interruption.ts";
 import { inputFiles, judgeByManifests, judgeByNode, namesNode } from "./judge.ts";
 import { loadManifests } from "./manifests.ts";
 import { replayForNeverHit, replayNodeForNeverHit } from "./never-hit.ts";
@@ -99,7 +100,7 @@ export async function lint(options: LintOptions): Promise<number> {
       await sink.write(formatReport(format, report, { sink, options }));
       await sink.finish();
     }
-    if (report.partial === "interrupted") return EXIT_INTERRUPTED;
+    if (report.partial === "interrupted") return exitInterrupted();
     if (report.findings.some(trips)) return EXIT_FINDING;
     return report.partial === "damaged" ? EXIT_PARTIAL : EXIT_DONE;
   } catch (error) {

@@ -15,9 +15,9 @@ import { paletteFor } from "./color.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
 import { tellAnswers } from "./dns-answers.ts";
 import { readExpression } from "./expression-words.ts";
-import { EXIT_DONE, EXIT_FINDING, EXIT_INTERRUPTED, EXIT_PARTIAL, Failure } from "./failure.ts";
+import { EXIT_DONE, EXIT_FINDING, EXIT_PARTIAL, Failure } from "./failure.ts";
 import { makeResolver } from "./hosts.ts";
-import { Interruption } from "./interruption.ts";
+import { exitInterrupted, Interruption } from "./interruption.ts";
 import { inputFiles, loadJudge } from "./judge.ts";
 import type { Judge } from "./judge.ts";
 import { loadProgramMatcher } from "./matcher.ts";
@@ -241,7 +241,7 @@ function formatReport(
 
 /** A gate that tripped stays tripped, whatever else of the capture could not be read. */
 function exitCode(report: ReplayReport, options: ReplayOptions): number {
-  if (report.partial === "interrupted") return EXIT_INTERRUPTED;
+  if (report.partial === "interrupted") return exitInterrupted();
   const verdicts: readonly Verdict[] = options.failOn;
   if (verdicts.some((verdict) => report.totals.verdicts[verdict] > 0)) return EXIT_FINDING;
   return report.partial === "damaged" ? EXIT_PARTIAL : EXIT_DONE;

@@ -11,9 +11,9 @@ import { verifyJson, verifyText } from "../report/verify.ts";
 import type { VerifyReport } from "../report/verify.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
 import { tellAnswers } from "./dns-answers.ts";
-import { EXIT_DONE, EXIT_FINDING, EXIT_INTERRUPTED, EXIT_PARTIAL, Failure } from "./failure.ts";
+import { EXIT_DONE, EXIT_FINDING, EXIT_PARTIAL, Failure } from "./failure.ts";
 import { makeResolver } from "./hosts.ts";
-import { Interruption } from "./interruption.ts";
+import { exitInterrupted, Interruption } from "./interruption.ts";
 import { inputFiles, loadJudge, namesNode } from "./judge.ts";
 import type { Judge } from "./judge.ts";
 import { loadProgramMatcher } from "./matcher.ts";
@@ -110,6 +110,6 @@ async function followCapture(comparing: Comparing, following: Following): Promis
 
 function exitCode({ partial, differences }: VerifyReport): number {
   if (differences.length > 0) return EXIT_FINDING;
-  if (partial === "interrupted") return EXIT_INTERRUPTED;
+  if (partial === "interrupted") return exitInterrupted();
   return partial === undefined ? EXIT_DONE : EXIT_PARTIAL;
 }

@@ -31,7 +31,8 @@ import { paletteFor } from "./color.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
 import { noteUntoldDomains, tellAnswers } from "./dns-answers.ts";
 import { readExpression } from "./expression-words.ts";
-import { EXIT_DONE, EXIT_FINDING, EXIT_INTERRUPTED, EXIT_PARTIAL, Failure } from "./failure.ts";
+import { EXIT_DONE, EXIT_FINDING, EXIT_PARTIAL, Failure } from "./failure.ts";
+import { exitInterrupted } from "./interruption.ts";
 import { lookForHints } from "./hints.ts";
 import { inputFiles, loadJudge } from "./judge.ts";
 import type { Judge, JudgeOptions } from "./judge.ts";
@@ -308,7 +309,7 @@ function reportAbsent(
 
 /** A gate that tripped stays tripped, whatever else of the capture could not be read. */
 function exitCode(report: WhatIfReport, failOn: readonly Gate[]): number {
-  if (report.partial === "interrupted") return EXIT_INTERRUPTED;
+  if (report.partial === "interrupted") return exitInterrupted();
   const { groups, fates, counts, captured, rollout, blindSpots = [] } = report;
   const { trips, blindTrips, unknownTrips } = gatesOf(failOn);
   const unknowns = counts.unknown.packets + (rollout?.counts.unknown ?? 0);

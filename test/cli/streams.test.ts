@@ -64,7 +64,7 @@ describe("a live capture", () => {
       stopped.stdout.resume();
       stopped.kill(signal);
       const [code] = (await once(stopped, "exit")) as [number];
-      expect(code).toBe(130);
+      expect(code).toBe(signal === "SIGINT" ? 130 : 143);
       expect(JSON.parse(readFileSync(join(folder, "part.json"), "utf8"))).toMatchObject({
         partial: "interrupted",
       });
