@@ -514,9 +514,11 @@ function belongTo(number: u32, kind: u32): void {
   tracking.midstream = (entry.flags & ENTRY_MIDSTREAM) != 0;
 }
 
-// > Where both tuples are equal (to itself, at the same port or none), the reply's is found: it was put in
-// front. Source: nf_conntrack_core.c, __nf_conntrack_hash_insert().
-function answersItself(entry: Entry): bool {
+/**
+ * > Where both tuples are equal (to itself, at the same port or none), the reply's is found: it was put in
+ * front. Source: nf_conntrack_core.c, __nf_conntrack_hash_insert().
+ */
+export function answersItself(entry: Entry): bool {
   if (entry.protocol == 1 || entry.protocol == 58) return false;
   if (!hasTuples(entry))
     return entry.ends == rotl<u64>(entry.ends, 32) && entry.ports == rotl<u32>(entry.ports, 16);

@@ -29,7 +29,7 @@ import { consultedCount, startForks } from "./fork";
 import { arePerhapsTaken, findFirst, lookUpSights } from "./half-known";
 import { hear, Heard, whereOf } from "./heard";
 import { rollBack, startJournal } from "./journal";
-import { confirm, track } from "./conntrack";
+import { answersItself, confirm, track } from "./conntrack";
 import { beginsPlainly } from "./conntrack-first";
 import { startWorlds } from "./worlds";
 import { count, countTotals, walkedPlainly } from "./judge";
@@ -316,7 +316,8 @@ function sayingOfConnection(
 function sayingOfAlike(entry: Entry, manner: u32, kind: u32, packet: Packet): Saying | null {
   if ((entry.flags & (ENTRY_UNCERTAIN | ENTRY_TRANSLATED)) != 0) return null;
   const alike = findAlike(manner, kind);
-  return alike == null ? null : sayingOfConnection(entry, alike.saying, packet, kind & 1);
+  // What answers itself is no more like others.
+  return alike == null || answersItself(entry) ? null : sayingOfConnection(entry, alike.saying, packet, kind & 1);
 }
 
 // What was said of packets that began connections as this one does, whose connection comes into being if they got
