@@ -317,7 +317,9 @@ function sayingOfAlike(entry: Entry, manner: u32, kind: u32, packet: Packet): Sa
   if ((entry.flags & (ENTRY_UNCERTAIN | ENTRY_TRANSLATED)) != 0) return null;
   const alike = findAlike(manner, kind);
   // What answers itself is no more like others.
-  return alike == null || answersItself(entry) ? null : sayingOfConnection(entry, alike.saying, packet, kind & 1);
+  return alike == null || answersItself(entry)
+    ? null
+    : sayingOfConnection(entry, alike.saying, packet, kind & 1);
 }
 
 // What was said of packets that began connections as this one does, whose connection comes into being if they got
