@@ -36,6 +36,11 @@ const QUESTION_ARRIVAL: u64 = 1 << 58;
 
 /** Where the capture saw the packet: one of SEEN_*. */
 export function whereSeen(packet: Packet): u32 {
+  if (packet.seen == 0) packet.seen = <u8>(findSeen(packet) + 1);
+  return packet.seen - 1;
+}
+
+function findSeen(packet: Packet): u32 {
   if ((packet.flags & PACKET_INBOUND) != 0) return SEEN_ARRIVING;
   if ((packet.flags & PACKET_OUTBOUND) != 0) return SEEN_LEAVING;
   if (!isRealNode()) return SEEN_ANYWHERE;

@@ -61,7 +61,7 @@ export function decodeIpv4(packet: Packet, at: usize, captured: u32, wire: u32):
   if (captured < SIZE) return decodeStart(packet, at, captured, wire);
   const versionIhl = <u32>load<u8>(at, VERSION_IHL);
   if (versionIhl >> 4 != 4) {
-    packet.malformed = <u16>MALFORMED_IP;
+    packet.malformed = <u8>MALFORMED_IP;
     return;
   }
   packet.tos = load<u8>(at, TOS);
@@ -77,11 +77,11 @@ export function decodeIpv4(packet: Packet, at: usize, captured: u32, wire: u32):
 
   const header = (versionIhl & 0x0f) << 2;
   if (header < SIZE || length < header) {
-    packet.malformed = <u16>MALFORMED_IP;
+    packet.malformed = <u8>MALFORMED_IP;
     return;
   }
   // Dropped by ip_rcv (InTruncatedPkts), yet worth decoding for the report.
-  if (length > wire) packet.malformed = <u16>MALFORMED_IP;
+  if (length > wire) packet.malformed = <u8>MALFORMED_IP;
   // Padding of short frames is not part of the packet.
   if (captured > length) captured = length;
   packet.end = <u32>at + captured;
@@ -96,15 +96,15 @@ export function decodeIpv4(packet: Packet, at: usize, captured: u32, wire: u32):
 
 /** Decodes what there is of a header that the snap length, or the frame, cut. */
 function decodeStart(packet: Packet, at: usize, captured: u32, wire: u32): void {
-  if (wire < SIZE) packet.malformed = <u16>MALFORMED_IP;
+  if (wire < SIZE) packet.malformed = <u8>MALFORMED_IP;
   if (captured <= VERSION_IHL) return;
   const versionIhl = <u32>load<u8>(at, VERSION_IHL);
   if (versionIhl >> 4 != 4) {
-    packet.malformed = <u16>MALFORMED_IP;
+    packet.malformed = <u8>MALFORMED_IP;
     return;
   }
   const header = (versionIhl & 0x0f) << 2;
-  if (header < SIZE || header > wire) packet.malformed = <u16>MALFORMED_IP;
+  if (header < SIZE || header > wire) packet.malformed = <u8>MALFORMED_IP;
   if (captured < TOS + 1) return;
   packet.tos = load<u8>(at, TOS);
   packet.known |= KNOWN_TOS;
@@ -112,7 +112,7 @@ function decodeStart(packet: Packet, at: usize, captured: u32, wire: u32): void 
   const length = ipLength(<u32>bswap<u16>(load<u16>(at, TOTAL_LENGTH)), wire);
   packet.ipLength = length;
   packet.known |= KNOWN_IP_LENGTH;
-  if (length < header || length > wire) packet.malformed = <u16>MALFORMED_IP;
+  if (length < header || length > wire) packet.malformed = <u8>MALFORMED_IP;
   if (captured < IDENTIFICATION + 2) return;
   packet.ipId = <u32>bswap<u16>(load<u16>(at, IDENTIFICATION));
   packet.known |= KNOWN_IP_ID;

@@ -78,7 +78,7 @@ export function decodeIpv6(packet: Packet, at: usize, captured: u32, wire: u32):
   if (captured < SIZE) return decodeStart(packet, at, captured, wire);
   const first = bswap<u32>(load<u32>(at, VERSION_CLASS_FLOW));
   if (first >> 28 != 6) {
-    packet.malformed = <u16>MALFORMED_IP;
+    packet.malformed = <u8>MALFORMED_IP;
     return;
   }
   packet.tos = <u8>(first >> 20);
@@ -110,7 +110,7 @@ export function decodeIpv6(packet: Packet, at: usize, captured: u32, wire: u32):
       if (jumbo == JUMBO_CUT) lengthKnown = false;
       if (jumbo == JUMBO_BAD) {
         lengthKnown = false;
-        packet.malformed = <u16>MALFORMED_IP;
+        packet.malformed = <u8>MALFORMED_IP;
       }
     }
   } else if (payload == 0 && <u32>next == PROTOCOL_TCP && wire > SIZE + PAYLOAD_MAX) {
@@ -123,7 +123,7 @@ export function decodeIpv6(packet: Packet, at: usize, captured: u32, wire: u32):
     packet.known |= KNOWN_IP_LENGTH;
   }
   // Dropped by ip6_rcv_core() (InTruncatedPkts), yet worth decoding for the report.
-  if (bound > wire) packet.malformed = <u16>MALFORMED_IP;
+  if (bound > wire) packet.malformed = <u8>MALFORMED_IP;
   if (captured > bound) captured = bound;
   packet.end = <u32>at + captured;
 
@@ -153,7 +153,7 @@ function decodeChain(packet: Packet, next: u32, at: usize, captured: u32, wire: 
     // ipv6_parse_hopopts() fails before any hook; other headers are first missed by ip6tables.
     const early = chainOffset == 0 && next == EXTENSION_HOP_BY_HOP;
     if (packet.malformed == MALFORMED_NONE) {
-      packet.malformed = <u16>(early ? MALFORMED_IP : MALFORMED_EXTENSION);
+      packet.malformed = <u8>(early ? MALFORMED_IP : MALFORMED_EXTENSION);
     }
   }
   // ipv6_find_hdr() has no answer for a later fragment that goes on with an extension header.
@@ -175,11 +175,11 @@ function decodeChain(packet: Packet, next: u32, at: usize, captured: u32, wire: 
 
 /** Decodes what there is of a header that the snap length, or the frame, cut. */
 function decodeStart(packet: Packet, at: usize, captured: u32, wire: u32): void {
-  if (wire < SIZE) packet.malformed = <u16>MALFORMED_IP;
+  if (wire < SIZE) packet.malformed = <u8>MALFORMED_IP;
   if (captured < 1) return;
   const version = <u32>load<u8>(at, VERSION_CLASS_FLOW);
   if (version >> 4 != 6) {
-    packet.malformed = <u16>MALFORMED_IP;
+    packet.malformed = <u8>MALFORMED_IP;
     return;
   }
   if (captured < 2) return;
@@ -192,7 +192,7 @@ function decodeStart(packet: Packet, at: usize, captured: u32, wire: u32): void 
   if (payload != 0) {
     packet.ipLength = SIZE + payload;
     packet.known |= KNOWN_IP_LENGTH;
-    if (SIZE + payload > wire) packet.malformed = <u16>MALFORMED_IP;
+    if (SIZE + payload > wire) packet.malformed = <u8>MALFORMED_IP;
   }
   if (!isExtension(next)) {
     packet.protocol = <u8>next;

@@ -97,7 +97,7 @@ function setPayload(packet: Packet, wire: u32, header: u32): void {
 
 function setMalformed(packet: Packet, what: u32): void {
   if ((packet.flags & PACKET_FRAGMENT) == 0 && packet.malformed == MALFORMED_NONE) {
-    packet.malformed = <u16>what;
+    packet.malformed = <u8>what;
   }
 }
 

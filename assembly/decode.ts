@@ -197,7 +197,7 @@ function decodeRaw(packet: Packet, at: usize, captured: u32, wire: u32): void {
   if (version == 4) return decodeIpv4(packet, at, captured, wire);
   if (version == 6) return decodeIpv6(packet, at, captured, wire);
   // The version alone says what it is, and Linux takes nothing else (tun_get_user).
-  packet.malformed = <u16>MALFORMED_IP;
+  packet.malformed = <u8>MALFORMED_IP;
 }
 
 /** Goes on behind an EtherType, through VLAN tags. */

@@ -72,7 +72,7 @@ export function takeFragment(packet: Packet, verdict: Verdict, seen: u32, atInpu
   if (!readPiece(packet)) return FRAGMENT_IS_UNREADABLE;
   current = DATAGRAM_NONE;
   if (isCutFirst(packet)) {
-    packet.malformed = <u16>MALFORMED_TRANSPORT;
+    packet.malformed = <u8>MALFORMED_TRANSPORT;
     return FRAGMENT_STANDS_ALONE;
   }
   const found = findOrMake(packet, seen, atInput);

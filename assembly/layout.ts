@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 23;
+export const LAYOUT_VERSION = 24;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -31,9 +31,10 @@ export const LAYOUT_VERSION = 23;
 // │  tcpSeq                       │  tcpAck                       │  80
 // ├───────────────────────────────┼───────────────────────────────┤
 // │  ipLength                     │  payloadLength                │  88
-// ├───────────────────────────────┼───────────────┬───────────────┤
-// │  ipId                         │  fragOffset   │ malformed     │  96
-// ├───────────────────────────────┼───────────────┴───────────────┤
+// ├───────────────────────────────┼───────────────┬───────┬───────┤
+// │  ipId                         │  fragOffset   │ mal-  │ seen  │  96
+// │                               │               │ formed│       │
+// ├───────────────────────────────┼───────────────┴───────┴───────┤
 // │  network (address)            │  transport (address)          │ 104
 // ├───────────────────────────────┼───────────────┬───────────────┤
 // │  end (address)                │  srcName      │  dstName      │ 112
@@ -89,7 +90,8 @@ export const PACKET_FRAGMENT_OFFSET = PACKET_IP_ID + 4;
 /** One of MALFORMED_*. */
 export const PACKET_MALFORMED = PACKET_FRAGMENT_OFFSET + 2;
 /** Address of the IP header; 0 when the packet has no bytes (text). */
-export const PACKET_NETWORK = PACKET_MALFORMED + 2;
+export const PACKET_SEEN = PACKET_MALFORMED + 1;
+export const PACKET_NETWORK = PACKET_SEEN + 1;
 /** Address of the transport header; 0 when there are no bytes or it was not captured. */
 export const PACKET_TRANSPORT = PACKET_NETWORK + 4;
 /** Address behind the last captured byte that belongs to the IP packet. */

@@ -48,7 +48,9 @@ export class Packet {
   /** In bytes. */
   fragmentOffset: u16;
   /** One of MALFORMED_*. */
-  malformed: u16;
+  malformed: u8;
+  /** Where the capture saw it, plus one (arrival.ts); 0: nobody has asked. */
+  seen: u8;
   /** Address of the IP header; 0 without bytes. */
   network: u32;
   /** Address of the transport header; 0 when none of it was captured. */
@@ -117,6 +119,7 @@ if (offsetof<Packet>("ipId") != layout.PACKET_IP_ID) ERROR("PACKET_IP_ID");
 if (offsetof<Packet>("fragmentOffset") != layout.PACKET_FRAGMENT_OFFSET)
   ERROR("PACKET_FRAGMENT_OFFSET");
 if (offsetof<Packet>("malformed") != layout.PACKET_MALFORMED) ERROR("PACKET_MALFORMED");
+if (offsetof<Packet>("seen") != layout.PACKET_SEEN) ERROR("PACKET_SEEN");
 if (offsetof<Packet>("network") != layout.PACKET_NETWORK) ERROR("PACKET_NETWORK");
 if (offsetof<Packet>("transport") != layout.PACKET_TRANSPORT) ERROR("PACKET_TRANSPORT");
 if (offsetof<Packet>("end") != layout.PACKET_END) ERROR("PACKET_END");

@@ -15,7 +15,7 @@ import {
   ROUTE_SIZE,
   ROUTE_TABLES,
 } from "./layout";
-import { lookup } from "./set";
+import { lookup, lookup4 } from "./set";
 
 let routes: usize = 0;
 // u32[ROUTE_TABLES][2]: prefix tables in the order they are tried, for IPv4 and IPv6.
@@ -56,7 +56,8 @@ export function setRoutes(
   forgetFound();
 }
 
-// What was found for IPv4 addresses: the address, u32, and its route, i32, in the place that its hash names.
+// What was found for IPv4 addresses: the address, u32, and its route twice, i32, plus one where the local table has
+// it, in the place that its hash names.
 const FOUND: u32 = 1 << 15;
 // A hash's upper bits name the place. Those who talk to a node are any number, and few that come again: a smaller part
 // is in a nearer cache.
@@ -77,27 +78,32 @@ function foundAt(address: u32): usize {
 
 /** Number of the route of an address; ROUTE_NONE without one. */
 export function routeOf(family: u32, word0: u32, word1: u32, word2: u32, word3: u32): i32 {
-  if (family != 4) return searchRoute(family, word0, word1, word2, word3);
-  const place = foundAt(word0);
-  if (load<u32>(place) == word0) return load<i32>(place, 4);
-  const route = searchRoute(family, word0, 0, 0, 0);
-  store<u32>(place, word0);
-  store<i32>(place, route, 4);
-  return route;
+  return (family == 4 ? findRoute4(word0) : searchRoute(family, word0, word1, word2, word3)) >> 1;
 }
 
+/** The same of IPv4 in the local table only: the node's own, broadcast, anycast and multicast addresses. */
+export function localRouteOf(word: u32): i32 {
+  const found = findRoute4(word);
+  return (found & 1) != 0 ? found >> 1 : ROUTE_NONE;
+}
+
+function findRoute4(word: u32): i32 {
+  const place = foundAt(word);
+  if (load<u32>(place) == word) return load<i32>(place, 4);
+  const found = searchRoute(4, word, 0, 0, 0);
+  store<u32>(place, word);
+  store<i32>(place, found, 4);
+  return found;
+}
+
+// The route twice, plus one where the local table has it.
 function searchRoute(family: u32, word0: u32, word1: u32, word2: u32, word3: u32): i32 {
   for (let table: u32 = 0; table < <u32>ROUTE_TABLES; table++) {
-    const found = lookup(tableAt(table, family), word0, word1, word2, word3, 0, 0);
-    if (found >= 0) return <i32>found;
+    const at = tableAt(table, family);
+    const found = family == 4 ? lookup4(at, word0) : lookup(at, word0, word1, word2, word3, 0, 0);
+    if (found >= 0) return ((<i32>found) << 1) | (table == 0 ? 1 : 0);
   }
-  return ROUTE_NONE;
-}
-
-/** The same in the local table only: the node's own, broadcast, anycast and multicast addresses. */
-export function localRouteOf(family: u32, word0: u32, word1: u32, word2: u32, word3: u32): i32 {
-  const found = lookup(tableAt(0, family), word0, word1, word2, word3, 0, 0);
-  return found < 0 ? ROUTE_NONE : <i32>found;
+  return ROUTE_NONE << 1;
 }
 
 export function routeKind(route: i32): u32 {

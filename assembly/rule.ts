@@ -13,7 +13,9 @@ import {
   RULE_TARGET,
   RULE_TARGET_ARG,
   TABLE_COUNT,
+  TABLE_FILTER,
   TABLE_NAT,
+  TARGET_POLICY_ACCEPT,
 } from "./layout";
 
 /** One packed rule. */
@@ -74,7 +76,10 @@ const ENTRIES: usize = memory.data(BACKEND_COUNT * 2 * TABLE_COUNT * HOOK_COUNT 
 const LOADED_TABLES: u8 = 1 << 0;
 const LOADED_TRACKING: u8 = 1 << 1;
 const LOADED_REASSEMBLY: u8 = 1 << 2;
+const LOADED_NAT: u8 = 1 << 3;
 const LOADED: usize = memory.data(2);
+// u8[2][TABLE_COUNT]: the hooks of each family's tables at which they are walked, a bit for each.
+const WALKED: usize = memory.data(2 * TABLE_COUNT);
 
 let rules: usize = 0;
 
@@ -82,6 +87,7 @@ let rules: usize = 0;
 export function setRules(address: usize): void {
   rules = address;
   memory.fill(LOADED, 0, 2);
+  memory.fill(WALKED, 0, 2 * TABLE_COUNT);
   for (let index: u32 = 0; index < ENTRY_COUNT; index++) entryAt(index).first = RULE_NONE;
 }
 
@@ -131,14 +137,32 @@ export function setEntry(
   entry.underflow = chain.number + count;
   entry.record = chain.record;
   entry.chains = <u32>chains;
+  const loaded = LOADED + familyIndex(family);
+  if (table == TABLE_NAT) store<u8>(loaded, load<u8>(loaded) | LOADED_NAT);
+  if (!passesAll(entry, table)) {
+    const at = walkedAt(family, table);
+    store<u8>(at, load<u8>(at) | ((<u8>1) << (<u8>hook)));
+  }
+}
+
+// What lets everything pass has a word only in the filter: the end of a chain counts nothing.
+function passesAll(entry: Entry, table: u32): bool {
+  if (table == TABLE_FILTER || <u32>entry.first != entry.underflow) return false;
+  return <i32>ruleAt(entry.record).target == TARGET_POLICY_ACCEPT;
+}
+
+/** Walking a table at a hook may make a difference, be it of one backend's. */
+export function isWalked(family: u32, table: u32, hook: u32): bool {
+  return (load<u8>(walkedAt(family, table)) & (1 << hook)) != 0;
+}
+
+function walkedAt(family: u32, table: u32): usize {
+  return WALKED + familyIndex(family) * TABLE_COUNT + table;
 }
 
 /** Tells whether any nat table is loaded for the family: then connections get bindings. */
 export function natLoaded(family: u32): bool {
-  for (let hook: u32 = 0; hook < <u32>HOOK_COUNT; hook++) {
-    if (natHooked(family, hook)) return true;
-  }
-  return false;
+  return (load<u8>(LOADED + familyIndex(family)) & LOADED_NAT) != 0;
 }
 
 /** The same at one hook. */

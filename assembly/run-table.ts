@@ -10,11 +10,10 @@ import {
   REASON_TOO_MANY_RULES,
   RULE_NONE,
   TABLE_FILTER,
-  TARGET_POLICY_ACCEPT,
   VERDICT_DROP,
   VERDICT_UNKNOWN,
 } from "./layout";
-import { Entry, entryOf, ruleAt } from "./rule";
+import { Entry, entryOf, isWalked } from "./rule";
 import { traceEnter, tracing } from "./trace";
 import { TABLE_DROPS, TABLE_PASS, traverse } from "./traverse";
 import { walk } from "./walk";
@@ -24,11 +23,12 @@ import { walk } from "./walk";
  * priority, that which was registered last comes first, which no dump shows: both orders are tried.
  */
 export function runTable(table: u32): bool {
+  walk.natBound = false;
+  if (!isWalked(walk.family, table, walk.hook) && !tracing()) return true;
   const legacy = entryOf(BACKEND_LEGACY, walk.family, table, walk.hook);
   const nft = entryOf(BACKEND_NFT, walk.family, table, walk.hook);
   const both = hasRules(legacy) && hasRules(nft);
   const nftFirst = !both || ask(QUESTION_ORDER | table, REASON_TABLE_ORDER, RULE_NONE);
-  walk.natBound = false;
   if (!runEntry(nftFirst ? nft : legacy, nftFirst, table)) return false;
   // > One binding is enough.
   if (walk.natBound) return true;
@@ -51,15 +51,8 @@ function hasRules(entry: Entry): bool {
   return entry.first != RULE_NONE && <u32>entry.first != entry.underflow;
 }
 
-// What lets everything pass has a word only in the filter, and where people look on: the end of a chain counts nothing.
-function isIdle(entry: Entry, table: u32): bool {
-  if (entry.first == RULE_NONE) return true;
-  if (table == TABLE_FILTER || tracing() || <u32>entry.first != entry.underflow) return false;
-  return <i32>ruleAt(entry.record).target == TARGET_POLICY_ACCEPT;
-}
-
 function runEntry(entry: Entry, nft: bool, table: u32): bool {
-  if (isIdle(entry, table)) return true;
+  if (entry.first == RULE_NONE) return true;
   const before = walk.rule;
   const wasEnd = walk.ruleIsEnd;
   walk.table = table;

@@ -335,6 +335,7 @@ function fill(one: Gathered): void {
   packet.linkType = one.linkType;
   packet.captureInterface = one.captureInterface;
   packet.flags = PACKET_HAS_TIME;
+  packet.seen = 0;
 }
 
 // The record holds what `decodePlain` has filled, or nothing.

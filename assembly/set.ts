@@ -12,6 +12,8 @@ class PrefixTable {
   /** Address of u8[lengthCount]: the lengths in use, longest first. */
   lengths: u32;
   lengthCount: u32;
+  /** Address of u64[256]: by an IPv4 address's first byte, a bit for each length that a prefix with it has. */
+  lengthsOfFirst: u32;
 }
 
 @unmanaged
@@ -29,6 +31,7 @@ class Member {
 }
 
 const LENGTHS_MAX: u32 = 129;
+const FIRSTS: usize = 256;
 
 /** Makes an empty table with room for about `members` without long chains. */
 export function makeTable(members: u32): usize {
@@ -41,6 +44,8 @@ export function makeTable(members: u32): usize {
   table.count = 0;
   table.lengths = <u32>heap.alloc(LENGTHS_MAX);
   table.lengthCount = 0;
+  table.lengthsOfFirst = <u32>heap.alloc(FIRSTS * 8);
+  memory.fill(<usize>table.lengthsOfFirst, 0, FIRSTS * 8);
   return changetype<usize>(table);
 }
 
@@ -77,6 +82,38 @@ export function insertMember(
   store<u32>(bucket, <u32>changetype<usize>(member));
   table.count++;
   addLength(table, <u8>bits);
+  if (bits <= 32) addToFirsts(table, word0, bits);
+}
+
+// Prefixes shorter than a byte have several first ones.
+function addToFirsts(table: PrefixTable, word: u32, bits: u32): void {
+  const several: u32 = bits < 8 ? 1 << (8 - bits) : 1;
+  for (let first = word >> 24; first < (word >> 24) + several; first++) {
+    const at = firstAt(table, first);
+    store<u64>(at, load<u64>(at) | ((<u64>1) << bits));
+  }
+}
+
+function firstAt(table: PrefixTable, first: u32): usize {
+  return <usize>table.lengthsOfFirst + ((<usize>first) << 3);
+}
+
+/** The same as `lookup` for IPv4 and members without protocol and port: most addresses have few lengths to try. */
+export function lookup4(at: usize, word: u32): i64 {
+  const table = changetype<PrefixTable>(at);
+  let lengths = load<u64>(firstAt(table, word >> 24));
+  while (lengths != 0) {
+    const bits = 63 - <u32>clz<u64>(lengths);
+    const masked = word & maskWord(bits, 0);
+    let next = load<u32>(bucketAt(table, hashMember(masked, 0, 0, 0, bits, 0, 0)));
+    while (next != 0) {
+      const member = changetype<Member>(next);
+      if (member.word0 == masked && member.bits == bits) return <i64>member.value;
+      next = member.next;
+    }
+    lengths ^= (<u64>1) << bits;
+  }
+  return -1;
 }
 
 /** Value of the longest prefix that holds the address with this protocol and port; -1 without one. */

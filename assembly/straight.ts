@@ -137,6 +137,7 @@ export function keepWhereSeen(one: Gathered, packet: Packet): void {
   const macs0 = firstMacs(one);
   const macs1 = lastMacs(one);
   const place = placeOf(macs0, macs1, rest);
+  if (isAlike(place, macs0, macs1, rest) && isMannerValid(place.manner)) return;
   const seen = whereSeen(packet);
   const manner = mannerOf(packet, seen);
   place.macs0 = macs0;
@@ -151,8 +152,11 @@ function seenLike(one: Gathered): SeenLike {
   const macs0 = firstMacs(one);
   const macs1 = lastMacs(one);
   const place = placeOf(macs0, macs1, rest);
-  const differing = (place.macs0 ^ macs0) | (place.macs1 ^ macs1) | (place.rest ^ rest);
-  return differing == 0 ? place : nothing;
+  return isAlike(place, macs0, macs1, rest) ? place : nothing;
+}
+
+function isAlike(place: SeenLike, macs0: u64, macs1: u32, rest: u32): bool {
+  return ((place.macs0 ^ macs0) | (place.macs1 ^ macs1) | (place.rest ^ rest)) == 0;
 }
 
 function restOf(one: Gathered): u32 {

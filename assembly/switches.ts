@@ -77,7 +77,7 @@ export function isValidSource(): bool {
   const src = walk.src0;
   const strict = isOn(SWITCH_RP_STRICT);
   if (!strict && !isOn(SWITCH_RP_LOOSE)) {
-    const own = localRouteOf(4, src, 0, 0, 0);
+    const own = localRouteOf(src);
     if (own == ROUTE_NONE) return true;
     // > Of the local table only the node's own addresses may be accepted, not those to all of a subnet.
     if (routeKind(own) == ROUTE_LOCAL && isOn(SWITCH_ACCEPT_LOCAL)) return true;

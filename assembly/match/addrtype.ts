@@ -58,7 +58,7 @@ function isOf(address: usize, types: u32, device: u32): bool {
 function isOf4(word: u32, types: u32, device: u32): bool {
   if (word >> 24 == 0 || word == 0xffffffff) return (types & ADDRTYPE_BROADCAST) != 0;
   if (word >> 28 == 0xe) return (types & ADDRTYPE_MULTICAST) != 0;
-  const route = localRouteOf(4, word, 0, 0, 0);
+  const route = localRouteOf(word);
   const kind = routeKind(route);
   if (route == ROUTE_NONE || (device != 0 && routeInterface(route) != device)) {
     return (types & ADDRTYPE_UNICAST) != 0;

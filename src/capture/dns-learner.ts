@@ -250,7 +250,7 @@ function messageOf(view: DataView, at: number): Uint8Array | undefined {
   const flags = view.getUint32(at + layout.PACKET_FLAGS, true);
   const cut = layout.PACKET_TRUNCATED | layout.PACKET_FRAGMENT | layout.PACKET_LATER_FRAGMENT;
   if ((flags & cut) !== 0) return undefined;
-  if (view.getUint16(at + layout.PACKET_MALFORMED, true) !== layout.MALFORMED_NONE) {
+  if (view.getUint8(at + layout.PACKET_MALFORMED) !== layout.MALFORMED_NONE) {
     return undefined;
   }
   const transport = view.getUint32(at + layout.PACKET_TRANSPORT, true);

@@ -14,7 +14,7 @@ export interface Oddities {
 /** Reads what is odd about a packet from its record; after it was decoded. */
 export function readOddities(view: DataView, at: number): Oddities {
   const flags = view.getUint32(at + layout.PACKET_FLAGS, true);
-  const malformed = view.getUint16(at + layout.PACKET_MALFORMED, true);
+  const malformed = view.getUint8(at + layout.PACKET_MALFORMED);
   return {
     fragment: (flags & layout.PACKET_FRAGMENT) !== 0,
     malformed: malformed !== layout.MALFORMED_NONE,

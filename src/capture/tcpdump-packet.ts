@@ -87,8 +87,7 @@ export function writePacket(batch: PacketBatch, at: number, packet: TextPacket, 
   }
   view.setUint16(at + layout.PACKET_SRC_NAME, ends.srcName, true);
   view.setUint16(at + layout.PACKET_DST_NAME, ends.dstName, true);
-  if (packet.malformed === true)
-    view.setUint16(at + layout.PACKET_MALFORMED, layout.MALFORMED_IP, true);
+  if (packet.malformed === true) view.setUint8(at + layout.PACKET_MALFORMED, layout.MALFORMED_IP);
   flags |= fragmentFlags(packet);
   known |= writeNetwork(view, at, packet) | writeTransport(view, at, packet);
   if (packet.quote !== undefined) known |= writeQuote(batch, at, packet.quote);

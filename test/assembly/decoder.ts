@@ -167,7 +167,7 @@ function decodedOf(view: DataView, frame: number): Decoded {
     payloadLength: u32(layout.PACKET_PAYLOAD_LENGTH),
     ipId: u32(layout.PACKET_IP_ID),
     fragmentOffset: u16(layout.PACKET_FRAGMENT_OFFSET),
-    malformed: u16(layout.PACKET_MALFORMED),
+    malformed: u8(layout.PACKET_MALFORMED),
     network: place(layout.PACKET_NETWORK),
     transport: place(layout.PACKET_TRANSPORT),
     end: place(layout.PACKET_END),

@@ -132,7 +132,7 @@ function readRecord(batch: PacketBatch, index: number): Read {
     tcpSeq: u32(layout.PACKET_TCP_SEQ),
     tcpAck: u32(layout.PACKET_TCP_ACK),
     tcpWindow: u16(layout.PACKET_TCP_WINDOW),
-    malformed: u16(layout.PACKET_MALFORMED),
+    malformed: u8(layout.PACKET_MALFORMED),
     quotedProtocol: u8(layout.PACKET_QUOTED_PROTOCOL),
     quotedDport: u16(layout.PACKET_QUOTED_DPORT),
     originalLength: u32(layout.PACKET_ORIGINAL_LENGTH),
