@@ -3,6 +3,7 @@
 // like them that nobody has answered, go this way, and where policies bind the nodes' own interfaces all packets between two nodes; others pass both
 // nodes' chains at once.
 // Source: semantics.md section 19, rows 8 and 10 to 13.
+import { recallAnew } from "./affinity";
 import { attempt, end } from "./attempt";
 import { isAtNode, isPod, knowsNode, mayBeAt, NODE_ELSEWHERE } from "./entry-node";
 import { ask } from "./fork";
@@ -148,6 +149,8 @@ function hop(): bool {
   if (walk.masqueraded && !takeNodeAddress()) return false;
   walk.node = routeNode(attempt.dstRoute);
   walk.nodesLeft = false;
+  walk.hopped = true;
+  recallAnew();
   walk.srcLocal = false;
   walk.mark = 0;
   arriveByUplink();
@@ -171,6 +174,8 @@ function hop(): bool {
   if (outgoingKnown || !walk.translated || !fromPod || !toNode) return true;
   if (!ask(QUESTION_OUTGOING, REASON_OUTGOING, RULE_NONE)) return true;
   rollBackTo(mark);
+  walk.remembered = 0;
+  recallAnew();
   memory.copy(walkDst, savedDst, 16);
   walk.dport = port;
   walk.translated = false;

@@ -1,5 +1,6 @@
 // What rules remember, where a packet's way is not known to its end: each rule behind may have had it, and
 // may remember so. Which those are that remember anything, is looked up once for each hook.
+import { visitUntold } from "./affinity";
 import { SEEN_ARRIVING, whereSeen } from "./arrival";
 import { HOOKS_ALL } from "./attempt";
 import { expectOthers } from "./expectation";
@@ -71,7 +72,10 @@ export function blurRules(hooks: u32): void {
 
 /** The same of a packet that gets no verdict before any rule is asked. */
 export function blurUnwalked(packet: Packet): void {
-  if (!isRealNode()) return;
+  if (!isRealNode()) {
+    visitUntold(packet);
+    return;
+  }
   trackNothing();
   startWalk(packet);
   if (packet.family != 0) {

@@ -116,6 +116,11 @@ export function now(): u64 {
   return clock;
 }
 
+/** The time of the capture's first packet. */
+export function clockStart(): u64 {
+  return startedAt;
+}
+
 /** Time since the capture's first packet. */
 export function sinceStart(): u64 {
   return clock - startedAt;

@@ -99,6 +99,8 @@ export class Tuples {
   draw: u32;
   /** Low bits of the number of the packet that made it; 0: it was there before, or nobody asked for it then. */
   maker: u32;
+  /** Address of the visit that it began with (affinity-visits.ts); 0: it is known where that led. */
+  visit: u32;
 }
 
 /** As created: what the first packet had. */

@@ -1,5 +1,6 @@
 // Looking entries up, those included of which one side is not known yet: a backend chosen at random, a
 // source that was masqueraded. The packet that shows the other side fixes it.
+import { learnBackend } from "./affinity-visits";
 import {
   Entry,
   ENTRY_GUESSED,
@@ -338,6 +339,7 @@ function fixBackend(number: u32, kind: u32, fromBackend: bool): i64 {
   tuplesOf(entry).fromPort = tuplesOf(entry).sport;
   entry.flags &= ~(ENTRY_GUESSED | ENTRY_UNDECIDED | ENTRY_SNAT | ENTRY_PORT_UNKNOWN);
   forgetHeard(entry);
+  learnBackend(entry);
   linkNode(number, NODE_REPLY);
   linkNode(number, NODE_ORIGINAL_SEEN);
   if (masqueraded) linkNode(number, NODE_BACKEND);
@@ -347,6 +349,7 @@ function fixBackend(number: u32, kind: u32, fromBackend: bool): i64 {
 function settleBackend(number: u32): void {
   unlinkNode(number, NODE_CLIENT);
   entryAt(number).flags &= ~(ENTRY_GUESSED | ENTRY_UNDECIDED);
+  learnBackend(entryAt(number));
 }
 
 @unmanaged

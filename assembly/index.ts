@@ -1,5 +1,6 @@
 // The exports, nothing else.
 import { setUpAlike } from "./alike";
+import { forgetVisits, setUpVisits } from "./affinity-visits";
 import { setUpMidstream } from "./conntrack-first";
 import { forgetLists } from "./blur";
 import { growCounters, setUpCounters } from "./counters";
@@ -82,6 +83,7 @@ export function setUp(
   setUpFlowTable();
   setUpCounters(ruleCount);
   setUpWorlds();
+  setUpVisits();
   setUpKeptVerdicts();
   setUpFlowRows();
   setUpFragments();
@@ -114,6 +116,7 @@ export function changeRules(
   closeRows();
   forgetMemos();
   forgetLists();
+  forgetVisits();
   if (!walkAll) findLongChains(recordCount);
   setUpBackends(backends);
 }

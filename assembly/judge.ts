@@ -1,5 +1,7 @@
 // The verdict on one packet: what needs no rules, then conntrack, then the hooks in as many tries as
 // missing facts demand. Only here do counters, entries and rows change, once the verdict is settled.
+import { keepVisit, noteVisit, startVisit } from "./affinity";
+import { visitAgain } from "./affinity-visits";
 import { SEEN_ARRIVING, SEEN_LEAVING, SEEN_PASSING, whereSeen } from "./arrival";
 import { attempt, HOOKS_ALL, isQuestion, startQuestions } from "./attempt";
 import { blurRules, blurUnwalked } from "./blur";
@@ -94,12 +96,20 @@ import { Packet } from "./records";
 import { isRealNode, policesHosts, rawUntracks, routeKind, routeOf } from "./route";
 import { logRow } from "./row-log";
 import { familyLoaded } from "./rule";
+import { sharesStates } from "./shared-state";
 import { recallSight, rememberSight, severalSights } from "./sights";
 import { pauseTrace } from "./trace";
 import { countPath, startVisits } from "./traverse";
 import { clearVerdict, Verdict } from "./verdict";
 import { Walk, walk } from "./walk";
-import { DIRECTION_REPLY, ENTRY_NONE, keyOfPacket, tracking, trackNothing } from "./tracking";
+import {
+  DIRECTION_ORIGINAL,
+  DIRECTION_REPLY,
+  ENTRY_NONE,
+  keyOfPacket,
+  tracking,
+  trackNothing,
+} from "./tracking";
 import { giveUpWorlds, noteWorld, startWorlds, worldsIncomplete } from "./worlds";
 
 /** Address of the totals, u64 each. */
@@ -204,7 +214,9 @@ function settle(packet: Packet, verdict: Verdict): void {
   startJournal();
   startForks();
   startWorlds();
+  startVisit();
   tryHooks(packet);
+  noteVisit();
   let reason = attempt.reason;
   let undecidedRule = attempt.undecidedRule;
   let unknown = attempt.verdict == VERDICT_UNKNOWN;
@@ -216,7 +228,10 @@ function settle(packet: Packet, verdict: Verdict): void {
   // The fact that made the last try another one.
   let lacking = reason;
   let lackingRule = undecidedRule;
-  const several = (!unknown || isRealNode()) && nextFork();
+  // Tries leave something behind, even if it is known that there is no verdict.
+  const leaves = isRealNode() || sharesStates();
+  const several = (!unknown || leaves) && nextFork();
+  let complete = true;
   // Hooks whose rules may have been asked in ways that no try shows.
   let blurred = unknown ? attempt.behind : 0;
   if (several) {
@@ -228,6 +243,7 @@ function settle(packet: Packet, verdict: Verdict): void {
       rollBack();
       tryHooks(packet);
       noteWorld();
+      noteVisit();
       if (attempt.verdict == VERDICT_UNKNOWN) blurred |= attempt.behind;
       lacking = flippedReason();
       lackingRule = flippedRule();
@@ -239,7 +255,9 @@ function settle(packet: Packet, verdict: Verdict): void {
         reason = attempt.verdict == VERDICT_UNKNOWN ? attempt.reason : lacking;
         undecidedRule = lackingRule;
       }
-      if (unknown && (isRealNode() ? forkPaths() >= UNKNOWN_PATHS_MAX : !drawn)) {
+      const enough = !leaves || forkPaths() >= UNKNOWN_PATHS_MAX;
+      if (unknown && enough && (isRealNode() || !drawn)) {
+        complete = false;
         blurred = HOOKS_ALL;
         giveUpWorlds();
         break;
@@ -247,6 +265,7 @@ function settle(packet: Packet, verdict: Verdict): void {
       if (!nextFork()) break;
     }
     if (forksOverflowed()) {
+      complete = false;
       blurred = HOOKS_ALL;
       giveUpWorlds();
     }
@@ -289,10 +308,13 @@ function settle(packet: Packet, verdict: Verdict): void {
     sayUnknown(verdict, reason, undecidedRule);
     drawn = drawn && reason != REASON_TOO_MANY_PATHS;
     if (!asWorlds && tracking.fresh) leaveUndecided(packet, reason, undecidedRule, drawn);
+    keepVisit(packet, complete, reason == REASON_CONNTRACK_FULL);
+    if (!tracking.fresh && tracking.direction == DIRECTION_ORIGINAL) visitOnceMore();
     return;
   }
   const through = attempt.verdict == VERDICT_ALLOW || attempt.confirmed;
   if (!asWorlds && through) room = confirm(packet, walk, guessed);
+  keepVisit(packet, complete, !room);
   if (!room) {
     say(verdict, VERDICT_UNKNOWN, REASON_CONNTRACK_FULL);
     return;
@@ -300,6 +322,10 @@ function settle(packet: Packet, verdict: Verdict): void {
   plainly = consultedCount() == consultedBefore && touchCount() <= 1;
   countPath(packet.ipLength);
   describe(packet, verdict, isGuessed(guessed) || severalWays);
+}
+
+function visitOnceMore(): void {
+  if (tracking.entry != ENTRY_NONE) visitAgain(entryAt(tracking.entry));
 }
 
 // Whether the backend is a guess: of a known connection it says so itself.

@@ -4,10 +4,17 @@ import { SHARED_STATE_SIZE, SHARED_STATE_WANTED, SHARED_STATE_CONFLICTS } from "
 
 // Records as layout.ts draws them.
 let states: usize = 0;
+let count: u32 = 0;
 
-/** Sets the records, by number. */
-export function setSharedStates(address: usize): void {
+/** Sets the records, by number, and how many there are. */
+export function setSharedStates(address: usize, stateCount: u32): void {
   states = address;
+  count = stateCount;
+}
+
+/** Rules share tables by name. */
+export function sharesStates(): bool {
+  return count != 0;
 }
 
 /** Address of the records. */

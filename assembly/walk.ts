@@ -73,6 +73,22 @@ export class Walk {
   node: u32;
   /** While it is not known: a question has said which nodes it may still be; entry-node.ts has them. */
   nodesLeft: bool;
+  /** It has left the node that it met first. */
+  hopped: bool;
+  /** Session affinity (affinity.ts): the next step, and a visit's lists that were denied to have the client. */
+  step: u32;
+  recalls: u32;
+  recallsDenied: u32;
+  /** A list was passed over that may have the client. */
+  recallDoubted: bool;
+  /** The list into which the client was put, 0: none; on which node, who; whether into another one before. */
+  remembered: u32;
+  rememberedAt: u32;
+  client0: u32;
+  client1: u32;
+  client2: u32;
+  client3: u32;
+  remembersMore: bool;
   /** Last matched rule that stands for a policy. */
   decider: i32;
   reject: u32;

@@ -268,7 +268,7 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array {
 
 // ── Files ─────────────────────────────────────────────────────────────────────────────────────────────
 
-const START_NS = 1_700_000_000_000_000_000n;
+export const START_NS = 1_700_000_000_000_000_000n;
 
 /** Gives frames times, one millisecond apart. */
 export function timed(frames: readonly Uint8Array[]): TimedFrame[] {

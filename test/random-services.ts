@@ -27,7 +27,8 @@ export interface RandomService {
   readonly sourceRanges: readonly string[];
   readonly internal: "Cluster" | "Local";
   readonly external: "Cluster" | "Local";
-  readonly affinity: boolean;
+  /** Undefined: no session affinity. */
+  readonly affinitySeconds: number | undefined;
   readonly endpoints: readonly RawServiceEndpoint[];
 }
 
@@ -113,7 +114,7 @@ export function randomServiceWorld(random: Random, between?: "bare" | "wrapped")
     };
   });
   const services = Array.from({ length: 12 }, (_, index) =>
-    randomService(random, index, { nodes, pods }),
+    randomService(random, index, { nodes, pods, between }),
   );
   const outgoing = random.pick(["masqueraded", "kept", undefined] as const);
   const policies = Array.from({ length: random.below(4) }, (_, index) =>
@@ -200,7 +201,11 @@ function tunnelAnnotations(
 function randomService(
   random: Random,
   index: number,
-  { nodes, pods }: Pick<ServiceWorld, "nodes" | "pods">,
+  {
+    nodes,
+    pods,
+    between,
+  }: Pick<ServiceWorld, "nodes" | "pods"> & { readonly between: "bare" | "wrapped" | undefined },
 ): RandomService {
   const kind = random.pick(["ClusterIP", "NodePort", "LoadBalancer", "external"] as const);
   const four = random.chance(0.9);
@@ -231,7 +236,8 @@ function randomService(
     sourceRanges: random.chance(0.5) ? random.some(SOURCE_RANGES, 1, 3) : [],
     internal: random.chance(0.2) ? "Local" : "Cluster",
     external: random.chance(0.5) ? "Local" : "Cluster",
-    affinity: random.chance(0.3),
+    affinitySeconds:
+      between === "wrapped" ? random.pick(AFFINITIES) : random.chance(0.3) ? 10_800 : undefined,
     endpoints: random
       .some(holders, random.chance(0.8) ? 1 : 0, random.pick([1, 1, 2, 3]))
       .map((one) => ({
@@ -248,6 +254,14 @@ function randomService(
         zones: hinted ? [random.pick(nodes).zone ?? "zone-1"] : [],
       })),
   };
+}
+
+const AFFINITIES = [undefined, undefined, 5, 60, 10_800];
+
+function affinityOf({ affinitySeconds }: RandomService): object {
+  if (affinitySeconds === undefined) return { sessionAffinity: "None" };
+  const clientIP = { timeoutSeconds: affinitySeconds };
+  return { sessionAffinity: "ClientIP", sessionAffinityConfig: { clientIP } };
 }
 
 const CONDITIONS = {
@@ -278,7 +292,7 @@ function serviceObjects(service: RandomService): object[] {
         loadBalancerSourceRanges: service.sourceRanges,
         internalTrafficPolicy: service.internal,
         externalTrafficPolicy: service.external,
-        sessionAffinity: service.affinity ? "ClientIP" : "None",
+        ...affinityOf(service),
         ports: [{ name: "p", protocol, port, targetPort, nodePort }],
       },
       status: { loadBalancer: { ingress: service.balancer } },

@@ -1,5 +1,6 @@
 // `-m recent`: lists of addresses with the times they were seen, shared by name. A list belongs to the
 // network namespace: both families and both backends use it. Source: Linux, xt_recent.c.
+import { isRecalled, remember } from "../affinity";
 import { now, SECOND } from "../entry-life";
 import { ask } from "../fork";
 import { touch } from "../journal";
@@ -20,6 +21,7 @@ import {
   RECENT_TTL,
   RECENT_UPDATE,
 } from "../layout";
+import { isRealNode } from "../route";
 import { mix } from "../set";
 import { sharedConflicts, sharedSize, sharedStateAt } from "../shared-state";
 import { drawReason, walk } from "../walk";
@@ -83,6 +85,12 @@ const key: usize = memory.data(16);
 export function matchRecent(match: usize, rule: i32, invert: bool): bool {
   const number = load<u32>(match, LIST);
   const what: u32 = load<u16>(match, WHAT);
+  // Of a cluster, lists are kube-proxy's.
+  if (!isRealNode()) {
+    if ((what & RECENT_SET) == 0) return isRecalled(number, load<u32>(match, SECONDS), rule);
+    remember(number);
+    return true;
+  }
   // What a list masks IPv6 addresses with, rules of IPv4 settle too.
   const conflicts = sharedConflicts(number);
   if ((walk.family == 4 ? conflicts & 1 : conflicts) != 0) return askState(rule);

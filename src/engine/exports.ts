@@ -62,7 +62,7 @@ export interface MatcherExports {
   shareObstacle(): number;
   setSets(address: number): void;
   sharedStates(): number;
-  setSharedStates(address: number): void;
+  setSharedStates(address: number, count: number): void;
   setRoutes(
     records: number,
     tables: number,

@@ -311,7 +311,7 @@ function packSharedStates(
     }
     view.setUint8(at + layout.SHARED_STATE_CONFLICTS, conflicts);
   }
-  exports.setSharedStates(records);
+  exports.setSharedStates(records, sharedStates.size);
 }
 
 /** The target if it has bytes of its own: those that move the walk have none. */

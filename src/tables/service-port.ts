@@ -22,7 +22,6 @@ export interface Context {
   /** Of the node whose tables these are; of all where they are seen as one. */
   readonly nodeAddresses: readonly Address[];
   readonly terse: boolean;
-  readonly wholeCluster: boolean;
   /** Who comes from outside is seen as nobody knows whom. */
   readonly veiled: boolean;
 }

@@ -105,7 +105,7 @@ export function spreadRules(
 /** Any of the backends, each as likely: 1/n of all, then 1/(n-1) of the rest, the last what remains. */
 function backendRules(given: ProxiedPort, backends: readonly ServiceBackend[]): Rule[] {
   const { portName } = given;
-  const affinitySeconds = affinityOf(given);
+  const { affinitySeconds } = given.service;
   const toBackend = (backend: ServiceBackend, matches: readonly Match[]): Rule =>
     makeRule({
       ...commentOf(given, `${portName} -> ${formatSocket(backend)}`),
@@ -127,11 +127,6 @@ function backendRules(given: ProxiedPort, backends: readonly ServiceBackend[]): 
     return toBackend(backend, rest === 1 ? [] : [{ kind: "random", probability, invert: false }]);
   });
   return [...again, ...spread];
-}
-
-/** Each node remembers by itself: of nodes seen as one, it is not known which of them saw a client. */
-function affinityOf({ context, service }: ProxiedPort): number | undefined {
-  return context.wholeCluster ? undefined : service.affinitySeconds;
 }
 
 /** Whether a client was sent to a backend before, or that it is now. */
@@ -158,7 +153,7 @@ function recent(
 export function backendChain(given: ProxiedPort, backend: ServiceBackend): Chain {
   const { port, portName } = given;
   const remember =
-    affinityOf(given) === undefined ? [] : [recent(given, backend, { action: "set", seconds: 0 })];
+    given.service.affinitySeconds === undefined ? [] : [recent(given, backend, { action: "set", seconds: 0 })];
   return userChain(chainOfBackend(given, backend), [
     // Hairpin: a pod that reaches itself through its Service must not see itself as the source.
     makeRule({

@@ -90,7 +90,6 @@ export function compileServices(
     podRange: podRangeOf(snapshot, family),
     nodeAddresses: nodeAddresses(snapshot, family, view.node),
     terse: backendCount(snapshot, family) > LARGE_CLUSTER,
-    wholeCluster: view.node === undefined,
     veiled: view.veiled ?? false,
   };
   const nodes = view.node === undefined ? nodeNames(snapshot) : [view.node];
