@@ -91,7 +91,15 @@ class InnerField implements Field {
   }
 
   get path(): FieldPath {
-    return this.#outer === undefined ? [] : [...this.#outer.path, this.#step];
+    if (this.#outer === undefined) return [];
+    const steps = [this.#step];
+    let outer = this.#outer;
+    while (outer instanceof InnerField && outer.#outer !== undefined) {
+      steps.push(outer.#step);
+      outer = outer.#outer;
+    }
+    steps.reverse();
+    return outer instanceof InnerField ? steps : [...outer.path, ...steps];
   }
 }
 
@@ -146,7 +154,11 @@ export function checkKnownFields(
   known: readonly string[],
   wrongWord?: { readonly written: string; readonly meant: string },
 ): void {
-  for (const key of keysOf(field)) {
+  if (!isRecord(field.value)) {
+    if (field.value !== undefined) reportType(field, "a map");
+    return;
+  }
+  for (const key in field.value) {
     if (known.includes(key)) continue;
     const { path } = fieldOf(field, key);
     const suggestion =

@@ -40,26 +40,29 @@ export class PlainOffsets {
   /** Keys as written, of maps whose keys an object keeps in another order. */
   readonly #keys = new Map<object, readonly string[]>();
 
-  /** A member or an item; undefined where there is none. */
-  inside(container: unknown, step: string | number): PlainNode | undefined {
-    if (Array.isArray(container)) {
-      const items: readonly unknown[] = container;
-      if (typeof step !== "number" || step < 0 || step >= items.length) return undefined;
-      const offset = this.#numbers[(this.#first.get(container) ?? 0) + step] ?? 0;
-      return { value: items[step], offset };
+  /** The offset of the value at the end of a path; of the nearest outer one where there is none. */
+  nearest({ value, offset }: PlainNode, path: readonly (string | number)[]): number {
+    let nearest = offset;
+    let container = value;
+    for (const step of path) {
+      const at = this.#placeOf(container, step);
+      if (at < 0) break;
+      nearest = this.#numbers[at] ?? 0;
+      container = (container as Readonly<Record<string | number, unknown>>)[step];
     }
-    if (!PlainRecord.is(container)) return undefined;
-    const index = this.#indexOf(container, step);
-    if (index < 0) return undefined;
-    const offset = this.#numbers[PlainRecord.firstOf(container) + 2 * index + 1] ?? 0;
-    return { value: container[step], offset };
+    return nearest;
   }
 
-  /** The offset of a member's key; undefined where there is none. */
-  ofKey(container: unknown, step: string | number): number | undefined {
+  /** The offset of the key that a path ends with; undefined where there is none. */
+  ofKey({ value }: PlainNode, path: readonly (string | number)[]): number | undefined {
+    let container = value;
+    for (const step of path.slice(0, -1)) {
+      if (this.#placeOf(container, step) < 0) return undefined;
+      container = (container as Readonly<Record<string | number, unknown>>)[step];
+    }
     if (!PlainRecord.is(container)) return undefined;
-    const index = this.#indexOf(container, step);
-    return index < 0 ? undefined : this.#numbers[PlainRecord.firstOf(container) + 2 * index];
+    const at = this.#placeOf(container, path.at(-1) ?? "");
+    return at < 0 ? undefined : this.#numbers[at - 1];
   }
 
   /** Notes the offsets of a map or list: `found` from `start` on. */
@@ -83,10 +86,25 @@ export class PlainOffsets {
     this.#keys.set(container, keys);
   }
 
-  #indexOf(record: PlainRecord, step: string | number): number {
-    if (typeof step !== "string") return -1;
-    return (this.#keys.get(record) ?? Object.keys(record)).indexOf(step);
+  /** Where the number of a member or an item is; below 0 where there is none. */
+  #placeOf(container: unknown, step: string | number): number {
+    if (Array.isArray(container)) {
+      const there = typeof step === "number" && step >= 0 && step < container.length;
+      return there ? (this.#first.get(container) ?? 0) + step : -1;
+    }
+    if (typeof step !== "string" || !PlainRecord.is(container)) return -1;
+    const index = this.#keys.get(container)?.indexOf(step) ?? indexOfKey(container, step);
+    return index < 0 ? -1 : PlainRecord.firstOf(container) + 2 * index + 1;
   }
+}
+
+function indexOfKey(record: PlainRecord, wanted: string): number {
+  let index = 0;
+  for (const key in record) {
+    if (key === wanted) return index;
+    index += 1;
+  }
+  return -1;
 }
 
 /** A map that has no keys but the input's own; `__proto__` is one like any other. */

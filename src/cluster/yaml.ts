@@ -132,35 +132,32 @@ function makePlaceAt({ file, text }: ManifestText): (offset: number) => Place {
 }
 
 function findLines(text: string): Int32Array {
-  const starts = [0];
-  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) starts.push(at + 1);
-  return Int32Array.from(starts);
+  let starts = new Int32Array(1024);
+  let count = 1;
+  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) {
+    if (count === starts.length) {
+      const grown = new Int32Array(2 * count);
+      grown.set(starts);
+      starts = grown;
+    }
+    starts[count] = at + 1;
+    count += 1;
+  }
+  return starts.subarray(0, count);
 }
 
-function placedPlain(
-  { value, offset }: PlainNode,
-  offsets: PlainOffsets,
-  source: Source,
-): PlacedValue {
-  /** The value at the end of the path; the nearest outer one where there is none. */
-  const nearest = (path: FieldPath, part?: FieldPart): { node: PlainNode; key?: number } => {
-    let node: PlainNode = { value, offset };
-    for (const [index, step] of path.entries()) {
-      const key = offsets.ofKey(node.value, step);
-      if (part === "key" && key !== undefined && index === path.length - 1) return { node, key };
-      const inner = offsets.inside(node.value, step);
-      if (inner === undefined) break;
-      node = inner;
-    }
-    return { node };
-  };
+function placedPlain(node: PlainNode, offsets: PlainOffsets, source: Source): PlacedValue {
   return {
-    value,
+    value: node.value,
     placeOf: (path, part) => {
-      const { node, key } = nearest(path, part);
-      return source.placeAt(key ?? offsetInText(source.text, node.offset, part));
+      const start = part === "key" ? offsets.ofKey(node, path) : undefined;
+      return source.placeAt(start ?? offsetInText(source.text, offsets.nearest(node, path), part));
     },
-    at: (path) => placedPlain(nearest(path).node, offsets, source),
+    at: (path) => {
+      let value = node.value;
+      for (const step of path) value = isRecordOrList(value) ? value[step] : undefined;
+      return placedPlain({ value, offset: offsets.nearest(node, path) }, offsets, source);
+    },
   };
 }
 

@@ -5,7 +5,7 @@
  * several tables can have the same: chains of one name have one place in all tables of a name.
  */
 import type { Chain, TableName } from "../tables/model.ts";
-import type { PlacedChain } from "./rule-list.ts";
+import type { PlacedTable } from "./rule-list.ts";
 
 /** Consecutive records. */
 export interface Body {
@@ -15,18 +15,17 @@ export interface Body {
   readonly record: number;
   /** Places of the chains that its jumps lead to, in their order. */
   readonly calls: readonly number[];
+  /** The places are those of tables of this name. */
+  readonly table: TableName;
 }
 
-/** A chain with its body. */
-export interface PackedChain extends PlacedChain {
-  readonly place: number;
-  readonly body: Body;
-}
-
-/** A table's chains, and how many places all tables of its name have. */
+/** A table, and of each of its chains the place and the body. */
 export interface PackedTable {
-  readonly chains: readonly PackedChain[];
-  readonly places: ReadonlyMap<string, number>;
+  readonly table: PlacedTable;
+  readonly places: Uint32Array;
+  readonly bodies: readonly Body[];
+  /** Of all tables of its name. */
+  readonly allPlaces: { readonly count: number };
 }
 
 /** Finds the bodies of all chains. */
@@ -37,82 +36,104 @@ export class BodyList {
   recordCount = 0;
   readonly #apart: boolean;
   readonly #bodiesByLikeness = new Map<object, Body[]>();
-  readonly #placesByTable = new Map<TableName, Map<string, number>>();
+  readonly #placesByTable = new Map<TableName, TablePlaces>();
 
   /**
    * @param apart every chain has a body of its own
    * @throws Error for loops and unknown chains
    */
-  constructor(chains: readonly PlacedChain[], apart: boolean) {
+  constructor(tables: readonly PlacedTable[], apart: boolean) {
     this.#apart = apart;
-    this.tables = tablesOf(chains).map((own) => this.#placeTable(own));
+    this.tables = tables.map((table) => this.#packTable(table));
   }
 
   /** What a table's chains jump to is in it. */
-  #placeTable(chains: readonly PlacedChain[]): PackedTable {
-    const table = chains[0]?.table ?? "filter";
-    const places = this.#placesByTable.get(table) ?? new Map<string, number>();
-    this.#placesByTable.set(table, places);
-    for (const { chain } of chains) {
-      if (!places.has(chain.name)) places.set(chain.name, places.size);
-    }
-    const here = new Set(chains.map(({ chain }) => chain.name));
+  #packTable(table: PlacedTable): PackedTable {
+    const { name, chains } = table;
+    const placesOfName = this.#placesByTable.get(name) ?? new TablePlaces();
+    this.#placesByTable.set(name, placesOfName);
+    const places = placesOfName.enter(chains);
     const ofTable = new Map<object, Body>();
-    const packed = chains.map((placed): PackedChain => {
-      const { chain } = placed;
-      const place = places.get(chain.name) ?? 0;
+    const bodies = chains.map((chain): Body => {
       const likeness = this.#apart ? chain : (chain.likeness ?? chain.rules);
       const known = ofTable.get(likeness);
-      const body =
-        known?.chain.policy === chain.policy && known !== undefined
-          ? known
-          : this.#bodyLike(likeness, chain, callsOf(chain, here, places));
+      if (known !== undefined && known.chain.policy === chain.policy) return known;
+      const body = this.#bodyLike(likeness, { chain, table: name, places: placesOfName });
       ofTable.set(likeness, body);
-      return { ...placed, place, body };
+      return body;
     });
-    refuseCycle(packed, places.size);
-    return { chains: packed, places };
+    refuseCycle(places, bodies, placesOfName.count);
+    return { table, places, bodies, allPlaces: placesOfName };
   }
 
-  #bodyLike(likeness: object, chain: Chain, calls: readonly number[]): Body {
-    const alike = this.#bodiesByLikeness.get(likeness) ?? [];
-    const before = alike.find(
-      (body) =>
-        body.chain.policy === chain.policy &&
-        body.calls.every((place, index) => place === calls[index]),
+  #bodyLike(
+    likeness: object,
+    {
+      chain,
+      table,
+      places,
+    }: { readonly chain: Chain; readonly table: TableName; readonly places: TablePlaces },
+  ): Body {
+    const alike = (this.#bodiesByLikeness.get(likeness) ?? []).filter(
+      (body) => body.chain.policy === chain.policy,
     );
+    // What has the same rules calls the same chains, which have one place in all tables of a name.
+    const same = alike.find((body) => body.table === table);
+    if (same?.calls.every((place) => places.has(place)) === true) return same;
+    const calls = callsOf(chain, places);
+    const before = alike.find((body) => body.calls.every((place, index) => place === calls[index]));
     if (before !== undefined) return before;
-    const body = { chain, record: this.recordCount, calls };
+    const body = { chain, record: this.recordCount, calls, table };
     this.recordCount += chain.rules.length + 1;
     this.all.push(body);
-    this.#bodiesByLikeness.set(likeness, [...alike, body]);
+    const others = this.#bodiesByLikeness.get(likeness);
+    if (others === undefined) this.#bodiesByLikeness.set(likeness, [body]);
+    else others.push(body);
     return body;
   }
 }
 
-/** The chains of each table, which are behind each other. */
-function tablesOf(chains: readonly PlacedChain[]): PlacedChain[][] {
-  const tables: PlacedChain[][] = [];
-  for (const placed of chains) {
-    const [first] = tables.at(-1) ?? [];
-    if (first?.ruleset === placed.ruleset && first.table === placed.table) {
-      tables.at(-1)?.push(placed);
-    } else {
-      tables.push([placed]);
-    }
+/** The places of chains in all tables of one name, and which of them are in the latest. */
+class TablePlaces {
+  readonly #placeByChain = new Map<string, number>();
+  /** By place the number of the last table that has the chain. */
+  readonly #lastTable: number[] = [];
+  #tables = 0;
+
+  get count(): number {
+    return this.#placeByChain.size;
   }
-  return tables;
+
+  /** The places of the chains of another table. */
+  enter(chains: readonly Chain[]): Uint32Array {
+    this.#tables += 1;
+    const places = new Uint32Array(chains.length);
+    for (const [at, { name }] of chains.entries()) {
+      const place = this.#placeByChain.get(name) ?? this.#placeByChain.size;
+      if (place === this.#placeByChain.size) this.#placeByChain.set(name, place);
+      this.#lastTable[place] = this.#tables;
+      places[at] = place;
+    }
+    return places;
+  }
+
+  /** Tells whether the latest table has the chain at a place. */
+  has(place: number): boolean {
+    return this.#lastTable[place] === this.#tables;
+  }
+
+  /** The place of a chain of the latest table. */
+  find(name: string): number | undefined {
+    const place = this.#placeByChain.get(name);
+    return place !== undefined && this.has(place) ? place : undefined;
+  }
 }
 
-function callsOf(
-  { name, rules }: Chain,
-  here: ReadonlySet<string>,
-  places: ReadonlyMap<string, number>,
-): number[] {
+function callsOf({ name, rules }: Chain, places: TablePlaces): number[] {
   const calls: number[] = [];
   for (const { target } of rules) {
     if (target?.kind !== "JUMP" && target?.kind !== "GOTO") continue;
-    const place = here.has(target.chain) ? places.get(target.chain) : undefined;
+    const place = places.find(target.chain);
     if (place === undefined) throw new Error(`bug: no chain ${target.chain} for ${name}`);
     calls.push(place);
   }
@@ -120,26 +141,23 @@ function callsOf(
 }
 
 /** Whoever makes tables tells people of loops; here one would be walked for ever. */
-function refuseCycle(chains: readonly PackedChain[], placeCount: number): void {
+function refuseCycle(places: Uint32Array, bodies: readonly Body[], placeCount: number): void {
   const state = new Uint8Array(placeCount);
-  const bodies: Body[] = [];
-  for (const { place, body } of chains) bodies[place] = body;
-  for (const { place: start } of chains) {
-    const stack = [{ place: start, next: 0 }];
+  const bodyAt: (Body | undefined)[] = new Array<Body | undefined>(placeCount);
+  for (const [at, body] of bodies.entries()) bodyAt[places[at] ?? 0] = body;
+  const stack: { readonly place: number; next: number }[] = [];
+  for (const start of places) {
+    if (state[start] !== DONE) stack.push({ place: start, next: 0 });
     for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
       const { place } = top;
-      if (top.next === 0 && state[place] === DONE) {
-        stack.pop();
-        continue;
-      }
       state[place] = OPEN;
-      const callee = bodies[place]?.calls[top.next];
+      const callee = bodyAt[place]?.calls[top.next];
       top.next += 1;
       if (callee === undefined) {
         state[place] = DONE;
         stack.pop();
       } else if (state[callee] === OPEN) {
-        throw new Error(`bug: chains loop at ${bodies[callee]?.chain.name ?? ""}`);
+        throw new Error(`bug: chains loop at ${bodyAt[callee]?.chain.name ?? ""}`);
       } else if (state[callee] !== DONE) {
         stack.push({ place: callee, next: 0 });
       }

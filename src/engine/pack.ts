@@ -15,7 +15,7 @@ import { BACKENDS, HOOKS, TABLES } from "./numbers.ts";
 import { PayloadBytes } from "./payload-bytes.ts";
 import type { SharedTable } from "./payload-bytes.ts";
 import { BodyList } from "./bodies.ts";
-import type { Body, PackedChain, PackedTable } from "./bodies.ts";
+import type { Body, PackedTable } from "./bodies.ts";
 import { RuleList } from "./rule-list.ts";
 import { numberSets, packSets } from "./sets.ts";
 import type { InterfaceNumbers, NodeNumbers } from "./topology.ts";
@@ -53,24 +53,20 @@ export function packRulesets(
   before?: PackedRules,
 ): PackedRules {
   const rules = new RuleList(rulesets, before?.rules);
-  const first = before?.rules.count ?? 0;
   const numbers = numberSets(rulesets);
-  const bodies = new BodyList(
-    rules.chains.filter((placed) => placed.first >= first),
-    apart,
-  );
+  const bodies = new BodyList(rules.tables.slice(before?.rules.tables.length ?? 0), apart);
   const records = exports.allocate(bodies.recordCount * layout.RULE_SIZE);
   exports.setRules(records);
   const packer = new RulePacker(exports, records, numbers);
-  for (const { chains } of bodies.tables) packer.packTable(chains);
+  for (const table of bodies.tables) packer.packTable(table);
   packer.finish(bodies.all, before?.sharedStates);
   for (const table of bodies.tables) packTable(exports, table);
   packSets(exports, rulesets, { numbers, interfaces, nodes, changed: packer.changedSets });
   for (const ruleset of rulesets) {
     const needs = bodies.tables
-      .filter(({ chains: [first] }) => first?.ruleset === ruleset)
-      .flatMap(({ chains }) => chains)
-      .reduce((sum, { body }) => sum | packer.needsOf(body), 0);
+      .filter(({ table }) => table.ruleset === ruleset)
+      .flatMap((packed) => packed.bodies)
+      .reduce((sum, body) => sum | packer.needsOf(body), 0);
     exports.addFamily(ruleset.family, (needs & TRACKS) !== 0, (needs & REASSEMBLES) !== 0);
     if ((needs & COUNTS) !== 0) exports.countConnections();
     if ((needs & LIMITS) !== 0) exports.keepMakers();
@@ -81,18 +77,22 @@ export function packRulesets(
 }
 
 /** Writes where the chains of a table have their rules, and enters it at its hooks. */
-function packTable(exports: MatcherExports, { chains, places }: PackedTable): void {
-  const at = exports.allocate(Math.max(1, places.size) * layout.CHAIN_SIZE);
+function packTable(exports: MatcherExports, packed: PackedTable): void {
+  const { table, places, bodies, allPlaces } = packed;
+  const { ruleset, name, chains, firsts } = table;
+  const at = exports.allocate(Math.max(1, allPlaces.count) * layout.CHAIN_SIZE);
   const view = new DataView(exports.memory.buffer);
-  for (const { ruleset, table, chain, first, place, body } of chains) {
-    view.setUint32(at + place * layout.CHAIN_SIZE + layout.CHAIN_NUMBER, first, true);
-    view.setUint32(at + place * layout.CHAIN_SIZE + layout.CHAIN_RECORD, body.record, true);
-    const hook = HOOKS.findIndex((name) => name === chain.name);
-    if (chain.policy === undefined || hook < 0) continue;
+  for (const [index, chain] of chains.entries()) {
+    const place = places[index] ?? 0;
+    const record = at + place * layout.CHAIN_SIZE;
+    view.setUint32(record + layout.CHAIN_NUMBER, firsts[index] ?? 0, true);
+    view.setUint32(record + layout.CHAIN_RECORD, bodies[index]?.record ?? 0, true);
+    if (chain.policy === undefined) continue;
+    const hook = HOOKS.findIndex((hookName) => hookName === chain.name);
+    if (hook < 0) continue;
     const backend = BACKENDS.indexOf(ruleset.backend);
-    const { family } = ruleset;
-    const number = TABLES.indexOf(table);
-    exports.setEntry(backend, family, number, hook, at, place, chain.rules.length);
+    const number = TABLES.indexOf(name);
+    exports.setEntry(backend, ruleset.family, number, hook, at, place, chain.rules.length);
   }
 }
 
@@ -112,41 +112,39 @@ function packBackends(exports: MatcherExports, rules: readonly Rule[]): number {
   return table;
 }
 
-/** > nf_ct_netns_get(): matches and targets for which the kernel tracks connections; tables never ask for it. */
-const TRACKING: ReadonlySet<string> = new Set([
-  "cluster",
-  "connbytes",
-  "connlabel",
-  "connlimit",
-  "connmark",
-  "conntrack",
-  "helper",
-  "state",
-  "CONNMARK",
-  "CONNSECMARK",
-  "CT",
-  "DNAT",
-  "MASQUERADE",
-  "NETMAP",
-  "REDIRECT",
-  "SNAT",
-  "SYNPROXY",
-]);
-
-/** > nf_defrag_ipv4_enable(): those for which it puts fragments together, and no more than that. */
-const REASSEMBLING: ReadonlySet<string> = new Set(["socket", "TPROXY"]);
-
 const TRACKS = 1 << 0;
 const REASSEMBLES = 1 << 1;
 const COUNTS = 1 << 2;
 const LIMITS = 1 << 3;
 
-/** What the kernel does for a match or target, modelled or not. */
-function needsOf(part: Match | Target): number {
-  const name = part.kind === "opaque" ? part.name : part.kind;
+/** What the kernel does for a match or target, modelled or not, by its name. */
+const NEEDS: ReadonlyMap<string, number> = new Map([
+  // > nf_ct_netns_get(): those for which the kernel tracks connections; tables never ask for it.
+  ["cluster", TRACKS],
   // > nf_ct_set_acct(), for good.
-  const counts = name === "connbytes" ? COUNTS : name === "connlimit" ? LIMITS : 0;
-  return counts | (TRACKING.has(name) ? TRACKS : 0) | (REASSEMBLING.has(name) ? REASSEMBLES : 0);
+  ["connbytes", TRACKS | COUNTS],
+  ["connlabel", TRACKS],
+  ["connlimit", TRACKS | LIMITS],
+  ["connmark", TRACKS],
+  ["conntrack", TRACKS],
+  ["helper", TRACKS],
+  ["state", TRACKS],
+  ["CONNMARK", TRACKS],
+  ["CONNSECMARK", TRACKS],
+  ["CT", TRACKS],
+  ["DNAT", TRACKS],
+  ["MASQUERADE", TRACKS],
+  ["NETMAP", TRACKS],
+  ["REDIRECT", TRACKS],
+  ["SNAT", TRACKS],
+  ["SYNPROXY", TRACKS],
+  // > nf_defrag_ipv4_enable(): those for which it puts fragments together, and no more than that.
+  ["socket", REASSEMBLES],
+  ["TPROXY", REASSEMBLES],
+]);
+
+function needsOf(part: Match | Target): number {
+  return NEEDS.get(part.kind === "opaque" ? part.name : part.kind) ?? 0;
 }
 
 /** Where a rule's matches lie; behind their end is what its target carries. */
@@ -193,12 +191,9 @@ class RulePacker {
   }
 
   /** Packs the bodies of a table that no table before has. */
-  packTable(chains: readonly PackedChain[]): void {
-    for (const { ruleset, table, body } of chains) {
-      if (this.#needs.has(body)) continue;
-      this.#bytes.table = `${ruleset.backend} ${ruleset.family} ${table}`;
-      this.#packBody(body);
-    }
+  packTable({ table: { ruleset, name }, bodies }: PackedTable): void {
+    this.#bytes.table = `${ruleset.backend} ${ruleset.family} ${name}`;
+    for (const body of bodies) if (!this.#needs.has(body)) this.#packBody(body);
   }
 
   /** Packs the rules of a chain, and what is behind the last of them. */
@@ -253,12 +248,14 @@ class RulePacker {
     if (before !== undefined && before.target === target) return before;
     const bytes = this.#bytes;
     const start = bytes.length;
-    for (const match of matches) bytes.match(match);
+    let needs = target === undefined ? 0 : needsOf(target);
+    for (const match of matches) {
+      bytes.match(match);
+      needs |= needsOf(match);
+    }
     const end = bytes.length;
     if (target !== undefined) packTarget(target, bytes);
     bytes.align();
-    const parts = target === undefined ? matches : [...matches, target];
-    const needs = parts.reduce((sum, part) => sum | needsOf(part), 0);
     const payload = { start, end, target, needs };
     this.#payloads.set(matches, payload);
     this.#note(rule);

@@ -41,20 +41,20 @@ export class PayloadBytes implements PayloadWriter {
   }
 
   u8(value: number): void {
-    this.#reserve(1);
+    if (this.length + 1 > this.#bytes.length) this.#grow();
     this.#bytes[this.length] = value;
     this.length += 1;
   }
 
   u16(value: number): void {
-    this.#reserve(2);
+    if (this.length + 2 > this.#bytes.length) this.#grow();
     this.#bytes[this.length] = value;
     this.#bytes[this.length + 1] = value >>> 8;
     this.length += 2;
   }
 
   u32(value: number): void {
-    this.#reserve(4);
+    if (this.length + 4 > this.#bytes.length) this.#grow();
     this.#bytes[this.length] = value;
     this.#bytes[this.length + 1] = value >>> 8;
     this.#bytes[this.length + 2] = value >>> 16;
@@ -63,7 +63,7 @@ export class PayloadBytes implements PayloadWriter {
   }
 
   align(): void {
-    while (this.length % 4 !== 0) this.u8(0);
+    while ((this.length & 3) !== 0) this.u8(0);
   }
 
   setId(name: string): number {
@@ -89,8 +89,7 @@ export class PayloadBytes implements PayloadWriter {
     return this.#bytes.subarray(0, this.length);
   }
 
-  #reserve(count: number): void {
-    if (this.length + count <= this.#bytes.length) return;
+  #grow(): void {
     const grown = new Uint8Array(this.#bytes.length * 2);
     grown.set(this.#bytes);
     this.#bytes = grown;

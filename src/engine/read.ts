@@ -189,7 +189,7 @@ export function readFlow(view: DataView, row: number, meanings: Meanings): FlowV
 /** Reads how often each rule matched; the ends of chains are not rules and have no count. */
 export function* readRuleCounts(
   exports: MatcherExports,
-  { chains }: RuleList,
+  { tables }: RuleList,
 ): Generator<RuleCount> {
   exports.settleSayings();
   let view = new DataView(exports.memory.buffer);
@@ -199,21 +199,24 @@ export function* readRuleCounts(
     if (view.buffer.byteLength === 0) view = new DataView(exports.memory.buffer);
     return Number(view.getBigUint64(at, true));
   };
-  for (const { ruleset, table, chain, first } of chains) {
-    let number = 0;
-    for (const [index, rule] of chain.rules.entries()) {
-      if (!isPrinted(rule)) continue;
-      const at = exports.countersFrom(first + index);
-      number += 1;
-      yield {
-        family: ruleset.family,
-        table,
-        chain: chain.name,
-        number,
-        rule,
-        packets: countAt(at && at + layout.COUNTER_PACKETS),
-        bytes: countAt(at && at + layout.COUNTER_BYTES),
-      };
+  for (const { ruleset, name, chains, firsts } of tables) {
+    for (const [at, chain] of chains.entries()) {
+      const first = firsts[at] ?? 0;
+      let number = 0;
+      for (const [index, rule] of chain.rules.entries()) {
+        if (!isPrinted(rule)) continue;
+        const counters = exports.countersFrom(first + index);
+        number += 1;
+        yield {
+          family: ruleset.family,
+          table: name,
+          chain: chain.name,
+          number,
+          rule,
+          packets: countAt(counters && counters + layout.COUNTER_PACKETS),
+          bytes: countAt(counters && counters + layout.COUNTER_BYTES),
+        };
+      }
     }
   }
 }

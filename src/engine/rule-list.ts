@@ -6,35 +6,37 @@ import { isPrinted } from "../tables/model.ts";
 import type { Chain, Ruleset, TableName } from "../tables/model.ts";
 import type { RuleRef } from "./verdict.ts";
 
-/** A chain of some table, with the index of its first rule. */
-export interface PlacedChain {
+/** The chains of a table, and the index of the first rule of each. */
+export interface PlacedTable {
   readonly ruleset: Ruleset;
-  readonly table: TableName;
-  readonly chain: Chain;
-  readonly first: number;
+  readonly name: TableName;
+  readonly chains: readonly Chain[];
+  readonly firsts: Uint32Array;
 }
 
 /** Finds rules by index; the end of a chain has the index behind its last rule. */
 export class RuleList {
-  readonly chains: readonly PlacedChain[];
+  readonly tables: readonly PlacedTable[];
   /** Records, chain ends included. */
   readonly count: number;
   readonly #made = new Map<number, RuleRef>();
 
   /** @param before rules that have their indexes already: the others follow behind */
   constructor(rulesets: readonly Ruleset[], before?: RuleList) {
-    let first = before?.count ?? 0;
-    const chains = rulesets.flatMap((ruleset) =>
-      ruleset.tables.flatMap((table) =>
-        table.chains.map((chain) => {
-          const placed = { ruleset, table: table.name, chain, first };
-          first += chain.rules.length + 1;
-          return placed;
-        }),
-      ),
+    let count = before?.count ?? 0;
+    const tables = rulesets.flatMap((ruleset) =>
+      ruleset.tables.map(({ name, chains }): PlacedTable => {
+        const firsts = new Uint32Array(chains.length);
+        for (const [at, { rules }] of chains.entries()) {
+          firsts[at] = count;
+          count += rules.length + 1;
+        }
+        // Who compiles again may change the list.
+        return { ruleset, name, chains: [...chains], firsts };
+      }),
     );
-    this.chains = [...(before?.chains ?? []), ...chains];
-    this.count = first;
+    this.tables = [...(before?.tables ?? []), ...tables];
+    this.count = count;
   }
 
   /** The rule or chain end at an index; undefined for RULE_NONE. The same value each time. */
@@ -42,30 +44,41 @@ export class RuleList {
     if (index < 0 || index >= this.count) return undefined;
     const before = this.#made.get(index);
     if (before !== undefined) return before;
-    const { ruleset, table, chain, first } = this.#chainAt(index);
-    const rule = chain.rules[index - first];
+    const { ruleset, name, chains, firsts } = this.#tableOf(index);
+    const at = placeBefore(firsts, index);
+    const chain = chains[at];
+    const first = firsts[at];
+    if (chain === undefined || first === undefined)
+      throw new Error(`bug: no chain has rule ${index}`);
     const ref = {
       family: ruleset.family,
-      table,
+      table: name,
       chain: chain.name,
       number: numberOf(chain, index - first),
-      rule,
+      rule: chain.rules[index - first],
     };
     this.#made.set(index, ref);
     return ref;
   }
 
-  #chainAt(index: number): PlacedChain {
-    let low = 0;
-    for (let end = this.chains.length; end - low > 1;) {
-      const middle = (low + end) >>> 1;
-      if ((this.chains[middle]?.first ?? 0) <= index) low = middle;
-      else end = middle;
-    }
-    const placed = this.chains[low];
-    if (placed === undefined) throw new Error(`bug: no chain has rule ${index}`);
-    return placed;
+  #tableOf(index: number): PlacedTable {
+    const table = this.tables.findLast(
+      ({ firsts: [first] }) => first !== undefined && first <= index,
+    );
+    if (table === undefined) throw new Error(`bug: no table has rule ${index}`);
+    return table;
   }
+}
+
+/** The place of the last of ascending numbers that is not behind one. */
+function placeBefore(numbers: Uint32Array, one: number): number {
+  let low = 0;
+  for (let end = numbers.length; end - low > 1;) {
+    const middle = (low + end) >>> 1;
+    if ((numbers[middle] ?? 0) <= one) low = middle;
+    else end = middle;
+  }
+  return low;
 }
 
 /** The number by which people know a rule: rules that no text has are not counted. */

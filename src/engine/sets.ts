@@ -1,6 +1,7 @@
 /** ipsets to the matcher's memory: one hash table each, as assembly/ipset.ts has them. */
 import * as layout from "../../assembly/layout.ts";
 import { hostPrefix, prefixMask } from "../net/address.ts";
+import type { Prefix } from "../net/address.ts";
 import type { EntrySet, IpSet, Ruleset, SetEntry, SetOrigin } from "../tables/model.ts";
 import { BUCKET_SIZE } from "../tables/ipset.ts";
 import { SET_TYPES } from "../tables/set-types.ts";
@@ -218,6 +219,7 @@ function incompleteness({ origin }: IpSet): number {
   return origin?.incomplete === true ? layout.INCOMPLETE_MISSING : 0;
 }
 
+/** Fills the probe, which is empty but for what is written: most entries are an address, and a port. */
 function writeEntry(
   exports: MatcherExports,
   entry: SetEntry,
@@ -226,35 +228,52 @@ function writeEntry(
   const { set, number } = context;
   const at = exports.setProbe();
   const view = new DataView(exports.memory.buffer);
-  const { first, second } = entry;
-  first?.address.words.forEach((word, index) => {
-    view.setUint32(at + layout.SET_ENTRY_A + 4 * index, word, true);
-  });
-  second?.address.words.forEach((word, index) => {
-    view.setUint32(at + layout.SET_ENTRY_B + 4 * index, word, true);
-  });
-  view.setUint16(at + layout.SET_ENTRY_PORT, entry.port ?? 0, true);
-  view.setUint8(at + layout.SET_ENTRY_PROTOCOL, entry.protocol ?? 0);
-  view.setUint8(at + layout.SET_ENTRY_BITS_A, first?.bits ?? 0);
-  view.setUint8(at + layout.SET_ENTRY_BITS_B, second?.bits ?? 0);
-  view.setUint8(
-    at + layout.SET_ENTRY_FLAGS,
+  const { first, second, port = 0, protocol = 0 } = entry;
+  if (first !== undefined)
+    writePrefix(view, first, at + layout.SET_ENTRY_A, at + layout.SET_ENTRY_BITS_A);
+  if (second !== undefined)
+    writePrefix(view, second, at + layout.SET_ENTRY_B, at + layout.SET_ENTRY_BITS_B);
+  view.setUint16(at + layout.SET_ENTRY_PORT, port, true);
+  view.setUint8(at + layout.SET_ENTRY_PROTOCOL, protocol);
+  const flags =
     (entry.nomatch === true ? layout.SET_ENTRY_NOMATCH : 0) |
-      (entry.wildcard === true ? layout.SET_ENTRY_WILDCARD : 0),
-  );
-  view.setBigUint64(at + layout.SET_ENTRY_WORD, wordOf(entry, number), true);
-  view.setBigUint64(at + layout.SET_ENTRY_PACKETS, BigInt(entry.packets ?? 0), true);
-  view.setBigUint64(at + layout.SET_ENTRY_BYTES, BigInt(entry.bytes ?? 0), true);
-  view.setUint32(at + layout.SET_ENTRY_MARK, entry.setsMark?.value ?? 0, true);
-  view.setUint32(at + layout.SET_ENTRY_MARK_MASK, entry.setsMark?.mask ?? 0, true);
+    (entry.wildcard === true ? layout.SET_ENTRY_WILDCARD : 0);
+  view.setUint8(at + layout.SET_ENTRY_FLAGS, flags);
+  const word = wordOf(entry, number);
+  if (word !== undefined) view.setBigUint64(at + layout.SET_ENTRY_WORD, word, true);
+  const { packets, bytes, setsMark } = entry;
+  if (packets !== undefined) {
+    view.setBigUint64(at + layout.SET_ENTRY_PACKETS, BigInt(packets), true);
+  }
+  if (bytes !== undefined) view.setBigUint64(at + layout.SET_ENTRY_BYTES, BigInt(bytes), true);
+  if (setsMark !== undefined) {
+    view.setUint32(at + layout.SET_ENTRY_MARK, setsMark.value, true);
+    view.setUint32(at + layout.SET_ENTRY_MARK_MASK, setsMark.mask, true);
+  }
   writeTimeout(view, at, set, entry);
+}
+
+function writePrefix(
+  view: DataView,
+  { address, bits }: Prefix,
+  words: number,
+  length: number,
+): void {
+  const [a, b, c, d] = address.words;
+  view.setUint32(words, a, true);
+  view.setUint32(words + 4, b, true);
+  view.setUint32(words + 8, c, true);
+  view.setUint32(words + 12, d, true);
+  view.setUint8(length, bits);
 }
 
 const SECOND = 1_000_000_000n;
 
 /** > A timeout is printed in whole seconds that are left, and as 1 in the last of them. */
 function writeTimeout(view: DataView, at: number, set: EntrySet, entry: SetEntry): void {
-  const seconds = BigInt(entry.timeoutSeconds ?? set.timeoutSeconds ?? 0);
+  const told = entry.timeoutSeconds ?? set.timeoutSeconds;
+  if (told === undefined) return;
+  const seconds = BigInt(told);
   const awaitsMac = set.type === "bitmap:ip,mac" && entry.mac === undefined;
   const least = seconds === 1n && !awaitsMac ? 1n : seconds * SECOND;
   view.setBigUint64(at + layout.SET_ENTRY_DEADLINE, least, true);
@@ -262,12 +281,13 @@ function writeTimeout(view: DataView, at: number, set: EntrySet, entry: SetEntry
   view.setBigUint64(at + layout.SET_ENTRY_GONE_AT, gone, true);
 }
 
-/** Mark, Ethernet address as it lies in a frame, or the interface's number. */
-function wordOf({ mark, mac, interface: name }: SetEntry, number: number): bigint {
+/** Mark, Ethernet address as it lies in a frame, or the interface's number. Undefined: none of them. */
+function wordOf({ mark, mac, interface: name }: SetEntry, number: number): bigint | undefined {
   if (mac !== undefined) {
     return mac.reduce((word, byte, index) => word | (BigInt(byte) << BigInt(8 * index)), 0n);
   }
-  return BigInt(name === undefined ? (mark ?? 0) >>> 0 : number);
+  if (name !== undefined) return BigInt(number);
+  return mark === undefined ? undefined : BigInt(mark >>> 0);
 }
 
 function packMembers(

@@ -251,10 +251,15 @@ export function renderMatches(matches: readonly Match[], family: Family): string
 }
 
 /** Puts addresses, interfaces and protocol first, as the kernel tests them (ip_packet_match). */
-export function orderMatches(matches: readonly Match[]): Match[] {
-  if (matches.length < 2) return [...matches];
-  // Sorts are stable: those of one rank stay in their order.
-  return matches.toSorted((one, other) => baseRank(one) - baseRank(other));
+export function orderMatches(matches: readonly Match[]): readonly Match[] {
+  let before = 0;
+  for (const match of matches) {
+    const rank = baseRank(match);
+    // Sorts are stable: those of one rank stay in their order.
+    if (rank < before) return matches.toSorted((one, other) => baseRank(one) - baseRank(other));
+    before = rank;
+  }
+  return matches;
 }
 
 const EXTENSION_RANK = 6;

@@ -54,7 +54,8 @@ function selectorTerms(selector: LabelSelector, prefix: string): string[] {
 }
 
 /** The items of `matchLabels` come first, by key; expressions keep their order. */
-export function orderedRequirements({ requirements }: LabelSelector): Requirement[] {
+export function orderedRequirements({ requirements }: LabelSelector): readonly Requirement[] {
+  if (requirements.length < 2) return requirements;
   const isLabel = (requirement: Requirement): boolean =>
     requirement.operator === "In" && requirement.values.length === 1;
   const firstExpression = requirements.findIndex((requirement) => !isLabel(requirement));

@@ -263,7 +263,7 @@ export function compileWhole(
 export interface FamilyChains {
   readonly sets: SetCollector;
   /** Names of those that other rules ask for. */
-  readonly fixedSets: ReadonlySet<string>;
+  readonly fixedSets: readonly string[];
   readonly compiled: Readonly<Record<Direction, Map<Policy, ChainWithSets>>>;
   /** A policy's chain, which is compiled where it is not yet. */
   readonly chainOf: (policy: Policy, direction: Direction) => Chain;

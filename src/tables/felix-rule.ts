@@ -100,27 +100,37 @@ export function renderFelixRule(
     readonly origin: (effect: RuleAction | "part") => RuleOrigin;
   },
 ): RenderedRule {
-  const blocks = new BlockBuilder(origin("part"));
   const source = reduceSide(rule.source, "src");
   const destination = reduceSide(rule.destination, "dst");
-  for (const side of [source, destination]) {
-    if (side.portBlock.length > 0) blocks.addPositive(portHits(side, rule.protocol));
+  const matches = ruleMatches(rule, { source: source.rest, destination: destination.rest, family });
+  // Most rules have none, and a large cluster has hundreds of thousands.
+  const blocks =
+    source.hasBlocks || destination.hasBlocks
+      ? addBlocks(new BlockBuilder(origin("part")), [source, destination], rule.protocol)
+      : undefined;
+  if (blocks !== undefined) matches.push(bitsSet(MARK_SCRATCH0));
+  if (rule.also !== undefined) matches.push(...rule.also);
+  const rules = blocks?.rules ?? [];
+  addActionRules(rules, action, { matches, origin });
+  return { rules, wider: blocks !== undefined && blocks.positive > 2 };
+}
+
+/** Adds the blocks that two sides ask for. */
+function addBlocks(
+  blocks: BlockBuilder,
+  sides: readonly ReducedSide[],
+  protocol: number | undefined,
+): BlockBuilder {
+  for (const side of sides) {
+    if (side.portBlock.length > 0) blocks.addPositive(portHits(side, protocol));
   }
-  for (const side of [source, destination]) {
+  for (const side of sides) {
     if (side.netBlock.length > 0) blocks.addPositive(netHits(side.side, side.netBlock));
   }
-  for (const side of [source, destination]) {
+  for (const side of sides) {
     if (side.notNetBlock.length > 0) blocks.addNegated(netHits(side.side, side.notNetBlock));
   }
-  const matches = [
-    ...ruleMatches(rule, { source: source.rest, destination: destination.rest, family }),
-    ...(blocks.rules.length > 0 ? [bitsSet(MARK_SCRATCH0)] : []),
-    ...(rule.also ?? []),
-  ];
-  return {
-    rules: [...blocks.rules, ...actionRules(action, matches, origin)],
-    wider: blocks.positive > 2,
-  };
+  return blocks;
 }
 
 type SideName = "src" | "dst";
@@ -131,6 +141,8 @@ interface ReducedSide {
   readonly portBlock: readonly PortHit[];
   readonly netBlock: readonly Prefix[];
   readonly notNetBlock: readonly Prefix[];
+  /** Any of the three is there. */
+  readonly hasBlocks: boolean;
   readonly rest: FelixSide;
 }
 
@@ -140,29 +152,33 @@ type PortHit =
   | { readonly kind: "set"; readonly set: string };
 
 function reduceSide(given: FelixSide, side: SideName): ReducedSide {
-  const { nets = [], notNets = [], ports = [], portSets = [] } = given;
-  const hits: PortHit[] = [
+  const { nets = NONE, notNets = NONE, ports = NONE, portSets = NONE } = given;
+  const hits = portSets.length > 0 || !fitsOneMatch(ports) ? portHitsOf(ports, portSets) : NONE;
+  const portBlock = hits.length > 1 ? hits : NONE;
+  const netBlock = nets.length > 1 ? nets : NONE;
+  const left = netBlock.length > 0 ? NONE : nets;
+  // A rule has one place for a prefix, negated or not.
+  const notNetBlock = left.length + notNets.length > 1 ? notNets : NONE;
+  const hasBlocks = portBlock.length + netBlock.length + notNetBlock.length > 0;
+  const rest = hasBlocks
+    ? {
+        ...given,
+        nets: left,
+        notNets: notNetBlock.length > 0 ? NONE : notNets,
+        ...(portBlock.length > 0 ? { ports: NONE, portSets: NONE } : {}),
+      }
+    : given;
+  return { side, portBlock, netBlock, notNetBlock, hasBlocks, rest };
+}
+
+function portHitsOf(ports: readonly PortRange[], portSets: readonly string[]): PortHit[] {
+  return [
     ...portChunks(ports).map((chunk) => ({ kind: "ports", ports: chunk }) as const),
     ...portSets.map((set) => ({ kind: "set", set }) as const),
   ];
-  const portBlock = hits.length > 1 ? hits : [];
-  const netBlock = nets.length > 1 ? nets : [];
-  const left = netBlock.length > 0 ? [] : nets;
-  // A rule has one place for a prefix, negated or not.
-  const notNetBlock = left.length + notNets.length > 1 ? notNets : [];
-  return {
-    side,
-    portBlock,
-    netBlock,
-    notNetBlock,
-    rest: {
-      ...given,
-      nets: left,
-      notNets: notNetBlock.length > 0 ? [] : notNets,
-      ...(portBlock.length > 0 ? { ports: [], portSets: [] } : {}),
-    },
-  };
 }
+
+const NONE: readonly never[] = [];
 
 function portHits(side: ReducedSide, protocol: number | undefined): Match[][] {
   const protocolMatches = protocol === undefined ? [] : [protocolIs(protocol)];
@@ -223,74 +239,73 @@ export function ruleMatches(
     family,
   }: { readonly source: FelixSide; readonly destination: FelixSide; readonly family: Family },
 ): Match[] {
-  const icmpIs = ({ type, code }: IcmpType): Match => ({
-    kind: "icmp",
-    family,
-    type,
-    code,
-    invert: false,
-  });
-  return [
-    ...(rule.protocol === undefined ? [] : [protocolIs(rule.protocol)]),
-    ...sideMatches(source, "src"),
-    ...sideMatches(destination, "dst"),
-    ...(rule.icmp === undefined ? [] : [icmpIs(rule.icmp)]),
-    ...(rule.notProtocol === undefined ? [] : [not(protocolIs(rule.notProtocol))]),
-    ...negatedMatches(source, "src"),
-    ...negatedMatches(destination, "dst"),
-    ...(rule.notIcmp === undefined ? [] : [not(icmpIs(rule.notIcmp))]),
-  ];
+  const matches: Match[] = [];
+  if (rule.protocol !== undefined) matches.push(protocolIs(rule.protocol));
+  addSide(matches, source, "src");
+  addSide(matches, destination, "dst");
+  if (rule.icmp !== undefined) matches.push(icmpIs(rule.icmp, family));
+  if (rule.notProtocol !== undefined) matches.push(not(protocolIs(rule.notProtocol)));
+  addNegated(matches, source, "src");
+  addNegated(matches, destination, "dst");
+  if (rule.notIcmp !== undefined) matches.push(not(icmpIs(rule.notIcmp, family)));
+  return matches;
 }
 
-function sideMatches(given: FelixSide, side: SideName): Match[] {
-  const { nets = [], sets = [], ports = [], portSets = [], serviceSet } = given;
-  return [
-    ...nets.map((prefix) => addressIs(side, prefix)),
-    ...sets.map((set) => setHas(side, set)),
-    ...(serviceSet === undefined ? [] : [portSetHas(side, serviceSet)]),
-    ...portChunks(ports).map((chunk) => portsAre(side, chunk)),
-    ...portSets.map((set) => portSetHas(side, set)),
-  ];
+function icmpIs({ type, code }: IcmpType, family: Family): Match {
+  return { kind: "icmp", family, type, code, invert: false };
+}
+
+function addSide(matches: Match[], given: FelixSide, side: SideName): void {
+  const { nets = NONE, sets = NONE, ports = NONE, portSets = NONE, serviceSet } = given;
+  for (const prefix of nets) matches.push(addressIs(side, prefix));
+  for (const set of sets) matches.push(setHas(side, set));
+  if (serviceSet !== undefined) matches.push(portSetHas(side, serviceSet));
+  for (const chunk of portChunks(ports)) matches.push(portsAre(side, chunk));
+  for (const set of portSets) matches.push(portSetHas(side, set));
 }
 
 /** None of the alternatives may hold, so here several port matches in one rule are right. */
-function negatedMatches(given: FelixSide, side: SideName): Match[] {
-  const { notNets = [], notSets = [], notPorts = [], notPortSets = [] } = given;
-  return [
-    ...notNets.map((prefix) => not(addressIs(side, prefix))),
-    ...notSets.map((set) => not(setHas(side, set))),
-    ...portChunks(notPorts).map((chunk) => not(portsAre(side, chunk))),
-    ...notPortSets.map((set) => not(portSetHas(side, set))),
-  ];
+function addNegated(matches: Match[], given: FelixSide, side: SideName): void {
+  const { notNets = NONE, notSets = NONE, notPorts = NONE, notPortSets = NONE } = given;
+  for (const prefix of notNets) matches.push(not(addressIs(side, prefix)));
+  for (const set of notSets) matches.push(not(setHas(side, set)));
+  for (const chunk of portChunks(notPorts)) matches.push(not(portsAre(side, chunk)));
+  for (const set of notPortSets) matches.push(not(portSetHas(side, set)));
 }
 
 /** A bit remembers that the conditions hold: the target of one rule cannot both set it and decide. */
-function actionRules(
+function addActionRules(
+  rules: Rule[],
   action: RuleAction,
-  matches: readonly Match[],
-  origin: (effect: RuleAction | "part") => RuleOrigin,
-): Rule[] {
+  {
+    matches,
+    origin,
+  }: {
+    readonly matches: readonly Match[];
+    readonly origin: (effect: RuleAction | "part") => RuleOrigin;
+  },
+): void {
   switch (action) {
     case "allow":
-      return [
-        makeRule({ matches, target: setBits(MARK_ACCEPT), origin: origin("allow") }),
-        RETURN_IF_ACCEPTED,
-      ];
+      rules.push(makeRule({ matches, target: SET_ACCEPT, origin: origin("allow") }));
+      rules.push(RETURN_IF_ACCEPTED);
+      return;
     case "pass":
-      return [
-        makeRule({ matches, target: setBits(MARK_PASS), origin: origin("pass") }),
-        RETURN_IF_PASSED,
-      ];
+      rules.push(makeRule({ matches, target: SET_PASS, origin: origin("pass") }));
+      rules.push(RETURN_IF_PASSED);
+      return;
     case "deny":
-      return [
-        makeRule({ matches, target: setBits(MARK_DROP), origin: origin("part") }),
-        { ...DROP_IF_DENIED, origin: origin("deny") },
-      ];
+      rules.push(makeRule({ matches, target: SET_DROP, origin: origin("part") }));
+      rules.push({ ...DROP_IF_DENIED, origin: origin("deny") });
+      return;
     case "log":
-      return [makeRule({ matches, target: LOG, origin: origin("log") })];
+      rules.push(makeRule({ matches, target: LOG, origin: origin("log") }));
   }
 }
 
+const SET_ACCEPT = setBits(MARK_ACCEPT);
+const SET_PASS = setBits(MARK_PASS);
+const SET_DROP = setBits(MARK_DROP);
 const RETURN_IF_ACCEPTED = makeRule({ matches: [bitsSet(MARK_ACCEPT)], target: RETURN });
 const RETURN_IF_PASSED = makeRule({ matches: [bitsSet(MARK_PASS)], target: RETURN });
 const DROP_IF_DENIED = makeRule({ matches: [bitsSet(MARK_DROP)], target: DROP });
@@ -301,7 +316,8 @@ const LOG: Target = {
 };
 
 /** Fills matches of 15 slots in order. Source: Felix SplitPortList. */
-function portChunks(ranges: readonly PortRange[]): PortRange[][] {
+function portChunks(ranges: readonly PortRange[]): readonly (readonly PortRange[])[] {
+  if (fitsOneMatch(ranges)) return ranges.length === 0 ? NONE : [ranges];
   const chunks: PortRange[][] = [];
   let free = 0;
   for (const range of ranges) {
@@ -318,17 +334,28 @@ function portChunks(ranges: readonly PortRange[]): PortRange[][] {
   return chunks;
 }
 
+/** Tells of most lists that one match has room for all, whatever they are. */
+function fitsOneMatch(ranges: readonly PortRange[]): boolean {
+  return 2 * ranges.length <= MULTIPORT_SLOTS;
+}
+
 function addressIs(side: SideName, prefix: Prefix): Match {
   return { kind: "address", side, prefix, invert: false };
 }
 
 function setHas(side: SideName, set: string): Match {
-  return { kind: "set", set, flags: [side], invert: false };
+  return { kind: "set", set, flags: FLAGS[side], invert: false };
 }
 
 function portSetHas(side: SideName, set: string): Match {
-  return { kind: "set", set, flags: [side, side], invert: false };
+  return { kind: "set", set, flags: PORT_FLAGS[side], invert: false };
 }
+
+const FLAGS: Readonly<Record<SideName, readonly SideName[]>> = { src: ["src"], dst: ["dst"] };
+const PORT_FLAGS: Readonly<Record<SideName, readonly SideName[]>> = {
+  src: ["src", "src"],
+  dst: ["dst", "dst"],
+};
 
 function portsAre(side: SideName, ports: readonly PortRange[]): Match {
   return { kind: "multiport", side, ports, invert: false };

@@ -55,7 +55,7 @@ export function isAlikeInFamilies(policy: Policy, direction: Direction): boolean
 /** A policy's chain, and the sets that it has asked for: also those that no rule of it needs then. */
 export interface ChainWithSets {
   readonly chain: Chain;
-  readonly sets: ReadonlySet<string>;
+  readonly sets: readonly string[];
 }
 
 /** The chain of such a policy by the one of another family, whose sets are `other`. */
@@ -63,18 +63,19 @@ export function counterpartOf(
   { chain, sets: asked }: ChainWithSets,
   { sets, other }: { readonly sets: SetCollector; readonly other: SetCollector },
 ): ChainWithSets {
-  const names = new Map([...asked].map((name) => [name, sets.counterpartOf(name, other)]));
+  const own = asked.map((name) => sets.counterpartOf(name, other));
+  const nameOf = (name: string): string => own[asked.indexOf(name)] ?? name;
   const rules = chain.rules.map((rule) =>
     rule.matches.some(({ kind }) => kind === "set")
       ? {
           ...rule,
           matches: rule.matches.map((match) =>
-            match.kind === "set" ? { ...match, set: names.get(match.set) ?? match.set } : match,
+            match.kind === "set" ? { ...match, set: nameOf(match.set) } : match,
           ),
         }
       : rule,
   );
-  return { chain: { ...chain, rules }, sets: new Set(names.values()) };
+  return { chain: { ...chain, rules }, sets: own };
 }
 
 /** Compiles the rules of a host endpoint's profile; of one that is not there: it denies everything. */
@@ -131,12 +132,11 @@ export function compileProfileChain(
 const EVERYTHING: FelixRule = { source: {}, destination: {} };
 
 /** Puts the policy's name on the first rule; without rules (isolates, allows nothing) on one of its own. */
-function titled(rules: readonly Rule[], comment: string): Rule[] {
-  const [first, ...others] = rules;
-  if (first === undefined) return [makeRule({ comment })];
-  const { origin, target, matches } = first;
-  const whole = { comment, matches, ...(target === undefined ? {} : { target }) };
-  return [makeRule(origin === undefined ? whole : { ...whole, origin }), ...others];
+function titled(rules: readonly Rule[], comment: string): readonly Rule[] {
+  const [first] = rules;
+  return first === undefined
+    ? [makeRule({ comment })]
+    : rules.with(0, makeRule({ ...first, comment }));
 }
 
 function compileMatchRule({

@@ -392,7 +392,7 @@ function withLists(ruleset: Ruleset, { chains, sets }: FamilyChange["own"]): Rul
 }
 
 function changeOf(family: FamilyChains, own: FamilyChange["own"]): FamilyChange {
-  const setUsers = new Map([...family.fixedSets].map((name) => [name, 1]));
+  const setUsers = new Map(family.fixedSets.map((name) => [name, 1]));
   for (const direction of DIRECTIONS) {
     for (const { sets } of family.compiled[direction].values()) {
       for (const name of sets) setUsers.set(name, (setUsers.get(name) ?? 0) + 1);

@@ -38,18 +38,15 @@ export interface RuleParts {
   readonly matches?: readonly Match[];
   /** Printed before the other extensions. */
   readonly comment?: string;
-  readonly target?: Target;
+  readonly target?: Target | undefined;
   readonly origin?: RuleOrigin;
 }
 
 /** Makes a rule with its matches in the order in which the kernel tries and iptables-save prints them. */
 export function makeRule(parts: RuleParts): Rule {
-  const comments = parts.comment === undefined ? [] : [makeComment(parts.comment)];
-  return {
-    matches: orderMatches([...comments, ...(parts.matches ?? [])]),
-    target: parts.target,
-    ...(parts.origin === undefined ? {} : { origin: parts.origin }),
-  };
+  const { comment, matches: given = [], target, origin } = parts;
+  const matches = orderMatches(comment === undefined ? given : [makeComment(comment), ...given]);
+  return origin === undefined ? { matches, target } : { matches, target, origin };
 }
 
 export const ACCEPT: Target = { kind: "ACCEPT" };
@@ -100,10 +97,12 @@ export function anyBitSet(bits: number): Match {
   return { kind: "mark", value: 0, mask: bits, invert: true };
 }
 
-/** `-p`. */
+/** `-p`. The same match each time: a large cluster's rules ask it hundreds of thousands of times. */
 export function protocolIs(protocol: number): Match {
-  return { kind: "protocol", protocol, invert: false };
+  return (PROTOCOLS[protocol] ??= { kind: "protocol", protocol, invert: false });
 }
+
+const PROTOCOLS: Match[] = [];
 
 /** `-i` or `-o` of one interface. */
 export function interfaceIs(side: "in" | "out", name: string): Match {

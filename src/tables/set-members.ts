@@ -1,15 +1,14 @@
 /** Members of sets: each once, and in order. */
-import { formatAddress, formatPrefix } from "../net/address.ts";
 import type { Address, Prefix } from "../net/address.ts";
 import type { PortMember } from "./model.ts";
 
 /** Orders addresses of one family by their bits. */
 export function compareAddresses(one: Address, other: Address): number {
-  for (const [index, word] of one.words.entries()) {
-    const difference = word - (other.words[index] ?? 0);
-    if (difference !== 0) return difference;
-  }
-  return 0;
+  const { words } = one;
+  const { words: others } = other;
+  return (
+    words[0] - others[0] || words[1] - others[1] || words[2] - others[2] || words[3] - others[3]
+  );
 }
 
 /** A hash:net set cannot hold the prefix of all addresses, so Felix puts its halves in. */
@@ -25,8 +24,7 @@ export function storable(prefix: Prefix): Prefix[] {
 
 /** Each prefix once, in order. */
 export function uniquePrefixes(prefixes: readonly Prefix[]): Prefix[] {
-  const byText = new Map(prefixes.map((prefix) => [formatPrefix(prefix), prefix]));
-  return [...byText.values()].sort(comparePrefixes);
+  return uniqueInOrder(prefixes, comparePrefixes);
 }
 
 /** By address, wider ones first. */
@@ -36,13 +34,17 @@ export function comparePrefixes(one: Prefix, other: Prefix): number {
 
 /** Each member once, in order. */
 export function uniqueMembers(members: readonly PortMember[]): PortMember[] {
-  const byText = new Map(
-    members.map((member) => [
-      `${formatAddress(member.address)},${member.protocol}:${member.port}`,
-      member,
-    ]),
-  );
-  return [...byText.values()].sort(compareMembers);
+  return uniqueInOrder(members, compareMembers);
+}
+
+/** Those of which nothing is before another or behind it are the same. */
+function uniqueInOrder<T>(all: readonly T[], compare: (one: T, other: T) => number): T[] {
+  const unique: T[] = [];
+  for (const one of all.toSorted(compare)) {
+    const last = unique.at(-1);
+    if (last === undefined || compare(last, one) !== 0) unique.push(one);
+  }
+  return unique;
 }
 
 /** By address, protocol and port. */

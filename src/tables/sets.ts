@@ -38,7 +38,7 @@ export class SetCollector {
   readonly #setByName = new Map<string, IpSet>();
   readonly #setByIdentity = new Map<SetIdentity, IpSet>();
   readonly #recipeByName = new Map<string, Recipe>();
-  #noted: Set<string> | undefined;
+  #noted: string[] | undefined;
 
   constructor(family: Family, meanings: PeerMeanings) {
     this.#family = family;
@@ -48,14 +48,12 @@ export class SetCollector {
   /** The name of the set of the addresses of the endpoints that a selector chooses. */
   podSet(selector: EndpointSelector): string {
     const chosen = this.#meanings.chosen(selector);
+    const known = this.#known(chosen.identity);
+    if (known !== undefined) return known;
     return this.#netSet(chosen.identity, (collector) => ({
       members: [
-        ...[
-          ...this.#meanings.endpoints(selector, chosen),
-          ...this.#meanings.hostEndpoints(selector),
-        ]
-          .flatMap((endpoint) => collector.#addresses(endpoint))
-          .map(hostPrefix),
+        ...collector.#hostPrefixes(this.#meanings.endpoints(selector, chosen)),
+        ...collector.#hostPrefixes(this.#meanings.hostEndpoints(selector)),
         ...this.#meanings.networkSetPrefixes(selector),
       ],
       description: describePods(selector),
@@ -146,7 +144,10 @@ export class SetCollector {
    */
   portSet(port: WantedPort, selector: EndpointSelector | undefined): string {
     const chosen = this.#meanings.chosen(selector);
-    return this.#portNamedSet(this.#meanings.portIdentity(port, chosen), (collector) => ({
+    const identity = this.#meanings.portIdentity(port, chosen);
+    const known = this.#known(identity);
+    if (known !== undefined) return known;
+    return this.#portNamedSet(identity, (collector) => ({
       members: [
         ...this.#meanings.endpoints(selector, chosen),
         ...this.#meanings.hostEndpoints(selector),
@@ -166,8 +167,8 @@ export class SetCollector {
   }
 
   /** Does some work, and notes the names of the sets that it asks for. */
-  noting<T>(work: () => T): { readonly result: T; readonly names: ReadonlySet<string> } {
-    const names = new Set<string>();
+  noting<T>(work: () => T): { readonly result: T; readonly names: readonly string[] } {
+    const names: string[] = [];
     this.#noted = names;
     const result = work();
     this.#noted = undefined;
@@ -241,7 +242,7 @@ export class SetCollector {
         kind: "hash:net",
         name,
         family,
-        members: uniquePrefixes(own.flatMap(storable)),
+        members: uniquePrefixes(own.some(({ bits }) => bits === 0) ? own.flatMap(storable) : own),
         origin: {
           incomplete: !whole,
           ...(unknown ? { unknown: true as const } : {}),
@@ -268,18 +269,36 @@ export class SetCollector {
     });
   }
 
-  #setOf(identity: SetIdentity, make: Recipe["make"]): string {
+  /** The name of a set that was asked for before. */
+  #known(identity: SetIdentity): string | undefined {
     const before = this.#setByIdentity.get(identity);
-    if (before !== undefined) {
-      this.#noted?.add(before.name);
-      return before.name;
-    }
+    if (before !== undefined) this.#note(before.name);
+    return before?.name;
+  }
+
+  #note(name: string): void {
+    if (this.#noted?.includes(name) === false) this.#noted.push(name);
+  }
+
+  #setOf(identity: SetIdentity, make: Recipe["make"]): string {
+    const known = this.#known(identity);
+    if (known !== undefined) return known;
     const name = (identity.names[this.#family] ??= setName(this.#family, identity.id));
     const set = entryOf(this.#setByName, name, () => make(this, name));
     this.#setByIdentity.set(identity, set);
     this.#recipeByName.set(name, { identity, make });
-    this.#noted?.add(name);
+    this.#note(name);
     return name;
+  }
+
+  #hostPrefixes(endpoints: readonly Pick<Endpoint, "addresses">[]): Prefix[] {
+    const prefixes: Prefix[] = [];
+    for (const { addresses } of endpoints) {
+      for (const address of addresses) {
+        if (address.family === this.#family) prefixes.push(hostPrefix(address));
+      }
+    }
+    return prefixes;
   }
 
   #addresses(endpoint: Pick<Endpoint, "addresses">): Address[] {
@@ -288,20 +307,17 @@ export class SetCollector {
 
   /** A port is meant by its name and its protocol; a pod may have it more than once. */
   #portMembers(endpoint: Pick<Endpoint, "addresses" | "ports">, wanted: WantedPort): PortMember[] {
-    return endpoint.ports
-      .filter(
-        ({ name, protocol, init }) =>
-          name === wanted.name &&
-          (wanted.protocol === "any" || protocol === wanted.protocol) &&
-          !(wanted.runningOnly === true && init === true),
-      )
-      .flatMap(({ port, protocol }) =>
-        this.#addresses(endpoint).map((address) => ({
-          address,
-          protocol: portProtocolNumber(protocol),
-          port,
-        })),
-      );
+    const members: PortMember[] = [];
+    for (const { name, protocol, port, init } of endpoint.ports) {
+      if (name !== wanted.name || (wanted.protocol !== "any" && protocol !== wanted.protocol))
+        continue;
+      if (wanted.runningOnly === true && init === true) continue;
+      for (const address of endpoint.addresses) {
+        if (address.family !== this.#family) continue;
+        members.push({ address, protocol: portProtocolNumber(protocol), port });
+      }
+    }
+    return members;
   }
 }
 

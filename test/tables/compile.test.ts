@@ -102,9 +102,10 @@ describe("compileCluster", () => {
       chainText(compile(SHOP, agreeing), toWorkload("web-0")),
     );
     const list = new RuleList(compile(SHOP, tied).rulesets);
-    const placed = list.chains.find((one) => one.chain.name === chain.name)!;
+    const { chains, firsts } = list.tables.find(({ name }) => name === "filter")!;
+    const first = firsts[chains.findIndex(({ name }) => name === chain.name)]!;
     const numbers = chain.rules.flatMap((rule, index) =>
-      isPrinted(rule) ? [list.find(placed.first + index)!.number] : [],
+      isPrinted(rule) ? [list.find(first + index)!.number] : [],
     );
     expect(numbers).toEqual(numbers.map((_, index) => index + 1));
   });
