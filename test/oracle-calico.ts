@@ -219,9 +219,15 @@ export function appliesTo(
   { kind, metadata, spec }: RawCalicoPolicy,
 ): boolean {
   const { namespaceSelector = "", serviceAccountSelector = "" } = spec;
-  // A-4: beside a selector of namespaces or accounts, all() is what is in one, or has one.
+  // A-4: beside a cluster-wide selector of namespaces or accounts, all() is what is in one, or has one.
   const all =
-    namespaceSelector !== "" ? "namespace" : serviceAccountSelector !== "" ? "serviceaccount" : "";
+    kind !== "GlobalNetworkPolicy"
+      ? ""
+      : namespaceSelector !== ""
+        ? "namespace"
+        : serviceAccountSelector !== ""
+          ? "serviceaccount"
+          : "";
   const selector = (spec.selector ?? "").replace(
     /all\([ \t]*\)/g,
     all === "" ? "all()" : `has(projectcalico.org/${all})`,

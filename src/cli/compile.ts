@@ -5,12 +5,10 @@ import { policyJson, stringifyJson } from "../report/json.ts";
 import { policyPointOf } from "../report/reason.ts";
 import { ruleText } from "../report/trace.ts";
 import { DIALECTS } from "../policy/dialects.ts";
-import { NEWEST_CALICO } from "../policy/order.ts";
 import type { CompiledCluster } from "../tables/compile.ts";
 import { renderIpsets } from "../tables/ipset.ts";
 import { renderIptables } from "../tables/iptables.ts";
 import { isPrinted } from "../tables/model.ts";
-import { reportUngrouped } from "../tables/policy-group.ts";
 import { withRuleHashes } from "../tables/rule-hash.ts";
 import type { Ruleset, Table } from "../tables/model.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
@@ -36,10 +34,7 @@ export async function compile(options: CompileOptions): Promise<number> {
     );
   }
   const log = new DiagnosticLog((text) => process.stderr.write(text));
-  const { compiled, snapshot, policies } = loadCluster(options, log);
-  if (DIALECTS[options.dialect].tables === "felix") {
-    reportUngrouped(policies, options.calicoVersion ?? NEWEST_CALICO, log.report);
-  }
+  const { compiled, snapshot } = loadCluster(options, log);
   if (compiled.topology.uplinkByNode !== undefined) {
     const [first] = snapshot.hostEndpoints;
     const place = first === undefined ? "" : `${formatPlace(first.place)}: `;

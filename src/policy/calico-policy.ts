@@ -104,12 +104,11 @@ export function lowerCalicoPolicy(
   const places = readTypes(spec, { ingress: ingress.length > 0, egress: egress.length > 0 });
   if (!fine) return undefined;
   const place = object.placeOf(["metadata", "name"]);
-  const text = calicoSubjectText(spec, namespace);
   return {
     ref: { kind, namespace, name, place },
     tier,
     order,
-    subject: { kind: "expression", expression, ...(text === undefined ? {} : { text }) },
+    subject: { kind: "expression", expression, text: calicoSubjectText(spec, namespace) },
     ingress: places.ingress === undefined ? undefined : ingress,
     egress: places.egress === undefined ? undefined : egress,
     ingressPlace: places.ingress ?? placeOfField(spec),
@@ -133,9 +132,11 @@ function readSubject(spec: Field, namespace: string | undefined): SelectorExpres
     );
   }
   if (accounts !== undefined) {
-    parts = [...parts, serviceAccountExpression(accounts)].map((part) =>
-      allBecomes(part, LABEL_SERVICE_ACCOUNT),
-    );
+    parts = [...parts, serviceAccountExpression(accounts)];
+    // Not in a namespace: there all() stays all.
+    if (namespace === undefined) {
+      parts = parts.map((part) => allBecomes(part, LABEL_SERVICE_ACCOUNT));
+    }
   }
   return parts.length === 0 ? ALL : conjunctionOf(parts);
 }

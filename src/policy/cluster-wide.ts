@@ -25,6 +25,7 @@ import type { OnDiagnostic } from "../errors.ts";
 import type { Prefix } from "../net/address.ts";
 import { checkMetadata } from "./metadata.ts";
 import { readPolicyPrefix } from "./network-policy-items.ts";
+import { clusterWideSubjectText } from "./subject-text.ts";
 import type {
   LabelledPods,
   PeerRule,
@@ -89,7 +90,7 @@ export function lowerClusterWide(
   return {
     ref: { kind: kind.name, namespace: undefined, name, place },
     ...at,
-    subject,
+    subject: { ...subject, text: subjectTextOf(fieldOf(spec, "subject"), kind) },
     // > CNPs with no ingress rules do not affect ingress traffic.
     ingress: ingress.length === 0 ? undefined : ingress,
     egress: egress.length === 0 ? undefined : egress,
@@ -165,6 +166,22 @@ function readSubject(field: Field, kind: ClusterWideKind): LabelledPods | undefi
   if (field.value === undefined) return reportMissing(field);
   const only = onlyFieldOf(field, ["namespaces", "pods"], "BAD_VALUE");
   return only && readPods(only, kind);
+}
+
+/** The text of a subject in which nothing was found to be wrong. */
+function subjectTextOf(field: Field, { earlyForm }: ClusterWideKind): string {
+  const pods = fieldOf(field, "pods");
+  const early = fieldOf(pods, "namespaces");
+  const namespaces = [
+    fieldOf(field, "namespaces"),
+    ...(earlyForm ? [early] : []),
+    fieldOf(pods, "namespaceSelector"),
+  ].find(({ value }) => value !== undefined);
+  const inner = namespaces && fieldOf(namespaces, "namespaceSelector");
+  return clusterWideSubjectText(
+    earlyForm && inner?.value !== undefined ? inner : namespaces,
+    pods.value === undefined ? undefined : fieldOf(pods, "podSelector"),
+  );
 }
 
 /** What the rules of one direction have in common. */

@@ -159,8 +159,8 @@ export type EndpointSelector = LabelledPods | ExpressedEndpoints;
 
 /** The endpoints that a policy applies to. */
 export type PolicySubject = EndpointSelector & {
-  /** As Felix has it: policies of one text select the same (subject-text.ts). Undefined: not known. */
-  readonly text?: string;
+  /** As Felix has it: policies of one text select the same (subject-text.ts). */
+  readonly text: string;
 };
 
 /** Endpoints and network sets by Calico's labels, which tell their namespace and service account too. */

@@ -24,7 +24,7 @@ import { checkMetadata } from "./metadata.ts";
 import type { Direction, Policy, PolicyKindName, PolicyPeer, PolicyRule } from "./model.ts";
 import { readPolicyBlock, readPolicyPort } from "./network-policy-items.ts";
 import { DEFAULT_TIER, KUBERNETES_ORDER } from "./order.ts";
-import { labelSubjectText } from "./subject-text.ts";
+import { namespacedSubjectText } from "./subject-text.ts";
 
 /** The one policy kind of the Kubernetes core. */
 export const networkPolicy: PolicyKind = {
@@ -86,7 +86,7 @@ export function lowerKubernetesPolicy(
       namespace,
       namespaceSelector: undefined,
       podSelector,
-      text: labelSubjectText(selector, namespace),
+      text: namespacedSubjectText(selector, namespace),
     },
     // > If a policy type is not listed, its rules are ignored.
     ingress: places.ingress === undefined ? undefined : ingress,

@@ -1,27 +1,65 @@
 /**
- * The text of a policy's selector as Calico's datastore hands it to Felix: in the words of the manifest, not
- * in the canonical ones. Felix groups policies by it; who is selected is decided by `subject`.
- * Source: libcalico-go conversion k8sSelectorToCalico; updateprocessors (networkpolicyprocessor.go,
- * globalnetworkpolicyprocessor.go).
+ * The text of a policy's selector as Felix has it, by which it groups policies: what the manifest has in its
+ * several selectors becomes one, which is read and written again. Who is selected is decided by `subject`.
+ * Source: libcalico-go conversion k8sSelectorToCalico; updateprocessors selectors.go,
+ * networkpolicyprocessor.go, globalnetworkpolicyprocessor.go; felix/calc/rule_scanner.go OnPolicyActive.
  */
 import { entriesOf, fieldOf, itemsOf, readText, type Field } from "../cluster/fields.ts";
-import { LABEL_NAMESPACE, LABEL_ORCHESTRATOR } from "./calico-labels.ts";
+import { parseExpression } from "../cluster/parse-expression.ts";
+import { formatExpression, prefixLabels } from "../cluster/selector-expression.ts";
+import {
+  LABEL_NAMESPACE,
+  LABEL_ORCHESTRATOR,
+  LABEL_SERVICE_ACCOUNT,
+  NAMESPACE_PREFIX,
+  SERVICE_ACCOUNT_PREFIX,
+} from "./calico-labels.ts";
 import { compareText } from "./order.ts";
 
-/** That of a policy whose pods a label selector chooses, which was found to be right. */
-export function labelSubjectText(podSelector: Field, namespace: string): string {
-  const labels = entriesOf(fieldOf(podSelector, "matchLabels"))
-    .map(([key, value]) => ({ key, value: readText(value) ?? "" }))
-    .sort((one, other) => compareText(one.key, other.key));
-  const terms = [
-    `${LABEL_ORCHESTRATOR} == 'k8s'`,
-    ...labels.map(({ key, value }) => `${key} == '${value}'`),
-    ...itemsOf(fieldOf(podSelector, "matchExpressions")).map(expressionText),
-  ];
-  return inNamespaceText(terms.join(" && "), namespace);
+/** That of a policy whose pods, of one namespace, a label selector chooses. */
+export function namespacedSubjectText(podSelector: Field, namespace: string): string {
+  return subjectText({ selector: podTerms(podSelector), namespace });
 }
 
-function expressionText(field: Field): string {
+/** That of a cluster-wide one. Undefined: all namespaces, or all pods of them. */
+export function clusterWideSubjectText(
+  namespaceSelector: Field | undefined,
+  podSelector: Field | undefined,
+): string {
+  const namespaces = labelTerms(namespaceSelector).join(" && ");
+  return subjectText({
+    selector: podTerms(podSelector),
+    namespaceSelector: namespaces === "" ? "all()" : namespaces,
+  });
+}
+
+/** That of a policy of Calico's. */
+export function calicoSubjectText(spec: Field, namespace: string | undefined): string {
+  const textOf = (key: string): string => readText(fieldOf(spec, key)) ?? "";
+  return subjectText({
+    selector: textOf("selector"),
+    namespace,
+    namespaceSelector: textOf("namespaceSelector"),
+    serviceAccountSelector: textOf("serviceAccountSelector"),
+  });
+}
+
+function podTerms(podSelector: Field | undefined): string {
+  return [`${LABEL_ORCHESTRATOR} == 'k8s'`, ...labelTerms(podSelector)].join(" && ");
+}
+
+function labelTerms(selector: Field | undefined): string[] {
+  if (selector === undefined) return [];
+  const labels = entriesOf(fieldOf(selector, "matchLabels"))
+    .map(([key, value]) => ({ key, value: readText(value) ?? "" }))
+    .sort((one, other) => compareText(one.key, other.key));
+  return [
+    ...labels.map(({ key, value }) => `${key} == '${value}'`),
+    ...itemsOf(fieldOf(selector, "matchExpressions")).map(expressionTerm),
+  ];
+}
+
+function expressionTerm(field: Field): string {
   const key = readText(fieldOf(field, "key")) ?? "";
   const values = itemsOf(fieldOf(field, "values")).map((value) => readText(value) ?? "");
   const list = `{ '${values.join("', '")}' }`;
@@ -37,15 +75,50 @@ function expressionText(field: Field): string {
   }
 }
 
-/** That of a policy of Calico's; undefined: how its several selectors become one text is not known here. */
-export function calicoSubjectText(spec: Field, namespace: string | undefined): string | undefined {
-  const others = ["namespaceSelector", "serviceAccountSelector"];
-  if (others.some((key) => (readText(fieldOf(spec, key)) ?? "") !== "")) return undefined;
-  const selector = readText(fieldOf(spec, "selector")) ?? "";
-  return namespace === undefined ? selector : inNamespaceText(selector, namespace);
+/** What a policy's manifest says of whom it selects. Empty: not said. */
+interface WrittenSubject {
+  readonly selector: string;
+  /** Undefined: a cluster-wide policy. */
+  readonly namespace?: string | undefined;
+  readonly namespaceSelector?: string;
+  readonly serviceAccountSelector?: string;
 }
 
-function inNamespaceText(selector: string, namespace: string): string {
-  const own = `${LABEL_NAMESPACE} == '${namespace}'`;
-  return selector === "" ? own : `(${selector}) && ${own}`;
+function subjectText({
+  selector,
+  namespace,
+  namespaceSelector = "",
+  serviceAccountSelector = "",
+}: WrittenSubject): string {
+  if (namespace !== undefined) {
+    const own = both(selector, `${LABEL_NAMESPACE} == '${namespace}'`);
+    return canonical(withPrefixed(own, serviceAccountSelector, SERVICE_ACCOUNT_PREFIX));
+  }
+  let text = selector;
+  if (namespaceSelector !== "") {
+    text = withPrefixed(text, namespaceSelector, NAMESPACE_PREFIX);
+    text = text.replaceAll("all()", `has(${LABEL_NAMESPACE})`);
+  }
+  if (serviceAccountSelector !== "") {
+    text = withPrefixed(text, serviceAccountSelector, SERVICE_ACCOUNT_PREFIX);
+    text = text.replaceAll("all()", `has(${LABEL_SERVICE_ACCOUNT})`);
+  }
+  return canonical(text);
+}
+
+function withPrefixed(text: string, selector: string, prefix: string): string {
+  const parsed = parseExpression(selector);
+  // Not said, or reported where it was read.
+  if (selector === "" || !("expression" in parsed)) return text;
+  return both(text, formatExpression(prefixLabels(parsed.expression, prefix)));
+}
+
+function both(text: string, other: string): string {
+  return text === "" ? other : `(${text}) && ${other}`;
+}
+
+/** Empty is everything. */
+function canonical(text: string): string {
+  const parsed = parseExpression(text);
+  return "expression" in parsed ? formatExpression(parsed.expression) : text;
 }

@@ -158,7 +158,7 @@ export function policyChainName(direction: Direction, policy: PolicyRef): string
 }
 
 /** What a policy is called: its name behind its kind. */
-export function policyId(policy: PolicyRef): string {
+function policyId(policy: PolicyRef): string {
   return `${KIND_PREFIX[policy.kind]}/${formatPolicyName(policy)}`;
 }
 

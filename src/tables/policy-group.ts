@@ -4,14 +4,12 @@
  * other policy between them does.
  * Source: Felix rules/endpoints.go, PolicyGroup; dataplane/linux/endpoint_mgr.go, groupPolicies.
  */
-import type { OnDiagnostic } from "../errors.ts";
 import type { Dialect } from "../policy/dialect.ts";
-import { formatPolicyRef } from "../policy/model.ts";
-import type { CalicoVersion, Direction, Policy } from "../policy/model.ts";
-import { policyNameBefore332 } from "../policy/order.ts";
-import { peerSelectorText } from "./calico-selector.ts";
+import type { CalicoVersion, Direction, Policy, PolicyRef } from "../policy/model.ts";
+import { CALICO_KIND, policyNameBefore332 } from "../policy/order.ts";
+import { groupByOrder } from "../policy/ties.ts";
 import type { Chain, Rule } from "./model.ts";
-import { policyChainName, policyGroupChainName, policyId } from "./names.ts";
+import { policyChainName, policyGroupChainName } from "./names.ts";
 import { anyBitSet, bitsClear, jump, makeRule, MARK_ACCEPT, MARK_PASS, RETURN } from "./rule.ts";
 
 /** The oldest release of each way. */
@@ -42,10 +40,11 @@ export class PolicyGroups {
   runsOf(policies: readonly Policy[], direction: Direction): PolicyRun[] {
     if (this.#minor < GROUPS) return [{ policies, group: undefined }];
     const runs: { policies: Policy[]; group: string | undefined }[] = [];
-    for (const same of bySelector(policies)) {
+    const open = ofOpenOrder(policies, direction);
+    for (const same of bySelector(policies, open)) {
       const last = runs.at(-1);
       // > ShouldBeInlined: a group of one has no chain.
-      if (same.length > 1 && same[0]?.subject.text !== undefined) {
+      if (same.length > 1 && !same.some((policy) => open.has(policy))) {
         runs.push({ policies: same, group: this.#nameOf(same, direction) });
       } else if (last?.group !== undefined || last === undefined) {
         runs.push({ policies: same, group: undefined });
@@ -82,7 +81,7 @@ export class PolicyGroups {
       first?.subject.text ?? "",
       direction === "ingress" ? "inbound" : "outbound",
       `${policies.length}`,
-      ...policies.map((policy) => (named ? policyId(policy.ref) : policyNameBefore332(policy))),
+      ...policies.map((policy) => (named ? nameWithKind(policy.ref) : policyNameBefore332(policy))),
     ];
     const key = parts.join("\n");
     const known = this.#names.get(key);
@@ -98,15 +97,30 @@ export class PolicyGroups {
   }
 }
 
-/** Policies that follow each other and have one selector; those whose selector's text is not known, too. */
-function bySelector(policies: readonly Policy[]): Policy[][] {
+/** Those that are tried in other orders, too: before each of them stands what tries them. */
+function ofOpenOrder(policies: readonly Policy[], direction: Direction): ReadonlySet<Policy> {
+  const groups = groupByOrder(policies, direction).filter(({ rivals }) => rivals.length > 0);
+  return new Set(groups.flatMap((group) => group.policies));
+}
+
+/** Policies that follow each other and have one selector; those of open order, too. */
+function bySelector(policies: readonly Policy[], open: ReadonlySet<Policy>): Policy[][] {
   const runs: Policy[][] = [];
+  const alike = (one: Policy, other: Policy): boolean =>
+    open.has(one) || open.has(other)
+      ? open.has(one) && open.has(other)
+      : one.subject.text === other.subject.text;
   for (const policy of policies) {
     const last = runs.at(-1);
-    if (last !== undefined && last[0]?.subject.text === policy.subject.text) last.push(policy);
+    if (last?.[0] !== undefined && alike(last[0], policy)) last.push(policy);
     else runs.push([policy]);
   }
   return runs;
+}
+
+/** Source: felix/types/policy_id.go, PolicyID.String. */
+function nameWithKind({ kind, namespace = "", name }: PolicyRef): string {
+  return `{Name: ${name}, Namespace: ${namespace}, Kind: ${CALICO_KIND[kind]}}`;
 }
 
 /** The endpoint's chain looks at what the policies have said; here it only ends the group. */
@@ -126,33 +140,3 @@ const RETURN_IF_DECIDED = makeRule({
   matches: [anyBitSet(MARK_ACCEPT | MARK_PASS)],
   target: RETURN,
 });
-
-/**
- * Reports UNSUPPORTED_FEATURE where Felix may have a group that is not known here for want of a selector's
- * text: each of its policies has a jump of its own then, and verdicts are the same.
- */
-export function reportUngrouped(
-  policies: readonly Policy[],
-  { minor }: CalicoVersion,
-  onDiagnostic: OnDiagnostic,
-): void {
-  if (minor < GROUPS) return;
-  const firstBySelector = new Map<string, Policy>();
-  for (const policy of policies) {
-    const { subject, tier, ref } = policy;
-    if (subject.text !== undefined) continue;
-    const selector = `${tier.name} ${peerSelectorText(subject)}`;
-    const first = firstBySelector.get(selector);
-    if (first === undefined) {
-      firstBySelector.set(selector, policy);
-      continue;
-    }
-    onDiagnostic({
-      severity: "warning",
-      code: "UNSUPPORTED_FEATURE",
-      message: `Calico may put ${formatPolicyRef(first.ref)} and ${formatPolicyRef(ref)} into one chain, whose name is not known: here they stay apart, with the same verdicts`,
-      place: ref.place,
-    });
-    return;
-  }
-}

@@ -65,6 +65,11 @@ describe("a policy of Calico's", () => {
       "{selector: a == 'b', serviceAccountSelector: has(c)}",
       '(a == "b" && projectcalico.org/namespace == "x" && has(pcsa.c))',
     ],
+    [
+      "NetworkPolicy",
+      "{selector: all(), serviceAccountSelector: all()}",
+      '(all() && projectcalico.org/namespace == "x" && all())',
+    ],
     ["GlobalNetworkPolicy", "{}", "all()"],
     ["GlobalNetworkPolicy", '{selector: "!has(a)"}', "!has(a)"],
     ["GlobalNetworkPolicy", "{namespaceSelector: all()}", "has(projectcalico.org/namespace)"],

@@ -199,6 +199,7 @@ export function policy(
       namespace,
       namespaceSelector: undefined,
       podSelector: selector(given.pods ?? ""),
+      text: `${namespace} ${given.pods ?? ""}`,
     },
     ingress: rules(given.ingress),
     egress: rules(given.egress),

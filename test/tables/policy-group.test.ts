@@ -3,11 +3,9 @@ import { createHash } from "node:crypto";
 
 import { describe, expect, it } from "vitest";
 
-import { formatDiagnostic } from "../../src/errors.ts";
 import { DIALECTS } from "../../src/policy/dialects.ts";
 import { explainReason } from "../../src/report/reason.ts";
 import { renderRule } from "../../src/tables/iptables.ts";
-import { reportUngrouped } from "../../src/tables/policy-group.ts";
 import type { TableName } from "../../src/tables/model.ts";
 import { load } from "../cluster/load.ts";
 import { buildFrame, buildPcap, timed } from "../frames.ts";
@@ -24,6 +22,14 @@ function networkPolicy(name: string, selector: string, port: number): string {
 
 function global(name: string, spec: string): string {
   return `{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: ${name}}, spec: {${spec}}}`;
+}
+
+function clusterWide(
+  name: string,
+  subject: string,
+  { priority = 5, action = "Accept" } = {},
+): string {
+  return `{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, metadata: {name: ${name}}, spec: {tier: Admin, priority: ${priority}, subject: {${subject}}, ingress: [{action: ${action}, from: [{namespaces: {}}]}]}}`;
 }
 
 function compiled(
@@ -53,8 +59,13 @@ function groupName(prefix: string, parts: readonly string[]): string {
   return prefix + hash.digest("base64url").slice(0, 20);
 }
 
+/** What a policy is called in it since 3.32. */
+function named(kind: string, name: string, namespace = ""): string {
+  return `{Name: ${name}, Namespace: ${namespace}, Kind: ${kind}}`;
+}
+
 const ANY_OF_SHOP =
-  "(projectcalico.org/orchestrator == 'k8s') && projectcalico.org/namespace == 'shop'";
+  '(projectcalico.org/orchestrator == "k8s" && projectcalico.org/namespace == "shop")';
 const SEVEN = [1, 2, 3, 4, 5, 6, 7].map((index) => networkPolicy(`p${index}`, "{}", 80 + index));
 
 describe("policy groups", () => {
@@ -64,7 +75,9 @@ describe("policy groups", () => {
       ANY_OF_SHOP,
       "inbound",
       "7",
-      ...[1, 2, 3, 4, 5, 6, 7].map((index) => `knp/shop/p${index}`),
+      ...[1, 2, 3, 4, 5, 6, 7].map((index) =>
+        named("KubernetesNetworkPolicy", `p${index}`, "shop"),
+      ),
     ]);
     expect(jumpsOf(given)).toEqual([name]);
     const undecided = `-A ${name} -m mark --mark 0x0/0x30000`;
@@ -89,7 +102,7 @@ describe("policy groups", () => {
   });
 
   it.each<[number, string[]]>([
-    [32, ["", "knp/shop/a", "knp/shop/b"]],
+    [32, ["", ...["a", "b"].map((name) => named("KubernetesNetworkPolicy", name, "shop"))]],
     [31, ["default", "shop/knp.default.a", "shop/knp.default.b"]],
     [27, ["default", "shop/knp.default.a", "shop/knp.default.b"]],
   ])("are called by tier and names as 3.%s calls policies", (minor, [tier = "", ...names]) => {
@@ -114,10 +127,32 @@ describe("policy groups", () => {
     ],
     ["policies of Calico", [global("x", "order: 1"), global("y", "order: 2")], {}, [/gi/]],
     [
-      "policies whose selector's text is not known",
-      ["x", "y"].map((name) => global(name, "namespaceSelector: all()")),
+      "policies whose selectors say the same in other words",
+      [
+        global("x", "namespaceSelector: has(projectcalico.org/name)"),
+        global("y", "namespaceSelector: 'has( projectcalico.org/name )'"),
+        global("z", "selector: has(pcns.projectcalico.org/name)"),
+      ],
       {},
-      [/pi/, /pi/],
+      [/gi/],
+    ],
+    [
+      "cluster-wide ones of Kubernetes",
+      ["x", "y"].map((name) => clusterWide(name, "namespaces: {}")),
+      {},
+      [/gi/],
+    ],
+    [
+      "those of equal priority of which the order decides",
+      [
+        ...["a", "b"].map((name) => clusterWide(name, "namespaces: {}", { priority: 4 })),
+        clusterWide("x", "namespaces: {}"),
+        clusterWide("y", "namespaces: {}"),
+        clusterWide("z", "pods: {namespaceSelector: {}, podSelector: {}}", { action: "Deny" }),
+      ],
+      {},
+      // That of z comes first where other orders are tried, which is in no text.
+      [/gi/, /pi.*z$/, /pi.*x$/, /pi.*y$/, /pi.*z$/],
     ],
   ])("are made of neighbours only: %s", (_, documents, options, expected) => {
     const tier =
@@ -147,10 +182,10 @@ describe("policy groups", () => {
       rulesOf(given, chain, table).flatMap((line) => / -j (cali-gi-.*)$/.exec(line)?.[1] ?? []);
     const groupOf = (count: number, ...names: string[]): string =>
       groupName("cali-gi-", [
-        "role == 'node'",
+        'role == "node"',
         "inbound",
         `${count}`,
-        ...names.map((name) => `gnp/${name}`),
+        ...names.map((name) => named("GlobalNetworkPolicy", name)),
       ]);
     expect(jumped("filter", "cali-fh-")).toEqual([groupOf(4, "a0", "a1", "b0", "b1")]);
     expect(jumped("filter", "cali-fhfw-")).toEqual([groupOf(2, "a1", "b1")]);
@@ -191,60 +226,90 @@ describe("policy groups", () => {
   });
 });
 
+/** What Calico's own tests of its conversions expect is expected here, read and written as Felix does then. */
 describe("the text of a policy's selector", () => {
   const ofShop = (selector: string): string =>
-    `(projectcalico.org/orchestrator == 'k8s' && ${selector}) && projectcalico.org/namespace == 'shop'`;
+    `((projectcalico.org/orchestrator == "k8s" && ${selector}) && projectcalico.org/namespace == "shop")`;
   it.each([
     ["{}", ANY_OF_SHOP],
-    ["{matchLabels: {b: x, a: y}}", ofShop("a == 'y' && b == 'x'")],
+    ["{matchLabels: {b: x, a: y}}", ofShop('a == "y" && b == "x"')],
     [
-      "{matchExpressions: [{key: b, operator: In, values: [y, x]}, {key: a, operator: Exists}]}",
-      ofShop("b in { 'y', 'x' } && has(a)"),
+      "{matchExpressions: [{key: b, operator: In, values: [y, x, y]}, {key: a, operator: Exists}]}",
+      ofShop('b in {"x", "y"} && has(a)'),
     ],
+    ["{matchExpressions: [{key: b, operator: In, values: [x]}]}", ofShop('b in {"x"}')],
     [
       "{matchLabels: {z: ''}, matchExpressions: [{key: b, operator: NotIn, values: [x]}, {key: a, operator: DoesNotExist}]}",
-      ofShop("z == '' && b not in { 'x' } && ! has(a)"),
+      ofShop('z == "" && b not in {"x"} && !has(a)'),
     ],
   ])("is Calico's of Kubernetes' %s", (selector, text) => {
     const [policy] = load(networkPolicy("p", selector, 80)).policies;
     expect(policy?.subject.text).toBe(text);
   });
 
+  const ALL_PODS = '(projectcalico.org/orchestrator == "k8s" && has(projectcalico.org/namespace))';
   it.each([
-    ["", "metadata: {name: p}", ""],
-    ["selector: \"a=='b'\"", "metadata: {name: p}", "a=='b'"],
-    ["", "metadata: {name: p, namespace: shop}", "projectcalico.org/namespace == 'shop'"],
+    ["namespaces: {}", ALL_PODS],
+    ["pods: {namespaceSelector: {}, podSelector: {}}", ALL_PODS],
     [
-      "selector: has(a)  || b in {'x'}",
-      "metadata: {name: p, namespace: shop}",
-      "(has(a)  || b in {'x'}) && projectcalico.org/namespace == 'shop'",
+      "namespaces: {matchLabels: {b: x, a: y}}",
+      '(projectcalico.org/orchestrator == "k8s" && (pcns.a == "y" && pcns.b == "x"))',
     ],
-    ["serviceAccountSelector: all()", "metadata: {name: p, namespace: shop}", undefined],
-  ])("is as it is written in Calico's: %s", (spec, metadata, text) => {
-    const kind = metadata.includes("namespace") ? "NetworkPolicy" : "GlobalNetworkPolicy";
-    const object = `apiVersion: projectcalico.org/v3\nkind: ${kind}\n${metadata}\nspec: {order: 1}\n`;
-    const written = spec === "" ? object : object.replace("{order: 1}", `\n  ${spec}`);
-    expect(load(written).policies[0]?.subject.text).toBe(text);
+    [
+      "pods: {namespaceSelector: {matchLabels: {b: x}}, podSelector: {matchLabels: {a: y}}}",
+      '((projectcalico.org/orchestrator == "k8s" && a == "y") && pcns.b == "x")',
+    ],
+  ])("is Calico's of Kubernetes' cluster-wide %s", (subject, text) => {
+    const [policy] = load(clusterWide("p", subject)).policies;
+    expect(policy?.subject.text).toBe(text);
   });
-});
 
-describe("reportUngrouped", () => {
+  it("is that of the namespaces of an AdminNetworkPolicy of before release 0.1.2, too", () => {
+    const early = `{apiVersion: policy.networking.k8s.io/v1alpha1, kind: AdminNetworkPolicy, metadata: {name: p}, spec: {priority: 5, subject: {pods: {namespaces: {namespaceSelector: {matchLabels: {b: x}}}, podSelector: {}}}, ingress: []}}`;
+    expect(load(early).policies[0]?.subject.text).toBe(
+      '(projectcalico.org/orchestrator == "k8s" && pcns.b == "x")',
+    );
+  });
+
+  const MINE = `selector: "mylabel == 'selectme'"`;
+  const DEVELOPMENT = `serviceAccountSelector: "role == 'development'"`;
+  const TESTING = `namespaceSelector: "name == 'testing'"`;
   it.each([
-    [Infinity, ["x", "y"], 1],
-    [26, ["x", "y"], 0],
-    [Infinity, ["x"], 0],
-  ])("as of 3.%s says of %s that one chain is not known", (minor, names, count) => {
-    const documents = names.map((name) => global(name, "namespaceSelector: all()"));
-    const said: string[] = [];
-    reportUngrouped(load(documents.join("\n---\n")).policies, { minor }, (one) =>
-      said.push(formatDiagnostic(one)),
-    );
-    expect(said).toEqual(
-      Array.from({ length: count }, (): unknown =>
-        expect.stringMatching(
-          /^a\.yaml:3:.*GlobalNetworkPolicy x and GlobalNetworkPolicy y into one chain.* \[UNSUPPORTED_FEATURE\]$/,
-        ),
-      ),
-    );
+    ["order: 1", "all()"],
+    [MINE, 'mylabel == "selectme"'],
+    [`${MINE}, ${DEVELOPMENT}`, '(mylabel == "selectme" && pcsa.role == "development")'],
+    [
+      `${MINE}, serviceAccountSelector: all()`,
+      '(mylabel == "selectme" && has(projectcalico.org/serviceaccount))',
+    ],
+    [`${MINE}, ${TESTING}`, '(mylabel == "selectme" && pcns.name == "testing")'],
+    [
+      `${MINE}, namespaceSelector: all()`,
+      '(mylabel == "selectme" && has(projectcalico.org/namespace))',
+    ],
+    [
+      `${MINE}, ${DEVELOPMENT}, ${TESTING}`,
+      '((mylabel == "selectme" && pcns.name == "testing") && pcsa.role == "development")',
+    ],
+    [DEVELOPMENT, 'pcsa.role == "development"'],
+    [TESTING, 'pcns.name == "testing"'],
+    [`${DEVELOPMENT}, ${TESTING}`, '(pcns.name == "testing" && pcsa.role == "development")'],
+    [`selector: all(), ${TESTING}`, '(has(projectcalico.org/namespace) && pcns.name == "testing")'],
+    [`selector: "has(a)  || b in {'y','x'}"`, '(has(a) || b in {"x", "y"})'],
+  ])("is of a GlobalNetworkPolicy with %s one", (spec, text) => {
+    expect(load(global("p", spec)).policies[0]?.subject.text).toBe(text);
+  });
+
+  it.each([
+    ["order: 1", 'projectcalico.org/namespace == "shop"'],
+    [MINE, '(mylabel == "selectme" && projectcalico.org/namespace == "shop")'],
+    [
+      `${MINE}, ${DEVELOPMENT}`,
+      '((mylabel == "selectme" && projectcalico.org/namespace == "shop") && pcsa.role == "development")',
+    ],
+    ["serviceAccountSelector: all()", '(projectcalico.org/namespace == "shop" && all())'],
+  ])("is of a NetworkPolicy of Calico's with %s one", (spec, text) => {
+    const policy = `{apiVersion: projectcalico.org/v3, kind: NetworkPolicy, metadata: {name: p, namespace: shop}, spec: {${spec}}}`;
+    expect(load(policy).policies[0]?.subject.text).toBe(text);
   });
 });

@@ -123,7 +123,7 @@ function rulesetOf(given: Case, family: Family): Ruleset {
         ref,
         tier: { name: tier.Name, order, defaultAction },
         order: index,
-        subject: { kind: "expression", expression: { kind: "all" } },
+        subject: { kind: "expression", expression: { kind: "all" }, text: "all()" },
         ingress: [],
         egress: undefined,
         ingressPlace: HERE,
