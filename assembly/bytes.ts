@@ -26,9 +26,33 @@ export function clearBytes(address: usize, size: usize): void {
   for (; at < size; at++) store<u8>(address + at, 0);
 }
 
-/** Takes memory that is never given back, and begins with a cache line. */
+// What is not taken yet of a piece that somebody has left, and a list of the others: in each the address of the next
+// one, u32, and its own size, u32.
+let left: usize = 0;
+let leftEnd: usize = 0;
+let others: usize = 0;
+const LEFT_SIZE: usize = 4;
+
+/** Takes memory that begins with a cache line, whatever it holds. */
 export function alignedLines(size: usize): usize {
-  return (heap.alloc(size + 63) + 63) & ~63;
+  const lines = (size + 63) & ~63;
+  if (lines > leftEnd - left) {
+    if (others == 0 || lines > load<u32>(others, LEFT_SIZE))
+      return (heap.alloc(lines + 63) + 63) & ~63;
+    left = others;
+    leftEnd = left + load<u32>(left, LEFT_SIZE);
+    others = load<u32>(left);
+  }
+  const at = left;
+  left += lines;
+  return at;
+}
+
+/** Leaves a piece that was taken so to whoever takes one next. */
+export function leaveLines(at: usize, size: usize): void {
+  store<u32>(at, <u32>others);
+  store<u32>(at, <u32>size, LEFT_SIZE);
+  others = at;
 }
 
 /** Two addresses are the same. */

@@ -1,6 +1,6 @@
 // What is counted by flow: a row for each tuple (with its reply) and verdict. Unlike conntrack entries
 // rows live as long as the replay, and dropped packets have them too.
-import { alignedLines, clearBytes, copyAddresses, sameAddress } from "./bytes";
+import { alignedLines, clearBytes, copyAddresses, leaveLines, sameAddress } from "./bytes";
 import { endHash, pairHash } from "./ends-hash";
 import { settleEntries } from "./flow-table";
 import { keepVerdict, VerdictEnds, writeVerdict } from "./kept-verdict";
@@ -207,7 +207,7 @@ function findRow(packet: Packet, hash: u32, wanted: u32): usize {
 
 function addRow(hash: u32): usize {
   if (rows % PIECE == 0) {
-    const piece = (heap.alloc(PIECE * offsetof<Row>() + 15) + 15) & ~15;
+    const piece = alignedLines(PIECE * offsetof<Row>());
     store<u32>(pieces + ((<usize>(rows / PIECE)) << 2), <u32>piece);
   }
   const row = rowAt(rows);
@@ -263,7 +263,7 @@ function makeSlots(size: u32): void {
   memory.fill(slots, 0, (<usize>size) << 3);
 }
 
-// Twice the slots. The old ones stay allocated: nothing is freed.
+// Twice the slots.
 function growSlots(): void {
   const before = slots;
   const size = slotMask + 1;
@@ -272,6 +272,7 @@ function growSlots(): void {
     const slot = load<u64>(before + ((<usize>place) << 3));
     if (slot != 0) insert(slot);
   }
+  leaveLines(before, (<usize>size) << 3);
 }
 
 /** Has the slots of a flow of TCP or UDP on their way from memory, by the hash of its tuple. */

@@ -1,9 +1,9 @@
 // The table of conntrack entries: each entry is indexed by every tuple by which its packets can be met.
 // Besides the kernel's two tuples these are the sights of a translated flow after its last hook, because a
 // capture shows packets there too (semantics.md N-8).
-import { alignedLines, clearBytes, copyBytes, sameAddress } from "./bytes";
+import { alignedLines, clearBytes, copyBytes, leaveLines, sameAddress } from "./bytes";
 import { endHash, pairHash, wordHash } from "./ends-hash";
-import { now } from "./entry-life";
+import { now, SECOND } from "./entry-life";
 import { touch } from "./journal";
 import { Heard, settleHeard, touchHeard } from "./heard";
 import { SHARE_TRANSLATION } from "./layout";
@@ -548,6 +548,8 @@ export function removeEntry(number: u32): void {
 const INSPECTED_EACH: u32 = 2;
 const INSPECTED_FOR: u32 = 32;
 let uninspected: u32 = 0;
+// When the turn under way began: each begins a second of packet time behind the one before, at the earliest.
+let turnBegan: u64 = 0;
 
 /** Removes entries that have expired, in front of a new one: a few are looked at, in turn. */
 export function removeExpired(): void {
@@ -555,7 +557,11 @@ export function removeExpired(): void {
   if (uninspected < INSPECTED_FOR) return;
   uninspected = 0;
   for (let each: u32 = 0; each < INSPECTED_EACH * INSPECTED_FOR && used > 0; each++) {
-    if (inspected >= used) inspected = 0;
+    if (inspected >= used) {
+      if (now() < turnBegan + SECOND) return;
+      turnBegan = now();
+      inspected = 0;
+    }
     const entry = entryAt(inspected);
     if (entry.linked != 0 && entry.deadline <= now()) removeEntry(inspected);
     inspected++;
@@ -897,7 +903,7 @@ function makeSlots(size: u32): void {
   memory.fill(slots, 0, (<usize>size) << 3);
 }
 
-// Twice the slots. The old ones stay allocated: nothing is freed.
+// Twice the slots.
 function growSlots(): void {
   const before = slots;
   const size = slotMask + 1;
@@ -909,6 +915,7 @@ function growSlots(): void {
     const slot = load<u64>(before + ((<usize>((start - step) & (size - 1))) << 3));
     if (slot != 0) insert(<u32>slot, nodeIn(slot));
   }
+  leaveLines(before, (<usize>size) << 3);
 }
 
 // ── What will be needed soon is fetched: memory is slow ────────────────────────────────────────────────
