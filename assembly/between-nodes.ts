@@ -27,6 +27,7 @@ import {
   REASON_NO_NODE,
   REASON_OUTGOING,
   ROUTE_LOCAL,
+  ROUTE_MISSING,
   ROUTE_UNICAST,
   ROUTE_UNTRANSLATED,
   RULE_NONE,
@@ -45,6 +46,7 @@ import {
   routeKind,
   routeNode,
   routeOf,
+  severalNodes,
   uplinkOf,
 } from "./route";
 import { runTable } from "./run-table";
@@ -74,6 +76,13 @@ export function setNodeAddresses(records: usize, count: u32, isOutgoingKnown: bo
   outgoingKnown = isOutgoingKnown;
   addresses = records;
   addressCount = count;
+}
+
+/** A node has masqueraded the packet; or nothing tells whether it does so of what pods send out of their ranges. */
+export function mayBeMasqueraded(): bool {
+  if (walk.masqueraded) return true;
+  if (!severalNodes() || outgoingKnown || !isPod(attempt.srcRoute)) return false;
+  return !isPod(attempt.dstRoute) && routeKind(attempt.dstRoute) != ROUTE_MISSING;
 }
 
 /** An address belongs to the node whose tables are asked, as far as that is known. */

@@ -17,6 +17,7 @@ import {
   CT_INVALID,
   CT_NEW,
   CT_RELATED,
+  REASON_BACKEND,
   REASON_CONNTRACK_FULL,
   REASON_NO_ICMP,
   REASON_NO_TCP_FLAGS,
@@ -84,6 +85,7 @@ export function takeFirstTuple(): void {
  */
 export function decidedBefore(): bool {
   if (tracking.crowded) return end(VERDICT_UNKNOWN, REASON_CONNTRACK_FULL);
+  if (tracking.answersSome) return end(VERDICT_UNKNOWN, REASON_BACKEND);
   if (tracking.entry == ENTRY_NONE) return true;
   const entry = entryAt(tracking.entry);
   if ((entry.flags & ENTRY_UNDECIDED) == 0) return true;

@@ -10,6 +10,7 @@ import {
   hideTranslation,
   linkEntry,
   now,
+  openEntry,
   refresh,
   refreshFor,
   refusedBefore,
@@ -22,6 +23,7 @@ import {
   ENTRY_GUESSED,
   ENTRY_MASQUERADED,
   ENTRY_MIDSTREAM,
+  ENTRY_OPEN,
   ENTRY_PERHAPS,
   ENTRY_PORT_UNKNOWN,
   ENTRY_SEEN_REPLY,
@@ -42,6 +44,7 @@ import {
   NODE_REPLY_SEEN,
   nodeEntry,
   nodeKind,
+  nodeOf,
   removeExpired,
   setMaker,
   setStarted,
@@ -49,9 +52,16 @@ import {
   Tuples,
   tuplesOf,
 } from "./flow-table";
+import { isPod } from "./entry-node";
 import { flowSeen } from "./flow-rows";
 import { ask } from "./fork";
-import { findLive, findPortUnknown, leadsToBackend } from "./half-known";
+import {
+  ANSWERS_SOME,
+  findLive,
+  findMasqueraded,
+  findPortUnknown,
+  leadsToBackend,
+} from "./half-known";
 import {
   CT_DNAT,
   CT_ESTABLISHED,
@@ -75,7 +85,7 @@ import { countsConnections } from "./match/connbytes";
 import { hasPorts } from "./protocol";
 import { Packet } from "./records";
 import { ICMP_HEADER, quotedHeader } from "./quote";
-import { isRealNode } from "./route";
+import { isRealNode, severalNodes } from "./route";
 import { natLoaded } from "./rule";
 import {
   assumeSctp,
@@ -161,7 +171,14 @@ function find(packet: Packet, seenBefore: bool): void {
   }
   if (isOddGre(packet)) return;
   keyOfPacket(packet);
-  const node = findLive();
+  let node = findLive();
+  if (node < 0 && severalNodes()) {
+    node = findMasqueraded(packet);
+    if (node == ANSWERS_SOME) {
+      tracking.answersSome = true;
+      return;
+    }
+  }
   if (node >= 0) {
     trackKnown(packet, node, seenBefore);
     return;
@@ -250,7 +267,9 @@ export function confirm(packet: Packet, walk: Walk, guessed: bool): bool {
   if (isRealNode() && !natLoaded(entry.family)) entry.flags |= ENTRY_UNBOUND;
   if (!countsConnections()) entry.flags |= ENTRY_UNCOUNTED;
   // Only answers of backends are looked up by it.
-  if (walk.masqueraded && leadsToBackend()) entry.flags |= ENTRY_MASQUERADED;
+  const backend = walk.masqueraded && leadsToBackend();
+  if (backend) entry.flags |= ENTRY_MASQUERADED;
+  if (walk.masqueraded && severalNodes() && (guessed || !backend)) entry.flags |= ENTRY_OPEN;
   linkEntry(number);
   if (entry.protocol == 132) {
     const word = moveSctp(entry, packet, DIRECTION_ORIGINAL, true);
@@ -419,6 +438,8 @@ export function leaveUndecided(packet: Packet, reason: u32, rule: i32, drawn: bo
   if (tracking.entry == ENTRY_NONE) return;
   const entry = entryAt(tracking.entry);
   leaveEntryUndecided(entry, reason, rule);
+  if (severalNodes() && (!isPod(attempt.dstRoute) || walk.translated))
+    openEntry(tracking.entry, walk.masqueraded);
   if (drawn) entry.markDoubted = 1;
   else if (isRealNode() && natLoaded(entry.family)) hideTranslation(tracking.entry);
 }
@@ -540,9 +561,15 @@ function translationBits(entry: Entry): u32 {
   return dnat | snat;
 }
 
-// What an undecided connection has no place for is only INVALID if the kernel has that connection at all.
+// What an undecided connection has no place for is only INVALID if the kernel has that connection at all; where the
+// source was masqueraded, answers that the capture shows elsewhere may have moved it on.
 function doubtInvalid(number: u32): void {
-  if ((entryAt(number).flags & ENTRY_UNDECIDED) != 0) tracking.entry = number;
+  const flags = entryAt(number).flags;
+  if ((flags & ENTRY_UNDECIDED) != 0) tracking.entry = number;
+  const answered = (flags & ENTRY_SEEN_REPLY) != 0;
+  if (!answered && severalNodes() && (flags & (ENTRY_MASQUERADED | ENTRY_OPEN)) != 0) {
+    tracking.answersSome = true;
+  }
 }
 
 // Connections whose tags nobody saw, and packets whose chunks were not captured, are taken as they are.
@@ -585,6 +612,12 @@ function trackError(packet: Packet): void {
   if (isRealNode()) invertKey();
   let node = findLive();
   if (node < 0 && isRealNode()) node = findPortUnknown();
+  if (node < 0 && severalNodes()) {
+    invertKey();
+    node = findMasqueraded(packet);
+    if (node == ANSWERS_SOME) tracking.answersSome = true;
+    if (node >= 0) node = nodeOf(nodeEntry(node), NODE_ORIGINAL_SEEN);
+  }
   if (node < 0) return;
   const toQuotedSource =
     memory.compare(

@@ -6,6 +6,7 @@ import {
   ENTRY_DNAT,
   ENTRY_GUESSED,
   ENTRY_MASQUERADED,
+  ENTRY_OPEN,
   ENTRY_PORT_UNKNOWN,
   ENTRY_SEEN_REPLY,
   ENTRY_SNAT,
@@ -165,6 +166,20 @@ export function hideTranslation(number: u32): void {
   tuplesOf(entry).portFirst = 0;
   tuplesOf(entry).portLast = 0xffff;
   linkNode(number, NODE_SOURCE);
+  linkNode(number, NODE_BACKEND);
+}
+
+/**
+ * Says that nobody knows to which backend an undecided connection was sent, nor, where it may have been masqueraded,
+ * with which address.
+ */
+export function openEntry(number: u32, masqueraded: bool): void {
+  const entry = entryAt(number);
+  unlinkNode(number, NODE_CLIENT);
+  linkNode(number, NODE_CLIENT);
+  if (!masqueraded) return;
+  unlinkNode(number, NODE_BACKEND);
+  entry.flags |= ENTRY_MASQUERADED | ENTRY_OPEN;
   linkNode(number, NODE_BACKEND);
 }
 

@@ -126,6 +126,8 @@ const KIND_BITS: u32 = 3;
 const KIND_MASK: u32 = (1 << KIND_BITS) - 1;
 
 export const ENTRY_SEEN_REPLY: u16 = 1 << 0;
+/** Seen as one, the cluster's nodes may have sent it to any backend, with an address of any of them. */
+export const ENTRY_OPEN: u16 = 1 << 1;
 export const ENTRY_MIDSTREAM: u16 = 1 << 2;
 export const ENTRY_DNAT: u16 = 1 << 3;
 /** The backend is one of several that are judged alike; which one, is not known. */
@@ -788,6 +790,12 @@ function tupleOf(entry: Entry, kind: u32): void {
       other.dport = 0;
       break;
     case NODE_BACKEND:
+      if ((entry.flags & ENTRY_OPEN) != 0) {
+        memory.fill(at, 0, 32);
+        other.sport = 0;
+        other.dport = 0;
+        break;
+      }
       copyBytes(at, to, 16);
       if ((entry.flags & ENTRY_MASQUERADED) != 0) memory.fill(at + 16, 0, 16);
       else copyBytes(at + 16, from, 16);

@@ -3,7 +3,10 @@
 import { learnBackend } from "./affinity-visits";
 import {
   Entry,
+  ENTRY_DNAT,
   ENTRY_GUESSED,
+  ENTRY_MASQUERADED,
+  ENTRY_OPEN,
   ENTRY_PERHAPS,
   ENTRY_PORT_UNKNOWN,
   ENTRY_SNAT,
@@ -32,10 +35,14 @@ import {
   unlinkNode,
 } from "./flow-table";
 import { ask } from "./fork";
-import { REASON_NAT_PORT, RULE_NONE } from "./layout";
-import { isRealNode } from "./route";
+import { KNOWN_TCP_FLAGS, REASON_NAT_PORT, ROUTE_LOCAL, ROUTE_MISSING, RULE_NONE } from "./layout";
+import { Packet } from "./records";
+import { routeKind, routeOf } from "./route";
+import { mayHaveTag } from "./sctp";
 import { isEmpty, lookup } from "./set";
-import { ENTRY_NONE } from "./tracking";
+import { TCP_ACK } from "./tcp";
+import { hasWindowFacts, sideOf } from "./tcp-window";
+import { DIRECTION_ORIGINAL, DIRECTION_REPLY, ENTRY_NONE } from "./tracking";
 import { walk } from "./walk";
 import { refuse } from "./worlds";
 
@@ -152,8 +159,7 @@ function settleGuess(number: u32): void {
   entry.flags &= ~(ENTRY_PERHAPS | ENTRY_GUESSED);
 }
 
-// Flows of which one side is not known yet: a backend chosen at random, a source that was masqueraded.
-// The packet that shows it fixes it.
+// Flows of which the backend is not known yet, as it was chosen at random. The packet that shows it fixes it.
 function findHalfKnown(): i64 {
   if (isEmpty(backends)) return -1;
   const sport = key.sport;
@@ -166,13 +172,78 @@ function findHalfKnown(): i64 {
   if (isBackend(key.src0, key.src1, key.src2, key.src3, sport)) {
     const entry = findSide(NODE_CLIENT, true);
     if (entry != ENTRY_NONE) return fixBackend(entry, NODE_REPLY, true);
-    // The answer of a backend to the address that stands for the masqueraded source.
-    const masqueraded = findSide(NODE_BACKEND, false);
-    if (masqueraded != ENTRY_NONE && !isRealNode() && !entryAnswered(masqueraded)) {
-      return nodeOf(masqueraded, NODE_REPLY);
-    }
   }
   return -1;
+}
+
+/** What `findMasqueraded` gives where nobody knows which it is. */
+export const ANSWERS_SOME: i64 = -2;
+
+/**
+ * Looks for the connection, of a cluster seen as one, that is answered from where `key` comes from at the address
+ * with which a node has masqueraded it. TCP's and SCTP's numbers tell several apart.
+ *
+ * @returns node number, -1 where there is none, or ANSWERS_SOME
+ */
+export function findMasqueraded(packet: Packet): i64 {
+  if (isEmpty(backends) || !hasNodes(1 << NODE_BACKEND)) return -1;
+  if (!isBackend(key.src0, key.src1, key.src2, key.src3, key.sport)) return -1;
+  const kind = routeKind(routeOf(key.family, key.dst0, key.dst1, key.dst2, key.dst3));
+  // A tunnel's address need not be told.
+  if (kind != ROUTE_LOCAL && kind != ROUTE_MISSING) return -1;
+  const saved = changetype<usize>(savedKey);
+  memory.copy(saved, changetype<usize>(key), offsetof<SavedKey>());
+  memory.fill(changetype<usize>(key) + 16, 0, 16);
+  key.dport = 0;
+  // All to one backend were let through alike: of a protocol without numbers any of them will do.
+  let found = findAnswered(packet, key.protocol != 6 && key.protocol != 132);
+  if (found == -1) {
+    memory.fill(changetype<usize>(key), 0, 16);
+    key.sport = 0;
+    found = findAnswered(packet, false);
+    if (found >= 0 && !hasNumbers(packet)) found = ANSWERS_SOME;
+  }
+  memory.copy(changetype<usize>(key), saved, offsetof<SavedKey>());
+  if (found < 0) return found;
+  const number = nodeEntry(found);
+  const entry = entryAt(number);
+  return staysUndecided(entry) ? nodeOf(number, NODE_REPLY) : fixSource(number);
+}
+
+// More was missing than the backend.
+function staysUndecided(entry: Entry): bool {
+  return (entry.flags & (ENTRY_UNDECIDED | ENTRY_GUESSED)) == ENTRY_UNDECIDED;
+}
+
+// The one connection under `key` that the packet may answer; ANSWERS_SOME where there are several.
+function findAnswered(packet: Packet, takesAny: bool): i64 {
+  let found: i64 = -1;
+  for (let node = findNode(1 << NODE_BACKEND); node >= 0; node = nextNode(node)) {
+    if (!mayAnswer(entryAt(nodeEntry(node)), packet)) continue;
+    if (takesAny) return node;
+    if (found >= 0) return ANSWERS_SOME;
+    found = node;
+  }
+  return found;
+}
+
+// An error says nothing of the numbers of the connection that it quotes.
+function hasNumbers(packet: Packet): bool {
+  if (packet.protocol != key.protocol) return false;
+  if (packet.protocol == 132) return packet.transport != 0 && packet.end - packet.transport >= 8;
+  return (
+    packet.protocol == 6 &&
+    (packet.known & KNOWN_TCP_FLAGS) != 0 &&
+    (packet.tcpFlags & TCP_ACK) != 0 &&
+    hasWindowFacts(packet)
+  );
+}
+
+function mayAnswer(entry: Entry, packet: Packet): bool {
+  if (entry.protocol != key.protocol || entry.family != key.family) return false;
+  if (!hasNumbers(packet)) return true;
+  if (packet.protocol == 132) return mayHaveTag(entry, packet, DIRECTION_REPLY);
+  return packet.tcpAck == sideOf(entry, DIRECTION_ORIGINAL).end;
 }
 
 /** Tells whether answers from where `key` comes from go to the port of that choice by the node. */
@@ -291,17 +362,6 @@ function isBackend(word0: u32, word1: u32, word2: u32, word3: u32, port: u16): b
   return lookup(backends, word0, word1, word2, word3, key.protocol, port) >= 0;
 }
 
-function entryAnswered(number: u32): bool {
-  const entry = entryAt(number);
-  // The answer goes to an address that is not the client's own.
-  return (
-    tuplesOf(entry).src0 == key.dst0 &&
-    tuplesOf(entry).src1 == key.dst1 &&
-    tuplesOf(entry).src2 == key.dst2 &&
-    tuplesOf(entry).src3 == key.dst3
-  );
-}
-
 // Finds the entry that hangs under one side of `key` only; `key` is as before afterwards.
 function findSide(kind: u32, destination: bool): u32 {
   const saved = changetype<usize>(savedKey);
@@ -320,9 +380,8 @@ function findSide(kind: u32, destination: bool): u32 {
 // Hangs a guessed entry up under the backend that the packet shows.
 function fixBackend(number: u32, kind: u32, fromBackend: bool): i64 {
   const entry = entryAt(number);
-  unlinkNode(number, NODE_REPLY);
-  unlinkNode(number, NODE_ORIGINAL_SEEN);
-  unlinkNode(number, NODE_CLIENT);
+  if (staysUndecided(entry)) return nodeOf(number, kind);
+  unlinkTranslated(number);
   const masqueraded = ((<u32>entry.linked) & (1 << NODE_BACKEND)) != 0;
   unlinkNode(number, NODE_BACKEND);
   tuplesOf(entry).to0 = fromBackend ? key.src0 : key.dst0;
@@ -337,19 +396,55 @@ function fixBackend(number: u32, kind: u32, fromBackend: bool): i64 {
     16,
   );
   tuplesOf(entry).fromPort = tuplesOf(entry).sport;
-  entry.flags &= ~(ENTRY_GUESSED | ENTRY_UNDECIDED | ENTRY_SNAT | ENTRY_PORT_UNKNOWN);
-  forgetHeard(entry);
+  const open = ENTRY_GUESSED | ENTRY_UNDECIDED | ENTRY_SNAT | ENTRY_PORT_UNKNOWN | ENTRY_OPEN;
+  entry.flags = (entry.flags & ~open) | ENTRY_DNAT;
   learnBackend(entry);
-  linkNode(number, NODE_REPLY);
-  linkNode(number, NODE_ORIGINAL_SEEN);
+  linkTranslated(number);
   if (masqueraded) linkNode(number, NODE_BACKEND);
   return nodeOf(number, kind);
 }
 
+// Hangs an entry up under the backend that answered, and the address and port that it answers to.
+function fixSource(number: u32): i64 {
+  const entry = entryAt(number);
+  unlinkTranslated(number);
+  unlinkNode(number, NODE_BACKEND);
+  memory.copy(
+    changetype<usize>(tuplesOf(entry)) + offsetof<Tuples>("to0"),
+    changetype<usize>(key),
+    32,
+  );
+  tuplesOf(entry).toPort = key.sport;
+  tuplesOf(entry).fromPort = key.dport;
+  const open = ENTRY_GUESSED | ENTRY_UNDECIDED | ENTRY_MASQUERADED | ENTRY_OPEN;
+  entry.flags = (entry.flags & ~open) | ENTRY_DNAT | ENTRY_SNAT;
+  learnBackend(entry);
+  linkTranslated(number);
+  return nodeOf(number, NODE_REPLY);
+}
+
+function unlinkTranslated(number: u32): void {
+  unlinkNode(number, NODE_REPLY);
+  unlinkNode(number, NODE_ORIGINAL_SEEN);
+  unlinkNode(number, NODE_REPLY_SEEN);
+  unlinkNode(number, NODE_CLIENT);
+}
+
+function linkTranslated(number: u32): void {
+  forgetHeard(entryAt(number));
+  linkNode(number, NODE_REPLY);
+  linkNode(number, NODE_ORIGINAL_SEEN);
+  linkNode(number, NODE_REPLY_SEEN);
+}
+
 function settleBackend(number: u32): void {
   unlinkNode(number, NODE_CLIENT);
-  entryAt(number).flags &= ~(ENTRY_GUESSED | ENTRY_UNDECIDED);
-  learnBackend(entryAt(number));
+  const entry = entryAt(number);
+  const open = (entry.flags & ENTRY_OPEN) != 0;
+  if (open) unlinkNode(number, NODE_BACKEND);
+  entry.flags &= ~(ENTRY_GUESSED | ENTRY_UNDECIDED | ENTRY_OPEN);
+  if (open) linkNode(number, NODE_BACKEND);
+  learnBackend(entry);
 }
 
 @unmanaged

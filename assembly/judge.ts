@@ -4,6 +4,7 @@ import { keepVisit, noteVisit, startVisit } from "./affinity";
 import { visitAgain } from "./affinity-visits";
 import { SEEN_ARRIVING, SEEN_LEAVING, SEEN_PASSING, whereSeen } from "./arrival";
 import { attempt, HOOKS_ALL, isQuestion, startQuestions } from "./attempt";
+import { mayBeMasqueraded } from "./between-nodes";
 import { blurRules, blurUnwalked } from "./blur";
 import { copyBytes, sameAddress } from "./bytes";
 import {
@@ -93,7 +94,7 @@ import {
 } from "./layout";
 import { hasPorts } from "./protocol";
 import { Packet } from "./records";
-import { isRealNode, policesHosts, rawUntracks, routeKind, routeOf } from "./route";
+import { isRealNode, policesHosts, rawUntracks, routeKind, routeOf, severalNodes } from "./route";
 import { logRow } from "./row-log";
 import { familyLoaded } from "./rule";
 import { sharesStates } from "./shared-state";
@@ -221,6 +222,7 @@ function settle(packet: Packet, verdict: Verdict): void {
   let undecidedRule = attempt.undecidedRule;
   let unknown = attempt.verdict == VERDICT_UNKNOWN;
   let guessed = walk.translated && askedFor(REASON_BACKEND);
+  let masqueraded = mayBeMasqueraded();
   // All that is not known is the backend: the packet that shows it settles the connection.
   let drawn = drewOnlyBackend();
   const out = attempt.outInterface;
@@ -236,6 +238,8 @@ function settle(packet: Packet, verdict: Verdict): void {
   let blurred = unknown ? attempt.behind : 0;
   if (several) {
     const word = attempt.verdict;
+    memory.copy(firstDestination, walkDst, 16);
+    firstPort = walk.dport;
     pauseTrace();
     noteWorld();
     while (true) {
@@ -248,6 +252,8 @@ function settle(packet: Packet, verdict: Verdict): void {
       lacking = flippedReason();
       lackingRule = flippedRule();
       if (walk.translated && askedFor(REASON_BACKEND)) guessed = true;
+      if (leadsElsewhere()) guessed = true;
+      if (mayBeMasqueraded()) masqueraded = true;
       drawn = drawn && drewOnlyBackend();
       if (attempt.verdict == VERDICT_ALLOW && attempt.outInterface != out) severalWays = true;
       if (attempt.verdict != word && !unknown) {
@@ -260,6 +266,7 @@ function settle(packet: Packet, verdict: Verdict): void {
         complete = false;
         blurred = HOOKS_ALL;
         giveUpWorlds();
+        masqueraded = true;
         break;
       }
       if (!nextFork()) break;
@@ -281,6 +288,7 @@ function settle(packet: Packet, verdict: Verdict): void {
       reason = REASON_TOO_MANY_PATHS;
     }
   }
+  if (severalNodes()) walk.masqueraded = masqueraded;
   if (!unknown && severalWays && isRealNode()) {
     unknown = true;
     reason = REASON_OUT_INTERFACE;
@@ -327,6 +335,20 @@ function settle(packet: Packet, verdict: Verdict): void {
 function visitOnceMore(): void {
   if (tracking.entry != ENTRY_NONE) visitAgain(entryAt(tracking.entry));
 }
+
+// Another try came to another backend: by another node, where none was drawn.
+function leadsElsewhere(): bool {
+  return (
+    severalNodes() &&
+    walk.translated &&
+    (walk.dport != firstPort || memory.compare(walkDst, firstDestination, 16) != 0)
+  );
+}
+
+const walkDst: usize = changetype<usize>(walk) + offsetof<Walk>("dst0");
+// Where the first try came to.
+const firstDestination: usize = memory.data(16);
+let firstPort: u32 = 0;
 
 // Whether the backend is a guess: of a known connection it says so itself.
 function isGuessed(drew: bool): bool {

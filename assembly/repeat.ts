@@ -359,7 +359,8 @@ function sayingWithoutConnection(memo: Memo, manner: u32, packet: Packet): Sayin
   startForks();
   startWorlds();
   track(packet, true);
-  if (consultedCount() == consulted && !tracking.ambiguous && tracking.entry == ENTRY_NONE) {
+  const clear = !tracking.ambiguous && !tracking.answersSome;
+  if (consultedCount() == consulted && clear && tracking.entry == ENTRY_NONE) {
     const invalid = !tracking.fresh;
     const same = memo.where == whereOf(manner, tracking.direction);
     const saying = like(invalid ? memo.sayingInvalid : memo.sayingFirst, packet);

@@ -327,6 +327,11 @@ function entryTag(entry: Entry, direction: u32): u32 {
   return direction == 0 ? entry.lastSeq : entry.lastAck;
 }
 
+/** Tells whether a packet has the tag of a connection's direction; where it is not known, it may be any. */
+export function mayHaveTag(entry: Entry, packet: Packet, direction: u32): bool {
+  return isTagUntold(entry, direction) || tagOf(packet) == entryTag(entry, direction);
+}
+
 // A tag that is not known may be any.
 function isTag(entry: Entry, direction: u32, tag: u32): bool {
   if (!isTagUntold(entry, direction)) return tag == entryTag(entry, direction);

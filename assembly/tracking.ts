@@ -33,6 +33,8 @@ export class Tracking {
   perhapsInvalid: bool;
   /** The table was full before: the connection may have had to go, or was never taken up. */
   crowded: bool;
+  /** It answers one of several connections with masqueraded sources, or of one with several backends, or none. */
+  answersSome: bool;
   tcpState: u32;
   /** When the connection would have expired without this packet. */
   deadlineBefore: u64;
@@ -53,6 +55,7 @@ export function trackNothing(): void {
   tracking.quoteMissing = false;
   tracking.perhapsInvalid = false;
   tracking.crowded = false;
+  tracking.answersSome = false;
   tracking.tcpState = 0;
 }
 

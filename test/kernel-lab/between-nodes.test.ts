@@ -32,10 +32,11 @@ interface Sent {
   readonly journey: Journey;
 }
 
-/** Where a capture is taken: a packet as it is there; undefined: it never came. */
+/** Where a capture is taken: a packet as it is there; undefined: it never came there. */
 type View = (sent: Sent) => Uint8Array | undefined;
 
 const VIEWS: Readonly<Record<string, View>> = {
+  sender: ({ said }) => said.sight.packet,
   client: ({ said, journey }) => (said.side === "client" ? said.sight.packet : journey.end?.packet),
   server: ({ said, journey }) => (said.side === "server" ? said.sight.packet : journey.end?.packet),
 };
@@ -50,7 +51,15 @@ describe.runIf(haveLab())("nodes in the kernel", () => {
   ] as const)(
     "let pass what the cluster judged as a whole does: %s (%s)",
     async (kind, backend) => {
-      const counts = { packets: 0, dropped: 0, unknown: 0, between: 0, back: 0, answers: 0 };
+      const counts = {
+        packets: 0,
+        dropped: 0,
+        unknown: 0,
+        between: 0,
+        back: 0,
+        answers: 0,
+        backends: 0,
+      };
       const wrong: string[] = [];
       for (let seed = FIRST_SEED; seed < FIRST_SEED + ROUNDS; seed++) {
         const scene = scenes[kind](seed, FLOWS);
@@ -118,7 +127,7 @@ async function converse(
 async function faultsOf(
   { told }: ClusterScene,
   { sent, view }: { readonly sent: readonly Sent[]; readonly view: View },
-  counts: Record<"packets" | "dropped" | "unknown", number>,
+  counts: Record<"packets" | "dropped" | "unknown" | "backends", number>,
 ): Promise<string[]> {
   const shown = sent.flatMap((each) => {
     const packet = view(each);
@@ -134,18 +143,34 @@ async function faultsOf(
       `${said.words} at ${placeName(said.sight.at)}: ${ours(verdicts[index]!)}, kernel ${journeyInWords(journey)}`
     );
   };
-  return shown.flatMap(({ flow, journey }, index) => {
-    const { verdict } = verdicts[index]!;
+  // Who the server is, once it has shown itself by its own address.
+  const servers = new Map<number, string>();
+  return shown.flatMap(({ flow, said, packet, journey }, index) => {
+    const { verdict, translated } = verdicts[index]!;
     const kernel = journey.end === undefined ? "drop" : "allow";
     counts.packets++;
     if (kernel === "drop") counts.dropped++;
     if (verdict === "unknown") counts.unknown++;
-    if (verdict === "unknown" || verdict === kernel) return [];
+    if (said.side === "server" && !said.error && packet === said.sight.packet) {
+      servers.set(flow, serverOf(packet));
+    }
+    const server = servers.get(flow);
+    const isShown =
+      server !== undefined && translated !== undefined && said.side === "client" && !said.error;
+    if (isShown) counts.backends++;
+    const isOther = isShown && formatSocket(translated) !== server;
+    if (verdict === "unknown" || (verdict === kernel && !isOther)) return [];
     const before = shown.flatMap((each, at) =>
       each.flow === flow && at < index ? [lineOf(at)] : [],
     );
     return [[lineOf(index), ...before].join("\n  behind ")];
   });
+}
+
+/** Whose answer it is. */
+function serverOf(packet: Uint8Array): string {
+  const { source, sourcePort } = readView(packet);
+  return source.includes(":") ? `[${source}]:${sourcePort}` : `${source}:${sourcePort}`;
 }
 
 function ours({ verdict, reason, hook, rule, ctState, translated }: PacketVerdict): string {

@@ -28,6 +28,8 @@ type Words = Omit<PacketSpec, "source" | "destination" | "protocol">;
 /** One packet that is sent. */
 export interface Said {
   readonly side: Side;
+  /** An ICMP error about what came. */
+  readonly error: boolean;
   readonly sight: Sight;
   /** For people. */
   readonly words: string;
@@ -48,12 +50,15 @@ export class Conversation {
   /** TCP's numbers: what each end sends next, and what came to it. */
   private readonly next: Record<Side, number>;
   private readonly acknowledged: Record<Side, number> = { client: 0, server: 0 };
+  /** SCTP's: what each end wants to read. */
+  private readonly tags: Record<Side, number>;
 
   constructor(random: Random, opening: Opening) {
     const { at, source, destination, sourcePort, destinationPort } = opening;
     this.opening = opening;
     this.steps = drawSteps(random, opening.protocol);
     this.next = { client: 1000 + random.below(1 << 20), server: 5000 + random.below(1 << 20) };
+    this.tags = { client: 1 + random.below(1 << 30), server: 1 + random.below(1 << 30) };
     const tuple = { source, destination, sourcePort, destinationPort };
     this.ends = { client: { at, tuple }, server: undefined };
   }
@@ -70,6 +75,7 @@ export class Conversation {
       if (spec === undefined) continue;
       return {
         side,
+        error: step.kind === "error",
         sight: { at: end.at, packet: buildPacket({ ...spec, id: number }) },
         words: inWords(spec),
       };
@@ -78,14 +84,16 @@ export class Conversation {
   }
 
   /** Takes note of what became of what was said. */
-  hear({ side }: Said, { between, end }: Journey): void {
-    if (end === undefined) return;
+  hear({ side, error }: Said, { between, end }: Journey): void {
+    if (end === undefined || error) return;
     const other = side === "client" ? "server" : "client";
     const view = readView(end.packet);
-    const isError = [ICMP, ICMPV6].includes(protocolOf(end.packet)) && !this.isEcho();
     // Translated elsewhere, with the client's own address: the answer would go past the node that translated.
     const isPassedBy = between.length > 1 && sameAddress(view.source, this.opening.source);
-    if (isError || isPassedBy) return;
+    const { at } = this.opening;
+    const isElsewhere =
+      side === "server" && (end.at.node !== at.node || end.at.interface !== at.interface);
+    if (isPassedBy || isElsewhere) return;
     this.heard[other] = end.packet;
     if (this.opening.protocol === TCP) this.acknowledged[other] = this.next[side];
     if (side === "server") return;
@@ -106,13 +114,13 @@ export class Conversation {
     return opens === true || this.heard[side] !== undefined;
   }
 
-  private isEcho(): boolean {
-    return [ICMP, ICMPV6].includes(this.opening.protocol);
-  }
-
   private specOf({ side, words, data = 0, again }: Packet, tuple: Tuple): PacketSpec {
     const { protocol } = this.opening;
     const spec: PacketSpec = { ...tuple, protocol, ...words(protocol) };
+    if (protocol === SCTP) {
+      const tag = this.tags[side === "client" ? "server" : "client"];
+      return { ...spec, initTag: this.tags[side], ...(spec.chunk === 1 ? {} : { tag }) };
+    }
     if (protocol !== TCP) return spec;
     const flags = spec.flags ?? "S";
     // A SYN that is sent again has the number that it had.
@@ -251,10 +259,6 @@ function plainSteps(random: Random): Step[] {
   });
   const rest = Array.from({ length: random.below(4) }, () => packet(anySide(random)));
   return [packet("client"), ...rest];
-}
-
-function protocolOf(packet: Uint8Array): number {
-  return packet[0]! >> 4 === 4 ? packet[9]! : packet[6]!;
 }
 
 function inWords(spec: PacketSpec): string {
