@@ -99,9 +99,9 @@ function randomHosts(
       })),
     },
   }));
-  const rules = (): RawCalicoRule[] =>
-    Array.from({ length: random.below(3) }, () => randomRule(draw, undefined)).map((rule) =>
-      rule.action === "Pass" ? { ...rule, action: "Allow" } : rule,
+  const rules = (direction: "ingress" | "egress"): RawCalicoRule[] =>
+    Array.from({ length: random.below(3) }, () => randomRule(draw, undefined, direction)).map(
+      (rule) => (rule.action === "Pass" ? { ...rule, action: "Allow" } : rule),
     );
   const failsafe = (): RawFailsafe[] =>
     Array.from({ length: random.below(3) }, () => ({
@@ -113,7 +113,7 @@ function randomHosts(
     hostEndpoints,
     profiles: ["own", "other"].map((name) => ({
       metadata: { name },
-      spec: { labelsToApply: labels(random), ingress: rules(), egress: rules() },
+      spec: { labelsToApply: labels(random), ingress: rules("ingress"), egress: rules("egress") },
     })),
     felix: random.chance(0.5)
       ? []
@@ -152,8 +152,8 @@ function randomPolicy(draw: CalicoDraw, index: number): RawCalicoPolicy {
   const tier = random.pick([undefined, "default", "first", "second", "third"]);
   const order = random.pick([undefined, -1.5, 5, 5, 1000, 2000]);
   const types = random.pick([undefined, [], ["Ingress"], ["Egress"], ["Ingress", "Egress"]]);
-  const rules = (): RawCalicoRule[] =>
-    Array.from({ length: random.below(5) }, () => randomRule(draw, namespace));
+  const rules = (direction: "ingress" | "egress"): RawCalicoRule[] =>
+    Array.from({ length: random.below(5) }, () => randomRule(draw, namespace, direction));
   const layer = global && forHosts ? randomLayer(random) : {};
   const preDnat = layer.preDNAT === true;
   return {
@@ -170,13 +170,17 @@ function randomPolicy(draw: CalicoDraw, index: number): RawCalicoPolicy {
       ...(random.chance(0.7) ? { selector: randomSelector(random, 2) } : {}),
       ...(global && random.chance(0.3) ? { namespaceSelector: namespaces(draw) } : {}),
       ...(random.chance(0.2) ? { serviceAccountSelector: randomSelector(random, 1) } : {}),
-      ...(random.chance(0.8) ? { ingress: rules() } : {}),
-      ...(random.chance(0.7) && !preDnat ? { egress: rules() } : {}),
+      ...(random.chance(0.8) ? { ingress: rules("ingress") } : {}),
+      ...(random.chance(0.7) && !preDnat ? { egress: rules("egress") } : {}),
     },
   };
 }
 
-function randomRule(draw: CalicoDraw, policyNamespace: string | undefined): RawCalicoRule {
+function randomRule(
+  draw: CalicoDraw,
+  policyNamespace: string | undefined,
+  direction: "ingress" | "egress",
+): RawCalicoRule {
   const { random } = draw;
   const protocol = random.pick([
     undefined,
@@ -204,7 +208,7 @@ function randomRule(draw: CalicoDraw, policyNamespace: string | undefined): RawC
     2,
   );
   const entity = (side: "source" | "destination"): RawEntity =>
-    randomEntity(draw, { policyNamespace, side, ports, many });
+    randomEntity(draw, { policyNamespace, direction, side, ports, many });
   return {
     action: random.pick(["Allow", "Allow", "Allow", "Deny", "Deny", "Pass", "Log"]),
     ...(version === undefined ? {} : { ipVersion: version }),
@@ -220,6 +224,7 @@ function randomRule(draw: CalicoDraw, policyNamespace: string | undefined): RawC
 interface EntityDraw {
   /** Undefined: the policy is cluster-wide. */
   readonly policyNamespace: string | undefined;
+  readonly direction: "ingress" | "egress";
   readonly side: "source" | "destination";
   /** The rule's protocol has ports. */
   readonly ports: boolean;
@@ -228,10 +233,11 @@ interface EntityDraw {
 
 function randomEntity(
   draw: CalicoDraw,
-  { policyNamespace, side, ports, many }: EntityDraw,
+  { policyNamespace, direction, side, ports, many }: EntityDraw,
 ): RawEntity {
   const { random, world } = draw;
-  if (random.chance(0.08)) {
+  // Only the far side of a rule may be a Service.
+  if (side === (direction === "ingress" ? "source" : "destination") && random.chance(0.16)) {
     const { name, namespace = "" } = random.pick(world.services).metadata;
     // Of a Service that is not there nothing would be known.
     const own = namespace === policyNamespace;

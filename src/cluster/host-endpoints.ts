@@ -62,7 +62,9 @@ export function readHostEndpoint(
   }
   const profiles = itemsOf(fieldOf(spec, "profiles")).flatMap((item) => {
     const name = readText(item);
-    return name === undefined ? [] : [{ name, place: placeOfField(item) }];
+    if (name === undefined) return [];
+    checkName(item, name);
+    return [{ name, place: placeOfField(item) }];
   });
   return {
     name: object.metadata.name,
@@ -97,7 +99,12 @@ function readInterfaceName(field: Field): string | undefined {
 }
 
 function readEndpointPort(field: Field): NamedPort[] {
-  checkKnownFields(field, ["name", "protocol", "port"]);
+  const keys = ["name", "protocol", "port"];
+  checkKnownFields(field, keys);
+  for (const missing of keys.map((key) => fieldOf(field, key))) {
+    if (missing.value !== undefined) continue;
+    reportField(missing, { code: "MISSING_FIELD", message: "is required" });
+  }
   const name = readText(fieldOf(field, "name"));
   const protocol = readProtocol(fieldOf(field, "protocol"));
   const port = readPort(fieldOf(field, "port"));

@@ -11,6 +11,7 @@ import {
 } from "./fields.ts";
 import type { ManifestObject } from "./manifest-object.ts";
 import { checkCalicoVersion, readNet, readPrefix, readWord } from "./read-network.ts";
+import { readExpression } from "./read-selector.ts";
 import type { IpPool, NetworkSet } from "./snapshot.ts";
 
 /** Reads a set; what is no prefix or address was reported and is left out. */
@@ -28,6 +29,12 @@ export function readNetworkSet(object: ManifestObject, onDiagnostic: OnDiagnosti
   }
   checkKnownFields(spec, ["nets", "allowedEgressDomains"]);
   const { namespace, name, labels } = object.metadata;
+  if (labels.has(RESERVED_LABEL)) {
+    reportField(fieldOf(fieldOf(fieldOf(root, "metadata"), "labels"), RESERVED_LABEL), {
+      code: "BAD_VALUE",
+      message: "is Calico's own: it gives this label to what is in a namespace",
+    });
+  }
   return {
     namespace: namespace === "" ? undefined : namespace,
     name,
@@ -39,6 +46,8 @@ export function readNetworkSet(object: ManifestObject, onDiagnostic: OnDiagnosti
   };
 }
 
+const RESERVED_LABEL = "projectcalico.org/namespace";
+
 /** Reads an IPPool; undefined where it has no range, which was reported. */
 export function readPool(object: ManifestObject, onDiagnostic: OnDiagnostic): IpPool | undefined {
   const root = rootField(object, onDiagnostic);
@@ -46,7 +55,8 @@ export function readPool(object: ManifestObject, onDiagnostic: OnDiagnostic): Ip
   checkKnownFields(root, ["apiVersion", "kind", "metadata", "spec", "status"]);
   const spec = recordOf(root, "spec");
   checkKnownFields(spec, POOL_FIELDS);
-  const uses = itemsOf(fieldOf(spec, "allowedUses")).map(({ value }) => value);
+  const uses = itemsOf(fieldOf(spec, "allowedUses")).map((use) => readWord(use, "use", USES));
+  for (const key of ["nodeSelector", "namespaceSelector"]) readExpression(fieldOf(spec, key));
   const range = fieldOf(spec, "cidr");
   if (range.value === undefined) {
     reportField(range, { code: "MISSING_FIELD", message: "the pool has no range" });
@@ -55,6 +65,10 @@ export function readPool(object: ManifestObject, onDiagnostic: OnDiagnostic): Ip
   const ipip = readWord(fieldOf(spec, "ipipMode"), "ipipMode", MODES) ?? "Never";
   const vxlan = readWord(fieldOf(spec, "vxlanMode"), "vxlanMode", MODES) ?? "Never";
   const natOutgoing = readBoolean(fieldOf(spec, "natOutgoing")) ?? false;
+  if (ipip !== "Never" && (vxlan !== "Never" || prefix?.address.family === 6)) {
+    const message = vxlan === "Never" ? "may not be of IPv6" : "may not stand beside vxlanMode";
+    reportField(fieldOf(spec, "ipipMode"), { code: "BAD_VALUE", message });
+  }
   if (prefix === undefined) return undefined;
   return {
     prefix,
@@ -67,6 +81,7 @@ export function readPool(object: ManifestObject, onDiagnostic: OnDiagnostic): Ip
   };
 }
 
+const USES = ["Workload", "Tunnel", "LoadBalancer"] as const;
 const MODES = ["Always", "CrossSubnet", "Never"] as const;
 
 /** Source: api/pkg/apis/projectcalico/v3/ippool.go, older names of fields included. */

@@ -48,11 +48,11 @@ const LONGEST_EXPRESSION = 1024;
  * Reads one of Calico's selectors. Undefined: absent, empty, or reported as BAD_SELECTOR at the very
  * character.
  *
- * @param where `rule namespaces`: the one place where `global()` has a meaning
+ * @param global whether `global()` may stand in it
  */
 export function readExpression(
   field: Field,
-  where?: "rule namespaces",
+  global: "refused" | "allowed" = "refused",
 ): SelectorExpression | undefined {
   const text = readText(field);
   if (text === undefined || text === "") return undefined;
@@ -62,7 +62,7 @@ export function readExpression(
   }
   const parsed = parseExpression(text);
   const misplaced =
-    where === undefined && "expression" in parsed && usesGlobal(parsed.expression)
+    global === "refused" && "expression" in parsed && usesGlobal(parsed.expression)
       ? { at: text.indexOf("global("), message: "global() is for a rule's namespaceSelector" }
       : undefined;
   const fault = "fault" in parsed ? parsed.fault : misplaced;

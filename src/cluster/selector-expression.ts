@@ -9,7 +9,7 @@ import type { Labels } from "./snapshot.ts";
 /** An expression; `and` and `or` have at least two operands. */
 export type SelectorExpression =
   | { readonly kind: "all" }
-  /** Only in the `namespaceSelector` of a rule: what is in no namespace. */
+  /** In the `namespaceSelector` of a rule what is in no namespace; elsewhere everything. */
   | { readonly kind: "global" }
   | { readonly kind: "has"; readonly label: string }
   | {
@@ -31,16 +31,15 @@ export type SelectorExpression =
 /** The expression that chooses everything. */
 export const ALL: SelectorExpression = { kind: "all" };
 
-/** Tells whether an expression chooses these labels. `global()` must have been replaced before. */
+/** Tells whether an expression chooses these labels. `global()`, where it was not replaced, does. */
 export function expressionMatches(
   expression: SelectorExpression,
   labels: Pick<Labels, "get" | "has">,
 ): boolean {
   switch (expression.kind) {
     case "all":
-      return true;
     case "global":
-      throw new Error("bug: global() is evaluated");
+      return true;
     case "has":
       return labels.has(expression.label);
     case "compare":

@@ -100,6 +100,9 @@ export function lowerCalicoPolicy(
   const egressField = fieldOf(spec, "egress");
   const ingress = readMatchRules(ingressField, namespace);
   const egress = readMatchRules(egressField, namespace);
+  refuseServices(ingressField, "destination");
+  refuseServices(egressField, "source");
+  checkHints(fieldOf(spec, "performanceHints"));
   const host = readHostLayer(spec);
   const places = readTypes(spec, { ingress: ingress.length > 0, egress: egress.length > 0 });
   if (!fine) return undefined;
@@ -180,6 +183,39 @@ function readHostLayer(spec: Field): HostLayer | undefined {
   return onForward ? "forwarded" : undefined;
 }
 
+/** > Services are only allowed as a source on Ingress rules; as a destination on Egress rules. */
+function refuseServices(rules: Field, side: "source" | "destination"): void {
+  for (const rule of itemsOf(rules)) {
+    const services = fieldOf(fieldOf(rule, side), "services");
+    if (services.value === undefined) continue;
+    reportField(services, {
+      code: "BAD_PEER",
+      message: `may not be the ${side} of a rule in ${rules.path.at(-1) ?? ""}`,
+    });
+  }
+}
+
+/** They change how Felix works, and no verdict. */
+function checkHints(field: Field): void {
+  const seen = new Set<string>();
+  for (const item of itemsOf(field)) {
+    const hint = readText(item);
+    if (hint === undefined) continue;
+    if (hint !== PERFORMANCE_HINT || seen.has(hint)) {
+      reportField(item, {
+        code: "BAD_VALUE",
+        message: seen.has(hint)
+          ? `"${hint}" is there twice`
+          : `"${hint}" is no performance hint: ${PERFORMANCE_HINT}`,
+        suggestion: suggestionFor(hint, seen.has(hint) ? [] : [PERFORMANCE_HINT]),
+      });
+    }
+    seen.add(hint);
+  }
+}
+
+const PERFORMANCE_HINT = "AssumeNeededOnEveryNode";
+
 /**
  * Finds the directions that the policy applies to, and the place that says so.
  *
@@ -206,8 +242,11 @@ function readTypes(
   let egress: Place | undefined;
   for (const item of items) {
     const type = readText(item);
-    if (type === "Ingress") ingress ??= placeOfField(item);
-    else if (type === "Egress") egress ??= placeOfField(item);
+    const again = type === "Ingress" ? ingress : type === "Egress" ? egress : undefined;
+    if (again !== undefined) {
+      reportField(item, { code: "BAD_VALUE", message: `"${type ?? ""}" is there twice` });
+    } else if (type === "Ingress") ingress = placeOfField(item);
+    else if (type === "Egress") egress = placeOfField(item);
     else if (type !== undefined || item.value === undefined) {
       reportField(item, {
         code: "BAD_VALUE",

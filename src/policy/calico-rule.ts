@@ -19,11 +19,12 @@ import { readNet } from "../cluster/read-network.ts";
 import { readExpression } from "../cluster/read-selector.ts";
 import {
   conjunctionOf,
+  formatExpression,
   mapConditions,
   prefixLabels,
   type SelectorExpression,
 } from "../cluster/selector-expression.ts";
-import type { Family } from "../net/address.ts";
+import { formatPrefix, parseAddress, parsePrefix, type Family } from "../net/address.ts";
 import { PROTOCOL_ICMP, PROTOCOL_ICMPV6 } from "../net/protocol.ts";
 import {
   LABEL_NAMESPACE,
@@ -81,11 +82,13 @@ function readMatchRule(
   const source = readSide(recordOf(field, "source"), "source", policyNamespace);
   const destination = readSide(recordOf(field, "destination"), "destination", policyNamespace);
   for (const name of ["source", "destination"]) checkPorts(fieldOf(field, name), protocol);
+  const family = readFamily(field, protocol, notProtocol, asksForIcmp);
+  checkNets(field, family);
   return {
     kind: "match",
     index,
     action: readAction(fieldOf(field, "action")),
-    family: readFamily(field, protocol, asksForIcmp),
+    family,
     protocol: protocol?.number,
     notProtocol: notProtocol?.number,
     icmp,
@@ -117,6 +120,7 @@ function readAction(field: Field): RuleAction {
 function readFamily(
   rule: Field,
   protocol: RuleProtocol | undefined,
+  notProtocol: RuleProtocol | undefined,
   asksForIcmp: boolean,
 ): Family | undefined {
   const field = fieldOf(rule, "ipVersion");
@@ -128,11 +132,10 @@ function readFamily(
     reportField(field, { code: "BAD_VALUE", message: "must be 4 or 6" });
     return undefined;
   }
-  if (implied !== undefined && implied !== value) {
-    reportField(field, {
-      code: "BAD_VALUE",
-      message: `must be ${implied} with this protocol`,
-    });
+  const excluded = notProtocol?.named === true ? IMPLIED_FAMILY.get(notProtocol.number) : undefined;
+  const wanted = [implied, excluded].find((family) => family !== undefined && family !== value);
+  if (wanted !== undefined) {
+    reportField(field, { code: "BAD_VALUE", message: `must be ${wanted} with this protocol` });
   }
   return value;
 }
@@ -173,6 +176,41 @@ function checkPorts(side: Field, protocol: RuleProtocol | undefined): void {
   }
 }
 
+/**
+ * Warns of prefixes that calicoctl and the API server of Calico refuse; the CRDs do not, and Felix masks
+ * them and takes those of a family for that family's tables.
+ *
+ * > valid (strictly masked) IP network; rule IP version doesn't match CIDR version; rule contains both
+ * > IPv4 and IPv6 CIDRs
+ */
+function checkNets(rule: Field, version: Family | undefined): void {
+  let family = version;
+  for (const side of ["source", "destination"]) {
+    for (const key of ["nets", "notNets"]) {
+      for (const item of itemsOf(fieldOf(fieldOf(rule, side), key))) {
+        family = checkNet(item, family);
+      }
+    }
+  }
+}
+
+/** Returns the rule's family: its own, or that of its first prefix. */
+function checkNet(item: Field, family: Family | undefined): Family | undefined {
+  if (typeof item.value !== "string") return family;
+  const parsed = parsePrefix(item.value);
+  const own = (parsed?.prefix.address ?? parseAddress(item.value))?.family;
+  const warn = (message: string): void => {
+    reportField(item, { severity: "warning", code: "BAD_PREFIX", message });
+  };
+  if (parsed?.hostBits === true) {
+    warn(`has bits behind the prefix: read as ${formatPrefix(parsed.prefix)}`);
+  }
+  if (own !== undefined && family !== undefined && own !== family) {
+    warn(`is IPv${own} in a rule of IPv${family}: Calico's API refuses that`);
+  }
+  return family ?? own;
+}
+
 function readSide(
   field: Field,
   name: "source" | "destination",
@@ -201,7 +239,8 @@ function readSide(
     itemsOf(fieldOf(field, key))
       .map(readNet)
       .filter((net) => net !== undefined);
-  const notSelector = readExpression(fieldOf(field, "notSelector"));
+  // Not checked there: `global()` is then everything.
+  const notSelector = readExpression(fieldOf(field, "notSelector"), "allowed");
   const expression = readSelectors(field, policyNamespace, notSelector !== undefined);
   const services = fieldOf(field, "services");
   if (services.value !== undefined) checkService(field, name);
@@ -239,11 +278,11 @@ function readSelectors(
   negated: boolean,
 ): SelectorExpression | undefined {
   const namespaceField = fieldOf(side, "namespaceSelector");
-  const written = readExpression(namespaceField, "rule namespaces");
-  if (written !== undefined && written.kind !== "global" && hasGlobal(written)) {
+  const written = readExpression(namespaceField, "allowed");
+  if (written !== undefined && GLOBAL_BESIDE.test(formatExpression(written))) {
     reportField(namespaceField, {
       code: "BAD_SELECTOR",
-      message: "global() is the whole of a namespaceSelector or no part of it",
+      message: "global() may not stand beside && or || in a namespaceSelector",
     });
   }
   const namespaces =
@@ -258,14 +297,12 @@ function readSelectors(
   return namespaces === undefined ? rest : conjunctionOf([namespaces, rest]);
 }
 
-function hasGlobal(expression: SelectorExpression): boolean {
-  let found = false;
-  mapConditions(expression, (condition) => {
-    found ||= condition.kind === "global";
-    return condition;
-  });
-  return found;
-}
+/**
+ * > global() cannot be used with other selectors.
+ *
+ * Looked for in the canonical text, so that `!global()` may be a last operand.
+ */
+const GLOBAL_BESIDE = /(&&|\|\|) global\(\)|global\(\) (&&|\|\|)/;
 
 /** What is in a namespace; in no matter which, where there is none. */
 export function inNamespace(namespace: string | undefined): SelectorExpression | undefined {
@@ -294,7 +331,7 @@ export function serviceAccountExpression(selector: SelectorExpression): Selector
 function readServiceAccounts(field: Field): SelectorExpression | undefined {
   if (field.value === undefined) return undefined;
   checkKnownFields(field, ["names", "selector"]);
-  const selector = readExpression(fieldOf(field, "selector"));
+  const selector = readExpression(fieldOf(field, "selector"), "allowed");
   const names = itemsOf(fieldOf(field, "names"))
     .map(readText)
     .filter((name) => name !== undefined);

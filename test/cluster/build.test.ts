@@ -400,6 +400,38 @@ describe("buildSnapshot, contradictions", () => {
   it.each([
     ["IPPool", "v3", "{cird: 10.0.0.0/8}", 'unknown field "cird" (did you mean "cidr"?)'],
     ["IPPool", "v3", "{}", "the pool has no range [MISSING_FIELD]"],
+    [
+      "IPPool",
+      "v3",
+      "{cidr: 10.0.0.0/8, allowedUses: [Pods]}",
+      '"Pods" is no use: one of Workload',
+    ],
+    [
+      "IPPool",
+      "v3",
+      "{cidr: 10.0.0.0/8, nodeSelector: a b}",
+      "spec.nodeSelector: expected an operator",
+    ],
+    [
+      "IPPool",
+      "v3",
+      "{cidr: 10.0.0.0/8, ipipMode: Always, vxlanMode: CrossSubnet}",
+      "spec.ipipMode: may not stand beside vxlanMode",
+    ],
+    ["IPPool", "v3", "{cidr: 'fd00::/8', ipipMode: Always}", "spec.ipipMode: may not be of IPv6"],
+    [
+      "HostEndpoint",
+      "v3",
+      "{node: n, interfaceName: e, ports: [{port: 1}]}",
+      "ports[0].name: is required",
+    ],
+    [
+      "HostEndpoint",
+      "v3",
+      "{node: n, interfaceName: e, ports: [{name: a, port: 1}]}",
+      "ports[0].protocol: is required",
+    ],
+    ["HostEndpoint", "v3", "{node: n, interfaceName: e, profiles: [.a]}", '".a" is no name'],
     ["IPPool", "v9", "{cidr: 10.0.0.0/8}", "IPPool of projectcalico.org/v9 is not read"],
     ["GlobalNetworkSet", "v9", "{nets: [10.0.0.0/8]}", "GlobalNetworkSet of projectcalico.org/v9"],
     ["Tier", "v9", "{order: 5}", "Tier of projectcalico.org/v9 is a policy that is not judged"],
@@ -416,6 +448,14 @@ describe("buildSnapshot, contradictions", () => {
       "a.yaml:1:126: error: spec.allowedEgressDomains: domain names are not read: which addresses they stand for is known to no manifest [UNSUPPORTED_FEATURE]",
       'a.yaml:1:133: error: spec.net: unknown field "net" (did you mean "nets"?) [UNKNOWN_FIELD]',
       'a.yaml:1:95: error: spec.nets[0]: "10.0.0" is no prefix or address: ADDRESS/BITS or ADDRESS [BAD_PREFIX]',
+    ]);
+  });
+
+  it("refuses a network set with Calico's own label", () => {
+    const labels = "labels: {projectcalico.org/namespace: x}";
+    const text = `{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: g, ${labels}}, spec: {}}`;
+    expect(load(text).said).toEqual([
+      "a.yaml:1:118: error: metadata.labels[projectcalico.org/namespace]: is Calico's own: it gives this label to what is in a namespace [BAD_VALUE]",
     ]);
   });
 

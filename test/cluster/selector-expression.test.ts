@@ -131,6 +131,7 @@ describe("expressionMatches", () => {
     ["!has(a)", [false, false, true]],
     ["a == 'XYZ'", [false, false, false]],
     ["all()", [true, true, true]],
+    ["global()", [true, true, true]],
   ])("judges %s", (text, expected) => {
     const labels = [new Map([["a", "xyz"]]), new Map([["a", ""]]), new Map([["b", "xyz"]])];
     expect(labels.map((one) => expressionMatches(parsed(text), one))).toEqual(expected);

@@ -162,8 +162,8 @@ describe("a rule of Calico's", () => {
     ["{action: Allow, protocol: ICMP, notICMP: {type: 8}}", "allow ipv4 protocol 1 not icmp 8/any"],
     ["{action: Allow, notProtocol: ICMP}", "allow not protocol 1"],
     [
-      "{action: Allow, source: {nets: [10.0.0.1/8, 'fd00::/8'], notNets: [10.0.0.1]}}",
-      "allow from {nets 10.0.0.0/8,fd00::/8; notNets 10.0.0.1/32}",
+      "{action: Allow, source: {nets: [10.0.0.0/8, 1.2.3.4], notNets: [10.0.0.1]}}",
+      "allow from {nets 10.0.0.0/8,1.2.3.4/32; notNets 10.0.0.1/32}",
     ],
     [
       '{action: Allow, protocol: TCP, destination: {ports: [80, "81", "90:100", http], notPorts: [85]}}',
@@ -190,6 +190,17 @@ describe("a rule of Calico's", () => {
       "is !has(projectcalico.org/namespace)",
     ],
     [
+      "{namespaceSelector: '!global()'}",
+      "is has(projectcalico.org/namespace)",
+      "is has(projectcalico.org/namespace)",
+    ],
+    [
+      "{namespaceSelector: has(a) && !global()}",
+      "is (has(pcns.a) && has(projectcalico.org/namespace))",
+      "is (has(pcns.a) && has(projectcalico.org/namespace))",
+    ],
+    ["{notSelector: global()}", `is ${OWN}; not global()`, "not global()"],
+    [
       "{namespaceSelector: a != 'b', selector: \"!has(c) || d in {'e'}\"}",
       'is (pcns.a != "b" && (!has(c) || d in {"e"}))',
       'is (pcns.a != "b" && (!has(c) || d in {"e"}))',
@@ -215,9 +226,33 @@ describe("a rule of Calico's", () => {
   });
 
   it("takes a Service to be of the policy's namespace", () => {
-    expect(ruleOf("{action: Allow, destination: {services: {name: s}}}")).toBe(
-      "allow to {service x/s}",
+    expect(ruleOf("{action: Allow, source: {services: {name: s}}}")).toBe(
+      "allow from {service x/s}",
     );
+  });
+
+  // What calicoctl and Calico's API server refuse and its CRDs do not, as Felix takes it.
+  it.each([
+    [
+      "{action: Allow, source: {nets: [10.0.0.1/8]}}",
+      "allow from {nets 10.0.0.0/8}",
+      "source.nets[0]: has bits behind the prefix: read as 10.0.0.0/8",
+    ],
+    [
+      "{action: Allow, source: {nets: [10.0.0.0/8]}, destination: {notNets: ['fd00::/8']}}",
+      "allow from {nets 10.0.0.0/8} to {notNets fd00::/8}",
+      "destination.notNets[0]: is IPv6 in a rule of IPv4: Calico's API refuses that",
+    ],
+    [
+      "{action: Allow, ipVersion: 6, source: {nets: [10.0.0.0/8]}}",
+      "allow ipv6 from {nets 10.0.0.0/8}",
+      "source.nets[0]: is IPv4 in a rule of IPv6: Calico's API refuses that",
+    ],
+  ])("reads %s with a warning (A-15)", (rule, expected, message) => {
+    const { policies, said } = load(object("NetworkPolicy", `{ingress: [${rule}]}`));
+    expect(showRule(policies[0]!.ingress![0] as MatchRule)).toBe(expected);
+    expect(said).toHaveLength(1);
+    expect(said[0]).toContain(`warning: spec.ingress[0].${message} [BAD_PREFIX]`);
   });
 });
 
@@ -355,7 +390,43 @@ describe("a policy of Calico's with a fault", () => {
       "NetworkPolicy",
       "{ingress: [{action: Allow, source: {namespaceSelector: 'global() || has(a)'}}]}",
       58,
-      "spec.ingress[0].source.namespaceSelector: global() is the whole of a namespaceSelector or no part of it [BAD_SELECTOR]",
+      "spec.ingress[0].source.namespaceSelector: global() may not stand beside && or || in a namespaceSelector [BAD_SELECTOR]",
+    ],
+    [
+      "NetworkPolicy",
+      "{ingress: [{action: Allow, source: {namespaceSelector: '!global() && has(a)'}}]}",
+      58,
+      "spec.ingress[0].source.namespaceSelector: global() may not stand beside && or || in a namespaceSelector [BAD_SELECTOR]",
+    ],
+    [
+      "NetworkPolicy",
+      "{ingress: [{action: Allow, notProtocol: ICMP, ipVersion: 6}]}",
+      60,
+      "spec.ingress[0].ipVersion: must be 4 with this protocol [BAD_VALUE]",
+    ],
+    [
+      "NetworkPolicy",
+      "{ingress: [{action: Allow, destination: {services: {name: a}}}]}",
+      54,
+      "spec.ingress[0].destination.services: may not be the destination of a rule in ingress [BAD_PEER]",
+    ],
+    [
+      "NetworkPolicy",
+      "{egress: [{action: Allow, source: {services: {name: a}}}]}",
+      48,
+      "spec.egress[0].source.services: may not be the source of a rule in egress [BAD_PEER]",
+    ],
+    [
+      "GlobalNetworkPolicy",
+      "{types: [Egress, Ingress, Egress]}",
+      29,
+      'spec.types[2]: "Egress" is there twice [BAD_VALUE]',
+    ],
+    [
+      "NetworkPolicy",
+      "{performanceHints: [AssumeNeededOnEveryNode, Junk]}",
+      48,
+      'spec.performanceHints[1]: "Junk" is no performance hint: AssumeNeededOnEveryNode [BAD_VALUE]',
     ],
     [
       "NetworkPolicy",

@@ -167,7 +167,8 @@ describe.skipIf(!there)("the documents of Calico's documentation", () => {
 
   it("are all accepted, or refused for a reason that is said", () => {
     const odd = files.flatMap((file) => {
-      const { said, objects } = loadFiles(folder, [join(folder, file)]);
+      const { said: all, objects } = loadFiles(folder, [join(folder, file)]);
+      const said = all.filter((one) => !/warning: .* has bits behind the prefix/.test(one));
       const errors = said.filter((one) => one.includes(": error: "));
       const wanted = refused[file];
       if (wanted === undefined) return said.length === 0 && objects.length > 0 ? [] : said;

@@ -26,24 +26,27 @@ function compiled(rule: string, more = "") {
   const { rulesets } = compileCluster(snapshot, policies, { node: undefined }, (one) =>
     diagnostics.push(one),
   );
-  const lines = rulesets.map(({ family, tables }) =>
-    tables.flatMap(({ chains }) =>
-      chains
-        .filter(({ name }) => name === "cali-pi-gnp/p")
-        .flatMap(({ name, rules }) =>
-          rules.map((one) =>
-            renderRule(name, one, family)
-              .replace("-A cali-pi-gnp/p ", "")
-              .replace('-m comment --comment "GlobalNetworkPolicy p ingress" ', "")
-              .replaceAll(/cali([46])0(\w+):\S+/g, "$2$1"),
+  const linesOf = (chain: string): string[][] =>
+    rulesets.map(({ family, tables }) =>
+      tables.flatMap(({ chains }) =>
+        chains
+          .filter(({ name }) => name === chain)
+          .flatMap(({ name, rules }) =>
+            rules.map((one) =>
+              renderRule(name, one, family)
+                .replace(`-A ${chain} `, "")
+                .replace(/-m comment --comment "GlobalNetworkPolicy p (in|e)gress" (?=.)/, "")
+                .replaceAll(/cali([46])0(\w+):\S+/g, "$2$1"),
+            ),
           ),
-        ),
-    ),
-  );
+      ),
+    );
+  const lines = linesOf("cali-pi-gnp/p");
   const sets = renderIpsets(rulesets)
     .split("\n")
     .flatMap((line) => /^add cali([46])0(\w+):\S+ (.*)$/.exec(line)?.slice(1).join(" ") ?? []);
-  return { four: lines[0]!, six: lines[1]!, sets, diagnostics };
+  const egress = linesOf("cali-po-gnp/p")[0]!;
+  return { four: lines[0]!, six: lines[1]!, egress, sets, diagnostics };
 }
 
 const ALLOW = "-j MARK --set-xmark 0x10000/0x10000";
@@ -84,12 +87,13 @@ describe("a rule of Calico's", () => {
   });
 
   it("asks for a Service's endpoints, ready or not, with their ports as a destination (A-14)", () => {
-    const rule =
-      "{action: Allow, source: {services: {name: s, namespace: x}}, destination: {services: {name: s, namespace: x}}}";
-    const { four, sets } = compiled(rule);
-    expect(four).toEqual([
-      `-m set --match-set svcnoport4 src -m set --match-set svc4 dst,dst ${ALLOW}`,
-    ]);
+    const services = "{services: {name: s, namespace: x}}";
+    const { four, egress, sets } = compiled(
+      `{action: Allow, source: ${services}}`,
+      `, egress: [{action: Allow, destination: ${services}}]`,
+    );
+    expect(four).toEqual([`-m set --match-set svcnoport4 src ${ALLOW}`]);
+    expect(egress).toEqual([`-m set --match-set svc4 dst,dst ${ALLOW}`]);
     expect(sets).toEqual(["4 svc 10.0.0.2,tcp:5432", "4 svcnoport 10.0.0.2"]);
   });
 
