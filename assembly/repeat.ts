@@ -177,15 +177,16 @@ export function keepVerdict(packet: Packet, verdict: Verdict, row: usize): void 
   if (!isPlain(packet)) return;
   keyOfPacket(packet);
   const again = isLikeOthers(packet, verdict) && isMetAgain(WAY_FIRST);
-  const lasts = isLasting(packet, verdict);
+  // Most that come to nothing come once: what is kept is a good part of a walk's time.
+  const once = tracking.entry == ENTRY_NONE && isFirstOfRow(row);
+  const lasts = !once && isLasting(packet, verdict);
   if (!again && !lasts) return;
   const manner = mannerOf(packet, whereSeen(packet));
   if (manner == 0) return;
   if (again) keepForAlike(packet, verdict, manner, WAY_FIRST, 0, 0);
   if (!lasts) return;
   if (tracking.entry != ENTRY_NONE) keepForConnection(packet, verdict, row, manner);
-  // Most that come to nothing come once: what is kept is a good part of a walk's time.
-  else if (!isFirstOfRow(row)) keepWithoutConnection(packet, verdict, row, manner);
+  else keepWithoutConnection(packet, verdict, row, manner);
 }
 
 function keepForConnection(packet: Packet, verdict: Verdict, row: usize, manner: u32): void {
