@@ -44,6 +44,7 @@ export const FELIX_DEFAULTS: FelixSettings = {
   outgoingPorts: undefined,
   podsMayVxlan: false,
   podsMayIpip: false,
+  floatingAddresses: false,
   policesIpv6: true,
 };
 
@@ -86,13 +87,13 @@ export const READ = [
   "externalNodesList",
   "natOutgoingExclusions",
   "natPortRange",
+  "floatingIPs",
 ];
 
 /** Fields that change tables or take them out of use, and the values that leave ours as they are. */
 export const ONLY: ReadonlyMap<string, readonly (string | number | boolean)[]> = new Map([
   ["bpfEnabled", [false]],
   ["chainInsertMode", ["Insert", "insert"]],
-  ["floatingIPs", ["Disabled"]],
   ["interfacePrefix", ["cali"]],
   ["iptablesFilterAllowAction", ["Accept", "ACCEPT"]],
   ["iptablesMangleAllowAction", ["Accept", "ACCEPT"]],
@@ -137,6 +138,7 @@ export function readFelixSettings(find: (key: string) => Field): Partial<FelixSe
   const external = find("externalNodesList");
   const exclusions = readWord(find("natOutgoingExclusions"), "exclusion", EXCLUSIONS);
   const outgoingPorts = readPortRange(find("natPortRange"));
+  const floating = readWord(find("floatingIPs"), "setting", ["Enabled", "Disabled"]);
   return {
     ...(inbound === undefined ? {} : { failsafeInbound: inbound }),
     ...(outbound === undefined ? {} : { failsafeOutbound: outbound }),
@@ -152,6 +154,7 @@ export function readFelixSettings(find: (key: string) => Field): Partial<FelixSe
     ...(external.value === undefined ? {} : { externalNodes: readNets(external) }),
     ...(exclusions === undefined ? {} : { spareNodes: exclusions === "IPPoolsAndHostIPs" }),
     ...(outgoingPorts === undefined ? {} : { outgoingPorts }),
+    ...(floating === undefined ? {} : { floatingAddresses: floating === "Enabled" }),
   };
 }
 

@@ -3,7 +3,7 @@
  * Which of them are endpoints is decided in `build.ts`.
  */
 import type { OnDiagnostic } from "../errors.ts";
-import { sameAddress, type Address } from "../net/address.ts";
+import { parseAddress, sameAddress, type Address } from "../net/address.ts";
 import {
   fieldOf,
   itemsOf,
@@ -12,6 +12,7 @@ import {
   readText,
   readTextMap,
   recordOf,
+  reportField,
   rootField,
   type Field,
 } from "./fields.ts";
@@ -89,6 +90,7 @@ function readPod(root: Field, workload: Owner): Pod | undefined {
       workload,
       labels,
       addresses,
+      ...readFloatingAddresses(root),
       ...readPodSpec(spec),
       place: root.object.place,
     },
@@ -183,6 +185,40 @@ function podAddresses(status: Field): Address[] {
   const items = itemsOf(fieldOf(status, "podIPs")).map((item) => fieldOf(item, "ip"));
   const fields = items.length > 0 ? items : [fieldOf(status, "podIP")];
   return fields.map(readAddress).filter((address) => address !== undefined);
+}
+
+const FLOATING = "cni.projectcalico.org/floatingIPs";
+
+/**
+ * Reads the annotation that is a list of addresses in JSON.
+ * Source: libcalico-go conversion workload_endpoint_default.go.
+ */
+function readFloatingAddresses(root: Field): Pick<Endpoint, "floatingAddresses"> {
+  const field = fieldOf(fieldOf(fieldOf(root, "metadata"), "annotations"), FLOATING);
+  if (typeof field.value !== "string") return {};
+  const texts = readJson(field.value);
+  if (!Array.isArray(texts)) {
+    reportField(field, { code: "BAD_VALUE", message: "is no list of addresses in JSON" });
+    return {};
+  }
+  const addresses = texts.flatMap((text) => {
+    const address = typeof text === "string" ? parseAddress(text) : undefined;
+    if (address !== undefined) return [address];
+    reportField(field, {
+      code: "BAD_ADDRESS",
+      message: `${JSON.stringify(text)} is no IPv4 or IPv6 address`,
+    });
+    return [];
+  });
+  return addresses.length === 0 ? {} : { floatingAddresses: addresses };
+}
+
+function readJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function isReady(status: Field, phase: string | undefined): boolean {

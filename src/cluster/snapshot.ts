@@ -85,6 +85,8 @@ export interface Endpoint {
   readonly serviceAccount: string;
   /** One for each family; empty for a workload without pods, unless the user maps addresses to it. */
   readonly addresses: readonly Address[];
+  /** More that its node translates to those, where FelixConfiguration says so. */
+  readonly floatingAddresses?: readonly Address[];
   /** Undefined when the manifest does not say. */
   readonly node: string | undefined;
   /** Named container ports, those of init containers included. */
@@ -263,6 +265,8 @@ export interface FelixSettings {
   /** Pods may send packets inside of VXLAN or IPIP. */
   readonly podsMayVxlan: boolean;
   readonly podsMayIpip: boolean;
+  /** What comes to a pod's floating address is translated. */
+  readonly floatingAddresses: boolean;
   /** Without it Felix makes no tables of IPv6. */
   readonly policesIpv6: boolean;
 }

@@ -65,6 +65,22 @@ export function refuseIpv6(local: readonly LocalEndpoint[], onDiagnostic: OnDiag
   });
 }
 
+/** Refuses floating addresses where all nodes are seen as one: only the pod's own translates them. */
+export function refuseFloating(
+  { endpoints, felixByScope }: Snapshot,
+  onDiagnostic: OnDiagnostic,
+): void {
+  if (![...felixByScope.values()].some((settings) => settings.floatingAddresses === true)) return;
+  const first = endpoints.find(({ floatingAddresses }) => floatingAddresses !== undefined);
+  if (first === undefined) return;
+  onDiagnostic({
+    severity: "error",
+    code: "UNSUPPORTED_FEATURE",
+    message: `${endpointName(first)} has a floating address, which only its own node translates: name one with --node`,
+    place: first.place,
+  });
+}
+
 /** Warns of profiles of host endpoints that nobody defines. */
 export function reportUnknownProfiles(
   { bound, everywhere }: HostBinding,

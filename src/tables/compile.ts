@@ -17,6 +17,7 @@ import { bindCluster } from "./cluster-binding.ts";
 import {
   checkNode,
   refuseForeignEndpoints,
+  refuseFloating,
   refuseIpv6,
   reportUnknownProfiles,
   widerReporter,
@@ -78,7 +79,8 @@ export interface CompiledCluster {
  * that nothing names, DUPLICATE_OBJECT for policies of one name in the release, MISSING_FIELD for pods of
  * which it is not known whether they are on the node, WIDER_RULE for rules that match more than their
  * policy says, UNSUPPORTED_FEATURE for pods of a family that Felix does not police and, where all nodes are
- * seen as one, for host endpoints of which only one node's point of view tells. Of host endpoints also what binding them reports, and UNKNOWN_PROFILE.
+ * seen as one, for host endpoints of which only one node's point of view tells and for pods with floating addresses. Of host endpoints
+ * also what binding them reports, and UNKNOWN_PROFILE.
  */
 export function compileCluster(
   snapshot: Snapshot,
@@ -145,6 +147,7 @@ export function compileWhole(
   const interfaceNames = local.map(({ interfaceName }) => interfaceName);
   const settings = settingsOf(snapshot, node, dialect);
   if (!settings.policesIpv6) refuseIpv6(local, onDiagnostic);
+  if (node === undefined && dialect.tables === "felix") refuseFloating(snapshot, onDiagnostic);
   if (dialect.tables !== "felix") refuseForeignEndpoints(snapshot, dialect, onDiagnostic);
   const hosts = new Map(
     ordered.map((policy) => [policy, index.hostEndpointsChosenBy(policy.subject)]),
@@ -205,7 +208,10 @@ export function compileWhole(
       return {
         tunnels,
         services: compileServices(snapshot, family, { node, sets, veiled }),
-        natChains: compileNatChains(snapshot, settings, { sets, tunnels, version: calicoVersion }),
+        natChains: compileNatChains(snapshot, settings, {
+          ...{ family, sets, tunnels, version: calicoVersion },
+          local: local.map(({ endpoint }) => endpoint),
+        }),
       };
     });
     const { services, tunnels, natChains } = result;

@@ -1,15 +1,19 @@
 /**
  * Calico's chains of the nat table: what pods of a pool with `natOutgoing` send elsewhere than to pools gets
- * an address of their node as its source.
- * Source: Felix rules/nat.go, rules/static.go; dataplane/linux/masq_mgr.go.
+ * an address of their node as its source; what comes to a floating address of a pod here goes to the pod.
+ * Source: Felix rules/nat.go, rules/static.go; dataplane/linux/masq_mgr.go, floating_ip_mgr.go.
  *
- * Left out: floating addresses, `natOutgoingAddress`, `iptablesNATOutgoingInterfaceFilter`.
+ * Left out: `natOutgoingAddress`, `iptablesNATOutgoingInterfaceFilter`.
  */
-import type { FelixSettings, Snapshot } from "../cluster/snapshot.ts";
+import type { Endpoint, FelixSettings, Snapshot } from "../cluster/snapshot.ts";
 import type { Match } from "../match/index.ts";
+import { hostPrefix, formatAddress } from "../net/address.ts";
+import type { Address, Family } from "../net/address.ts";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../net/protocol.ts";
 import type { CalicoVersion } from "../policy/model.ts";
+import { compareText } from "../policy/order.ts";
 import type { Target } from "../target/index.ts";
+import { natTo } from "../target/nat-range.ts";
 import type { Chain, Rule } from "./model.ts";
 import {
   CHAIN_FLOATING_DNAT,
@@ -34,10 +38,15 @@ export function compileNatChains(
   snapshot: Snapshot,
   settings: FelixSettings,
   {
+    family,
+    local,
     sets,
     tunnels,
     version,
   }: {
+    readonly family: Family;
+    /** Those that have chains here. */
+    readonly local: readonly Endpoint[];
     readonly sets: SetCollector;
     readonly tunnels: TunnelRules;
     readonly version: CalicoVersion;
@@ -49,6 +58,7 @@ export function compileNatChains(
     rules,
   });
   const to = (name: string): Rule => makeRule({ target: jump(name) });
+  const floating = settings.floatingAddresses ? floatingAddresses(local, family) : [];
   return [
     chain(CHAIN_PREROUTING, [to(CHAIN_FLOATING_DNAT)]),
     chain(CHAIN_OUTPUT, [to(CHAIN_FLOATING_DNAT)]),
@@ -57,10 +67,69 @@ export function compileNatChains(
       to(CHAIN_NAT_OUTGOING),
       ...tunnels.postrouting,
     ]),
-    chain(CHAIN_FLOATING_DNAT, []),
-    chain(CHAIN_FLOATING_SNAT, []),
+    chain(CHAIN_FLOATING_DNAT, toPods(floating)),
+    chain(CHAIN_FLOATING_SNAT, toThemselves(floating)),
     chain(CHAIN_NAT_OUTGOING, outgoingRules(snapshot, settings, { sets, version })),
   ];
+}
+
+/** A floating address and what it is translated to. */
+interface Floating {
+  readonly outside: Address;
+  readonly inside: Address;
+}
+
+/** > One for several pods is that of the alphabetically earlier address. */
+function floatingAddresses(local: readonly Endpoint[], family: Family): Floating[] {
+  const all = local.flatMap(({ addresses, floatingAddresses: own = [] }) => {
+    const inside = addresses.findLast((address) => address.family === family);
+    if (inside === undefined) return [];
+    return own
+      .filter((address) => address.family === family)
+      .map((outside) => ({ outside, inside }));
+  });
+  return firstOfEach(all, "outside", "inside");
+}
+
+function toPods(floating: readonly Floating[]): Rule[] {
+  return floating.map(({ outside, inside }) =>
+    makeRule({
+      matches: [addressIs("dst", outside)],
+      target: { kind: "DNAT", range: natTo(inside, undefined) },
+    }),
+  );
+}
+
+/** What a pod sends to its own floating address comes back to it from there. */
+function toThemselves(floating: readonly Floating[]): Rule[] {
+  return firstOfEach(floating, "inside", "outside").map(({ outside, inside }) =>
+    makeRule({
+      matches: [addressIs("src", inside), addressIs("dst", inside)],
+      target: { kind: "SNAT", range: natTo(outside, undefined) },
+    }),
+  );
+}
+
+/** Those that come first by their text, in its order, of the others with the same. */
+function firstOfEach(
+  floating: readonly Floating[],
+  key: keyof Floating,
+  other: keyof Floating,
+): Floating[] {
+  const textOf = (one: Floating, side: keyof Floating): string => formatAddress(one[side]);
+  const ordered = floating.toSorted(
+    (one, two) =>
+      compareText(textOf(one, key), textOf(two, key)) ||
+      compareText(textOf(one, other), textOf(two, other)),
+  );
+  return ordered.filter((one, at) => {
+    const before = ordered[at - 1];
+    return before === undefined || textOf(before, key) !== textOf(one, key);
+  });
+}
+
+function addressIs(side: "src" | "dst", address: Address): Match {
+  return { kind: "address", side, prefix: hostPrefix(address), invert: false };
 }
 
 function outgoingRules(
