@@ -375,21 +375,37 @@ export function tierRules(
   const ask = ([enter, leave]: readonly [Rule, Rule]): Rule[] =>
     traffic === "untracked" ? [enter, UNTRACK_IF_ACCEPTED, leave] : [enter, leave];
   // No policies: not isolated, the profile decides.
-  return tiersOf(given.policies).flatMap(({ tier, policies }) => [
-    shared.begin(tier),
-    ...(tier.name === DEFAULT_TIER.name ? compileOpenJump(shared.dialect) : []),
-    ...shared.groups
-      .runsOf(policies, direction)
-      .flatMap((run) =>
-        run.group === undefined
-          ? groupByOrder(run.policies, direction).flatMap((tied) => [
-              ...shared.tie(tied, direction),
-              ...tied.policies.flatMap((policy) => ask(shared.jump(policy, direction))),
-            ])
-          : ask(shared.groupJump(run.group)),
-      ),
-    ...(ends && tier.defaultAction === "deny" ? [endOfTier(tier, policies, given)] : []),
-  ]);
+  return tiersOf(given.policies).flatMap(({ tier, policies }) => {
+    const ties = tiesBefore(policies, shared, direction);
+    const tie = (policy: Policy | undefined): readonly Rule[] => (policy && ties.get(policy)) ?? [];
+    return [
+      shared.begin(tier),
+      ...(tier.name === DEFAULT_TIER.name ? compileOpenJump(shared.dialect) : []),
+      ...shared.groups
+        .runsOf(policies, direction, new Set(ties.keys()))
+        .flatMap(({ group, policies: run }) =>
+          group === undefined
+            ? run.flatMap((policy) => [...tie(policy), ...ask(shared.jump(policy, direction))])
+            : [...tie(run[0]), ...ask(shared.groupJump(group))],
+        ),
+      ...(ends && tier.defaultAction === "deny" ? [endOfTier(tier, policies, given)] : []),
+    ];
+  });
+}
+
+/** What tries other orders, by the policy before whose jump it stands. */
+function tiesBefore(
+  policies: readonly Policy[],
+  shared: SharedRules,
+  direction: Direction,
+): Map<Policy, readonly Rule[]> {
+  const ties = new Map<Policy, readonly Rule[]>();
+  for (const tied of groupByOrder(policies, direction)) {
+    const [first] = tied.policies;
+    const rules = shared.tie(tied, direction);
+    if (first !== undefined && rules.length > 0) ties.set(first, rules);
+  }
+  return ties;
 }
 
 const UNTRACK_IF_ACCEPTED = makeRule({

@@ -7,7 +7,6 @@
 import type { Dialect } from "../policy/dialect.ts";
 import type { CalicoVersion, Direction, Policy, PolicyRef } from "../policy/model.ts";
 import { CALICO_KIND, policyNameBefore332 } from "../policy/order.ts";
-import { groupByOrder } from "../policy/ties.ts";
 import type { Chain, Rule } from "./model.ts";
 import { policyChainName, policyGroupChainName } from "./names.ts";
 import { anyBitSet, bitsClear, jump, makeRule, MARK_ACCEPT, MARK_PASS, RETURN } from "./rule.ts";
@@ -36,15 +35,22 @@ export class PolicyGroups {
     this.#minor = tables === "felix" ? minor : 0;
   }
 
-  /** Parts the ordered policies of one tier. */
-  runsOf(policies: readonly Policy[], direction: Direction): PolicyRun[] {
+  /**
+   * Parts the ordered policies of one tier.
+   *
+   * @param marked those before which something stands in the endpoint's chain: they are no group's but its first
+   */
+  runsOf(
+    policies: readonly Policy[],
+    direction: Direction,
+    marked: ReadonlySet<Policy>,
+  ): PolicyRun[] {
     if (this.#minor < GROUPS) return [{ policies, group: undefined }];
     const runs: { policies: Policy[]; group: string | undefined }[] = [];
-    const open = ofOpenOrder(policies, direction);
-    for (const same of bySelector(policies, open)) {
+    for (const same of bySelector(policies)) {
       const last = runs.at(-1);
       // > ShouldBeInlined: a group of one has no chain.
-      if (same.length > 1 && !same.some((policy) => open.has(policy))) {
+      if (same.length > 1 && !same.some((policy, at) => at > 0 && marked.has(policy))) {
         runs.push({ policies: same, group: this.#nameOf(same, direction) });
       } else if (last?.group !== undefined || last === undefined) {
         runs.push({ policies: same, group: undefined });
@@ -97,22 +103,12 @@ export class PolicyGroups {
   }
 }
 
-/** Those that are tried in other orders, too: before each of them stands what tries them. */
-function ofOpenOrder(policies: readonly Policy[], direction: Direction): ReadonlySet<Policy> {
-  const groups = groupByOrder(policies, direction).filter(({ rivals }) => rivals.length > 0);
-  return new Set(groups.flatMap((group) => group.policies));
-}
-
-/** Policies that follow each other and have one selector; those of open order, too. */
-function bySelector(policies: readonly Policy[], open: ReadonlySet<Policy>): Policy[][] {
+/** Policies that follow each other and have one selector. */
+function bySelector(policies: readonly Policy[]): Policy[][] {
   const runs: Policy[][] = [];
-  const alike = (one: Policy, other: Policy): boolean =>
-    open.has(one) || open.has(other)
-      ? open.has(one) && open.has(other)
-      : one.subject.text === other.subject.text;
   for (const policy of policies) {
     const last = runs.at(-1);
-    if (last?.[0] !== undefined && alike(last[0], policy)) last.push(policy);
+    if (last?.[0]?.subject.text === policy.subject.text) last?.push(policy);
     else runs.push([policy]);
   }
   return runs;

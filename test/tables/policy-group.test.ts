@@ -146,13 +146,24 @@ describe("policy groups", () => {
       "those of equal priority of which the order decides",
       [
         ...["a", "b"].map((name) => clusterWide(name, "namespaces: {}", { priority: 4 })),
+        clusterWide("c", "pods: {namespaceSelector: {}, podSelector: {matchLabels: {app: web}}}"),
         clusterWide("x", "namespaces: {}"),
         clusterWide("y", "namespaces: {}"),
         clusterWide("z", "pods: {namespaceSelector: {}, podSelector: {}}", { action: "Deny" }),
       ],
       {},
       // That of z comes first where other orders are tried, which is in no text.
-      [/gi/, /pi.*z$/, /pi.*x$/, /pi.*y$/, /pi.*z$/],
+      [/gi/, /pi.*z$/, /pi.*c$/, /gi/],
+    ],
+    [
+      "those of which some begin an order that decides",
+      [
+        clusterWide("x", "namespaces: {}", { priority: 4 }),
+        clusterWide("y", "namespaces: {}"),
+        clusterWide("z", "namespaces: {}", { action: "Deny" }),
+      ],
+      {},
+      [/pi.*x$/, /pi.*z$/, /pi.*y$/, /pi.*z$/],
     ],
   ])("are made of neighbours only: %s", (_, documents, options, expected) => {
     const tier =
