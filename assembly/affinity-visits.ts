@@ -215,13 +215,13 @@ export function countOpen(visit: Visit): u32 {
   return count;
 }
 
-// Nothing is known of it behind the visit.
+// Nothing that is known behind the visit says that it did not lead there: the client may have come there twice.
 function isOpen(visit: Visit, list: List, src: usize): bool {
   for (let index: u32 = 0; index < visit.count; index++) {
     const step = stepAt(visit, index);
     if (step.isCandidate == 0 || step.list != <u32>changetype<usize>(list)) continue;
     const place = placeOf(list, step.node, src);
-    return place == null || place.asOf < visit.number;
+    return place == null || place.asOf < visit.number || place.isIn != 0;
   }
   return false;
 }

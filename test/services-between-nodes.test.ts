@@ -51,7 +51,7 @@ describe("Services between nodes", () => {
           LINK_TYPE_RAW,
         ),
       });
-      for (const [index, { flow, outcomes, really, alone }] of packets.entries()) {
+      for (const [index, { flow, outcomes, really, alone, again }] of packets.entries()) {
         const verdict = verdicts[index]!;
         // What shows a backend is judged as well, and asked of nobody.
         if (flow === undefined) continue;
@@ -74,11 +74,11 @@ describe("Services between nodes", () => {
           if (alone?.size === 2 && expected !== "unknown") counts.recalled++;
           continue;
         }
-        // Where pods are of which nothing tells it, is asked in several places, each by itself; and a backend
-        // is only learnt where nothing else is missing.
+        // Where pods are of which nothing tells it, is asked in several places, each by itself; a backend is only
+        // learnt where nothing else is missing, and a packet that comes again may come by another node.
         if (
           verdict.verdict === "unknown" &&
-          (openPods(world, flow).length > 0 || alone?.size === 2)
+          (openPods(world, flow).length > 0 || alone?.size === 2 || again === true)
         ) {
           counts.cautious++;
           continue;
@@ -108,12 +108,14 @@ interface Packet {
   readonly outcomes?: ReadonlySet<Word> | undefined;
   /** The same by itself, without what nodes remember. */
   readonly alone?: ReadonlySet<Word> | undefined;
+  /** Its connection has begun before. */
+  readonly again?: boolean;
   /** What did become of it. */
   readonly really?: Word | undefined;
 }
 
 /** Connections, some of which show their backends, and some of which are tried twice. */
-export function makeCapture(random: Random, world: ServiceWorld): Packet[] {
+function makeCapture(random: Random, world: ServiceWorld): Packet[] {
   const packets: Packet[] = [];
   const really = placePods(world, () => random.pick(world.nodes).name);
   const drawn = new DrawnAffinity(random, 0);
@@ -155,6 +157,7 @@ export function makeCapture(random: Random, world: ServiceWorld): Packet[] {
         flow,
         outcomes: aside || story === undefined ? alone : followed,
         alone,
+        again: packets.at(-1)?.spec === spec,
         really: sent?.word,
       });
       now += 1000 * (1 + random.below(20));

@@ -261,6 +261,14 @@ describe("session affinity", () => {
     expect(said).toEqual(["allow", "allow", "unknown", "drop", "allow", "allow"]);
   });
 
+  it("is not known where a client may have been sent before it was sent elsewhere for certain", async () => {
+    const said = await tell(
+      [connect(0, FAR, 1, BALANCER), connect(1, FAR, 2), connect(2, FAR, 3, BALANCER)],
+      { spec: { internalTrafficPolicy: "Local" } },
+    );
+    expect(said).toEqual(["unknown", "drop", "unknown"]);
+  });
+
   it("is not known of what nodes remember from before the capture", async () => {
     const moments = [connect(0, FAR, 1), connect(1, FAR, 2, BALANCER)];
     const spec = { internalTrafficPolicy: "Local" };
