@@ -5,7 +5,7 @@
 // Source: semantics.md section 19, rows 8 and 10 to 13.
 import { recallAnew } from "./affinity";
 import { attempt, end } from "./attempt";
-import { isAtNode, isPod, knowsNode, mayBeAt, NODE_ELSEWHERE } from "./entry-node";
+import { isAtNode, isPod, knowsNode, mayBeAt, NODE_ELSEWHERE, spareNode } from "./entry-node";
 import { ask } from "./fork";
 import { journalMark, rollBackTo } from "./journal";
 import {
@@ -111,15 +111,25 @@ export function crossesNodes(): bool {
 export function passesHosts(): bool {
   if (!policesEachHost() || !isOfNode(attempt.srcRoute) || !isOfNode(attempt.dstRoute))
     return false;
-  const from = routeNode(attempt.srcRoute);
+  // A node that was asked before has chosen from its own.
+  if ((walk.mark & MARK_STAYS) != 0) return false;
+  let from = routeNode(attempt.srcRoute);
   const to = routeNode(attempt.dstRoute);
+  if (from == 0 && knowsNode()) from = walk.node;
   if (from != 0 && from == to) return false;
   if (from == 0 || to == 0) {
     if (attempt.srcRoute == attempt.dstRoute) return false;
-    if (ask(QUESTION_NODE, REASON_NO_NODE, RULE_NONE)) return false;
+    if (isPerhapsAt(from, to) && ask(QUESTION_NODE, REASON_NO_NODE, RULE_NONE)) return false;
+    if (from == 0 && to != 0) spareNode(to);
   }
-  walk.node = from == 0 ? NODE_ELSEWHERE : from;
+  if (from != 0) walk.node = from;
+  else if (!knowsNode()) walk.node = NODE_ELSEWHERE;
   return true;
+}
+
+// The destination's node may be the one that the source is on.
+function isPerhapsAt(from: u32, to: u32): bool {
+  return from != 0 || to == 0 || mayBeAt(to);
 }
 
 function isOfNode(route: i32): bool {

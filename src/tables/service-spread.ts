@@ -9,6 +9,7 @@ import type { Chain, Rule } from "./model.ts";
 import { backendChainName, CHAIN_KUBE_MARK_MASQ, formatSocket } from "./names.ts";
 import { goTo, jump, makeRule, MARK_STAYS, protocolIs, RETURN, setBits } from "./rule.ts";
 import {
+  IS_LOCAL,
   originOf,
   ownChain,
   portIs,
@@ -35,19 +36,19 @@ export function spreadChains(
   const name = ownChain(given, prefix);
   const chainOf = (chain: string, { backends, mayLack }: Omit<Share, "nodes">): Chain =>
     userChain(chain, [
-      ...(mayLack ? [PERHAPS_NONE] : []),
+      ...(mayLack ? perhapsNone(given) : []),
       ...(staysHere(prefix, backends) ? [makeRule({ target: setBits(MARK_STAYS) })] : []),
       ...before,
       ...backendRules(given, backends),
     ]);
   const [only, ...others] = shares;
   if (only !== undefined && others.length === 0) return [chainOf(name, only)];
-  const all = new Map(
-    served.flatMap(({ backends }) => backends).map((each) => [formatSocket(each), each]),
-  );
+  const anywhere = backendsAnywhere(prefix, shares);
   return [
     userChain(name, spreadRules(given, prefix, shares, "perhaps")),
-    chainOf(ownChain(given, prefix, ANY_NODE), { backends: [...all.values()], mayLack: false }),
+    ...(anywhere.length === 0
+      ? []
+      : [chainOf(ownChain(given, prefix, ANY_NODE), { backends: anywhere, mayLack: false })]),
     ...served.map((share) => chainOf(ownChain(given, prefix, share), share)),
   ];
 }
@@ -57,11 +58,31 @@ function staysHere(prefix: SpreadPrefix, backends: readonly ServiceBackend[]): b
   return prefix === "KUBE-SVL-" && backends.some(({ node }) => node === undefined);
 }
 
-/** Of nodes seen as one, perhaps one has no backend: nothing tells where they are. */
-const PERHAPS_NONE = makeRule({
-  matches: [{ kind: "random", probability: 0.5, invert: false }],
-  target: RETURN,
-});
+/** What a node that nothing names may have: of its own ones, those of which nothing tells where they are. */
+function backendsAnywhere(prefix: SpreadPrefix, shares: readonly Share[]): ServiceBackend[] {
+  const all = shares
+    .flatMap(({ backends }) => backends)
+    .filter(({ node }) => prefix === "KUBE-SVC-" || node === undefined);
+  return [...new Map(all.map((each) => [formatSocket(each), each])).values()];
+}
+
+/**
+ * Of nodes seen as one, perhaps one has no backend: nothing tells where they are. A load balancer sends to
+ * none of those.
+ */
+function perhapsNone({ service, clusterAddresses }: ProxiedPort): Rule[] {
+  const none = (matches: readonly Match[]): Rule =>
+    makeRule({ matches: [...matches, PERHAPS], target: RETURN });
+  const internal = service.internalTraffic === "Local" ? clusterAddresses : [];
+  return [
+    ...internal.map((address) =>
+      none([{ kind: "address", side: "dst", prefix: hostPrefix(address), invert: false }]),
+    ),
+    none([IS_LOCAL.destination]),
+  ];
+}
+
+const PERHAPS: Match = { kind: "random", probability: 0.5, invert: false };
 
 /** Stands for whichever node it is. */
 const ANY_NODE: Pick<Share, "nodes"> = { nodes: [] };
@@ -94,12 +115,25 @@ export function spreadRules(
       });
     }),
   );
-  const perhaps = last === "perhaps" && shares.some(({ mayLack }) => mayLack);
-  const toAny = makeRule({
-    matches: perhaps ? [{ kind: "random", probability: 0.5, invert: false }] : [],
-    target: jump(ownChain(given, prefix, ANY_NODE)),
-  });
-  return shares.every(({ backends }) => backends.length === 0) ? byNode : [...byNode, toAny];
+  return [...byNode, ...rulesAnywhere(given, prefix, shares, last)];
+}
+
+/** The last rule, where it may be a node that nothing names. */
+function rulesAnywhere(
+  given: ProxiedPort,
+  prefix: SpreadPrefix,
+  shares: readonly Share[],
+  last: "certain" | "perhaps",
+): Rule[] {
+  if (backendsAnywhere(prefix, shares).length > 0) {
+    const perhaps = last === "perhaps" && shares.some(({ mayLack }) => mayLack);
+    const target = jump(ownChain(given, prefix, ANY_NODE));
+    return [makeRule({ matches: perhaps ? [PERHAPS] : [], target })];
+  }
+  // By such a node nothing comes: it is one of the others.
+  const other = shares.find(({ backends }) => backends.length > 0);
+  if (last === "perhaps" || other === undefined) return [];
+  return [makeRule({ target: goTo(ownChain(given, prefix, other)) })];
 }
 
 /** Any of the backends, each as likely: 1/n of all, then 1/(n-1) of the rest, the last what remains. */
@@ -153,7 +187,9 @@ function recent(
 export function backendChain(given: ProxiedPort, backend: ServiceBackend): Chain {
   const { port, portName } = given;
   const remember =
-    given.service.affinitySeconds === undefined ? [] : [recent(given, backend, { action: "set", seconds: 0 })];
+    given.service.affinitySeconds === undefined
+      ? []
+      : [recent(given, backend, { action: "set", seconds: 0 })];
   return userChain(chainOfBackend(given, backend), [
     // Hairpin: a pod that reaches itself through its Service must not see itself as the source.
     makeRule({
