@@ -1,12 +1,21 @@
 /** Peers that nobody is: pods and namespaces that a rule means, and that are not there. */
 import { suggestionFor } from "../cluster/fields.ts";
 import { NAMESPACE_NAME_LABEL } from "../cluster/nodes.ts";
+import { ALL } from "../cluster/selector-expression.ts";
 import { formatSelector, selectorMatches } from "../cluster/selector.ts";
 import type { LabelSelector } from "../cluster/selector.ts";
 import type { Namespace } from "../cluster/snapshot.ts";
 import type { Place } from "../errors.ts";
+import type { EndpointIndex } from "../policy/endpoint-index.ts";
 import { formatPolicyRef } from "../policy/model.ts";
-import type { Direction, LabelledPods, MatchRule, Policy } from "../policy/model.ts";
+import type {
+  Direction,
+  ExpressedEndpoints,
+  LabelledPods,
+  MatchRule,
+  Policy,
+  RuleSide,
+} from "../policy/model.ts";
 import { DIRECTIONS, peersOf } from "./context.ts";
 import type { LintContext } from "./context.ts";
 import { isContradiction } from "./contradictions.ts";
@@ -124,28 +133,53 @@ function* expressedPeers(policy: Policy, context: LintContext): Generator<Findin
   for (const direction of DIRECTIONS) {
     for (const rule of policy[direction] ?? []) {
       if (rule.kind !== "match" || rule.action === "log") continue;
-      const side = nobodysSide(rule, direction, context);
-      if (side === undefined) continue;
+      const nobody = nobodysSide(rule, policy, direction, context);
+      if (nobody === undefined) continue;
       const where = `${formatPolicyRef(policy.ref)} ${direction}[${rule.index}]`;
-      const message = `${where}: no pod, network set or host endpoint is the ${side} that it means`;
+      const message = `${where}: ${nobody}`;
       yield { code: "PEER_MATCHES_NOTHING", severity: "warning", message, place: rule.place };
     }
   }
 }
 
+/** What is said of the side that nobody is: of the peer, or of the policy's own. */
 function nobodysSide(
   rule: MatchRule,
+  policy: Policy,
   direction: Direction,
   { index }: LintContext,
-): "source" | "destination" | undefined {
-  const sides = direction === "ingress" ? (["source"] as const) : (["destination"] as const);
-  return sides.find((name) => {
-    const { selector } = rule[name];
-    return (
-      selector !== undefined &&
-      index.chosenBy(selector).length === 0 &&
-      index.networkSetsChosenBy(selector).length === 0 &&
-      index.hostEndpointsChosenBy(selector).length === 0
-    );
-  });
+): string | undefined {
+  const [peer, own] =
+    direction === "ingress"
+      ? (["source", "destination"] as const)
+      : (["destination", "source"] as const);
+  if (rule[peer].selector !== undefined && meantBy(rule[peer], index).size === 0)
+    return `no pod, network set or host endpoint is the ${peer} that it means`;
+  const { selector, notSelector } = rule[own];
+  if (selector === undefined && notSelector === undefined) return undefined;
+  // What a host forwards is not for the host.
+  if (index.hostEndpointsChosenBy(policy.subject).length > 0) return undefined;
+  const selected = index.chosenBy(policy.subject);
+  const meant = meantBy({ selector: selector ?? EVERYBODY, notSelector }, index);
+  if (selected.length === 0 || selected.some((one) => meant.has(one))) return undefined;
+  return `none of the pods that the policy selects is the ${own} that it means`;
+}
+
+const EVERYBODY: ExpressedEndpoints = { kind: "expression", expression: ALL };
+
+/** Whom a side's selectors mean together: pods, network sets and host endpoints. */
+function meantBy(
+  { selector, notSelector }: Pick<RuleSide, "selector" | "notSelector">,
+  index: EndpointIndex,
+): Set<object> {
+  const chosen = (by: ExpressedEndpoints | undefined): object[] =>
+    by === undefined
+      ? []
+      : [
+          ...index.chosenBy(by),
+          ...index.networkSetsChosenBy(by),
+          ...index.hostEndpointsChosenBy(by),
+        ];
+  const others = new Set(chosen(notSelector));
+  return new Set(chosen(selector).filter((one) => !others.has(one)));
 }

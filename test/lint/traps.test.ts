@@ -131,6 +131,36 @@ const TRAPS: readonly (readonly [LintCode, readonly string[], readonly string[]]
     ],
   ],
   [
+    "PEER_MATCHES_NOTHING",
+    [
+      ...SHOP,
+      calico(
+        "{selector: app == 'web', ingress: [{action: Allow, source: {selector: has(app), notSelector: has(app)}}]}",
+      ),
+    ],
+    [
+      ...SHOP,
+      calico(
+        "{selector: app == 'web', ingress: [{action: Allow, source: {selector: has(app), notSelector: app == 'web'}}]}",
+      ),
+    ],
+  ],
+  [
+    "PEER_MATCHES_NOTHING",
+    [
+      ...SHOP,
+      calico(
+        "{selector: app == 'web', ingress: [{action: Allow, destination: {selector: app == 'db'}}]}",
+      ),
+    ],
+    [
+      ...SHOP,
+      calico(
+        "{selector: app == 'web', ingress: [{action: Allow, destination: {selector: app == 'web'}}]}",
+      ),
+    ],
+  ],
+  [
     "NAMESPACE_LABEL_UNKNOWN",
     [
       ...SHOP,
