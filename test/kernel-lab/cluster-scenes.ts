@@ -132,13 +132,16 @@ function makeOpening(random: Random, ground: ClusterGround, draft: Draft): Openi
   return { source, at, destination, ...rest };
 }
 
-/**
- * Policies of every kind, some for the nodes' own interfaces, and pods of which nothing tells where they are.
- *
- * @returns undefined for a cluster of one node, or one that cannot be judged as a whole
- */
-export function policiesScene(seed: number, flows: number): ClusterScene | undefined {
-  const random = makeRandom(seed);
+/** Policies of every kind, some for the nodes' own interfaces, and pods of which nothing tells where they are. */
+export function policiesScene(seed: number, flows: number): ClusterScene {
+  for (let draw = 0; ; draw++) {
+    const scene = drawPolicies(seed, makeRandom(1000 * seed + draw), flows);
+    if (scene !== undefined) return scene;
+  }
+}
+
+/** Undefined: a cluster of one node, or one that cannot be judged as a whole. */
+function drawPolicies(seed: number, random: Random, flows: number): ClusterScene | undefined {
   const drawn = randomWorld(random, {
     pods: 6 + random.below(10),
     policies: 2 + random.below(6),
