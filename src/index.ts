@@ -29,7 +29,8 @@ export type { Chain, Route, Rule, Ruleset, Table, Topology } from "./tables/mode
 export { CaptureOrder } from "./engine/capture-order.ts";
 export type { SettledPacket } from "./engine/capture-order.ts";
 export { loadMatcher } from "./engine/matcher.ts";
-export type { Matcher, MatcherOptions, Program } from "./engine/matcher.ts";
+export type { Matcher, MatcherOptions } from "./engine/matcher.ts";
+export type { Program } from "./engine/program.ts";
 export type {
   FlowVerdict,
   PacketVerdict,

@@ -2,7 +2,7 @@
  * Compares two sets of policies over all traffic that the cluster can have, and leaves out what the capture
  * shows: what is left changes, too, and nobody would have seen it.
  */
-import type { Program } from "../engine/matcher.ts";
+import type { Program } from "../engine/program.ts";
 import type { Judgement, Tuple } from "../engine/verdict.ts";
 import type { PortRange } from "../match/multiport.ts";
 import type { FlipContext } from "../report/flips.ts";

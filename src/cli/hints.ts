@@ -2,7 +2,7 @@
  * Hints for what a what-if newly drops, or loses on reconnect: looked for among the proposed manifests, then the
  * capture, where there is one, is judged once more with all of them.
  */
-import type { Program } from "../engine/matcher.ts";
+import type { Program } from "../engine/program.ts";
 import { applyEdits } from "../hint/edit.ts";
 import { findHints } from "../hint/find.ts";
 import type { FoundHint } from "../hint/find.ts";

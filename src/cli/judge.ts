@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { endpointName } from "../cluster/snapshot.ts";
 import type { Snapshot } from "../cluster/snapshot.ts";
 import { parseNode } from "../dump/node.ts";
-import type { Program } from "../engine/matcher.ts";
+import type { Program } from "../engine/program.ts";
 import { formatAddress } from "../net/address.ts";
 import type { Address } from "../net/address.ts";
 import type { Dialect } from "../policy/dialect.ts";

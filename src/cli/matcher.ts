@@ -1,7 +1,8 @@
 /** Loads the Wasm that the package carries, with tables in it. */
 import { readFileSync } from "node:fs";
 import { loadMatcher } from "../engine/matcher.ts";
-import type { Matcher, MatcherOptions, Program } from "../engine/matcher.ts";
+import type { Matcher, MatcherOptions } from "../engine/matcher.ts";
+import type { Program } from "../engine/program.ts";
 import { EXIT_BUG, Failure, systemErrorCode } from "./failure.ts";
 
 /** Loads a matcher that judges by these tables. */

@@ -2,7 +2,8 @@
 import { appendOpening } from "../capture/opening.ts";
 import type { Opening } from "../capture/opening.ts";
 import type { Snapshot } from "../cluster/snapshot.ts";
-import type { Matcher, Program } from "../engine/matcher.ts";
+import type { Matcher } from "../engine/matcher.ts";
+import type { Program } from "../engine/program.ts";
 import { openingOf } from "../engine/opening.ts";
 import type { FlowVerdict, RuleCount } from "../engine/verdict.ts";
 import type { LintContext } from "../lint/context.ts";

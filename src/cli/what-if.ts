@@ -4,7 +4,7 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { Program } from "../engine/matcher.ts";
+import type { Program } from "../engine/program.ts";
 import type { Judgement, Tuple } from "../engine/verdict.ts";
 import type { Expression } from "../report/expression.ts";
 import { groupFlips, tellingSide } from "../report/flips.ts";

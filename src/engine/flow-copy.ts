@@ -1,7 +1,7 @@
 /** The rows of flows of a matcher in another thread, read where it is not. */
 import * as layout from "../../assembly/layout.ts";
 import { FLOWS_IN_PIECE } from "./counted.ts";
-import type { Program } from "./matcher.ts";
+import type { Program } from "./program.ts";
 import { readFlow } from "./read.ts";
 import type { Meanings } from "./read.ts";
 import { RuleList } from "./rule-list.ts";

@@ -7,8 +7,6 @@ import { PacketBatch } from "../capture/batch.ts";
 import { readOddities } from "../capture/record.ts";
 import type { Oddities } from "../capture/record.ts";
 import type { Records, WalkRecords } from "../capture/stream.ts";
-import type { Connection, Ruleset, Topology } from "../tables/model.ts";
-import type { NodeSwitches } from "../tables/switches.ts";
 import { packConnections, readConnections } from "./connections.ts";
 import type { FollowedConnection } from "./connections.ts";
 import { addCounted, readCounted, readFlows } from "./counted.ts";
@@ -20,6 +18,7 @@ import type { Packing } from "./pack.ts";
 import { walkRecords } from "./scan.ts";
 import { obstacleText, setShare, shareOfConnections, sharingOf } from "./share.ts";
 import type { Share } from "./share.ts";
+import type { Program } from "./program.ts";
 import { packSwitches } from "./switches.ts";
 import { InterfaceNumbers, numberNodes, packTopology } from "./topology.ts";
 import {
@@ -39,18 +38,6 @@ import type {
   TraceStep,
   Verdict,
 } from "./verdict.ts";
-
-/** What packets are judged by: at most one ruleset for each family, and where packets go. */
-export interface Program {
-  readonly rulesets: readonly Ruleset[];
-  readonly topology: Topology;
-  /** Undefined: nobody told them. */
-  readonly switches?: NodeSwitches | undefined;
-  /** Followed before the first packet; at most as many as fit. */
-  readonly connections?: readonly Connection[];
-  /** What has an address (`namespace/name`), by its text, where the routes do not say. */
-  readonly owners?: ReadonlyMap<string, string>;
-}
 
 export interface MatcherOptions {
   /** What is done with flows that were under way when the capture began (semantics.md M-1). */

@@ -8,7 +8,7 @@ import type { Target } from "../target/index.ts";
 import type { Chain, IpSet, Rule } from "../tables/model.ts";
 import { isSimple } from "./connections.ts";
 import type { MatcherExports } from "./exports.ts";
-import type { Program } from "./matcher.ts";
+import type { Program } from "./program.ts";
 
 /** One of several workers on one capture. */
 export interface Share {

@@ -4,7 +4,8 @@
  * is stopped more than once, the changes are put together.
  */
 import type { ManifestObject } from "../cluster/manifest-object.ts";
-import type { Matcher, Program } from "../engine/matcher.ts";
+import type { Matcher } from "../engine/matcher.ts";
+import type { Program } from "../engine/program.ts";
 import type { Policy } from "../policy/model.ts";
 import { policyKey } from "../policy/model.ts";
 import type { Hint, NoHint } from "../report/hints.ts";

@@ -2,7 +2,8 @@
  * What a change of the policies opens, over all traffic that the cluster can have: classes that are dropped
  * without it and pass with it.
  */
-import type { Matcher, Program } from "../engine/matcher.ts";
+import type { Matcher } from "../engine/matcher.ts";
+import type { Program } from "../engine/program.ts";
 import { openingOf } from "../engine/opening.ts";
 import { blindNamesText, blindServicesText } from "../report/blind-spots.ts";
 import type { FlipContext } from "../report/flips.ts";

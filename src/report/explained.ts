@@ -4,7 +4,7 @@
  */
 import { endpointName } from "../cluster/snapshot.ts";
 import type { Endpoint, Snapshot } from "../cluster/snapshot.ts";
-import type { Program } from "../engine/matcher.ts";
+import type { Program } from "../engine/program.ts";
 import type { RuleCount, RuleRef } from "../engine/verdict.ts";
 import { formatAddress } from "../net/address.ts";
 import { EndpointIndex } from "../policy/endpoint-index.ts";

@@ -2,7 +2,7 @@
  * Addresses in classes: they fall apart at the ends of every prefix that a rule, set or route of either program
  * names, and by what the chains of the endpoints that they lead to say.
  */
-import type { Program } from "../engine/matcher.ts";
+import type { Program } from "../engine/program.ts";
 import { addressBits, formatPrefix, hostPrefix, parsePrefix } from "../net/address.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
 import type { IpSet, Route } from "../tables/model.ts";

@@ -2,7 +2,7 @@
  * Aims at rules: the conditions on one way from a built-in chain down to a rule, as a wish for a packet.
  * What a wish leaves open, and what it cannot say (negations, states, marks), is left to chance.
  */
-import type { Program } from "../engine/matcher.ts";
+import type { Program } from "../engine/program.ts";
 import type { Match } from "../match/index.ts";
 import type { Family } from "../net/address.ts";
 import type { IpSet, Rule, Ruleset, Table } from "../tables/model.ts";

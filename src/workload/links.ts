@@ -1,5 +1,5 @@
 /** By which interface a real node's packets arrive, or leave where the node itself sends them. */
-import type { Program } from "../engine/matcher.ts";
+import type { Program } from "../engine/program.ts";
 import type { Address } from "../net/address.ts";
 import { prefixOf } from "../net/address.ts";
 import type { Route } from "../tables/model.ts";

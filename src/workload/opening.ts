@@ -1,6 +1,6 @@
 /** Draws how flows begin: some aimed at rules, some between ends that the program knows. */
 import { CLIENT_PORT } from "../capture/opening.ts";
-import type { Program } from "../engine/matcher.ts";
+import type { Program } from "../engine/program.ts";
 import type { PortRange } from "../match/multiport.ts";
 import type { Address, Family } from "../net/address.ts";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../net/protocol.ts";

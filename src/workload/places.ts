@@ -2,7 +2,7 @@
  * The addresses and ports that a program speaks of: endpoints and ranges of its routes, and what its rules
  * and sets name. Made-up packets come from and go to these.
  */
-import type { Program } from "../engine/matcher.ts";
+import type { Program } from "../engine/program.ts";
 import { addressBits } from "../net/address.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
 import type { Route, Rule, Ruleset } from "../tables/model.ts";

@@ -1,6 +1,6 @@
 /** Protocols and ports in classes: ports fall apart at the ends of every range that a rule or set names. */
 import { CLIENT_PORT } from "../capture/opening.ts";
-import type { Program } from "../engine/matcher.ts";
+import type { Program } from "../engine/program.ts";
 import type { PortRange } from "../match/multiport.ts";
 import type { Match } from "../match/index.ts";
 import type { Family } from "../net/address.ts";

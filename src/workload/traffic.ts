@@ -1,5 +1,5 @@
 /** Packets as a capture file that a program can be asked about. */
-import type { Program } from "../engine/matcher.ts";
+import type { Program } from "../engine/program.ts";
 import { capturePieces } from "./capture.ts";
 import type { SeenFrame } from "./capture.ts";
 import type { FrameSpec } from "./frame.ts";

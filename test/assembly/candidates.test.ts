@@ -8,7 +8,7 @@ import { describe, expect, it } from "vitest";
 import { addressText, drawRules, firstMatch, type ClassRule } from "../../bench/classbench.ts";
 import { firewallOf, NODE_MACS, type NodeDumps } from "../../bench/firewall.ts";
 import { parseNode } from "../../src/dump/node.ts";
-import type { Program } from "../../src/engine/matcher.ts";
+import type { Program } from "../../src/engine/program.ts";
 import type { Backend } from "../../src/match/extension.ts";
 import type { Family } from "../../src/net/address.ts";
 import { buildFrame, buildPcapng, ICMP, ICMPV6, SCTP, TCP, timed, UDP } from "../frames.ts";

@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { parseNode } from "../../src/dump/node.ts";
-import type { Program } from "../../src/engine/matcher.ts";
+import type { Program } from "../../src/engine/program.ts";
 import { buildFrame, buildPcapng, TCP, UDP, type PacketSpec, type TimedFrame } from "../frames.ts";
 import { compileObjects, judgeCapture } from "../judge.ts";
 import {

@@ -5,7 +5,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { parseNode } from "../../src/dump/node.ts";
-import type { Program } from "../../src/engine/matcher.ts";
+import type { Program } from "../../src/engine/program.ts";
 import { sharingOf } from "../../src/engine/share.ts";
 import { buildFrame, buildPcap, buildPcapng, TCP, timed, UDP, type TimedFrame } from "../frames.ts";
 import { compileObjects, judgeCapture, shareCapture } from "../judge.ts";

@@ -4,7 +4,7 @@
  */
 import { parseNode } from "../../src/dump/node.ts";
 import type { NodeText } from "../../src/dump/node-text.ts";
-import type { Program } from "../../src/engine/matcher.ts";
+import type { Program } from "../../src/engine/program.ts";
 import type { PacketVerdict } from "../../src/engine/verdict.ts";
 import { formatDiagnostic } from "../../src/errors.ts";
 import { startLab, type LoadedState } from "../../src/lab/lab.ts";

@@ -6,7 +6,8 @@ import { describe, expect, it } from "vitest";
 
 import { appendOpening, type Opening } from "../../src/capture/opening.ts";
 import { loadProgramMatcher } from "../../src/cli/matcher.ts";
-import type { Matcher, Program } from "../../src/engine/matcher.ts";
+import type { Matcher } from "../../src/engine/matcher.ts";
+import type { Program } from "../../src/engine/program.ts";
 import { findDifferences } from "../../src/lint/difference.ts";
 import { Ends, outsideRanges } from "../../src/lint/ends.ts";
 import type { LintContext } from "../../src/lint/context.ts";

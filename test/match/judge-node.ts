@@ -1,7 +1,7 @@
 /** A node with a few rules, asked about packets that arrive by its one interface. */
 import type { Diagnostic } from "../../src/errors.ts";
 import { parseNode } from "../../src/dump/node.ts";
-import type { Program } from "../../src/engine/matcher.ts";
+import type { Program } from "../../src/engine/program.ts";
 import type { PacketVerdict } from "../../src/engine/verdict.ts";
 import type { Backend } from "../../src/match/extension.ts";
 import type { Family } from "../../src/net/address.ts";

@@ -2,7 +2,8 @@
 import { describe, expect, it } from "vitest";
 
 import { appendOpening } from "../../src/capture/opening.ts";
-import type { Matcher, Program } from "../../src/engine/matcher.ts";
+import type { Matcher } from "../../src/engine/matcher.ts";
+import type { Program } from "../../src/engine/program.ts";
 import { parseAddress } from "../../src/net/address.ts";
 import { classifyTraffic, notUnderstood } from "../../src/workload/classes.ts";
 import { probeClasses } from "../../src/workload/probe.ts";

@@ -1,7 +1,7 @@
 /** Made-up traffic: aimed at the rules, whole conversations, valid frames. */
 import { describe, expect, it } from "vitest";
 
-import type { Program } from "../../src/engine/matcher.ts";
+import type { Program } from "../../src/engine/program.ts";
 import type { PacketVerdict } from "../../src/engine/verdict.ts";
 import { parseNode } from "../../src/dump/node.ts";
 import { converse } from "../../src/workload/conversation.ts";
