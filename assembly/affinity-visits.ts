@@ -48,7 +48,7 @@ class Place extends Hung {
   asOf: u64;
   /** When it was put in last. */
   time: u64;
-  /** `changes` of the list then. */
+  /** How often anybody had been put in then. */
   changes: u32;
   /** 0: it was not in, or too long ago. */
   isIn: u16;
@@ -69,7 +69,8 @@ class Client extends Hung {
   visits2: u64;
   visits3: u64;
   count: u32;
-  unused: u32;
+  /** 1: it was counted as one of whose visits nothing is known. */
+  wasVague: u32;
   /** The last visit of which nothing is known, and its time. */
   vague: u64;
   vagueTime: u64;
@@ -80,7 +81,7 @@ class Client extends Hung {
 export class Step {
   list: u32;
   node: u32;
-  /** `changes` of the list then. */
+  /** How often anybody had been put in then. */
   changes: u32;
   /** 1: perhaps the client was put in. */
   isCandidate: u32;
@@ -126,6 +127,9 @@ let newest: u64 = 0;
 let vague: u64 = 0;
 let vagueTime: u64 = 0;
 let forgotten: u64 = 0;
+// Visits of which it is not known to which lists they led, and how many clients may have made them.
+let vagueVisits: u32 = 0;
+let vagueClients: u32 = 0;
 // The packet under way has a time.
 let timed: bool = true;
 
@@ -256,7 +260,12 @@ function mayBeFresh(list: List, time: u64, at: u64): bool {
 
 // So many were put in since that the list may have been full.
 function mayBeOut(list: List, changes: u32): bool {
-  return list.members > ENTRIES_MAX && list.changes - changes >= ENTRIES_MAX;
+  return list.members + vagueClients > ENTRIES_MAX && changesOf(list) - changes >= ENTRIES_MAX;
+}
+
+// How often clients may have been put in.
+function changesOf(list: List): u32 {
+  return list.changes + vagueVisits;
 }
 
 // ── What visits tell ───────────────────────────────────────────────────────────────────────────────────
@@ -267,19 +276,27 @@ export function visitByAnybody(): void {
   newest++;
   vague = newest;
   vagueTime = now();
+  vagueVisits++;
+  vagueClients++;
 }
 
 /** A visit by a client of which nothing else is known. */
 export function visitSomewhere(src: usize): void {
   if (!sharesStates()) return;
   newest++;
-  makeVague(clientFor(src), newest, now());
+  const client = clientFor(src);
+  if (client.wasVague == 0) vagueClients++;
+  client.wasVague = 1;
+  vagueVisits++;
+  makeVague(client, newest, now());
 }
 
 /** A visit that has certainly put its client into the list of one of its steps. */
 export function visitList(src: usize, steps: usize, chosen: u32): void {
   newest++;
-  learn(src, steps, chosen, newest, now());
+  const list = changetype<List>(stepIn(steps, chosen).list);
+  list.changes++;
+  learn(src, steps, chosen, newest, now(), changesOf(list));
 }
 
 /**
@@ -335,6 +352,7 @@ export function visitAgain(entry: Entry): void {
     const step = stepAt(visit, index);
     if (step.isCandidate == 0) continue;
     const list = changetype<List>(step.list);
+    list.changes++;
     if (step.node == NODE_UNTOLD || !isFresh(list, visit.time, now())) visit.perhapsStill = true;
   }
 }
@@ -368,7 +386,8 @@ function conclude(first: Visit): void {
     const chosen = onlyCandidate(visit);
     if (chosen < 0) return;
     timed = true;
-    learn(sourceOf(client), stepsOf(visit), chosen, number, visit.time);
+    const changes = stepAt(visit, chosen).changes;
+    learn(sourceOf(client), stepsOf(visit), chosen, number, visit.time, changes);
     removeVisit(client, visit);
     visit = null;
     for (let index: u32 = 0; visit == null && index < client.count; index++) {
@@ -412,8 +431,9 @@ function isLed(visit: Visit): bool {
   return false;
 }
 
-// A visit has put its client into the list of one of its steps. Those that the node looked at before had it not.
-function learn(src: usize, steps: usize, chosen: u32, number: u64, time: u64): void {
+// A visit has put its client into the list of one of its steps, of which `changes` tells how often anybody had been put
+// in then. Those that the node looked at before had it not.
+function learn(src: usize, steps: usize, chosen: u32, number: u64, time: u64, changes: u32): void {
   const step = stepIn(steps, chosen);
   for (let index: u32 = 0; index < chosen; index++) {
     const before = stepIn(steps, index);
@@ -423,14 +443,12 @@ function learn(src: usize, steps: usize, chosen: u32, number: u64, time: u64): v
     place.asOf = number;
     place.isIn = 0;
   }
-  const list = changetype<List>(step.list);
-  const place = memberFor(list, step.node, src);
-  list.changes++;
+  const place = memberFor(changetype<List>(step.list), step.node, src);
   if (place.asOf >= number) return;
   place.asOf = number;
   place.isIn = 1;
   place.time = time;
-  place.changes = list.changes;
+  place.changes = changes;
 }
 
 function putPerhaps(src: usize, step: Step): void {
@@ -438,7 +456,7 @@ function putPerhaps(src: usize, step: Step): void {
   const list = changetype<List>(step.list);
   memberFor(list, step.node, src);
   list.changes++;
-  step.changes = list.changes;
+  step.changes = changesOf(list);
 }
 
 function leadsTo(list: List, tuples: Tuples): bool {

@@ -53,6 +53,8 @@ export interface PacketSpec {
 export interface TimedFrame {
   readonly bytes: Uint8Array;
   readonly timestampNs: bigint;
+  /** Of these bytes only so many are in a pcap file. */
+  readonly captured?: number | undefined;
   /** Index of the interface in a pcapng file. */
   readonly captureInterface?: number;
 }
@@ -289,15 +291,15 @@ export function buildPcap(frames: readonly TimedFrame[], linkType = 1): Uint8Arr
   view.setUint32(16, 262144, true);
   view.setUint32(20, linkType, true);
   let at = 24;
-  for (const { bytes, timestampNs } of frames) {
+  for (const { bytes, timestampNs, captured = bytes.length } of frames) {
     view.setUint32(at, Number(timestampNs / 1_000_000_000n), true);
     view.setUint32(at + 4, Number(timestampNs % 1_000_000_000n), true);
-    view.setUint32(at + 8, bytes.length, true);
+    view.setUint32(at + 8, captured, true);
     view.setUint32(at + 12, bytes.length, true);
-    file.set(bytes, at + 16);
-    at += 16 + bytes.length;
+    file.set(bytes.subarray(0, captured), at + 16);
+    at += 16 + captured;
   }
-  return file;
+  return file.subarray(0, at);
 }
 
 /** Builds a pcapng file of one section, with nanosecond times and interfaces of these names and link types. */

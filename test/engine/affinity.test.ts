@@ -81,6 +81,8 @@ const cluster = (spec: object, shutNode: string) => [
 interface Moment {
   readonly at: number;
   readonly spec: PacketSpec;
+  /** Of its bytes only so many were captured. */
+  readonly captured?: number;
 }
 
 const connect = (
@@ -140,6 +142,7 @@ async function tell(
   const capture = buildPcap(
     [beginning(begins), ...moments].map((moment) => ({
       bytes: buildPacket(moment.spec),
+      captured: moment.captured,
       timestampNs: START_NS + BigInt(Math.round(moment.at * 1e6)) * 1000n,
     })),
     LINK_TYPE_RAW,
@@ -285,5 +288,29 @@ describe("session affinity", () => {
     const again = connect(20, OUTSIDE, 2, NODE_1);
     expect((await tell([...begin, ...others(99), again], onOneNode)).at(-1)).toBe("drop");
     expect((await tell([...begin, ...others(100), again], onOneNode)).at(-1)).toBe("unknown");
+  });
+
+  it("is forgotten where a hundred others may have come, of whom nothing else is known", async () => {
+    const begin = [connect(0, OUTSIDE, 1, NODE_1), shown(0.01, OUTSIDE, 1, OPEN)];
+    const again = connect(20, OUTSIDE, 2, NODE_1);
+    // Their ports were not captured. To a node's address it may have been anybody, to another it was they.
+    for (const destination of [NODE_1, BALANCER]) {
+      const others = (count: number): Moment[] =>
+        Array.from({ length: count }, (_, index) => ({
+          ...connect(1 + index / 10, `198.51.100.${100 + index}`, index + 10, destination),
+          captured: 20,
+        }));
+      expect((await tell([...begin, ...others(99), again], onOneNode)).at(-1)).toBe("allow");
+      expect((await tell([...begin, ...others(100), again], onOneNode)).at(-1)).toBe("unknown");
+    }
+  });
+
+  it("is forgotten where a hundred others came before the backend showed", async () => {
+    const others = Array.from({ length: 100 }, (_, index) =>
+      connect(1 + index / 10, `198.51.100.${100 + index}`, index + 10, NODE_1),
+    );
+    const begin = [connect(0, OUTSIDE, 1, NODE_1), ...others, shown(19, OUTSIDE, 1, SHUT)];
+    const again = connect(20, OUTSIDE, 2, NODE_1);
+    expect((await tell([...begin, again], onOneNode)).at(-1)).toBe("unknown");
   });
 });
