@@ -16,6 +16,7 @@ import {
   HOOK_POSTROUTING,
   HOOK_PREROUTING,
   PACKET_OUTBOUND,
+  REASON_BACKEND,
   REASON_MISSING_DST,
   REASON_MISSING_SRC,
   REASON_NO_BACKENDS,
@@ -36,7 +37,7 @@ import {
   VERDICT_UNKNOWN,
 } from "./layout";
 import { isNodeInterface } from "./node-interface";
-import { startSource, translateDestination, translateSource } from "./nat";
+import { startSource, translateDestination, translatesOtherwise, translateSource } from "./nat";
 import { Packet } from "./records";
 import {
   policesEachHost,
@@ -79,7 +80,9 @@ export function tryClusterPath(packet: Packet): bool {
   if (!runTable(TABLE_MANGLE) || !translateDestination()) return false;
   attempt.dstRoute = routeOf(family, walk.dst0, walk.dst1, walk.dst2, walk.dst3);
   lookAtDestination(packet);
-  return !wayUnknown() && goOn(packet);
+  const passed = !wayUnknown() && goOn(packet);
+  if (walk.again && translatesOtherwise()) return end(VERDICT_UNKNOWN, REASON_BACKEND);
+  return passed;
 }
 
 // Each node on the way sees another first packet.

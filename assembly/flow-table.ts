@@ -118,6 +118,8 @@ export const NODE_BACKEND: u32 = 5;
 /** The client's side only, of a translated source: its next connection may get the same translation. */
 export const NODE_SOURCE: u32 = 6;
 const NODE_KINDS: u32 = 7;
+/** Neither NODE_ORIGINAL nor NODE_REPLY for certain. */
+export const DIRECTION_NEITHER: u32 = 2;
 // Besides the bits of kinds: the reply's tuple is the original's turned round. Both have one hash, and one slot,
 // that of the original's node.
 const REPLY_TURNED: u8 = 1 << 7;
@@ -662,9 +664,6 @@ export function plainDirection(node: i64, entry: Entry, ends: u64, ports: u32, p
   const same = tuples.to0 == <u32>ends && tuples.from0 == <u32>(ends >> 32) && own == ports;
   return same ? kind : DIRECTION_NEITHER;
 }
-
-/** Among directions, which the kinds of nodes begin with: none of them is certain. */
-export const DIRECTION_NEITHER: u32 = 2;
 
 // The tuple is the one by which a kind of the entry's nodes is indexed.
 function hangsUnder(entry: Entry, kind: u32, tuple: Key): bool {

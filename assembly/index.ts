@@ -16,6 +16,7 @@ import { setUpKeptVerdicts } from "./kept-verdict";
 import { setUpRepeat } from "./repeat";
 import { setUpManners } from "./manner";
 import { forgetMemos, setUpMemos } from "./memo";
+import { noteOtherRules } from "./nat";
 import { setUpOutcomes } from "./outcome";
 import { Packet } from "./records";
 import { askPacket, finishReplay, replayPacket, setUpReplay, startReplay } from "./replay";
@@ -114,6 +115,7 @@ export function changeRules(
 ): void {
   growCounters(ruleCount);
   closeRows();
+  noteOtherRules();
   forgetMemos();
   forgetLists();
   forgetVisits();

@@ -89,8 +89,9 @@ export const PACKET_IP_ID = PACKET_PAYLOAD_LENGTH + 4;
 export const PACKET_FRAGMENT_OFFSET = PACKET_IP_ID + 4;
 /** One of MALFORMED_*. */
 export const PACKET_MALFORMED = PACKET_FRAGMENT_OFFSET + 2;
-/** Address of the IP header; 0 when the packet has no bytes (text). */
+/** Where the capture saw it, plus one; 0: nobody has looked. Only the matcher writes it. */
 export const PACKET_SEEN = PACKET_MALFORMED + 1;
+/** Address of the IP header; 0 when the packet has no bytes (text). */
 export const PACKET_NETWORK = PACKET_SEEN + 1;
 /** Address of the transport header; 0 when there are no bytes or it was not captured. */
 export const PACKET_TRANSPORT = PACKET_NETWORK + 4;

@@ -95,6 +95,20 @@ function translateAgain(): bool {
   return true;
 }
 
+let rulesChanged: bool = false;
+
+/** Other rules translate from now on; connections stay as they were translated. */
+export function noteOtherRules(): void {
+  rulesChanged = true;
+}
+
+/** Today's rules translate a connection otherwise than those of its first packet did, or nobody knows. */
+export function translatesOtherwise(): bool {
+  if (!rulesChanged) return false;
+  const flags = entryAt(tracking.entry).flags;
+  return (flags & ENTRY_GUESSED) != 0 || ((flags & ENTRY_DNAT) != 0) != walk.translated;
+}
+
 function askAgain(): bool {
   const counted = pathSize();
   if (!runTable(TABLE_NAT)) return false;

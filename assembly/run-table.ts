@@ -43,6 +43,7 @@ const QUESTION_ORDER: u64 = 1 << 55;
  */
 export function runTableOf(backend: u32, table: u32): bool {
   walk.natBound = false;
+  if (!isWalked(walk.family, table, walk.hook) && !tracing()) return true;
   const entry = entryOf(backend, walk.family, table, walk.hook);
   return runEntry(entry, backend == BACKEND_NFT, table);
 }

@@ -43,6 +43,7 @@ import {
   REASON_NOT_MODELLED,
   REASON_STATE,
   SET_COUNTERS,
+  SET_FIELD_MAC,
   SET_FIELD_IFACE,
   SET_LIST,
   SET_NETS,
@@ -97,8 +98,9 @@ function isMember(number: u32, flags: usize, conditions: usize, rule: i32, sub: 
   const set = setOf(number);
   if ((set.flags & SET_PLACE) != 0)
     return isAtNodes(set.nodes, (set.flags & SET_PLACE_SPARED) != 0, rule);
-  // Time and other packets change what it holds, or counts.
-  if ((set.flags & (SET_TIMEOUT | SET_COUNTERS)) != 0 || hasLateMacs(set)) walk.volatile = true;
+  // Time and other packets change what it holds, or counts; and one address may have several MAC addresses.
+  const changes = (set.flags & (SET_TIMEOUT | SET_COUNTERS)) != 0;
+  if (changes || (set.fields & SET_FIELD_MAC) != 0) walk.volatile = true;
   if (!isAsked(set, flags)) return false;
   if ((set.flags & SET_LIST) != 0) return isInList(set, flags, conditions, rule);
   const outcome = fillProbe(set, flags, rule);

@@ -81,6 +81,17 @@ describe("a packet like an earlier one", () => {
     expect(await dropped(rules, steps, { sets })).toBe("0000001");
   });
 
+  it("comes from another MAC address, which a set holds", async () => {
+    const rules = [TRACKS, "-A INPUT -m set --match-set s src -j DROP"];
+    const sets = "create s hash:mac\nadd s 02:00:00:00:00:0a";
+    const listed: Step = { sourceMac: "02:00:00:00:00:0a" };
+    const other: Step = { sourceMac: "02:00:00:00:00:0b" };
+    expect(await dropped(rules, [listed, listed, listed, other], { sets })).toBe("1110");
+    const ports = [1007, 1008, 1009, 1010].map((sourcePort) => ({ sourcePort }));
+    const steps = ports.map((port, index) => ({ ...(index < 3 ? listed : other), ...port }));
+    expect(await dropped(rules, steps, { sets })).toBe("1110");
+  });
+
   it("may be in a set that a packet on a way of its own has perhaps changed", async () => {
     const rules = [
       "-A INPUT -m set --match-set s src -j DROP",
@@ -121,12 +132,12 @@ describe("a packet that the node sends", () => {
 
 const NAMESPACE = "shop";
 
-function pod(name: string, ip: string): object {
+function pod(name: string, ip: string, node = "node-1"): object {
   return {
     apiVersion: "v1",
     kind: "Pod",
     metadata: { name, namespace: NAMESPACE, labels: { app: name } },
-    spec: { nodeName: "node-1", containers: [] },
+    spec: { nodeName: node, containers: [] },
     status: { podIPs: [{ ip }] },
   };
 }
@@ -179,5 +190,31 @@ describe("a packet behind its translation", () => {
     const observed = verdicts.map((one) => one.observed);
     expect(observed).toEqual([false, true, true, false, false, false]);
     expect(verdicts.map(({ reply }) => reply)).toEqual([false, false, false, false, true, true]);
+  });
+});
+
+describe("a first packet that is sent again once other rules translate", () => {
+  const objects = [
+    { apiVersion: "v1", kind: "Namespace", metadata: { name: NAMESPACE } },
+    pod("web", "10.1.0.1"),
+    pod("api", "10.1.0.2", "node-2"),
+    pod("new", "10.1.0.3", "node-2"),
+  ];
+  const toService: Step = { source: "10.1.0.1", destination: "10.96.0.1", destinationPort: 80 };
+
+  it.each([
+    ["to nothing", [], "allow unknown"],
+    ["to another pod", service("api", "10.96.0.1", "10.1.0.3", 8080), "allow allow"],
+    ["as before", service("api", "10.96.0.1", "10.1.0.2", 8080), "allow allow"],
+  ])("goes on as its connection does, or nobody knows: %s", async (_, later, expected) => {
+    const compiled = compileObjects([...objects, ...service("api", "10.96.0.1", "10.1.0.2", 8080)]);
+    const turn = { packet: 2, program: compileObjects([...objects, ...later]) };
+    const capture = buildPcapng(frames([toService, toService]));
+    const verdicts = await judgeCapture({ compiled, capture, turn });
+    expect(verdicts.map(({ verdict }) => verdict).join(" ")).toBe(expected);
+    const translated = verdicts.flatMap(({ translated: to }) =>
+      to === undefined ? [] : [to.port],
+    );
+    expect(translated).toEqual(expected === "allow allow" ? [8080, 8080] : [8080]);
   });
 });

@@ -147,7 +147,7 @@ function makeScene(seed: number): Scene {
     policies: 2 + random.below(8),
     clusterPolicies: seed % 2 === 0 ? 1 + random.below(6) : 0,
     ...(seed % 3 === 0 ? {} : { calico: 1 + random.below(10) }),
-    ...(seed % 3 === 2 ? { calico: 8 + random.below(12), hostsOn: NODE } : {}),
+    ...(seed % 3 === 2 ? { calico: 1 + random.below(16), hostsOn: NODE } : {}),
     grouped: seed % 4 < 2,
   });
   const compiled = compileObjects(worldObjects(world), NODE);
