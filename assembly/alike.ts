@@ -1,6 +1,6 @@
-// What was said of packets that are alike but for the client's port, at which their walks did not look, and for what
-// makes a walk volatile: a client's
-// connections to one service. It is a cache: places are taken over by others, and what is not found is walked.
+// What was said of packets that are alike but for the client's port, at which their walks did not look: a client's
+// connections to one service. (Lengths, numbers and MAC addresses may differ, too: a walk that looks at them is volatile.)
+// It is a cache: places are taken over by others, and what is not found is walked.
 import { alignedLines, copyAddresses, sameAddress } from "./bytes";
 import { key, NODE_REPLY, NODE_REPLY_SEEN } from "./flow-table";
 import { mix } from "./set";

@@ -6,7 +6,7 @@ import { constants } from "node:os";
 const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 let received: (typeof SIGNALS)[number] = "SIGINT";
 
-/** Exit code of a command that a signal has ended, the one that came: 128 and its number. */
+/** Exit code of a command that a signal has ended: 128 and the signal's number. */
 export function exitInterrupted(): number {
   return 128 + constants.signals[received];
 }
