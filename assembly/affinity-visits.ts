@@ -11,9 +11,9 @@ import { mix } from "./set";
 import { sharedStateAt, sharesStates } from "./shared-state";
 import { ENTRY_NONE, tracking } from "./tracking";
 
-/** > ip_list_tot: a full list forgets the entry that was not used for longest. */
+// > ip_list_tot: a full list forgets the entry that was not used for longest.
 const ENTRIES_MAX: u32 = 100;
-/** Visits of a client that are kept apart. */
+// Visits of a client that are kept apart.
 const VISITS_MAX: u32 = 8;
 
 /** Number of a node that is not known. */
@@ -112,10 +112,10 @@ export class Visit {
 const STEP_SIZE: usize = offsetof<Step>();
 const VISITS_AT: usize = offsetof<Client>("visits0");
 
-/** The list does not have the client, perhaps has it, or surely has it. */
+/** The list does not have the client, or perhaps has it; else it surely has it. */
 export const HAS_NOT: u32 = 0;
 export const HAS_PERHAPS: u32 = 1;
-export const HAS_SURELY: u32 = 2;
+const HAS_SURELY: u32 = 2;
 
 let places: Buckets = changetype<Buckets>(0);
 let clients: Buckets = changetype<Buckets>(0);

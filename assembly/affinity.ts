@@ -32,9 +32,9 @@ import { sharedConflicts } from "./shared-state";
 import { tracking } from "./tracking";
 import { Walk, walk } from "./walk";
 
-/** Nodes are not told apart. */
+// Nodes are not told apart.
 const NODE_ONLY: u32 = 1 << 16;
-/** The one that the client is on, which nothing tells: its connections meet no other first. */
+// The one that the client is on, which nothing tells: its connections meet no other first.
 const NODE_OF_CLIENT: u32 = 1 << 17;
 
 const QUESTION_RECALL: u64 = 1 << 45;
@@ -63,11 +63,6 @@ export function startVisit(): void {
   clientsDiffer = false;
   leftOut = false;
   wasThere = false;
-}
-
-/** A try has come to lists. */
-export function isVisit(): bool {
-  return stepCount > 0;
 }
 
 // ── In a try ───────────────────────────────────────────────────────────────────────────────────────────

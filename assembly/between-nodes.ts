@@ -1,7 +1,7 @@
 // From node to node in a cluster seen as one: each has tables of its own, and what one masquerades comes to
-// the next with an address of it. Only first packets that are translated at a node, or for a node, and those
-// like them that nobody has answered, go this way, and where policies bind the nodes' own interfaces all packets between two nodes; others pass both
-// nodes' chains at once.
+// the next with an address of it. This way go first packets that are translated at a node, or for a node, and
+// those like them that nobody has answered; where policies bind the nodes' own interfaces, so do all packets
+// between two nodes. Others pass both nodes' chains at once.
 // Source: semantics.md section 19, rows 8 and 10 to 13.
 import { recallAnew } from "./affinity";
 import { attempt, end } from "./attempt";

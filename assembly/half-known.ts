@@ -1,5 +1,5 @@
-// Looking entries up, those included of which one side is not known yet: a backend chosen at random, a
-// source that was masqueraded. The packet that shows the other side fixes it.
+// Looking entries up, those included of which a side is not known yet: a backend chosen at random, a source
+// that was masqueraded, or both. The packet that shows it fixes it.
 import { learnBackend } from "./affinity-visits";
 import {
   Entry,

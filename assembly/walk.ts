@@ -130,7 +130,7 @@ export class Walk {
   changedSize: u32;
   /** A target rewrote bytes of the packet in a way that is not modelled. */
   rewritten: bool;
-  /** In a cluster seen as one, a packet like its connection's first, which nobody has answered: it goes the same way. */
+  /** Seen as one cluster, a packet like its connection's first, which nobody has answered: it goes the same way. */
   again: bool;
   /** The destination was translated: the new one is in dst and dport. */
   translated: bool;
