@@ -1,6 +1,7 @@
 // Looking entries up, those included of which a side is not known yet: a backend chosen at random, a source
-// that was masqueraded, or both. The packet that shows it fixes it.
+// that was masqueraded, or both. The packet that shows it fixes it; a question, of which nothing stays, does not.
 import { learnBackend } from "./affinity-visits";
+import { isQuestion } from "./attempt";
 import {
   Entry,
   ENTRY_DNAT,
@@ -109,9 +110,11 @@ function isMet(node: i64): bool {
   const kind = nodeKind(node);
   if ((flags & ENTRY_GUESSED) == 0 || (kind != NODE_REPLY && kind != NODE_ORIGINAL_SEEN))
     return exists(number);
-  if ((flags & ENTRY_PERHAPS) == 0) settleBackend(number);
-  else if (isMetAlone(number)) settleGuess(number);
-  else return exists(number);
+  const certain = (flags & ENTRY_PERHAPS) == 0;
+  if (!certain && !isMetAlone(number)) return exists(number);
+  if (isQuestion()) return true;
+  if (certain) settleBackend(number);
+  else settleGuess(number);
   return true;
 }
 
@@ -206,8 +209,8 @@ export function findMasqueraded(packet: Packet): i64 {
   memory.copy(changetype<usize>(key), saved, offsetof<SavedKey>());
   if (found < 0) return found;
   const number = nodeEntry(found);
-  const entry = entryAt(number);
-  return staysUndecided(entry) ? nodeOf(number, NODE_REPLY) : fixSource(number);
+  if (staysUndecided(entryAt(number))) return nodeOf(number, NODE_REPLY);
+  return isQuestion() ? ANSWERS_SOME : fixSource(number);
 }
 
 // More was missing than the backend.
@@ -380,7 +383,7 @@ function findSide(kind: u32, destination: bool): u32 {
 // Hangs a guessed entry up under the backend that the packet shows.
 function fixBackend(number: u32, kind: u32, fromBackend: bool): i64 {
   const entry = entryAt(number);
-  if (staysUndecided(entry)) return nodeOf(number, kind);
+  if (staysUndecided(entry) || isQuestion()) return nodeOf(number, kind);
   unlinkTranslated(number);
   const masqueraded = ((<u32>entry.linked) & (1 << NODE_BACKEND)) != 0;
   unlinkNode(number, NODE_BACKEND);

@@ -16,7 +16,7 @@ import {
   track,
   wasSeen,
 } from "./conntrack";
-import { ENTRY_GUESSED, ENTRY_STATE_SIZE, entryAt, nodeEntry, stateOfEntry } from "./flow-table";
+import { ENTRY_GUESSED, entryAt } from "./flow-table";
 import { countFlow } from "./flow-rows";
 import {
   askedFor,
@@ -29,7 +29,7 @@ import {
   nextFork,
   startForks,
 } from "./fork";
-import { findFirst, leadsToBackend, lookUpSights } from "./half-known";
+import { leadsToBackend, lookUpSights } from "./half-known";
 import { tryHooks } from "./hooks";
 import {
   castDoubts,
@@ -107,7 +107,6 @@ import {
   DIRECTION_ORIGINAL,
   DIRECTION_REPLY,
   ENTRY_NONE,
-  keyOfPacket,
   tracking,
   trackNothing,
 } from "./tracking";
@@ -174,25 +173,11 @@ export function decideByHooks(packet: Packet, verdict: Verdict): void {
  */
 export function askByHooks(packet: Packet, verdict: Verdict): void {
   lookUpSights(!isRealNode() || whereSeen(packet) == SEEN_LEAVING);
-  if (isRealNode()) {
-    trackNothing();
-    judgeQuestion(packet, verdict);
-    return;
-  }
-  // Here connections move on before anything is tried.
-  keyOfPacket(packet);
-  const node = findFirst();
-  const state: usize = node < 0 ? 0 : stateOfEntry(nodeEntry(node));
-  if (state != 0) copyBytes(stateBefore, state, ENTRY_STATE_SIZE);
-  track(packet, wasSeen(packet));
-  judgeQuestion(packet, verdict);
-  if (state != 0) copyBytes(state, stateBefore, ENTRY_STATE_SIZE);
-}
-
-const stateBefore: usize = memory.data(256, 16);
-
-function judgeQuestion(packet: Packet, verdict: Verdict): void {
   startQuestions(true);
+  startJournal();
+  // In a cluster connections move on before anything is tried.
+  if (isRealNode()) trackNothing();
+  else track(packet, wasSeen(packet));
   settle(packet, verdict);
   startQuestions(false);
 }
@@ -212,7 +197,7 @@ const UNKNOWN_PATHS_MAX: u32 = 256;
 function settle(packet: Packet, verdict: Verdict): void {
   const consultedBefore = consultedCount();
   startVisits();
-  startJournal();
+  if (!isQuestion()) startJournal();
   startForks();
   startWorlds();
   startVisit();

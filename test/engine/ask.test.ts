@@ -11,7 +11,7 @@ import { formatDiagnostic } from "../../src/errors.ts";
 import type { Backend } from "../../src/match/extension.ts";
 import { parseAddress } from "../../src/net/address.ts";
 import type { Address, Family } from "../../src/net/address.ts";
-import { compileObjects } from "../judge.ts";
+import { compileManifests, compileObjects } from "../judge.ts";
 import { HOSTS, INTERFACES, OWN, ROUTES, SERVER_PORTS, VIRTUAL } from "../kernel-lab/ground.ts";
 import { FEATURES, randomRules, rulesText } from "../kernel-lab/random-rules.ts";
 import {
@@ -63,6 +63,29 @@ function expectIndependent(program: Program, questions: readonly Question[]): Ma
   expect(asked.totals().packets).toBe(0);
   return verdicts;
 }
+
+const [CLIENT, OPEN, SHUT, SERVICE] = ["10.1.0.5", "10.1.0.6", "10.1.0.7", "10.96.0.10"] as const;
+const pod = (name: string, ip: string): string =>
+  `{apiVersion: v1, kind: Pod, metadata: {name: ${name}, namespace: a, labels: {app: ${name}}}, ` +
+  `spec: {nodeName: n}, status: {podIP: ${ip}}}`;
+/** One of the backends takes nobody. */
+const TWO_BACKENDS = [
+  "{apiVersion: v1, kind: Namespace, metadata: {name: a}}",
+  "{apiVersion: v1, kind: Node, metadata: {name: n}, status: {addresses: [{type: InternalIP, address: 192.168.0.1}]}}",
+  ...[pod("client", CLIENT), pod("open", OPEN), pod("shut", SHUT)],
+  `{apiVersion: v1, kind: Service, metadata: {name: web, namespace: a}, ` +
+    `spec: {clusterIP: ${SERVICE}, sessionAffinity: ClientIP, ports: [{port: 80, targetPort: 8080}]}}`,
+  "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: web, namespace: a, " +
+    "labels: {kubernetes.io/service-name: web}}, addressType: IPv4, " +
+    `endpoints: [{addresses: [${OPEN}]}, {addresses: [${SHUT}]}], ports: [{port: 8080, name: "", protocol: TCP}]}`,
+  "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: nobody, namespace: a}, " +
+    "spec: {podSelector: {matchLabels: {app: shut}}, policyTypes: [Ingress]}}",
+].join("\n---\n");
+
+const from = (source: string, sourcePort: number) => ({ source: addressOf(source), sourcePort });
+const to = (destination: string, destinationPort: number) => ({
+  ...{ destination: addressOf(destination), destinationPort },
+});
 
 function addressOf(text: string): Address {
   const address = parseAddress(text);
@@ -132,6 +155,47 @@ function randomQuestion(random: Random): Question {
 }
 
 describe("asking a matcher", () => {
+  it("leaves connections as they were whose backends the questions would show", () => {
+    const program = compileManifests([{ file: "a.yaml", text: TWO_BACKENDS }]);
+    const opening = { ...from(CLIENT, 4000), ...to(SERVICE, 80), protocol: 6 };
+    const answer = (backend: string): Opening => ({
+      ...{ ...from(backend, 8080), ...to(CLIENT, 4000), protocol: 6 },
+      later: { tcpFlags: 0x12 },
+    });
+    const shown = (backend: string): Opening => ({
+      ...{ ...from(CLIENT, 4000), ...to(backend, 8080), protocol: 6 },
+    });
+    const judge = (matcher: Matcher, packet: Opening): string => {
+      matcher.batch.clear();
+      put(matcher, packet);
+      matcher.replay();
+      return matcher.packetVerdict(0, []).verdict;
+    };
+    const ask = (matcher: Matcher, question: Opening): string => {
+      matcher.batch.clear();
+      put(matcher, question);
+      matcher.ask();
+      return matcher.packetVerdict(0, []).verdict;
+    };
+    const opened = (): Matcher => {
+      const matcher = load(program);
+      expect(judge(matcher, opening)).toBe("unknown");
+      return matcher;
+    };
+    for (const last of [OPEN, SHUT]) {
+      const asked = opened();
+      for (const question of [OPEN, SHUT, OPEN].flatMap((each) => [answer(each), shown(each)])) {
+        expect(ask(asked, question)).toBe(ask(opened(), question));
+      }
+      const unasked = opened();
+      const later = { ...opening, sourcePort: 4001 };
+      for (const packet of [answer(last), opening, later, answer(OPEN), answer(SHUT)]) {
+        expect(judge(asked, packet)).toBe(judge(unasked, packet));
+      }
+      expect([...asked.connections(0n)]).toEqual([...unasked.connections(0n)]);
+    }
+  });
+
   it.each([1, 2, 3])("answers of a cluster are those of a new matcher (seed %i)", (seed) => {
     const random = makeRandom(seed);
     const world = randomWorld(random, { pods: 8, policies: 6 });
