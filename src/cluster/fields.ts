@@ -57,6 +57,11 @@ export function itemsOf(field: Field): Field[] {
   return [];
 }
 
+/** The items of a list that is read elsewhere too, where it is reported if it is none. */
+export function itemsOfList(field: Field): Field[] {
+  return Array.isArray(field.value) ? itemsOf(field) : [];
+}
+
 /** The keys of a map, in the order written. */
 function keysOf(field: Field): string[] {
   if (field.value === undefined) return [];

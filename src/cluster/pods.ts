@@ -7,6 +7,7 @@ import { parseAddress, sameAddress, type Address } from "../net/address.ts";
 import {
   fieldOf,
   itemsOf,
+  itemsOfList,
   readBoolean,
   readInteger,
   readText,
@@ -81,6 +82,7 @@ function readPod(root: Field, workload: Owner): Pod | undefined {
   const spec = recordOf(root, "spec");
   const onHost =
     hostAddress !== undefined && addresses.some((one) => sameAddress(one, hostAddress));
+  const hostNetwork = (readBoolean(fieldOf(spec, "hostNetwork")) ?? false) || onHost;
   const { namespace, name, labels } = root.object.metadata;
   return {
     endpoint: {
@@ -90,11 +92,11 @@ function readPod(root: Field, workload: Owner): Pod | undefined {
       workload,
       labels,
       addresses,
-      ...readFloatingAddresses(root),
+      ...(hostNetwork ? {} : readFloatingAddresses(root)),
       ...readPodSpec(spec),
       place: root.object.place,
     },
-    hostNetwork: (readBoolean(fieldOf(spec, "hostNetwork")) ?? false) || onHost,
+    hostNetwork,
     powers: readPowers(spec, onHost),
     ready: isReady(status, phase),
     terminating: fieldOf(fieldOf(root, "metadata"), "deletionTimestamp").value !== undefined,
@@ -152,10 +154,10 @@ function readPowers(spec: Field, onHost = false): PodPower[] {
   if (onHost || fieldOf(spec, "hostNetwork").value === true) powers.add("hostNetwork");
   if (fieldOf(spec, "hostPID").value === true) powers.add("hostPID");
   for (const key of ["containers", "initContainers", "ephemeralContainers"]) {
-    for (const container of listOf(fieldOf(spec, key))) {
+    for (const container of itemsOfList(fieldOf(spec, key))) {
       const context = fieldOf(container, "securityContext");
       if (fieldOf(context, "privileged").value === true) powers.add("privileged");
-      for (const { value } of listOf(fieldOf(fieldOf(context, "capabilities"), "add"))) {
+      for (const { value } of itemsOfList(fieldOf(fieldOf(context, "capabilities"), "add"))) {
         // > Runtimes take the name with and without its prefix, in either case.
         const name = String(value).toUpperCase().replace(/^CAP_/, "");
         const power = CAPABILITIES.find((known) => known === name);
@@ -164,11 +166,6 @@ function readPowers(spec: Field, onHost = false): PodPower[] {
     }
   }
   return [...powers];
-}
-
-/** What is no list is reported where it is read. */
-function listOf(field: Field): Field[] {
-  return Array.isArray(field.value) ? itemsOf(field) : [];
 }
 
 /** Reads a container port; checked even when it has no name and so nobody can mean it. */
@@ -197,6 +194,8 @@ function readFloatingAddresses(root: Field): Pick<Endpoint, "floatingAddresses">
   const field = fieldOf(fieldOf(fieldOf(root, "metadata"), "annotations"), FLOATING);
   if (typeof field.value !== "string") return {};
   const texts = readJson(field.value);
+  // Go reads it as a list of none.
+  if (texts === null) return {};
   if (!Array.isArray(texts)) {
     reportField(field, { code: "BAD_VALUE", message: "is no list of addresses in JSON" });
     return {};

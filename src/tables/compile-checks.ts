@@ -81,6 +81,23 @@ export function refuseFloating(
   });
 }
 
+/** Refuses floating addresses of pods of which nothing tells whether this node translates them. */
+export function refuseUnplacedFloating(
+  { endpoints }: Snapshot,
+  node: string,
+  onDiagnostic: OnDiagnostic,
+): void {
+  for (const endpoint of endpoints) {
+    if (endpoint.floatingAddresses === undefined || endpoint.node !== undefined) continue;
+    onDiagnostic({
+      severity: "error",
+      code: "MISSING_FIELD",
+      message: `pod ${endpointName(endpoint)} has a floating address and no nodeName: only its own node translates it, and nothing tells whether that is ${node}`,
+      place: endpoint.place,
+    });
+  }
+}
+
 /** Warns of profiles of host endpoints that nobody defines. */
 export function reportUnknownProfiles(
   { bound, everywhere }: HostBinding,

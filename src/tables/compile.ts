@@ -19,6 +19,7 @@ import {
   refuseForeignEndpoints,
   refuseFloating,
   refuseIpv6,
+  refuseUnplacedFloating,
   reportUnknownProfiles,
   widerReporter,
 } from "./compile-checks.ts";
@@ -77,10 +78,11 @@ export interface CompiledCluster {
  * Compiles for one node (`node` given: only its endpoints have chains), or for the whole cluster seen as
  * one node that has every endpoint. The order of the input does not matter. Reports BAD_VALUE for a node
  * that nothing names, DUPLICATE_OBJECT for policies of one name in the release, MISSING_FIELD for pods of
- * which it is not known whether they are on the node, WIDER_RULE for rules that match more than their
- * policy says, UNSUPPORTED_FEATURE for pods of a family that Felix does not police and, where all nodes are
- * seen as one, for host endpoints of which only one node's point of view tells and for pods with floating addresses. Of host endpoints
- * also what binding them reports, and UNKNOWN_PROFILE.
+ * which it is not known whether they are on the node (an error where they have floating addresses),
+ * WIDER_RULE for rules that match more than their policy says, UNSUPPORTED_FEATURE for pods of a family that
+ * Felix does not police and, where all nodes are seen as one, for host endpoints of which only one node's
+ * point of view tells and for pods with floating addresses. Of host endpoints also what binding them reports,
+ * and UNKNOWN_PROFILE.
  */
 export function compileCluster(
   snapshot: Snapshot,
@@ -148,6 +150,9 @@ export function compileWhole(
   const settings = settingsOf(snapshot, node, dialect);
   if (!settings.policesIpv6) refuseIpv6(local, onDiagnostic);
   if (node === undefined && dialect.tables === "felix") refuseFloating(snapshot, onDiagnostic);
+  if (node !== undefined && settings.floatingAddresses) {
+    refuseUnplacedFloating(snapshot, node, onDiagnostic);
+  }
   if (dialect.tables !== "felix") refuseForeignEndpoints(snapshot, dialect, onDiagnostic);
   const hosts = new Map(
     ordered.map((policy) => [policy, index.hostEndpointsChosenBy(policy.subject)]),

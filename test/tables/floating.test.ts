@@ -5,7 +5,7 @@ import { renderRule } from "../../src/tables/iptables.ts";
 import { buildFrame, buildPcap, timed } from "../frames.ts";
 import { compileObjects, judgeCapture } from "../judge.ts";
 
-const pod = (name: string, podIP: string, node: string, floating?: unknown): object => ({
+const pod = (name: string, podIP: string, node?: string, floating?: unknown): object => ({
   apiVersion: "v1",
   kind: "Pod",
   metadata: {
@@ -21,7 +21,7 @@ const pod = (name: string, podIP: string, node: string, floating?: unknown): obj
           },
         }),
   },
-  spec: { nodeName: node },
+  spec: node === undefined ? {} : { nodeName: node },
   status: { podIP },
 });
 const felix = (name: string, floatingIPs: string): object => ({
@@ -90,12 +90,31 @@ describe("floating addresses", () => {
     expect(rules([pod("web", "10.65.1.5", "n1"), enabled])).toEqual([]);
   });
 
+  it("are refused where nothing tells whether the node asked for is the pod's", () => {
+    const unplaced = pod("web", "10.65.1.5", undefined, ["203.0.113.9"]);
+    expect(() => rules([unplaced, ENABLED], "n1")).toThrow(
+      /^cluster.json:1:\d+: error: pod shop\/web has a floating address and no nodeName: only its own node translates it, and nothing tells whether that is n1 /,
+    );
+    expect(rules([unplaced], "n1")).toEqual([]);
+    expect(rules([unplaced, ENABLED, felix("node.n1", "Disabled")], "n1")).toEqual([]);
+  });
+
   it.each([
     ["203.0.113.9", "is no list of addresses in JSON"],
     ['["here"]', '"here" is no IPv4 or IPv6 address'],
     ["[7]", "7 is no IPv4 or IPv6 address"],
   ])("are refused as %s", (annotation, message) => {
     expect(() => rules([pod("web", "10.65.1.5", "n1", annotation)], "n1")).toThrow(message);
+  });
+
+  it("are none by an empty list, nor of pods that have their node's addresses", () => {
+    const web = (annotation: string, spec: object): object => ({
+      ...pod("web", "10.65.1.5", "n1", annotation),
+      spec: { nodeName: "n1", ...spec },
+    });
+    expect(rules([web("null", {}), ENABLED], "n1")).toEqual([]);
+    expect(rules([web("[]", {}), ENABLED], "n1")).toEqual([]);
+    expect(rules([web("no list", { hostNetwork: true }), ENABLED], "n1")).toEqual([]);
   });
 
   it("lead to the pod, whose policies decide", async () => {
