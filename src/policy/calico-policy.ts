@@ -9,6 +9,7 @@ import {
   checkKnownFields,
   fieldOf,
   itemsOf,
+  itemsOfList,
   placeOfField,
   readBoolean,
   readNumber,
@@ -44,8 +45,6 @@ export interface CalicoKind {
   readonly scope: "namespaced" | "cluster-wide";
   readonly staged: boolean;
 }
-
-/** Calico's API, and the group under which it stores the same objects. */
 
 /** Makes the kinds that a kind of Calico's is, one for each of its groups. */
 export function calicoKinds(
@@ -166,13 +165,13 @@ function readHostLayer(spec: Field): HostLayer | undefined {
       message: "needs applyOnForward: true beside it",
     });
   }
-  if (preDnat && itemsOf(fieldOf(spec, "egress")).length > 0) {
+  if (preDnat && itemsOfList(fieldOf(spec, "egress")).length > 0) {
     reportField(fieldOf(spec, "egress"), {
       code: "BAD_VALUE",
       message: "preDNAT policies have no egress rules",
     });
   }
-  if (preDnat && itemsOf(fieldOf(spec, "types")).some(({ value }) => value === "Egress")) {
+  if (preDnat && itemsOfList(fieldOf(spec, "types")).some(({ value }) => value === "Egress")) {
     reportField(fieldOf(spec, "types"), {
       code: "BAD_VALUE",
       message: "preDNAT policies have no egress",
@@ -185,7 +184,7 @@ function readHostLayer(spec: Field): HostLayer | undefined {
 
 /** > Services are only allowed as a source on Ingress rules; as a destination on Egress rules. */
 function refuseServices(rules: Field, side: "source" | "destination"): void {
-  for (const rule of itemsOf(rules)) {
+  for (const rule of itemsOfList(rules)) {
     const services = fieldOf(fieldOf(rule, side), "services");
     if (services.value === undefined) continue;
     reportField(services, {

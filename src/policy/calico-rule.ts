@@ -8,6 +8,7 @@ import {
   checkKnownFields,
   fieldOf,
   itemsOf,
+  itemsOfList,
   placeOfField,
   readText,
   recordOf,
@@ -187,18 +188,18 @@ function checkNets(rule: Field, version: Family | undefined): void {
   let family = version;
   for (const side of ["source", "destination"]) {
     for (const key of ["nets", "notNets"]) {
-      for (const item of itemsOf(fieldOf(fieldOf(rule, side), key))) {
-        family = checkNet(item, family);
+      for (const item of itemsOfList(fieldOf(fieldOf(rule, side), key))) {
+        const own = netFamily(item);
+        checkNet(item, own, family);
+        family ??= own;
       }
     }
   }
 }
 
-/** Returns the rule's family: its own, or that of its first prefix. */
-function checkNet(item: Field, family: Family | undefined): Family | undefined {
-  if (typeof item.value !== "string") return family;
-  const parsed = parsePrefix(item.value);
-  const own = (parsed?.prefix.address ?? parseAddress(item.value))?.family;
+/** @param family the rule's, or that of its first prefix */
+function checkNet(item: Field, own: Family | undefined, family: Family | undefined): void {
+  const parsed = typeof item.value === "string" ? parsePrefix(item.value) : undefined;
   const warn = (message: string): void => {
     reportField(item, { severity: "warning", code: "BAD_PREFIX", message });
   };
@@ -208,7 +209,11 @@ function checkNet(item: Field, family: Family | undefined): Family | undefined {
   if (own !== undefined && family !== undefined && own !== family) {
     warn(`is IPv${own} in a rule of IPv${family}: Calico's API refuses that`);
   }
-  return family ?? own;
+}
+
+function netFamily({ value }: Field): Family | undefined {
+  if (typeof value !== "string") return undefined;
+  return (parsePrefix(value)?.prefix.address ?? parseAddress(value))?.family;
 }
 
 function readSide(

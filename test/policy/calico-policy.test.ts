@@ -505,6 +505,20 @@ describe("a policy of Calico's with a fault", () => {
     expect(said).toEqual([`${place(column)}: error: ${message}`]);
     expect(policies).toEqual([]);
   });
+
+  it("is told once of each list that is none", () => {
+    const spec =
+      "{preDNAT: true, applyOnForward: true, types: Egress, ingress: {action: Allow}, " +
+      "egress: [{action: Allow, destination: {nets: 10.0.0.0/8, notNets: {a: b}}}]}";
+    const { said } = load(object("GlobalNetworkPolicy", spec));
+    expect(said.map((line) => line.replace(/^.*?error: /, "")).toSorted()).toEqual([
+      "spec.egress: preDNAT policies have no egress rules [BAD_VALUE]",
+      'spec.egress[0].destination.nets: must be a list, not "10.0.0.0/8" [BAD_VALUE]',
+      "spec.egress[0].destination.notNets: must be a list, not a map [BAD_VALUE]",
+      "spec.ingress: must be a list, not a map [BAD_VALUE]",
+      'spec.types: must be a list, not "Egress" [BAD_VALUE]',
+    ]);
+  });
 });
 
 describe("tiers", () => {
