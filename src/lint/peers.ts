@@ -1,7 +1,6 @@
 /** Peers that nobody is: pods and namespaces that a rule means, and that are not there. */
 import { suggestionFor } from "../cluster/fields.ts";
 import { NAMESPACE_NAME_LABEL } from "../cluster/nodes.ts";
-import { ALL } from "../cluster/selector-expression.ts";
 import { formatSelector, selectorMatches } from "../cluster/selector.ts";
 import type { LabelSelector } from "../cluster/selector.ts";
 import type { Namespace } from "../cluster/snapshot.ts";
@@ -10,7 +9,7 @@ import type { EndpointIndex } from "../policy/endpoint-index.ts";
 import { formatPolicyRef } from "../policy/model.ts";
 import type {
   Direction,
-  ExpressedEndpoints,
+  EndpointSelector,
   LabelledPods,
   MatchRule,
   Policy,
@@ -133,7 +132,7 @@ function* expressedPeers(policy: Policy, context: LintContext): Generator<Findin
   for (const direction of DIRECTIONS) {
     for (const rule of policy[direction] ?? []) {
       if (rule.kind !== "match" || rule.action === "log") continue;
-      const nobody = nobodysSide(rule, policy, direction, context);
+      const nobody = nobodyText(rule, direction, { policy, index: context.index });
       if (nobody === undefined) continue;
       const where = `${formatPolicyRef(policy.ref)} ${direction}[${rule.index}]`;
       const message = `${where}: ${nobody}`;
@@ -143,43 +142,42 @@ function* expressedPeers(policy: Policy, context: LintContext): Generator<Findin
 }
 
 /** What is said of the side that nobody is: of the peer, or of the policy's own. */
-function nobodysSide(
+function nobodyText(
   rule: MatchRule,
-  policy: Policy,
   direction: Direction,
-  { index }: LintContext,
+  { policy, index }: { readonly policy: Policy; readonly index: EndpointIndex },
 ): string | undefined {
   const [peer, own] =
     direction === "ingress"
       ? (["source", "destination"] as const)
       : (["destination", "source"] as const);
-  if (rule[peer].selector !== undefined && meantBy(rule[peer], index).size === 0)
+  if (!meansAnybody(rule[peer], index))
     return `no pod, network set or host endpoint is the ${peer} that it means`;
   const { selector, notSelector } = rule[own];
   if (selector === undefined && notSelector === undefined) return undefined;
   // What a host forwards is not for the host.
   if (index.hostEndpointsChosenBy(policy.subject).length > 0) return undefined;
   const selected = index.chosenBy(policy.subject);
-  const meant = meantBy({ selector: selector ?? EVERYBODY, notSelector }, index);
-  if (selected.length === 0 || selected.some((one) => meant.has(one))) return undefined;
+  if (selected.length === 0) return undefined;
+  const meant = new Set(selector === undefined ? selected : index.chosenBy(selector));
+  const others = new Set(notSelector === undefined ? [] : index.chosenBy(notSelector));
+  if (selected.some((one) => meant.has(one) && !others.has(one))) return undefined;
   return `none of the pods that the policy selects is the ${own} that it means`;
 }
 
-const EVERYBODY: ExpressedEndpoints = { kind: "expression", expression: ALL };
-
-/** Whom a side's selectors mean together: pods, network sets and host endpoints. */
-function meantBy(
+/** Tells whether a side's selectors together mean a pod, network set or host endpoint; without them all do. */
+function meansAnybody(
   { selector, notSelector }: Pick<RuleSide, "selector" | "notSelector">,
   index: EndpointIndex,
-): Set<object> {
-  const chosen = (by: ExpressedEndpoints | undefined): object[] =>
-    by === undefined
-      ? []
-      : [
-          ...index.chosenBy(by),
-          ...index.networkSetsChosenBy(by),
-          ...index.hostEndpointsChosenBy(by),
-        ];
-  const others = new Set(chosen(notSelector));
-  return new Set(chosen(selector).filter((one) => !others.has(one)));
+): boolean {
+  if (selector === undefined) return true;
+  const chosen = (by: EndpointSelector): readonly object[][] => [
+    index.chosenBy(by),
+    index.networkSetsChosenBy(by),
+    index.hostEndpointsChosenBy(by),
+  ];
+  const meant = chosen(selector);
+  if (notSelector === undefined) return meant.some((list) => list.length > 0);
+  const others = new Set(chosen(notSelector).flat());
+  return meant.some((list) => list.some((one) => !others.has(one)));
 }

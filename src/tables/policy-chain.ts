@@ -63,19 +63,18 @@ export function counterpartOf(
   { chain, sets: asked }: ChainWithSets,
   { sets, other }: { readonly sets: SetCollector; readonly other: SetCollector },
 ): ChainWithSets {
-  const own = asked.map((name) => sets.counterpartOf(name, other));
-  const nameOf = (name: string): string => own[asked.indexOf(name)] ?? name;
+  const own = new Map(asked.map((name) => [name, sets.counterpartOf(name, other)]));
   const rules = chain.rules.map((rule) =>
     rule.matches.some(({ kind }) => kind === "set")
       ? {
           ...rule,
           matches: rule.matches.map((match) =>
-            match.kind === "set" ? { ...match, set: nameOf(match.set) } : match,
+            match.kind === "set" ? { ...match, set: own.get(match.set) ?? match.set } : match,
           ),
         }
       : rule,
   );
-  return { chain: { ...chain, rules }, sets: own };
+  return { chain: { ...chain, rules }, sets: [...own.values()] };
 }
 
 /** Compiles the rules of a host endpoint's profile; of one that is not there: it denies everything. */

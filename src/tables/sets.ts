@@ -38,7 +38,7 @@ export class SetCollector {
   readonly #setByName = new Map<string, IpSet>();
   readonly #setByIdentity = new Map<SetIdentity, IpSet>();
   readonly #recipeByName = new Map<string, Recipe>();
-  #noted: string[] | undefined;
+  #noted: Set<string> | undefined;
 
   constructor(family: Family, meanings: PeerMeanings) {
     this.#family = family;
@@ -168,11 +168,11 @@ export class SetCollector {
 
   /** Does some work, and notes the names of the sets that it asks for. */
   noting<T>(work: () => T): { readonly result: T; readonly names: readonly string[] } {
-    const names: string[] = [];
+    const names = new Set<string>();
     this.#noted = names;
     const result = work();
     this.#noted = undefined;
-    return { result, names };
+    return { result, names: [...names] };
   }
 
   /** The name of the set that is in this family what another family's is there. */
@@ -277,7 +277,7 @@ export class SetCollector {
   }
 
   #note(name: string): void {
-    if (this.#noted?.includes(name) === false) this.#noted.push(name);
+    this.#noted?.add(name);
   }
 
   #setOf(identity: SetIdentity, make: Recipe["make"]): string {
