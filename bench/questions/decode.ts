@@ -108,7 +108,12 @@ function loadDecoder(capture: Uint8Array): Decoder {
     run: () => {
       exports.startDecoding();
       let at = start + FILE_HEADER;
-      while (at < end) at = exports.decodeRecords(at, Math.min(at + PIECE, end));
+      let before;
+      // A record that is not all there ends it.
+      do {
+        before = at;
+        at = exports.decodeRecords(at, Math.min(at + PIECE, end));
+      } while (at > before);
     },
     count: () => exports.decodedCount(),
     sum: () => String(BigInt.asUintN(64, exports.decodedSum())),

@@ -55,13 +55,15 @@ export class PlainOffsets {
 
   /** The offset of the key that a path ends with; undefined where there is none. */
   ofKey({ value }: PlainNode, path: readonly (string | number)[]): number | undefined {
+    const last = path.at(-1);
+    if (last === undefined) return undefined;
     let container = value;
     for (const step of path.slice(0, -1)) {
       if (this.#placeOf(container, step) < 0) return undefined;
       container = (container as Readonly<Record<string | number, unknown>>)[step];
     }
     if (!PlainRecord.is(container)) return undefined;
-    const at = this.#placeOf(container, path.at(-1) ?? "");
+    const at = this.#placeOf(container, last);
     return at < 0 ? undefined : this.#numbers[at - 1];
   }
 

@@ -43,8 +43,9 @@ export function openingsFor(program: Program): (random: Random) => FlowOpening {
 export function laterOpening(opening: FlowOpening, later: number): FlowOpening {
   if (opening.sourcePort === 0 || later === 0) return opening;
   const { first, last } = CLIENT_PORTS;
-  const sourcePort = first + ((opening.sourcePort + later) % (last - first + 1));
-  return { ...opening, sourcePort };
+  const within = opening.sourcePort >= first && opening.sourcePort <= last;
+  const offset = (within ? opening.sourcePort - first : 0) + later;
+  return { ...opening, sourcePort: first + (offset % (last - first + 1)) };
 }
 
 function openingOf(wish: Wish, places: Places, random: Random): FlowOpening {

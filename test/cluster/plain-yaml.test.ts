@@ -64,6 +64,7 @@ describe("parsePlainYaml", () => {
     "a: one\n  two\n\n  # comment\nb: 'three\n  four'\nc: \"five\n  six\"\n",
     "a: 1\r\nb:\r\n- c\r\n-   \r\n",
     " a:\n  b: 1\n",
+    "a: 1\n'': 2\n",
   ])("reads %j as the library does", (text) => {
     expect(compared(text)).toBe("equal");
   });

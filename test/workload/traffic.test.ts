@@ -6,7 +6,7 @@ import type { PacketVerdict } from "../../src/engine/verdict.ts";
 import { parseNode } from "../../src/dump/node.ts";
 import { converse } from "../../src/workload/conversation.ts";
 import type { Flow, TrafficShape } from "../../src/workload/conversation.ts";
-import { openingsFor } from "../../src/workload/opening.ts";
+import { laterOpening, openingsFor } from "../../src/workload/opening.ts";
 import { makeRandom } from "../../src/workload/random.ts";
 import { trafficPieces } from "../../src/workload/traffic.ts";
 import { compileObjects, judgeCapture } from "../judge.ts";
@@ -134,6 +134,20 @@ describe("openingsFor", () => {
       verdict === "allow" && destinationPort === 8443 && destinationRoute?.owner === "shop/web";
     expect(verdicts.filter(isLetIn).length).toBeGreaterThan(0);
     expect(verdicts.some(({ verdict }) => verdict === "drop")).toBe(true);
+  });
+});
+
+describe("laterOpening", () => {
+  it.each([
+    [32_768, 1, 32_769],
+    [60_999, 1, 32_768],
+    [40_000, 28_231, 39_999],
+    [80, 1, 32_769],
+    [0, 1, 0],
+    [80, 0, 80],
+  ])("gives what came from port %i, %i later, port %i", (sourcePort, later, expected) => {
+    const [opening] = drawFlows(1, 1);
+    expect(laterOpening({ ...opening!, sourcePort }, later).sourcePort).toBe(expected);
   });
 });
 
