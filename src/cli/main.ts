@@ -394,8 +394,8 @@ Without -r, traffic is generated that suits the rules: connections between the a
 from the sets that they name, with handshakes and data both ways; what is dropped is tried again.
 
 The time is that of the whole path: reading, decompressing, decoding, connections, verdicts, counts; of several
-workers their start and loading their tables, too. Once, every packet walks the rules in one thread; all that is
-reported must be the same as without, also in one thread, or there is no result.
+workers their start and loading their tables, too. In the end one thread decides the packets, or as many as there is
+time for, twice: by walking the rules for each, and as above. Both must report the same, or there is no result.
 
 Examples:
   ${name} bench -f policies/ -f cluster.yaml

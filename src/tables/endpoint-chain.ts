@@ -377,7 +377,8 @@ export function tierRules(
   // No policies: not isolated, the profile decides.
   return tiersOf(given.policies).flatMap(({ tier, policies }) => {
     const ties = tiesBefore(policies, shared, direction);
-    const tie = (policy: Policy | undefined): readonly Rule[] => (policy && ties.get(policy)) ?? [];
+    const before = (policy: Policy | undefined): readonly Rule[] =>
+      (policy && ties.get(policy)) ?? [];
     return [
       shared.begin(tier),
       ...(tier.name === DEFAULT_TIER.name ? compileOpenJump(shared.dialect) : []),
@@ -385,8 +386,8 @@ export function tierRules(
         .runsOf(policies, direction, new Set(ties.keys()))
         .flatMap(({ group, policies: run }) =>
           group === undefined
-            ? run.flatMap((policy) => [...tie(policy), ...ask(shared.jump(policy, direction))])
-            : [...tie(run[0]), ...ask(shared.groupJump(group))],
+            ? run.flatMap((policy) => [...before(policy), ...ask(shared.jump(policy, direction))])
+            : [...before(run[0]), ...ask(shared.groupJump(group))],
         ),
       ...(ends && tier.defaultAction === "deny" ? [endOfTier(tier, policies, given)] : []),
     ];

@@ -38,7 +38,8 @@ export class PolicyGroups {
   /**
    * Parts the ordered policies of one tier.
    *
-   * @param marked those before which something stands in the endpoint's chain: they are no group's but its first
+   * @param marked those before which rules stand in the endpoint's chain: a group may begin with one,
+   *   and has no other
    */
   runsOf(
     policies: readonly Policy[],

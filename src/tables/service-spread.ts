@@ -67,8 +67,8 @@ function backendsAnywhere(prefix: SpreadPrefix, shares: readonly Share[]): Servi
 }
 
 /**
- * Of nodes seen as one, perhaps one has no backend: nothing tells where they are. A load balancer sends to
- * none of those.
+ * Of nodes seen as one, perhaps one has no backend: nothing tells where they are. What comes by a
+ * load balancer does not come to such a node.
  */
 function perhapsNone({ service, clusterAddresses }: ProxiedPort): Rule[] {
   const none = (matches: readonly Match[]): Rule =>
@@ -115,15 +115,14 @@ export function spreadRules(
       });
     }),
   );
-  return [...byNode, ...rulesAnywhere(given, prefix, shares, last)];
+  return [...byNode, ...rulesAnywhere(given, prefix, { shares, last })];
 }
 
 /** The last rule, where it may be a node that nothing names. */
 function rulesAnywhere(
   given: ProxiedPort,
   prefix: SpreadPrefix,
-  shares: readonly Share[],
-  last: "certain" | "perhaps",
+  { shares, last }: { readonly shares: readonly Share[]; readonly last: "certain" | "perhaps" },
 ): Rule[] {
   if (backendsAnywhere(prefix, shares).length > 0) {
     const perhaps = last === "perhaps" && shares.some(({ mayLack }) => mayLack);
