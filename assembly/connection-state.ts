@@ -42,6 +42,8 @@ export function stateOfPacket(): u32 {
   if (tracking.quoteMissing) {
     return ask(QUESTION_STATE, REASON_NO_ICMP, RULE_NONE) ? CT_RELATED : CT_INVALID;
   }
+  if (tracking.perhapsAnswered && !ask(QUESTION_STATE, REASON_BACKEND, RULE_NONE))
+    return (tracking.state & ~(<u32>CT_ESTABLISHED)) | CT_NEW;
   if (!tracking.ambiguous) return tracking.state;
   const reason = walk.protocol == 6 ? REASON_NO_TCP_FLAGS : REASON_NO_ICMP;
   return ask(QUESTION_STATE, reason, RULE_NONE) ? CT_ESTABLISHED : CT_NEW;

@@ -468,7 +468,8 @@ function trackKnown(packet: Packet, node: i64, seenBefore: bool): void {
   tracking.direction = direction;
   tracking.deadlineBefore = entry.deadline;
   if (entry.stateDoubted != 0) {
-    trackDoubted(packet, number, kind, seenBefore);
+    if (isRealNode()) trackDoubted(packet, number, kind, seenBefore);
+    else trackPerhapsAnswered(number, kind);
     return;
   }
   if (entry.protocol == 6) {
@@ -515,6 +516,19 @@ function trackDoubted(packet: Packet, number: u32, kind: u32, seenBefore: bool):
   tracking.state = (answered ? CT_ESTABLISHED : CT_NEW) | translationBits(entry);
   if (follows || !replies) return;
   // From here on all are alike.
+  entry.flags |= ENTRY_SEEN_REPLY;
+  entry.stateDoubted = 0;
+}
+
+// One of several of a cluster with masqueraded sources, of which some were answered. It may stand in for another where
+// the backend answers, but not where its own client does hear it.
+function trackPerhapsAnswered(number: u32, kind: u32): void {
+  const entry = entryAt(number);
+  belongTo(number, kind);
+  refreshDoubted(entry);
+  tracking.state = CT_ESTABLISHED | translationBits(entry);
+  tracking.perhapsAnswered = tracking.direction == DIRECTION_ORIGINAL;
+  if (kind != NODE_REPLY_SEEN) return;
   entry.flags |= ENTRY_SEEN_REPLY;
   entry.stateDoubted = 0;
 }

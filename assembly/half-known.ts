@@ -2,6 +2,7 @@
 // that was masqueraded, or both. The packet that shows it fixes it; a question, of which nothing stays, does not.
 import { learnBackend } from "./affinity-visits";
 import { isQuestion } from "./attempt";
+import { refreshFor, timeoutOf } from "./entry-life";
 import {
   Entry,
   ENTRY_DNAT,
@@ -10,6 +11,7 @@ import {
   ENTRY_OPEN,
   ENTRY_PERHAPS,
   ENTRY_PORT_UNKNOWN,
+  ENTRY_SEEN_REPLY,
   ENTRY_SNAT,
   ENTRY_UNDECIDED,
   entryAt,
@@ -198,8 +200,10 @@ export function findMasqueraded(packet: Packet): i64 {
   memory.copy(saved, changetype<usize>(key), offsetof<SavedKey>());
   memory.fill(changetype<usize>(key) + 16, 0, 16);
   key.dport = 0;
-  // All to one backend were let through alike: of a protocol without numbers any of them will do.
-  let found = findAnswered(packet, key.protocol != 6 && key.protocol != 132);
+  // All to one backend were let through alike: of a protocol without numbers any of them stands in for all.
+  const takesAny = key.protocol != 6 && key.protocol != 132;
+  let found = findAnswered(packet, takesAny);
+  if (takesAny && found >= 0 && !isQuestion()) doubtAnswered(found);
   if (found == -1) {
     memory.fill(changetype<usize>(key), 0, 16);
     key.sport = 0;
@@ -211,6 +215,19 @@ export function findMasqueraded(packet: Packet): i64 {
   const number = nodeEntry(found);
   if (staysUndecided(entryAt(number))) return nodeOf(number, NODE_REPLY);
   return isQuestion() ? ANSWERS_SOME : fixSource(number);
+}
+
+// Of several, from this one on, any may have been answered, and lives on where it was. Those behind one of which
+// that was said before were there then.
+function doubtAnswered(first: i64): void {
+  if (nextNode(first) < 0) return;
+  for (let node = first; node >= 0; node = nextNode(node)) {
+    const entry = entryAt(nodeEntry(node));
+    if (entry.stateDoubted != 0) return;
+    if ((entry.flags & ENTRY_SEEN_REPLY) != 0) continue;
+    entry.stateDoubted = 1;
+    refreshFor(entry, timeoutOf(entry, true));
+  }
 }
 
 // More was missing than the backend.

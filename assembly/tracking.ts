@@ -35,6 +35,8 @@ export class Tracking {
   crowded: bool;
   /** It answers one of several connections with masqueraded sources, or of one with several backends, or none. */
   answersSome: bool;
+  /** Of several connections, of which one at least was answered: whether it was this one, nobody knows. */
+  perhapsAnswered: bool;
   tcpState: u32;
   /** When the connection would have expired without this packet. */
   deadlineBefore: u64;
@@ -56,6 +58,7 @@ export function trackNothing(): void {
   tracking.perhapsInvalid = false;
   tracking.crowded = false;
   tracking.answersSome = false;
+  tracking.perhapsAnswered = false;
   tracking.tcpState = 0;
 }
 

@@ -1,7 +1,7 @@
 /** Where a connection passes nodes of which nothing tells which they are: what is known of them counts. */
 import { describe, expect, it } from "vitest";
 
-import { buildPacket, buildPcap, TCP, timed } from "../frames.ts";
+import { buildPacket, buildPcap, TCP, timed, UDP } from "../frames.ts";
 import { compileManifests, judgeCapture } from "../judge.ts";
 
 const LINK_TYPE_RAW = 101;
@@ -77,5 +77,67 @@ describe("backends of which nothing tells their node", () => {
     expect(await tell(documents, "198.51.100.7", "192.168.7.1", 30080)).toBe("unknown");
     const asking = [...documents, pod("asks", "10.65.1.8", "n1")];
     expect(await tell(asking, "10.65.1.8", "10.96.0.10")).toBe("unknown");
+  });
+});
+
+describe("of several connections with masqueraded sources to one backend", () => {
+  const documents = [
+    ...NODES,
+    "{apiVersion: v1, kind: Namespace, metadata: {name: shop}}",
+    pod("web", "10.65.1.5", "n1"),
+    service("externalTrafficPolicy: Cluster"),
+    slice("10.65.1.5"),
+  ].map((text) =>
+    text.replaceAll(/port: 8080,|port: 80,/g, "$& protocol: UDP,").replace(", protocol: TCP}", "}"),
+  );
+  const nobody =
+    "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: nobody, namespace: shop}, " +
+    "spec: {podSelector: {}, policyTypes: [Ingress]}}";
+  const program = (texts: readonly string[]) =>
+    compileManifests([{ file: "a.yaml", text: texts.join("\n---\n") }]);
+  const sent = (client: string) =>
+    buildPacket({
+      ...{ source: client, destination: "192.168.7.2", protocol: UDP },
+      ...{ sourcePort: 7, destinationPort: 30080 },
+    });
+  const answered = (destination: string, destinationPort: number) =>
+    buildPacket({
+      ...{ source: "10.65.1.5", destination, protocol: UDP },
+      ...{ sourcePort: 8080, destinationPort },
+    });
+  const shown = (client: string) =>
+    buildPacket({
+      ...{ source: "192.168.7.2", destination: client, protocol: UDP },
+      ...{ sourcePort: 30080, destinationPort: 7 },
+    });
+  const [ONE, OTHER, NODE] = ["198.51.100.7", "198.51.100.8", "192.168.7.2"] as const;
+
+  /** The words on the packets behind a rollout that lets nobody in any more. */
+  async function tellAfter(before: readonly Uint8Array[]): Promise<string[]> {
+    const verdicts = await judgeCapture({
+      compiled: program(documents),
+      capture: buildPcap(timed([...before, sent(ONE), sent(OTHER)]), LINK_TYPE_RAW),
+      turn: { packet: before.length + 1, program: program([...documents, nobody]) },
+    });
+    expect(verdicts.slice(0, -2).every(({ verdict }) => verdict === "allow")).toBe(true);
+    return verdicts.slice(-2).map(({ verdict }) => verdict);
+  }
+
+  it("nobody knows which one was answered", async () => {
+    const both = [sent(ONE), sent(OTHER)];
+    expect(await tellAfter(both)).toEqual(["drop", "drop"]);
+    const once = [...both, answered(NODE, 5000)];
+    expect(await tellAfter(once)).toEqual(["unknown", "unknown"]);
+    expect(await tellAfter([...once, answered(NODE, 5000)])).toEqual(["unknown", "unknown"]);
+  });
+
+  it("the one whose answer is shown behind the translation was answered", async () => {
+    const once = [sent(ONE), sent(OTHER), answered(NODE, 5000), shown(ONE)];
+    expect(await tellAfter(once)).toEqual(["allow", "unknown"]);
+  });
+
+  it("the only one was answered", async () => {
+    const once = [sent(ONE), answered(NODE, 5000), sent(OTHER)];
+    expect(await tellAfter(once)).toEqual(["allow", "drop"]);
   });
 });
