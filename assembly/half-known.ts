@@ -402,25 +402,24 @@ function fixBackend(number: u32, kind: u32, fromBackend: bool): i64 {
   const entry = entryAt(number);
   if (staysUndecided(entry) || isQuestion()) return nodeOf(number, kind);
   unlinkTranslated(number);
-  const masqueraded = ((<u32>entry.linked) & (1 << NODE_BACKEND)) != 0;
   unlinkNode(number, NODE_BACKEND);
   tuplesOf(entry).to0 = fromBackend ? key.src0 : key.dst0;
   tuplesOf(entry).to1 = fromBackend ? key.src1 : key.dst1;
   tuplesOf(entry).to2 = fromBackend ? key.src2 : key.dst2;
   tuplesOf(entry).to3 = fromBackend ? key.src3 : key.dst3;
   tuplesOf(entry).toPort = fromBackend ? key.sport : key.dport;
-  // It was found by the client's own address: the source is as it was.
+  // It was found by the client's own address: the source is as it was, and no node has masqueraded it.
   memory.copy(
     changetype<usize>(tuplesOf(entry)) + offsetof<Tuples>("from0"),
     changetype<usize>(tuplesOf(entry)) + offsetof<Tuples>("src0"),
     16,
   );
   tuplesOf(entry).fromPort = tuplesOf(entry).sport;
-  const open = ENTRY_GUESSED | ENTRY_UNDECIDED | ENTRY_SNAT | ENTRY_PORT_UNKNOWN | ENTRY_OPEN;
-  entry.flags = (entry.flags & ~open) | ENTRY_DNAT;
+  const source = ENTRY_SNAT | ENTRY_PORT_UNKNOWN | ENTRY_MASQUERADED;
+  const open = ENTRY_GUESSED | ENTRY_UNDECIDED | ENTRY_OPEN;
+  entry.flags = (entry.flags & ~(source | open)) | ENTRY_DNAT;
   learnBackend(entry);
   linkTranslated(number);
-  if (masqueraded) linkNode(number, NODE_BACKEND);
   return nodeOf(number, kind);
 }
 
@@ -457,13 +456,12 @@ function linkTranslated(number: u32): void {
   linkNode(number, NODE_REPLY_SEEN);
 }
 
+// It was met by the client's own address: no node has masqueraded it.
 function settleBackend(number: u32): void {
   unlinkNode(number, NODE_CLIENT);
+  unlinkNode(number, NODE_BACKEND);
   const entry = entryAt(number);
-  const open = (entry.flags & ENTRY_OPEN) != 0;
-  if (open) unlinkNode(number, NODE_BACKEND);
-  entry.flags &= ~(ENTRY_GUESSED | ENTRY_UNDECIDED | ENTRY_OPEN);
-  if (open) linkNode(number, NODE_BACKEND);
+  entry.flags &= ~(ENTRY_GUESSED | ENTRY_UNDECIDED | ENTRY_OPEN | ENTRY_MASQUERADED);
   learnBackend(entry);
 }
 
