@@ -1,15 +1,7 @@
 // A glance at a frame that is decided soon: what its packet will need is fetched from memory meanwhile.
 import { touchFlow } from "./flow-rows";
-import {
-  endsHash,
-  Entry,
-  entryAt,
-  nodeEntry,
-  onlyNode,
-  touchEntryLines,
-  touchHeardOf,
-  touchSlots,
-} from "./flow-table";
+import { onlyNode, touchSlots } from "./flow-slots";
+import { endsHash, Entry, entryAt, nodeEntry, touchEntryLines, touchHeardOf } from "./flow-table";
 import { Gathered } from "./gathered";
 import { LINK_ETHERNET } from "./layout";
 import { touchHeardOfMemo, touchMemo } from "./memo";

@@ -1,10 +1,19 @@
 // The table of conntrack entries: each entry is indexed by every tuple by which its packets can be met.
 // Besides the kernel's two tuples these are the sights of a translated flow after its last hook, because a
 // capture shows packets there too (semantics.md N-8).
-import { alignedLines, clearBytes, copyBytes, leaveLines, sameAddress } from "./bytes";
+import { alignedLines, clearBytes, copyBytes, sameAddress } from "./bytes";
 import { endHash, pairHash, wordHash } from "./ends-hash";
 import { now, SECOND } from "./entry-life";
 import { touch } from "./journal";
+import {
+  deleteNode,
+  insertNode,
+  nodeIn,
+  placeOfNode,
+  replaceNode,
+  setUpSlots,
+  slotAt,
+} from "./flow-slots";
 import { Heard, settleHeard, touchHeard } from "./heard";
 import { SHARE_TRANSLATION } from "./layout";
 import { needWhole } from "./share";
@@ -210,15 +219,6 @@ let count: u32 = 0;
 // The entry that is looked at next for whether it has expired.
 let inspected: u32 = 0;
 
-// The index: a hash, u32, and a node number plus one, u32, with TWIN where another node has the same hash; 0:
-// free. Nodes are in the slot that their hash names, or in one of those behind it without a free one between.
-// Of one tuple the newest comes first.
-const SLOT_NODE: usize = 4;
-const TWIN: u32 = 1 << 31;
-const SLOTS_MIN: u32 = 1 << 14;
-let slots: usize = 0;
-let slotMask: u32 = 0;
-let nodes: u32 = 0;
 // u32[NODE_KINDS]: how many nodes there are of each kind; and a bit for each kind of which there are any.
 const kindCounts: usize = memory.data(7 * 4, 4);
 let kindsThere: u32 = 0;
@@ -228,7 +228,7 @@ export function setUpFlowTable(): void {
   pieces = heap.alloc((<usize>PIECES_MAX) << 2);
   neighbourPieces = heap.alloc((<usize>PIECES_MAX) << 2);
   memory.fill(neighbourPieces, 0, (<usize>PIECES_MAX) << 2);
-  makeSlots(SLOTS_MIN);
+  setUpSlots();
 }
 
 export function entryCount(): u32 {
@@ -429,9 +429,7 @@ export function linkNode(number: u32, kind: u32): void {
   tupleOf(entry, kind);
   const hash = tupleHash(other);
   if (kind >= SHARED && goBefore(hash, number, kind)) return;
-  nodes++;
-  if (nodes > slotMask >> 1) growSlots();
-  insert(hash, nodeNumber(number, kind) + 1);
+  insertNode(hash, nodeNumber(number, kind));
 }
 
 /** Takes one of an entry's tuples out of the index. */
@@ -446,8 +444,7 @@ export function unlinkNode(number: u32, kind: u32): void {
   }
   if (kind >= SHARED && leaveList(entry, number, kind)) return;
   tupleOf(entry, kind);
-  clearSlot(placeOf(tupleHash(other), nodeNumber(number, kind) + 1));
-  nodes--;
+  deleteNode(tupleHash(other), nodeNumber(number, kind));
 }
 
 // What answers has the same ends the other way round; ICMP's has another type.
@@ -470,15 +467,15 @@ function goBefore(hash: u32, number: u32, kind: u32): bool {
   store<u32>(neighbourAt(number, kind, 0), 0);
   store<u32>(neighbourAt(number, kind, NEWER), 0);
   let at = hash;
-  let slot = load<u64>(slotAt(at));
-  for (; slot != 0; at++, slot = load<u64>(slotAt(at))) {
+  let slot = slotAt(at);
+  for (; slot != 0; at++, slot = slotAt(at)) {
     if (<u32>slot != hash) continue;
-    const node = nodeIn(slot) - 1;
+    const node = nodeIn(slot);
     const newest = node >> KIND_BITS;
     if ((node & KIND_MASK) != kind || !sharesTuple(newest, kind)) continue;
     store<u32>(neighbourAt(number, kind, 0), newest + 1);
     store<u32>(neighbourAt(newest, kind, NEWER), number + 1);
-    putNode(at, nodeNumber(number, kind) + 1);
+    replaceNode(at, nodeNumber(number, kind));
     return true;
   }
   return false;
@@ -503,8 +500,8 @@ function leaveList(entry: Entry, number: u32, kind: u32): bool {
   }
   if (older == 0) return false;
   tupleOf(entry, kind);
-  const place = placeOf(tupleHash(other), nodeNumber(number, kind) + 1);
-  putNode(place, nodeNumber(older - 1, kind) + 1);
+  const place = placeOfNode(tupleHash(other), nodeNumber(number, kind));
+  replaceNode(place, nodeNumber(older - 1, kind));
   return true;
 }
 
@@ -597,13 +594,13 @@ function find(kinds: u32, tried: bool): i64 {
   const hash = tupleHash(key);
   let at = hash;
   while (true) {
-    const slot = load<u64>(slotAt(at));
+    const slot = slotAt(at);
     if (slot == 0) return found;
     at++;
     if (<u32>slot != hash) continue;
-    const number = (nodeIn(slot) - 1) >> KIND_BITS;
+    const number = nodeIn(slot) >> KIND_BITS;
     const entry = entryAt(number);
-    const kind = metKind(entry, (nodeIn(slot) - 1) & KIND_MASK, kinds, key);
+    const kind = metKind(entry, nodeIn(slot) & KIND_MASK, kinds, key);
     if (kind >= foundKind) continue;
     if (kind >= SHARED) {
       const met = firstMet(number + 1, kind, tried);
@@ -626,18 +623,6 @@ function metKind(entry: Entry, kind: u32, kinds: u32, tuple: Key): u32 {
   const turned = kind == NODE_ORIGINAL && (entry.linked & REPLY_TURNED) != 0;
   if (!turned || (kinds & (1 << NODE_REPLY)) == 0) return NODE_KINDS;
   return hangsUnder(entry, NODE_REPLY, tuple) ? NODE_REPLY : NODE_KINDS;
-}
-
-/** Node number plus one of the only node that has a hash; 0: there is none, or several. */
-export function onlyNode(hash: u32): u32 {
-  let at = hash;
-  let slot = load<u64>(slotAt(at));
-  while (slot != 0 && <u32>slot != hash) {
-    at++;
-    slot = load<u64>(slotAt(at));
-  }
-  const node = <u32>(slot >> 32);
-  return node < TWIN ? node : 0;
 }
 
 /**
@@ -718,13 +703,13 @@ export function nextNode(previous: i64): i64 {
   copyBytes(changetype<usize>(searched), changetype<usize>(other), offsetof<Key>());
   const hash = tupleHash(searched);
   const turned = kind == NODE_REPLY && (entry.linked & REPLY_TURNED) != 0;
-  let at = placeOf(hash, nodeNumber(nodeEntry(previous), turned ? NODE_ORIGINAL : kind) + 1);
+  let at = placeOfNode(hash, nodeNumber(nodeEntry(previous), turned ? NODE_ORIGINAL : kind));
   while (true) {
     at++;
-    const slot = load<u64>(slotAt(at));
+    const slot = slotAt(at);
     if (slot == 0) return -1;
     if (<u32>slot != hash) continue;
-    const node = nodeIn(slot) - 1;
+    const node = nodeIn(slot);
     const number = node >> KIND_BITS;
     const met = metKind(entryAt(number), node & KIND_MASK, 1 << kind, searched);
     if (met == kind && isMet(number)) return nodeNumber(number, kind);
@@ -834,103 +819,7 @@ export function endsHash(src: u32, dst: u32, ports: u32, protocol: u32): u32 {
   return pairHash(wordHash(src, ports & 0xffff), wordHash(dst, ports >> 16), protocol, 4);
 }
 
-function slotAt(place: u32): usize {
-  return slots + ((<usize>(place & slotMask)) << 3);
-}
-
-// Place of the slot that holds a node. Precondition: it is indexed by that hash.
-function placeOf(hash: u32, nodePlusOne: u32): u32 {
-  let at = hash;
-  let found = nodeIn(load<u64>(slotAt(at)));
-  while (found != nodePlusOne) {
-    if (found == 0) unreachable();
-    at++;
-    found = nodeIn(load<u64>(slotAt(at)));
-  }
-  return at;
-}
-
-// The node number plus one in a slot.
-function nodeIn(slot: u64): u32 {
-  return (<u32>(slot >> 32)) & ~TWIN;
-}
-
-// Another node takes the place of one with the same hash.
-function putNode(place: u32, nodePlusOne: u32): void {
-  const twin = load<u32>(slotAt(place), SLOT_NODE) & TWIN;
-  store<u32>(slotAt(place), nodePlusOne | twin, SLOT_NODE);
-}
-
-// What is there already moves on by one.
-function insert(hash: u32, nodePlusOne: u32): void {
-  let moved = (<u64>hash) | ((<u64>nodePlusOne) << 32);
-  for (let at = hash; moved != 0; at++) {
-    const slot = slotAt(at);
-    let before = load<u64>(slot);
-    store<u64>(slot, moved);
-    if (before != 0 && <u32>before == hash) {
-      before |= (<u64>TWIN) << 32;
-      store<u32>(slotAt(hash), nodePlusOne | TWIN, SLOT_NODE);
-    }
-    moved = before;
-  }
-}
-
-// A node goes that has another with its hash, which is perhaps the only one then.
-function leaveTwins(place: u32, hash: u32): void {
-  let other: usize = 0;
-  let others: u32 = 0;
-  for (let at = hash; load<u64>(slotAt(at)) != 0; at++) {
-    if (load<u32>(slotAt(at)) != hash || ((at ^ place) & slotMask) == 0) continue;
-    other = slotAt(at);
-    others++;
-  }
-  if (others == 1) store<u32>(other, load<u32>(other, SLOT_NODE) & ~TWIN, SLOT_NODE);
-}
-
-// What lies behind moves back, as far as the slots that hashes name.
-function clearSlot(place: u32): void {
-  const gone = load<u64>(slotAt(place));
-  if (<u32>(gone >> 32) >= TWIN) leaveTwins(place, <u32>gone);
-  let gap = place;
-  for (let at = place + 1; ; at++) {
-    const slot = load<u64>(slotAt(at));
-    if (slot == 0) break;
-    const away = (at - <u32>slot) & slotMask;
-    if (away < ((at - gap) & slotMask)) continue;
-    store<u64>(slotAt(gap), slot);
-    gap = at;
-  }
-  store<u64>(slotAt(gap), 0);
-}
-
-function makeSlots(size: u32): void {
-  slotMask = size - 1;
-  slots = alignedLines((<usize>size) << 3);
-  memory.fill(slots, 0, (<usize>size) << 3);
-}
-
-// Twice the slots.
-function growSlots(): void {
-  const before = slots;
-  const size = slotMask + 1;
-  makeSlots(size << 1);
-  // From behind a free slot on, backwards: of one tuple the oldest is put in first.
-  let start: u32 = 0;
-  while (load<u64>(before + ((<usize>start) << 3)) != 0) start++;
-  for (let step: u32 = 1; step < size; step++) {
-    const slot = load<u64>(before + ((<usize>((start - step) & (size - 1))) << 3));
-    if (slot != 0) insert(<u32>slot, nodeIn(slot));
-  }
-  leaveLines(before, (<usize>size) << 3);
-}
-
 // ── What will be needed soon is fetched: memory is slow ────────────────────────────────────────────────
-
-/** Has the slots of a hash on their way from memory. */
-export function touchSlots(hash: u32): void {
-  touched += load<u32>(slotAt(hash));
-}
 
 /** Has an entry on its way from memory. */
 export function touchEntryLines(entry: Entry): void {

@@ -1,0 +1,147 @@
+// The flow table's index: where a tuple's hash leads to. What a node is, and whether its tuple is the one that is
+// looked for, the flow table tells.
+import { alignedLines, leaveLines } from "./bytes";
+
+// A slot: a hash, u32, and a node number plus one, u32, with TWIN where another node has the same hash; 0: free.
+// Nodes are in the slot that their hash names, or in one of those behind it without a free one between. Of one hash
+// the newest comes first.
+const SLOT_NODE: usize = 4;
+const TWIN: u32 = 1 << 31;
+const SLOTS_MIN: u32 = 1 << 14;
+let slots: usize = 0;
+let slotMask: u32 = 0;
+let nodes: u32 = 0;
+
+/** Prepares an empty index. */
+export function setUpSlots(): void {
+  makeSlots(SLOTS_MIN);
+}
+
+/** What is in a slot, its hash in the lower half; 0: nothing. A hash is the place of the first slot that may have it. */
+export function slotAt(place: u32): u64 {
+  return load<u64>(addressOf(place));
+}
+
+/** The number of the node in a slot that has one. */
+export function nodeIn(slot: u64): u32 {
+  return ((<u32>(slot >> 32)) & ~TWIN) - 1;
+}
+
+/** Node number plus one of the only node that has a hash; 0: there is none, or several. */
+export function onlyNode(hash: u32): u32 {
+  let at = hash;
+  let slot = slotAt(at);
+  while (slot != 0 && <u32>slot != hash) {
+    at++;
+    slot = slotAt(at);
+  }
+  const node = <u32>(slot >> 32);
+  return node < TWIN ? node : 0;
+}
+
+/** Place of the slot that holds a node. Precondition: it is indexed by that hash. */
+export function placeOfNode(hash: u32, node: u32): u32 {
+  let at = hash;
+  let slot = slotAt(at);
+  while (slot == 0 || nodeIn(slot) != node) {
+    if (slot == 0) unreachable();
+    at++;
+    slot = slotAt(at);
+  }
+  return at;
+}
+
+/** Puts in a node. */
+export function insertNode(hash: u32, node: u32): void {
+  nodes++;
+  if (nodes > slotMask >> 1) growSlots();
+  insert(hash, node + 1);
+}
+
+/** Takes out a node that is there. */
+export function deleteNode(hash: u32, node: u32): void {
+  clearSlot(placeOfNode(hash, node));
+  nodes--;
+}
+
+/** Puts a node in the place of one with the same hash. */
+export function replaceNode(place: u32, node: u32): void {
+  const twin = load<u32>(addressOf(place), SLOT_NODE) & TWIN;
+  store<u32>(addressOf(place), (node + 1) | twin, SLOT_NODE);
+}
+
+/** Has the slots of a hash on their way from memory. */
+export function touchSlots(hash: u32): void {
+  touched += load<u32>(addressOf(hash));
+}
+
+// Read by nobody: it only keeps the load above from being left out.
+let touched: u32 = 0;
+
+function addressOf(place: u32): usize {
+  return slots + ((<usize>(place & slotMask)) << 3);
+}
+
+// What is there already moves on by one.
+function insert(hash: u32, nodePlusOne: u32): void {
+  let moved = (<u64>hash) | ((<u64>nodePlusOne) << 32);
+  for (let at = hash; moved != 0; at++) {
+    const slot = addressOf(at);
+    let before = load<u64>(slot);
+    store<u64>(slot, moved);
+    if (before != 0 && <u32>before == hash) {
+      before |= (<u64>TWIN) << 32;
+      store<u32>(addressOf(hash), nodePlusOne | TWIN, SLOT_NODE);
+    }
+    moved = before;
+  }
+}
+
+// A node goes that has another with its hash, which is perhaps the only one then.
+function leaveTwins(place: u32, hash: u32): void {
+  let other: usize = 0;
+  let others: u32 = 0;
+  for (let at = hash; slotAt(at) != 0; at++) {
+    if (<u32>slotAt(at) != hash || ((at ^ place) & slotMask) == 0) continue;
+    other = addressOf(at);
+    others++;
+  }
+  if (others == 1) store<u32>(other, load<u32>(other, SLOT_NODE) & ~TWIN, SLOT_NODE);
+}
+
+// What lies behind moves back, as far as the slots that hashes name.
+function clearSlot(place: u32): void {
+  const gone = slotAt(place);
+  if (<u32>(gone >> 32) >= TWIN) leaveTwins(place, <u32>gone);
+  let gap = place;
+  for (let at = place + 1; ; at++) {
+    const slot = slotAt(at);
+    if (slot == 0) break;
+    const away = (at - <u32>slot) & slotMask;
+    if (away < ((at - gap) & slotMask)) continue;
+    store<u64>(addressOf(gap), slot);
+    gap = at;
+  }
+  store<u64>(addressOf(gap), 0);
+}
+
+function makeSlots(size: u32): void {
+  slotMask = size - 1;
+  slots = alignedLines((<usize>size) << 3);
+  memory.fill(slots, 0, (<usize>size) << 3);
+}
+
+// Twice the slots.
+function growSlots(): void {
+  const before = slots;
+  const size = slotMask + 1;
+  makeSlots(size << 1);
+  // From behind a free slot on, backwards: of one hash the oldest is put in first.
+  let start: u32 = 0;
+  while (load<u64>(before + ((<usize>start) << 3)) != 0) start++;
+  for (let step: u32 = 1; step < size; step++) {
+    const slot = load<u64>(before + ((<usize>((start - step) & (size - 1))) << 3));
+    if (slot != 0) insert(<u32>slot, nodeIn(slot) + 1);
+  }
+  leaveLines(before, (<usize>size) << 3);
+}
