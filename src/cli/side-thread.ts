@@ -114,8 +114,8 @@ export function startSide(
   order: Omit<SideOrder, "slots">,
   hear: (rows: Uint32Array) => Promise<void>,
 ): SideThread {
-  // The same in the sources and in what is built of them.
-  const script = import.meta.url.replace(/side-thread(\.[jt]s)$/, "side-worker$1");
+  // Beside this module, in the sources and in what is built of them.
+  const script = import.meta.url.replace(/[^/]+(\.[jt]s)$/, "side-worker$1");
   // Logs that were sent as messages would be garbage by the hundred megabytes.
   const slots = new SharedArrayBuffer(SLOTS * SLOT_WORDS * Uint32Array.BYTES_PER_ELEMENT);
   const workerData: SideOrder = { ...order, slots };

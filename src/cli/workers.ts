@@ -169,8 +169,8 @@ function hire(
   order: Order,
   pace: Pace,
 ): { readonly worker: Worker; readonly delivery: Promise<Delivery> } {
-  // The same in the sources and in what is built of them.
-  const script = import.meta.url.replace(/workers(\.[jt]s)$/, "worker$1");
+  // Beside this module, in the sources and in what is built of them.
+  const script = import.meta.url.replace(/[^/]+(\.[jt]s)$/, "worker$1");
   const worker = new Worker(new URL(script), { workerData: order });
   const delivery = new Promise<Delivery>((resolve, reject) => {
     worker.once("message", resolve);

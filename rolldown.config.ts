@@ -1,0 +1,51 @@
+/**
+ * The build of what is installed: modules that are loaded together lie in one file, those of other packages among them,
+ * as Node takes longer to find and open four hundred files than to run what is in them. Types are tsc's.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { defineConfig, type Plugin } from "rolldown";
+
+export default defineConfig({
+  input: {
+    index: "src/index.ts",
+    "cli/bin": "src/cli/bin.ts",
+    "cli/worker": "src/cli/worker.ts",
+    "cli/side-worker": "src/cli/side-worker.ts",
+  },
+  platform: "node",
+  // Files of the package's own import map are no modules.
+  external: [/^#/],
+  output: {
+    dir: "dist/src",
+    cleanDir: true,
+    // Scripts of threads are looked for beside whoever starts them.
+    chunkFileNames: "cli/[name].js",
+  },
+  plugins: [licenses()],
+});
+
+/** Keeps the licences of other packages beside what was taken of them. */
+function licenses(): Plugin {
+  return {
+    name: "licenses",
+    generateBundle(_options, bundle) {
+      const modules = Object.values(bundle).flatMap((file) =>
+        file.type === "chunk" ? file.moduleIds : [],
+      );
+      const folders = modules.flatMap(
+        (id) => /.*\/node_modules\/(@[^/]+\/)?[^/]+/.exec(id)?.[0] ?? [],
+      );
+      const texts = [...new Set(folders)].sort().map(licenseOf);
+      this.emitFile({ type: "asset", fileName: "licenses.txt", source: texts.join("\n\n") });
+    },
+  };
+}
+
+function licenseOf(folder: string): string {
+  const { name, version, license } = JSON.parse(
+    readFileSync(`${folder}/package.json`, "utf8"),
+  ) as Readonly<Record<string, string>>;
+  const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry));
+  const text = file === undefined ? "" : `\n\n${readFileSync(`${folder}/${file}`, "utf8").trim()}`;
+  return `${name} ${version} (${license})${text}`;
+}
