@@ -29,20 +29,15 @@ class Row {
   bytes: u64;
   /** The packet's number. */
   number: u64;
-  src0: u64;
-  src1: u64;
-  dst0: u64;
-  dst1: u64;
+  /** Of IPv4 source address, destination << 32; of a wide row the address of its WideEnds. */
+  addresses: u64;
   /** Ports; of ICMP the id, and type << 8 | code. */
   sport: u16;
   dport: u16;
-  srcName: u16;
-  dstName: u16;
   known: u16;
+  /** IP's version, and WIDE. */
   family: u8;
   protocol: u8;
-  /** Its place in the list. */
-  place: u32;
   /** Address of the verdict, and what it has not in common with others: VerdictEnds. */
   verdict: u32;
   decider: i32;
@@ -52,13 +47,28 @@ class Row {
   outInterface: u32;
 }
 
-if (offsetof<Row>() != 96) ERROR("no row's counters lie in two cache lines");
+/** The ends of a row for which it has no room: addresses of IPv6, and host names where there is no address. */
+@unmanaged
+class WideEnds {
+  src0: u64;
+  src1: u64;
+  dst0: u64;
+  dst1: u64;
+  srcName: u16;
+  dstName: u16;
+  unused: u32;
+}
+
+if (offsetof<Row>() != 64) ERROR("a Row is one cache line");
 if (offsetof<Row>() - offsetof<Row>("decider") != offsetof<VerdictEnds>()) ERROR("VerdictEnds");
 
-const ROW_SRC: usize = offsetof<Row>("src0");
+const WIDE: u8 = 1 << 7;
 const PIECE: u32 = 4096;
 // u32[FLOW_MAX / PIECE]: addresses of pieces of PIECE rows; pieces are never moved.
 const pieces: usize = memory.data((FLOW_MAX / 4096) * 4);
+// Of each stretch of memory as long as a piece, u16: number plus one of the piece that begins there; 0: none does.
+const STRETCH_BITS: usize = 18;
+const begun: usize = memory.data((1 << (32 - 18)) * 2);
 let rows: u32 = 0;
 let rowsMax: u32 = FLOW_MAX;
 // Those from this place on are counted on.
@@ -68,6 +78,8 @@ let firstOpen: u32 = 0;
 const SLOTS_MIN: u32 = 1 << 14;
 let slots: usize = 0;
 let slotMask: u32 = 0;
+
+if (<usize>PIECE * offsetof<Row>() != 1 << STRETCH_BITS) ERROR("STRETCH_BITS");
 
 /** Prepares an empty list. */
 export function setUpFlowRows(): void {
@@ -104,7 +116,8 @@ export function flowAt(place: u32): usize {
   store<u64>(written, row.bytes, FLOW_BYTES);
   const packet = changetype<Packet>(written + FLOW_PACKET);
   packet.number = row.number;
-  copyAddresses(written + FLOW_PACKET + PACKET_SRC, changetype<usize>(row) + ROW_SRC);
+  const ends = wideEndsOf(row);
+  copyAddresses(written + FLOW_PACKET + PACKET_SRC, changetype<usize>(ends));
   if (isIcmp(row.protocol)) {
     packet.icmpId = row.sport;
     packet.icmpType = <u8>(row.dport >> 8);
@@ -113,10 +126,10 @@ export function flowAt(place: u32): usize {
     packet.sport = row.sport;
     packet.dport = row.dport;
   }
-  packet.srcName = row.srcName;
-  packet.dstName = row.dstName;
+  packet.srcName = ends.srcName;
+  packet.dstName = ends.dstName;
   packet.known = row.known;
-  packet.family = row.family;
+  packet.family = row.family & ~WIDE;
   packet.protocol = row.protocol;
   const verdict = changetype<Verdict>(written + FLOW_VERDICT);
   writeVerdict(verdict, changetype<Verdict>(row.verdict), endsOf(row));
@@ -154,7 +167,11 @@ export function countFlow(packet: Packet, verdict: Verdict): usize {
 
 /** The place in the list of the row at an address. */
 export function placeOf(at: usize): u32 {
-  return changetype<Row>(at).place;
+  const stretch = begun + ((at >> STRETCH_BITS) << 1);
+  let piece: u32 = load<u16>(stretch);
+  // The row may lie in front of what begins in its stretch.
+  if (piece == 0 || pieceAt(piece - 1) > at) piece = load<u16>(stretch - 2);
+  return (piece - 1) * PIECE + <u32>((at - pieceAt(piece - 1)) / offsetof<Row>());
 }
 
 /** Tells whether a row has counted one packet only. */
@@ -194,9 +211,10 @@ function findRow(packet: Packet, hash: u32, wanted: u32): usize {
   let slot = load<u64>(slotAt(at));
   while (slot != 0) {
     if (<u32>slot == hash) {
-      const row = rowAt(<u32>(slot >> 32) - 1);
+      const place = <u32>(slot >> 32) - 1;
+      const row = rowAt(place);
       const verdict: u32 = changetype<Verdict>(row.verdict).verdict;
-      const open = verdict == wanted && row.place >= firstOpen;
+      const open = verdict == wanted && place >= firstOpen;
       if ((wanted == 0 || open) && sameFlow(row, packet)) return changetype<usize>(row);
     }
     at++;
@@ -206,32 +224,57 @@ function findRow(packet: Packet, hash: u32, wanted: u32): usize {
 }
 
 function addRow(hash: u32): usize {
-  if (rows % PIECE == 0) {
-    const piece = alignedLines(PIECE * offsetof<Row>());
-    store<u32>(pieces + ((<usize>(rows / PIECE)) << 2), <u32>piece);
-  }
+  if (rows % PIECE == 0) addPiece();
   const row = rowAt(rows);
-  row.place = rows;
   rows++;
   if (rows > slotMask >> 1) growSlots();
   insert((<u64>hash) | ((<u64>rows) << 32));
   row.packets = 0;
   row.bytes = 0;
+  row.family = 0;
   return changetype<usize>(row);
+}
+
+function addPiece(): void {
+  const number = rows / PIECE;
+  const piece = alignedLines(PIECE * offsetof<Row>());
+  store<u32>(pieces + ((<usize>number) << 2), <u32>piece);
+  store<u16>(begun + ((piece >> STRETCH_BITS) << 1), <u16>(number + 1));
 }
 
 function describe(row: Row, packet: Packet, verdict: Verdict): void {
   row.number = packet.number;
-  copyAddresses(changetype<usize>(row) + ROW_SRC, changetype<usize>(packet) + PACKET_SRC);
+  keepEnds(row, packet);
   const icmp = isIcmp(packet.protocol);
   row.sport = icmp ? packet.icmpId : packet.sport;
   row.dport = icmp ? ((<u16>packet.icmpType) << 8) | packet.icmpCode : packet.dport;
-  row.srcName = packet.srcName;
-  row.dstName = packet.dstName;
   row.known = <u16>packet.known;
-  row.family = packet.family;
   row.protocol = packet.protocol;
   row.verdict = <u32>changetype<usize>(keepVerdict(verdict, endsOf(row)));
+}
+
+function keepEnds(row: Row, packet: Packet): void {
+  if (packet.family == 4 && (packet.srcName | packet.dstName) == 0) {
+    row.addresses = (<u64>packet.src0) | ((<u64>packet.dst0) << 32);
+    row.family = 4;
+    return;
+  }
+  if ((row.family & WIDE) == 0) row.addresses = heap.alloc(offsetof<WideEnds>());
+  row.family = packet.family | WIDE;
+  const ends = changetype<WideEnds>(<usize>row.addresses);
+  copyAddresses(changetype<usize>(ends), changetype<usize>(packet) + PACKET_SRC);
+  ends.srcName = packet.srcName;
+  ends.dstName = packet.dstName;
+}
+
+const narrow: WideEnds = changetype<WideEnds>(memory.data(offsetof<WideEnds>(), 16));
+
+// A row's ends, of any row; those of a row that is not wide, until the next is asked for.
+function wideEndsOf(row: Row): WideEnds {
+  if ((row.family & WIDE) != 0) return changetype<WideEnds>(<usize>row.addresses);
+  narrow.src0 = <u32>row.addresses;
+  narrow.dst0 = row.addresses >> 32;
+  return narrow;
 }
 
 function endsOf(row: Row): VerdictEnds {
@@ -243,8 +286,11 @@ function isIcmp(protocol: u32): bool {
 }
 
 function rowAt(number: u32): Row {
-  const piece: usize = load<u32>(pieces + ((<usize>(number / PIECE)) << 2));
-  return changetype<Row>(piece + <usize>(number % PIECE) * offsetof<Row>());
+  return changetype<Row>(pieceAt(number / PIECE) + <usize>(number % PIECE) * offsetof<Row>());
+}
+
+function pieceAt(number: u32): usize {
+  return load<u32>(pieces + ((<usize>number) << 2));
 }
 
 function slotAt(place: u32): usize {
@@ -291,16 +337,17 @@ function flowHash(packet: Packet): u32 {
 }
 
 function sameFlow(row: Row, packet: Packet): bool {
-  if (row.family != packet.family || row.protocol != packet.protocol) return false;
+  if ((row.family & ~WIDE) != packet.family || row.protocol != packet.protocol) return false;
   if (isIcmp(row.protocol)) {
     // A query's id may be what an error's type and code are.
     if (isQuery(row.protocol, row.dport >> 8) != isQuery(packet.protocol, packet.icmpType))
       return false;
   }
-  const src = changetype<usize>(row) + ROW_SRC;
+  const ends = wideEndsOf(row);
+  const src = changetype<usize>(ends);
   const packetSrc = changetype<usize>(packet) + PACKET_SRC;
-  const rowFirst = endOf(row, row.srcName, row.sport);
-  const rowSecond = endOf(row, row.dstName, row.dport);
+  const rowFirst = endOf(row, ends.srcName, row.sport);
+  const rowSecond = endOf(row, ends.dstName, row.dport);
   const first = sourceEnd(packet);
   const second = destinationEnd(packet);
   if (rowFirst == first && rowSecond == second) {

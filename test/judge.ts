@@ -34,6 +34,8 @@ export interface Question {
   readonly conntrackMax?: number;
   /** Number of the packet whose walk is recorded. */
   readonly tracePacket?: number;
+  /** Which row counted which packet is told. */
+  readonly logRows?: boolean;
   /** Every packet walks the rules: the reference. */
   readonly walkAll?: boolean;
   /** False: packets are only counted, without records of their own. */
@@ -196,6 +198,7 @@ export async function replayCapture(
     midstream = "cold",
     conntrackMax = 262_144,
     tracePacket,
+    logRows = false,
     walkAll = false,
     packetsWanted = true,
     share,
@@ -208,6 +211,7 @@ export async function replayCapture(
     midstream,
     conntrackMax,
     tracePacket,
+    logRows,
     walkAll,
     ...(share === undefined ? {} : { share }),
   });

@@ -1,0 +1,55 @@
+/** Rows of more flows than one piece of memory holds: each packet is counted in that of its own ends. */
+import { describe, expect, it } from "vitest";
+
+import { formatAddress } from "../../src/net/address.ts";
+import { buildFrame, buildPcap, timed, UDP, type PacketSpec } from "../frames.ts";
+import { replayCapture } from "../judge.ts";
+import { nodeOf } from "../match/judge-node.ts";
+
+const FLOWS = 14_000;
+
+/** The flow of a number: of IPv4, and every fifth of IPv6. */
+function flowOf(number: number): PacketSpec {
+  const ends =
+    number % 5 === 0
+      ? { source: `2001:db8::1:${number.toString(16)}`, destination: "2001:db8:1::1" }
+      : { source: `10.1.${number >> 8}.${number & 255}`, destination: "192.0.2.1" };
+  return { ...ends, protocol: UDP, sourcePort: 1024 + number, destinationPort: 53 };
+}
+
+const answerTo = (packet: PacketSpec): PacketSpec => ({
+  ...packet,
+  ...{ source: packet.destination, destination: packet.source },
+  ...{ sourcePort: packet.destinationPort!, destinationPort: packet.sourcePort! },
+});
+
+type End = Pick<PacketSpec, "source" | "sourcePort">;
+
+const textOf = (number: number, { source, sourcePort }: End): string =>
+  `packet ${number}: ${source} ${sourcePort}`;
+
+describe("rows", () => {
+  it.each(["ACCEPT", "DROP"])("are each flow's own, however many: %s", async (target) => {
+    const rules = [`-A FORWARD -p udp -j ${target}`, `-A INPUT -p udp -j ${target}`];
+    const packets = Array.from({ length: FLOWS }, (_, number) => flowOf(number));
+    const all = [...packets, ...packets.toReversed().map(answerTo)];
+    const question = {
+      compiled: nodeOf(rules, "legacy", 4),
+      capture: buildPcap(timed(all.map((packet) => buildFrame(packet)))),
+      ...{ logRows: true, packetsWanted: false },
+    };
+    const counted: string[] = [];
+    await replayCapture(question, (matcher, names) => {
+      const log = [...matcher.takeRowLog()];
+      for (let at = 0; at < log.length; at += 2) {
+        const row = matcher.flowAt(log[at + 1]!, names);
+        const there = row.destinationPort === 53;
+        const source = formatAddress((there ? row.source : row.destination)!);
+        const sourcePort = (there ? row.sourcePort : row.destinationPort)!;
+        counted.push(textOf(log[at]!, { source, sourcePort }));
+      }
+    });
+    const clients = [...packets, ...packets.toReversed()];
+    expect(counted).toEqual(clients.map((packet, index) => textOf(index + 1, packet)));
+  });
+});
