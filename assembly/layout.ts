@@ -594,6 +594,7 @@ export const TTL_GT = 2;
 export const PKTTYPE_UNICAST = 0;
 export const PKTTYPE_BROADCAST = 1;
 export const PKTTYPE_MULTICAST = 2;
+export const PKTTYPE_OTHERHOST = 3;
 
 export const RPFILTER_LOOSE = 1 << 0;
 export const RPFILTER_ACCEPT_LOCAL = 1 << 1;

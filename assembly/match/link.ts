@@ -6,6 +6,7 @@ import {
   MATCH_HEADER_SIZE,
   PKTTYPE_BROADCAST,
   PKTTYPE_MULTICAST,
+  PKTTYPE_OTHERHOST,
   PKTTYPE_UNICAST,
   REASON_NO_MAC,
 } from "../layout";
@@ -29,6 +30,7 @@ export function matchMac(match: usize, rule: i32, invert: bool): bool {
 /** > Looped packets are told apart by their destination address. Source: Linux, xt_pkttype.c. */
 export function matchPkttype(match: usize, rule: i32): bool {
   const wanted: u32 = load<u8>(match, PAYLOAD);
+  if (wanted == PKTTYPE_OTHERHOST) return false;
   if (walk.generated) return wanted == loopedType();
   if (walk.packet.linkType != LINK_ETHERNET) return ask(<u64>match, REASON_NO_MAC, rule);
   const mac = walk.packet.dstMac;

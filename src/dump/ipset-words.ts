@@ -1,6 +1,5 @@
 /** What single words of ipset's lines mean: numbers, addresses, ports. */
-import { parseMapped } from "../match/words.ts";
-import { addressBits, parseAddress, prefixOf } from "../net/address.ts";
+import { addressBits, parseAddress, parseIpv6, prefixOf } from "../net/address.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
 import { servicePort } from "../net/service.ts";
 import type { Word } from "./words.ts";
@@ -55,7 +54,7 @@ export function trafficClass(word: Word): number {
 }
 
 export function addressOf(word: Word, family: Family): Address {
-  const address = parseAddress(word.text) ?? parseMapped(word.text);
+  const address = parseAddress(word.text) ?? parseIpv6(word.text);
   if (address?.family !== family) {
     throw new SetFault(`${word.text}: expected an IPv${family} address`, word);
   }

@@ -11,7 +11,7 @@ import {
 import { packU64 } from "./bucket.ts";
 import { bang, RuleError } from "./extension.ts";
 import type { Invertible, MatchExtension, OptionUse } from "./extension.ts";
-import { needUse, refuseInvert, wordOf } from "./words.ts";
+import { needUse, parseLongNumber, refuseInvert, wordOf } from "./words.ts";
 
 export interface ConnbytesMatch extends Invertible {
   readonly kind: "connbytes";
@@ -75,10 +75,11 @@ export const connbytesMatch: MatchExtension<ConnbytesMatch> = {
 /** `A`, `A:`, `:B` or `A:B`. */
 function parseRange(use: OptionUse): { readonly first: bigint; readonly last: bigint | undefined } {
   const text = wordOf(use);
-  const parts = /^(\d*)(?::(\d*))?$/.exec(text);
-  const first = BigInt(parts?.[1] === undefined || parts[1] === "" ? 0 : parts[1]);
-  const last = parts?.[2] === undefined || parts[2] === "" ? undefined : BigInt(parts[2]);
-  if (parts === null || text === "" || first > MOST || (last ?? 0n) > MOST) {
+  const [low = "", high = "", ...rest] = text.split(":");
+  const first = low === "" ? 0n : parseLongNumber(low);
+  const last = high === "" ? undefined : parseLongNumber(high);
+  const read = rest.length === 0 && (high === "" || last !== undefined);
+  if (!read || text === "" || first === undefined || first > MOST || (last ?? 0n) > MOST) {
     throw new RuleError(`${use.name} ${text}: expected a range of numbers`, use);
   }
   if (last !== undefined && last < first) {

@@ -4,7 +4,15 @@ import { addressBits } from "../net/address.ts";
 import type { Family } from "../net/address.ts";
 import { RuleError } from "./extension.ts";
 import type { Invertible, MatchExtension, OptionUse } from "./extension.ts";
-import { maskBits, parseMask, parseNumber, refuseInvert, useOf, wordOf } from "./words.ts";
+import {
+  maskBits,
+  parseLongNumber,
+  parseMask,
+  parseNumber,
+  refuseInvert,
+  useOf,
+  wordOf,
+} from "./words.ts";
 
 /** More than `limit`; negated: not more. */
 export interface ConnlimitMatch extends Invertible {
@@ -62,7 +70,9 @@ export const connlimitMatch: MatchExtension<ConnlimitMatch> = {
 /** > More bits than an address has are all of them. */
 function parseBits(use: OptionUse, family: Family): number {
   const text = wordOf(use);
-  if (/^\d+$/.test(text)) return Math.min(Number(text), addressBits(family));
+  if (parseLongNumber(text) !== undefined) {
+    return Math.min(parseNumber(text, use), addressBits(family));
+  }
   const bits = maskBits(parseMask(text, use, family), family);
   if (bits === undefined) throw new RuleError(`${use.name} ${text}: expected a prefix`, use);
   return bits;

@@ -29,7 +29,7 @@ import type { PortRange } from "./multiport.ts";
 import {
   maskBits,
   parseAddressMask,
-  parsePort,
+  parseDecimalPorts,
   parseProtocol,
   parseRange,
   refuseInvert,
@@ -124,7 +124,7 @@ export const conntrackMatch: MatchExtension<ConntrackMatch> = {
           options,
           (side) => `--ct${side}port`,
           (use) => ({
-            ...parseRange(wordOf(use), use, { max: 0xffff }, (end) => parsePort(end, use)),
+            ...parseDecimalPorts(use),
             invert: use.invert,
           }),
         );
@@ -148,7 +148,7 @@ export const conntrackMatch: MatchExtension<ConntrackMatch> = {
             ? {}
             : {
                 expire: {
-                  ...parseRange(wordOf(expire), expire, { max: 0xffffffff }),
+                  ...parseRange(wordOf(expire), expire, { max: 0xffffffff, reversible: true }),
                   invert: expire.invert,
                 },
               }),

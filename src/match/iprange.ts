@@ -19,7 +19,7 @@ export interface IprangeMatch {
   readonly destination: AddressRange | undefined;
 }
 
-/** Both ends belong to it. */
+/** Both ends belong to it; what ends before it starts holds nothing. */
 export interface AddressRange {
   readonly first: Address;
   readonly last: Address;
@@ -74,10 +74,6 @@ function readRange(use: OptionUse, family: Family): AddressRange {
   if (rest.length > 0) throw new RuleError(`${use.name}: expected ADDRESS-ADDRESS`, use);
   const first = parseRuleAddress(low, use, family);
   const last = high === undefined ? first : parseRuleAddress(high, use, family);
-  const difference = last.words.findIndex((word, index) => word !== first.words[index]);
-  if (difference >= 0 && (last.words[difference] ?? 0) < (first.words[difference] ?? 0)) {
-    throw new RuleError(`${use.name} ${wordOf(use)}: the end is below the start`, use);
-  }
   return { first, last, invert: use.invert };
 }
 

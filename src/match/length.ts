@@ -24,7 +24,7 @@ export const lengthMatch: MatchExtension<LengthMatch> = {
         const use = needUse(options, "--length");
         return {
           kind: "length",
-          ...parseRange(wordOf(use), use, { max: 0xffff }),
+          ...parseRange(wordOf(use), use, { max: 0xffff, reversible: true }),
           invert: use.invert,
         };
       },

@@ -113,10 +113,10 @@ function rateOf(interval: number): {
   return { count: Math.floor((chosen[1] * SCALE) / interval), unit: chosen };
 }
 
-// Source: Linux, xt_limit.c, user2credits().
+// Source: Linux, xt_limit.c, user2credits(): 32 bits, and what is more is lost.
 function creditsOf(units: bigint, pace: bigint): bigint {
   const perSecond = creditsPerSecond(pace);
-  if (units > 0xffffffffn / perSecond) return (units / 10_000n) * perSecond;
+  if (units > 0xffffffffn / perSecond) return ((units / 10_000n) * perSecond) & 0xffffffffn;
   return (units * perSecond) / 10_000n;
 }
 

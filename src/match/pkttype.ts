@@ -3,6 +3,7 @@ import {
   MATCH_PKTTYPE,
   PKTTYPE_BROADCAST,
   PKTTYPE_MULTICAST,
+  PKTTYPE_OTHERHOST,
   PKTTYPE_UNICAST,
 } from "../../assembly/layout.ts";
 import { bang, RuleError } from "./extension.ts";
@@ -18,6 +19,8 @@ const TYPES = {
   unicast: PKTTYPE_UNICAST,
   broadcast: PKTTYPE_BROADCAST,
   multicast: PKTTYPE_MULTICAST,
+  // > Dropped before any table sees it.
+  otherhost: PKTTYPE_OTHERHOST,
 } as const;
 
 const ALIASES: ReadonlyMap<string, keyof typeof TYPES> = new Map([
@@ -27,9 +30,10 @@ const ALIASES: ReadonlyMap<string, keyof typeof TYPES> = new Map([
   ["bcast", "broadcast"],
   ["multicast", "multicast"],
   ["mcast", "multicast"],
+  ["otherhost", "otherhost"],
 ]);
 
-/** `-m pkttype [!] --pkt-type unicast|broadcast|multicast`. */
+/** `-m pkttype [!] --pkt-type unicast|broadcast|multicast|otherhost`. */
 export const pkttypeMatch: MatchExtension<PkttypeMatch> = {
   kind: "pkttype",
   id: MATCH_PKTTYPE,

@@ -16,7 +16,15 @@ import {
 import { RuleError } from "./extension.ts";
 import type { MatchExtension, Module, OptionUse } from "./extension.ts";
 import { formatPortRange } from "./multiport.ts";
-import { needProtocol, parseNumber, parsePort, parseRange, useOf, wordOf } from "./words.ts";
+import {
+  needProtocol,
+  parseDecimalPorts,
+  parseNumber,
+  parsePort,
+  parseRange,
+  useOf,
+  wordOf,
+} from "./words.ts";
 
 export interface PortMatch {
   readonly kind: "port";
@@ -208,8 +216,8 @@ function makeModule(protocol: PortedProtocol): Module<PortMatch> {
       return {
         kind: "port",
         protocol,
-        sport: sport === undefined ? undefined : portCondition(sport),
-        dport: dport === undefined ? undefined : portCondition(dport),
+        sport: sport === undefined ? undefined : portCondition(sport, protocol),
+        dport: dport === undefined ? undefined : portCondition(dport, protocol),
         ...(flags === undefined ? {} : { flags: flagsCondition(flags) }),
         ...(option === undefined
           ? {}
@@ -226,8 +234,11 @@ function makeModule(protocol: PortedProtocol): Module<PortMatch> {
   };
 }
 
-function portCondition(use: OptionUse): PortCondition {
-  const range = parseRange(wordOf(use), use, { max: 0xffff }, (end) => parsePort(end, use));
+function portCondition(use: OptionUse, protocol: PortedProtocol): PortCondition {
+  const range =
+    protocol === "tcp" || protocol === "sctp"
+      ? parseRange(wordOf(use), use, { max: 0xffff }, (end) => parsePort(end, use))
+      : parseDecimalPorts(use);
   return { ...range, invert: use.invert };
 }
 

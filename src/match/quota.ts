@@ -3,7 +3,7 @@ import { MATCH_QUOTA } from "../../assembly/layout.ts";
 import { packRange } from "./bucket.ts";
 import { bang, RuleError } from "./extension.ts";
 import type { Invertible, MatchExtension } from "./extension.ts";
-import { needUse, wordOf } from "./words.ts";
+import { needUse, parseLongNumber, wordOf } from "./words.ts";
 
 export interface QuotaMatch extends Invertible {
   readonly kind: "quota";
@@ -22,11 +22,11 @@ export const quotaMatch: MatchExtension<QuotaMatch> = {
       options: { "--quota": 1 },
       parse(options) {
         const use = needUse(options, "--quota");
-        const text = wordOf(use);
-        if (!/^(0x[0-9a-f]+|\d+)$/i.test(text) || BigInt(text) > 0xffff_ffff_ffff_ffffn) {
-          throw new RuleError(`--quota ${text}: expected a number of bytes`, use);
+        const bytes = parseLongNumber(wordOf(use));
+        if (bytes === undefined || bytes > 0xffff_ffff_ffff_ffffn) {
+          throw new RuleError(`--quota ${wordOf(use)}: expected a number of bytes`, use);
         }
-        return { kind: "quota", bytes: BigInt(text), invert: use.invert };
+        return { kind: "quota", bytes, invert: use.invert };
       },
     },
   ],

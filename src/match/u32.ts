@@ -2,7 +2,7 @@
 import { MATCH_U32, U32_AND, U32_AT, U32_LEFT, U32_RIGHT } from "../../assembly/layout.ts";
 import { bang, RuleError } from "./extension.ts";
 import type { Invertible, MatchExtension, OptionUse } from "./extension.ts";
-import { needUse, wordOf } from "./words.ts";
+import { needUse, parseLongNumber, wordOf } from "./words.ts";
 
 /** All tests must hold. */
 export interface U32Match extends Invertible {
@@ -121,11 +121,10 @@ class TestReader {
 
   #number(): number {
     const text = this.#tokens[this.#at] ?? "";
-    const octal = /^0[0-7]+$/.test(text) ? `0o${text.slice(1)}` : text;
-    const value = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(octal) : NaN;
-    if (!(value <= 0xffff_ffff)) return this.#fail("a number of 32 bits");
+    const value = parseLongNumber(text);
+    if (value === undefined || value > 0xffff_ffffn) return this.#fail("a number of 32 bits");
     this.#at += 1;
-    return value;
+    return Number(value);
   }
 
   #take(token: string): boolean {

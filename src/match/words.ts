@@ -3,7 +3,13 @@
  * Every reader throws a RuleError that names what was expected.
  */
 import type { Family, Words } from "../net/address.ts";
-import { addressBits, addressOfBytes, parseAddress, prefixMask } from "../net/address.ts";
+import {
+  addressBits,
+  addressOfBytes,
+  parseAddress,
+  parseIpv6,
+  prefixMask,
+} from "../net/address.ts";
 import type { Address } from "../net/address.ts";
 import { protocolNumber } from "../net/protocol.ts";
 import { servicePort } from "../net/service.ts";
@@ -39,13 +45,17 @@ export function wordOf(use: OptionUse): string {
 
 /** A whole number, decimal, hexadecimal (0x) or octal (0). */
 export function parseNumber(text: string, use: OptionUse, max = 0xffffffff, min = 0): number {
-  const value = /^(0x[0-9a-f]+|\d+)$/i.test(text)
-    ? Number(/^0[0-7]+$/.test(text) ? `0o${text.slice(1)}` : text)
-    : NaN;
-  if (!(value >= min && value <= max)) {
+  const value = parseLongNumber(text);
+  if (value === undefined || value < min || value > max) {
     throw new RuleError(`${use.name} ${text}: expected a number from ${min} to ${max}`, use);
   }
-  return value;
+  return Number(value);
+}
+
+/** The same of any size; undefined when it is none. */
+export function parseLongNumber(text: string): bigint | undefined {
+  if (!/^(0x[0-9a-f]+|0[0-7]*|[1-9]\d*)$/i.test(text)) return undefined;
+  return BigInt(/^0[0-7]+$/.test(text) ? `0o${text.slice(1)}` : text);
 }
 
 /** `A`, or `A:B`, `:B`, `A:` with the ends that are left out. */
@@ -73,8 +83,17 @@ export function parseRange(
 
 /** A port by number or service name. */
 export function parsePort(text: string, use: OptionUse): number {
-  const named = servicePort(text);
-  return named ?? parseNumber(text, use, 0xffff);
+  const port = parseLongNumber(text) === undefined ? servicePort(text) : undefined;
+  return port ?? parseNumber(text, use, 0xffff);
+}
+
+/** `A[:B]` of ports where they are read in decimal only, and may end before they start. */
+export function parseDecimalPorts(use: OptionUse): ReturnType<typeof parseRange> {
+  return parseRange(wordOf(use), use, { max: 0xffff, reversible: true }, (end) => {
+    const port = servicePort(end);
+    if (port === undefined) throw new RuleError(`${use.name} ${end}: there is no such port`, use);
+    return port;
+  });
 }
 
 /** `VALUE[/MASK]` of 32 bits; the mask of all ones when it is left out. */
@@ -112,7 +131,7 @@ const PROTOCOL_ALIASES: ReadonlyMap<string, number> = new Map([
  * octal or hexadecimal, as iptables takes them.
  */
 export function parseRuleAddress(text: string, use: OptionUse, family: Family): Address {
-  const address = parseAddress(text) ?? (family === 4 ? parseOldIpv4(text) : parseMapped(text));
+  const address = family === 4 ? (parseAddress(text) ?? parseOldIpv4(text)) : parseIpv6(text);
   if (address?.family !== family) {
     throw new RuleError(`${use.name} ${text}: expected an IPv${family} address`, use);
   }
@@ -128,13 +147,6 @@ function parseOldIpv4(text: string): Address | undefined {
   });
   if (!bytes.every((byte) => byte <= 255)) return undefined;
   return addressOfBytes([...bytes, 0, 0, 0].slice(0, 4));
-}
-
-/** `::ffff:1.2.3.4`, which is an address of IPv6 like any other here. */
-export function parseMapped(text: string): Address | undefined {
-  const [, dotted] = /^(?:::|0:0:0:0:0:)ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(text) ?? [];
-  const inner = dotted === undefined ? undefined : parseAddress(dotted);
-  return inner === undefined ? undefined : { family: 6, words: [0, 0, 0xffff, inner.words[0]] };
 }
 
 /** `ADDRESS`, `ADDRESS/BITS` or `ADDRESS/MASK`; the address is masked. */
@@ -159,8 +171,12 @@ export function parseAddressMask(
 
 /** A mask as a number of bits or as an address. */
 export function parseMask(text: string, use: OptionUse, family: Family): Words {
-  if (/^\d{1,3}$/.test(text)) {
-    return prefixMask(parseNumber(String(Number(text)), use, addressBits(family)));
+  if (parseLongNumber(text) !== undefined) {
+    return prefixMask(parseNumber(text, use, addressBits(family)));
+  }
+  // > Of IPv4 only addresses may be short.
+  if (family === 4 && text.split(".").length !== 4) {
+    throw new RuleError(`${use.name} ${text}: expected a mask`, use);
   }
   return parseRuleAddress(text, use, family).words;
 }

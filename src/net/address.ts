@@ -33,11 +33,27 @@ export function parseAddress(text: string): Address | undefined {
     const bytes = dotted.slice(1).map(Number);
     return bytes.every((byte) => byte <= 0xff) ? addressOfBytes(bytes) : undefined;
   }
-  if (!/^[0-9A-Fa-f:.]{2,45}$/.test(text)) return undefined;
-  if (!ipaddr.IPv6.isValid(text)) return undefined;
-  const parsed = ipaddr.IPv6.parse(text);
-  if (parsed.isIPv4MappedAddress()) return undefined;
-  return addressOfBytes(parsed.toByteArray());
+  const address = parseIpv6(text);
+  return address !== undefined && isMapped(address) ? undefined : address;
+}
+
+/** Parses an IPv6 address as inet_pton() does, IPv4-mapped ones too. */
+export function parseIpv6(text: string): Address | undefined {
+  if (!/^[0-9A-Fa-f:.]{2,45}$/.test(text) || !text.includes(":")) return undefined;
+  const tail = text.slice(text.lastIndexOf(":") + 1);
+  const dotted = tail.includes(".") ? parseAddress(tail) : undefined;
+  // The library takes ::1.2.3.4 for ::ffff:1.2.3.4.
+  const [word] = dotted?.words ?? [0];
+  const plain =
+    dotted === undefined
+      ? text
+      : `${text.slice(0, -tail.length)}${(word >>> 16).toString(16)}:${(word & 0xffff).toString(16)}`;
+  if (!ipaddr.IPv6.isValid(plain)) return undefined;
+  return addressOfBytes(ipaddr.IPv6.parse(plain).toByteArray());
+}
+
+function isMapped({ words: [a, b, c] }: Address): boolean {
+  return a === 0 && b === 0 && c === 0xffff;
 }
 
 /** Makes an address of 4 or 16 bytes in network order. */
@@ -53,11 +69,13 @@ export function addressOfBytes(bytes: ArrayLike<number>): Address {
   throw new Error(`bug: an address has 4 or 16 bytes, not ${bytes.length}`);
 }
 
-/** Formats an address in its canonical form (RFC 5952 for IPv6). */
+/** Formats an address in its canonical form (RFC 5952 for IPv6, with dots where inet_ntop() has them). */
 export function formatAddress(address: Address): string {
-  const [a, b, c, d] = address.words;
-  if (address.family === 4) return dottedWord(a);
-  if (a === 0 && b === 0 && c === 0xffff) return `::ffff:${dottedWord(d)}`;
+  const [first, second, third, last] = address.words;
+  if (address.family === 4) return dottedWord(first);
+  if (isMapped(address)) return `::ffff:${dottedWord(last)}`;
+  const compatible = first === 0 && second === 0 && third === 0 && last > 0xffff;
+  if (compatible) return `::${dottedWord(last)}`;
   const parts = address.words.flatMap((word) => [word >>> 16, word & 0xffff]);
   return new ipaddr.IPv6(parts).toRFC5952String();
 }

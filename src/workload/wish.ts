@@ -39,6 +39,8 @@ export function wishPrefix(wish: Wish, side: "src" | "dst", prefix: Prefix): voi
 
 /** Wishes for ports; the first wish counts. */
 export function wishPorts(wish: Wish, side: "src" | "dst", ports: PortRange): void {
+  // A range that ends before it starts holds no port to wish for.
+  if (ports.last < ports.first) return;
   if (side === "src") wish.sourcePorts ??= ports;
   else wish.destinationPorts ??= ports;
 }

@@ -13,6 +13,8 @@ const MATCHES: readonly string[] = [
   "-m limit --limit 2/sec --limit-burst 4",
   "-m limit --limit 100/sec --limit-burst 7",
   "-m limit --limit 1/min --limit-burst 1",
+  // Of iptables-legacy's burst the kernel keeps 32 bits: one packet.
+  "-m limit --limit 1/hour --limit-burst 39",
   "-m quota --quota 400",
   "-m quota ! --quota 400",
   "-m statistic --mode nth --every 3 --packet 0",
@@ -36,6 +38,13 @@ const MATCHES: readonly string[] = [
   "-m hashlimit --hashlimit-above 200b/s --hashlimit-rate-match --hashlimit-htable-expire 60000 --hashlimit-name h10",
   "-m hashlimit --hashlimit-above 200b/s --hashlimit-burst 400b --hashlimit-rate-match --hashlimit-rate-interval 2 --hashlimit-name h11",
   "-m hashlimit --hashlimit-upto 1/hour --hashlimit-burst 1 --hashlimit-mode srcip --hashlimit-htable-size 2 --hashlimit-htable-max 2 --hashlimit-name h12",
+  // Ranges that end before they start, and packets that no table sees.
+  "-m udp --sport 4001:4000",
+  "-m udp ! --sport 4001:4000",
+  "-m length ! --length 200:50",
+  "-m iprange ! --src-range 192.0.2.30-192.0.2.1",
+  "-m conntrack ! --ctorigsrcport 4001:4000",
+  "-m pkttype ! --pkt-type otherhost",
 ];
 
 const PORT = 1000;

@@ -61,6 +61,12 @@ describe.each(["legacy", "nft"] as const)("limit of iptables-%s", (backend) => {
     expect(await dropped(match, times, backend)).toBe(expected);
   });
 
+  it("keeps 32 bits of a burst, as much as those are with each of the kernel's clocks", async () => {
+    const match = "-m limit --limit 1/hour --limit-burst 39";
+    const text = await dropped(match, every(1, 4), backend);
+    expect(text).toBe(backend === "legacy" ? "1???" : "1111");
+  });
+
   it("counts when it is asked, whatever the matches behind it say", async () => {
     const match = "-m limit --limit 1/hour --limit-burst 2 -m udp --dport 1";
     const text = await dropped(`-p udp ${match}`, every(1, 4), backend);
