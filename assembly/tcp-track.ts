@@ -234,14 +234,15 @@ function settle(entry: Entry, direction: u32, packetClass: u32, old: u32, next: 
 
 function secondsAfter(entry: Entry, packetClass: u32, next: u32): u32 {
   const usual = tcpTimeoutSeconds(next);
-  const retransmitted = tcpTimeoutSeconds(TIMEOUT_RETRANSMITTED);
-  const unacknowledged = tcpTimeoutSeconds(TIMEOUT_UNACKNOWLEDGED);
+  const retransmitted = min(usual, tcpTimeoutSeconds(TIMEOUT_RETRANSMITTED));
   if (entry.retransmissions >= retransmissionsMax && usual > retransmitted) return retransmitted;
   if (packetClass == CLASS_RST) return tcpTimeoutSeconds(TCP_CLOSE);
+  const unacknowledged = min(usual, tcpTimeoutSeconds(TIMEOUT_UNACKNOWLEDGED));
   const flags = sideOf(entry, 0).flags | sideOf(entry, 1).flags;
-  if ((flags & SIDE_UNACKNOWLEDGED) != 0 && usual > unacknowledged) return unacknowledged;
-  if (entry.lastWindow == 0 && usual > retransmitted) return retransmitted;
-  return usual;
+  // Nobody could foretell which of these it is: no branches.
+  const open = (flags & SIDE_UNACKNOWLEDGED) != 0 && usual > unacknowledged;
+  const acknowledged = select<u32>(retransmitted, usual, entry.lastWindow == 0);
+  return select<u32>(unacknowledged, acknowledged, open);
 }
 
 // > A SYN-ACK that acknowledges a SYN which was ignored: both ends are in step, and now we are.

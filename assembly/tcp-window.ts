@@ -262,7 +262,8 @@ function fits(sender: TcpSide, receiver: TcpSide, seq: u32, end: u32, sack: u32)
   return isAfter(sack, receiver.end - ackWindow(sender) - 1);
 }
 
-// A segment that fits. `told`: the window as it is in the header.
+// A segment that fits. `told`: the window as it is in the header. What is taken over hangs on which side has spoken
+// last, as often as not: it is chosen without branches, which nobody could foretell.
 function follow(
   entry: Entry,
   direction: u32,
@@ -276,26 +277,21 @@ function follow(
 ): void {
   const sender = sideOf(entry, direction);
   const receiver = sideOf(entry, direction ^ 1);
-  const acks = (flags & TCP_ACK) != 0;
-  const window = (flags & TCP_SYN) != 0 ? told : told << sender.scale;
-  const offered = window + (sack - ack);
-  if (sender.maxWindow < offered) sender.maxWindow = offered;
-  if (isAfter(end, sender.end)) {
-    sender.end = end;
-    sender.flags |= SIDE_UNACKNOWLEDGED;
-  }
-  if (acks && ((sender.flags & SIDE_MAX_ACK) == 0 || isAfter(ack, sender.maxAck))) {
-    sender.maxAck = ack;
-    sender.flags |= SIDE_MAX_ACK;
-  }
-  if (receiver.maxWindow != 0 && isAfter(end, sender.maxEnd)) {
-    receiver.maxWindow += end - sender.maxEnd;
-  }
-  if (isAfter(sack + window, receiver.maxEnd - 1)) {
-    receiver.maxEnd = sack + window;
-    if (window == 0) receiver.maxEnd++;
-  }
-  if (ack == receiver.end) receiver.flags &= ~SIDE_UNACKNOWLEDGED;
+  const window = select<u32>(told, told << sender.scale, (flags & TCP_SYN) != 0);
+  sender.maxWindow = max(sender.maxWindow, window + (sack - ack));
+  const sends = isAfter(end, sender.end);
+  sender.end = select<u32>(end, sender.end, sends);
+  const unseen = (sender.flags & SIDE_MAX_ACK) == 0;
+  const acks = (flags & TCP_ACK) != 0 && unseen | isAfter(ack, sender.maxAck);
+  sender.maxAck = select<u32>(ack, sender.maxAck, acks);
+  sender.flags |=
+    select<u8>(SIDE_UNACKNOWLEDGED, 0, sends) | select<u8>(SIDE_MAX_ACK, 0, acks);
+  const exceeds = receiver.maxWindow != 0 && isAfter(end, sender.maxEnd);
+  receiver.maxWindow += select<u32>(end - sender.maxEnd, 0, exceeds);
+  const offered = sack + window;
+  const opens = isAfter(offered, receiver.maxEnd - 1);
+  receiver.maxEnd = select<u32>(offered + <u32>(window == 0), receiver.maxEnd, opens);
+  receiver.flags &= ~select<u8>(SIDE_UNACKNOWLEDGED, 0, ack == receiver.end);
   if (acknowledges) countRetransmission(entry, direction, seq, ack, end, told);
 }
 
@@ -308,22 +304,19 @@ function countRetransmission(
   end: u32,
   window: u32,
 ): void {
-  const same =
-    entry.lastDirection == direction &&
-    entry.lastSeq == seq &&
-    entry.lastAck == ack &&
-    entry.lastEnd == end &&
-    <u32>entry.lastWindow == window;
-  if (same) {
-    if (entry.retransmissions < 255) entry.retransmissions++;
-    return;
-  }
+  const differs =
+    (entry.lastDirection ^ <u8>direction) |
+    (entry.lastSeq ^ seq) |
+    (entry.lastAck ^ ack) |
+    (entry.lastEnd ^ end) |
+    (entry.lastWindow ^ <u16>window);
+  const again = min<u32>(<u32>entry.retransmissions + 1, 255);
+  entry.retransmissions = <u8>select<u32>(again, 0, differs == 0);
   entry.lastDirection = <u8>direction;
   entry.lastSeq = seq;
   entry.lastAck = ack;
   entry.lastEnd = end;
   entry.lastWindow = <u16>window;
-  entry.retransmissions = 0;
 }
 
 // A SYN or SYN-ACK begins its direction anew. > Both sides must scale windows, or none does.
