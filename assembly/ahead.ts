@@ -1,8 +1,18 @@
 // A glance at a frame that is decided soon: what its packet will need is fetched from memory meanwhile.
 import { touchFlow } from "./flow-rows";
 import { onlyNode, touchSlots } from "./flow-slots";
-import { endsHash, Entry, entryAt, nodeEntry, touchEntryLines, touchHeardOf } from "./flow-table";
+import {
+  DIRECTION_NEITHER,
+  endsHash,
+  Entry,
+  entryAt,
+  heardOf,
+  nodeEntry,
+  plainDirection,
+  touchEntryLines,
+} from "./flow-table";
 import { Gathered } from "./gathered";
+import { touchHeard } from "./heard";
 import { LINK_ETHERNET } from "./layout";
 import { touchHeardOfMemo, touchMemo } from "./memo";
 import {
@@ -16,29 +26,20 @@ import {
 } from "./plain-frame";
 import { isOwnPair } from "./share";
 
-/** Finds the hash of a frame's tuple, as the flow table has it, and has its slots on their way. */
+/** Finds the hash of a plain frame's ends, as the flow table has it, and has its slots on their way. */
 export function hashFrame(one: Gathered): void {
-  one.hash = 0;
-  one.node = 0;
   const frame: usize = one.frame;
-  if (!isPlain(frame, one.captured, one.original, one.linkType)) return;
   const ends = endsOf(frame);
-  one.hash = endsHash(
-    i32x4.extract_lane(ends, 0),
-    i32x4.extract_lane(ends, 1),
-    i32x4.extract_lane(ends, 2),
-    protocolOf(frame),
-  );
+  const ports: u32 = i32x4.extract_lane(ends, 2);
+  one.ends = i64x2.extract_lane(ends, 0);
+  one.ports = ports;
+  const src: u32 = i32x4.extract_lane(ends, 0);
+  const dst: u32 = i32x4.extract_lane(ends, 1);
+  one.hash = endsHash(src, dst, ports, protocolOf(frame));
   touchSlots(one.hash);
 }
 
-/** Finds the node of a frame's connection, if that is told at a glance. */
-export function findNodeOf(one: Gathered): void {
-  one.node = onlyNode(one.hash);
-  if (one.node != 0) one.entry = <u32>changetype<usize>(entryAt(nodeEntry(one.node - 1)));
-}
-
-/** The same, and has the entry on its way from memory, or where there is none what else is looked up. */
+/** Has the entry of a frame's connection on its way from memory, or where there is none what else is looked up. */
 export function touchConnection(one: Gathered): void {
   if (one.hash == 0) return;
   findNodeOf(one);
@@ -52,10 +53,28 @@ export function touchConnection(one: Gathered): void {
 
 /** Has what was said of a frame's connection on its way from memory. */
 export function touchSaid(one: Gathered): void {
-  const frame: usize = one.frame;
-  if (one.node != 0)
-    touchHeardOf(changetype<Entry>(one.entry), one.node - 1, sourceOf(frame), portsOf(frame));
-  else if (one.hash != 0) touchHeardOfMemo(one.hash);
+  if (one.node != 0) {
+    findDirection(one);
+    if (one.direction != DIRECTION_NEITHER)
+      touchHeard(heardOf(changetype<Entry>(one.entry), one.direction));
+  } else if (one.hash != 0) touchHeardOfMemo(one.hash);
+}
+
+/** Finds a frame's connection again, where others may have been made or removed since. */
+export function findConnectionAgain(one: Gathered): void {
+  findNodeOf(one);
+  if (one.node != 0) findDirection(one);
+}
+
+// The node of its connection, if that is told at a glance.
+function findNodeOf(one: Gathered): void {
+  one.node = onlyNode(one.hash);
+  if (one.node != 0) one.entry = <u32>changetype<usize>(entryAt(nodeEntry(one.node - 1)));
+}
+
+function findDirection(one: Gathered): void {
+  const entry = changetype<Entry>(one.entry);
+  one.direction = plainDirection(one.node - 1, entry, one.ends, one.ports, protocolOf(one.frame));
 }
 
 /** Another worker decides the packet of a plain frame. */

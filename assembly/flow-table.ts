@@ -634,14 +634,15 @@ function metKind(entry: Entry, kind: u32, kinds: u32, tuple: Key): u32 {
  * @param ports the source's in the lower half
  */
 export function plainDirection(node: i64, entry: Entry, ends: u64, ports: u32, protocol: u32): u32 {
-  const differs = entry.family != 4 || entry.protocol != <u8>protocol;
-  if (differs || entry.deadline <= now()) return DIRECTION_NEITHER;
+  if (entry.family != 4 || entry.protocol != <u8>protocol) return DIRECTION_NEITHER;
   const kind = nodeKind(node);
   if (kind == NODE_ORIGINAL) {
-    if (entry.ends == ends && entry.ports == ports) return kind;
-    if ((entry.linked & REPLY_TURNED) == 0) return DIRECTION_NEITHER;
-    const turned = entry.ends == rotl<u64>(ends, 32) && entry.ports == rotl<u32>(ports, 16);
-    return turned ? NODE_REPLY : DIRECTION_NEITHER;
+    const same = ((entry.ends ^ ends) | (entry.ports ^ ports)) == 0;
+    const turned =
+      ((entry.ends ^ rotl<u64>(ends, 32)) | (entry.ports ^ rotl<u32>(ports, 16))) == 0 &&
+      (entry.linked & REPLY_TURNED) != 0;
+    // As many have one direction as the other: no branches.
+    return select<u32>(NODE_ORIGINAL, select<u32>(NODE_REPLY, DIRECTION_NEITHER, turned), same);
   }
   if (kind != NODE_REPLY) return DIRECTION_NEITHER;
   const tuples = tuplesOf(entry);
@@ -825,14 +826,6 @@ export function endsHash(src: u32, dst: u32, ports: u32, protocol: u32): u32 {
 export function touchEntryLines(entry: Entry): void {
   const at = changetype<usize>(entry);
   touched += load<u32>(at) + load<u32>(at, 64);
-}
-
-/** The same for what was said of packets like one of IPv4 that an entry's node was found for. */
-export function touchHeardOf(entry: Entry, node: i64, src: u32, ports: u32): void {
-  const answers = <u32>entry.ends != src || entry.ports != ports;
-  touchHeard(
-    heardOf(entry, nodeKind(node) == NODE_ORIGINAL ? (answers ? 1 : 0) : nodeKind(node) & 1),
-  );
 }
 
 // Read by nobody: it only keeps the loads above from being left out.

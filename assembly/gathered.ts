@@ -9,12 +9,16 @@ export class Gathered {
   original: u32;
   linkType: u16;
   captureInterface: u16;
-  /** Of its addresses and ports; 0: it is not plain. */
+  /** Of a plain frame: the source's address, destination's << 32; source's port, destination's << 16. */
+  ends: u64;
+  ports: u32;
+  /** Of these; 0: it is not plain. */
   hash: u32;
   /** The only node with that hash, plus one; 0: there is none, or several. */
   node: u32;
-  /** Address of that node's entry. */
+  /** Address of that node's entry, and which of its directions the frame has: DIRECTION_NEITHER, if it is not its. */
   entry: u32;
+  direction: u32;
   /** How many packets were passed over in front of it, and the latest time of any that was. */
   passed: u32;
   passedTime: u64;
@@ -24,12 +28,12 @@ export class Gathered {
   unused: u32;
 }
 
-const GATHERED_SIZE: usize = 64;
+const GATHERED_SIZE: usize = 80;
 if (offsetof<Gathered>() != GATHERED_SIZE) ERROR("GATHERED_SIZE");
 
 /** As many are kept. */
 const GATHERED_KEPT: u32 = 128;
-const ring: usize = memory.data(128 * 64, 64);
+const ring: usize = memory.data(128 * 80, 64);
 
 /** A frame by its number in the order of all that were gathered. */
 export function gatheredAt(index: u32): Gathered {

@@ -11,7 +11,14 @@ import {
   SCAN_SOURCE_SIZE,
   VERDICT_SIZE,
 } from "./layout";
-import { findNodeOf, hashFrame, isOthers, isPlain, touchConnection, touchSaid } from "./ahead";
+import {
+  findConnectionAgain,
+  hashFrame,
+  isOthers,
+  isPlain,
+  touchConnection,
+  touchSaid,
+} from "./ahead";
 import { clearBytes } from "./bytes";
 import { decodePlain } from "./decode-plain";
 import { advanceClock, clockRuns } from "./entry-life";
@@ -98,17 +105,18 @@ export function scanPcap(
   linkType: u32,
   captureInterface: u32,
 ): usize {
+  const big = bigEndian;
   do {
     while (mayGather()) {
       if (end - at < header) {
         cut = true;
         break;
       }
-      const captured = word(at + RECORD_CAPTURED);
-      const original = word(at + RECORD_ORIGINAL);
+      const captured = word(big, at + RECORD_CAPTURED);
+      const original = word(big, at + RECORD_ORIGINAL);
       if (captured > original || captured > snapLength || captured > <u32>FRAME_MAX) break;
-      const fraction = <u64>word(at + RECORD_FRACTION) * unit;
-      const time = <u64>word(at) * DISORDER + fraction;
+      const fraction = <u64>word(big, at + RECORD_FRACTION) * unit;
+      const time = <u64>word(big, at) * DISORDER + fraction;
       if (fraction >= DISORDER) break;
       const frame = at + header;
       if (captured > <u32>(end - frame)) {
@@ -158,26 +166,27 @@ export function scanPcapng(
   sourceCount: u32,
   first: u32,
 ): usize {
+  const big = bigEndian;
   do {
     while (mayGather()) {
       if (end - at < BLOCK_SIZE) {
         cut = true;
         break;
       }
-      if (word(at) != ENHANCED_PACKET) break;
-      const captured = word(at + BLOCK_CAPTURED);
-      const original = word(at + BLOCK_ORIGINAL);
+      if (word(big, at) != ENHANCED_PACKET) break;
+      const captured = word(big, at + BLOCK_CAPTURED);
+      const original = word(big, at + BLOCK_ORIGINAL);
       if (captured > original || captured > <u32>FRAME_MAX) break;
       const total = BLOCK_SIZE + ((captured + 3) & ~3);
-      if (word(at + BLOCK_LENGTH) != total) break;
+      if (word(big, at + BLOCK_LENGTH) != total) break;
       if (total > <u32>(end - at)) {
         cut = true;
         break;
       }
-      const index = word(at + BLOCK_SOURCE);
-      if (word(at + total - 4) != total || index >= sourceCount) break;
+      const index = word(big, at + BLOCK_SOURCE);
+      if (word(big, at + total - 4) != total || index >= sourceCount) break;
       const source = changetype<Source>(sources + <usize>index * SCAN_SOURCE_SIZE);
-      const ticks = ((<u64>word(at + BLOCK_TIME)) << 32) | word(at + BLOCK_TIME + 4);
+      const ticks = ((<u64>word(big, at + BLOCK_TIME)) << 32) | word(big, at + BLOCK_TIME + 4);
       if (source.scale == 0 || ticks > u64.MAX_VALUE / source.scale) break;
       const time = ticks * source.scale;
       if (isDisordered(time)) break;
@@ -211,7 +220,8 @@ function gather(
   linkType: u32,
   captureInterface: u32,
 ): void {
-  if (isShared() && passOver(frame, captured, original, time, linkType, captureInterface)) return;
+  const plain = isPlain(frame, captured, original, linkType);
+  if (isShared() && passOver(plain, frame, time, captureInterface)) return;
   const one = gatheredAt(first + gathered);
   one.time = time;
   one.frame = <u32>frame;
@@ -219,6 +229,9 @@ function gather(
   one.original = original;
   one.linkType = <u16>linkType;
   one.captureInterface = <u16>captureInterface;
+  one.hash = 0;
+  one.node = 0;
+  if (plain) hashFrame(one);
   one.passed = passed;
   one.passedTime = passedTime;
   passed = 0;
@@ -226,15 +239,8 @@ function gather(
 }
 
 // Another worker decides it, and all that it does here is to let time pass, for which nothing waits.
-function passOver(
-  frame: usize,
-  captured: u32,
-  original: u32,
-  time: u64,
-  linkType: u32,
-  captureInterface: u32,
-): bool {
-  if (!isPlain(frame, captured, original, linkType)) {
+function passOver(plain: bool, frame: usize, time: u64, captureInterface: u32): bool {
+  if (!plain) {
     mixed = true;
     return false;
   }
@@ -250,7 +256,6 @@ function passOver(
 function decideGathered(): bool {
   const full = gathered == GATHERED_MAX;
   const end = first + gathered;
-  for (let index = first; index != end; index++) hashFrame(gatheredAt(index));
   for (let index = first; index != end; index++) touchConnection(gatheredAt(index));
   for (let index = first; index != end; index++) touchSaid(gatheredAt(index));
   startStraight(number + 1);
@@ -262,7 +267,7 @@ function decideGathered(): bool {
     number++;
     count++;
     if (one.hash != 0) {
-      if (!fresh) findNodeOf(one);
+      if (!fresh) findConnectionAgain(one);
       if (goStraight(one, number)) continue;
     }
     settleFrames(index);
@@ -304,9 +309,9 @@ function isDisordered(time: u64): bool {
   return time + DISORDER < latest;
 }
 
-function word(at: usize): u32 {
+function word(big: bool, at: usize): u32 {
   const value = load<u32>(at);
-  return bigEndian ? bswap(value) : value;
+  return big ? bswap(value) : value;
 }
 
 function decide(one: Gathered): void {

@@ -3,9 +3,9 @@
 // unusual nothing has changed but the clock, and the packet goes one of the other ways.
 import { isOthers } from "./ahead";
 import { SEEN_ARRIVING, whereSeen } from "./arrival";
-import { passTime, refresh } from "./entry-life";
+import { now, passTime, refresh } from "./entry-life";
 import { isHelperGiven } from "./expectation";
-import { DIRECTION_NEITHER, Entry, ENTRY_SEEN_REPLY, heardOf, plainDirection } from "./flow-table";
+import { DIRECTION_NEITHER, Entry, ENTRY_SEEN_REPLY, heardOf } from "./flow-table";
 import { lagRows } from "./flow-rows";
 import { anyFragments } from "./fragments";
 import { Gathered } from "./gathered";
@@ -14,16 +14,7 @@ import { captureInterfaceNumber } from "./interface";
 import { countPlain } from "./judge";
 import { isMannerValid, mannerOf } from "./manner";
 import { hasMac } from "./node-interface";
-import {
-  endsOf,
-  ETHERNET,
-  IP_SIZE,
-  lengthOf,
-  protocolOf,
-  TCP_SIZE,
-  tcpOf,
-  ttlOf,
-} from "./plain-frame";
+import { ETHERNET, IP_SIZE, lengthOf, protocolOf, TCP_SIZE, tcpOf, ttlOf } from "./plain-frame";
 import { PROTOCOL_TCP } from "./protocol";
 import { Packet } from "./records";
 import { countRepeat, lookedAt, mayRepeat } from "./repeat";
@@ -53,25 +44,20 @@ export function goStraight(one: Gathered, number: u64): bool {
   if (!isMannerValid(seen.manner) || !isSeenOnce(seen)) return false;
   // The frame by which it is known how others are seen has started the clock.
   passTime(one.time);
-  const node: i64 = one.node - 1;
   const entry = changetype<Entry>(one.entry);
-  const ends = endsOf(frame);
-  const addresses = i64x2.extract_lane(ends, 0);
-  const ports = i32x4.extract_lane(ends, 2);
-  const direction = plainDirection(node, entry, addresses, ports, protocolOf(frame));
-  if (direction == DIRECTION_NEITHER) return false;
+  const direction = one.direction;
+  if (direction == DIRECTION_NEITHER || entry.deadline <= now()) return false;
   const heard = heardOf(entry, direction);
   if (heard.where != whereOf(seen.manner, direction)) return false;
-  const answers = direction == DIRECTION_REPLY;
-  const flags = answers ? entry.flags | ENTRY_SEEN_REPLY : entry.flags;
+  const answered = select<u16>(ENTRY_SEEN_REPLY, 0, direction == DIRECTION_REPLY);
   const said: usize = heard.saying;
   if (said == 0) return false;
   const saying = changetype<Saying>(said);
-  if (saying.flags != lookedAt(flags) || saying.mark != entry.mark) return false;
+  if (saying.flags != lookedAt(entry.flags | answered) || saying.mark != entry.mark) return false;
   if ((entry.markDoubted | entry.stateDoubted) != 0 || !moveOn(entry, one, direction, saying)) {
     return false;
   }
-  if (answers) entry.flags |= ENTRY_SEEN_REPLY;
+  entry.flags |= answered;
   countRepeat(saying, lengthOf(frame));
   one.number = number;
   one.saying = <u32>said;

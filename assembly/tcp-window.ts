@@ -281,16 +281,15 @@ function follow(
   sender.maxWindow = max(sender.maxWindow, window + (sack - ack));
   const sends = isAfter(end, sender.end);
   sender.end = select<u32>(end, sender.end, sends);
-  const unseen = (sender.flags & SIDE_MAX_ACK) == 0;
-  const acks = (flags & TCP_ACK) != 0 && unseen | isAfter(ack, sender.maxAck);
+  const newer = (sender.flags & SIDE_MAX_ACK) == 0 || isAfter(ack, sender.maxAck);
+  const acks = (flags & TCP_ACK) != 0 && newer;
   sender.maxAck = select<u32>(ack, sender.maxAck, acks);
-  sender.flags |=
-    select<u8>(SIDE_UNACKNOWLEDGED, 0, sends) | select<u8>(SIDE_MAX_ACK, 0, acks);
+  sender.flags |= select<u8>(SIDE_UNACKNOWLEDGED, 0, sends) | select<u8>(SIDE_MAX_ACK, 0, acks);
   const exceeds = receiver.maxWindow != 0 && isAfter(end, sender.maxEnd);
   receiver.maxWindow += select<u32>(end - sender.maxEnd, 0, exceeds);
   const offered = sack + window;
   const opens = isAfter(offered, receiver.maxEnd - 1);
-  receiver.maxEnd = select<u32>(offered + <u32>(window == 0), receiver.maxEnd, opens);
+  receiver.maxEnd = select<u32>(offered + select<u32>(1, 0, window == 0), receiver.maxEnd, opens);
   receiver.flags &= ~select<u8>(SIDE_UNACKNOWLEDGED, 0, ack == receiver.end);
   if (acknowledges) countRetransmission(entry, direction, seq, ack, end, told);
 }
@@ -305,11 +304,11 @@ function countRetransmission(
   window: u32,
 ): void {
   const differs =
-    (entry.lastDirection ^ <u8>direction) |
+    (entry.lastDirection ^ (<u8>direction)) |
     (entry.lastSeq ^ seq) |
     (entry.lastAck ^ ack) |
     (entry.lastEnd ^ end) |
-    (entry.lastWindow ^ <u16>window);
+    (entry.lastWindow ^ (<u16>window));
   const again = min<u32>(<u32>entry.retransmissions + 1, 255);
   entry.retransmissions = <u8>select<u32>(again, 0, differs == 0);
   entry.lastDirection = <u8>direction;
