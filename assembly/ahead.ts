@@ -15,15 +15,7 @@ import { Gathered } from "./gathered";
 import { touchHeard } from "./heard";
 import { LINK_ETHERNET } from "./layout";
 import { touchHeardOfMemo, touchMemo } from "./memo";
-import {
-  destinationOf,
-  endsOf,
-  isPlainFrame,
-  isPortedFrame,
-  portsOf,
-  protocolOf,
-  sourceOf,
-} from "./plain-frame";
+import { endsOf, isPlainFrame, isPortedFrame, protocolOf } from "./plain-frame";
 import { isOwnPair } from "./share";
 
 /** Finds the hash of a plain frame's ends, as the flow table has it, and has its slots on their way. */
@@ -79,14 +71,11 @@ function findDirection(one: Gathered): void {
 
 /** Another worker decides the packet of a plain frame. */
 export function isOthers(frame: usize): bool {
-  const ports = portsOf(frame);
-  return !isOwnPair(
-    sourceOf(frame),
-    destinationOf(frame),
-    protocolOf(frame),
-    ports & 0xffff,
-    ports >> 16,
-  );
+  const ends = endsOf(frame);
+  const ports: u32 = i32x4.extract_lane(ends, 2);
+  const src: u32 = i32x4.extract_lane(ends, 0);
+  const dst: u32 = i32x4.extract_lane(ends, 1);
+  return !isOwnPair(src, dst, protocolOf(frame), ports & 0xffff, ports >> 16);
 }
 
 /** A frame is such that `decodePlain` fills its record. */

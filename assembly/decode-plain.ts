@@ -16,20 +16,14 @@ import {
   PACKET_TRUNCATED,
 } from "./layout";
 import {
-  destinationOf,
+  endsOf,
   ETHERNET,
   IP,
   IP_SIZE,
   ipIdOf,
   lengthOf,
-  portsOf,
   protocolOf,
-  sourceOf,
-  tcpAckOf,
-  tcpFlagsOf,
-  tcpHeaderOf,
-  tcpSeqOf,
-  tcpWindowOf,
+  tcpOf,
   tosOf,
   TRANSPORT,
   ttlOf,
@@ -63,24 +57,18 @@ export function decodePlain(packet: Packet): void {
   const captured = min(packet.capturedLength - ETHERNET, length);
   const payload = length - IP_SIZE;
   const protocol = protocolOf(frame);
-  if (protocol == PROTOCOL_TCP) {
-    const header = tcpHeaderOf(frame);
-    packet.tcpSeq = tcpSeqOf(frame);
-    packet.tcpAck = tcpAckOf(frame);
-    packet.tcpWindow = tcpWindowOf(frame);
-    packet.tcpFlags = tcpFlagsOf(frame);
-    packet.tcpOffset = <u8>(header >> 2);
-    packet.payloadLength = payload - header;
-    packet.known = KNOWN_TCP;
-  } else {
-    packet.tcpSeq = 0;
-    packet.tcpAck = 0;
-    packet.tcpWindow = 0;
-    packet.tcpFlags = 0;
-    packet.tcpOffset = 0;
-    packet.payloadLength = payload - UDP_SIZE;
-    packet.known = KNOWN_ALWAYS;
-  }
+  // One protocol is as likely as the other: no branches. What is read of a TCP header may lie behind the frame.
+  const tcp = protocol == PROTOCOL_TCP;
+  const told = tcpOf(frame);
+  const rest = select<u32>(i32x4.extract_lane(told, 2), 0, tcp);
+  const offset = rest >> 28;
+  packet.tcpSeq = select<u32>(i32x4.extract_lane(told, 0), 0, tcp);
+  packet.tcpAck = select<u32>(i32x4.extract_lane(told, 1), 0, tcp);
+  packet.tcpWindow = <u16>rest;
+  packet.tcpFlags = <u8>(rest >> 16);
+  packet.tcpOffset = <u8>offset;
+  packet.payloadLength = payload - select<u32>(offset << 2, UDP_SIZE, tcp);
+  packet.known = select<u32>(KNOWN_TCP, KNOWN_ALWAYS, tcp);
   const truncated = packet.capturedLength < packet.originalLength ? <u32>PACKET_TRUNCATED : 0;
   packet.flags |= truncated | PACKET_HAS_MAC;
   packet.dstMac = load<u32>(frame);
@@ -94,9 +82,10 @@ export function decodePlain(packet: Packet): void {
   packet.tos = tosOf(frame);
   packet.ipLength = length;
   packet.ipId = ipIdOf(frame);
-  packet.src0 = sourceOf(frame);
-  packet.dst0 = destinationOf(frame);
-  const ports = portsOf(frame);
+  const ends = endsOf(frame);
+  packet.src0 = i32x4.extract_lane(ends, 0);
+  packet.dst0 = i32x4.extract_lane(ends, 1);
+  const ports: u32 = i32x4.extract_lane(ends, 2);
   packet.sport = <u16>ports;
   packet.dport = <u16>(ports >> 16);
   packet.network = <u32>(frame + IP);

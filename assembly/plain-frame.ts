@@ -23,8 +23,6 @@ const FRAGMENTED: u16 = 0xff3f;
 
 const TCP_SEQ: usize = TRANSPORT + 4;
 const TCP_OFFSET: usize = TRANSPORT + 12;
-const TCP_FLAGS: usize = TRANSPORT + 13;
-const TCP_WINDOW: usize = TRANSPORT + 14;
 /** As far as it is read, and without options. */
 const TCP_READ: u32 = 16;
 export const TCP_SIZE: u32 = 20;
@@ -56,12 +54,14 @@ export function isPlainFrame(frame: usize, capturedLength: u32, originalLength: 
   const behind = min(capturedLength - ETHERNET, length) - IP_SIZE;
   const payload = length - IP_SIZE;
   const protocol = protocolOf(frame);
-  if (protocol == PROTOCOL_TCP) {
-    const header = tcpHeaderOf(frame);
-    return behind >= TCP_READ && header >= TCP_SIZE && header <= payload;
-  }
+  const tcp = protocol == PROTOCOL_TCP;
+  if (!tcp && protocol != PROTOCOL_UDP) return false;
+  // One is as likely as the other: no branches.
   const told = <u32>bswap<u16>(load<u16>(frame, UDP_LENGTH));
-  return protocol == PROTOCOL_UDP && behind >= UDP_READ && told >= UDP_SIZE && told <= payload;
+  const header = select<u32>(tcpHeaderOf(frame), told, tcp);
+  const read = select<u32>(TCP_READ, UDP_READ, tcp);
+  const least = select<u32>(TCP_SIZE, UDP_SIZE, tcp);
+  return behind >= read && header >= least && header <= payload;
 }
 
 /** The ends of a frame as numbers: source's address, destination's, ports with the source's in the lower half. */
@@ -90,39 +90,10 @@ export function ipIdOf(frame: usize): u32 {
   return <u32>bswap<u16>(load<u16>(frame, IP_ID));
 }
 
-export function sourceOf(frame: usize): u32 {
-  return i32x4.extract_lane(endsOf(frame), 0);
-}
-
-export function destinationOf(frame: usize): u32 {
-  return i32x4.extract_lane(endsOf(frame), 1);
-}
-
-/** The source's port in the lower half. */
-export function portsOf(frame: usize): u32 {
-  return i32x4.extract_lane(endsOf(frame), 2);
-}
-
-export function tcpSeqOf(frame: usize): u32 {
-  return i32x4.extract_lane(tcpOf(frame), 0);
-}
-
-export function tcpAckOf(frame: usize): u32 {
-  return i32x4.extract_lane(tcpOf(frame), 1);
-}
-
 /** What a TCP header says: its two numbers, and the window, flags << 16, the byte with its length << 24. */
 export function tcpOf(frame: usize): v128 {
   const bytes = v128.load(frame, TCP_SEQ);
   return v128.shuffle<u8>(bytes, bytes, 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 12, 13, 14, 15);
-}
-
-export function tcpFlagsOf(frame: usize): u8 {
-  return load<u8>(frame, TCP_FLAGS);
-}
-
-export function tcpWindowOf(frame: usize): u16 {
-  return bswap<u16>(load<u16>(frame, TCP_WINDOW));
 }
 
 /** Bytes of the TCP header. */
