@@ -158,6 +158,8 @@ export const PACKET_AT_INPUT = 1 << 16;
 export const PACKET_REASSEMBLED = 1 << 17;
 /** An ICMPv6 error quotes more extension headers than are read. */
 export const PACKET_DEEP_QUOTE = 1 << 18;
+/** The timestamp is a date and time of day, in a zone that the capture does not name. */
+export const PACKET_LOCAL_TIME = 1 << 19;
 
 // PACKET_KNOWN: which decoded fields hold what the packet on the wire had. A field whose bit is missing
 // was beyond the snap length, or is not spelt out by the text.

@@ -18,6 +18,7 @@ import {
   PACKET_OUTBOUND,
   PACKET_REASSEMBLED,
   PACKET_SIZE,
+  PACKET_LOCAL_TIME,
   PACKET_TIME_OF_DAY,
 } from "./layout";
 import { piece } from "./piece";
@@ -121,7 +122,8 @@ function decodeFrame(datagram: Datagram, first: Packet): void {
   const captured = datagram.captured < datagram.length ? datagram.captured : datagram.length;
   const place: usize = <usize>PACKET_KNOWN;
   memory.fill(changetype<usize>(whole) + place, 0, <usize>PACKET_NUMBER - place);
-  whole.flags &= PACKET_HAS_TIME | PACKET_TIME_OF_DAY | PACKET_INBOUND | PACKET_OUTBOUND;
+  const timed = PACKET_HAS_TIME | PACKET_TIME_OF_DAY | PACKET_LOCAL_TIME;
+  whole.flags &= timed | PACKET_INBOUND | PACKET_OUTBOUND;
   whole.frame = <u32>(network - link);
   whole.capturedLength = link + headers + captured;
   whole.originalLength = link + headers + datagram.length;

@@ -14,6 +14,7 @@ import {
   PACKET_DECODED,
   PACKET_HAS_TIME,
   PACKET_RELATIVE_SEQ,
+  PACKET_LOCAL_TIME,
   PACKET_TIME_OF_DAY,
   TEXT_TIME_CALENDAR,
   TEXT_TIME_DAY,
@@ -541,6 +542,7 @@ function fill(packet: Packet, timing: u32, captureInterface: u32): void {
   packet.flags = PACKET_DECODED;
   if (timing != TEXT_TIME_NONE) packet.flags |= PACKET_HAS_TIME;
   if (timing == TEXT_TIME_DAY || isSince(timing)) packet.flags |= PACKET_TIME_OF_DAY;
+  if (timing == TEXT_TIME_CALENDAR) packet.flags |= PACKET_LOCAL_TIME;
   packet.known = KNOWN_SRC | KNOWN_DST | KNOWN_PROTOCOL | KNOWN_PORTS;
   packet.family = <u8>family;
   packet.protocol = <u8>protocol;

@@ -4,6 +4,7 @@ import { ask } from "../fork";
 import {
   MATCH_HEADER_SIZE,
   PACKET_HAS_TIME,
+  PACKET_LOCAL_TIME,
   PACKET_TIME_OF_DAY,
   REASON_NO_TIME,
   TIME_CONTIGUOUS,
@@ -40,21 +41,29 @@ export function matchTime(match: usize, rule: i32): bool {
   return holds;
 }
 
-// What is not told, the date or the kernel's zone, makes no difference.
+// What is not told, the date, the zone of a text's times, or the kernel's, makes no difference.
 function isCertain(match: usize, time: i64, holds: bool): bool {
-  const dated = (walk.flags & PACKET_TIME_OF_DAY) == 0;
-  if (!dated) {
-    const anyDay =
-      load<u32>(match, MONTH_DAYS) == ALL_MONTH_DAYS && load<u8>(match, WEEK_DAYS) == ALL_WEEK_DAYS;
-    if (!anyDay || load<u32>(match, DATE_START) != 0) return false;
-    // Nobody captures behind the last date that iptables knows.
-    if (load<u32>(match, DATE_STOP) < <u32>i32.MAX_VALUE) return false;
-  }
-  if ((load<u8>(match, FLAGS) & TIME_KERNEL_ZONE) == 0) return true;
-  for (let zone = -ZONES; zone <= ZONES; zone++) {
+  if ((walk.flags & PACKET_TIME_OF_DAY) != 0) return isAlways(match);
+  const textZones = (walk.flags & PACKET_LOCAL_TIME) != 0 ? ZONES : 0;
+  const kernelZones = (load<u8>(match, FLAGS) & TIME_KERNEL_ZONE) != 0 ? ZONES : 0;
+  const most = textZones + kernelZones;
+  for (let zone = -most; zone <= most; zone++) {
     if (holdsAt(match, time + zone * QUARTER) != holds) return false;
   }
   return true;
+}
+
+// It holds on every day, and at every time of it: between all zones lies more than a day.
+function isAlways(match: usize): bool {
+  return (
+    load<u32>(match, DATE_START) == 0 &&
+    // Nobody captures behind the last date that iptables knows.
+    load<u32>(match, DATE_STOP) >= <u32>i32.MAX_VALUE &&
+    load<u32>(match, DAY_START) == 0 &&
+    load<u32>(match, DAY_STOP) == <u32>DAY - 1 &&
+    load<u32>(match, MONTH_DAYS) == ALL_MONTH_DAYS &&
+    load<u8>(match, WEEK_DAYS) == ALL_WEEK_DAYS
+  );
 }
 
 function holdsAt(match: usize, time: i64): bool {

@@ -207,7 +207,8 @@ class TcpdumpReader implements CaptureReader {
       const { nanoseconds, timeOfDay } = advanceClock(this.#clock, head.time);
       view.setBigUint64(at + layout.PACKET_TIMESTAMP, nanoseconds, true);
       const dated = timeOfDay ? layout.PACKET_TIME_OF_DAY : 0;
-      orFlags(view, at, layout.PACKET_HAS_TIME | dated);
+      const local = head.time.days === undefined ? 0 : layout.PACKET_LOCAL_TIME;
+      orFlags(view, at, layout.PACKET_HAS_TIME | dated | local);
     }
     if (head.direction === "Out") orFlags(view, at, layout.PACKET_OUTBOUND);
     if (head.direction === "P") orFlags(view, at, layout.PACKET_OTHER_HOST);

@@ -46,7 +46,7 @@ export function remedyFor(flow: Tuple & Judgement, nature: CaptureNature): strin
     case "no-node":
       return "give the pods with spec.nodeName (kubectl get -o yaml), and the Node objects";
     case "no-time":
-      return "take the text with its times (tcpdump without -t), or capture bytes: tcpdump -w FILE";
+      return "take the text with its times since 1970 (tcpdump -tt), or capture bytes: tcpdump -w FILE";
     case "no-mac":
       return "capture on the Ethernet interface itself, not on any";
     case "no-in-interface":

@@ -1,7 +1,8 @@
 /** Matches that read the packet's bytes, and the time it comes: rule, packet, whether it holds. */
 import { describe, expect, it } from "vitest";
 import { buildFrame, TCP, UDP } from "../frames.ts";
-import { judgeNode, NODE_MAC } from "./judge-node.ts";
+import { judgeCapture } from "../judge.ts";
+import { judgeNode, NODE_MAC, nodeOf } from "./judge-node.ts";
 
 const START_NS = 1_700_000_000_000_000_000n;
 const text = new TextEncoder();
@@ -127,5 +128,42 @@ describe("time", () => {
     ["--monthdays 20 --kerneltz", false],
   ])("%s", async (options, expected) => {
     expect(await holds(`-m time ${options}`, WEB)).toBe(expected);
+  });
+});
+
+// The same moment, as tcpdump prints it where the zone is UTC: the text does not say where that was.
+describe("time in a text", () => {
+  const printed = {
+    epoch: "1700000000.000000",
+    calendar: "2023-11-14 22:13:20.000000",
+    day: "22:13:20.000000",
+    delta: " 00:00:00.000000",
+  } as const;
+
+  it.each<[keyof typeof printed, string, boolean | undefined]>([
+    ["epoch", "--timestart 22:00 --timestop 23:00", true],
+    ["calendar", "--timestart 22:00 --timestop 23:00", undefined],
+    ["calendar", "--datestop 2023-11-15T12:00:00", undefined],
+    ["calendar", "--datestop 2023-11-15T13:00:00", true],
+    ["calendar", "--datestart 2023-11-16", false],
+    ["calendar", "--monthdays 13,14,15", true],
+    ["calendar", "--monthdays 12,13,14,15,16 --kerneltz", true],
+    ["calendar", "--monthdays 13,14,15 --kerneltz", undefined],
+    ["day", "--timestart 22:00 --timestop 23:00", undefined],
+    ["day", "--datestart 2020", undefined],
+    ["day", "", true],
+    ["delta", "--timestart 22:00 --timestop 23:00", undefined],
+    ["delta", "--timestop 12:00", undefined],
+  ])("of kind %s: %s", async (kind, options, expected) => {
+    const lines = [0, 1].map(
+      (id) =>
+        `${printed[kind]} IP 192.0.2.7.4000${id} > 192.0.2.1.80: Flags [S], seq 1, win 64, length 0`,
+    );
+    const verdicts = await judgeCapture({
+      compiled: nodeOf([`-A INPUT -m time ${options} -j DROP`], "legacy", 4),
+      capture: text.encode(`${lines.join("\n")}\n`),
+    });
+    const wanted = expected === undefined ? "unknown" : expected ? "drop" : "allow";
+    expect(verdicts.map(({ verdict }) => verdict)).toEqual([wanted, wanted]);
   });
 });
