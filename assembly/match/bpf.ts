@@ -31,8 +31,9 @@ const LEN: u32 = 0x80;
 const MSH: u32 = 0xa0;
 /** The operand is register X, not the constant. */
 const BY_X: u32 = 0x08;
-/** Offsets from here to the constants of the link layer count from the IP header. */
+/** Offsets from here on count from the IP header, those from `LINK` on from the link layer's; none lies before. */
 const NETWORK: i32 = -0x100000;
+const LINK: i32 = -0x200000;
 const ANCILLARY: i32 = -0x1000;
 
 // u32[16]: the program's own memory.
@@ -64,6 +65,7 @@ export function matchBpf(match: usize, rule: i32): bool {
             const size: u32 = mode == MSH ? 1 : 4 >> ((code >> 3) & 3);
             let offset = <i32>(mode == IND ? x + k : k);
             if (offset < 0) {
+              if (offset < LINK) return false;
               if (offset < NETWORK || (mode == ABS && offset >= ANCILLARY)) {
                 return ask(<u64>match, REASON_NOT_MODELLED, rule);
               }

@@ -288,7 +288,8 @@ class PcapngReader implements CaptureReader {
     const index = this.#sections.first + packet.interfaceId;
     const source = this.#sections.sources[index];
     if (source === undefined) this.#reportNoInterface(packet.interfaceId, position);
-    let flags = this.#readFlags(frame + ((captured + 3) & ~3), trailer);
+    // What lies behind the frame of a Simple Packet Block is padding.
+    let flags = packet.time === 0 ? 0 : this.#readFlags(frame + ((captured + 3) & ~3), trailer);
 
     if (source !== undefined && packet.time !== 0) {
       const high = view.getUint32(packet.time, this.#sections.littleEndian);

@@ -105,6 +105,16 @@ describe.each([
     expect(capture.packets[0]!.originalLength).toBe(5);
   });
 
+  it("reads no options behind a simple packet", () => {
+    const behind = b.option(2, b.u32(2));
+    const capture = read(
+      b.section(),
+      b.interface([], { snapLength: 4 }),
+      b.simple(60, [...FRAME.slice(0, 4), ...behind]),
+    );
+    expect(capture.packets[0]!.flags).toBe(0);
+  });
+
   it("goes on in a section of the other byte order", () => {
     const other = b === little ? big : little;
     const { packets, diagnostics } = read(

@@ -99,6 +99,9 @@ describe("bpf", () => {
     // The link layer and what the kernel knows besides.
     ["2,48 0 0 4292870144,22 0 0 0", WEB, undefined],
     ["2,32 0 0 4294963204,22 0 0 0", WEB, undefined],
+    // In front of both is nothing.
+    ["2,48 0 0 4292870143,6 0 0 1", WEB, false],
+    ["3,1 0 0 2147483648,80 0 0 10,6 0 0 1", WEB, false],
   ])("%s", async (program, frame, expected) => {
     expect(await holds(`-m bpf --bytecode "${program}"`, frame)).toBe(expected);
   });
