@@ -3,11 +3,11 @@
  *
  * npm run bench [-- --full] [-- --json] [-- --record] [-- QUESTION...]
  *
- * `--full` takes all sizes; `--json` prints the data; `--record` writes docs/performance.json, the plot and the
- * tables of docs/performance.md.
+ * `--full` takes all sizes; `--json` prints the data; `--record` keeps the answers in docs/performance.json, and
+ * writes the plots and the tables of docs/performance.md of all that is kept there.
  */
 import { cpus, loadavg, release, totalmem, type } from "node:os";
-import type { Asking, Check, Group, Note, Question, Results } from "./question.ts";
+import type { Asking, Check, Group, Missing, Note, Question, Results } from "./question.ts";
 import { classify } from "./questions/classify.ts";
 import { compile } from "./questions/compile.ts";
 import { decode } from "./questions/decode.ts";
@@ -64,21 +64,21 @@ async function askAll(questions: readonly Question[]): Promise<Results> {
   const groups: Group[] = [];
   const notes: Note[] = [];
   const checks: Check[] = [];
-  const missing = new Map<string, string>();
+  const missing = new Map<string, Missing>();
   for (const { name, answer } of questions) {
     const asking: Asking = {
       full,
       add: (group) => groups.push({ question: name, ...group }),
-      note: (what, value, unit) => notes.push({ name: what, value, unit }),
+      note: (what, value, unit) => notes.push({ question: name, name: what, value, unit }),
       checked(what, compared, mismatches) {
         if (mismatches > 0) {
           throw new Error(
             `${name}: ${mismatches} mismatches with ${what} (of ${compared} compared)`,
           );
         }
-        checks.push({ what: `${name}: ${what}`, compared, mismatches });
+        checks.push({ question: name, what, compared, mismatches });
       },
-      missing: (rival, why) => missing.set(rival, why),
+      missing: (rival, why) => missing.set(`${name} ${rival}`, { question: name, rival, why }),
       progress: (what) => process.stderr.write(`${name}: ${what}\n`),
     };
     await answer(asking);
@@ -87,7 +87,6 @@ async function askAll(questions: readonly Question[]): Promise<Results> {
     date: new Date().toISOString(),
     command: ["npm run bench", ...(words.length > 0 ? ["--", ...words] : [])].join(" "),
     machine,
-    ...{ groups, notes, checks },
-    missing: [...missing].map(([rival, why]) => ({ rival, why })),
+    ...{ groups, notes, checks, missing: [...missing.values()] },
   };
 }

@@ -38,6 +38,7 @@ export interface Group {
 
 /** A number that is no time: memory, a share. */
 export interface Note {
+  readonly question: string;
   readonly name: string;
   readonly value: number;
   readonly unit: string;
@@ -45,9 +46,17 @@ export interface Note {
 
 /** Answers that were compared. */
 export interface Check {
+  readonly question: string;
   readonly what: string;
   readonly compared: number;
   readonly mismatches: number;
+}
+
+/** A rival that was not there. */
+export interface Missing {
+  readonly question: string;
+  readonly rival: string;
+  readonly why: string;
 }
 
 /** A whole run, as `--json` prints it. */
@@ -66,5 +75,5 @@ export interface Results {
   readonly groups: readonly Group[];
   readonly notes: readonly Note[];
   readonly checks: readonly Check[];
-  readonly missing: readonly { readonly rival: string; readonly why: string }[];
+  readonly missing: readonly Missing[];
 }

@@ -9,10 +9,14 @@ import { groupLines, mismatches, noteText } from "./table.ts";
 const BEGIN = "<!-- measured: begin -->";
 const END = "<!-- measured: end -->";
 
-/** Writes all of it. */
+/** What was kept of each question, by its name: all that the last run that asked it said of it. */
+type Recorded = ReadonlyMap<string, Results>;
+
+/** Keeps a run's answers in place of earlier ones to the same questions, and writes all that is kept. */
 export function record(results: Results, asked: ReadonlyMap<string, string>): void {
-  write("performance.json", `${JSON.stringify(results)}\n`);
-  const rules = results.groups.filter(({ question }) => question === "rules");
+  const recorded = withAnswers(readRecorded(), results, asked);
+  write("performance.json", `${JSON.stringify(Object.fromEntries(recorded))}\n`);
+  const rules = recorded.get("rules")?.groups ?? [];
   const plots = [
     ["performance-established.svg", OLD],
     ["performance-new.svg", FRESH],
@@ -24,34 +28,76 @@ export function record(results: Results, asked: ReadonlyMap<string, string>): vo
   const document = readFileSync(path("performance.md"), "utf8");
   const [before = "", rest = ""] = document.split(BEGIN);
   const behind = rest.split(END)[1] ?? "";
-  write("performance.md", `${before}${BEGIN}\n\n${measuredText(results, asked)}\n${END}${behind}`);
+  write("performance.md", `${before}${BEGIN}\n\n${measuredText(recorded, asked)}\n${END}${behind}`);
 }
 
-function measuredText(results: Results, asked: ReadonlyMap<string, string>): string {
-  const { machine, checks, notes, missing } = results;
-  const compared = checks.reduce((sum, check) => sum + check.compared, 0).toLocaleString("en-US");
-  const questions = [...new Set(results.groups.map(({ question }) => question))];
-  const gibibytes = (machine.memoryBytes / 2 ** 30).toFixed(0);
+function readRecorded(): Recorded {
+  const text = readFileSync(path("performance.json"), "utf8");
+  return new Map(Object.entries(JSON.parse(text) as Readonly<Record<string, Results>>));
+}
+
+/** In the order in which questions are asked. */
+function withAnswers(
+  before: Recorded,
+  results: Results,
+  asked: ReadonlyMap<string, string>,
+): Recorded {
+  const after = new Map<string, Results>();
+  for (const question of asked.keys()) {
+    const own = <T extends { readonly question: string }>(list: readonly T[]): T[] =>
+      list.filter((each) => each.question === question);
+    const { groups, notes, checks, missing } = results;
+    const answers = { groups: own(groups), notes: own(notes), checks: own(checks) };
+    const kept = before.get(question);
+    if (answers.groups.length > 0)
+      after.set(question, { ...results, ...answers, missing: own(missing) });
+    else if (kept !== undefined) after.set(question, kept);
+  }
+  return after;
+}
+
+function measuredText(recorded: Recorded, asked: ReadonlyMap<string, string>): string {
+  const runs = [...recorded.values()];
   return [
-    `\`${results.command}\`, ${results.date.slice(0, 16).replace("T", " ")} UTC, ${machine.processor}, ${machine.cores} cores, ${gibibytes} GiB, ${machine.system}, Node ${machine.node}.`,
-    `Load average of the fifteen minutes before: ${machine.loadAverage}. Before the clock ${compared} answers were compared in ${checks.length} comparisons: ${mismatches(results)} mismatches.`,
-    ...missing.map(({ rival, why }) => `Left out: ${rival} (${why}).`),
-    "\n### Against the bars\n",
-    ...markdownTable(["what", "bar", "measured", ""], barsOf(results).map(barRow)),
-    ...questions.flatMap((question) => [
+    "### Against the bars\n",
+    ...markdownTable(["what", "bar", "measured", ""], barsOf(together(runs)).map(barRow)),
+    ...[...recorded].flatMap(([question, results]) => [
       `\n### ${question}: ${asked.get(question)}\n`,
+      ...runLines(results),
+      "",
       ...markdownTable(
         ["size", "task", "a second", "ns each", "spread", "netverdict is"],
-        results.groups.filter((group) => group.question === question).flatMap(groupRows),
+        results.groups.flatMap(groupRows),
       ),
+      ...noteLines(results),
     ]),
-    "\n### Other numbers\n",
-    ...markdownTable(
-      ["what", "value"],
-      notes.map(({ name, value, unit }) => [name, `${noteText(value)} ${unit}`]),
-    ),
     "",
   ].join("\n");
+}
+
+function runLines(results: Results): string[] {
+  const { machine, checks, missing } = results;
+  const compared = checks.reduce((sum, check) => sum + check.compared, 0).toLocaleString("en-US");
+  const gibibytes = (machine.memoryBytes / 2 ** 30).toFixed(0);
+  return [
+    `\`${results.command}\`, ${results.date.slice(0, 16).replace("T", " ")} UTC, ${machine.processor}, ${machine.cores} cores, ${gibibytes} GiB, ${machine.system}, Node ${machine.node},`,
+    `load ${machine.loadAverage}. Before the clock ${compared} answers were compared: ${mismatches(results)} mismatches.`,
+    ...missing.map(({ rival, why }) => `Left out: ${rival} (${why}).`),
+  ];
+}
+
+function noteLines({ notes }: Results): string[] {
+  if (notes.length === 0) return [];
+  const rows = notes.map(({ name, value, unit }) => [name, `${noteText(value)} ${unit}`]);
+  return ["", ...markdownTable(["what", "value"], rows)];
+}
+
+/** What all of them say. */
+function together(runs: readonly Results[]): Pick<Results, "groups" | "notes"> {
+  return {
+    groups: runs.flatMap(({ groups }) => groups),
+    notes: runs.flatMap(({ notes }) => notes),
+  };
 }
 
 function barRow({ what, aim, measured, why, met }: Bar): string[] {

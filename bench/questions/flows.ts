@@ -33,7 +33,7 @@ async function measureFlows(
 ): Promise<number> {
   const packets = asking.full ? 3_000_000 : 300_000;
   const frames = sizes === "minimum" ? "64-byte frames" : "frames of 64, 570 and 1518, cut at 96";
-  const size = `${words(at)} connections, ${frames}`;
+  const size = `${words(at)} connections, ${words(packets)} packets, ${frames}`;
   asking.progress(size);
   const traffic = await trafficFor(subject, { packets, flows: at, share: "skewed", sizes });
   compareCounters(asking, traffic);

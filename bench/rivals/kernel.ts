@@ -4,7 +4,7 @@
  * pair, the IP stack, conntrack and the rules; the same without rules tells how much the rules take.
  */
 import { spawn } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { NODE_ADDRESSES, NODE_MACS, NODE_ROUTES } from "../firewall.ts";
@@ -12,6 +12,8 @@ import { temporaryFile, type Traffic } from "../subject.ts";
 import { compileC, hasTool } from "./tools.ts";
 
 export const KERNEL = "Linux, iptables";
+/** Of pcapng. */
+const PACKET_BLOCK = 6;
 
 /** A node in the kernel. */
 export interface KernelNode {
@@ -80,13 +82,36 @@ export async function startKernel(): Promise<KernelNode> {
   };
 }
 
+/** A pcapng file of ours with all of its packets so many times, one pass behind the other. */
+export function repeatPackets({ file, packets }: Traffic, times: number): Traffic {
+  const bytes = readFileSync(file);
+  let first = 0;
+  while (bytes.readUInt32LE(first) !== PACKET_BLOCK) first += bytes.readUInt32LE(first + 4);
+  const pieces = [bytes.subarray(0, first)];
+  for (let pass = 0; pass < times; pass++) {
+    const again = Buffer.from(bytes.subarray(first));
+    for (let at = 0; at < again.length; at += again.readUInt32LE(at + 4)) {
+      // A packet comes each microsecond, which is the unit of times.
+      const time =
+        (BigInt(again.readUInt32LE(at + 12)) << 32n) | BigInt(again.readUInt32LE(at + 16));
+      const later = time + BigInt(pass * packets);
+      again.writeUInt32LE(Number(later >> 32n), at + 12);
+      again.writeUInt32LE(Number(later & 0xffffffffn), at + 16);
+    }
+    pieces.push(again);
+  }
+  const repeated = temporaryFile("repeated");
+  writeFileSync(repeated, Buffer.concat(pieces));
+  return { file: repeated, packets: packets * times, bytes: statSync(repeated).size };
+}
+
 /** The frames of a pcapng file of ours, as flood.c reads them; all arrive at the first interface. */
 export function framesOf({ file }: Pick<Traffic, "file">): string {
   const bytes = readFileSync(file);
   const mac = Buffer.from(NODE_MACS[0].replaceAll(":", ""), "hex");
   const pieces: Buffer[] = [];
   for (let at = 0; at < bytes.length; at += bytes.readUInt32LE(at + 4)) {
-    if (bytes.readUInt32LE(at) !== 6) continue;
+    if (bytes.readUInt32LE(at) !== PACKET_BLOCK) continue;
     const captured = bytes.subarray(at + 20, at + 24);
     mac.copy(bytes, at + 28);
     pieces.push(captured, bytes.subarray(at + 28, at + 28 + captured.readUInt32LE(0)));

@@ -76,7 +76,7 @@ describe("results", () => {
     },
     groups: [group(10, 0.001), group(100, 0.002)],
     ...{ notes: [], missing: [] },
-    checks: [{ what: "answers", compared: 7, mismatches: 0 }],
+    checks: [{ question: "rules", what: "answers", compared: 7, mismatches: 0 }],
   };
 
   it("say how many times as fast the first task is", () => {
