@@ -8,6 +8,8 @@ import type { Diagnostic } from "../errors.ts";
 export class DiagnosticLog {
   readonly found: Diagnostic[] = [];
   errors = 0;
+  readonly #texts = new Map<string, string>();
+  /** Of texts of which a line was shown. */
   readonly #lines = new Map<string, readonly string[]>();
   readonly #write: (text: string) => void;
   readonly #said: ReadonlySet<string>;
@@ -28,14 +30,15 @@ export class DiagnosticLog {
     this.#isLeftOut = isLeftOut;
   }
 
-  /** Makes a text's lines known, so that diagnostics can show them. */
+  /** Makes a text known, so that diagnostics can show its lines. */
   addText(file: string, text: string): void {
-    this.#lines.set(file, text.split(/\r\n|\n|\r/));
+    this.#texts.set(file, text);
+    this.#lines.delete(file);
   }
 
   /** The text of a file that was made known, with plain line ends. */
   textOf(file: string): string | undefined {
-    return this.#lines.get(file)?.join("\n");
+    return this.#linesOf(file)?.join("\n");
   }
 
   readonly report = (diagnostic: Diagnostic): void => {
@@ -44,7 +47,13 @@ export class DiagnosticLog {
     if (diagnostic.severity === "error") this.errors += 1;
     const { place } = diagnostic;
     const line =
-      place?.line === undefined ? undefined : this.#lines.get(place.file)?.[place.line - 1];
+      place?.line === undefined ? undefined : this.#linesOf(place.file)?.[place.line - 1];
     this.#write(`${formatDiagnostic(diagnostic, line)}\n`);
   };
+
+  #linesOf(file: string): readonly string[] | undefined {
+    const lines = this.#lines.get(file) ?? this.#texts.get(file)?.split(/\r\n|\n|\r/);
+    if (lines !== undefined) this.#lines.set(file, lines);
+    return lines;
+  }
 }

@@ -4,7 +4,7 @@
  */
 import { readdirSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { detectFormat } from "../capture/index.ts";
+import { CAPTURE_FORMATS, DETECT_SIZE } from "../capture/index.ts";
 import { buildSnapshot } from "../cluster/build.ts";
 import { suggestionFor } from "../cluster/fields.ts";
 import { overlayManifests, parseManifests } from "../cluster/manifest.ts";
@@ -252,9 +252,11 @@ function listFolder(folder: string, seen: Set<string>): string[] {
 }
 
 function decodeText(path: string, bytes: Buffer): string {
-  const format = detectFormat(bytes.subarray(0, 65536));
+  const start = bytes.subarray(0, DETECT_SIZE);
   // Manifests may quote tcpdump's lines in comments: their name says what they are.
-  if (format !== undefined && !(format.name === "tcpdump" && MANIFEST_NAME.test(path))) {
+  const named = MANIFEST_NAME.test(path);
+  const formats = CAPTURE_FORMATS.filter(({ name }) => !(named && name === "tcpdump"));
+  if (formats.some((format) => format.detect(start))) {
     throw new Failure(`${path}: this is a capture, not a manifest (did you mean -r ${path}?)`);
   }
   try {

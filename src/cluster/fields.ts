@@ -57,6 +57,12 @@ export function itemsOf(field: Field): Field[] {
   return [];
 }
 
+/** The items that could be read. What `filter` makes has room for 17 at least, and most lists have one or two and stay. */
+export function thoseRead<T>(items: readonly (T | undefined)[]): readonly T[] {
+  const isRead = (item: T | undefined): item is T => item !== undefined;
+  return items.every(isRead) ? items : items.filter(isRead).slice();
+}
+
 /** The items of a list that is read elsewhere too, where it is reported if it is none. */
 export function itemsOfList(field: Field): Field[] {
   return Array.isArray(field.value) ? itemsOf(field) : [];

@@ -203,6 +203,8 @@ function reportMissing(
   });
 }
 
+const NO_METADATA = { name: "", namespace: "", labels: new Map<string, string>() };
+
 /** Reads the metadata that every object has; undefined when it cannot be identified. */
 function identify(
   {
@@ -224,7 +226,7 @@ function identify(
     value: placed.value,
     place,
     placeOf: (path: FieldPath, part?: FieldPart) => placed.placeOf(path, part),
-    metadata: { name: "", namespace: "", labels: new Map<string, string>() },
+    metadata: NO_METADATA,
   };
   const foreign = kindRole(apiVersion, kind) === "foreign";
   let fine = true;

@@ -326,7 +326,8 @@ class PlainReader {
       list.push(this.#readItem(column));
       if (this.#column > column) throw new Unread();
     } while (this.#column === column && this.#isDash(this.#at));
-    return this.#leave(list, first);
+    // A list that has grown has room for 17 items at least; most have one or two, and stay.
+    return this.#leave(list.slice(), first);
   }
 
   /** Reads what stands behind a dash: a collection may begin there. */
@@ -462,7 +463,8 @@ class PlainReader {
       this.#endFlowItem(parent, CLOSE_BRACKET);
     }
     this.#at += 1;
-    return this.#leave(list, first);
+    // A list that has grown has room for 17 items at least; most have one or two, and stay.
+    return this.#leave(list.slice(), first);
   }
 
   #readFlowValue(parent: number): unknown {

@@ -15,6 +15,7 @@ import {
   recordOf,
   reportField,
   rootField,
+  thoseRead,
   type Field,
 } from "./fields.ts";
 import type { ManifestObject } from "./manifest-object.ts";
@@ -178,10 +179,10 @@ function readNamed(field: Field): NamedPort[] {
 }
 
 /** > podIPs holds the IP addresses allocated to the pod. If specified, the 0th entry must match podIP. */
-function podAddresses(status: Field): Address[] {
+function podAddresses(status: Field): readonly Address[] {
   const items = itemsOf(fieldOf(status, "podIPs")).map((item) => fieldOf(item, "ip"));
   const fields = items.length > 0 ? items : [fieldOf(status, "podIP")];
-  return fields.map(readAddress).filter((address) => address !== undefined);
+  return thoseRead(fields.map(readAddress));
 }
 
 const FLOATING = "cni.projectcalico.org/floatingIPs";

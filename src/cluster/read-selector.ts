@@ -39,7 +39,8 @@ export function readLabelSelector(field: Field): LabelSelector {
     const requirement = readRequirement(item);
     if (requirement !== undefined) requirements.push(requirement);
   }
-  return { requirements };
+  // Without the room that it has grown.
+  return { requirements: requirements.slice() };
 }
 
 const LONGEST_EXPRESSION = 1024;

@@ -69,7 +69,7 @@ export function parseYaml(manifest: ManifestText, onDiagnostic: OnDiagnostic): P
   const { documents, offsets } = plain;
   const placeAt = makePlaceAt(manifest);
   const source = { text: manifest.text, placeAt };
-  return documents.map((document) => placedPlain(document, offsets, source));
+  return documents.map((document) => new PlacedPlain(document, offsets, source));
 }
 
 /** The same by the library alone: it reads everything, and says what is wrong. */
@@ -146,19 +146,34 @@ function findLines(text: string): Int32Array {
   return starts.subarray(0, count);
 }
 
-function placedPlain(node: PlainNode, offsets: PlainOffsets, source: Source): PlacedValue {
-  return {
-    value: node.value,
-    placeOf: (path, part) => {
-      const start = part === "key" ? offsets.ofKey(node, path) : undefined;
-      return source.placeAt(start ?? offsetInText(source.text, offsets.nearest(node, path), part));
-    },
-    at: (path) => {
-      let value = node.value;
-      for (const step of path) value = isRecordOrList(value) ? value[step] : undefined;
-      return placedPlain({ value, offset: offsets.nearest(node, path) }, offsets, source);
-    },
-  };
+/** A value of the plain reader; there is one for each object. */
+class PlacedPlain implements PlacedValue {
+  readonly #node: PlainNode;
+  readonly #offsets: PlainOffsets;
+  readonly #source: Source;
+
+  constructor(node: PlainNode, offsets: PlainOffsets, source: Source) {
+    this.#node = node;
+    this.#offsets = offsets;
+    this.#source = source;
+  }
+
+  get value(): unknown {
+    return this.#node.value;
+  }
+
+  placeOf(path: FieldPath, part?: FieldPart): Place {
+    const { text, placeAt } = this.#source;
+    const start = part === "key" ? this.#offsets.ofKey(this.#node, path) : undefined;
+    return placeAt(start ?? offsetInText(text, this.#offsets.nearest(this.#node, path), part));
+  }
+
+  at(path: FieldPath): PlacedValue {
+    let { value } = this.#node;
+    for (const step of path) value = isRecordOrList(value) ? value[step] : undefined;
+    const node = { value, offset: this.#offsets.nearest(this.#node, path) };
+    return new PlacedPlain(node, this.#offsets, this.#source);
+  }
 }
 
 /** A file's text, and where its characters are. */

@@ -12,6 +12,7 @@ import {
   readText,
   reportField,
   suggestionFor,
+  thoseRead,
   type Field,
 } from "../cluster/fields.ts";
 import { isPort } from "../cluster/read-network.ts";
@@ -90,10 +91,8 @@ export function readIcmp(field: Field): IcmpMatch | undefined {
 }
 
 /** Reads a list of ports: numbers, `"80"`, `"80:90"` and names. Reports BAD_PORT and BAD_PORT_RANGE. */
-export function readRulePorts(field: Field): RulePort[] {
-  return itemsOf(field)
-    .map(readRulePort)
-    .filter((port) => port !== undefined);
+export function readRulePorts(field: Field): readonly RulePort[] {
+  return thoseRead(itemsOf(field).map(readRulePort));
 }
 
 function readRulePort(field: Field): RulePort | undefined {

@@ -14,6 +14,7 @@ import {
   reportField,
   rootField,
   suggestionFor,
+  thoseRead,
   type Field,
 } from "../cluster/fields.ts";
 import type { ManifestObject } from "../cluster/manifest-object.ts";
@@ -158,9 +159,9 @@ function readRule(field: Field, index: number, { peersKey, namespace }: RuleCont
     index,
     action: "allow",
     // > If this field is empty or missing, this rule matches all sources.
-    peers: peers.length === 0 ? undefined : peers.filter((peer) => peer !== undefined),
+    peers: peers.length === 0 ? undefined : thoseRead(peers),
     // > If this field is empty or missing, this rule matches all ports.
-    ports: ports.length === 0 ? undefined : ports.filter((port) => port !== undefined),
+    ports: ports.length === 0 ? undefined : thoseRead(ports),
     place: placeOfField(field),
   };
 }
