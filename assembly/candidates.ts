@@ -85,16 +85,22 @@ function firstOwner(index: ChainIndex, from: u32): u32 {
     index.dstRanks == 0
       ? walk.dst0
       : rankOfWords(index.dstRanks, walk.dst0, walk.dst1, walk.dst2, walk.dst3);
-  store<u32>(key, src);
-  store<u32>(key, dst, 4);
-  store<u32>(key, walk.sport, 8);
-  store<u32>(key, walk.dport, 12);
-  store<u32>(key, walk.protocol, 16);
-  store<u32>(key, face, 20);
-  let corner = i32x4.splat(src);
-  corner = v128.replace_lane<u32>(corner, 1, dst);
-  corner = v128.replace_lane<u32>(corner, 2, walk.sport | (walk.dport << 16));
-  corner = v128.replace_lane<u32>(corner, 3, walk.protocol | (face << 16));
+  const ports = walk.sport | (walk.dport << 16);
+  const rest = walk.protocol | (face << 16);
+  const lower = (<u64>src) | ((<u64>dst) << 32);
+  return ownerOf(index, lower, (<u64>ports) | ((<u64>rest) << 32), from);
+}
+
+/**
+ * The first owner from `from` on whose box holds a corner; where there is none, that of the chain's end.
+ *
+ * @param lower the corner's fields of 32 bits
+ * @param upper and those of 16 bits
+ */
+export function ownerOf(index: ChainIndex, lower: u64, upper: u64, from: u32): u32 {
+  const corner = i64x2.replace_lane(i64x2.splat(lower), 1, upper);
+  store<u64>(key, lower);
+  v128.store(key, i32x4.extend_high_i16x8_u(corner), 8);
   return ownerInTree(index.root, corner, from, index.end << 1);
 }
 

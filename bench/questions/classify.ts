@@ -1,8 +1,10 @@
 /**
  * How fast are ClassBench-shaped rule sets without any locality, beside DPDK's classifier? DPDK only classifies
- * headers that lie in memory; we read, decode, follow connections, decide and count. The same packets at a
- * node without rules, of which as many pass, tell how much of our time the rules take.
+ * headers that lie in memory, and so does our classification by itself. As a whole we read, decode, follow
+ * connections, decide and count; the same packets at a node without rules, of which as many pass, tell how much of
+ * that time the rules take.
  */
+import { classifySeconds, loadClassifier, type Classifier } from "../classifier.ts";
 import { ANYTHING, drawRules, firstMatch, type ClassRule, type Family } from "../classbench.ts";
 import { firewallOf } from "../firewall.ts";
 import { interleave, type Task } from "../measure.ts";
@@ -11,7 +13,10 @@ import type { Asking, Question } from "../question.ts";
 import { DPDK, dpdkHeaders, dpdkMatches, dpdkMissing, dpdkSet, timeDpdk } from "../rivals/dpdk.ts";
 import { packetsOf, type PlainPacket } from "../rivals/plain-loop.ts";
 import { nodeSubject, replayHere, trafficFor } from "../subject.ts";
+import { compileWasm } from "../wasm.ts";
 
+/** Names that bars look for. */
+export const ALONE = "netverdict's classification alone";
 export const NO_RULES = "netverdict without rules";
 /** Packets whose rules are compared. */
 const COMPARED = 20_000;
@@ -22,17 +27,24 @@ export const classify: Question = {
   async answer(asking) {
     const missing = dpdkMissing();
     if (missing !== undefined) asking.missing("dpdk-test-acl", missing);
+    const how = { wasm: compileWasm("classify"), withDpdk: missing === undefined };
     for (const family of ["acl", "fw", "ipc"] as const) {
-      for (const at of [1000, 10_000]) await measureSet(asking, family, at, missing === undefined);
+      for (const at of [1000, 10_000]) await measureSet(asking, family, at, how);
     }
   },
 };
+
+interface How {
+  /** Of bench/assembly/classify.ts. */
+  readonly wasm: Uint8Array<ArrayBuffer>;
+  readonly withDpdk: boolean;
+}
 
 async function measureSet(
   asking: Asking,
   family: Family,
   at: number,
-  withDpdk: boolean,
+  { wasm, withDpdk }: How,
 ): Promise<void> {
   const size = `${family}, ${at.toLocaleString("en-US")} rules`;
   asking.progress(size);
@@ -61,9 +73,21 @@ async function measureSet(
         (1 - passed) * (await replaySeconds(closed, traffic)),
     },
   ];
-  if (withDpdk) tasks.push(dpdkTask(asking, rules, headers, oracle));
-  const measured = await interleave(tasks, asking.full ? 5 : 3);
-  asking.add({ size, at, unit: "packets", tasks: measured });
+  const whole = await interleave(tasks, asking.full ? 5 : 3);
+  asking.add({ size, at, unit: "packets", tasks: whole });
+  const alone = [aloneTask(asking, loadClassifier(wasm, subject, headers), oracle)];
+  if (withDpdk) alone.push(dpdkTask(asking, rules, headers, oracle));
+  const measured = await interleave(alone, asking.full ? 9 : 5);
+  asking.add({ size: `${size}, headers in memory`, at, unit: "packets", tasks: measured });
+}
+
+/** The rules are behind one that lets answers through. */
+function aloneTask(asking: Asking, classifier: Classifier, oracle: readonly number[]): Task {
+  classifier.run();
+  const places = classifier.places();
+  const off = oracle.filter((match, at) => places[at] !== (match < 0 ? classifier.end : match + 1));
+  asking.checked("first matches by classification alone", oracle.length, off.length);
+  return { name: ALONE, units: places.length, run: () => classifySeconds(classifier) };
 }
 
 function dpdkTask(

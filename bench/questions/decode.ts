@@ -3,13 +3,13 @@
  * C; and beside our whole path a loop in C that only looks connections up or makes them, with lines as many as ours.
  */
 import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { instantiateSync } from "@assemblyscript/loader";
 import { interleave, secondsOf, type Task } from "../measure.ts";
 import { FRESH, NETVERDICT, OLD, replaySeconds } from "../path.ts";
 import type { Asking, Question } from "../question.ts";
 import { compileC, runTool } from "../rivals/tools.ts";
-import { clusterSubject, temporaryFile, trafficFor, type Subject } from "../subject.ts";
+import { clusterSubject, trafficFor, type Subject } from "../subject.ts";
+import { compileWasm } from "../wasm.ts";
 
 /** Names that bars look for. */
 export const FRAMES = "plain frames in memory";
@@ -96,11 +96,7 @@ interface DecoderExports extends Record<string, unknown> {
 }
 
 function loadDecoder(capture: Uint8Array): Decoder {
-  const wasm = temporaryFile("decode.wasm");
-  const source = fileURLToPath(new URL("../assembly/decode.ts", import.meta.url));
-  const words = ["-O3", "--noAssert", "--converge", "--outFile", wasm];
-  runTool("npx", "asc", source, "--runtime", "stub", "--use", "abort=", ...words);
-  const exports = instantiateSync<DecoderExports>(readFileSync(wasm)).exports;
+  const exports = instantiateSync<DecoderExports>(compileWasm("decode")).exports;
   const start = exports.room(capture.length);
   new Uint8Array(exports.memory.buffer).set(capture, start);
   const end = start + capture.length;
