@@ -132,11 +132,14 @@ async function tell(
     shutNode = "node-2",
     begins = -2 * PATIENCE,
     node,
+    rollout,
   }: {
     readonly spec?: object;
     readonly shutNode?: string;
     readonly begins?: number;
     readonly node?: string | undefined;
+    /** Before this one of the moments the Service becomes another. */
+    readonly rollout?: { readonly before: number; readonly spec: object };
   } = {},
 ): Promise<string[]> {
   const capture = buildPcap(
@@ -148,7 +151,16 @@ async function tell(
     LINK_TYPE_RAW,
   );
   const compiled = compileObjects(cluster(spec, shutNode), node);
-  const verdicts = await judgeCapture({ compiled, capture });
+  const turn =
+    rollout === undefined
+      ? {}
+      : {
+          turn: {
+            packet: rollout.before + 1,
+            program: compileObjects(cluster(rollout.spec, shutNode), node),
+          },
+        };
+  const verdicts = await judgeCapture({ compiled, capture, ...turn });
   return verdicts.slice(1).map(({ verdict }) => verdict);
 }
 
@@ -173,6 +185,42 @@ describe("session affinity", () => {
       expect(said).toEqual(["unknown", "drop", "drop", "unknown", "allow", "allow", "drop"]);
     },
   );
+
+  it("lives on where rules are replaced, by the new ones' terms", async () => {
+    const moments = [
+      connect(0, FAR, 1),
+      shown(0.01, FAR, 1, SHUT),
+      connect(20, FAR, 2),
+      connect(50, FAR, 3),
+    ];
+    const patience = (timeoutSeconds: number) => ({
+      sessionAffinityConfig: { clientIP: { timeoutSeconds } },
+    });
+    const after = (before: number, spec: object): Promise<string[]> =>
+      tell(moments, { node: "node-2", rollout: { before, spec } });
+    expect(await after(3, {})).toEqual(["unknown", "drop", "drop", "drop"]);
+    const withoutNodePort = { ports: [{ port: 80, targetPort: 8080 }] };
+    expect(await after(3, withoutNodePort)).toEqual(["unknown", "drop", "drop", "drop"]);
+    expect(await after(3, patience(10))).toEqual(["unknown", "drop", "unknown", "unknown"]);
+    expect(await after(4, patience(40))).toEqual(["unknown", "drop", "drop", "drop"]);
+    expect(await after(4, patience(25))).toEqual(["unknown", "drop", "drop", "unknown"]);
+    const forgetful = { sessionAffinity: "None", sessionAffinityConfig: undefined };
+    expect(await after(4, forgetful)).toEqual(["unknown", "drop", "drop", "unknown"]);
+  });
+
+  it("is forgotten where rules are replaced of a cluster that is seen as one", async () => {
+    const moments = [connect(0, FAR, 1), shown(0.01, FAR, 1, SHUT), connect(20, FAR, 2)];
+    const said = await tell(moments, { rollout: { before: 3, spec: {} } });
+    expect(said).toEqual(["unknown", "drop", "unknown"]);
+  });
+
+  it("is not remembered from before there were rules that keep it", async () => {
+    const moments = [connect(0, FAR, 1), shown(0.01, FAR, 1, SHUT), connect(20, FAR, 2)];
+    const forgetful = { sessionAffinity: "None", sessionAffinityConfig: undefined };
+    const rollout = { before: 3, spec: {} };
+    const said = await tell(moments, { spec: forgetful, node: "node-2", rollout });
+    expect(said).toEqual(["unknown", "drop", "unknown"]);
+  });
 
   it("is not known of a client whose backends never show", async () => {
     const said = await tell([connect(0, CLIENT, 1), connect(1, CLIENT, 2)]);

@@ -141,3 +141,42 @@ describe("of several connections with masqueraded sources to one backend", () =>
     expect(await tellAfter(once)).toEqual(["allow", "drop"]);
   });
 });
+
+describe("a connection that was met by its client's own address", () => {
+  const [CLIENT, SERVICE, NODE, BACKEND] = [
+    ...["10.65.9.8", "10.96.0.10", "192.168.7.2", "10.65.1.5"],
+  ] as const;
+  const documents = [
+    ...NODES,
+    "{apiVersion: v1, kind: Namespace, metadata: {name: shop}}",
+    pod("web", BACKEND, "n1"),
+    pod("other", "10.65.2.5", "n2"),
+    pod("lost", CLIENT),
+    service("externalTrafficPolicy: Cluster").replace("port: 80,", "port: 80, protocol: UDP,"),
+    slice(BACKEND, "10.65.2.5").replace("TCP", "UDP"),
+  ];
+  const nobody =
+    "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: nobody, namespace: shop}, " +
+    "spec: {podSelector: {}, policyTypes: [Ingress]}}";
+  const program = (texts: readonly string[]) =>
+    compileManifests([{ file: "a.yaml", text: texts.join("\n---\n") }]);
+  const sent = (source: string, sourcePort: number, destination: string, destinationPort: number) =>
+    buildPacket({ source, destination, protocol: UDP, sourcePort, destinationPort });
+
+  // An answer to another one's masqueraded source was taken for its own.
+  it("is not answered at a node's address", async () => {
+    const before = [
+      sent(CLIENT, 7, SERVICE, 80),
+      sent(CLIENT, 7, BACKEND, 8080),
+      sent("198.51.100.9", 7, NODE, 30080),
+      sent(BACKEND, 8080, NODE, 5000),
+    ];
+    const behind = [sent(CLIENT, 7, SERVICE, 80), sent(BACKEND, 8080, CLIENT, 7)];
+    const verdicts = await judgeCapture({
+      compiled: program(documents),
+      capture: buildPcap(timed([...before, ...behind]), LINK_TYPE_RAW),
+      turn: { packet: before.length + 1, program: program([...documents, nobody]) },
+    });
+    expect(verdicts.map(({ verdict }) => verdict).slice(-2)).toEqual(["drop", "allow"]);
+  });
+});
