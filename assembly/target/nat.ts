@@ -11,6 +11,7 @@ import {
   NAT_ADDRESSES,
   NAT_PORT_OFFSET,
   NAT_PORTS,
+  NAT_RANDOM,
   NAT_RANGE_FIRST,
   NAT_RANGE_FLAGS,
   NAT_RANGE_LAST,
@@ -55,7 +56,7 @@ export function translateTo(range: usize, index: u32): u32 {
   if ((flags & NAT_PORTS) != 0 && hasPorts(walk.protocol)) {
     if ((flags & NAT_PORT_OFFSET) != 0) {
       port = first + (((walk.dport - <u32>load<u16>(range, NAT_RANGE_PORT_BASE)) & 0xffff) % size);
-    } else if (size == 1 || walk.dport < first || walk.dport > first + size - 1) {
+    } else if (!keepsPort(range, first, size)) {
       port = first;
       ports = size;
     }
@@ -90,13 +91,13 @@ export function redirect(range: usize, index: u32): u32 {
   if ((load<u8>(range, NAT_RANGE_FLAGS) & NAT_PORTS) != 0 && hasPorts(walk.protocol)) {
     const first: u32 = load<u16>(range, NAT_RANGE_PORT_FIRST);
     const size: u32 = <u32>load<u16>(range, NAT_RANGE_PORT_LAST) - first + 1;
-    const fits = size > 1 && port >= first && port < first + size;
-    if (size > CANDIDATES_MAX && !fits) {
+    const keeps = keepsPort(range, first, size);
+    if (size > CANDIDATES_MAX && !keeps) {
       walk.natBound = true;
       walk.candidatesMany = true;
       return EFFECT_ACCEPT;
     }
-    if (!fits) port = first + choose(size, index);
+    if (!keeps) port = first + choose(size, index);
   }
   return setDestination(chosen, port);
 }
@@ -149,6 +150,12 @@ export function mapNetwork(range: usize): u32 {
   memory.copy(walkNewSrc, chosen, 16);
   settleSource(0);
   return EFFECT_ACCEPT;
+}
+
+// > A port that lies in the range stays, unless one is to be drawn. Source: nf_nat_core.c, get_unique_tuple().
+function keepsPort(range: usize, first: u32, size: u32): bool {
+  if ((load<u8>(range, NAT_RANGE_FLAGS) & NAT_RANDOM) != 0) return false;
+  return size > 1 && walk.dport >= first && walk.dport < first + size;
 }
 
 function masqueradeAddress4(): usize {

@@ -366,3 +366,22 @@ describe("a backend that is drawn", () => {
     expect([verdicts[0]?.verdict, verdicts[2]?.verdict]).toEqual(["unknown", "allow"]);
   });
 });
+
+describe("a range of ports that the destination's port lies in", () => {
+  const nat = (target: string): string =>
+    `*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -j ${target}\nCOMMIT\n${filter("-A INPUT -p tcp -m tcp --dport 85 -j DROP")}`;
+
+  it.each([
+    ["REDIRECT --to-ports 80-90", "drop"],
+    ["DNAT --to-destination 10.0.0.1:80-90", "drop"],
+    // One of them is drawn all the same.
+    ["REDIRECT --to-ports 80-90 --random", "unknown"],
+    ["DNAT --to-destination 10.0.0.1:80-90 --random", "unknown"],
+    ["DNAT --to-destination 10.0.0.1:85 --random", "drop"],
+    ["DNAT --to-destination 10.0.0.1:80-84 --random", "allow"],
+    ["DNAT --to-destination 10.0.0.1 --random", "drop"],
+  ])("-j %s", async (target, expected) => {
+    const [verdict] = await judge(nat(target), [syn("10.0.0.1", 85)]);
+    expect(verdict!.verdict).toBe(expected);
+  });
+});
