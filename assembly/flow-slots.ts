@@ -39,6 +39,17 @@ export function onlyNode(hash: u32): u32 {
   return node < TWIN ? node : 0;
 }
 
+/** No node has a hash. */
+export function isFree(hash: u32): bool {
+  let at = hash;
+  let slot = slotAt(at);
+  while (slot != 0 && <u32>slot != hash) {
+    at++;
+    slot = slotAt(at);
+  }
+  return slot == 0;
+}
+
 /** Place of the slot that holds a node. Precondition: it is indexed by that hash. */
 export function placeOfNode(hash: u32, node: u32): u32 {
   let at = hash;

@@ -60,6 +60,24 @@ export function findMemo(manner: u32): Memo | null {
   return null;
 }
 
+/**
+ * The same of a packet of IPv4.
+ *
+ * @param hash  of its tuple
+ * @param ends  source's address, destination's << 32
+ * @param ports the source's in the lower half
+ */
+export function findPlainMemo(hash: u32, ends: u64, ports: u32, manner: u32): Memo | null {
+  if (taken == 0) return null;
+  for (let place: u32 = 0; place < PLACES; place++) {
+    const memo = memoAt(hash + place);
+    const own = (<u32>memo.sport) | ((<u32>memo.dport) << 16);
+    const same = memo.src0 == (ends & 0xffffffff) && memo.dst0 == ends >> 32 && own == ports;
+    if (same && memo.manner == manner) return memo;
+  }
+  return null;
+}
+
 /** A place for such packets: their own, a free one, or another's. */
 export function placeFor(manner: u32): Memo {
   if (taken > mask >> 1 && mask + 1 < MEMOS_MAX) makeMemos((mask + 1) << 2);

@@ -148,7 +148,7 @@ function rememberFrame(one: Gathered): void {
   kept.captureInterface = one.captureInterface;
   const sight = sightOf(at);
   sight.number = one.number;
-  sight.entry = nodeEntry(one.node - 1);
+  sight.entry = one.node == 0 ? ENTRY_NONE : nodeEntry(one.node - 1);
   sight.verdict = <u32>verdictOfOutcome(changetype<Saying>(one.saying).outcome);
   sight.isFrame = 1;
 }

@@ -6,13 +6,15 @@ import { SEEN_ARRIVING, whereSeen } from "./arrival";
 import { now, passTime, refresh } from "./entry-life";
 import { isHelperGiven } from "./expectation";
 import { DIRECTION_NEITHER, Entry, ENTRY_SEEN_REPLY, heardOf } from "./flow-table";
-import { lagRows } from "./flow-rows";
+import { countRow, lagRows } from "./flow-rows";
 import { anyFragments } from "./fragments";
 import { Gathered } from "./gathered";
 import { countHeard, whereOf } from "./heard";
 import { captureInterfaceNumber } from "./interface";
 import { countPlain } from "./judge";
+import { isUnknown } from "./half-known";
 import { isMannerValid, mannerOf } from "./manner";
+import { findPlainMemo } from "./memo";
 import { hasMac } from "./node-interface";
 import { ETHERNET, IP_SIZE, lengthOf, protocolOf, TCP_SIZE, tcpOf, ttlOf } from "./plain-frame";
 import { PROTOCOL_TCP } from "./protocol";
@@ -23,8 +25,12 @@ import { logRow } from "./row-log";
 import { Saying } from "./saying";
 import { isShared } from "./share";
 import { rememberLater, severalSights } from "./sights";
+import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TCP_URG } from "./tcp";
 import { moveEstablished } from "./tcp-track";
-import { DIRECTION_REPLY } from "./tracking";
+import { DIRECTION_ORIGINAL, DIRECTION_REPLY } from "./tracking";
+
+// Of these flags a packet that begins a connection has SYN alone.
+const TCP_BEGINNING: u32 = TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK | TCP_URG;
 
 // Frames may go the straight way at all.
 let isOpen: bool = false;
@@ -38,17 +44,22 @@ export function startStraight(number: u64): void {
 /** Decides a plain frame, whose node is found if it has one; false: it goes another way. */
 export function goStraight(one: Gathered, number: u64): bool {
   const frame: usize = one.frame;
-  if (!isOpen || one.node == 0 || ttlOf(frame) <= 1) return false;
+  if (!isOpen || ttlOf(frame) <= 1) return false;
   if (isShared() && isOthers(frame)) return false;
   const seen = seenLike(one);
   if (!isMannerValid(seen.manner) || !isSeenOnce(seen)) return false;
   // The frame by which it is known how others are seen has started the clock.
   passTime(one.time);
+  return one.node != 0 ? goOn(one, number, seen.manner) : comeAgain(one, number, seen.manner);
+}
+
+// The frame's connection moves on.
+function goOn(one: Gathered, number: u64, manner: u32): bool {
   const entry = changetype<Entry>(one.entry);
   const direction = one.direction;
   if (direction == DIRECTION_NEITHER || entry.deadline <= now()) return false;
   const heard = heardOf(entry, direction);
-  if (heard.where != whereOf(seen.manner, direction)) return false;
+  if (heard.where != whereOf(manner, direction)) return false;
   const answered = select<u16>(ENTRY_SEEN_REPLY, 0, direction == DIRECTION_REPLY);
   const said: usize = heard.saying;
   if (said == 0) return false;
@@ -58,14 +69,38 @@ export function goStraight(one: Gathered, number: u64): bool {
     return false;
   }
   entry.flags |= answered;
-  countRepeat(saying, lengthOf(frame));
-  one.number = number;
-  one.saying = <u32>said;
-  rememberLater();
-  countPlain(one.original, one.captured < one.original, saying.verdict, saying.verdictFlags);
+  say(one, number, saying);
   countHeard(heard, one.original);
   logRow(number, heard.row);
   return true;
+}
+
+// The frame would begin a connection as one before it, of which none came: it is certain that there is none now.
+function comeAgain(one: Gathered, number: u64, manner: u32): bool {
+  if (!isUnknown(one.hash)) return false;
+  const memo = findPlainMemo(one.hash, one.ends, one.ports, manner);
+  if (memo == null || memo.tracked == 0 || memo.where != whereOf(manner, DIRECTION_ORIGINAL)) {
+    return false;
+  }
+  const said: usize = memo.sayingFirst;
+  if (said == 0) return false;
+  const saying = changetype<Saying>(said);
+  if (protocolOf(one.frame) == PROTOCOL_TCP) {
+    const flags = flagsOf(tcpOf(one.frame));
+    if ((flags & TCP_BEGINNING) != TCP_SYN || !isSaidOf(saying, flags)) return false;
+  }
+  say(one, number, saying);
+  countRow(memo.row, one.original);
+  logRow(number, memo.row);
+  return true;
+}
+
+function say(one: Gathered, number: u64, saying: Saying): void {
+  countRepeat(saying, lengthOf(one.frame));
+  one.number = number;
+  one.saying = <u32>changetype<usize>(saying);
+  rememberLater();
+  countPlain(one.original, one.captured < one.original, saying.verdict, saying.verdictFlags);
 }
 
 function moveOn(entry: Entry, one: Gathered, direction: u32, saying: Saying): bool {
@@ -79,11 +114,20 @@ function moveOn(entry: Entry, one: Gathered, direction: u32, saying: Saying): bo
   const seq = i32x4.extract_lane(header, 0);
   const ack = i32x4.extract_lane(header, 1);
   const rest: u32 = i32x4.extract_lane(header, 2);
-  const flags = (rest >> 16) & 0xff;
-  if ((flags & saying.tcpFlagsLookedAt) != saying.tcpFlags) return false;
+  const flags = flagsOf(header);
+  if (!isSaidOf(saying, flags)) return false;
   if ((rest >> 28) << 2 != TCP_SIZE) return false;
   const payload = lengthOf(frame) - IP_SIZE - TCP_SIZE;
   return moveEstablished(entry, direction, flags, seq, ack, seq + payload, rest & 0xffff);
+}
+
+function flagsOf(header: v128): u32 {
+  return ((<u32>i32x4.extract_lane(header, 2)) >> 16) & 0xff;
+}
+
+// It was said of packets with such flags.
+function isSaidOf(saying: Saying, flags: u32): bool {
+  return (flags & saying.tcpFlagsLookedAt) == saying.tcpFlags;
 }
 
 // ── Where frames are seen ──────────────────────────────────────────────────────────────────────────────

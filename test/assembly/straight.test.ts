@@ -18,6 +18,8 @@ import {
 const SEEDS = [1, 2, 3, 4];
 const FLOWS = 24;
 const PACKETS = 1600;
+/** Ports to which nothing gets through by itself: of TCP, and of UDP. */
+const CLOSED: readonly number[] = [81, 54];
 const MACS = ["02:00:00:00:00:10", "02:00:00:00:00:11"] as const;
 const PEERS = ["02:00:00:00:00:66", "02:00:00:00:00:77"] as const;
 
@@ -31,15 +33,18 @@ interface Conversation {
 /** The next packet: mostly what TCP and UDP send, now and then what they should not. */
 function nextPacket(random: Random, talk: Conversation): PacketSpec {
   const { ends, next } = talk;
+  const refused = CLOSED.includes(ends.destinationPort!);
   const opening = ends.protocol === TCP && talk.step < 3;
-  const side = opening ? talk.step % 2 : random.below(2);
+  const side = refused && random.chance(0.9) ? 0 : opening ? talk.step % 2 : random.below(2);
   talk.step += 1;
   const there = side === 0;
   const payload = new Uint8Array(opening ? 0 : random.below(6));
   const odd = random.below(40);
-  const flags = opening
-    ? ["S", "S.", "."][talk.step - 1]
-    : random.pick([".", ".", "P.", ".U", ".E"]);
+  const flags = refused
+    ? random.pick(["S", "S", "S", "SE", "SU", "."])
+    : opening
+      ? ["S", "S.", "."][talk.step - 1]
+      : random.pick([".", ".", "P.", ".U", ".E"]);
   const packet: PacketSpec = {
     ...ends,
     ...(there
@@ -48,7 +53,7 @@ function nextPacket(random: Random, talk: Conversation): PacketSpec {
           ...{ source: ends.destination, destination: ends.source },
           ...{ sourcePort: ends.destinationPort, destinationPort: ends.sourcePort },
         }),
-    flags: odd === 0 ? random.pick(["F.", "R", "R.", "S", "SF", "S."]) : flags,
+    flags: odd === 0 ? random.pick(["F.", "R", "R.", "S", "SF", "S.", "P."]) : flags,
     seq: next[side]! + (odd === 1 ? random.pick([-70_000, -1, 1, 70_000, 2 ** 31]) : 0),
     ack: next[1 - side]! + (odd === 2 ? random.pick([-70_000, 1, 100_000]) : 0),
     window: odd === 3 ? 0 : 1000 + random.below(3),
@@ -148,7 +153,8 @@ describe.each(SEEDS)("packets that go the straight way, seed %i", (seed) => {
       const protocol = index % 2 === 0 ? TCP : UDP;
       return {
         ...{ source: `192.0.2.${10 + (index % 5)}`, destination: `198.51.100.${20 + (index % 3)}` },
-        ...{ protocol, sourcePort: 1000 + index, destinationPort: protocol === TCP ? 80 : 53 },
+        ...{ protocol, sourcePort: 1000 + index },
+        destinationPort: (protocol === TCP ? 80 : 53) + (index % 6 < 2 ? 1 : 0),
       };
     });
     const capture = buildPcapng(conversations(random, ends, true), ["eth0", "eth1"]);
