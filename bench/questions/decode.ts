@@ -1,6 +1,7 @@
 /**
  * What do reading fields and going through memory take by themselves? Our decoding of plain frames beside the same in
- * C; and beside our whole path a loop in C that only looks connections up or makes them, with lines as many as ours.
+ * C; and beside our whole path a loop in C that only reads, and looks connections up or makes them, with lines as many as
+ * ours.
  */
 import { readFileSync } from "node:fs";
 import { instantiateSync } from "@assemblyscript/loader";
@@ -15,7 +16,7 @@ import { compileWasm } from "../wasm.ts";
 export const FRAMES = "plain frames in memory";
 export const DECODE = "netverdict's decoding alone";
 export const DECODE_C = "the same in C";
-export const FLOOR = "C, memory of connections alone";
+export const FLOOR = "C, reading and memory of connections alone";
 
 const FILE_HEADER = 24;
 /** As the command reads a capture. */
@@ -23,7 +24,7 @@ const PIECE = 2 << 20;
 
 export const decode: Question = {
   name: "decode",
-  asks: "decoding and the memory of connections alone, beside the same in C: packets a second",
+  asks: "decoding alone, and reading with the memory of connections, beside the same in C: packets a second",
   async answer(asking) {
     const subject = clusterSubject({ policies: 10, pods: 100 });
     await measureDecoding(asking, subject);
@@ -73,7 +74,7 @@ async function measureMemory(asking: Asking, subject: Subject): Promise<void> {
   }
 }
 
-/** Seconds that a program has counted itself: without its start, and without reading the file. */
+/** Seconds that a program has counted itself: without its start. */
 function secondsSaid(program: string, ...words: readonly string[]): number {
   return Number.parseFloat(runTool(program, ...words));
 }

@@ -12,7 +12,7 @@ export const formats: Question = {
   asks: "compressed captures and tcpdump's text, each as a process of its own",
   async answer(asking) {
     const subject = clusterSubject({ policies: 100, pods: 1000 });
-    for (const tool of ["gzip", "zstd"]) {
+    for (const tool of ["gzip", "zstd"] as const) {
       if (hasTool(tool)) await measureCompressed(asking, subject, tool);
       else asking.missing(tool, "it is not installed");
     }
@@ -20,7 +20,17 @@ export const formats: Question = {
   },
 };
 
-async function measureCompressed(asking: Asking, subject: Subject, tool: string): Promise<void> {
+/** Node's own decompressor, whose output nobody reads. */
+const DISCARD = `const [file, create] = process.argv.slice(1);
+require("node:fs").createReadStream(file, { highWaterMark: 1 << 20 })
+  .pipe(require("node:zlib")[create]({ chunkSize: 1 << 18 })).resume();`;
+const CREATE = { gzip: "createGunzip", zstd: "createZstdDecompress" } as const;
+
+async function measureCompressed(
+  asking: Asking,
+  subject: Subject,
+  tool: keyof typeof CREATE,
+): Promise<void> {
   const packets = asking.full ? 5_000_000 : 300_000;
   const size = `${tool}, ${packets.toLocaleString("en-US")} packets`;
   asking.progress(size);
@@ -31,6 +41,11 @@ async function measureCompressed(asking: Asking, subject: Subject, tool: string)
   const tasks = [
     replayTask(subject, file, packets),
     { name: `${tool} -dc`, units: packets, run: () => timeTool(tool, "-dc", file) },
+    {
+      name: "Node's own decompressor alone",
+      units: packets,
+      run: () => timeTool(process.execPath, "-e", DISCARD, file, CREATE[tool]),
+    },
   ];
   const measured = await interleave(tasks, asking.full ? 5 : 3);
   asking.add({ size, unit: "packets", tasks: measured });

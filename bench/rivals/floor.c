@@ -1,17 +1,20 @@
-/* Goes through memory as netverdict does for a pcap file's packets of TCP and UDP, and decides nothing: what keeping
- * connections takes by itself. Lines are fetched 32 packets ahead, which Wasm has no instruction for.
+/* Reads a pcap file and goes through memory as netverdict does for its packets of TCP and UDP, and decides nothing: what
+ * reading and keeping connections take by themselves. Lines are fetched 32 packets ahead, which Wasm has no instruction for.
  *
  * floor known FILE  every connection is there: a slot, the two lines of its entry and one of what was said of it
  * floor new FILE    every packet makes one: an entry, a row of the report, and a slot for each in indexes that grow
  *
  * Prints the seconds that it took, how many packets there were, and how many connections. */
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
-enum { HEADER = 16, BATCH = 32, LINE = 64, PIECE = 4096 };
+enum { HEADER = 16, BATCH = 32, LINE = 64, BLOCK = 1 << 18, FRAME_MAX = 1 << 16 };
 
 struct entry {
   uint64_t ends, packets, bytes, deadline;
@@ -22,7 +25,7 @@ struct entry {
 struct row {
   uint64_t ends, packets, bytes;
   uint32_t ports;
-  uint8_t rest[96 - 28];
+  uint8_t rest[64 - 28];
 };
 
 /* Open addressing, at most half full: a hash and a number plus one, which grows by doubling. */
@@ -142,15 +145,18 @@ static void count(struct glance *one) {
   ++*(uint64_t *)&sayings[LINE * (uint64_t)entry->saying];
 }
 
-static uint32_t pass(const uint8_t *at, const uint8_t *end) {
+static uint32_t packets;
+
+/* What is left of the block: a record that is not all there. */
+static const uint8_t *pass(const uint8_t *at, const uint8_t *end) {
   struct glance glances[BATCH];
-  uint32_t packets = 0;
-  while (end - at >= HEADER) {
-    int size = 0;
-    for (; size < BATCH && end - at >= HEADER; size++) {
+  int size;
+  do {
+    for (size = 0; size < BATCH && end - at >= HEADER; size++) {
       uint32_t captured, original;
       memcpy(&captured, at + 8, 4);
       memcpy(&original, at + 12, 4);
+      if (end - at < HEADER + captured) break;
       glances[size] = look(at + HEADER, original);
       __builtin_prefetch(&flows.slots[glances[size].hash & flows.mask]);
       at += HEADER + captured;
@@ -159,8 +165,21 @@ static uint32_t pass(const uint8_t *at, const uint8_t *end) {
     for (int index = 0; index < size; index++) fetch_said(&glances[index]);
     for (int index = 0; index < size; index++) count(&glances[index]);
     packets += size;
+  } while (size == BATCH);
+  return at;
+}
+
+/* As the command reads a capture: into one block, whose rest is moved to its front. */
+static void read_all(int file, uint8_t *block) {
+  size_t kept = 0;
+  ssize_t read_now;
+  packets = 0;
+  if (lseek(file, 24, SEEK_SET) != 24) exit(1);
+  while ((read_now = read(file, block + kept, BLOCK)) > 0) {
+    const uint8_t *end = block + kept + read_now, *left = pass(block, end);
+    kept = end - left;
+    memmove(block, left, kept);
   }
-  return packets;
 }
 
 static double now(void) {
@@ -171,12 +190,11 @@ static double now(void) {
 
 int main(int words, char **word_of) {
   if (words != 3) return 2;
-  FILE *file = fopen(word_of[2], "rb");
-  if (file == NULL || fseek(file, 0, SEEK_END) != 0) return 1;
-  long size = ftell(file);
-  rewind(file);
-  uint8_t *bytes = malloc(size);
-  if (bytes == NULL || fread(bytes, 1, size, file) != (size_t)size) return 1;
+  int file = open(word_of[2], O_RDONLY);
+  struct stat about;
+  if (file < 0 || fstat(file, &about) != 0) return 1;
+  long size = about.st_size;
+  uint8_t *block = malloc(BLOCK + FRAME_MAX);
   /* As many as there are frames of the shortest kind, none of which was touched before. */
   uint64_t most = size / (HEADER + 54) + 1;
   entries = aligned_alloc(LINE, sizeof(struct entry) * most);
@@ -184,9 +202,9 @@ int main(int words, char **word_of) {
   sayings = aligned_alloc(LINE, LINE * most);
   flows = make(1 << 14);
   reports = make(1 << 14);
-  if (strcmp(word_of[1], "known") == 0) pass(bytes + 24, bytes + size);
+  if (strcmp(word_of[1], "known") == 0) read_all(file, block);
   double start = now();
-  uint32_t packets = pass(bytes + 24, bytes + size);
+  read_all(file, block);
   printf("%.9f %u %u\n", now() - start, packets, connections);
   return 0;
 }
