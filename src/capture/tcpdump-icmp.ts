@@ -52,7 +52,9 @@ const ICMP6: readonly Phrase[] = [
   [/destination unreachable, unreachable address/y, 1, 3],
   [/destination unreachable, unreachable port/y, 1, 4],
   [/packet too big/y, 2, 0],
-  [/time exceeded in-transit/y, 3, 0],
+  // > The phrase is the type's; what the code is follows.
+  [/time exceeded in-transit \(reassembly\)/y, 3, 1],
+  [/time exceeded in-transit(?!, unknown code)/y, 3, 0],
   [/ip reassembly time exceeded/y, 3, 1],
   [/parameter problem, err?orneous/y, 4, 0],
   [/parameter problem, next header/y, 4, 1],

@@ -299,6 +299,17 @@ describe("the words of a record", () => {
     expect([packet.icmpType, packet.icmpCode]).toEqual([type, code]);
   });
 
+  it.each([
+    ["ICMP6, time exceeded in-transit for fd00::9, length 56", [3, 0]],
+    ["ICMP6, time exceeded in-transit (reassembly), length 56", [3, 1]],
+    ["ICMP6, time exceeded in-transit, unknown code (3), length 56", undefined],
+    ["ICMP6, parameter problem, next header - octet 6, length 56", [4, 1]],
+  ])("give type and code of %s", (words, expected) => {
+    const packet = only(`IP6 fd00::1 > fd00::2: ${words}`);
+    const known = has(packet, layout.KNOWN_ICMP);
+    expect(known ? [packet.icmpType, packet.icmpCode] : undefined).toEqual(expected);
+  });
+
   it("leave type and code open for a phrase that is not in the table", () => {
     expect(has(only("IP 10.0.0.1 > 10.0.0.2: ICMP type-#99, length 8"), layout.KNOWN_ICMP)).toBe(
       false,
