@@ -1,5 +1,4 @@
 // A glance at a frame that is decided soon: what its packet will need is fetched from memory meanwhile.
-import { touchFlow } from "./flow-rows";
 import { onlyNode, touchSlots } from "./flow-slots";
 import {
   DIRECTION_NEITHER,
@@ -39,7 +38,6 @@ export function touchConnection(one: Gathered): void {
     touchEntryLines(changetype<Entry>(one.entry));
     return;
   }
-  touchFlow(one.hash);
   touchMemo(one.hash);
 }
 

@@ -91,7 +91,7 @@ export function decidedBefore(): bool {
   if (tracking.entry == ENTRY_NONE) return true;
   const entry = entryAt(tracking.entry);
   if ((entry.flags & ENTRY_UNDECIDED) == 0) return true;
-  attempt.undecidedRule = entry.undecidedRule;
+  attempt.undecidedRule = tuplesOf(entry).undecidedRule;
   return end(VERDICT_UNKNOWN, entry.reason);
 }
 

@@ -47,6 +47,7 @@ import {
   nodeOf,
   removeExpired,
   setMaker,
+  setMissing,
   setStarted,
   touchEntry,
   Tuples,
@@ -320,8 +321,7 @@ export function confirmWorlds(packet: Packet, reason: u32, rule: i32, doubted: b
     const entry = entryAt(tracking.entry);
     entry.flags |= ENTRY_PERHAPS;
     if (isGuessedWorld(index)) entry.flags |= ENTRY_GUESSED;
-    entry.reason = <u8>reason;
-    entry.undecidedRule = rule;
+    setMissing(entry, reason, rule);
   }
   leaveWorlds();
   const through = attempt.verdict == VERDICT_ALLOW || attempt.confirmed;
@@ -424,8 +424,7 @@ function doubtState(number: u32, reason: u32, rule: i32): void {
   refreshDoubted(entry);
   if ((entry.flags & ENTRY_UNDECIDED) != 0) return;
   if (entry.protocol == 6 || entry.protocol == 132) entry.flags |= ENTRY_PERHAPS;
-  entry.reason = <u8>reason;
-  entry.undecidedRule = rule;
+  setMissing(entry, reason, rule);
 }
 
 /**
@@ -498,7 +497,7 @@ function trackDoubted(packet: Packet, number: u32, kind: u32, seenBefore: bool):
   const entry = entryAt(number);
   const question = QUESTION_DOUBT | ((<u64>number) << 2);
   const reason: u32 = entry.reason;
-  const undecidedRule = entry.undecidedRule;
+  const undecidedRule = tuplesOf(entry).undecidedRule;
   const follows = entry.protocol == 6 || entry.protocol == 132;
   if (follows && !ask(question, reason, undecidedRule)) {
     // It is over, and the packet is a first one; or the packet does not fit.

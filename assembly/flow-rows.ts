@@ -1,8 +1,9 @@
 // What is counted by flow: a row for each tuple (with its reply) and verdict. Unlike conntrack entries
 // rows live as long as the replay, and dropped packets have them too.
-import { alignedLines, clearBytes, copyAddresses, leaveLines, sameAddress } from "./bytes";
+import { alignedLines, clearBytes, copyAddresses, sameAddress } from "./bytes";
 import { endHash, pairHash } from "./ends-hash";
-import { settleEntries } from "./flow-table";
+import { slotAt } from "./flow-slots";
+import { linkRow, rowOfSlot, settleEntries } from "./flow-table";
 import { keepVerdict, VerdictEnds, writeVerdict } from "./kept-verdict";
 import {
   FLOW_BYTES,
@@ -73,18 +74,8 @@ let rows: u32 = 0;
 let rowsMax: u32 = FLOW_MAX;
 // Those from this place on are counted on.
 let firstOpen: u32 = 0;
-// The index: a hash, u32, and a row number plus one, u32; 0: free. Rows are in the slot that their hash
-// names, or in one of those behind it without a free one between.
-const SLOTS_MIN: u32 = 1 << 14;
-let slots: usize = 0;
-let slotMask: u32 = 0;
 
 if (<usize>PIECE * offsetof<Row>() != 1 << STRETCH_BITS) ERROR("STRETCH_BITS");
-
-/** Prepares an empty list. */
-export function setUpFlowRows(): void {
-  makeSlots(SLOTS_MIN);
-}
 
 /** Sets the most rows. */
 export function setFlowsMax(count: u32): void {
@@ -208,17 +199,18 @@ export function addToRow(at: usize, packets: u32, bytes: u32): void {
 // Address of the row, or 0. Any verdict when `wanted` is 0.
 function findRow(packet: Packet, hash: u32, wanted: u32): usize {
   let at = hash;
-  let slot = load<u64>(slotAt(at));
+  let slot = slotAt(at);
   while (slot != 0) {
-    if (<u32>slot == hash) {
-      const place = <u32>(slot >> 32) - 1;
+    const led = <u32>slot == hash ? rowOfSlot(slot) : 0;
+    if (led != 0) {
+      const place = led - 1;
       const row = rowAt(place);
       const verdict: u32 = changetype<Verdict>(row.verdict).verdict;
       const open = verdict == wanted && place >= firstOpen;
       if ((wanted == 0 || open) && sameFlow(row, packet)) return changetype<usize>(row);
     }
     at++;
-    slot = load<u64>(slotAt(at));
+    slot = slotAt(at);
   }
   return 0;
 }
@@ -226,9 +218,8 @@ function findRow(packet: Packet, hash: u32, wanted: u32): usize {
 function addRow(hash: u32): usize {
   if (rows % PIECE == 0) addPiece();
   const row = rowAt(rows);
+  linkRow(hash, rows);
   rows++;
-  if (rows > slotMask >> 1) growSlots();
-  insert((<u64>hash) | ((<u64>rows) << 32));
   row.packets = 0;
   row.bytes = 0;
   row.family = 0;
@@ -292,42 +283,6 @@ function rowAt(number: u32): Row {
 function pieceAt(number: u32): usize {
   return load<u32>(pieces + ((<usize>number) << 2));
 }
-
-function slotAt(place: u32): usize {
-  return slots + ((<usize>(place & slotMask)) << 3);
-}
-
-function insert(slot: u64): void {
-  let at = <u32>slot;
-  while (load<u64>(slotAt(at)) != 0) at++;
-  store<u64>(slotAt(at), slot);
-}
-
-function makeSlots(size: u32): void {
-  slotMask = size - 1;
-  slots = alignedLines((<usize>size) << 3);
-  memory.fill(slots, 0, (<usize>size) << 3);
-}
-
-// Twice the slots.
-function growSlots(): void {
-  const before = slots;
-  const size = slotMask + 1;
-  makeSlots(size << 1);
-  for (let place: u32 = 0; place < size; place++) {
-    const slot = load<u64>(before + ((<usize>place) << 3));
-    if (slot != 0) insert(slot);
-  }
-  leaveLines(before, (<usize>size) << 3);
-}
-
-/** Has the slots of a flow of TCP or UDP on their way from memory, by the hash of its tuple. */
-export function touchFlow(hash: u32): void {
-  touched += load<u32>(slotAt(hash));
-}
-
-// Read by nobody: it only keeps the load above from being left out.
-let touched: u32 = 0;
 
 // Equal for both directions of a flow; of ports that are known, as the flow table has it.
 function flowHash(packet: Packet): u32 {

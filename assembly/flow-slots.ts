@@ -1,15 +1,19 @@
-// The flow table's index: where a tuple's hash leads to. What a node is, and whether its tuple is the one that is
-// looked for, the flow table tells.
+// Where a tuple's hash leads to: nodes of the flow table, and rows. Whether its tuple is the one that is looked for,
+// the flow table and the rows tell.
 import { alignedLines, leaveLines } from "./bytes";
 
-// A slot: a hash, u32, and a node number plus one, u32, with TWIN where another node has the same hash; 0: free.
-// Nodes are in the slot that their hash names, or in one of those behind it without a free one between. Of one hash
-// the newest comes first.
+// A slot: a hash, u32, and what it leads to, u32: a node number plus one, with TWIN where another node has the same
+// hash, or a row number plus one, with ROW; 0: free. It is the one that the hash names, or one of those behind it
+// without a free one between. Of one hash the newest node comes first.
 const SLOT_NODE: usize = 4;
 const TWIN: u32 = 1 << 31;
+// Its bits are more than a node's: TWIN's, too, as no node is the only one there.
+const ROW: u32 = 3 << 30;
 const SLOTS_MIN: u32 = 1 << 14;
 let slots: usize = 0;
 let slotMask: u32 = 0;
+// Slots that are not free, and how many of them lead to nodes.
+let taken: u32 = 0;
 let nodes: u32 = 0;
 
 /** Prepares an empty index. */
@@ -22,13 +26,30 @@ export function slotAt(place: u32): u64 {
   return load<u64>(addressOf(place));
 }
 
+/** A slot leads to a node, and has this hash. Precondition: it is not free. */
+export function hasNode(slot: u64, hash: u32): bool {
+  return <u32>slot == hash && <u32>(slot >> 32) < ROW;
+}
+
 /** The number of the node in a slot that has one. */
 export function nodeIn(slot: u64): u32 {
   return ((<u32>(slot >> 32)) & ~TWIN) - 1;
 }
 
+/** A slot leads to a row. */
+export function hasRow(slot: u64): bool {
+  return <u32>(slot >> 32) >= ROW;
+}
+
+/** The number of the row in a slot that has one. */
+export function rowIn(slot: u64): u32 {
+  return <u32>(slot >> 32) - ROW - 1;
+}
+
 /** Node number plus one of the only node that has a hash; 0: there is none, or several. */
 export function onlyNode(hash: u32): u32 {
+  // What is in the slots of a hash decides where to go on, for which nobody waits without need.
+  if (nodes == 0) return 0;
   let at = hash;
   let slot = slotAt(at);
   while (slot != 0 && <u32>slot != hash) {
@@ -64,14 +85,25 @@ export function placeOfNode(hash: u32, node: u32): u32 {
 
 /** Puts in a node. */
 export function insertNode(hash: u32, node: u32): void {
+  takeSlot();
   nodes++;
-  if (nodes > slotMask >> 1) growSlots();
   insert(hash, node + 1);
+}
+
+/** Puts in a row. */
+export function insertRow(hash: u32, row: u32): void {
+  takeSlot();
+  let at = hash;
+  while (slotAt(at) != 0) at++;
+  store<u64>(addressOf(at), (<u64>hash) | ((<u64>(ROW + row + 1)) << 32));
 }
 
 /** Takes out a node that is there. */
 export function deleteNode(hash: u32, node: u32): void {
-  clearSlot(placeOfNode(hash, node));
+  const place = placeOfNode(hash, node);
+  leaveTwins(place);
+  clearSlot(place);
+  taken--;
   nodes--;
 }
 
@@ -79,6 +111,14 @@ export function deleteNode(hash: u32, node: u32): void {
 export function replaceNode(place: u32, node: u32): void {
   const twin = load<u32>(addressOf(place), SLOT_NODE) & TWIN;
   store<u32>(addressOf(place), (node + 1) | twin, SLOT_NODE);
+}
+
+/** Puts a row in the place of a node with the same hash. */
+export function replaceByRow(hash: u32, node: u32, row: u32): void {
+  const place = placeOfNode(hash, node);
+  leaveTwins(place);
+  store<u32>(addressOf(place), ROW + row + 1, SLOT_NODE);
+  nodes--;
 }
 
 /** Has the slots of a hash on their way from memory. */
@@ -93,27 +133,34 @@ function addressOf(place: u32): usize {
   return slots + ((<usize>(place & slotMask)) << 3);
 }
 
-// What is there already moves on by one.
-function insert(hash: u32, nodePlusOne: u32): void {
-  let moved = (<u64>hash) | ((<u64>nodePlusOne) << 32);
+function takeSlot(): void {
+  taken++;
+  if (taken > slotMask >> 1) growSlots();
+}
+
+// What is there already moves on by one. `what`: as in a slot, without TWIN.
+function insert(hash: u32, what: u32): void {
+  let moved = (<u64>hash) | ((<u64>what) << 32);
   for (let at = hash; moved != 0; at++) {
     const slot = addressOf(at);
     let before = load<u64>(slot);
     store<u64>(slot, moved);
-    if (before != 0 && <u32>before == hash) {
+    if (before != 0 && what < ROW && hasNode(before, hash)) {
       before |= (<u64>TWIN) << 32;
-      store<u32>(addressOf(hash), nodePlusOne | TWIN, SLOT_NODE);
+      store<u32>(addressOf(hash), what | TWIN, SLOT_NODE);
     }
     moved = before;
   }
 }
 
-// A node goes that has another with its hash, which is perhaps the only one then.
-function leaveTwins(place: u32, hash: u32): void {
+// A node goes: another with its hash is perhaps the only one then.
+function leaveTwins(place: u32): void {
+  const gone = slotAt(place);
+  if (<u32>(gone >> 32) < TWIN) return;
   let other: usize = 0;
   let others: u32 = 0;
-  for (let at = hash; slotAt(at) != 0; at++) {
-    if (<u32>slotAt(at) != hash || ((at ^ place) & slotMask) == 0) continue;
+  for (let at = <u32>gone; slotAt(at) != 0; at++) {
+    if (!hasNode(slotAt(at), <u32>gone) || ((at ^ place) & slotMask) == 0) continue;
     other = addressOf(at);
     others++;
   }
@@ -122,8 +169,6 @@ function leaveTwins(place: u32, hash: u32): void {
 
 // What lies behind moves back, as far as the slots that hashes name.
 function clearSlot(place: u32): void {
-  const gone = slotAt(place);
-  if (<u32>(gone >> 32) >= TWIN) leaveTwins(place, <u32>gone);
   let gap = place;
   for (let at = place + 1; ; at++) {
     const slot = slotAt(at);
@@ -152,7 +197,8 @@ function growSlots(): void {
   while (load<u64>(before + ((<usize>start) << 3)) != 0) start++;
   for (let step: u32 = 1; step < size; step++) {
     const slot = load<u64>(before + ((<usize>((start - step) & (size - 1))) << 3));
-    if (slot != 0) insert(<u32>slot, nodeIn(slot) + 1);
+    if (slot == 0) continue;
+    insert(<u32>slot, hasRow(slot) ? <u32>(slot >> 32) : nodeIn(slot) + 1);
   }
   leaveLines(before, (<usize>size) << 3);
 }

@@ -7,10 +7,15 @@ import { now, SECOND } from "./entry-life";
 import { touch } from "./journal";
 import {
   deleteNode,
+  hasNode,
+  hasRow,
   insertNode,
+  insertRow,
   nodeIn,
   placeOfNode,
+  replaceByRow,
   replaceNode,
+  rowIn,
   setUpSlots,
   slotAt,
 } from "./flow-slots";
@@ -61,16 +66,16 @@ export class Entry {
   side1b: u32;
   side1c: u64;
   side1d: u32;
-  /** The rule whose match lacked the fact, of an undecided entry. */
-  undecidedRule: i32;
   tcpState: u8;
   /** CLASS_* and direction of the last segment that was accepted or ignored. */
   lastClass: u8;
   lastDirection: u8;
   /** 1: the mark is not known. */
   markDoubted: u8;
-  /** Set by CONNMARK. */
+  /** Set by CONNMARK. What a try changes and takes back ends here. */
   mark: u32;
+  /** Number plus one of a row with the hash of the original tuple, to which the slot leads by the entry; 0: to none. */
+  row: u32;
 }
 
 if (offsetof<Entry>() != 128) ERROR("an Entry has two cache lines");
@@ -110,6 +115,8 @@ export class Tuples {
   maker: u32;
   /** Address of the visit that it began with (affinity-visits.ts); 0: it is known where that led. */
   visit: u32;
+  /** The rule whose match lacked the fact, of an undecided entry. */
+  undecidedRule: i32;
 }
 
 /** As created: what the first packet had. */
@@ -320,7 +327,7 @@ function isIcmp(entry: Entry): bool {
 
 /** Where what of an entry changes begins, and how much it is. */
 export const ENTRY_STATE: usize = offsetof<Entry>("reason");
-export const ENTRY_STATE_SIZE: usize = offsetof<Entry>() - ENTRY_STATE;
+export const ENTRY_STATE_SIZE: usize = offsetof<Entry>("row") - ENTRY_STATE;
 
 /** Address of what of an entry changes. */
 export function stateOfEntry(number: u32): usize {
@@ -341,8 +348,13 @@ export function entryLinked(entry: Entry): bool {
 /** Says that no packet of the entry has a verdict, and why. */
 export function leaveEntryUndecided(entry: Entry, reason: u32, rule: i32): void {
   entry.flags |= ENTRY_UNDECIDED;
+  setMissing(entry, reason, rule);
+}
+
+/** Says which fact is missing of an entry, and whose match lacked it. */
+export function setMissing(entry: Entry, reason: u32, rule: i32): void {
   entry.reason = <u8>reason;
-  entry.undecidedRule = rule;
+  tuplesOf(entry).undecidedRule = rule;
 }
 
 /** Makes an entry from `key`. */
@@ -444,7 +456,35 @@ export function unlinkNode(number: u32, kind: u32): void {
   }
   if (kind >= SHARED && leaveList(entry, number, kind)) return;
   tupleOf(entry, kind);
-  deleteNode(tupleHash(other), nodeNumber(number, kind));
+  const hash = tupleHash(other);
+  const node = nodeNumber(number, kind);
+  if (kind == NODE_ORIGINAL && entry.row != 0) {
+    replaceByRow(hash, node, entry.row - 1);
+    entry.row = 0;
+  } else deleteNode(hash, node);
+}
+
+/**
+ * Has a hash lead to a row: by the entry of a connection whose original tuple has that hash, if one is there that
+ * leads to none.
+ */
+export function linkRow(hash: u32, row: u32): void {
+  let at = hash;
+  for (let slot = slotAt(at); slot != 0; at++, slot = slotAt(at)) {
+    if (!hasNode(slot, hash) || (nodeIn(slot) & KIND_MASK) != NODE_ORIGINAL) continue;
+    const entry = entryAt(nodeIn(slot) >> KIND_BITS);
+    if (entry.row != 0) continue;
+    entry.row = row + 1;
+    return;
+  }
+  insertRow(hash, row);
+}
+
+/** Number plus one of the row that a slot leads to; 0: to none. */
+export function rowOfSlot(slot: u64): u32 {
+  if (hasRow(slot)) return rowIn(slot) + 1;
+  const node = nodeIn(slot);
+  return (node & KIND_MASK) == NODE_ORIGINAL ? entryAt(node >> KIND_BITS).row : 0;
 }
 
 // What answers has the same ends the other way round; ICMP's has another type.
@@ -469,7 +509,7 @@ function goBefore(hash: u32, number: u32, kind: u32): bool {
   let at = hash;
   let slot = slotAt(at);
   for (; slot != 0; at++, slot = slotAt(at)) {
-    if (<u32>slot != hash) continue;
+    if (!hasNode(slot, hash)) continue;
     const node = nodeIn(slot);
     const newest = node >> KIND_BITS;
     if ((node & KIND_MASK) != kind || !sharesTuple(newest, kind)) continue;
@@ -597,7 +637,7 @@ function find(kinds: u32, tried: bool): i64 {
     const slot = slotAt(at);
     if (slot == 0) return found;
     at++;
-    if (<u32>slot != hash) continue;
+    if (!hasNode(slot, hash)) continue;
     const number = nodeIn(slot) >> KIND_BITS;
     const entry = entryAt(number);
     const kind = metKind(entry, nodeIn(slot) & KIND_MASK, kinds, key);
@@ -709,7 +749,7 @@ export function nextNode(previous: i64): i64 {
     at++;
     const slot = slotAt(at);
     if (slot == 0) return -1;
-    if (<u32>slot != hash) continue;
+    if (!hasNode(slot, hash)) continue;
     const node = nodeIn(slot);
     const number = node >> KIND_BITS;
     const met = metKind(entryAt(number), node & KIND_MASK, 1 << kind, searched);

@@ -144,7 +144,7 @@ function isMetAlone(number: u32): bool {
 export function exists(number: u32): bool {
   const entry = entryAt(number);
   if ((entry.flags & ENTRY_PERHAPS) == 0) return true;
-  if (ask(QUESTION_EXISTS | number, entry.reason, entry.undecidedRule)) return true;
+  if (ask(QUESTION_EXISTS | number, entry.reason, tuplesOf(entry).undecidedRule)) return true;
   // Else it would be met again and again.
   return !refuse(number);
 }

@@ -8,7 +8,7 @@ import { setUpCandidates } from "./candidates";
 import { findLongChains } from "./candidates-build";
 import { setUpFlowTable } from "./flow-table";
 import { setUpWorlds } from "./worlds";
-import { closeRows, setUpFlowRows } from "./flow-rows";
+import { closeRows } from "./flow-rows";
 import { setUpFragments } from "./fragments";
 import { totals } from "./judge";
 import { LAYOUT_VERSION, PACKET_SIZE, VERDICT_SIZE } from "./layout";
@@ -86,7 +86,6 @@ export function setUp(
   setUpWorlds();
   setUpVisits();
   setUpKeptVerdicts();
-  setUpFlowRows();
   setUpFragments();
   setUpReplay(assumeMidstream);
   setUpSights();

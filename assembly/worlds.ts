@@ -3,7 +3,14 @@
 // made exists perhaps, and whoever meets it asks; one that they left in different states is doubted.
 // Only a real node's connections are followed so; those of a cluster are undecided as a whole.
 import { attempt } from "./attempt";
-import { Entry, ENTRY_ASSURED, ENTRY_PERHAPS, ENTRY_SEEN_REPLY, entryAt } from "./flow-table";
+import {
+  Entry,
+  ENTRY_ASSURED,
+  ENTRY_PERHAPS,
+  ENTRY_SEEN_REPLY,
+  entryAt,
+  setMissing,
+} from "./flow-table";
 import { askedFor } from "./fork";
 import { REASON_BACKEND, VERDICT_ALLOW, VERDICT_UNKNOWN } from "./layout";
 import { ENTRY_NONE, Tracking, tracking } from "./tracking";
@@ -44,7 +51,7 @@ class Change {
 
 // What changes of a connection once it is there, and how much of that comes before its mark.
 const STATE_OFFSET: usize = offsetof<Entry>("reason");
-const STATE_SIZE: usize = offsetof<Entry>() - offsetof<Entry>("reason");
+const STATE_SIZE: usize = offsetof<Entry>("row") - offsetof<Entry>("reason");
 const MARK_OFFSET: usize = offsetof<Entry>("markDoubted") - offsetof<Entry>("reason");
 const REFUSAL_SIZE: usize = 12;
 const WORLD_SIZE: usize = 8 + offsetof<Walk>() + offsetof<Tracking>();
@@ -188,8 +195,7 @@ export function settleChanges(reason: u32, rule: i32): void {
     entry.stateDoubted = 1;
     // It may be over in one of them.
     if (entry.protocol == 6 || entry.protocol == 132) entry.flags |= ENTRY_PERHAPS;
-    entry.reason = <u8>reason;
-    entry.undecidedRule = rule;
+    setMissing(entry, reason, rule);
   }
 }
 

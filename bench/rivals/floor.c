@@ -2,7 +2,7 @@
  * reading and keeping connections take by themselves. Lines are fetched 32 packets ahead, which Wasm has no instruction for.
  *
  * floor known FILE  every connection is there: a slot, the two lines of its entry and one of what was said of it
- * floor new FILE    every packet makes one: an entry, a row of the report, and a slot for each in indexes that grow
+ * floor new FILE    every packet makes one: an entry, a row of the report, and a slot of both in an index that grows
  *
  * Prints the seconds that it took, how many packets there were, and how many connections. */
 #include <fcntl.h>
@@ -98,7 +98,7 @@ static struct glance look(const uint8_t *frame, uint32_t bytes) {
   return glance;
 }
 
-static struct table flows, reports;
+static struct table flows;
 
 static void make_connection(const struct glance *one) {
   uint32_t number = connections++;
@@ -112,15 +112,11 @@ static void make_connection(const struct glance *one) {
   row->packets = 1;
   row->bytes = one->bytes;
   insert(&flows, one->hash, number);
-  insert(&reports, one->hash, number);
 }
 
 static void fetch_entry(const struct glance *one) {
   uint64_t slot = flows.slots[one->hash & flows.mask];
-  if (slot == 0) {
-    __builtin_prefetch(&reports.slots[one->hash & reports.mask]);
-    return;
-  }
+  if (slot == 0) return;
   const uint8_t *entry = (uint8_t *)&entries[(slot >> 32) - 1];
   __builtin_prefetch(entry);
   __builtin_prefetch(entry + LINE);
@@ -201,7 +197,6 @@ int main(int words, char **word_of) {
   rows = aligned_alloc(LINE, sizeof(struct row) * most);
   sayings = aligned_alloc(LINE, LINE * most);
   flows = make(1 << 14);
-  reports = make(1 << 14);
   if (strcmp(word_of[1], "known") == 0) read_all(file, block);
   double start = now();
   read_all(file, block);

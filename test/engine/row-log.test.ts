@@ -1,8 +1,10 @@
 /** Rows of more flows than one piece of memory holds: each packet is counted in that of its own ends. */
 import { describe, expect, it } from "vitest";
 
+import type { FlowVerdict } from "../../src/engine/verdict.ts";
 import { formatAddress } from "../../src/net/address.ts";
-import { buildFrame, buildPcap, timed, UDP, type PacketSpec } from "../frames.ts";
+import { makeRandom } from "../../src/workload/random.ts";
+import { buildFrame, buildPcap, timed, UDP, type PacketSpec, type TimedFrame } from "../frames.ts";
 import { replayCapture } from "../judge.ts";
 import { nodeOf } from "../match/judge-node.ts";
 
@@ -26,7 +28,7 @@ const answerTo = (packet: PacketSpec): PacketSpec => ({
 type End = Pick<PacketSpec, "source" | "sourcePort">;
 
 const textOf = (number: number, { source, sourcePort }: End): string =>
-  `packet ${number}: ${source} ${sourcePort}`;
+  `${number}: ${source} ${sourcePort}`;
 
 describe("rows", () => {
   it.each(["ACCEPT", "DROP"])("are each flow's own, however many: %s", async (target) => {
@@ -51,5 +53,42 @@ describe("rows", () => {
     });
     const clients = [...packets, ...packets.toReversed()];
     expect(counted).toEqual(clients.map((packet, index) => textOf(index + 1, packet)));
+  });
+
+  it("are found again when connections have expired and come again", async () => {
+    const random = makeRandom(20_261_128);
+    const sent = new Map<string, number>();
+    const frames: TimedFrame[] = [];
+    let timestampNs = 0n;
+    for (let index = 0; index < 60_000; index++) {
+      // Connections last half a minute, and all that have expired go in turn.
+      timestampNs += BigInt(random.below(20)) * 1_000_000n;
+      const flow = { ...flowOf(random.below(9000)), destinationPort: 53 + random.below(2) };
+      const text = textOf(flow.destinationPort, flow);
+      sent.set(text, (sent.get(text) ?? 0) + 1);
+      frames.push({ bytes: buildFrame(random.below(10) < 7 ? flow : answerTo(flow)), timestampNs });
+    }
+    const question = {
+      compiled: nodeOf(["-A INPUT -p udp --dport 54 -j DROP"], "legacy", 4),
+      ...{ capture: buildPcap(frames), packetsWanted: false },
+    };
+    let rows: FlowVerdict[] = [];
+    await replayCapture(question, (matcher, names) => {
+      rows = [...matcher.flows(names)];
+    });
+    const counted = new Map<string, number>();
+    const verdicts = new Set<string>();
+    for (const row of rows) {
+      const there = row.sourcePort! >= 1024;
+      const source = formatAddress((there ? row.source : row.destination)!);
+      const [sourcePort, port] = there
+        ? [row.sourcePort!, row.destinationPort!]
+        : [row.destinationPort!, row.sourcePort!];
+      const text = textOf(port, { source, sourcePort });
+      counted.set(text, (counted.get(text) ?? 0) + row.packets);
+      verdicts.add(`${text} ${row.verdict}`);
+    }
+    expect(counted).toEqual(sent);
+    expect(verdicts.size).toBe(rows.length);
   });
 });
