@@ -2,6 +2,8 @@
 import { inInterfaceFor } from "../arrival";
 import { ask } from "../fork";
 import {
+  HOOK_OUTPUT,
+  HOOK_POSTROUTING,
   LINK_ETHERNET,
   MATCH_HEADER_SIZE,
   PKTTYPE_BROADCAST,
@@ -9,8 +11,10 @@ import {
   PKTTYPE_OTHERHOST,
   PKTTYPE_UNICAST,
   REASON_NO_MAC,
+  ROUTE_BROADCAST,
 } from "../layout";
 import { hasMac, isLoopback } from "../node-interface";
+import { localRouteOf, routeKind } from "../route";
 import { walk } from "../walk";
 
 const PAYLOAD: usize = MATCH_HEADER_SIZE;
@@ -39,10 +43,14 @@ export function matchPkttype(match: usize, rule: i32): bool {
   return wanted == <u32>(all ? PKTTYPE_BROADCAST : PKTTYPE_MULTICAST);
 }
 
-// > What the node sends has the type it was made with: to this host, except behind the loopback device.
+// > What the node sends has the type it was made with: to this host, until the node's own copy comes back.
 function loopedType(): u32 {
-  if (walk.family == 4) return walk.dst0 >> 28 == 0xe ? PKTTYPE_MULTICAST : PKTTYPE_UNICAST;
-  return walk.dst0 >> 24 == 0xff ? PKTTYPE_MULTICAST : PKTTYPE_UNICAST;
+  if (walk.hook == HOOK_OUTPUT || walk.hook == HOOK_POSTROUTING) return PKTTYPE_UNICAST;
+  if (walk.family == 6) return walk.dst0 >> 24 == 0xff ? PKTTYPE_MULTICAST : PKTTYPE_UNICAST;
+  if (walk.dst0 >> 28 == 0xe) return PKTTYPE_MULTICAST;
+  const broadcast =
+    walk.dst0 == 0xffffffff || routeKind(localRouteOf(walk.dst0)) == ROUTE_BROADCAST;
+  return broadcast ? PKTTYPE_BROADCAST : PKTTYPE_UNICAST;
 }
 
 /** > The lower half of the source address is the MAC with ff:fe in its middle. Source: Linux, ip6t_eui64.c. */

@@ -385,3 +385,22 @@ describe("a range of ports that the destination's port lies in", () => {
     expect(verdict!.verdict).toBe(expected);
   });
 });
+
+describe("what the node itself sends", () => {
+  const sent = (destination: string): PacketSpec => ({
+    ...{ source: "10.0.0.1", destination, protocol: UDP, sourcePort: 9, destinationPort: 9 },
+    destinationMac: destination.startsWith("224.") ? "01:00:5e:00:00:05" : "ff:ff:ff:ff:ff:ff",
+  });
+
+  // > Only the node's own copy of it, which comes back, is of another type.
+  it.each(["224.0.0.5", "255.255.255.255"])("to %s is a unicast packet for it", async (to) => {
+    const verdicts = await Promise.all(
+      ["unicast", "multicast", "broadcast"].map(async (type) => {
+        const rule = `-A OUTPUT -d ${to}/32 -m pkttype --pkt-type ${type} -j DROP`;
+        const [verdict] = await judge(filter(":OUTPUT ACCEPT [0:0]", rule), [sent(to)]);
+        return verdict!.verdict;
+      }),
+    );
+    expect(verdicts).toEqual(["drop", "allow", "allow"]);
+  });
+});
