@@ -130,12 +130,11 @@ export function growTree(index: ChainIndex, family: u32): bool {
   const root = heap.alloc(offsetof<Slot>());
   index.root = <u32>root;
   listMark = boxCount;
-  for (let box: u32 = 0; box < boxCount; box++) store<u32>(lists + ((<usize>box) << 2), box);
+  const count = listBoxes(index);
   startRegion(index);
-  grow(changetype<Slot>(root), lists, boxCount, 0, copies, boxCount * SLOTS_EACH + ROOM_FEW);
+  grow(changetype<Slot>(root), lists, count, 0, copies, count * SLOTS_EACH + ROOM_FEW);
   // Boxes behind the last are looked at, too.
   heap.alloc(<usize>BOXES_AT_ONCE * BOX_SIZE);
-  leaveOutWhole();
   return true;
 }
 
@@ -152,12 +151,25 @@ function limitRegion(field: u32, most: u32): void {
   store<u32>(regionMost + ((<usize>field) << 2), most);
 }
 
-// A rule that asks for nothing is a candidate without a look at others.
-function leaveOutWhole(): void {
-  for (let index: u32 = 0; index < boxCount; index++) {
-    const owner = load<u32>(owners + ((<usize>index) << 2));
-    if (isWholeBox(index)) ruleAt(owner >> 1).flags &= ~RULE_LEAPS;
+// Lists the boxes of the tree. A rule that asks for nothing is a candidate without a look at others; in the tree it
+// would be the first of everything wide, which could not be passed over for coming late. @returns how many boxes
+function listBoxes(index: ChainIndex): u32 {
+  let count: u32 = 0;
+  let wholes: usize = 0;
+  for (let box: u32 = 0; box < boxCount; box++) {
+    if (!isWholeBox(box)) {
+      store<u32>(lists + ((<usize>count) << 2), box);
+      count++;
+      continue;
+    }
+    const owner = load<u32>(owners + ((<usize>box) << 2));
+    ruleAt(owner >> 1).flags &= ~RULE_LEAPS;
+    if (wholes == 0) wholes = heap.alloc((<usize>(boxCount - box)) << 2);
+    store<u32>(wholes + ((<usize>index.wholeCount) << 2), owner);
+    index.wholeCount++;
   }
+  index.wholes = <u32>wholes;
+  return count;
 }
 
 function slotAt(slots: usize, index: u32): Slot {

@@ -12,6 +12,9 @@ export class ChainIndex {
   asked: u32;
   /** Address of the tree's root, a slot; 0: there is none yet. */
   root: u32;
+  /** Address of the owners whose boxes are all that there is, u32 each and rising, and how many: no tree has them. */
+  wholes: u32;
+  wholeCount: u32;
   /** Address of the ranks (candidates-rank.ts) that stand for addresses; 0: their first word does. */
   srcRanks: u32;
   dstRanks: u32;

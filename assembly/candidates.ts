@@ -101,7 +101,9 @@ export function ownerOf(index: ChainIndex, lower: u64, upper: u64, from: u32): u
   const corner = i64x2.replace_lane(i64x2.splat(lower), 1, upper);
   store<u64>(key, lower);
   v128.store(key, i32x4.extend_high_i16x8_u(corner), 8);
-  return ownerInTree(index.root, corner, from, index.end << 1);
+  const place = firstFrom(index.wholes, index.wholeCount, from);
+  const whole = load<u32>(<usize>index.wholes + ((<usize>place) << 2));
+  return ownerInTree(index.root, corner, from, place < index.wholeCount ? whole : index.end << 1);
 }
 
 function rankOfWords(ranks: usize, word0: u32, word1: u32, word2: u32, word3: u32): u32 {

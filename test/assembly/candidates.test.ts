@@ -221,6 +221,27 @@ describe("candidates", () => {
     expect(new Set(verdicts.map((one) => one.rule?.number)).size).toBeGreaterThan(50);
   });
 
+  it("are rules that ask for nothing, too, wherever they are", async () => {
+    const random = makeRandom(8);
+    const lines = Array.from({ length: 200 }, (_, index) =>
+      index % 40 === 25
+        ? `-A INPUT -j MARK --set-xmark ${index}/0xffff`
+        : `-A INPUT -p udp -m udp --dport ${1000 + index} -j ${random.pick(["ACCEPT", "DROP"])}`,
+    );
+    const frames = Array.from({ length: PACKETS }, (_, index) =>
+      buildFrame({
+        source: `10.0.0.${1 + (index % 200)}`,
+        destination: "192.0.2.1",
+        protocol: UDP,
+        sourcePort: 1024 + index,
+        destinationPort: 1000 + random.below(210),
+        destinationMac: NODE_MAC,
+      }),
+    );
+    const verdicts = await judgeNode(lines, timed(frames));
+    expect(new Set(verdicts.map((one) => one.rule?.number)).size).toBeGreaterThan(190);
+  });
+
   it("are told apart by the names of interfaces", async () => {
     const names = Array.from({ length: 60 }, (_, index) => `if${index * 7}`);
     const rule = (name: string, index: number): string =>
