@@ -60,15 +60,16 @@ export function onlyNode(hash: u32): u32 {
   return node < TWIN ? node : 0;
 }
 
-/** No node has a hash. */
-export function isFree(hash: u32): bool {
+/** Some node has a hash. */
+export function isHashOfNode(hash: u32): bool {
+  if (nodes == 0) return false;
   let at = hash;
   let slot = slotAt(at);
-  while (slot != 0 && <u32>slot != hash) {
+  while (slot != 0 && !hasNode(slot, hash)) {
     at++;
     slot = slotAt(at);
   }
-  return slot == 0;
+  return slot != 0;
 }
 
 /** Place of the slot that holds a node. Precondition: it is indexed by that hash. */

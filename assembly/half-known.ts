@@ -37,7 +37,7 @@ import {
   tuplesOf,
   unlinkNode,
 } from "./flow-table";
-import { isFree } from "./flow-slots";
+import { isHashOfNode } from "./flow-slots";
 import { ask } from "./fork";
 import { KNOWN_TCP_FLAGS, REASON_NAT_PORT, ROUTE_LOCAL, ROUTE_MISSING, RULE_NONE } from "./layout";
 import { Packet } from "./records";
@@ -83,7 +83,7 @@ export function findFirst(): i64 {
 /** For certain no connection is met by a packet whose tuple has this hash. */
 export function isUnknown(hash: u32): bool {
   const halfKnown: u32 = (1 << NODE_CLIENT) | (1 << NODE_BACKEND) | (1 << NODE_SOURCE);
-  return !hasNodes(halfKnown) && isFree(hash);
+  return !hasNodes(halfKnown) && !isHashOfNode(hash);
 }
 
 function kindsLookedUp(): u32 {
