@@ -102,8 +102,11 @@ export function ownerOf(index: ChainIndex, lower: u64, upper: u64, from: u32): u
   store<u64>(key, lower);
   v128.store(key, i32x4.extend_high_i16x8_u(corner), 8);
   const place = firstFrom(index.wholes, index.wholeCount, from);
-  const whole = load<u32>(<usize>index.wholes + ((<usize>place) << 2));
-  return ownerInTree(index.root, corner, from, place < index.wholeCount ? whole : index.end << 1);
+  const whole =
+    place < index.wholeCount
+      ? load<u32>(<usize>index.wholes + ((<usize>place) << 2))
+      : index.end << 1;
+  return ownerInTree(index.root, corner, from, whole);
 }
 
 function rankOfWords(ranks: usize, word0: u32, word1: u32, word2: u32, word3: u32): u32 {

@@ -107,7 +107,7 @@ export function flowAt(place: u32): usize {
   store<u64>(written, row.bytes, FLOW_BYTES);
   const packet = changetype<Packet>(written + FLOW_PACKET);
   packet.number = row.number;
-  const ends = wideEndsOf(row);
+  const ends = endsOfRow(row);
   copyAddresses(written + FLOW_PACKET + PACKET_SRC, changetype<usize>(ends));
   if (isIcmp(row.protocol)) {
     packet.icmpId = row.sport;
@@ -123,7 +123,7 @@ export function flowAt(place: u32): usize {
   packet.family = row.family & ~WIDE;
   packet.protocol = row.protocol;
   const verdict = changetype<Verdict>(written + FLOW_VERDICT);
-  writeVerdict(verdict, changetype<Verdict>(row.verdict), endsOf(row));
+  writeVerdict(verdict, changetype<Verdict>(row.verdict), verdictEndsOf(row));
   return written;
 }
 
@@ -241,7 +241,7 @@ function describe(row: Row, packet: Packet, verdict: Verdict): void {
   row.dport = icmp ? ((<u16>packet.icmpType) << 8) | packet.icmpCode : packet.dport;
   row.known = <u16>packet.known;
   row.protocol = packet.protocol;
-  row.verdict = <u32>changetype<usize>(keepVerdict(verdict, endsOf(row)));
+  row.verdict = <u32>changetype<usize>(keepVerdict(verdict, verdictEndsOf(row)));
 }
 
 function keepEnds(row: Row, packet: Packet): void {
@@ -261,14 +261,14 @@ function keepEnds(row: Row, packet: Packet): void {
 const narrow: WideEnds = changetype<WideEnds>(memory.data(offsetof<WideEnds>(), 16));
 
 // A row's ends, of any row; those of a row that is not wide, until the next is asked for.
-function wideEndsOf(row: Row): WideEnds {
+function endsOfRow(row: Row): WideEnds {
   if ((row.family & WIDE) != 0) return changetype<WideEnds>(<usize>row.addresses);
   narrow.src0 = <u32>row.addresses;
   narrow.dst0 = row.addresses >> 32;
   return narrow;
 }
 
-function endsOf(row: Row): VerdictEnds {
+function verdictEndsOf(row: Row): VerdictEnds {
   return changetype<VerdictEnds>(changetype<usize>(row) + offsetof<Row>("decider"));
 }
 
@@ -298,7 +298,7 @@ function sameFlow(row: Row, packet: Packet): bool {
     if (isQuery(row.protocol, row.dport >> 8) != isQuery(packet.protocol, packet.icmpType))
       return false;
   }
-  const ends = wideEndsOf(row);
+  const ends = endsOfRow(row);
   const src = changetype<usize>(ends);
   const packetSrc = changetype<usize>(packet) + PACKET_SRC;
   const rowFirst = endOf(row, ends.srcName, row.sport);

@@ -5,7 +5,7 @@ import { alignedLines, leaveLines } from "./bytes";
 // A slot: a hash, u32, and what it leads to, u32: a node number plus one, with TWIN where another node has the same
 // hash, or a row number plus one, with ROW; 0: free. It is the one that the hash names, or one of those behind it
 // without a free one between. Of one hash the newest node comes first.
-const SLOT_NODE: usize = 4;
+const SLOT_WHAT: usize = 4;
 const TWIN: u32 = 1 << 31;
 // Its bits are more than a node's: TWIN's, too, as no node is the only one there.
 const ROW: u32 = 3 << 30;
@@ -48,28 +48,26 @@ export function rowIn(slot: u64): u32 {
 
 /** Node number plus one of the only node that has a hash; 0: there is none, or several. */
 export function onlyNode(hash: u32): u32 {
-  // What is in the slots of a hash decides where to go on, for which nobody waits without need.
-  if (nodes == 0) return 0;
-  let at = hash;
-  let slot = slotAt(at);
-  while (slot != 0 && <u32>slot != hash) {
-    at++;
-    slot = slotAt(at);
-  }
-  const node = <u32>(slot >> 32);
+  const node = <u32>(firstWithNode(hash) >> 32);
   return node < TWIN ? node : 0;
 }
 
 /** Some node has a hash. */
 export function isHashOfNode(hash: u32): bool {
-  if (nodes == 0) return false;
+  return firstWithNode(hash) != 0;
+}
+
+// What is in the first slot that leads to a node with a hash; 0: none does.
+function firstWithNode(hash: u32): u64 {
+  // Where there are rows alone nobody has to wait for their slots.
+  if (nodes == 0) return 0;
   let at = hash;
   let slot = slotAt(at);
   while (slot != 0 && !hasNode(slot, hash)) {
     at++;
     slot = slotAt(at);
   }
-  return slot != 0;
+  return slot;
 }
 
 /** Place of the slot that holds a node. Precondition: it is indexed by that hash. */
@@ -110,15 +108,15 @@ export function deleteNode(hash: u32, node: u32): void {
 
 /** Puts a node in the place of one with the same hash. */
 export function replaceNode(place: u32, node: u32): void {
-  const twin = load<u32>(addressOf(place), SLOT_NODE) & TWIN;
-  store<u32>(addressOf(place), (node + 1) | twin, SLOT_NODE);
+  const twin = load<u32>(addressOf(place), SLOT_WHAT) & TWIN;
+  store<u32>(addressOf(place), (node + 1) | twin, SLOT_WHAT);
 }
 
 /** Puts a row in the place of a node with the same hash. */
 export function replaceByRow(hash: u32, node: u32, row: u32): void {
   const place = placeOfNode(hash, node);
   leaveTwins(place);
-  store<u32>(addressOf(place), ROW + row + 1, SLOT_NODE);
+  store<u32>(addressOf(place), ROW + row + 1, SLOT_WHAT);
   nodes--;
 }
 
@@ -148,7 +146,7 @@ function insert(hash: u32, what: u32): void {
     store<u64>(slot, moved);
     if (before != 0 && what < ROW && hasNode(before, hash)) {
       before |= (<u64>TWIN) << 32;
-      store<u32>(addressOf(hash), what | TWIN, SLOT_NODE);
+      store<u32>(addressOf(hash), what | TWIN, SLOT_WHAT);
     }
     moved = before;
   }
@@ -165,7 +163,7 @@ function leaveTwins(place: u32): void {
     other = addressOf(at);
     others++;
   }
-  if (others == 1) store<u32>(other, load<u32>(other, SLOT_NODE) & ~TWIN, SLOT_NODE);
+  if (others == 1) store<u32>(other, load<u32>(other, SLOT_WHAT) & ~TWIN, SLOT_WHAT);
 }
 
 // What lies behind moves back, as far as the slots that hashes name.

@@ -80,7 +80,7 @@ export class Entry {
 
 if (offsetof<Entry>() != 128) ERROR("an Entry has two cache lines");
 
-/** Both tuples of an entry, and what is known of those that the node chose. */
+/** Both tuples of an entry, and what few entries need besides. */
 @unmanaged
 export class Tuples {
   /** Original tuple. ICMP: sport is the id, dport is type << 8 | code. */
@@ -351,7 +351,10 @@ export function leaveEntryUndecided(entry: Entry, reason: u32, rule: i32): void 
   setMissing(entry, reason, rule);
 }
 
-/** Says which fact is missing of an entry, and whose match lacked it. */
+/**
+ * Says which fact is missing of an entry, and whose match lacked it. Where a try says so and is taken back, the rule
+ * stays, which nobody asks for without the reason.
+ */
 export function setMissing(entry: Entry, reason: u32, rule: i32): void {
   entry.reason = <u8>reason;
   tuplesOf(entry).undecidedRule = rule;

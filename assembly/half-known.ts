@@ -3,6 +3,7 @@
 import { learnBackend } from "./affinity-visits";
 import { isQuestion } from "./attempt";
 import { refreshFor, timeoutOf } from "./entry-life";
+import { isHashOfNode } from "./flow-slots";
 import {
   Entry,
   ENTRY_DNAT,
@@ -37,7 +38,6 @@ import {
   tuplesOf,
   unlinkNode,
 } from "./flow-table";
-import { isHashOfNode } from "./flow-slots";
 import { ask } from "./fork";
 import { KNOWN_TCP_FLAGS, REASON_NAT_PORT, ROUTE_LOCAL, ROUTE_MISSING, RULE_NONE } from "./layout";
 import { Packet } from "./records";

@@ -117,7 +117,7 @@ export function touchMemo(hash: u32): void {
 /** The same for what was said of its packets. */
 export function touchHeardOfMemo(hash: u32): void {
   const memo = memoAt(hash);
-  const saying: usize = memo.sayingInvalid != 0 ? memo.sayingInvalid : memo.sayingFirst;
+  const saying: usize = memo.sayingFirst != 0 ? memo.sayingFirst : memo.sayingInvalid;
   const row: usize = memo.row;
   if (saying != 0) touched += load<u32>(saying);
   if (row != 0) touched += load<u32>(row);

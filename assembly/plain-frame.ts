@@ -30,7 +30,7 @@ const UDP_LENGTH: usize = TRANSPORT + 4;
 const UDP_READ: u32 = 6;
 export const UDP_SIZE: u32 = 8;
 
-/** A frame that is plain needs its first so many bytes to be told apart from others. */
+/** As far as a plain frame is read, even where it ends before: what lies behind has no part in what comes of it. */
 export const PLAIN_READ: usize = 54;
 
 // Ethernet and IPv4 without options, and ports behind.

@@ -105,6 +105,7 @@ export function scanPcap(
   linkType: u32,
   captureInterface: u32,
 ): usize {
+  // What is in a global is loaded anew for each field.
   const big = bigEndian;
   do {
     while (mayGather()) {
@@ -166,6 +167,7 @@ export function scanPcapng(
   sourceCount: u32,
   first: u32,
 ): usize {
+  // What is in a global is loaded anew for each field.
   const big = bigEndian;
   do {
     while (mayGather()) {

@@ -16,7 +16,8 @@ import {
 } from "./layout";
 import { captureInterfaceNumber } from "./interface";
 import { verdictOfOutcome } from "./outcome";
-import { PLAIN_READ } from "./plain-frame";
+import { PLAIN_READ, protocolOf } from "./plain-frame";
+import { PROTOCOL_TCP } from "./protocol";
 import { Packet } from "./records";
 import { isRealNode } from "./route";
 import { Saying } from "./saying";
@@ -136,11 +137,9 @@ function rememberFrame(one: Gathered): void {
   v128.store(at, v128.load(frame));
   v128.store(at, v128.load(frame, 16), 16);
   store<u64>(at, load<u64>(frame, 32), 32);
-  // The shortest frames, of UDP, have no more than two bytes behind.
-  if (one.captured >= <u32>PLAIN_READ) {
-    store<u64>(at, load<u64>(frame, 40), 40);
-    store<u64>(at, load<u64>(frame, 46), 46);
-  } else store<u16>(at, load<u16>(frame, 40), 40);
+  store<u16>(at, load<u16>(frame, 40), 40);
+  // The shortest frames, of UDP, end here; of TCP as much as is compared is always there.
+  if (protocolOf(frame) == PROTOCOL_TCP) store<u64>(at, load<u64>(frame, 42), 42);
   const kept = changetype<KeptFrame>(at + FRAME_SIZE);
   kept.time = one.time;
   kept.captured = one.captured;

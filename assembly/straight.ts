@@ -1,5 +1,5 @@
-// The straight way of a plain frame, which needs no record: its connection moves on by what the frame tells, and what
-// was said of an earlier packet is said again. It is the short way (repeat.ts) where that is shortest; at anything
+// The straight way of a plain frame, which needs no record: its connection moves on by what the frame tells, or it begins
+// none, as before, and what was said of an earlier packet is said again. It is the short way (repeat.ts) where that is shortest; at anything
 // unusual nothing has changed but the clock, and the packet goes one of the other ways.
 import { isOthers } from "./ahead";
 import { SEEN_ARRIVING, whereSeen } from "./arrival";
@@ -10,9 +10,9 @@ import { countRow, lagRows } from "./flow-rows";
 import { anyFragments } from "./fragments";
 import { Gathered } from "./gathered";
 import { countHeard, whereOf } from "./heard";
+import { isUnknown } from "./half-known";
 import { captureInterfaceNumber } from "./interface";
 import { countPlain } from "./judge";
-import { isUnknown } from "./half-known";
 import { isMannerValid, mannerOf } from "./manner";
 import { findPlainMemo } from "./memo";
 import { hasMac } from "./node-interface";
@@ -29,7 +29,7 @@ import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TCP_URG } from "./tcp";
 import { moveEstablished } from "./tcp-track";
 import { DIRECTION_ORIGINAL, DIRECTION_REPLY } from "./tracking";
 
-// Of these flags a packet that begins a connection has SYN alone.
+// Of these flags a packet has SYN alone, or another way is taken.
 const TCP_BEGINNING: u32 = TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK | TCP_URG;
 
 // Frames may go the straight way at all.

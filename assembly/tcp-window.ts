@@ -281,10 +281,10 @@ function follow(
   sender.maxWindow = max(sender.maxWindow, window + (sack - ack));
   const sends = isAfter(end, sender.end);
   sender.end = select<u32>(end, sender.end, sends);
-  const newer = (sender.flags & SIDE_MAX_ACK) == 0 || isAfter(ack, sender.maxAck);
-  const acks = (flags & TCP_ACK) != 0 && newer;
-  sender.maxAck = select<u32>(ack, sender.maxAck, acks);
-  sender.flags |= select<u8>(SIDE_UNACKNOWLEDGED, 0, sends) | select<u8>(SIDE_MAX_ACK, 0, acks);
+  const isNewer = (sender.flags & SIDE_MAX_ACK) == 0 || isAfter(ack, sender.maxAck);
+  const isTaken = (flags & TCP_ACK) != 0 && isNewer;
+  sender.maxAck = select<u32>(ack, sender.maxAck, isTaken);
+  sender.flags |= select<u8>(SIDE_UNACKNOWLEDGED, 0, sends) | select<u8>(SIDE_MAX_ACK, 0, isTaken);
   const exceeds = receiver.maxWindow != 0 && isAfter(end, sender.maxEnd);
   receiver.maxWindow += select<u32>(end - sender.maxEnd, 0, exceeds);
   const offered = sack + window;

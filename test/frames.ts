@@ -53,7 +53,7 @@ export interface PacketSpec {
 export interface TimedFrame {
   readonly bytes: Uint8Array;
   readonly timestampNs: bigint;
-  /** Of these bytes only so many are in a pcap file. */
+  /** Of these bytes only so many are in the file. */
   readonly captured?: number | undefined;
   /** Index of the interface in a pcapng file. */
   readonly captureInterface?: number;
@@ -323,15 +323,16 @@ export function buildPcapng(
     const nameOption = name === undefined ? EMPTY : option(2, new TextEncoder().encode(name));
     blocks.push(block(1, concat(head, nameOption, option(9, Uint8Array.of(9)), option(0, EMPTY))));
   }
-  for (const { bytes, timestampNs, captureInterface = 0 } of frames) {
+  for (const { bytes, timestampNs, captured, captureInterface = 0 } of frames) {
+    const shown = bytes.subarray(0, captured);
     const head = new Uint8Array(20);
     const view = new DataView(head.buffer);
     view.setUint32(0, captureInterface, true);
     view.setUint32(4, Number(timestampNs >> 32n), true);
     view.setUint32(8, Number(timestampNs & 0xffffffffn), true);
-    view.setUint32(12, bytes.length, true);
+    view.setUint32(12, shown.length, true);
     view.setUint32(16, bytes.length, true);
-    blocks.push(block(6, concat(head, bytes, new Uint8Array((4 - (bytes.length % 4)) % 4))));
+    blocks.push(block(6, concat(head, shown, new Uint8Array((4 - (shown.length % 4)) % 4))));
   }
   return concat(...blocks);
 }

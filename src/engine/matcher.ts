@@ -39,6 +39,9 @@ import type {
   Verdict,
 } from "./verdict.ts";
 
+/** Frames are read a little further than they go (`PLAIN_READ`, assembly/plain-frame.ts). */
+const READ_BEHIND = 16;
+
 export interface MatcherOptions {
   /** What is done with flows that were under way when the capture began (semantics.md M-1). */
   readonly midstream: "cold" | "assume-established";
@@ -216,7 +219,7 @@ export function loadMatcher(
   };
   return {
     batch,
-    blockAddress: exports.allocate(layout.BLOCK_SIZE),
+    blockAddress: exports.allocate(layout.BLOCK_SIZE + READ_BEHIND),
     blockSize: layout.BLOCK_SIZE,
     memory,
     allocate: (size) => exports.allocate(size),

@@ -90,16 +90,18 @@ function conversations(random: Random, ends: readonly PacketSpec[], macs: boolea
         ? { sourceMac: PEERS[by]!, destinationMac: MACS[by]! }
         : { sourceMac: MACS[by]!, destinationMac: PEERS[by]! }
       : {};
+    // Some are cut, where a TCP header without options has its last bytes.
+    const captured = random.chance(0.2) ? 48 + random.below(8) : undefined;
     frames.push({
       bytes: buildFrame({ ...packet, ...addressed }),
       timestampNs: time,
-      captureInterface: by,
+      ...{ captured, captureInterface: by },
     });
     if (index < PACKETS / 2 - 20 || !random.chance(0.2)) continue;
     // The same behind the next interface.
     const leaving = macs ? { sourceMac: MACS[1 - by]!, destinationMac: PEERS[1 - by]! } : {};
     const bytes = buildFrame({ ...packet, ...leaving, ttl: (packet.ttl ?? 64) - 1 || 1 });
-    frames.push({ bytes, timestampNs: time + 1000n, captureInterface: 1 - by });
+    frames.push({ bytes, timestampNs: time + 1000n, captured, captureInterface: 1 - by });
   }
   return frames;
 }
@@ -181,4 +183,33 @@ describe.each(SEEDS)("packets that go the straight way, seed %i", (seed) => {
       expect(verdicts.some(({ duplicateOf }) => duplicateOf !== undefined)).toBe(true);
     },
   );
+});
+
+it("knows a dropped packet again behind the next interface, though its TCP header was cut", async () => {
+  const meta = (name: string): object => ({ name, namespace: "shop" });
+  const pod = (name: string, ip: string): object => ({
+    ...{ apiVersion: "v1", kind: "Pod", metadata: { ...meta(name), labels: { app: name } } },
+    status: { podIPs: [{ ip }] },
+  });
+  const closed = {
+    ...{ apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy", metadata: meta("closed") },
+    spec: { podSelector: { matchLabels: { app: "web" } }, policyTypes: ["Ingress"] },
+  };
+  const compiled = compileObjects([
+    { apiVersion: "v1", kind: "Namespace", metadata: { name: "shop" } },
+    ...[pod("client", "10.0.0.7"), pod("web", "10.0.0.8"), closed],
+  ]);
+  const ends = { source: "10.0.0.7", destination: "10.0.0.8", protocol: TCP, flags: "S" } as const;
+  const frames = [1, 2, 3, 4, 5, 6, 7, 7].map((id, index): TimedFrame => ({
+    bytes: buildFrame({
+      ...{ ...ends, sourcePort: 4000, destinationPort: 80, window: 1000 },
+      ...{ id, ttl: index < 7 ? 64 : 63 },
+    }),
+    timestampNs: 1_700_000_000_000_000_000n + BigInt(index) * 1000n,
+    ...{ captured: 51, captureInterface: index < 7 ? 0 : 1 },
+  }));
+  const capture = buildPcapng(frames, ["one", "two"]);
+  const verdicts = await judgeCapture({ compiled, capture });
+  expect(new Set(verdicts.map(({ verdict }) => verdict))).toEqual(new Set(["drop"]));
+  expect(verdicts.at(-1)?.duplicateOf).toBe(7);
 });
