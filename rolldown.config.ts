@@ -5,6 +5,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { defineConfig, type Plugin } from "rolldown";
 
+const OWN_LICENSE = "Apache-2.0";
+
 export default defineConfig({
   input: {
     index: "src/index.ts",
@@ -12,9 +14,11 @@ export default defineConfig({
     "cli/worker": "src/cli/worker.ts",
     "cli/side-worker": "src/cli/side-worker.ts",
   },
-  platform: "node",
+  // The library needs no Node: of other packages those builds are taken that need none.
+  platform: "neutral",
+  resolve: { mainFields: ["module", "main"] },
   // Files of the package's own import map are no modules.
-  external: [/^#/],
+  external: [/^#/, /^node:/],
   output: {
     dir: "dist/src",
     cleanDir: true,
@@ -33,8 +37,9 @@ function licenses(): Plugin {
         file.type === "chunk" ? file.moduleIds : [],
       );
       const folders = modules.flatMap(
-        (id) => /.*\/node_modules\/(@[^/]+\/)?[^/]+/.exec(id)?.[0] ?? [],
+        (id) => /.*\/node_modules\/(@[^/]+\/)?[^/]+/.exec(id.replaceAll("\\", "/"))?.[0] ?? [],
       );
+      if (folders.length === 0) throw new Error("no other package was found in what is built");
       const texts = [...new Set(folders)].sort().map(licenseOf);
       this.emitFile({ type: "asset", fileName: "licenses.txt", source: texts.join("\n\n") });
     },
@@ -46,6 +51,8 @@ function licenseOf(folder: string): string {
     readFileSync(`${folder}/package.json`, "utf8"),
   ) as Readonly<Record<string, string>>;
   const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry));
+  // The text of our own licence lies in the package anyway.
+  if (file === undefined && license !== OWN_LICENSE) throw new Error(`${name}: no licence's text`);
   const text = file === undefined ? "" : `\n\n${readFileSync(`${folder}/${file}`, "utf8").trim()}`;
   return `${name} ${version} (${license})${text}`;
 }

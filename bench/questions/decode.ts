@@ -69,6 +69,8 @@ async function measureMemory(asking: Asking, subject: Subject): Promise<void> {
       { name: NETVERDICT, units: packets, run: () => replaySeconds(subject, traffic) },
       { name: FLOOR, units: packets, run: () => secondsSaid(program, how, traffic.file) },
     ];
+    const read = Number(runTool(program, how, traffic.file).split(" ")[1]);
+    asking.checked("packets that C reads", packets, Math.abs(packets - read));
     const measured = await interleave(tasks, asking.full ? 7 : 3);
     asking.add({ size: `10 policies, ${size}`, unit: "packets", tasks: measured });
   }

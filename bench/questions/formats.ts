@@ -52,7 +52,7 @@ async function measureCompressed(
 }
 
 async function measureText(asking: Asking, subject: Subject): Promise<void> {
-  const lines = asking.full ? 1_000_000 : 100_000;
+  const lines = asking.full ? 3_000_000 : 100_000;
   const size = `tcpdump's text, ${lines.toLocaleString("en-US")} lines`;
   asking.progress(size);
   const made = { packets: lines, flows: 1000, share: "skewed" } as const;

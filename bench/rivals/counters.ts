@@ -15,12 +15,9 @@ export const TCPDUMP = "tcpdump --count";
 export const LIBPCAP = "C over libpcap";
 export const TSHARK = "tshark";
 
-let found: readonly CounterRival[] | undefined;
-
 /** Those that are installed. */
 export function counterRivals(asking: Asking): readonly CounterRival[] {
-  found ??= [tcpdump(asking), libpcap(asking)].filter((rival) => rival !== undefined);
-  return found;
+  return [tcpdump(asking), libpcap(asking)].filter((rival) => rival !== undefined);
 }
 
 /** tshark is much slower than all others: it gets smaller files. */

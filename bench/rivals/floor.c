@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HEADER = 16, BATCH = 32, LINE = 64, BLOCK = 1 << 18, FRAME_MAX = 1 << 16 };
+enum { HEADER = 16, BATCH = 32, LINE = 64, BLOCK = 1 << 21, FRAME_MAX = 1 << 16 };
 
 struct entry {
   uint64_t ends, packets, bytes, deadline;
