@@ -35,7 +35,7 @@ export function matchMac(match: usize, rule: i32, invert: bool): bool {
 export function matchPkttype(match: usize, rule: i32): bool {
   const wanted: u32 = load<u8>(match, PAYLOAD);
   if (wanted == PKTTYPE_OTHERHOST) return false;
-  if (walk.generated) return wanted == loopedType();
+  if (walk.generated) return wanted == loopedType(rule);
   if (walk.packet.linkType != LINK_ETHERNET) return ask(<u64>match, REASON_NO_MAC, rule);
   const mac = walk.packet.dstMac;
   if ((mac & 1) == 0) return wanted == PKTTYPE_UNICAST;
@@ -44,8 +44,10 @@ export function matchPkttype(match: usize, rule: i32): bool {
 }
 
 // > What the node sends has the type it was made with: to this host, until the node's own copy comes back.
-function loopedType(): u32 {
+function loopedType(rule: i32): u32 {
   if (walk.hook == HOOK_OUTPUT || walk.hook == HOOK_POSTROUTING) return PKTTYPE_UNICAST;
+  // > The kernel copies only what leaves by another interface than the loopback.
+  if (isLoopback(inInterfaceFor(rule))) return PKTTYPE_UNICAST;
   if (walk.family == 6) return walk.dst0 >> 24 == 0xff ? PKTTYPE_MULTICAST : PKTTYPE_UNICAST;
   if (walk.dst0 >> 28 == 0xe) return PKTTYPE_MULTICAST;
   const broadcast =

@@ -54,7 +54,7 @@ const ICMP6: readonly Phrase[] = [
   [/packet too big/y, 2, 0],
   // > The phrase is the type's; what the code is follows.
   [/time exceeded in-transit \(reassembly\)/y, 3, 1],
-  [/time exceeded in-transit(?!, unknown code)/y, 3, 0],
+  [/time exceeded in-transit for /y, 3, 0],
   [/ip reassembly time exceeded/y, 3, 1],
   [/parameter problem, err?orneous/y, 4, 0],
   [/parameter problem, next header/y, 4, 1],

@@ -12,7 +12,7 @@ export interface Credits {
 }
 
 /** Ticks of the timer in a second that a kernel can be built with; the usual one first. */
-const PACES: readonly bigint[] = [250n, 100n, 300n, 1000n];
+export const PACES: readonly bigint[] = [250n, 100n, 300n, 1000n];
 
 const NANOSECONDS = 1_000_000_000n;
 
@@ -21,14 +21,15 @@ const BUCKET_SIZE = 80;
 
 /**
  * Terms as assembly/match/bucket.ts reads them: cost i64, room i64, how much the cost may differ i64, and
- * the room i64, units in a nanosecond i64.
+ * the room i64, units in a nanosecond i64. What the first pace holds is taken to be there whatever the pace.
  */
 export function packTerms(
   creditsAt: (pace: bigint) => Credits,
   units: bigint,
   writer: PayloadWriter,
+  paces = PACES,
 ): void {
-  const all = PACES.map((pace) => {
+  const all = paces.map((pace) => {
     const { perSecond, cost, room } = creditsAt(pace);
     const unitsPerSecond = NANOSECONDS * units;
     return { cost: (cost * unitsPerSecond) / perSecond, room: (room * unitsPerSecond) / perSecond };

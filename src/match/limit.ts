@@ -1,6 +1,6 @@
 /** `-m limit`: as many packets as a token bucket lets through. */
 import { MATCH_LIMIT } from "../../assembly/layout.ts";
-import { packBucket, packTerms, powerBelow } from "./bucket.ts";
+import { PACES, packBucket, packTerms, powerBelow } from "./bucket.ts";
 import { RuleError } from "./extension.ts";
 import type { MatchExtension, OptionUse } from "./extension.ts";
 import { parseNumber, refuseInvert, useOf, wordOf } from "./words.ts";
@@ -40,11 +40,7 @@ export const limitMatch: MatchExtension<LimitMatch> = {
         const burst =
           burstUse === undefined ? DEFAULT_BURST : parseNumber(wordOf(burstUse), burstUse, 10_000);
         if (backend === "nft") return { kind: "limit", interval, burst: burst || DEFAULT_BURST };
-        // > limit_mt_check() refuses what overflows.
-        if (
-          burst === 0 ||
-          creditsOf(wrap(interval, burst), 250n) < creditsOf(BigInt(interval), 250n)
-        ) {
+        if (acceptingPaces(interval, burst).length === 0) {
           throw new RuleError("the burst takes more time than the kernel can count", burstUse);
         }
         return { kind: "limit", interval, burst };
@@ -58,6 +54,7 @@ export const limitMatch: MatchExtension<LimitMatch> = {
   },
   /** Terms of iptables-legacy's bucket, terms of iptables-nft's (see bucket.ts); the bucket (state). */
   pack({ interval, burst }, writer) {
+    const paces = acceptingPaces(interval, burst);
     packTerms(
       (pace) => ({
         perSecond: creditsPerSecond(pace),
@@ -66,6 +63,8 @@ export const limitMatch: MatchExtension<LimitMatch> = {
       }),
       1n,
       writer,
+      // > iptables-nft takes every burst, and has no use for these.
+      paces.length > 0 ? paces : PACES,
     );
     // > iptables-nft hands the rate over as it prints it, and its bucket counts nanoseconds.
     const { count, unit } = rateOf(interval);
@@ -76,6 +75,19 @@ export const limitMatch: MatchExtension<LimitMatch> = {
 };
 
 const NANOSECONDS = 1_000_000_000n;
+
+/**
+ * The paces at which the kernel takes the rule, that of the fewest packets in a burst first: so many are
+ * there whatever the pace.
+ */
+function acceptingPaces(interval: number, burst: number): readonly bigint[] {
+  const packets = (pace: bigint): number =>
+    Number(creditsOf(wrap(interval, burst), pace) / creditsOf(BigInt(interval), pace));
+  // > limit_mt_check() refuses what overflows.
+  return PACES.filter((pace) => packets(pace) > 0).sort(
+    (one, other) => packets(one) - packets(other),
+  );
+}
 
 // The kernel multiplies 32-bit numbers.
 function wrap(interval: number, burst: number): bigint {

@@ -83,7 +83,8 @@ export function parseRange(
 
 /** A port by number or service name. */
 export function parsePort(text: string, use: OptionUse): number {
-  const port = parseLongNumber(text) === undefined ? servicePort(text) : undefined;
+  // > Digits that are no number (`08`) are no name either.
+  const port = /^\d+$/.test(text) ? undefined : servicePort(text);
   return port ?? parseNumber(text, use, 0xffff);
 }
 
@@ -142,7 +143,7 @@ function parseOldIpv4(text: string): Address | undefined {
   const parts = text.split(".");
   if (parts.length > 4) return undefined;
   const bytes = parts.map((part) => {
-    if (!/^(0x[0-9a-f]{1,2}|\d{1,4})$/i.test(part)) return NaN;
+    if (!/^(0x[0-9a-f]{1,2}|0[0-7]{0,3}|[1-9]\d{0,2})$/i.test(part)) return NaN;
     return /^0[0-7]+$/.test(part) ? parseInt(part, 8) : Number(part);
   });
   if (!bytes.every((byte) => byte <= 255)) return undefined;

@@ -42,6 +42,7 @@ export function parseIpv6(text: string): Address | undefined {
   if (!/^[0-9A-Fa-f:.]{2,45}$/.test(text) || !text.includes(":")) return undefined;
   const tail = text.slice(text.lastIndexOf(":") + 1);
   const dotted = tail.includes(".") ? parseAddress(tail) : undefined;
+  if (dotted === undefined && text.includes(".")) return undefined;
   // The library takes ::1.2.3.4 for ::ffff:1.2.3.4.
   const [word] = dotted?.words ?? [0];
   const plain =

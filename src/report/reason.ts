@@ -167,7 +167,7 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
     case "no-mac":
       return `${ruleText(judged)} looks at a MAC address, which the capture does not show`;
     case "no-time":
-      return `${ruleText(judged)} looks at the time, which the capture does not tell of the packet`;
+      return `${ruleText(judged)} looks at the time: the packet's, the node's zone or its clock's tick is not known for certain`;
     case "no-socket":
       return `${ruleText(judged)} looks at the local socket, which no capture shows`;
     case "random":

@@ -46,7 +46,7 @@ export function remedyFor(flow: Tuple & Judgement, nature: CaptureNature): strin
     case "no-node":
       return "give the pods with spec.nodeName (kubectl get -o yaml), and the Node objects";
     case "no-time":
-      return "take the text with its times since 1970 (tcpdump -tt), or capture bytes: tcpdump -w FILE";
+      return "if the times are missing or of a zone: take the text with its times since 1970 (tcpdump -tt), or capture bytes: tcpdump -w FILE; the node's zone (--kerneltz) and its clock's ticks no capture tells";
     case "no-mac":
       return "capture on the Ethernet interface itself, not on any";
     case "no-in-interface":

@@ -168,7 +168,7 @@ export function parseNatPorts(
     throw new RuleError(`${use.name}: ports need -p tcp, udp, sctp, dccp or icmp`, use);
   }
   const [, range = "", baseText] = /^([^/]*)(?:\/(.*))?$/.exec(text) ?? [];
-  const [, low, high] = /^(\d+)-(\d+)$/.exec(range) ?? [];
+  const [, low, high] = /^(\d\w*)-(\d\w*)$/.exec(range) ?? [];
   const first = low === undefined ? parsePort(range, use) : parseNumber(low, use, 0xffff);
   const last = high === undefined ? first : parseNumber(high, use, 0xffff);
   if (last < first) throw new RuleError(`${use.name} ${text}: the end is below the start`, use);

@@ -302,6 +302,7 @@ describe("the words of a record", () => {
   it.each([
     ["ICMP6, time exceeded in-transit for fd00::9, length 56", [3, 0]],
     ["ICMP6, time exceeded in-transit (reassembly), length 56", [3, 1]],
+    ["ICMP6, time exceeded in-transit[|icmp6]", undefined],
     ["ICMP6, time exceeded in-transit, unknown code (3), length 56", undefined],
     ["ICMP6, parameter problem, next header - octet 6, length 56", [4, 1]],
   ])("give type and code of %s", (words, expected) => {

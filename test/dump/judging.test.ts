@@ -403,4 +403,31 @@ describe("what the node itself sends", () => {
     );
     expect(verdicts).toEqual(["drop", "allow", "allow"]);
   });
+
+  // > It is copied only where it leaves by another interface than the loopback.
+  it("to a broadcast address of the loopback comes back as a unicast packet", async () => {
+    const addresses = JSON.stringify([
+      {
+        ifname: "lo",
+        flags: ["LOOPBACK", "UP"],
+        addr_info: [{ family: "inet", local: "127.0.0.1", prefixlen: 8 }],
+      },
+    ]);
+    const routes = JSON.stringify([
+      { type: "local", dst: "127.0.0.0/8", dev: "lo", table: "local" },
+      { type: "broadcast", dst: "127.255.255.255", dev: "lo", table: "local" },
+    ]);
+    const packet = { ...sent("127.255.255.255"), source: "127.0.0.1" };
+    const verdicts = await Promise.all(
+      ["unicast", "broadcast"].map(async (type) => {
+        const rule = `-A INPUT -i lo -m pkttype --pkt-type ${type} -j DROP`;
+        const [verdict] = await judge(filter(":INPUT ACCEPT [0:0]", rule), [packet], {
+          addresses,
+          routes,
+        });
+        return verdict!.verdict;
+      }),
+    );
+    expect(verdicts).toEqual(["drop", "allow"]);
+  });
 });

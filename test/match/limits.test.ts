@@ -67,6 +67,13 @@ describe.each(["legacy", "nft"] as const)("limit of iptables-%s", (backend) => {
     expect(text).toBe(backend === "legacy" ? "1???" : "1111");
   });
 
+  it("has the clocks only at which the kernel takes the burst", async () => {
+    const match = "-m limit --limit 1/hour --limit-burst 38";
+    const text = await dropped(match, every(1, 8), backend);
+    // 38 at 100 ticks a second, 6 at 300; at 250 and 1,000 it is refused.
+    expect(text).toBe(backend === "legacy" ? "111111??" : "11111111");
+  });
+
   it("counts when it is asked, whatever the matches behind it say", async () => {
     const match = "-m limit --limit 1/hour --limit-burst 2 -m udp --dport 1";
     const text = await dropped(`-p udp ${match}`, every(1, 4), backend);

@@ -20,6 +20,12 @@ describe("explainReason", () => {
     );
   });
 
+  it("says what of the time may be missing", () => {
+    expect(explainReason(unknownFlow({ reason: "no-time" }))).toContain(
+      "the packet's, the node's zone or its clock's tick",
+    );
+  });
+
   it("names the rule that allows", () => {
     const origin = {
       kind: "policy-rule",
