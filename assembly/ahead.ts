@@ -1,5 +1,5 @@
 // A glance at a frame that is decided soon: what its packet will need is fetched from memory meanwhile.
-import { onlyNode, touchSlots } from "./flow-slots";
+import { onlyNode, slotsOf } from "./flow-slots";
 import {
   DIRECTION_NEITHER,
   endsHash,
@@ -8,16 +8,14 @@ import {
   heardOf,
   nodeEntry,
   plainDirection,
-  touchEntryLines,
 } from "./flow-table";
-import { Gathered } from "./gathered";
-import { touchHeard } from "./heard";
+import { Gathered, gatheredAt } from "./gathered";
 import { LINK_ETHERNET } from "./layout";
-import { touchHeardOfMemo, touchMemo } from "./memo";
+import { Memo, memoAt } from "./memo";
 import { endsOf, isPlainFrame, isPortedFrame, protocolOf } from "./plain-frame";
 import { isOwnPair } from "./share";
 
-/** Finds the hash of a plain frame's ends, as the flow table has it, and has its slots on their way. */
+/** Finds the hash of a plain frame's ends, as the flow table has it. */
 export function hashFrame(one: Gathered): void {
   const frame: usize = one.frame;
   const ends = endsOf(frame);
@@ -27,43 +25,53 @@ export function hashFrame(one: Gathered): void {
   const src: u32 = i32x4.extract_lane(ends, 0);
   const dst: u32 = i32x4.extract_lane(ends, 1);
   one.hash = endsHash(src, dst, ports, protocolOf(frame));
-  touchSlots(one.hash);
 }
 
-/** Has the entry of a frame's connection on its way from memory, or where there is none what else is looked up. */
-export function touchConnection(one: Gathered): void {
+/**
+ * Finds the connections of frames from one place to another, and has what their packets will need on its way from
+ * memory. Loops that do little else than load have most of it on its way at once.
+ */
+export function lookAhead(from: u32, to: u32): void {
+  let sum: u32 = 0;
+  for (let index = from; index != to; index++) sum += load<u32>(slotsOf(gatheredAt(index).hash));
+  for (let index = from; index != to; index++) findNode(gatheredAt(index));
+  for (let index = from; index != to; index++) sum += loadKnown(gatheredAt(index));
+  for (let index = from; index != to; index++) sum += loadSaid(gatheredAt(index));
+  touched = sum;
+}
+
+// Read by nobody: it only keeps what is loaded from being left out.
+let touched: u32 = 0;
+
+// The node of its connection, if that is told at a glance; where there is none, the place of what was said of others.
+function findNode(one: Gathered): void {
   if (one.hash == 0) return;
-  findNodeOf(one);
-  if (one.node != 0) {
-    touchEntryLines(changetype<Entry>(one.entry));
-    return;
+  const node = onlyNode(one.hash);
+  one.node = node;
+  if (node != 0) one.known = <u32>changetype<usize>(entryAt(nodeEntry(node - 1)));
+  else one.known = <u32>changetype<usize>(memoAt(one.hash));
+}
+
+// An entry has two lines, a memo one.
+function loadKnown(one: Gathered): u32 {
+  const known: usize = one.known;
+  return load<u32>(known) + load<u32>(known + select<usize>(64, 0, one.node != 0));
+}
+
+function loadSaid(one: Gathered): u32 {
+  if (one.hash == 0) return 0;
+  if (one.node == 0) {
+    const memo = changetype<Memo>(one.known);
+    const said = select<u32>(memo.sayingFirst, memo.sayingInvalid, memo.sayingFirst != 0);
+    return load<u32>(said) + load<u32>(memo.row);
   }
-  touchMemo(one.hash);
-}
-
-/** Has what was said of a frame's connection on its way from memory. */
-export function touchSaid(one: Gathered): void {
-  if (one.node != 0) {
-    findDirection(one);
-    if (one.direction != DIRECTION_NEITHER)
-      touchHeard(heardOf(changetype<Entry>(one.entry), one.direction));
-  } else if (one.hash != 0) touchHeardOfMemo(one.hash);
-}
-
-/** Finds a frame's connection again, where others may have been made or removed since. */
-export function findConnectionAgain(one: Gathered): void {
-  findNodeOf(one);
-  if (one.node != 0) findDirection(one);
-}
-
-// The node of its connection, if that is told at a glance.
-function findNodeOf(one: Gathered): void {
-  one.node = onlyNode(one.hash);
-  if (one.node != 0) one.entry = <u32>changetype<usize>(entryAt(nodeEntry(one.node - 1)));
+  findDirection(one);
+  if (one.direction == DIRECTION_NEITHER) return 0;
+  return load<u32>(heardOf(changetype<Entry>(one.known), one.direction).saying);
 }
 
 function findDirection(one: Gathered): void {
-  const entry = changetype<Entry>(one.entry);
+  const entry = changetype<Entry>(one.known);
   one.direction = plainDirection(one.node - 1, entry, one.ends, one.ports, protocolOf(one.frame));
 }
 

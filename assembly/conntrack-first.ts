@@ -47,8 +47,8 @@ import {
   TCP_SYN_SENT,
   tcpClass,
   tcpFlagsValid,
-  tcpTimeoutSeconds,
 } from "./tcp";
+import { tcpTimeoutSeconds } from "./tcp-lifetime";
 import { DIRECTION_ORIGINAL, DIRECTION_REPLY, keyOfPacket, tracking } from "./tracking";
 import { walk } from "./walk";
 

@@ -115,7 +115,8 @@ import {
   tracking,
   trackNothing,
 } from "./tracking";
-import { TCP_ESTABLISHED, tcpTimeoutSeconds, TCP_SYN_SENT } from "./tcp";
+import { TCP_ESTABLISHED, TCP_SYN_SENT } from "./tcp";
+import { tcpTimeoutSeconds } from "./tcp-lifetime";
 import { startWalk, Walk, walk } from "./walk";
 import {
   changedCount,

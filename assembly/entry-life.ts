@@ -44,7 +44,7 @@ import {
 } from "./layout";
 import { sctpTimeout, setSctpTimeout } from "./sctp";
 import { needWhole } from "./share";
-import { setTcpTimeout } from "./tcp";
+import { setTcpTimeout } from "./tcp-lifetime";
 
 export const SECOND: u64 = 1000000000;
 // u32[]: seconds that entries live, from TIMEOUT_UDP on.

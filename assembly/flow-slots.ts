@@ -120,13 +120,10 @@ export function replaceByRow(hash: u32, node: u32, row: u32): void {
   nodes--;
 }
 
-/** Has the slots of a hash on their way from memory. */
-export function touchSlots(hash: u32): void {
-  touched += load<u32>(addressOf(hash));
+/** Address of the first slot that may have a hash. */
+export function slotsOf(hash: u32): usize {
+  return addressOf(hash);
 }
-
-// Read by nobody: it only keeps the load above from being left out.
-let touched: u32 = 0;
 
 function addressOf(place: u32): usize {
   return slots + ((<usize>(place & slotMask)) << 3);

@@ -19,7 +19,7 @@ import {
   setUpSlots,
   slotAt,
 } from "./flow-slots";
-import { Heard, settleHeard, touchHeard } from "./heard";
+import { Heard, settleHeard } from "./heard";
 import { SHARE_TRANSLATION } from "./layout";
 import { needWhole } from "./share";
 import { isRefused, noteChange } from "./worlds";
@@ -58,7 +58,7 @@ export class Entry {
   lastWindow: u16;
   lastScale: u8;
   lastFlags: u8;
-  /** TCP: two TcpSide records (tcp-window.ts): original, reply. UDP: when it began. */
+  /** TCP: two TcpSide records (tcp-side.ts): original, reply. UDP: when it began. */
   side0: u64;
   side0b: u64;
   side0c: u16;
@@ -680,12 +680,12 @@ export function plainDirection(node: i64, entry: Entry, ends: u64, ports: u32, p
   if (entry.family != 4 || entry.protocol != <u8>protocol) return DIRECTION_NEITHER;
   const kind = nodeKind(node);
   if (kind == NODE_ORIGINAL) {
-    const same = ((entry.ends ^ ends) | (entry.ports ^ ports)) == 0;
-    const turned =
-      ((entry.ends ^ rotl<u64>(ends, 32)) | (entry.ports ^ rotl<u32>(ports, 16))) == 0 &&
-      (entry.linked & REPLY_TURNED) != 0;
+    const differs = (entry.ends ^ ends) | (entry.ports ^ ports);
+    const turned = (entry.ends ^ rotl<u64>(ends, 32)) | (entry.ports ^ rotl<u32>(ports, 16));
+    const untold = turned | (~entry.linked & REPLY_TURNED);
     // As many have one direction as the other: no branches.
-    return select<u32>(NODE_ORIGINAL, select<u32>(NODE_REPLY, DIRECTION_NEITHER, turned), same);
+    const other = select<u32>(NODE_REPLY, DIRECTION_NEITHER, untold == 0);
+    return select<u32>(NODE_ORIGINAL, other, differs == 0);
   }
   if (kind != NODE_REPLY) return DIRECTION_NEITHER;
   const tuples = tuplesOf(entry);
@@ -862,14 +862,3 @@ export function tupleHash(tuple: Key): u32 {
 export function endsHash(src: u32, dst: u32, ports: u32, protocol: u32): u32 {
   return pairHash(wordHash(src, ports & 0xffff), wordHash(dst, ports >> 16), protocol, 4);
 }
-
-// ── What will be needed soon is fetched: memory is slow ────────────────────────────────────────────────
-
-/** Has an entry on its way from memory. */
-export function touchEntryLines(entry: Entry): void {
-  const at = changetype<usize>(entry);
-  touched += load<u32>(at) + load<u32>(at, 64);
-}
-
-// Read by nobody: it only keeps the loads above from being left out.
-let touched: u32 = 0;

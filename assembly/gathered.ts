@@ -16,8 +16,9 @@ export class Gathered {
   hash: u32;
   /** The only node with that hash, plus one; 0: there is none, or several. */
   node: u32;
-  /** Address of that node's entry, and which of its directions the frame has: DIRECTION_NEITHER, if it is not its. */
-  entry: u32;
+  /** Address of that node's entry; without one, of the memo whose place it is. */
+  known: u32;
+  /** Which of the entry's directions the frame has: DIRECTION_NEITHER, if it is not its. */
   direction: u32;
   /** How many packets were passed over in front of it, and the latest time of any that was. */
   passed: u32;

@@ -51,12 +51,3 @@ export function settleHeard(heard: Heard): void {
   addToRow(heard.row, counted >> BYTE_BITS, counted & BYTES);
   heard.counted = 0;
 }
-
-/** Has what was said of packets on its way from memory. */
-export function touchHeard(heard: Heard): void {
-  const saying: usize = heard.saying;
-  if (saying != 0) touched += load<u32>(saying);
-}
-
-// Read by nobody: it only keeps the load above from being left out.
-let touched: u32 = 0;

@@ -7,6 +7,7 @@ import { growCounters, setUpCounters } from "./counters";
 import { setUpCandidates } from "./candidates";
 import { findLongChains } from "./candidates-build";
 import { setUpFlowTable } from "./flow-table";
+import { setUpLifetimes } from "./tcp-lifetime";
 import { setUpWorlds } from "./worlds";
 import { closeRows } from "./flow-rows";
 import { setUpFragments } from "./fragments";
@@ -57,6 +58,7 @@ export { scannedCount, scannedLatest, scanPcap, scanPcapng, scanWasCut, startSca
 export { scanText } from "./scan-text";
 export { addTranslatedPort, setShare, shareObstacle } from "./share";
 export { setSharedStates, sharedStates } from "./shared-state";
+export { straightCount } from "./straight";
 export { setInterfaceSwitches, setTcpSwitches } from "./switches";
 export { traceCount, traceSteps } from "./trace";
 export { visitCount } from "./traverse";
@@ -99,6 +101,7 @@ export function setUp(
   setUpOutcomes();
   setUpMidstream(assumeMidstream);
   setUpEntryLife(entriesMax);
+  setUpLifetimes();
   setUpBackends(backends);
 }
 

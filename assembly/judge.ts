@@ -451,17 +451,22 @@ export function count(packet: Packet, verdict: Verdict): usize {
 
 /** Counts it by its verdict's word and flags. */
 export function countTotals(packet: Packet, word: u32, flags: u32): void {
-  countPlain(packet.originalLength, (packet.flags & PACKET_TRUNCATED) != 0, word, flags);
+  countPackets(1, packet.originalLength, (packet.flags & PACKET_TRUNCATED) != 0 ? 1 : 0);
+  countWord(word, flags);
   if ((packet.flags & PACKET_FRAGMENT) != 0) add(TOTAL_FRAGMENTS, 1);
   if (packet.malformed != MALFORMED_NONE) add(TOTAL_MALFORMED, 1);
 }
 
-/** The same of a whole packet with nothing wrong about it. */
-export function countPlain(bytes: u32, truncated: bool, word: u32, flags: u32): void {
-  add(TOTAL_PACKETS, 1);
+/** Counts packets, of so many bytes together; their words are counted for each. */
+export function countPackets(packets: u32, bytes: u64, truncated: u32): void {
+  add(TOTAL_PACKETS, packets);
   add(TOTAL_BYTES, bytes);
+  add(TOTAL_TRUNCATED, truncated);
+}
+
+/** Counts a packet's verdict by its word and flags. */
+export function countWord(word: u32, flags: u32): void {
   add(<usize>TOTAL_ALLOW + 8 * (<usize>word - 1), 1);
-  if (truncated) add(TOTAL_TRUNCATED, 1);
   if ((flags & VERDICT_MIDSTREAM) != 0) add(TOTAL_MIDSTREAM, 1);
 }
 

@@ -109,29 +109,13 @@ export function hearMemo(memo: Memo, where: u32, invalid: bool, saying: usize, r
   else memo.sayingFirst = <u32>saying;
 }
 
-/** Has the place that a tuple's hash names on its way from memory. */
-export function touchMemo(hash: u32): void {
-  touched += memoAt(hash).manner;
-}
-
-/** The same for what was said of its packets. */
-export function touchHeardOfMemo(hash: u32): void {
-  const memo = memoAt(hash);
-  const saying: usize = memo.sayingFirst != 0 ? memo.sayingFirst : memo.sayingInvalid;
-  const row: usize = memo.row;
-  if (saying != 0) touched += load<u32>(saying);
-  if (row != 0) touched += load<u32>(row);
-}
-
-// Read by nobody: it only keeps the load above from being left out.
-let touched: u32 = 0;
-
 // Family and protocol belong to the manner.
 function isWanted(memo: Memo, manner: u32): bool {
   return memo.manner == manner && sameEnds(changetype<Key>(memo), key);
 }
 
-function memoAt(hash: u32): Memo {
+/** The place that a hash names. */
+export function memoAt(hash: u32): Memo {
   return changetype<Memo>(memos + <usize>(hash & mask) * offsetof<Memo>());
 }
 

@@ -52,7 +52,8 @@ import { natHooked, natLoaded } from "./rule";
 import { runTable } from "./run-table";
 import { DIRECTION_ORIGINAL, DIRECTION_REPLY, ENTRY_NONE, tracking } from "./tracking";
 import { TCP_SYN_SENT, TCP_TIME_WAIT } from "./tcp";
-import { hasWindowFacts, isAfter, segmentEnd, sideOf } from "./tcp-window";
+import { isAfter, sideOf } from "./tcp-side";
+import { hasWindowFacts, segmentEnd } from "./tcp-window";
 import { cutPath, pathSize } from "./traverse";
 import { Walk, walk } from "./walk";
 

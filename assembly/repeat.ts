@@ -88,11 +88,9 @@ export function mayRepeat(): bool {
   return allowed && !refusedBefore();
 }
 
-/** Counts a packet that repeats what was said. */
-export function countRepeat(saying: Saying, bytes: u32): void {
-  repeats++;
-  saying.packets++;
-  saying.bytes += bytes;
+/** Counts packets that repeat what was said. */
+export function countRepeats(packets: u32): void {
+  repeats += packets;
 }
 
 /** How many packets have taken the short way. */
@@ -152,7 +150,8 @@ export function repeatVerdict(packet: Packet, verdict: Verdict, isRead: bool): b
   if (saying == null) return false;
   const repeated = changetype<Verdict>(verdictOfOutcome(saying.outcome));
   if (isRead) copyBytes(changetype<usize>(verdict), changetype<usize>(repeated), VERDICT_SIZE);
-  countRepeat(saying, packet.ipLength);
+  countRepeats(1);
+  saying.count(packet.ipLength);
   rememberSight(packet, repeated, entry, true);
   if (row == 0) {
     row = count(packet, repeated);

@@ -36,6 +36,11 @@ export function takeRowLog(): u32 {
   return taken;
 }
 
+/** Notes are taken. */
+export function isRowLogged(): bool {
+  return room != 0;
+}
+
 /** Notes that a packet was counted. `row`: address of its row, or 0. */
 export function logRow(number: u64, row: usize): void {
   if (room == 0) return;

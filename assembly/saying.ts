@@ -24,6 +24,13 @@ export class Saying extends Hung {
   /** Of the verdict: its word, and its flags. */
   verdict: u8;
   verdictFlags: u8;
+
+  /** Counts a packet that repeats it. */
+  @inline
+  count(bytes: u32): void {
+    this.packets++;
+    this.bytes += bytes;
+  }
 }
 
 const LINE: usize = 64;

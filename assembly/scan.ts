@@ -1,25 +1,16 @@
 // Walks the records of a capture where they lie, and decides each packet without a record of its own in a
 // batch. Only plain records are walked: at anything odd the scan ends in front of it, and the reader in
 // TypeScript says what it is.
-// Source: draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng.
-import {
-  FRAME_MAX,
-  PACKET_FRAGMENT,
-  PACKET_HAS_TIME,
-  SCAN_SOURCE_LINK_TYPE,
-  PACKET_SIZE,
-  SCAN_SOURCE_SIZE,
-  VERDICT_SIZE,
-} from "./layout";
-import {
-  findConnectionAgain,
-  hashFrame,
-  isOthers,
-  isPlain,
-  touchConnection,
-  touchSaid,
-} from "./ahead";
+import { PACKET_FRAGMENT, PACKET_HAS_TIME, PACKET_SIZE, VERDICT_SIZE } from "./layout";
+import { hashFrame, isOthers, isPlain, lookAhead } from "./ahead";
 import { clearBytes } from "./bytes";
+import {
+  readRecord,
+  RECORD_CUT,
+  setPcapngRecords,
+  setPcapRecords,
+  setRecordOrder,
+} from "./capture-record";
 import { decodePlain } from "./decode-plain";
 import { advanceClock, clockRuns } from "./entry-life";
 import { anyFragments } from "./fragments";
@@ -28,7 +19,13 @@ import { Packet } from "./records";
 import { replayDecoded, replayPacket, startReplay } from "./replay";
 import { isShared } from "./share";
 import { isNewSight, settleFrames } from "./sights";
-import { forgetWhereSeen, goStraight, keepWhereSeen, startStraight } from "./straight";
+import {
+  countStraight,
+  forgetWhereSeen,
+  goStraight,
+  keepWhereSeen,
+  startStraight,
+} from "./straight";
 import { Verdict } from "./verdict";
 
 const packet: Packet = changetype<Packet>(memory.data(PACKET_SIZE, 16));
@@ -62,9 +59,8 @@ export function scannedLatest(): u64 {
   return latest;
 }
 
-// What is the same for all records of one scan.
+// So many are decided at most.
 let most: u32 = 0;
-let bigEndian: bool = false;
 
 /**
  * Begins a scan: how many packets were decided before, the latest time among them, how many may follow, and
@@ -74,17 +70,12 @@ export function startScan(before: u64, time: u64, packetsMax: u32, big: bool): v
   number = before;
   latest = time;
   most = packetsMax;
-  bigEndian = big;
+  setRecordOrder(big);
   count = 0;
   cut = false;
   startReplay(0);
   forgetWhereSeen();
 }
-
-// Record of a pcap file.
-const RECORD_FRACTION: usize = 4;
-const RECORD_CAPTURED: usize = 8;
-const RECORD_ORIGINAL: usize = 12;
 
 /**
  * Decides packets of a pcap file.
@@ -105,53 +96,9 @@ export function scanPcap(
   linkType: u32,
   captureInterface: u32,
 ): usize {
-  // What is in a global is loaded anew for each field.
-  const big = bigEndian;
-  do {
-    while (mayGather()) {
-      if (end - at < header) {
-        cut = true;
-        break;
-      }
-      const captured = word(big, at + RECORD_CAPTURED);
-      const original = word(big, at + RECORD_ORIGINAL);
-      if (captured > original || captured > snapLength || captured > <u32>FRAME_MAX) break;
-      const fraction = <u64>word(big, at + RECORD_FRACTION) * unit;
-      const time = <u64>word(big, at) * DISORDER + fraction;
-      if (fraction >= DISORDER) break;
-      const frame = at + header;
-      if (captured > <u32>(end - frame)) {
-        cut = true;
-        break;
-      }
-      if (isDisordered(time)) break;
-      gather(frame, captured, original, time, linkType, captureInterface);
-      at = frame + captured;
-    }
-  } while (decideGathered());
-  return at;
+  setPcapRecords(header, unit, snapLength, linkType, captureInterface);
+  return scanRecords(at, end);
 }
-
-const ENHANCED_PACKET: u32 = 6;
-const BLOCK_LENGTH: usize = 4;
-const BLOCK_SOURCE: usize = 8;
-const BLOCK_TIME: usize = 12;
-const BLOCK_CAPTURED: usize = 20;
-const BLOCK_ORIGINAL: usize = 24;
-const BLOCK_FRAME: usize = 28;
-/** Without frame and options. */
-const BLOCK_SIZE: u32 = 32;
-
-/** The interfaces of a pcapng section, one after the other. */
-@unmanaged
-class Source {
-  /** Nanoseconds in one of its ticks; 0: its clock is unusual. */
-  scale: u32;
-  linkType: u32;
-}
-
-if (offsetof<Source>("linkType") != SCAN_SOURCE_LINK_TYPE) ERROR("SCAN_SOURCE_LINK_TYPE");
-if (offsetof<Source>() != SCAN_SOURCE_SIZE) ERROR("SCAN_SOURCE_SIZE");
 
 /**
  * Decides packets of a pcapng section: Enhanced Packet Blocks without options.
@@ -167,33 +114,19 @@ export function scanPcapng(
   sourceCount: u32,
   first: u32,
 ): usize {
-  // What is in a global is loaded anew for each field.
-  const big = bigEndian;
+  setPcapngRecords(sources, sourceCount, first);
+  return scanRecords(at, end);
+}
+
+function scanRecords(at: usize, end: usize): usize {
   do {
     while (mayGather()) {
-      if (end - at < BLOCK_SIZE) {
-        cut = true;
-        break;
-      }
-      if (word(big, at) != ENHANCED_PACKET) break;
-      const captured = word(big, at + BLOCK_CAPTURED);
-      const original = word(big, at + BLOCK_ORIGINAL);
-      if (captured > original || captured > <u32>FRAME_MAX) break;
-      const total = BLOCK_SIZE + ((captured + 3) & ~3);
-      if (word(big, at + BLOCK_LENGTH) != total) break;
-      if (total > <u32>(end - at)) {
-        cut = true;
-        break;
-      }
-      const index = word(big, at + BLOCK_SOURCE);
-      if (word(big, at + total - 4) != total || index >= sourceCount) break;
-      const source = changetype<Source>(sources + <usize>index * SCAN_SOURCE_SIZE);
-      const ticks = ((<u64>word(big, at + BLOCK_TIME)) << 32) | word(big, at + BLOCK_TIME + 4);
-      if (source.scale == 0 || ticks > u64.MAX_VALUE / source.scale) break;
-      const time = ticks * source.scale;
-      if (isDisordered(time)) break;
-      gather(at + BLOCK_FRAME, captured, original, time, source.linkType, first + index);
-      at += total;
+      const one = gatheredAt(first + gathered);
+      const behind = readRecord(one, at, end);
+      if (behind == RECORD_CUT) cut = true;
+      if (behind <= RECORD_CUT || isDisordered(one.time)) break;
+      gather(one);
+      at = behind;
     }
   } while (decideGathered());
   return at;
@@ -214,43 +147,31 @@ function mayGather(): bool {
   return gathered < GATHERED_MAX && count + gathered < most;
 }
 
-function gather(
-  frame: usize,
-  captured: u32,
-  original: u32,
-  time: u64,
-  linkType: u32,
-  captureInterface: u32,
-): void {
-  const plain = isPlain(frame, captured, original, linkType);
-  if (isShared() && passOver(plain, frame, time, captureInterface)) return;
-  const one = gatheredAt(first + gathered);
-  one.time = time;
-  one.frame = <u32>frame;
-  one.captured = captured;
-  one.original = original;
-  one.linkType = <u16>linkType;
-  one.captureInterface = <u16>captureInterface;
+function gather(one: Gathered): void {
+  const plain = isPlain(one.frame, one.captured, one.original, one.linkType);
   one.hash = 0;
   one.node = 0;
+  if (isShared()) {
+    if (passOver(one, plain)) return;
+    one.passed = passed;
+    one.passedTime = passedTime;
+    passed = 0;
+  }
   if (plain) hashFrame(one);
-  one.passed = passed;
-  one.passedTime = passedTime;
-  passed = 0;
   gathered++;
 }
 
 // Another worker decides it, and all that it does here is to let time pass, for which nothing waits.
-function passOver(plain: bool, frame: usize, time: u64, captureInterface: u32): bool {
+function passOver(one: Gathered, plain: bool): bool {
   if (!plain) {
     mixed = true;
     return false;
   }
-  if (mixed || !clockRuns() || anyFragments() || isNewSight(captureInterface)) return false;
-  if (!isOthers(frame)) return false;
+  if (mixed || !clockRuns() || anyFragments() || isNewSight(one.captureInterface)) return false;
+  if (!isOthers(one.frame)) return false;
   passed++;
   count++;
-  if (time > passedTime) passedTime = time;
+  if (one.time > passedTime) passedTime = one.time;
   return true;
 }
 
@@ -258,25 +179,38 @@ function passOver(plain: bool, frame: usize, time: u64, captureInterface: u32): 
 function decideGathered(): bool {
   const full = gathered == GATHERED_MAX;
   const end = first + gathered;
-  for (let index = first; index != end; index++) touchConnection(gatheredAt(index));
-  for (let index = first; index != end; index++) touchSaid(gatheredAt(index));
+  lookAhead(first, end);
   startStraight(number + 1);
   // Another packet may have made or removed connections since they were found.
   let fresh = true;
+  // What has gone the straight way since the last packet that has not.
+  let straight: u32 = 0;
+  let bytes: u64 = 0;
+  let truncated: u32 = 0;
   for (let index = first; index != end; index++) {
     const one = gatheredAt(index);
     pass(one.passed, one.passedTime);
     number++;
     count++;
     if (one.hash != 0) {
-      if (!fresh) findConnectionAgain(one);
-      if (goStraight(one, number)) continue;
+      if (!fresh) lookAhead(index, index + 1);
+      if (goStraight(one, number)) {
+        straight++;
+        bytes += one.original;
+        truncated += select<u32>(1, 0, one.captured < one.original);
+        continue;
+      }
     }
+    countStraight(straight, bytes, truncated);
+    straight = 0;
+    bytes = 0;
+    truncated = 0;
     settleFrames(index);
     decide(one);
     fresh = false;
     startStraight(number + 1);
   }
+  countStraight(straight, bytes, truncated);
   first = end;
   if (!full) settleFrames(end);
   pass(passed, passedTime);
@@ -309,11 +243,6 @@ function isDisordered(time: u64): bool {
     return false;
   }
   return time + DISORDER < latest;
-}
-
-function word(big: bool, at: usize): u32 {
-  const value = load<u32>(at);
-  return big ? bswap(value) : value;
 }
 
 function decide(one: Gathered): void {

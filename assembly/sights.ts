@@ -112,9 +112,9 @@ export function rememberSight(packet: Packet, verdict: Verdict, entry: u32, kept
 // Frames without a record that were judged since the last one was remembered: all that were gathered last.
 let unsettled: u32 = 0;
 
-/** Leaves the remembering of a frame to `settleFrames`, whose `number` and `saying` are told. */
-export function rememberLater(): void {
-  unsettled++;
+/** Leaves the remembering of so many frames to `settleFrames`, whose `number` and `saying` are told. */
+export function rememberLater(frames: u32): void {
+  unsettled += frames;
 }
 
 /**

@@ -12,16 +12,16 @@ import { Gathered } from "./gathered";
 import { countHeard, whereOf } from "./heard";
 import { isUnknown } from "./half-known";
 import { captureInterfaceNumber } from "./interface";
-import { countPlain } from "./judge";
+import { countPackets, countWord } from "./judge";
 import { isMannerValid, mannerOf } from "./manner";
 import { findPlainMemo } from "./memo";
 import { hasMac } from "./node-interface";
 import { ETHERNET, IP_SIZE, lengthOf, protocolOf, TCP_SIZE, tcpOf, ttlOf } from "./plain-frame";
 import { PROTOCOL_TCP } from "./protocol";
 import { Packet } from "./records";
-import { countRepeat, lookedAt, mayRepeat } from "./repeat";
+import { countRepeats, lookedAt, mayRepeat } from "./repeat";
 import { isRealNode } from "./route";
-import { logRow } from "./row-log";
+import { isRowLogged, logRow } from "./row-log";
 import { Saying } from "./saying";
 import { isShared } from "./share";
 import { rememberLater, severalSights } from "./sights";
@@ -38,6 +38,7 @@ let isOpen: bool = false;
 /** Looks whether frames may go the straight way: before the first, and behind each that went another. */
 export function startStraight(number: u64): void {
   lagRows();
+  if (severalSights() != several) forgetWhereSeen();
   isOpen = mayRepeat() && !anyFragments() && !isHelperGiven(number);
 }
 
@@ -46,16 +47,31 @@ export function goStraight(one: Gathered, number: u64): bool {
   const frame: usize = one.frame;
   if (!isOpen || ttlOf(frame) <= 1) return false;
   if (isShared() && isOthers(frame)) return false;
-  const seen = seenLike(one);
-  if (!isMannerValid(seen.manner) || !isSeenOnce(seen)) return false;
+  const manner = mannerLike(one);
+  if (!isMannerValid(manner)) return false;
   // The frame by which it is known how others are seen has started the clock.
   passTime(one.time);
-  return one.node != 0 ? goOn(one, number, seen.manner) : comeAgain(one, number, seen.manner);
+  return one.node != 0 ? goOn(one, number, manner) : comeAgain(one, number, manner);
+}
+
+let straight: u64 = 0;
+
+/** How many frames have gone the straight way. */
+export function straightCount(): u64 {
+  return straight;
+}
+
+/** Counts frames that have gone the straight way since the last that were counted, all that was gathered last. */
+export function countStraight(frames: u32, bytes: u64, truncated: u32): void {
+  straight += frames;
+  countRepeats(frames);
+  countPackets(frames, bytes, truncated);
+  rememberLater(frames);
 }
 
 // The frame's connection moves on.
 function goOn(one: Gathered, number: u64, manner: u32): bool {
-  const entry = changetype<Entry>(one.entry);
+  const entry = changetype<Entry>(one.known);
   const direction = one.direction;
   if (direction == DIRECTION_NEITHER || entry.deadline <= now()) return false;
   const heard = heardOf(entry, direction);
@@ -71,7 +87,7 @@ function goOn(one: Gathered, number: u64, manner: u32): bool {
   entry.flags |= answered;
   say(one, number, saying);
   countHeard(heard, one.original);
-  logRow(number, heard.row);
+  if (isRowLogged()) logRow(number, heard.row);
   return true;
 }
 
@@ -91,16 +107,15 @@ function comeAgain(one: Gathered, number: u64, manner: u32): bool {
   }
   say(one, number, saying);
   countRow(memo.row, one.original);
-  logRow(number, memo.row);
+  if (isRowLogged()) logRow(number, memo.row);
   return true;
 }
 
 function say(one: Gathered, number: u64, saying: Saying): void {
-  countRepeat(saying, lengthOf(one.frame));
+  saying.count(lengthOf(one.frame));
   one.number = number;
   one.saying = <u32>changetype<usize>(saying);
-  rememberLater();
-  countPlain(one.original, one.captured < one.original, saying.verdict, saying.verdictFlags);
+  countWord(saying.verdict, saying.verdictFlags);
 }
 
 function moveOn(entry: Entry, one: Gathered, direction: u32, saying: Saying): bool {
@@ -136,15 +151,13 @@ function isSaidOf(saying: Saying, flags: u32): bool {
 
 @unmanaged
 class SeenLike {
-  /** The frame's MAC addresses; of a cluster nothing. */
-  macs0: u64;
-  macs1: u32;
-  /** Protocol << 16 | the capture's interface. */
-  rest: u32;
+  /** The frame's MAC addresses, as far as they fit; of a cluster nothing. */
+  macs: u64;
+  /** The rest of them; protocol << 32, the capture's interface << 40. */
+  rest: u64;
   /** 0: nothing is known. */
   manner: u32;
-  /** One of SEEN_*. */
-  seen: u32;
+  unused: u32;
 }
 
 const KEPT: u32 = 256;
@@ -152,62 +165,58 @@ const kept: usize = memory.data(256 * 24, 8);
 
 if (offsetof<SeenLike>() != 24) ERROR("SeenLike records have 24 bytes");
 
-const nothing: SeenLike = changetype<SeenLike>(memory.data(24, 8));
+// Frames may be seen twice: it hangs on where they are whether one goes the straight way.
+let several: bool = false;
 
 /** Forgets where frames are seen: interfaces may have got other names. */
 export function forgetWhereSeen(): void {
   memory.fill(kept, 0, KEPT * offsetof<SeenLike>());
+  several = severalSights();
 }
 
 /** Keeps where a frame was seen, whose record is filled. */
 export function keepWhereSeen(one: Gathered, packet: Packet): void {
   const number = captureInterfaceNumber(one.captureInterface);
   if (isRealNode() && number != 0 && !hasMac(number)) return;
+  const macs = macsOf(one);
   const rest = restOf(one);
-  const macs0 = firstMacs(one);
-  const macs1 = lastMacs(one);
-  const place = placeOf(macs0, macs1, rest);
-  if (isAlike(place, macs0, macs1, rest) && isMannerValid(place.manner)) return;
+  const place = placeOf(macs, rest);
+  if (isAlike(place, macs, rest) && isMannerValid(place.manner)) return;
   const seen = whereSeen(packet);
-  const manner = mannerOf(packet, seen);
-  place.macs0 = macs0;
-  place.macs1 = macs1;
+  place.macs = macs;
   place.rest = rest;
-  place.manner = manner;
-  place.seen = seen;
+  place.manner = isSeenOnce(seen) ? mannerOf(packet, seen) : 0;
 }
 
-function seenLike(one: Gathered): SeenLike {
+// Number of the frame's manner; 0: it is not known.
+function mannerLike(one: Gathered): u32 {
+  const macs = macsOf(one);
   const rest = restOf(one);
-  const macs0 = firstMacs(one);
-  const macs1 = lastMacs(one);
-  const place = placeOf(macs0, macs1, rest);
-  return isAlike(place, macs0, macs1, rest) ? place : nothing;
+  const place = placeOf(macs, rest);
+  return select<u32>(place.manner, 0, isAlike(place, macs, rest));
 }
 
-function isAlike(place: SeenLike, macs0: u64, macs1: u32, rest: u32): bool {
-  return ((place.macs0 ^ macs0) | (place.macs1 ^ macs1) | (place.rest ^ rest)) == 0;
+function isAlike(place: SeenLike, macs: u64, rest: u64): bool {
+  return ((place.macs ^ macs) | (place.rest ^ rest)) == 0;
 }
 
-function restOf(one: Gathered): u32 {
-  return ((<u32>protocolOf(one.frame)) << 16) | (<u32>one.captureInterface);
+function macsOf(one: Gathered): u64 {
+  return select<u64>(load<u64>(one.frame), 0, isRealNode());
 }
 
-function firstMacs(one: Gathered): u64 {
-  return isRealNode() ? load<u64>(one.frame) : 0;
-}
-
-function lastMacs(one: Gathered): u32 {
-  return isRealNode() ? load<u32>(one.frame, 8) : 0;
+function restOf(one: Gathered): u64 {
+  const macs = select<u32>(load<u32>(one.frame, 8), 0, isRealNode());
+  const seen = (<u32>protocolOf(one.frame)) | ((<u32>one.captureInterface) << 8);
+  return (<u64>macs) | ((<u64>seen) << 32);
 }
 
 // The only place for such a frame.
-function placeOf(macs0: u64, macs1: u32, rest: u32): SeenLike {
-  const mixed = (macs0 ^ ((<u64>macs1) << 20) ^ rest) * 0x9e3779b97f4a7c15;
-  return changetype<SeenLike>(kept + <usize>(<u32>(mixed >> 56)) * offsetof<SeenLike>());
+function placeOf(macs: u64, rest: u64): SeenLike {
+  const mixed = (macs ^ rotl<u64>(rest, 20)) * 0x9e3779b97f4a7c15;
+  return changetype<SeenLike>(kept + <usize>(mixed >> 56) * offsetof<SeenLike>());
 }
 
 // As in repeat.ts.
-function isSeenOnce(seen: SeenLike): bool {
-  return !severalSights() || (isRealNode() && seen.seen == SEEN_ARRIVING);
+function isSeenOnce(seen: u32): bool {
+  return !several || (isRealNode() && seen == SEEN_ARRIVING);
 }

@@ -28,29 +28,33 @@ import {
   tcpClass,
   tcpFlagsValid,
   tcpNext,
-  tcpTimeoutSeconds,
-  TIMEOUT_RETRANSMITTED,
-  TIMEOUT_UNACKNOWLEDGED,
 } from "./tcp";
 import {
-  beLiberal,
-  followPlain,
-  hasWindowFacts,
-  inWindow,
+  lifetimesOf,
+  setRetransmissionsMax,
+  tcpTimeoutSeconds,
+  TIMEOUT_UNACKNOWLEDGED,
+} from "./tcp-lifetime";
+import {
   isAfter,
-  leaveUntold,
-  readOptions,
-  segmentEnd,
+  lastSegmentOf,
   SIDE_CLOSE_INIT,
   SIDE_LIBERAL,
   SIDE_MAX_ACK,
   SIDE_SACK,
-  SIDE_UNACKNOWLEDGED,
   SIDE_UNTOLD,
   SIDE_WINDOW_SCALE,
   sideOf,
-  startWindows,
   TcpSide,
+} from "./tcp-side";
+import {
+  beLiberal,
+  hasWindowFacts,
+  inWindow,
+  leaveUntold,
+  readOptions,
+  segmentEnd,
+  startWindows,
   WINDOW_ACCEPT,
   WINDOW_DOUBTFUL,
   WINDOW_INVALID,
@@ -70,13 +74,15 @@ export const TCP_IS_LOST: u32 = 4;
 const LAST_CHALLENGE: u8 = 1 << 6;
 const LAST_SIMULTANEOUS: u8 = 1 << 7;
 
-let retransmissionsMax: u32 = 3;
 let ignoreInvalidResets: bool = false;
 
-/** Sets net.netfilter.nf_conntrack_tcp_ignore_invalid_rst and nf_conntrack_tcp_max_retrans. */
+/**
+ * Sets net.netfilter.nf_conntrack_tcp_ignore_invalid_rst and nf_conntrack_tcp_max_retrans. Precondition: all timeouts
+ * are set.
+ */
 export function setUpTcp(ignoreInvalid: bool, retransmissions: u32): void {
   ignoreInvalidResets = ignoreInvalid;
-  retransmissionsMax = retransmissions;
+  setRetransmissionsMax(retransmissions);
 }
 
 /** Makes a new connection of its first packet, which is valid as such. */
@@ -198,8 +204,18 @@ export function moveEstablished(
 ): bool {
   if (entry.tcpState != <u8>TCP_ESTABLISHED) return false;
   if ((flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK)) != TCP_ACK) return false;
-  if (!followPlain(entry, direction, seq, ack, end, window)) return false;
-  settle(entry, direction, CLASS_ACK, TCP_ESTABLISHED, TCP_ESTABLISHED);
+  const sender = sideOf(entry, direction);
+  const receiver = sideOf(entry, direction ^ 1);
+  if (sender.maxWindow == 0 || receiver.maxWindow == 0) return false;
+  if (!sender.fits(receiver, seq, end, ack)) return false;
+  sender.follow(receiver, ack, ack, end, window, TCP_ACK);
+  lastSegmentOf(entry).follow(entry, direction, seq, ack, end, window);
+  entry.lastClass = <u8>CLASS_ACK;
+  const answered = (entry.flags & ENTRY_SEEN_REPLY) != 0;
+  const lives = lifetimesOf(TCP_ESTABLISHED);
+  const seconds = lives.after(entry.retransmissions, sender.flags | receiver.flags, window);
+  entry.flags |= select<u16>(ENTRY_ASSURED, 0, answered);
+  refreshFor(entry, select<u32>(seconds, min(seconds, lives.unacknowledged), answered));
   return true;
 }
 
@@ -233,16 +249,11 @@ function settle(entry: Entry, direction: u32, packetClass: u32, old: u32, next: 
 }
 
 function secondsAfter(entry: Entry, packetClass: u32, next: u32): u32 {
-  const usual = tcpTimeoutSeconds(next);
-  const retransmitted = min(usual, tcpTimeoutSeconds(TIMEOUT_RETRANSMITTED));
-  if (entry.retransmissions >= retransmissionsMax && usual > retransmitted) return retransmitted;
-  if (packetClass == CLASS_RST) return tcpTimeoutSeconds(TCP_CLOSE);
-  const unacknowledged = min(usual, tcpTimeoutSeconds(TIMEOUT_UNACKNOWLEDGED));
+  const lives = lifetimesOf(next);
+  if (packetClass == CLASS_RST && entry.retransmissions < lives.shortenedFrom)
+    return tcpTimeoutSeconds(TCP_CLOSE);
   const flags = sideOf(entry, 0).flags | sideOf(entry, 1).flags;
-  // Nobody could foretell which of these it is: no branches.
-  const open = (flags & SIDE_UNACKNOWLEDGED) != 0 && usual > unacknowledged;
-  const acknowledged = select<u32>(retransmitted, usual, entry.lastWindow == 0);
-  return select<u32>(unacknowledged, acknowledged, open);
+  return lives.after(entry.retransmissions, flags, entry.lastWindow);
 }
 
 // > A SYN-ACK that acknowledges a SYN which was ignored: both ends are in step, and now we are.

@@ -1,41 +1,22 @@
-// TCP windows as conntrack follows them: for each direction how far data was sent, how far it may be
-// sent, and the largest window that was offered. Says whether a segment fits.
+// TCP windows as conntrack follows them: says whether a segment fits.
 // Source: Linux, nf_conntrack_proto_tcp.c, tcp_in_window(); van Rooij, "Real stateful TCP packet
 // filtering in IP Filter"; semantics.md CT-T8.
 import { Entry } from "./flow-table";
 import { KNOWN_PAYLOAD_LENGTH, KNOWN_TCP_SEQ } from "./layout";
 import { Packet } from "./records";
 import { CLASS_ACK, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TCP_SYN_RECV, TCP_SYN_SENT } from "./tcp";
-
-/** What is known of one direction. Sequence numbers are compared modulo 2^32. */
-@unmanaged
-export class TcpSide {
-  /** Behind the last byte sent. */
-  end: u32;
-  /** Behind the last byte that may be sent. */
-  maxEnd: u32;
-  /** The largest window offered; 0: nothing of this side was seen. */
-  maxWindow: u32;
-  maxAck: u32;
-  /** Shift of the windows that this side offers. */
-  scale: u8;
-  /** SIDE_* bits. */
-  flags: u8;
-}
-
-if (offsetof<TcpSide>() != 18) ERROR("two TcpSide records have 36 bytes in Entry");
-if (offsetof<Entry>("side1") != offsetof<Entry>("side0") + 18) ERROR("side1");
-
-export const SIDE_WINDOW_SCALE: u8 = 1 << 0;
-export const SIDE_SACK: u8 = 1 << 1;
-/** Windows are not checked. */
-export const SIDE_LIBERAL: u8 = 1 << 2;
-/** A close was begun here. */
-export const SIDE_CLOSE_INIT: u8 = 1 << 3;
-export const SIDE_UNACKNOWLEDGED: u8 = 1 << 4;
-export const SIDE_MAX_ACK: u8 = 1 << 5;
-/** The connection is of the node's dump: what the side sent and offered before is not known. */
-export const SIDE_UNTOLD: u8 = 1 << 6;
+import {
+  ackWindow,
+  isAfter,
+  lastSegmentOf,
+  SIDE_LIBERAL,
+  SIDE_SACK,
+  SIDE_UNACKNOWLEDGED,
+  SIDE_UNTOLD,
+  SIDE_WINDOW_SCALE,
+  sideOf,
+  TcpSide,
+} from "./tcp-side";
 
 export const WINDOW_ACCEPT: u32 = 0;
 /** The packet keeps its connection, which stays as it is. */
@@ -44,8 +25,6 @@ export const WINDOW_INVALID: u32 = 2;
 /** It does not fit what is known of the windows, which is not all. */
 export const WINDOW_DOUBTFUL: u32 = 3;
 
-// > An acknowledgement may be this far behind.
-const ACK_WINDOW: u32 = 66000;
 const SCALE_MAX: u8 = 14;
 const HEADER: u32 = 20;
 
@@ -60,11 +39,6 @@ let liberal: bool = false;
 /** Sets whether windows are checked at all (net.netfilter.nf_conntrack_tcp_be_liberal). */
 export function setUpWindows(beLiberal: bool): void {
   liberal = beLiberal;
-}
-
-export function sideOf(entry: Entry, direction: u32): TcpSide {
-  const first = changetype<usize>(entry) + offsetof<Entry>("side0");
-  return changetype<TcpSide>(first + <usize>direction * offsetof<TcpSide>());
 }
 
 /** Behind the segment's last byte; SYN and FIN count as one each. */
@@ -215,8 +189,10 @@ export function inWindow(entry: Entry, packet: Packet, direction: u32, packetCla
     seq = sender.end;
     end = seq;
   }
-  if (fits(sender, receiver, seq, end, sack)) {
-    follow(entry, direction, seq, ack, sack, end, window, flags, packetClass == CLASS_ACK);
+  if (sender.fits(receiver, seq, end, sack)) {
+    sender.follow(receiver, ack, sack, end, window, flags);
+    const acknowledges = packetClass == CLASS_ACK;
+    if (acknowledges) lastSegmentOf(entry).follow(entry, direction, seq, ack, end, window);
     return WINDOW_ACCEPT;
   }
   if (isAfter(seq, sender.maxEnd)) {
@@ -233,89 +209,6 @@ export function inWindow(entry: Entry, packet: Packet, direction: u32, packetCla
   }
   if (isAfter(sack, receiver.end)) return unlessLiberal(sender, receiver, WINDOW_INVALID);
   return unlessLiberal(sender, receiver, WINDOW_IGNORE);
-}
-
-/**
- * Follows the windows with an ACK without options, if it surely fits them and both sides have been seen. False:
- * nothing has changed.
- */
-export function followPlain(
-  entry: Entry,
-  direction: u32,
-  seq: u32,
-  ack: u32,
-  end: u32,
-  window: u32,
-): bool {
-  const sender = sideOf(entry, direction);
-  const receiver = sideOf(entry, direction ^ 1);
-  if (sender.maxWindow == 0 || receiver.maxWindow == 0) return false;
-  if (!fits(sender, receiver, seq, end, ack)) return false;
-  follow(entry, direction, seq, ack, ack, end, window, TCP_ACK, true);
-  return true;
-}
-
-// It is neither beyond the windows nor too far behind.
-function fits(sender: TcpSide, receiver: TcpSide, seq: u32, end: u32, sack: u32): bool {
-  if (isAfter(seq, sender.maxEnd) || isAfter(sack, receiver.end)) return false;
-  if (receiver.maxWindow != 0 && !isAfter(end, sender.end - receiver.maxWindow - 1)) return false;
-  return isAfter(sack, receiver.end - ackWindow(sender) - 1);
-}
-
-// A segment that fits. `told`: the window as it is in the header. What is taken over hangs on which side has spoken
-// last, as often as not: it is chosen without branches, which nobody could foretell.
-function follow(
-  entry: Entry,
-  direction: u32,
-  seq: u32,
-  ack: u32,
-  sack: u32,
-  end: u32,
-  told: u32,
-  flags: u32,
-  acknowledges: bool,
-): void {
-  const sender = sideOf(entry, direction);
-  const receiver = sideOf(entry, direction ^ 1);
-  const window = select<u32>(told, told << sender.scale, (flags & TCP_SYN) != 0);
-  sender.maxWindow = max(sender.maxWindow, window + (sack - ack));
-  const sends = isAfter(end, sender.end);
-  sender.end = select<u32>(end, sender.end, sends);
-  const isNewer = (sender.flags & SIDE_MAX_ACK) == 0 || isAfter(ack, sender.maxAck);
-  const isTaken = (flags & TCP_ACK) != 0 && isNewer;
-  sender.maxAck = select<u32>(ack, sender.maxAck, isTaken);
-  sender.flags |= select<u8>(SIDE_UNACKNOWLEDGED, 0, sends) | select<u8>(SIDE_MAX_ACK, 0, isTaken);
-  const exceeds = receiver.maxWindow != 0 && isAfter(end, sender.maxEnd);
-  receiver.maxWindow += select<u32>(end - sender.maxEnd, 0, exceeds);
-  const offered = sack + window;
-  const opens = isAfter(offered, receiver.maxEnd - 1);
-  receiver.maxEnd = select<u32>(offered + select<u32>(1, 0, window == 0), receiver.maxEnd, opens);
-  receiver.flags &= ~select<u8>(SIDE_UNACKNOWLEDGED, 0, ack == receiver.end);
-  if (acknowledges) countRetransmission(entry, direction, seq, ack, end, told);
-}
-
-// The same acknowledgement again and again is a retransmission that nobody answers.
-function countRetransmission(
-  entry: Entry,
-  direction: u32,
-  seq: u32,
-  ack: u32,
-  end: u32,
-  window: u32,
-): void {
-  const differs =
-    (entry.lastDirection ^ (<u8>direction)) |
-    (entry.lastSeq ^ seq) |
-    (entry.lastAck ^ ack) |
-    (entry.lastEnd ^ end) |
-    (entry.lastWindow ^ (<u16>window));
-  const again = min<u32>(<u32>entry.retransmissions + 1, 255);
-  entry.retransmissions = <u8>select<u32>(again, 0, differs == 0);
-  entry.lastDirection = <u8>direction;
-  entry.lastSeq = seq;
-  entry.lastAck = ack;
-  entry.lastEnd = end;
-  entry.lastWindow = <u16>window;
 }
 
 // A SYN or SYN-ACK begins its direction anew. > Both sides must scale windows, or none does.
@@ -381,15 +274,6 @@ function optionsEnd(packet: Packet): u32 {
   return (<u32>packet.tcpOffset) << 2;
 }
 
-function ackWindow(sender: TcpSide): u32 {
-  return sender.maxWindow > ACK_WINDOW ? sender.maxWindow : ACK_WINDOW;
-}
-
 function atLeastOne(window: u32): u32 {
   return window == 0 ? 1 : window;
-}
-
-/** Sequence numbers wrap: `one` is the later one when it is less than half the circle ahead. */
-export function isAfter(one: u32, other: u32): bool {
-  return <i32>(other - one) < 0;
 }

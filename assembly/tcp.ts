@@ -1,4 +1,4 @@
-// The numbers of TCP connection tracking: packet classes, the state table, timeouts.
+// The numbers of TCP connection tracking: packet classes, the state table.
 // Source: Linux, net/netfilter/nf_conntrack_proto_tcp.c; semantics.md CT-T1 to CT-T10.
 
 export const TCP_FIN: u32 = 1;
@@ -32,7 +32,8 @@ export const TCP_INVALID: u32 = 10;
 /** The packet keeps its connection, whose state stays. */
 export const TCP_IGNORE: u32 = 11;
 
-const STATES: usize = 10;
+/** So many states there are that a connection may have. */
+export const TCP_STATES: u32 = 10;
 
 // u8[2][6][10]: next state by direction, class and state. Columns: NO SS SR ES FW CW LA TW CL S2.
 const NEXT: usize = memory.data<u8>([
@@ -44,16 +45,6 @@ const NEXT: usize = memory.data<u8>([
   10, 9, 10, 10, 10, 10, 10, 1, 10, 9, 10, 2, 11, 11, 11, 11, 11, 11, 11, 2, 10, 10, 4, 4, 6, 6, 6,
   7, 8, 10, 10, 11, 2, 3, 5, 5, 7, 7, 8, 11, 10, 8, 8, 8, 8, 8, 8, 8, 8, 8, 10, 10, 10, 10, 10, 10,
   10, 10, 10, 10,
-]);
-
-/** For connections whose segments are sent again and again. */
-export const TIMEOUT_RETRANSMITTED: u32 = 10;
-/** For data that nobody acknowledged, and for connections picked up without a reply. */
-export const TIMEOUT_UNACKNOWLEDGED: u32 = 11;
-
-// u32[12]: seconds that an entry lives in each state, and in those above.
-const TIMEOUT_SECONDS: usize = memory.data<u32>([
-  0, 120, 60, 432000, 120, 60, 30, 120, 10, 120, 300, 300,
 ]);
 
 /** Class of a packet by the first flag that is set, in this order. */
@@ -85,14 +76,5 @@ export function tcpFlagsValid(flags: u32): bool {
 
 /** Next state; `direction` is 0 for original, 1 for reply. */
 export function tcpNext(direction: u32, packetClass: u32, state: u32): u32 {
-  return load<u8>(NEXT + (<usize>(direction * 6 + packetClass) * STATES + state));
-}
-
-/** Sets a timeout of TIMEOUT_*, seconds. */
-export function setTcpTimeout(index: u32, seconds: u32): void {
-  store<u32>(TIMEOUT_SECONDS + ((<usize>index) << 2), seconds);
-}
-
-export function tcpTimeoutSeconds(state: u32): u32 {
-  return load<u32>(TIMEOUT_SECONDS + ((<usize>state) << 2));
+  return load<u8>(NEXT + (<usize>(direction * 6 + packetClass) * TCP_STATES + state));
 }

@@ -16,6 +16,7 @@ export interface MatcherExports {
     walkAll: boolean,
   ): void;
   repeatCount(): bigint;
+  straightCount(): bigint;
   totalsAddress(): number;
   changeRules(backends: number, ruleCount: number, recordCount: number, walkAll: boolean): void;
   replayMore(packets: number, verdicts: number, count: number): void;

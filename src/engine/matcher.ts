@@ -141,6 +141,8 @@ export interface Matcher {
   totals(): Totals;
   /** How many packets did not walk, as one like them had. */
   repeated(): number;
+  /** How many of these were frames for which not even a record was made. */
+  straight(): number;
   /** How many rules, the ends of chains among them, the packets that walked have looked at. */
   rulesVisited(): number;
   /** The row of flows at a place. */
@@ -293,6 +295,7 @@ export function loadMatcher(
     },
     oddities: (index) => readOddities(batch.view, batch.recordAt(index)),
     repeated: () => Number(exports.repeatCount()),
+    straight: () => Number(exports.straightCount()),
     rulesVisited: () => Number(exports.visitCount()),
     takeRowLog() {
       const count = exports.takeRowLog();

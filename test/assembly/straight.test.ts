@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import { parseNode } from "../../src/dump/node.ts";
 import type { Program } from "../../src/engine/program.ts";
 import { buildFrame, buildPcapng, TCP, UDP, type PacketSpec, type TimedFrame } from "../frames.ts";
-import { compileObjects, judgeCapture } from "../judge.ts";
+import { compileObjects, judgeCapture, replayCapture } from "../judge.ts";
 import {
   makeRandom,
   randomAttempt,
@@ -165,6 +165,12 @@ describe.each(SEEDS)("packets that go the straight way, seed %i", (seed) => {
     expect(words).toContain("allow");
     expect(words).toContain("drop");
     expect(verdicts.some(({ duplicateOf }) => duplicateOf !== undefined)).toBe(true);
+    let straight = 0;
+    await replayCapture(
+      { compiled: nodeProgram(), capture, packetsWanted: false },
+      (matcher) => (straight = matcher.straight()),
+    );
+    expect(straight).toBeGreaterThan(verdicts.length / 5);
   });
 
   it.each(["cold", "assume-established"] as const)(
