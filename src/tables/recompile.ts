@@ -77,6 +77,7 @@ function isSameBeside(one: Snapshot, other: Snapshot): boolean {
 
 /** What a list has more than another; undefined where it does not have all of that, in its order. */
 function addedTo<T>(before: readonly T[], after: readonly T[]): T[] | undefined {
+  if (before === after) return [];
   const added: T[] = [];
   let at = 0;
   for (const one of after) {
@@ -454,7 +455,7 @@ function placeOf(all: readonly Named[], first: number, name: string): number {
   let low = first;
   for (let end = all.length; low < end;) {
     const middle = (low + end) >>> 1;
-    if (compareText(all[middle]?.name ?? "", name) < 0) low = middle + 1;
+    if ((all[middle]?.name ?? "") < name) low = middle + 1;
     else end = middle;
   }
   return low;
