@@ -34,7 +34,7 @@ export function hashFrame(one: Gathered): void {
 export function lookAhead(from: u32, to: u32): void {
   let sum: u32 = 0;
   for (let index = from; index != to; index++) sum += load<u32>(slotsOf(gatheredAt(index).hash));
-  for (let index = from; index != to; index++) findNode(gatheredAt(index));
+  for (let index = from; index != to; index++) findKnown(gatheredAt(index));
   for (let index = from; index != to; index++) sum += loadKnown(gatheredAt(index));
   for (let index = from; index != to; index++) sum += loadSaid(gatheredAt(index));
   touched = sum;
@@ -44,7 +44,7 @@ export function lookAhead(from: u32, to: u32): void {
 let touched: u32 = 0;
 
 // The node of its connection, if that is told at a glance; where there is none, the place of what was said of others.
-function findNode(one: Gathered): void {
+function findKnown(one: Gathered): void {
   if (one.hash == 0) return;
   const node = onlyNode(one.hash);
   one.node = node;
@@ -52,10 +52,11 @@ function findNode(one: Gathered): void {
   else one.known = <u32>changetype<usize>(memoAt(one.hash));
 }
 
-// An entry has two lines, a memo one.
+// An entry has two lines, a memo one; of a frame that is not plain it is what another has left.
 function loadKnown(one: Gathered): u32 {
   const known: usize = one.known;
-  return load<u32>(known) + load<u32>(known + select<usize>(64, 0, one.node != 0));
+  const second = select<usize>(offsetof<Entry>() / 2, 0, one.node != 0);
+  return load<u32>(known) + load<u32>(known + second);
 }
 
 function loadSaid(one: Gathered): u32 {

@@ -112,7 +112,7 @@ let sources: usize = 0;
 let sourceCount: u32 = 0;
 let firstInterface: u32 = 0;
 
-/** Records are those of a pcapng section with these interfaces, of which the first has a number in the whole capture. */
+/** Records are those of a pcapng section. `first`: the number that interface 0 has over the whole capture. */
 export function setPcapngRecords(at: usize, count: u32, first: u32): void {
   inBlocks = true;
   sources = at;

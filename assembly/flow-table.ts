@@ -682,10 +682,10 @@ export function plainDirection(node: i64, entry: Entry, ends: u64, ports: u32, p
   if (kind == NODE_ORIGINAL) {
     const differs = (entry.ends ^ ends) | (entry.ports ^ ports);
     const turned = (entry.ends ^ rotl<u64>(ends, 32)) | (entry.ports ^ rotl<u32>(ports, 16));
-    const untold = turned | (~entry.linked & REPLY_TURNED);
+    const isReply = (turned | (~entry.linked & REPLY_TURNED)) == 0;
     // As many have one direction as the other: no branches.
-    const other = select<u32>(NODE_REPLY, DIRECTION_NEITHER, untold == 0);
-    return select<u32>(NODE_ORIGINAL, other, differs == 0);
+    const back = select<u32>(NODE_REPLY, DIRECTION_NEITHER, isReply);
+    return select<u32>(NODE_ORIGINAL, back, differs == 0);
   }
   if (kind != NODE_REPLY) return DIRECTION_NEITHER;
   const tuples = tuplesOf(entry);

@@ -20,7 +20,7 @@ export class Gathered {
   known: u32;
   /** Which of the entry's directions the frame has: DIRECTION_NEITHER, if it is not its. */
   direction: u32;
-  /** How many packets were passed over in front of it, and the latest time of any that was. */
+  /** How many packets were passed over in front of it, and the latest time of any that was; 0 of one worker. */
   passed: u32;
   passedTime: u64;
   /** Its number, and the address of what was said of it: of frames that have gone the straight way. */

@@ -7,6 +7,7 @@ import { clearBytes } from "./bytes";
 import {
   readRecord,
   RECORD_CUT,
+  RECORD_ODD,
   setPcapngRecords,
   setPcapRecords,
   setRecordOrder,
@@ -123,8 +124,11 @@ function scanRecords(at: usize, end: usize): usize {
     while (mayGather()) {
       const one = gatheredAt(first + gathered);
       const behind = readRecord(one, at, end);
-      if (behind == RECORD_CUT) cut = true;
-      if (behind <= RECORD_CUT || isDisordered(one.time)) break;
+      if (behind == RECORD_CUT) {
+        cut = true;
+        break;
+      }
+      if (behind == RECORD_ODD || isDisordered(one.time)) break;
       gather(one);
       at = behind;
     }

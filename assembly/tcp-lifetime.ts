@@ -47,7 +47,7 @@ const lifetimes: usize = memory.data(10 * 20, 4);
 
 let retransmissionsMax: u32 = 3;
 
-/** Sets net.netfilter.nf_conntrack_tcp_max_retrans. Precondition: all timeouts are set. */
+/** Sets net.netfilter.nf_conntrack_tcp_max_retrans. */
 export function setRetransmissionsMax(most: u32): void {
   retransmissionsMax = most;
   setUpLifetimes();
@@ -76,6 +76,7 @@ export function lifetimesOf(state: u32): Lifetimes {
 /** Sets a timeout of TIMEOUT_*, seconds. */
 export function setTcpTimeout(index: u32, seconds: u32): void {
   store<u32>(TIMEOUT_SECONDS + ((<usize>index) << 2), seconds);
+  setUpLifetimes();
 }
 
 export function tcpTimeoutSeconds(state: u32): u32 {

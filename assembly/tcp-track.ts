@@ -76,10 +76,7 @@ const LAST_SIMULTANEOUS: u8 = 1 << 7;
 
 let ignoreInvalidResets: bool = false;
 
-/**
- * Sets net.netfilter.nf_conntrack_tcp_ignore_invalid_rst and nf_conntrack_tcp_max_retrans. Precondition: all timeouts
- * are set.
- */
+/** Sets net.netfilter.nf_conntrack_tcp_ignore_invalid_rst and nf_conntrack_tcp_max_retrans. */
 export function setUpTcp(ignoreInvalid: bool, retransmissions: u32): void {
   ignoreInvalidResets = ignoreInvalid;
   setRetransmissionsMax(retransmissions);
