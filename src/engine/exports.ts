@@ -99,7 +99,7 @@ export interface MatcherExports {
   setRules(address: number): void;
   settleSayings(): void;
   countersFrom(rule: number): number;
-  counterOf(rule: number): number;
+  countAtRule(rule: number, packets: bigint, bytes: bigint): void;
   makeIpSet(fields: number, family: number, members: number, flags: number): number;
   setProbe(): number;
   insertEntry(set: number): number;
