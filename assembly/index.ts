@@ -51,7 +51,7 @@ export { setNodeUplinks } from "./route";
 export { setNodeInterfaces } from "./node-interface";
 export { setRoutes } from "./route";
 export { rowLogAddress, startRowLog, takeRowLog } from "./row-log";
-export { counterOf, countersFrom } from "./counters";
+export { countAtRule, countersFrom } from "./counters";
 export { addFamily, setEntry, setRules } from "./rule";
 export { insertMember, makeTable } from "./set";
 export { scannedCount, scannedLatest, scanPcap, scanPcapng, scanWasCut, startScan } from "./scan";

@@ -11,6 +11,8 @@ import { buildSnapshot } from "../src/cluster/build.ts";
 import { parseManifests } from "../src/cluster/manifest.ts";
 import type { ManifestText } from "../src/cluster/manifest-object.ts";
 import { CaptureOrder } from "../src/engine/capture-order.ts";
+import { prepareCopy } from "../src/engine/copy.ts";
+import type { Feed } from "../src/engine/feed.ts";
 import { loadMatcher, type Matcher } from "../src/engine/matcher.ts";
 import type { Program } from "../src/engine/program.ts";
 import { sharingOf, type Share } from "../src/engine/share.ts";
@@ -131,31 +133,32 @@ function refuseOthers(shared: Judged, whole: Judged, count: number): void {
   throw new Error(`totals: ${count} workers differ from one: ${words.join(" ")}`);
 }
 
-/** Judges a capture in so many shares, and adds them up; undefined where it has to be judged as a whole. */
+/**
+ * Judges a capture in so many shares, and adds them up; undefined where it has to be judged as a whole. Those
+ * behind the first are begun from a copy of it.
+ */
 export async function shareCapture(question: Question, count: number): Promise<Judged | undefined> {
   if (sharingOf(question.compiled).kind === "whole") return undefined;
-  let first: Matcher | undefined;
-  let judged: Judged | undefined;
-  for (let index = 0; index < count; index++) {
-    const asked = { ...question, packetsWanted: false, share: { index, count } };
-    let matcher: Matcher | undefined;
-    let named: readonly string[] = [];
-    await replayCapture(asked, (last, names) => {
-      matcher = last;
-      named = names;
-    });
-    if (matcher === undefined || matcher.obstacle() !== undefined) return undefined;
-    if (first === undefined) first = matcher;
-    else first.addCounted(matcher.counted());
-    if (index < count - 1) continue;
-    judged = {
-      verdicts: [],
-      flows: [...first.flows(named)],
-      rules: [...first.ruleCounts()],
-      totals: first.totals(),
-    };
+  const asked = { ...question, packetsWanted: false };
+  const first = loadQuestion({ ...asked, share: { index: 0, count } });
+  const copy = first.copy();
+  let named: readonly string[] = [];
+  await feedCapture(first, asked, (names) => {
+    named = names;
+  });
+  if (first.obstacle() !== undefined) return undefined;
+  for (let index = 1; index < count; index++) {
+    const other = prepareCopy(matcherWasm())(copy, { index, count });
+    await feedCapture(other, asked);
+    if (other.obstacle() !== undefined) return undefined;
+    first.addCounted(other.counted());
   }
-  return judged;
+  return {
+    verdicts: [],
+    flows: [...first.flows(named)],
+    rules: [...first.ruleCounts()],
+    totals: first.totals(),
+  };
 }
 
 /** Judges a capture whose packets nobody reads one by one. */
@@ -192,22 +195,29 @@ async function judgeOnce(question: Question): Promise<Judged> {
 
 /** Replays a capture and hands out each batch once it is decided; an empty one at its end. */
 export async function replayCapture(
-  {
-    compiled,
-    capture,
-    midstream = "cold",
-    conntrackMax = 262_144,
-    tracePacket,
-    logRows = false,
-    walkAll = false,
-    packetsWanted = true,
-    share,
-    mayBeDamaged = false,
-    turn,
-  }: Question,
+  question: Question,
   onBatch: (matcher: Matcher, names: readonly string[]) => void = () => undefined,
 ): Promise<void> {
-  const matcher = loadMatcher(matcherWasm(), compiled, {
+  const matcher = loadQuestion(question);
+  const { turn } = question;
+  await feedCapture(
+    matcher,
+    question,
+    (names) => onBatch(matcher, names),
+    turn && { packet: turn.packet, act: () => matcher.changeProgram(turn.program) },
+  );
+}
+
+function loadQuestion({
+  compiled,
+  midstream = "cold",
+  conntrackMax = 262_144,
+  tracePacket,
+  logRows = false,
+  walkAll = false,
+  share,
+}: Question): Matcher {
+  return loadMatcher(matcherWasm(), compiled, {
     midstream,
     conntrackMax,
     tracePacket,
@@ -215,6 +225,14 @@ export async function replayCapture(
     walkAll,
     ...(share === undefined ? {} : { share }),
   });
+}
+
+async function feedCapture(
+  matcher: Feed,
+  { capture, packetsWanted = true, mayBeDamaged = false }: Question,
+  onBatch: (names: readonly string[]) => void = () => undefined,
+  turn?: { readonly packet: number; readonly act: () => void },
+): Promise<void> {
   const stream = await openCapture({
     source: memorySource(capture, packetsWanted ? capture.length : FIRST_PIECE),
     block: {
@@ -240,14 +258,12 @@ export async function replayCapture(
     nameInterfaces();
     const { batch } = matcher;
     const index = (turn?.packet ?? Infinity) - 1 - (batch.packetNumber - batch.count);
-    const act = (): void => {
-      if (turn !== undefined) matcher.changeProgram(turn.program);
-    };
-    matcher.replay(index >= 0 && index < batch.count ? { index, act } : undefined);
-    onBatch(matcher, stream.reader.names);
+    const inBatch = turn !== undefined && index >= 0 && index < batch.count;
+    matcher.replay(inBatch ? { index, act: turn.act } : undefined);
+    onBatch(stream.reader.names);
   }
   matcher.finish();
-  onBatch(matcher, stream.reader.names);
+  onBatch(stream.reader.names);
 }
 
 let wasm: Uint8Array<ArrayBuffer> | undefined;

@@ -13,8 +13,8 @@ import type { Judge } from "./judge.ts";
 import { loadProgramMatcher } from "./matcher.ts";
 import type { CaptureOptions } from "./options.ts";
 import { replayTraffic } from "./traffic.ts";
-import type { TrafficEnd, TrafficOptions } from "./traffic.ts";
-import { planWorkers, replayByCrew } from "./workers.ts";
+import type { CountedTraffic, TrafficEnd } from "./traffic.ts";
+import { Crew, planWorkers, replayByCrew } from "./workers.ts";
 
 /** What is replayed, and by what. */
 export interface RoundsOptions {
@@ -86,9 +86,8 @@ export async function runRounds(asked: RoundsOptions, repeats: number): Promise<
 async function replayFirst(
   options: RoundsOptions,
 ): Promise<{ readonly first: Round; readonly options: RoundsOptions }> {
-  const { judge, capture, packetsMax, workers: wanted } = options;
-  const { program } = judge;
-  const plan = { program, capture, packetsWanted: false, packetsMax, wanted };
+  const { capture, packetsMax, workers: wanted } = options;
+  const plan = { capture, packetsWanted: false, packetsMax, wanted };
   const { count, why } = planWorkers(plan);
   const planned = { ...options, workers: count };
   const crew = count > 1 ? await replayTogether(planned) : why;
@@ -113,7 +112,7 @@ async function replayTogether(options: RoundsOptions): Promise<Round | string> {
   const { judge, workers: count } = options;
   const { program } = judge;
   const crew = await replayByCrew({
-    ...{ ...trafficOptions(options), program, count },
+    ...{ ...trafficOptions(options), program, crew: new Crew(count) },
     matcher: matcherOptions(options),
   });
   if (crew.matcher === undefined) return crew.why;
@@ -147,11 +146,7 @@ async function replayOnce(
   const matcher = loadProgramMatcher(program, { ...matcherOptions(options), walkAll });
   const traffic = trafficOptions(options);
   const start = performance.now();
-  const end = await replayTraffic({
-    ...{ ...traffic, matcher },
-    packetsWanted: false,
-    onBatch: async () => true,
-  });
+  const end = await replayTraffic({ ...traffic, matcher });
   const seconds = (performance.now() - start) / 1000;
   const matcherBytes = matcher.memory().byteLength;
   return { matcher, end, seconds, repeated: matcher.repeated(), matcherBytes };
@@ -168,7 +163,7 @@ function trafficOptions({
   log,
   interruption,
   packetsMax,
-}: RoundsOptions): Omit<TrafficOptions, "matcher" | "packetsWanted" | "onBatch"> {
+}: RoundsOptions): Omit<CountedTraffic, "matcher"> {
   const resolveName = makeResolver(capture.hosts, judge.snapshot, log);
   return { capture, resolveName, log, interruption, packetsMax };
 }

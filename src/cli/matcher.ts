@@ -1,5 +1,6 @@
 /** Loads the Wasm that the package carries, with tables in it. */
 import { readFileSync } from "node:fs";
+import { prepareCopy } from "../engine/copy.ts";
 import { loadMatcher } from "../engine/matcher.ts";
 import type { Matcher, MatcherOptions } from "../engine/matcher.ts";
 import type { Program } from "../engine/program.ts";
@@ -8,6 +9,11 @@ import { EXIT_BUG, Failure, systemErrorCode } from "./failure.ts";
 /** Loads a matcher that judges by these tables. */
 export function loadProgramMatcher(program: Program, options: MatcherOptions): Matcher {
   return loadMatcher(readWasm(), program, options);
+}
+
+/** Prepares for a copy of a matcher. */
+export function prepareProgramCopy(): ReturnType<typeof prepareCopy> {
+  return prepareCopy(readWasm());
 }
 
 function readWasm(): Uint8Array<ArrayBuffer> {

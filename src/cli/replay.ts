@@ -25,8 +25,8 @@ import type { CaptureOptions, ClusterOptions, NodeOptions } from "./options.ts";
 import type { Destination, Output, Sink } from "./output.ts";
 import { PacketFiles, verdictAction } from "./packet-files.ts";
 import { replayTraffic } from "./traffic.ts";
-import type { JudgedBatch, TrafficEnd } from "./traffic.ts";
-import { planWorkers, replayByCrew } from "./workers.ts";
+import type { JudgedBatch, TrafficEnd, TrafficOptions } from "./traffic.ts";
+import { Crew, planWorkers, replayByCrew } from "./workers.ts";
 import type { CrewOptions } from "./workers.ts";
 
 /** The formats of `replay -o`; the first is the default. */
@@ -54,6 +54,35 @@ export interface ReplayOptions extends ClusterOptions, NodeOptions, CaptureOptio
 export async function replay(words: readonly string[], options: ReplayOptions): Promise<number> {
   if (options.read.length === 0) throw new Failure("no capture: name one with -r FILE");
   const expression = readExpression(words);
+  const { count, why } = planWorkers({
+    ...{ capture: options, packetsMax: options.c, wanted: options.workers },
+    packetsWanted: readsPackets(options, expression),
+  });
+  // They start while this thread reads and compiles.
+  const crew = count > 1 ? new Crew(count) : undefined;
+  try {
+    const asked = options.workers !== undefined;
+    return await replayBy({ crew, why, asked }, expression, options);
+  } finally {
+    await crew?.dismiss();
+  }
+}
+
+/** Who replays. */
+interface Workers {
+  /** Undefined: one. */
+  readonly crew: Crew | undefined;
+  /** As in a `Plan`. */
+  readonly why: string | undefined;
+  /** Somebody said how many there are to be. */
+  readonly asked: boolean;
+}
+
+async function replayBy(
+  workers: Workers,
+  expression: Expression | undefined,
+  options: ReplayOptions,
+): Promise<number> {
   const log = new DiagnosticLog((text) => process.stderr.write(text));
   const [judge] = await tellAnswers([loadJudge(options, log)] as const, options);
   const resolveName = makeResolver(options.hosts, judge.snapshot, log);
@@ -74,8 +103,8 @@ export async function replay(words: readonly string[], options: ReplayOptions): 
         packetsMax: expression === undefined ? options.c : undefined,
         originalsWanted: files.wanted,
       },
+      workers,
       reporting,
-      options.workers,
     );
     await files.finish(end.sections);
     const { blindSpots } = judge.snapshot;
@@ -101,24 +130,33 @@ export async function replay(words: readonly string[], options: ReplayOptions): 
 
 /** Replays by as many workers as there may be. */
 async function decide(
-  replay: Omit<CrewOptions, "count">,
+  replay: Omit<CrewOptions, "crew"> & Pick<TrafficOptions, "originalsWanted">,
+  { crew, why, asked }: Workers,
   reporting: Reporting,
-  wanted: number | undefined,
 ): Promise<{ readonly matcher: Matcher; readonly end: TrafficEnd }> {
-  const { program, capture, packetsMax } = replay;
-  const { packetsWanted } = reporting;
-  const { count, why } = planWorkers({ program, capture, packetsWanted, packetsMax, wanted });
-  const crew = count > 1 ? await replayByCrew({ ...replay, count }) : { matcher: undefined, why };
-  if (crew.matcher !== undefined) return crew;
-  if (wanted !== undefined && crew.why !== undefined) {
-    process.stderr.write(`netverdict: note: one worker decides all: ${crew.why}\n`);
+  const ended =
+    crew === undefined ? { matcher: undefined, why } : await replayByCrew({ ...replay, crew });
+  if (ended.matcher !== undefined) return ended;
+  if (asked && ended.why !== undefined) {
+    process.stderr.write(`netverdict: note: one worker decides all: ${ended.why}\n`);
   }
-  const matcher = loadProgramMatcher(program, replay.matcher);
+  const matcher = loadProgramMatcher(replay.program, replay.matcher);
+  const { packetsWanted } = reporting;
   const onBatch = (batch: JudgedBatch): Promise<boolean> => reporting.add(batch);
   const end = await replayTraffic({ ...replay, matcher, packetsWanted, onBatch });
   return { matcher, end };
 }
 
+/** Whether some single packets are reported. */
+function readsPackets(options: ReplayOptions, expression: Expression | undefined): boolean {
+  const { output = [], write, writeDropped, writeAllowed, writeUnknown } = options;
+  const files = [write, writeDropped, writeAllowed, writeUnknown];
+  return (
+    expression !== undefined ||
+    files.some((file) => file !== undefined) ||
+    output.some(({ format }) => format === "ndjson")
+  );
+}
 type ReplayFiles = PacketFiles<PacketVerdict>;
 
 function openPacketFiles(options: ReplayOptions): ReplayFiles {

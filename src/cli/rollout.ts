@@ -9,7 +9,8 @@ import { appendOpening } from "../capture/opening.ts";
 import type { Opening } from "../capture/opening.ts";
 import type { Snapshot } from "../cluster/snapshot.ts";
 import type { FollowedConnection } from "../engine/connections.ts";
-import type { Matcher, Questions, Turn } from "../engine/matcher.ts";
+import type { Turn } from "../engine/feed.ts";
+import type { Matcher, Questions } from "../engine/matcher.ts";
 import type { Program } from "../engine/program.ts";
 import type { PacketVerdict } from "../engine/verdict.ts";
 import {

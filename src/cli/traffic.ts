@@ -13,7 +13,8 @@ import type { Block, CaptureStream, PacketStream, WalkRecords } from "../capture
 import type { ResolveName } from "../cluster/names.ts";
 import { CaptureOrder } from "../engine/capture-order.ts";
 import type { SettledPacket } from "../engine/capture-order.ts";
-import type { Matcher, Turn } from "../engine/matcher.ts";
+import type { Feed, Turn } from "../engine/feed.ts";
+import type { Matcher } from "../engine/matcher.ts";
 import type { OnDiagnostic, Place } from "../errors.ts";
 import type { CaptureNature } from "../report/reason.ts";
 import type { DiagnosticLog } from "./diagnostics.ts";
@@ -25,21 +26,15 @@ import type { Pace } from "./pace.ts";
 import { openSource } from "./source.ts";
 import type { OpenSource } from "./source.ts";
 
-/** What captures are replayed with. */
-export interface TrafficOptions {
+/** What captures are replayed with whose packets are counted only, which is faster. */
+export interface CountedTraffic {
   readonly capture: CaptureOptions;
-  readonly matcher: Matcher;
+  readonly matcher: Feed;
   readonly resolveName: ResolveName;
   readonly log: DiagnosticLog;
   readonly interruption: Interruption;
   /** Most packets that are judged; undefined: all. */
   readonly packetsMax: number | undefined;
-  /** Somebody reads single verdicts; else packets are counted only, which is faster. */
-  readonly packetsWanted: boolean;
-  /** Packets are written again as they were; with `packetsWanted`. */
-  readonly originalsWanted?: boolean;
-  /** Called after every batch, and once more, with an empty one, at the end; false ends the replay. */
-  readonly onBatch: (batch: JudgedBatch) => Promise<boolean>;
   /** Called whenever packets have been counted, their verdicts read or not; what it returns is waited for. */
   readonly onCounted?: () => Promise<void>;
   /** Something is done in mid-capture. */
@@ -48,6 +43,17 @@ export interface TrafficOptions {
   readonly pipes?: ReadonlyMap<string, Readable>;
   /** Of one of several workers. */
   readonly pace?: Pace;
+}
+
+/** What captures are replayed with whose packets are perhaps read one by one. */
+export interface TrafficOptions extends CountedTraffic {
+  readonly matcher: Matcher;
+  /** Somebody reads single verdicts. */
+  readonly packetsWanted: boolean;
+  /** Packets are written again as they were; with `packetsWanted`. */
+  readonly originalsWanted?: boolean;
+  /** Called after every batch, and once more, with an empty one, at the end; false ends the replay. */
+  readonly onBatch: (batch: JudgedBatch) => Promise<boolean>;
 }
 
 /** What is done before a packet that its time tells. */
@@ -92,8 +98,10 @@ const MERGE_MEMORY = 1 << 28;
 const MERGE_BLOCK_MIN = 1 << 20;
 const CAPTURES_MAX = 512;
 
+type AnyTraffic = CountedTraffic | TrafficOptions;
+
 /** Replays the captures; throws a Failure when none of them can be read. */
-export async function replayTraffic(options: TrafficOptions): Promise<TrafficEnd> {
+export async function replayTraffic(options: AnyTraffic): Promise<TrafficEnd> {
   const { capture, log, interruption } = options;
   const { read: files } = capture;
   if (files.length > CAPTURES_MAX) {
@@ -110,7 +118,7 @@ export async function replayTraffic(options: TrafficOptions): Promise<TrafficEnd
       const opened = await openStream(file, sources, options);
       if (opened !== undefined) streams.push(opened);
     }
-    if (options.originalsWanted === true) refuseTexts(streams);
+    if ("onBatch" in options && options.originalsWanted === true) refuseTexts(streams);
     if (streams.length === 0 && log.errors > errorsBefore) throw new Failure("");
     const stream = files.length === 1 ? streams[0] : await mergeStreams(streams, options);
     if (stream !== undefined) {
@@ -142,7 +150,7 @@ function refuseTexts(streams: readonly CaptureStream[]): void {
 async function openStream(
   file: string,
   sources: OpenSource[],
-  { capture, log, interruption, matcher, resolveName, pipes }: TrafficOptions,
+  { capture, log, interruption, matcher, resolveName, pipes }: CountedTraffic,
 ): Promise<CaptureStream | undefined> {
   const onDiagnostic = captureReport(file, log);
   const source = await interruption.race(
@@ -154,7 +162,7 @@ async function openStream(
   return await interruption.race(openCapture({ source, block, onDiagnostic, resolveName }));
 }
 
-function takeBlock(matcher: Matcher, captures: number): Block {
+function takeBlock(matcher: Feed, captures: number): Block {
   const memory = (): ArrayBufferLike => matcher.memory();
   const { blockAddress, blockSize } = matcher;
   if (captures === 1) return { memory, address: blockAddress, size: blockSize };
@@ -165,7 +173,7 @@ function takeBlock(matcher: Matcher, captures: number): Block {
 
 async function mergeStreams(
   streams: readonly CaptureStream[],
-  { log, interruption, matcher }: TrafficOptions,
+  { log, interruption, matcher }: CountedTraffic,
 ): Promise<PacketStream | undefined> {
   const merged = await interruption.race(
     mergeCaptures({
@@ -179,24 +187,14 @@ async function mergeStreams(
   return merged;
 }
 
-async function replayStream(stream: PacketStream, options: TrafficOptions): Promise<void> {
-  const { matcher, interruption, capture, packetsMax, packetsWanted } = options;
-  const { onBatch, onCounted, pace, turn } = options;
+async function replayStream(stream: PacketStream, options: AnyTraffic): Promise<void> {
+  const { matcher, interruption, capture, packetsMax, onCounted, pace, turn } = options;
   const { batch } = matcher;
-  const originalsWanted = options.originalsWanted === true;
+  const packetsWanted = "onBatch" in options && options.packetsWanted;
+  const judged = "onBatch" in options ? judgedBatches(stream, options) : async () => true;
   // Workers end together, not where one of them is interrupted.
   const wait = async <T>(work: Promise<T>): Promise<T | undefined> =>
     pace === undefined ? await interruption.race(work) : await work;
-  const order = new CaptureOrder<Origin>(matcher);
-  const originAt = (index: number): Origin => ({
-    nature: stream.formatAt(index) === "tcpdump" ? "text" : "frames",
-    place: stream.placeAt(index),
-    original: originalsWanted ? stream.originalAt(batch, index) : undefined,
-  });
-  const judged = (): JudgedBatch => {
-    const { names } = stream;
-    return { names, settled: () => order.take(names, originAt) };
-  };
   let left = packetsMax ?? Infinity;
   let inTurn = 0;
   const giveTurn = async (packets: number): Promise<void> => {
@@ -235,12 +233,29 @@ async function replayStream(stream: PacketStream, options: TrafficOptions): Prom
     if (captureInterface !== undefined) assignInterface(batch, captureInterface);
     matcher.replay(turn?.turnIn(batch));
     await onCounted?.();
-    if (!(await onBatch(judged()))) return;
+    if (!(await judged())) return;
     await giveTurn(batch.count);
   }
   matcher.finish();
   await onCounted?.();
-  await onBatch(judged());
+  await judged();
+}
+
+/** What tells each batch once it was replayed. */
+function judgedBatches(
+  stream: PacketStream,
+  { matcher, originalsWanted, onBatch }: TrafficOptions,
+): () => Promise<boolean> {
+  const order = new CaptureOrder<Origin>(matcher);
+  const originAt = (index: number): Origin => ({
+    nature: stream.formatAt(index) === "tcpdump" ? "text" : "frames",
+    place: stream.placeAt(index),
+    original: originalsWanted === true ? stream.originalAt(matcher.batch, index) : undefined,
+  });
+  return () => {
+    const { names } = stream;
+    return onBatch({ names, settled: () => order.take(names, originAt) });
+  };
 }
 
 /**
@@ -249,7 +264,7 @@ async function replayStream(stream: PacketStream, options: TrafficOptions): Prom
  */
 function nameInterfaces(
   stream: PacketStream,
-  matcher: Matcher,
+  matcher: Feed,
   inInterface: string | undefined,
 ): number | undefined {
   const names = stream.interfaces.map(({ name, index }) => {

@@ -6,6 +6,7 @@ import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { DETECT_SIZE, detectFormat } from "../capture/index.ts";
+import type { MatcherCopy } from "../engine/copy.ts";
 import type { Counted } from "../engine/counted.ts";
 import type { Matcher, MatcherOptions } from "../engine/matcher.ts";
 import type { Program } from "../engine/program.ts";
@@ -16,7 +17,7 @@ import { loadProgramMatcher } from "./matcher.ts";
 import type { CaptureOptions } from "./options.ts";
 import { Pace } from "./pace.ts";
 import { replayTraffic } from "./traffic.ts";
-import type { TrafficEnd, TrafficOptions } from "./traffic.ts";
+import type { CountedTraffic, TrafficEnd } from "./traffic.ts";
 
 /** More are of no use: each reads the whole capture. */
 const WORKERS_MAX = 64;
@@ -32,9 +33,8 @@ export interface Plan {
   readonly why: string | undefined;
 }
 
-/** What decides how many workers a replay can have. */
+/** What decides how many workers a replay can have, whatever it is decided by. */
 export interface PlanOptions {
-  readonly program: Program;
   readonly capture: CaptureOptions;
   readonly packetsWanted: boolean;
   readonly packetsMax: number | undefined;
@@ -42,9 +42,9 @@ export interface PlanOptions {
   readonly wanted: number | undefined;
 }
 
-/** Tells how many workers a replay gets. */
+/** Tells how many workers a replay gets, if what it is decided by allows for it. */
 export function planWorkers(options: PlanOptions): Plan {
-  const { program, capture, packetsWanted, packetsMax = Infinity, wanted } = options;
+  const { capture, packetsWanted, packetsMax = Infinity, wanted } = options;
   const most = Math.min(wanted ?? availableParallelism(), WORKERS_MAX);
   if (most === 1) return { count: 1, why: undefined };
   const one = (why: string): Plan => ({ count: 1, why });
@@ -55,9 +55,7 @@ export function planWorkers(options: PlanOptions): Plan {
   if (bytes === undefined) return one(`${file} is no pcap or pcapng file that each can read`);
   const paying = Math.floor(Math.min(bytes, packetsMax * PACKET_BYTES) / BYTES_EACH);
   const count = wanted === undefined ? Math.min(most, paying) : most;
-  if (count <= 1) return { count: 1, why: undefined };
-  const sharing = sharingOf(program);
-  return sharing.kind === "whole" ? one(sharing.why) : { count, why: undefined };
+  return { count: Math.max(1, count), why: undefined };
 }
 
 /** Its bytes, if it is a file of plain frames. */
@@ -81,8 +79,8 @@ function plainCaptureSize(file: string): number | undefined {
 
 /** What a worker is told. */
 export interface Order {
-  readonly program: Program;
-  readonly matcher: MatcherOptions & { readonly share: Share };
+  readonly copy: MatcherCopy;
+  readonly share: Share;
   readonly capture: CaptureOptions;
   readonly packetsMax: number | undefined;
   /** Of `Pace`. */
@@ -100,14 +98,61 @@ export interface Delivery {
   readonly matcherBytes: number;
 }
 
-/** What is replayed, by how many workers. */
-export interface CrewOptions extends Omit<
-  TrafficOptions,
-  "matcher" | "pace" | "packetsWanted" | "onBatch"
-> {
+/** Threads that have started, and wait to be told what they decide. */
+export class Crew {
+  /** The thread that asks among them. */
+  readonly count: number;
+  readonly pace = new Pace();
+  readonly #workers: readonly Worker[];
+  readonly #deliveries: readonly Promise<Delivery>[];
+
+  constructor(count: number) {
+    this.count = count;
+    this.#workers = Array.from({ length: count - 1 }, startWorker);
+    this.#deliveries = this.#workers.map((worker) => this.#hear(worker));
+  }
+
+  /** Tells each worker its share. */
+  order(order: Omit<Order, "share" | "pace">): void {
+    for (const [index, worker] of this.#workers.entries()) {
+      const share = { index: index + 1, count: this.count };
+      const told: Order = { ...order, share, pace: this.pace.shared };
+      worker.postMessage(told);
+    }
+  }
+
+  deliveries(): Promise<Delivery[]> {
+    return Promise.all(this.#deliveries);
+  }
+
+  /** Ends the threads, whatever they are at. */
+  async dismiss(): Promise<void> {
+    this.pace.giveUp();
+    await Promise.all(this.#workers.map((worker) => worker.terminate()));
+  }
+
+  #hear(worker: Worker): Promise<Delivery> {
+    const delivery = new Promise<Delivery>((resolve, reject) => {
+      worker.once("message", resolve);
+      worker.once("error", reject);
+      worker.once("exit", () => reject(new Error("bug: a worker has ended without a word")));
+    });
+    // Nobody waits for it yet; the others are not to wait for it either.
+    delivery.catch(() => this.pace.giveUp());
+    return delivery;
+  }
+}
+
+function startWorker(): Worker {
+  // Beside this module, in the sources and in what is built of them.
+  return new Worker(new URL(import.meta.url.replace(/[^/]+(\.[jt]s)$/, "worker$1")));
+}
+
+/** What is replayed, and by whom. */
+export interface CrewOptions extends Omit<CountedTraffic, "matcher" | "pace"> {
   readonly program: Program;
   readonly matcher: MatcherOptions;
-  readonly count: number;
+  readonly crew: Crew;
 }
 
 /** A replay that several workers have made, or why it has to be made by one. */
@@ -121,26 +166,19 @@ export type CrewEnd =
     }
   | { readonly matcher: undefined; readonly why: string };
 
-/** Replays a capture by several workers. */
+/** Replays a capture by several workers, who are dismissed at the end. */
 export async function replayByCrew(options: CrewOptions): Promise<CrewEnd> {
-  const { program, count, capture, packetsMax, log, interruption } = options;
-  const pace = new Pace();
-  const orderOf = (index: number): Order => ({
-    ...{ program, packetsMax, pace: pace.shared },
-    matcher: { ...options.matcher, share: { index, count } },
-    capture: { ...capture },
-  });
-  const others = Array.from({ length: count - 1 }, (_, index) => hire(orderOf(index + 1), pace));
+  const { program, crew, capture, packetsMax, log, interruption } = options;
+  const { count, pace } = crew;
   // What was found is told once it stands.
   const held = new DiagnosticLog(() => undefined);
   try {
-    const matcher = loadProgramMatcher(program, orderOf(0).matcher);
-    const end = await replayTraffic({
-      ...{ ...options, matcher, pace, log: held },
-      packetsWanted: false,
-      onBatch: async () => true,
-    });
-    const deliveries = await Promise.all(others.map(({ delivery }) => delivery));
+    const sharing = sharingOf(program);
+    if (sharing.kind === "whole") return { matcher: undefined, why: sharing.why };
+    const matcher = loadProgramMatcher(program, { ...options.matcher, share: { index: 0, count } });
+    crew.order({ copy: matcher.copy(), capture: { ...capture }, packetsMax });
+    const end = await replayTraffic({ ...options, matcher, pace, log: held });
+    const deliveries = await crew.deliveries();
     const why =
       matcher.obstacle() ?? deliveries.find(({ obstacle }) => obstacle !== undefined)?.obstacle;
     if (why !== undefined) return { matcher: undefined, why };
@@ -160,24 +198,6 @@ export async function replayByCrew(options: CrewOptions): Promise<CrewEnd> {
     for (const diagnostic of held.found) log.report(diagnostic);
     throw error;
   } finally {
-    pace.giveUp();
-    await Promise.all(others.map(({ worker }) => worker.terminate()));
+    await crew.dismiss();
   }
-}
-
-function hire(
-  order: Order,
-  pace: Pace,
-): { readonly worker: Worker; readonly delivery: Promise<Delivery> } {
-  // Beside this module, in the sources and in what is built of them.
-  const script = import.meta.url.replace(/[^/]+(\.[jt]s)$/, "worker$1");
-  const worker = new Worker(new URL(script), { workerData: order });
-  const delivery = new Promise<Delivery>((resolve, reject) => {
-    worker.once("message", resolve);
-    worker.once("error", reject);
-    worker.once("exit", () => reject(new Error("bug: a worker has ended without a word")));
-  });
-  // Nobody waits for it yet; the others are not to wait for it either.
-  delivery.catch(() => pace.giveUp());
-  return { worker, delivery };
 }

@@ -43,15 +43,15 @@ function readCounters(exports: MatcherExports, ruleCount: number): BigUint64Arra
 export function readFlows(exports: MatcherExports): Uint8Array<ArrayBuffer>[] {
   const count = exports.flowCount();
   const pieces: Uint8Array<ArrayBuffer>[] = [];
+  if (count === 0) return pieces;
+  // Every row is written out at one place.
+  const at = exports.flowAt(0);
+  const row = new Uint8Array(exports.memory.buffer, at, layout.FLOW_SIZE);
   for (let first = 0; first < count; first += FLOWS_IN_PIECE) {
     const length = Math.min(FLOWS_IN_PIECE, count - first);
     const piece = new Uint8Array(length * layout.FLOW_SIZE);
     for (let index = 0; index < length; index++) {
-      const row = new Uint8Array(
-        exports.memory.buffer,
-        exports.flowAt(first + index),
-        layout.FLOW_SIZE,
-      );
+      exports.flowAt(first + index);
       piece.set(row, index * layout.FLOW_SIZE);
     }
     pieces.push(piece);
@@ -62,17 +62,17 @@ export function readFlows(exports: MatcherExports): Uint8Array<ArrayBuffer>[] {
 /** Counts with the matcher's own what another worker has counted by the same program. */
 export function addCounted(exports: MatcherExports, { totals, rules, flows }: Counted): void {
   exports.setFlowsMax(layout.FLOW_MAX);
+  const view = new DataView(exports.memory.buffer);
   const totalsAt = exports.totalsAddress();
-  const add = (at: number, more: bigint): void => {
-    const view = new DataView(exports.memory.buffer);
+  totals.forEach((more, index) => {
+    const at = totalsAt + 8 * index;
     view.setBigUint64(at, view.getBigUint64(at, true) + more, true);
-  };
-  totals.forEach((more, index) => add(totalsAt + 8 * index, more));
-  for (let number = 0; 2 * number < rules.length; number++) {
-    if (rules[2 * number] === 0n) continue;
-    const at = exports.counterOf(number);
-    add(at + layout.COUNTER_PACKETS, rules[2 * number] ?? 0n);
-    add(at + layout.COUNTER_BYTES, rules[2 * number + 1] ?? 0n);
+  });
+  // Most rules have counted nothing.
+  const words = new Uint32Array(rules.buffer);
+  for (let number = 0; 4 * number < words.length; number++) {
+    if (words[4 * number] === 0 && words[4 * number + 1] === 0) continue;
+    exports.countAtRule(number, rules[2 * number] ?? 0n, rules[2 * number + 1] ?? 0n);
   }
   const record = exports.allocate(FLOWS_IN_PIECE * layout.FLOW_SIZE);
   for (const piece of flows) {

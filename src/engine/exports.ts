@@ -4,7 +4,10 @@ import { LAYOUT_VERSION } from "../../assembly/layout.ts";
 
 /** The exports of assembly/index.ts; addresses are numbers. */
 export interface MatcherExports {
-  readonly memory: { readonly buffer: ArrayBuffer };
+  readonly memory: {
+    readonly buffer: ArrayBuffer;
+    grow(pages: number): number;
+  };
   layoutVersion(): number;
   allocate(size: number): number;
   setUp(
@@ -97,7 +100,7 @@ export interface MatcherExports {
   setRules(address: number): void;
   settleSayings(): void;
   countersFrom(rule: number): number;
-  counterOf(rule: number): number;
+  countAtRule(rule: number, packets: bigint, bytes: bigint): void;
   makeIpSet(fields: number, family: number, members: number, flags: number): number;
   setProbe(): number;
   insertEntry(set: number): number;
@@ -149,4 +152,20 @@ export function instantiate(wasm: Uint8Array<ArrayBuffer>): MatcherExports {
     );
   }
   return matcher;
+}
+
+/** A global of the Wasm. */
+export interface Global {
+  value: number | bigint;
+}
+
+/**
+ * All globals that can change, which assembly/globals.mjs has the compiler export.
+ *
+ * @throws Error when it was built without that
+ */
+export function globalsOf(exports: MatcherExports): readonly Global[] {
+  const globals = Object.entries(exports).filter(([name]) => name.startsWith("global "));
+  if (globals.length === 0) throw new Error("bug: matcher.wasm hides its globals: build again");
+  return globals.map(([, global]) => global as Global);
 }

@@ -6,17 +6,19 @@ import * as layout from "../../assembly/layout.ts";
 import { PacketBatch } from "../capture/batch.ts";
 import { readOddities } from "../capture/record.ts";
 import type { Oddities } from "../capture/record.ts";
-import type { Records, WalkRecords } from "../capture/stream.ts";
 import { packConnections, readConnections } from "./connections.ts";
 import type { FollowedConnection } from "./connections.ts";
+import { copyState } from "./copy.ts";
+import type { MatcherCopy } from "./copy.ts";
 import { addCounted, readCounted, readFlows } from "./counted.ts";
 import type { Counted } from "./counted.ts";
 import { instantiate } from "./exports.ts";
+import { allocateFeed, makeFeed } from "./feed.ts";
+import type { Feed } from "./feed.ts";
 import type { FlowCopy } from "./flow-copy.ts";
 import { packRulesets } from "./pack.ts";
 import type { Packing } from "./pack.ts";
-import { walkRecords } from "./scan.ts";
-import { obstacleText, setShare, shareOfConnections, sharingOf } from "./share.ts";
+import { setShare, shareOfConnections, sharingOf } from "./share.ts";
 import type { Share } from "./share.ts";
 import type { Program } from "./program.ts";
 import { packSwitches } from "./switches.ts";
@@ -39,9 +41,6 @@ import type {
   Verdict,
 } from "./verdict.ts";
 
-/** Frames are read a little further than they go (`PLAIN_READ`, assembly/plain-frame.ts). */
-const READ_BEHIND = 16;
-
 export interface MatcherOptions {
   /** What is done with flows that were under way when the capture began (semantics.md M-1). */
   readonly midstream: "cold" | "assume-established";
@@ -57,12 +56,6 @@ export interface MatcherOptions {
   readonly share?: Share;
 }
 
-/** Something that is done in the middle of a batch. */
-export interface Turn {
-  readonly index: number;
-  readonly act: () => void;
-}
-
 /** Packets that are asked about. */
 export interface Questions {
   readonly batch: PacketBatch;
@@ -72,27 +65,8 @@ export interface Questions {
   verdict(index: number): PacketVerdict;
 }
 
-/** A loaded matcher: its memory holds tables, flows, one block of the capture and one batch. */
-export interface Matcher {
-  /** The records that capture readers fill. */
-  readonly batch: PacketBatch;
-  /** Address of `BLOCK_SIZE` bytes for the capture's bytes. */
-  readonly blockAddress: number;
-  readonly blockSize: number;
-  /** The memory as it is now; growing replaces it. */
-  memory(): ArrayBufferLike;
-  /** Takes room in the memory that is never given back, for another block: its address. */
-  allocate(size: number): number;
-  /** Names the capture's interfaces, by PACKET_CAPTURE_INTERFACE; undefined entries are derived by route. */
-  nameInterfaces(names: readonly (string | undefined)[]): void;
-  /** The name of the node's interface that has this number; undefined where no node told it. */
-  interfaceName(index: number): string | undefined;
-  /**
-   * Decides every packet of the batch, in order.
-   *
-   * @param turn before the packet at this index of the batch something is done
-   */
-  replay(turn?: Turn): void;
+/** A loaded matcher: its memory holds tables and flows, too. */
+export interface Matcher extends Feed {
   /**
    * Another program decides from the next packet on. Connections stay, with their marks and translations,
    * and so does what rules of one name share; what single rules remember begins anew, and sets are as the
@@ -112,19 +86,6 @@ export interface Matcher {
    * Their protocols are known, and their ports where there are any.
    */
   ask(): void;
-  /**
-   * Decides at most so many packets of plain records, without a record or a verdict of their own: only
-   * totals, flows and rules count them.
-   *
-   * @param captureInterface PACKET_CAPTURE_INTERFACE of packets whose file names none; undefined: they stay without
-   */
-  walkRecords(
-    records: Records,
-    packetsMax: number,
-    captureInterface: number | undefined,
-  ): ReturnType<WalkRecords>;
-  /** Settles what waits for packets that do not come any more; the batch is empty then. */
-  finish(): void;
   /** The verdict on the batch's packet at this index, after `replay` or `ask`; perhaps it is pending. */
   packetVerdict(index: number, names: readonly string[]): PacketVerdict;
   /** Its word alone. */
@@ -139,9 +100,7 @@ export interface Matcher {
    */
   takeRowLog(): Uint32Array;
   totals(): Totals;
-  /** How many packets did not walk, as one like them had. */
-  repeated(): number;
-  /** How many of these were frames for which not even a record was made. */
+  /** How many of those that repeat were frames for which not even a record was made. */
   straight(): number;
   /** How many rules, the ends of chains among them, the packets that walked have looked at. */
   rulesVisited(): number;
@@ -155,8 +114,8 @@ export interface Matcher {
   ruleCounts(): Iterable<RuleCount>;
   /** The walk of `tracePacket`, once it was replayed. */
   trace(): TraceStep[];
-  /** Why a share's verdicts may be wrong: something hangs on packets of all shares. Undefined: nothing does. */
-  obstacle(): string | undefined;
+  /** All that it is, for a matcher of another share. Precondition: no packet was decided, and the Wasm tells its globals. */
+  copy(): MatcherCopy;
   /** What was counted, for the matcher of another share. */
   counted(): Counted;
   /** Adds what another share's matcher has counted. */
@@ -199,15 +158,14 @@ export function loadMatcher(
   if (switches !== undefined) packSwitches(exports, switches, interfaces);
   packConnections(exports, program.connections ?? []);
   if (options.logRows === true) exports.startRowLog();
-  const packets = exports.allocate(layout.BATCH_PACKETS * layout.PACKET_SIZE);
-  const verdicts = exports.allocate(layout.BATCH_PACKETS * layout.VERDICT_SIZE);
-  const arena = exports.allocate(layout.ARENA_SIZE);
-  const scanSources = exports.allocate(layout.SCAN_SOURCES_MAX * layout.SCAN_SOURCE_SIZE);
-  const memory = (): ArrayBufferLike => exports.memory.buffer;
-  const batch = new PacketBatch(memory, packets, arena);
+  const places = allocateFeed(exports);
+  const { packets, verdicts } = places;
   const nameByIndex = new Map(
     program.topology.interfaces?.map(({ name, index }) => [index, name] as const),
   );
+  const numberOf = (name: string): number => interfaces.known(name);
+  const feed = makeFeed(exports, places, { numberOf, nameByIndex }, options.tracePacket);
+  const { batch } = feed;
   const meanings = (names: readonly string[]): Meanings => ({
     rules: packed.rules,
     routes: routes.routes,
@@ -220,27 +178,7 @@ export function loadMatcher(
     return readFlow(batch.view, row, meanings(names));
   };
   return {
-    batch,
-    blockAddress: exports.allocate(layout.BLOCK_SIZE + READ_BEHIND),
-    blockSize: layout.BLOCK_SIZE,
-    memory,
-    allocate: (size) => exports.allocate(size),
-    nameInterfaces(names) {
-      names.forEach((name, index) => {
-        const number = name === undefined ? 0 : interfaces.known(name);
-        exports.setCaptureInterface(index, number);
-      });
-    },
-    interfaceName: (index) => nameByIndex.get(index),
-    replay(turn) {
-      const traced = BigInt(options.tracePacket ?? 0);
-      const first = turn?.index ?? batch.count;
-      exports.replay(packets, verdicts, first, traced);
-      if (turn === undefined) return;
-      turn.act();
-      const rest = verdicts + first * layout.VERDICT_SIZE;
-      exports.replayMore(batch.recordAt(first), rest, batch.count - first);
-    },
+    ...feed,
     changeProgram(next) {
       const others = packing(next);
       packed = packRulesets(exports, next.rulesets, others, packed);
@@ -259,7 +197,11 @@ export function loadMatcher(
     makeQuestions() {
       const records = exports.allocate(layout.BATCH_PACKETS * layout.PACKET_SIZE);
       const answers = exports.allocate(layout.BATCH_PACKETS * layout.VERDICT_SIZE);
-      const questions = new PacketBatch(memory, records, exports.allocate(layout.ARENA_SIZE));
+      const questions = new PacketBatch(
+        () => exports.memory.buffer,
+        records,
+        exports.allocate(layout.ARENA_SIZE),
+      );
       return {
         batch: questions,
         ask: () => exports.ask(records, answers, questions.count),
@@ -275,12 +217,6 @@ export function loadMatcher(
     ask() {
       exports.ask(packets, verdicts, batch.count);
     },
-    walkRecords: (records, packetsMax, captureInterface) =>
-      walkRecords(exports, scanSources, records, packetsMax, captureInterface),
-    finish() {
-      batch.clear();
-      exports.finish();
-    },
     packetVerdict(index, names) {
       const verdict = verdicts + index * layout.VERDICT_SIZE;
       return readPacketVerdict(batch.view, batch.recordAt(index), verdict, meanings(names));
@@ -294,7 +230,6 @@ export function loadMatcher(
       });
     },
     oddities: (index) => readOddities(batch.view, batch.recordAt(index)),
-    repeated: () => Number(exports.repeatCount()),
     straight: () => Number(exports.straightCount()),
     rulesVisited: () => Number(exports.visitCount()),
     takeRowLog() {
@@ -316,7 +251,10 @@ export function loadMatcher(
       [Symbol.iterator]: () => readRuleCounts(exports, packed.rules),
     }),
     trace: () => readTrace(batch.view, exports.traceSteps(), exports.traceCount(), meanings([])),
-    obstacle: () => obstacleText(exports.shareObstacle()),
+    copy: () => ({
+      ...copyState(exports),
+      ...{ places, interfaces: interfaces.names, nameByIndex, ruleCount: packed.rules.count },
+    }),
     counted: () => readCounted(exports, packed.rules.count),
     addCounted: (counted) => addCounted(exports, counted),
   };

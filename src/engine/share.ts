@@ -29,8 +29,18 @@ export type Sharing =
   /** `why` goes on behind "one worker decides all: ". */
   | { readonly kind: "whole"; readonly why: string };
 
-/** Tells how a program's packets can be shared. */
+const found = new WeakMap<Program, Sharing>();
+
+/** Tells how a program's packets can be shared; of each program it is found once. */
 export function sharingOf(program: Program): Sharing {
+  const before = found.get(program);
+  if (before !== undefined) return before;
+  const sharing = findSharing(program);
+  found.set(program, sharing);
+  return sharing;
+}
+
+function findSharing(program: Program): Sharing {
   const { rulesets, topology, connections = [] } = program;
   const realNode = topology.interfaces !== undefined;
   const why =

@@ -112,15 +112,10 @@ describe("one worker of several that were asked for", () => {
 });
 
 describe("the number of workers", () => {
-  const program = {
-    rulesets: [],
-    topology: { routes: [], wholeCluster: true, interfaces: undefined },
-  };
-
   it("is one where the capture is small and nobody asks for more", () => {
     const capture = { read: [PCAP], conntrackMax: 1000 };
     const plan = (wanted: number | undefined): number =>
-      planWorkers({ program, capture, packetsWanted: false, packetsMax: undefined, wanted }).count;
+      planWorkers({ capture, packetsWanted: false, packetsMax: undefined, wanted }).count;
     expect(plan(undefined)).toBe(1);
     expect(plan(5)).toBe(5);
     expect(plan(1000)).toBe(64);
@@ -133,7 +128,7 @@ describe("the number of workers", () => {
     truncateSync(large, 2 ** 31);
     const capture = { read: [large], conntrackMax: 1000 };
     const plan = (packetsMax: number | undefined): number =>
-      planWorkers({ program, capture, packetsWanted: false, packetsMax, wanted: undefined }).count;
+      planWorkers({ capture, packetsWanted: false, packetsMax, wanted: undefined }).count;
     expect(plan(undefined)).toBe(Math.min(availableParallelism(), 64));
     expect(plan(100)).toBe(1);
   });
