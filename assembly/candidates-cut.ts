@@ -2,16 +2,9 @@
 // Good cuts leave few boxes in a piece, and few boxes in more than one.
 // Source of the idea: Gupta, McKeown, "Packet classification using hierarchical intelligent cuttings"; that what
 // is wide goes to trees of its own: Vamanan, Voskuilen, Vijaykumar, "EffiCuts".
-import {
-  BOXES_AT_ONCE,
-  BOX_REACH,
-  BOX_SIZE,
-  fieldAt,
-  FIELD_COUNT,
-  FIELD_NONE,
-} from "./candidates-index";
+import { BOX_REACH, BOX_SIZE, fieldAt, FIELD_COUNT, FIELD_NONE, FOUR } from "./candidates-index";
 
-/** Of the best cut: FIELD_NONE if there is none worth it. */
+/** Of the best cut. */
 export let cutField: u32 = FIELD_NONE;
 export let cutShift: u32 = 0;
 export let cutBase: u32 = 0;
@@ -75,8 +68,9 @@ export function listedBox(numbers: usize, index: u32): usize {
  * @param numbers    u32 each
  * @param piecesMost how many pieces there may be
  * @param copiesMost how many boxes more than now there may be in all of them
+ * @returns false if there is none worth it
  */
-export function findCut(numbers: usize, count: u32, piecesMost: u32, copiesMost: u32): void {
+export function findCut(numbers: usize, count: u32, piecesMost: u32, copiesMost: u32): bool {
   cutField = FIELD_NONE;
   list = numbers;
   listed = count;
@@ -88,11 +82,12 @@ export function findCut(numbers: usize, count: u32, piecesMost: u32, copiesMost:
   for (let field: u32 = 0; field < FIELD_COUNT; field++) {
     if (measure(field)) tryCuts(field, fine, most);
   }
-  if (cutField != FIELD_NONE) return;
+  if (cutField != FIELD_NONE) return true;
   // Boxes that are wide in each field cannot be cut small.
   for (let field: u32 = 0; field < FIELD_COUNT; field++) {
     if (measure(field)) tryCuts(field, PIECES_MIN_BITS, fine);
   }
+  return cutField != FIELD_NONE;
 }
 
 // Cuts of the field that was measured, into from 2 to the power of `fewest` pieces on.
@@ -205,7 +200,7 @@ function sumUp(): u64 {
   for (let piece: u32 = 0; piece < triedCount; piece++) {
     count += load<i32>(steps + ((<usize>piece) << 2));
     total += count;
-    together += <u64>count * <u64>max<i32>(count, BOXES_AT_ONCE);
+    together += <u64>count * <u64>max<i32>(count, FOUR);
   }
   return together;
 }

@@ -6,16 +6,16 @@
 import { growTree } from "./candidates-build";
 import { interfaceRank } from "./candidates-interface";
 import {
-  BOX_REACH,
-  BOX_SIZE,
-  BOXES_AT_ONCE,
-  boxesOf,
   ChainIndex,
-  FIELD_NONE,
+  EIGHT_SIZE,
+  FOUR_OWNERS,
+  FOUR_SIZE,
   indexOf,
+  LONG_HEAD,
+  Node,
   OWNER_SURE,
-  restFirst,
-  Slot,
+  PLACE_LONG,
+  PLACE_NODE,
 } from "./candidates-index";
 import { rankOf } from "./candidates-rank";
 import {
@@ -37,6 +37,8 @@ const SHORT: u32 = 8;
 let allowed: bool = false;
 // The packet's fields, u32 each, by FIELD_*.
 const key: usize = memory.data(6 * 4, 8);
+// The same as the words of a box's corner.
+const words: usize = memory.data(16, 16);
 
 /** The candidate that was named last asks for nothing that is not known to hold. */
 export let candidateIsSure: bool = false;
@@ -99,6 +101,7 @@ function firstOwner(index: ChainIndex, from: u32): u32 {
  */
 export function ownerOf(index: ChainIndex, lower: u64, upper: u64, from: u32): u32 {
   const corner = i64x2.replace_lane(i64x2.splat(lower), 1, upper);
+  v128.store(words, corner);
   store<u64>(key, lower);
   v128.store(key, i32x4.extend_high_i16x8_u(corner), 8);
   const place = firstFrom(index.wholes, index.wholeCount, from);
@@ -106,68 +109,94 @@ export function ownerOf(index: ChainIndex, lower: u64, upper: u64, from: u32): u
     place < index.wholeCount
       ? load<u32>(<usize>index.wholes + ((<usize>place) << 2))
       : index.end << 1;
-  return ownerInTree(index.root, corner, from, whole);
+  return leastLane(ownersInTree(index.root, i32x4.splat(from), i32x4.splat(whole)));
 }
 
 function rankOfWords(ranks: usize, word0: u32, word1: u32, word2: u32, word3: u32): u32 {
   return rankOf(ranks, ((<u64>word0) << 32) | word1, ((<u64>word2) << 32) | word3);
 }
 
-// The first owner from `from` on whose box holds the corner; `best` where none comes before it.
-function ownerInTree(at: usize, corner: v128, from: u32, best: u32): u32 {
-  let slot = changetype<Slot>(at);
-  let rest: usize = 0;
-  while (slot.field != <u8>FIELD_NONE) {
-    const number = load<u32>(key + ((<usize>slot.field) << 2));
-    const piece = (number - slot.base) >> slot.shift;
-    if (slot.parted != 0) {
-      if (rest != 0) best = ownerInRest(rest, corner, from, best);
-      rest = <usize>slot.at - offsetof<Slot>();
+// The first owners from `from` on whose boxes hold the corner, in any lane; `best` where none comes before it.
+// What is often guessed wrong takes longer than what is looked at in vain: there are no questions but by how many
+// boxes there are.
+function ownersInTree(at: u32, from: v128, best: v128): v128 {
+  let place = at;
+  let rest: u32 = 0;
+  while (true) {
+    while ((place & PLACE_NODE) != 0) {
+      const node = changetype<Node>(<usize>place - PLACE_NODE);
+      if (node.rest != 0) {
+        if (rest != 0) best = ownersInTree(rest, from, best);
+        rest = node.rest;
+      }
+      const number = load<u32>(key + ((<usize>node.field) << 2));
+      const piece = min((number - node.base) >> node.shift, node.count);
+      place = load<u32>(changetype<usize>(node) + ((<usize>piece) << 2), offsetof<Node>());
     }
-    if (piece >= slot.count) return rest == 0 ? best : ownerInRest(rest, corner, from, best);
-    slot = changetype<Slot>(<usize>slot.at + <usize>piece * offsetof<Slot>());
+    best =
+      (place & PLACE_LONG) != 0
+        ? ownersInLong(<usize>place - PLACE_LONG, from, best)
+        : v128.min<u32>(best, ownersInFour(place, from));
+    if (rest == 0) return best;
+    place = rest;
+    rest = 0;
   }
-  best = ownerInLeaf(slot, corner, from, best);
-  return rest == 0 ? best : ownerInRest(rest, corner, from, best);
 }
 
-// The wide boxes of a node; most of them come late.
-function ownerInRest(at: usize, corner: v128, from: u32, best: u32): u32 {
-  return restFirst(at) >= best ? best : ownerInTree(at, corner, from, best);
-}
-
-function ownerInLeaf(slot: Slot, corner: v128, from: u32, best: u32): u32 {
-  if (slot.base >= best) return best;
-  const count = slot.count;
-  const owners: usize = slot.at;
-  const boxes = boxesOf(owners, count);
-  // A list of one needs no look at what may lie far away.
-  if (count == 1) return slot.base >= from && holds(boxes, corner) != 0 ? slot.base : best;
-  let place: u32 = slot.base < from ? firstFrom(owners, count, from) : 0;
-  while (place < count) {
-    // What lies behind the last box is looked at, too, and does not count.
-    const box = boxes + <usize>place * BOX_SIZE;
-    let held: u32 = holds(box, corner);
-    held |= holds(box + BOX_SIZE, corner) << 1;
-    held |= holds(box + 2 * BOX_SIZE, corner) << 2;
-    held |= holds(box + 3 * BOX_SIZE, corner) << 3;
-    if (held != 0) {
-      place += ctz<u32>(held);
-      return place < count ? min(best, load<u32>(owners + ((<usize>place) << 2))) : best;
-    }
-    place += BOXES_AT_ONCE;
+function ownersInLong(at: usize, from: v128, best: v128): v128 {
+  const end = at + LONG_HEAD + <usize>load<u32>(at) * EIGHT_SIZE;
+  let eight = eightFrom(at, i32x4.extract_lane(from, 0));
+  while (true) {
+    const one = ownersInFour(eight, from);
+    const other = ownersInFour(eight + FOUR_SIZE, from);
+    best = v128.min<u32>(best, v128.min<u32>(one, other));
+    eight += EIGHT_SIZE;
+    if (eight == end || load<u32>(eight, FOUR_OWNERS) >= leastLane(best)) return best;
   }
-  return best;
 }
 
-// Two fields of 32 bits, and four of 16: how far each is beyond where the box reaches. @returns 1 if none is
-function holds(box: usize, corner: v128): u32 {
-  const least = v128.load(box);
-  const reach = v128.load(box, BOX_REACH);
-  const far = v128.sub<u32>(corner, least);
-  const long = v128.xor(v128.min<u32>(far, reach), far);
-  const short = v128.sub_sat<u16>(v128.sub<u16>(corner, least), reach);
-  return v128.any_true(v128.shuffle<u64>(long, short, 0, 3)) ? 0 : 1;
+// The first eight of a long leaf that has an owner from `from` on, or its last one.
+function eightFrom(at: usize, from: u32): usize {
+  let low: u32 = 0;
+  let high = load<u32>(at) - 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const last = eightAt(at, middle + 1) - 4;
+    if (load<u32>(last) < from) low = middle + 1;
+    else high = middle;
+  }
+  return eightAt(at, low);
+}
+
+function eightAt(at: usize, index: u32): usize {
+  return at + LONG_HEAD + <usize>index * EIGHT_SIZE;
+}
+
+// Of each lane its box's owner, if the box holds the corner and comes from `from` on; else OWNER_NONE.
+function ownersInFour(four: usize, from: v128): v128 {
+  const src = beyond(v128.load32_splat(words), v128.load(four), v128.load(four, 64));
+  const dst = beyond(v128.load32_splat(words, 4), v128.load(four, 16), v128.load(four, 80));
+  const ports = beyondShort(v128.load32_splat(words, 8), v128.load(four, 32), v128.load(four, 96));
+  const rest = beyondShort(v128.load32_splat(words, 12), v128.load(four, 48), v128.load(four, 112));
+  const owners = v128.load(four, FOUR_OWNERS);
+  const far = v128.or(v128.or(src, dst), v128.or(ports, rest));
+  const before = v128.gt<i32>(from, owners);
+  return v128.or(owners, v128.or(before, v128.ne<i32>(far, i32x4.splat(0))));
+}
+
+// Not 0 where a number is farther from the least one than it reaches.
+function beyond(number: v128, least: v128, reach: v128): v128 {
+  const far = v128.sub<u32>(number, least);
+  return v128.xor(v128.min<u32>(far, reach), far);
+}
+
+function beyondShort(number: v128, least: v128, reach: v128): v128 {
+  return v128.sub_sat<u16>(v128.sub<u16>(number, least), reach);
+}
+
+function leastLane(numbers: v128): u32 {
+  const halves = v128.min<u32>(numbers, v128.shuffle<u64>(numbers, numbers, 1, 0));
+  return min(i32x4.extract_lane(halves, 0), i32x4.extract_lane(halves, 1));
 }
 
 // Place of the first of rising numbers that is not below one.
