@@ -7,9 +7,9 @@
 import { boxCount, boxes, boxesDiffer, gatherBoxes, isWholeBox, owners } from "./candidates-boxes";
 import {
   cutAmong,
-  cutBase,
   cutCount,
   cutField,
+  cutFirst,
   cutParts,
   cutShift,
   findCut,
@@ -23,10 +23,12 @@ import {
 } from "./candidates-cut";
 import {
   ChainIndex,
+  DEPTH_MAX,
   FIELD_COUNT,
   FIELD_DST,
   FIELD_INTERFACE,
   FIELD_SRC,
+  key,
   Node,
   PLACE_NODE,
   setIndex,
@@ -64,7 +66,6 @@ const ROOM_FEW: u32 = 256;
 // Shares of a box are counted in parts.
 const SHARE_BITS: u64 = 16;
 const LEAF_FEW: u32 = 6;
-const DEPTH_MAX: u32 = 16;
 
 // Lists of box numbers, u32 each: what is behind the mark is free.
 let lists: usize = 0;
@@ -202,12 +203,12 @@ function grow(list: usize, count: u32, depth: u32, copies: u32, slots: u32): u32
 
 // Makes the node of the cut that was found, and what it leads to.
 function growNode(list: usize, count: u32, depth: u32, copies: u32, slots: u32): u32 {
-  const at = heap.alloc(offsetof<Node>() + ((<usize>cutCount + 1) << 2));
+  const mask: u32 = u32.MAX_VALUE >> clz<u32>(max(cutCount - 1, 1));
+  const at = heap.alloc(offsetof<Node>() + ((<usize>mask + 1) << 2));
   const node = changetype<Node>(at);
-  node.field = <u8>cutField;
-  node.shift = <u8>cutShift;
-  node.base = cutBase;
-  node.count = cutCount;
+  node.number = <u32>(key + ((<usize>cutField) << 2));
+  node.shift = cutShift;
+  node.mask = mask;
   const narrow = cutParts ? part(list, count) : count;
   const mark = listMark;
   listPieces(node, list, narrow);
@@ -217,7 +218,7 @@ function growNode(list: usize, count: u32, depth: u32, copies: u32, slots: u32):
   const copiesEach = ((<u64>copiesLeft) << SHARE_BITS) / total;
   const slotsOfRest = <u32>((<u64>slots * wide) / count);
   const slotsOfPieces = slots - slotsOfRest;
-  const slotsLeft = slotsOfPieces - min(slotsOfPieces, node.count);
+  const slotsLeft = slotsOfPieces - min(slotsOfPieces, mask + 1);
   const slotsEach = ((<u64>slotsLeft) << SHARE_BITS) / max(total - wide, 1);
   const copiesOfRest = <u32>((wide * copiesEach) >> SHARE_BITS);
   growPieces(node, mark, depth, copiesEach, slotsEach);
@@ -230,70 +231,75 @@ function growNode(list: usize, count: u32, depth: u32, copies: u32, slots: u32):
 // Makes the pieces, whose lists are one behind the other from a mark on; where a piece's place will be is the mark
 // where its list ends. Neighbours of the same list are the same.
 function growPieces(node: Node, mark: u32, depth: u32, copiesEach: u64, slotsEach: u64): void {
-  const least = regionLeast + ((<usize>node.field) << 2);
-  const most = regionMost + ((<usize>node.field) << 2);
+  const least = regionLeast + <usize>node.number - key;
+  const most = regionMost + <usize>node.number - key;
   const leastBefore = load<u32>(least);
   const mostBefore = load<u32>(most);
+  // Other cuts are looked for on the way.
+  const shift = cutShift;
+  const first = cutFirst;
+  const end = first + cutCount;
   let start = mark;
-  let piece: u32 = 0;
-  while (piece < node.count) {
+  let piece = first;
+  while (piece < end) {
     const list = lists + ((<usize>start) << 2);
     const length = load<u32>(placeAt(node, piece)) - start;
     const size = (<usize>length) << 2;
     start += length;
     let behind = piece + 1;
-    while (behind < node.count && load<u32>(placeAt(node, behind)) - start == length) {
+    while (behind < end && load<u32>(placeAt(node, behind)) - start == length) {
       if (memory.compare(list, lists + ((<usize>start) << 2), size) != 0) break;
       start += length;
       behind++;
     }
-    const end = node.base + ((behind - 1) << node.shift) + ((1 << node.shift) - 1);
-    store<u32>(least, max(leastBefore, node.base + (piece << node.shift)));
-    store<u32>(most, min(mostBefore, end));
+    store<u32>(least, max(leastBefore, piece << shift));
+    store<u32>(most, min(mostBefore, (behind << shift) - 1));
     const copies = <u32>((length * copiesEach) >> SHARE_BITS);
     const slots = <u32>((length * slotsEach) >> SHARE_BITS);
     const place = grow(list, length, depth + 1, copies, slots);
     for (; piece < behind; piece++) store<u32>(placeAt(node, piece), place);
   }
-  store<u32>(placeAt(node, piece), makeLeaf(0, 0));
+  for (; piece <= first + node.mask; piece++) store<u32>(placeAt(node, piece), makeLeaf(0, 0));
   store<u32>(least, leastBefore);
   store<u32>(most, mostBefore);
 }
 
 function placeAt(node: Node, piece: u32): usize {
-  return changetype<usize>(node) + offsetof<Node>() + ((<usize>piece) << 2);
+  return changetype<usize>(node) + offsetof<Node>() + ((<usize>(piece & node.mask)) << 2);
 }
 
 // Writes the pieces' lists behind the mark, and where each ends to where its place will be.
 function listPieces(node: Node, list: usize, count: u32): void {
-  memory.fill(placeAt(node, 0), 0, (<usize>node.count) << 2);
+  const end = cutFirst + cutCount;
+  for (let piece = cutFirst; piece < end; piece++) store<u32>(placeAt(node, piece), 0);
   for (let index: u32 = 0; index < count; index++) {
     const box = listedBox(list, index);
-    const last = placeAt(node, lastPiece(node, box));
-    for (let at = placeAt(node, firstPiece(node, box)); at <= last; at += 4) {
+    const last = lastPiece(box);
+    for (let piece = firstPiece(box); piece <= last; piece++) {
+      const at = placeAt(node, piece);
       store<u32>(at, load<u32>(at) + 1);
     }
   }
-  for (let piece: u32 = 0; piece < node.count; piece++) {
+  for (let piece = cutFirst; piece < end; piece++) {
     const length = load<u32>(placeAt(node, piece));
     store<u32>(placeAt(node, piece), listMark);
     listMark += length;
   }
   for (let index: u32 = 0; index < count; index++) {
     const box = listedBox(list, index);
-    const last = placeAt(node, lastPiece(node, box));
-    for (let at = placeAt(node, firstPiece(node, box)); at <= last; at += 4) {
-      const mark = load<u32>(at);
+    const last = lastPiece(box);
+    for (let piece = firstPiece(box); piece <= last; piece++) {
+      const mark = load<u32>(placeAt(node, piece));
       store<u32>(lists + ((<usize>mark) << 2), load<u32>(list + ((<usize>index) << 2)));
-      store<u32>(at, mark + 1);
+      store<u32>(placeAt(node, piece), mark + 1);
     }
   }
 }
 
-function firstPiece(node: Node, box: usize): u32 {
-  return (leastOf(box, node.field) - node.base) >> node.shift;
+function firstPiece(box: usize): u32 {
+  return leastOf(box, cutField) >> cutShift;
 }
 
-function lastPiece(node: Node, box: usize): u32 {
-  return (mostOf(box, node.field) - node.base) >> node.shift;
+function lastPiece(box: usize): u32 {
+  return mostOf(box, cutField) >> cutShift;
 }

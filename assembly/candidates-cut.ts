@@ -7,7 +7,8 @@ import { BOX_REACH, BOX_SIZE, fieldAt, FIELD_COUNT, FIELD_NONE, FOUR } from "./c
 /** Of the best cut. */
 export let cutField: u32 = FIELD_NONE;
 export let cutShift: u32 = 0;
-export let cutBase: u32 = 0;
+/** Its first piece, in pieces from 0. */
+export let cutFirst: u32 = 0;
 export let cutCount: u32 = 0;
 /** Boxes that are wide in its field are kept apart. */
 export let cutParts: bool = false;
@@ -74,7 +75,8 @@ export function findCut(numbers: usize, count: u32, piecesMost: u32, copiesMost:
   cutField = FIELD_NONE;
   list = numbers;
   listed = count;
-  piecesLimit = min(piecesMost, PIECES_MAX);
+  // A power of 2.
+  piecesLimit = 1 << (bitsOf(min(piecesMost, PIECES_MAX)) - 1);
   copiesLimit = copiesMost;
   least = (<u64>count - min<u64>(count, LEVEL_COST)) * PARTS;
   const most = bitsOf(count) + 1;
@@ -109,13 +111,12 @@ function tryCuts(field: u32, fewest: u32, most: u32): void {
 
 /** Tells whether a box reaches into few pieces of the cut. */
 export function isNarrow(box: usize): bool {
-  const first = (leastOf(box, cutField) - cutBase) >> cutShift;
-  const last = (mostOf(box, cutField) - cutBase) >> cutShift;
-  return last - first < PIECES_NARROW;
+  const first = leastOf(box, cutField) >> cutShift;
+  return (mostOf(box, cutField) >> cutShift) - first < PIECES_NARROW;
 }
 
 let triedShift: u32 = 0;
-let triedBase: u32 = 0;
+let triedFirst: u32 = 0;
 let triedCount: u32 = 0;
 let fieldLeast: u32 = 0;
 let fieldMost: u32 = 0;
@@ -129,7 +130,7 @@ let least: u64 = 0;
 function keepCut(field: u32, parts: bool): void {
   cutField = field;
   cutShift = triedShift;
-  cutBase = triedBase;
+  cutFirst = triedFirst;
   cutCount = triedCount;
   cutParts = parts;
 }
@@ -152,11 +153,10 @@ function measure(field: u32): bool {
 
 // Pieces begin at numbers that their size divides, as prefixes do.
 function place(field: u32, pieces: u32): void {
-  const reach = fieldMost - fieldLeast;
   triedShift = 0;
-  while (reach >> triedShift >= pieces) triedShift++;
-  triedBase = (fieldLeast >> triedShift) << triedShift;
-  triedCount = ((fieldMost - triedBase) >> triedShift) + 1;
+  while ((fieldMost >> triedShift) - (fieldLeast >> triedShift) >= pieces) triedShift++;
+  triedFirst = fieldLeast >> triedShift;
+  triedCount = (fieldMost >> triedShift) - triedFirst + 1;
 }
 
 // What a cut costs where boxes that reach into more than so many pieces are kept apart.
@@ -181,8 +181,8 @@ function step(field: u32, reachMost: u32): void {
   stepped = 0;
   for (let index: u32 = 0; index < listed; index++) {
     const box = listedBox(list, index);
-    const first = (leastOf(box, field) - triedBase) >> triedShift;
-    const last = (mostOf(box, field) - triedBase) >> triedShift;
+    const first = (leastOf(box, field) >> triedShift) - triedFirst;
+    const last = (mostOf(box, field) >> triedShift) - triedFirst;
     if (last - first >= reachMost) continue;
     stepped++;
     const firstAt = steps + ((<usize>first) << 2);

@@ -64,25 +64,35 @@ function placeOnPage(page: usize, record: u32): usize {
   return page + (((<usize>record) & ((1 << PAGE_BITS) - 1)) << 2);
 }
 
-/** A node; behind it are the places of its pieces, u32 each, and that of an empty leaf for what no piece holds. */
+/**
+ * A node cuts one field's numbers into pieces of the same size. Behind it are the places of as many pieces as its
+ * mask tells apart, u32 each: what lies outside of them meets boxes that do not hold it.
+ */
 @unmanaged
 export class Node {
-  /** FIELD_* that it cuts. */
-  field: u8;
+  /** Address of the field's number in the key. */
+  number: u32;
   /** Bits of a piece's size. */
-  shift: u8;
-  unused: u16;
-  /** Where the first piece begins. */
-  base: u32;
-  count: u32;
+  shift: u32;
+  mask: u32;
   /** Place of the boxes that reach into too many pieces; 0: there are none. */
   rest: u32;
 }
 
-/** A place: the address of a node or a leaf, which 16 divides, and what is there in its low bits. */
+/**
+ * A place: the address of a node or a leaf, which 16 divides; for a leaf, twice the number of its fours, if there are
+ * up to seven. One with more (0) begins with their number, u32, and what is missing to 16 bytes.
+ */
 export const PLACE_NODE: u32 = 1;
-/** A leaf of more than four boxes. */
-export const PLACE_LONG: u32 = 2;
+export const PLACE_BITS: u32 = 15;
+export const FOURS_FEW: u32 = 7;
+export const LONG_HEAD: usize = 16;
+
+/** How many nodes there can be on the way to a leaf. */
+export const DEPTH_MAX: u32 = 16;
+
+/** The packet's fields, u32 each, by FIELD_*. */
+export const key: usize = memory.data(6 * 4, 8);
 
 /** Fields by their place among the key's u32; the first two have 32 bits, the others 16. */
 export const FIELD_SRC: u32 = 0;
@@ -102,13 +112,9 @@ export const BOX_SIZE: usize = 32;
  * where there are fewer.
  */
 export const FOUR: u32 = 4;
-export const FOUR_OWNERS: usize = 8 * 16;
+export const FOUR_REACH: usize = BOX_REACH * 4;
+export const FOUR_OWNERS: usize = BOX_SIZE * 4;
 export const FOUR_SIZE: usize = FOUR_OWNERS + 16;
-/** A long leaf: how many times eight boxes, u32, with room up to 16 bytes; then those, in the order of their rules. */
-export const EIGHT: u32 = 8;
-export const EIGHT_SIZE: usize = 2 * FOUR_SIZE;
-export const LONG_HEAD: usize = 16;
-
 /** An owner: twice the record's index, and 1 if the rule asks for nothing but its box. */
 export const OWNER_SURE: u32 = 1;
 export const OWNER_NONE: u32 = 0xffffffff;

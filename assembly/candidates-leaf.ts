@@ -1,45 +1,39 @@
-// Makes leaves: four boxes side by side, or a list of eights.
+// Makes leaves: boxes by the four, side by side.
 import { owners } from "./candidates-boxes";
 import { listedBox } from "./candidates-cut";
 import {
   BOX_SIZE,
-  EIGHT,
-  EIGHT_SIZE,
   FOUR,
   FOUR_OWNERS,
   FOUR_SIZE,
+  FOURS_FEW,
   LONG_HEAD,
   OWNER_NONE,
-  PLACE_LONG,
 } from "./candidates-index";
 
 let empty: usize = 0;
 
 /** Makes a leaf of a list of boxes, u32 each. @returns its place */
 export function makeLeaf(list: usize, count: u32): u32 {
-  if (count == 0) return <u32>emptyLeaf();
-  if (count <= FOUR) {
-    const four = heap.alloc(FOUR_SIZE);
-    fillFour(four, list, count);
-    return <u32>four;
+  if (count == 0) return emptyLeaf();
+  const fours = (count + FOUR - 1) / FOUR;
+  const head: usize = fours > FOURS_FEW ? LONG_HEAD : 0;
+  const at = heap.alloc(head + <usize>fours * FOUR_SIZE);
+  for (let index: u32 = 0; index < fours; index++) {
+    const four = at + head + <usize>index * FOUR_SIZE;
+    fillFour(four, list + ((<usize>(index * FOUR)) << 2), count - index * FOUR);
   }
-  const eights = (count + EIGHT - 1) / EIGHT;
-  const at = heap.alloc(LONG_HEAD + <usize>eights * EIGHT_SIZE);
-  store<u32>(at, eights);
-  let four = at + LONG_HEAD;
-  for (let index: u32 = 0; index < eights * EIGHT; index += FOUR) {
-    fillFour(four, list + ((<usize>index) << 2), count - min(index, count));
-    four += FOUR_SIZE;
-  }
-  return (<u32>at) | PLACE_LONG;
+  if (head == 0) return (<u32>at) | (fours << 1);
+  store<u32>(at, fours);
+  return <u32>at;
 }
 
-function emptyLeaf(): usize {
+function emptyLeaf(): u32 {
   if (empty == 0) {
     empty = heap.alloc(FOUR_SIZE);
     fillFour(empty, 0, 0);
   }
-  return empty;
+  return (<u32>empty) | (1 << 1);
 }
 
 // With the first boxes of a list.
