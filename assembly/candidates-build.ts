@@ -1,7 +1,7 @@
 // Makes the tree of a long chain's rules. Each node cuts one field's numbers into pieces of the same size; boxes that
 // reach into many of them are kept apart, in a tree of their own, and what reaches into several is copied.
 // Memory is bounded whatever the rules are: what would need more stays together in a leaf, which is searched from its
-// front. Up to 256 bytes of slots and 468 of boxes for each box; usually a fifth of that.
+// front. Up to 192 bytes of nodes and 720 of leaves for each box; usually a tenth of that.
 // Sources of the ideas: Gupta, McKeown, "Packet classification using hierarchical intelligent cuttings"; Vamanan,
 // Voskuilen, Vijaykumar, "EffiCuts: optimizing packet classification for memory and throughput".
 import { boxCount, boxes, boxesDiffer, gatherBoxes, isWholeBox, owners } from "./candidates-boxes";
@@ -28,7 +28,6 @@ import {
   FIELD_DST,
   FIELD_INTERFACE,
   FIELD_SRC,
-  key,
   Node,
   PLACE_NODE,
   setIndex,
@@ -60,7 +59,7 @@ const TELLING: u32 =
   (1 << MATCH_IPRANGE);
 
 // Bounds of a chain's tree, for each box: copies in leaves, and slots.
-const COPIES_EACH: u32 = 12;
+const COPIES_EACH: u32 = 4;
 const SLOTS_EACH: u32 = 16;
 const ROOM_FEW: u32 = 256;
 // Shares of a box are counted in parts.
@@ -206,8 +205,8 @@ function growNode(list: usize, count: u32, depth: u32, copies: u32, slots: u32):
   const mask: u32 = u32.MAX_VALUE >> clz<u32>(max(cutCount - 1, 1));
   const at = heap.alloc(offsetof<Node>() + ((<usize>mask + 1) << 2));
   const node = changetype<Node>(at);
-  node.number = <u32>(key + ((<usize>cutField) << 2));
-  node.shift = cutShift;
+  node.field = <u8>(cutField << 2);
+  node.shift = <u8>cutShift;
   node.mask = mask;
   const narrow = cutParts ? part(list, count) : count;
   const mark = listMark;
@@ -223,16 +222,20 @@ function growNode(list: usize, count: u32, depth: u32, copies: u32, slots: u32):
   const copiesOfRest = <u32>((wide * copiesEach) >> SHARE_BITS);
   growPieces(node, mark, depth, copiesEach, slotsEach);
   listMark = mark;
-  const restList = list + ((<usize>narrow) << 2);
-  node.rest = wide == 0 ? 0 : grow(restList, wide, depth + 1, copiesOfRest, slotsOfRest);
+  node.rest = 0;
+  if (wide > 0) {
+    const restList = list + ((<usize>narrow) << 2);
+    node.restFirst = load<u32>(owners + ((<usize>load<u32>(restList)) << 2));
+    node.rest = grow(restList, wide, depth + 1, copiesOfRest, slotsOfRest);
+  }
   return (<u32>at) | PLACE_NODE;
 }
 
 // Makes the pieces, whose lists are one behind the other from a mark on; where a piece's place will be is the mark
 // where its list ends. Neighbours of the same list are the same.
 function growPieces(node: Node, mark: u32, depth: u32, copiesEach: u64, slotsEach: u64): void {
-  const least = regionLeast + <usize>node.number - key;
-  const most = regionMost + <usize>node.number - key;
+  const least = regionLeast + <usize>node.field;
+  const most = regionMost + <usize>node.field;
   const leastBefore = load<u32>(least);
   const mostBefore = load<u32>(most);
   // Other cuts are looked for on the way.

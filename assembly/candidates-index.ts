@@ -70,31 +70,32 @@ function placeOnPage(page: usize, record: u32): usize {
  */
 @unmanaged
 export class Node {
-  /** Address of the field's number in the key. */
-  number: u32;
+  /** Four times the field that it cuts, FIELD_*. */
+  field: u8;
   /** Bits of a piece's size. */
-  shift: u32;
+  shift: u8;
+  unused: u16;
   mask: u32;
   /** Place of the boxes that reach into too many pieces; 0: there are none. */
   rest: u32;
+  /** The first of their owners. */
+  restFirst: u32;
 }
 
 /**
- * A place: the address of a node or a leaf, which 16 divides; for a leaf, twice the number of its fours, if there are
- * up to seven. One with more (0) begins with their number, u32, and what is missing to 16 bytes.
+ * A place: the address of a node or a leaf, which 16 divides, and in its low bits what is there. PLACE_NODE: a node;
+ * else twice the number of fours in the leaf, up to FOURS_FEW. A longer leaf has 0 there, and in front of its fours
+ * their number, u32.
  */
 export const PLACE_NODE: u32 = 1;
 export const PLACE_BITS: u32 = 15;
-export const FOURS_FEW: u32 = 7;
+export const FOURS_FEW: u32 = 3;
 export const LONG_HEAD: usize = 16;
 
 /** How many nodes there can be on the way to a leaf. */
 export const DEPTH_MAX: u32 = 16;
 
-/** The packet's fields, u32 each, by FIELD_*. */
-export const key: usize = memory.data(6 * 4, 8);
-
-/** Fields by their place among the key's u32; the first two have 32 bits, the others 16. */
+/** Fields; the first two have 32 bits, the others 16. */
 export const FIELD_SRC: u32 = 0;
 export const FIELD_DST: u32 = 1;
 export const FIELD_SPORT: u32 = 2;
@@ -104,9 +105,10 @@ export const FIELD_INTERFACE: u32 = 5;
 export const FIELD_COUNT: u32 = 6;
 export const FIELD_NONE: u32 = 255;
 
-/** A box: its least corner, then how far it reaches from there; fields as in a key. */
+/** A box: its least corner, then how far it reaches from there; fields as in a corner. */
 export const BOX_REACH: usize = 16;
 export const BOX_SIZE: usize = 32;
+
 /**
  * Boxes in a leaf, four at a time: a row of 16 bytes for each u32 of a box, and one of their owners, OWNER_NONE
  * where there are fewer.
@@ -115,6 +117,7 @@ export const FOUR: u32 = 4;
 export const FOUR_REACH: usize = BOX_REACH * 4;
 export const FOUR_OWNERS: usize = BOX_SIZE * 4;
 export const FOUR_SIZE: usize = FOUR_OWNERS + 16;
+
 /** An owner: twice the record's index, and 1 if the rule asks for nothing but its box. */
 export const OWNER_SURE: u32 = 1;
 export const OWNER_NONE: u32 = 0xffffffff;
