@@ -47,7 +47,7 @@ export function nearest(root: u32, lower: u64, upper: u64, before: u32, near: u3
     while ((place & PLACE_NODE) != 0) {
       const node = changetype<Node>(<usize>place - PLACE_NODE);
       store<u64>(top, load<u64>(changetype<usize>(node), offsetof<Node>("rest")));
-      top += (<usize>(node.rest != 0)) << 3;
+      top += (node.rest != 0 ? 1 : 0) << 3;
       const piece = (load<u32>(key + node.field) >> node.shift) & node.mask;
       place = load<u32>(changetype<usize>(node) + ((<usize>piece) << 2), offsetof<Node>());
     }
