@@ -1,15 +1,15 @@
 // Makes the tree of a long chain's rules. Each node cuts one field's numbers into pieces of the same size; boxes that
 // reach into many of them are kept apart, in a tree of their own, and what reaches into several is copied.
 // Memory is bounded whatever the rules are: what would need more stays together in a leaf, which is searched from its
-// front. Up to 256 bytes of slots and 468 of boxes for each box; usually a fifth of that.
+// front. Up to 192 bytes of nodes and 720 of leaves for each box; usually a tenth of that.
 // Sources of the ideas: Gupta, McKeown, "Packet classification using hierarchical intelligent cuttings"; Vamanan,
 // Voskuilen, Vijaykumar, "EffiCuts: optimizing packet classification for memory and throughput".
 import { boxCount, boxes, boxesDiffer, gatherBoxes, isWholeBox, owners } from "./candidates-boxes";
 import {
   cutAmong,
-  cutBase,
   cutCount,
   cutField,
+  cutFirst,
   cutParts,
   cutShift,
   findCut,
@@ -22,22 +22,19 @@ import {
   regionMost,
 } from "./candidates-cut";
 import {
-  BOX_SIZE,
-  BOXES_AT_ONCE,
-  boxesOf,
   ChainIndex,
+  DEPTH_MAX,
   FIELD_COUNT,
   FIELD_DST,
   FIELD_INTERFACE,
-  FIELD_NONE,
   FIELD_SRC,
-  OWNER_NONE,
-  REST_HEAD,
+  Node,
+  PLACE_NODE,
   setIndex,
   setUpIndexes,
-  Slot,
 } from "./candidates-index";
 import { forgetRanks, nameRanksCount } from "./candidates-interface";
+import { makeLeaf } from "./candidates-leaf";
 import { ranksCount } from "./candidates-rank";
 import {
   MATCH_ADDRESS,
@@ -62,13 +59,12 @@ const TELLING: u32 =
   (1 << MATCH_IPRANGE);
 
 // Bounds of a chain's tree, for each box: copies in leaves, and slots.
-const COPIES_EACH: u32 = 12;
+const COPIES_EACH: u32 = 4;
 const SLOTS_EACH: u32 = 16;
 const ROOM_FEW: u32 = 256;
 // Shares of a box are counted in parts.
 const SHARE_BITS: u64 = 16;
 const LEAF_FEW: u32 = 6;
-const DEPTH_MAX: u32 = 16;
 
 // Lists of box numbers, u32 each: what is behind the mark is free.
 let lists: usize = 0;
@@ -127,14 +123,10 @@ export function growTree(index: ChainIndex, family: u32): bool {
   cutAmong(boxes);
   const copies = boxCount * COPIES_EACH + ROOM_FEW;
   startLists(boxCount * 2 + copies);
-  const root = heap.alloc(offsetof<Slot>());
-  index.root = <u32>root;
   listMark = boxCount;
   const count = listBoxes(index);
   startRegion(index);
-  grow(changetype<Slot>(root), lists, count, 0, copies, count * SLOTS_EACH + ROOM_FEW);
-  // Boxes behind the last are looked at, too.
-  heap.alloc(<usize>BOXES_AT_ONCE * BOX_SIZE);
+  index.root = grow(lists, count, 0, copies, count * SLOTS_EACH + ROOM_FEW);
   return true;
 }
 
@@ -172,10 +164,6 @@ function listBoxes(index: ChainIndex): u32 {
   return count;
 }
 
-function slotAt(slots: usize, index: u32): Slot {
-  return changetype<Slot>(slots + <usize>index * offsetof<Slot>());
-}
-
 function startLists(room: u32): void {
   if (room > listRoom) {
     listRoom = room;
@@ -203,138 +191,118 @@ function part(list: usize, count: u32): u32 {
   return kept;
 }
 
-// Of the room that is left for copies and slots each piece gets as much as it has boxes.
-function grow(slot: Slot, list: usize, count: u32, depth: u32, copies: u32, slots: u32): void {
+// Of the room that is left for copies and slots each piece gets as much as it has boxes. @returns the place
+function grow(list: usize, count: u32, depth: u32, copies: u32, slots: u32): u32 {
   const room = listRoom - listMark;
-  if (count <= LEAF_FEW || depth == DEPTH_MAX || room < count || slots < PIECES_MIN * 2) {
-    makeLeaf(slot, list, count);
-    return;
-  }
-  findCut(list, count, slots - 1, min(copies, room - count));
-  if (cutField == FIELD_NONE) makeLeaf(slot, list, count);
-  else growPieces(slot, list, count, depth, copies, slots);
+  const may = count > LEAF_FEW && depth < DEPTH_MAX && room >= count && slots >= PIECES_MIN * 2;
+  return may && findCut(list, count, slots - 1, min(copies, room - count))
+    ? growNode(list, count, depth, copies, slots)
+    : makeLeaf(list, count);
 }
 
-function makeLeaf(slot: Slot, list: usize, count: u32): void {
-  slot.field = <u8>FIELD_NONE;
-  slot.parted = 0;
-  slot.count = count;
-  slot.base = OWNER_NONE;
-  slot.at = 0;
-  if (count == 0) return;
-  const at = heap.alloc(boxesOf(0, count) + <usize>count * BOX_SIZE);
-  const boxesAt = boxesOf(at, count);
-  for (let index: u32 = 0; index < count; index++) {
-    memory.copy(boxesAt + <usize>index * BOX_SIZE, listedBox(list, index), BOX_SIZE);
-    const number = load<u32>(list + ((<usize>index) << 2));
-    store<u32>(at + ((<usize>index) << 2), load<u32>(owners + ((<usize>number) << 2)));
-  }
-  slot.base = load<u32>(at);
-  slot.at = <u32>at;
-}
-
-// Makes the slots of the cut that was found, and what they lead to.
-function growPieces(
-  slot: Slot,
-  list: usize,
-  count: u32,
-  depth: u32,
-  copies: u32,
-  slotsMost: u32,
-): void {
-  slot.field = <u8>cutField;
-  slot.shift = <u8>cutShift;
-  slot.base = cutBase;
-  slot.count = cutCount;
+// Makes the node of the cut that was found, and what it leads to.
+function growNode(list: usize, count: u32, depth: u32, copies: u32, slots: u32): u32 {
+  const mask: u32 = u32.MAX_VALUE >> clz<u32>(max(cutCount - 1, 1));
+  const at = heap.alloc(offsetof<Node>() + ((<usize>mask + 1) << 2));
+  const node = changetype<Node>(at);
+  node.field = <u8>(cutField << 2);
+  node.shift = <u8>cutShift;
+  node.mask = mask;
   const narrow = cutParts ? part(list, count) : count;
-  const parted = narrow < count;
-  const inFront = parted ? REST_HEAD + offsetof<Slot>() : 0;
-  const slots = heap.alloc(inFront + <usize>cutCount * offsetof<Slot>()) + inFront;
-  slot.parted = parted ? 1 : 0;
-  slot.at = <u32>slots;
   const mark = listMark;
-  listPieces(slot, list, narrow);
+  listPieces(node, list, narrow);
   const wide = count - narrow;
   const total = listMark - mark + wide;
   const copiesLeft = copies - min(copies, total - count);
   const copiesEach = ((<u64>copiesLeft) << SHARE_BITS) / total;
-  const slotsOfRest = <u32>((<u64>slotsMost * wide) / count);
-  const slotsOfPieces = slotsMost - slotsOfRest;
-  const slotsLeft = slotsOfPieces - min(slotsOfPieces, cutCount);
+  const slotsOfRest = <u32>((<u64>slots * wide) / count);
+  const slotsOfPieces = slots - slotsOfRest;
+  const slotsLeft = slotsOfPieces - min(slotsOfPieces, mask + 1);
   const slotsEach = ((<u64>slotsLeft) << SHARE_BITS) / max(total - wide, 1);
   const copiesOfRest = <u32>((wide * copiesEach) >> SHARE_BITS);
-  growEach(slot, lists + ((<usize>mark) << 2), depth, copiesEach, slotsEach);
+  growPieces(node, mark, depth, copiesEach, slotsEach);
   listMark = mark;
-  if (!parted) return;
-  const rest = changetype<Slot>(slots - offsetof<Slot>());
-  const restList = list + ((<usize>narrow) << 2);
-  const first = load<u32>(owners + ((<usize>load<u32>(restList)) << 2));
-  store<u32>(changetype<usize>(rest) - REST_HEAD, first);
-  grow(rest, restList, wide, depth + 1, copiesOfRest, slotsOfRest);
+  node.rest = 0;
+  if (wide > 0) {
+    const restList = list + ((<usize>narrow) << 2);
+    node.restFirst = load<u32>(owners + ((<usize>load<u32>(restList)) << 2));
+    node.rest = grow(restList, wide, depth + 1, copiesOfRest, slotsOfRest);
+  }
+  return (<u32>at) | PLACE_NODE;
 }
 
-// Makes the pieces, whose lists are one behind the other; each slot says how long its list is. Neighbours of the
-// same list are the same.
-function growEach(slot: Slot, firstList: usize, depth: u32, copiesEach: u64, slotsEach: u64): void {
-  const least = regionLeast + ((<usize>slot.field) << 2);
-  const most = regionMost + ((<usize>slot.field) << 2);
+// Makes the pieces, whose lists are one behind the other from a mark on; where a piece's place will be is the mark
+// where its list ends. Neighbours of the same list are the same.
+function growPieces(node: Node, mark: u32, depth: u32, copiesEach: u64, slotsEach: u64): void {
+  const least = regionLeast + <usize>node.field;
+  const most = regionMost + <usize>node.field;
   const leastBefore = load<u32>(least);
   const mostBefore = load<u32>(most);
-  let list = firstList;
-  let piece: u32 = 0;
-  while (piece < slot.count) {
-    const own = slotAt(slot.at, piece);
-    const length = own.count;
+  // Other cuts are looked for on the way.
+  const shift = cutShift;
+  const first = cutFirst;
+  const end = first + cutCount;
+  let start = mark;
+  let piece = first;
+  while (piece < end) {
+    const list = lists + ((<usize>start) << 2);
+    const length = load<u32>(placeAt(node, piece)) - start;
     const size = (<usize>length) << 2;
-    let next = list + size;
+    start += length;
     let behind = piece + 1;
-    while (behind < slot.count && slotAt(slot.at, behind).count == length) {
-      if (memory.compare(list, next, size) != 0) break;
-      next += size;
+    while (behind < end && load<u32>(placeAt(node, behind)) - start == length) {
+      if (memory.compare(list, lists + ((<usize>start) << 2), size) != 0) break;
+      start += length;
       behind++;
     }
-    const end = slot.base + ((behind - 1) << slot.shift) + ((1 << slot.shift) - 1);
-    store<u32>(least, max(leastBefore, slot.base + (piece << slot.shift)));
-    store<u32>(most, min(mostBefore, end));
+    store<u32>(least, max(leastBefore, piece << shift));
+    store<u32>(most, min(mostBefore, (behind << shift) - 1));
     const copies = <u32>((length * copiesEach) >> SHARE_BITS);
-    grow(own, list, length, depth + 1, copies, <u32>((length * slotsEach) >> SHARE_BITS));
-    for (piece++; piece < behind; piece++) {
-      const same = changetype<usize>(slotAt(slot.at, piece));
-      memory.copy(same, changetype<usize>(own), offsetof<Slot>());
-    }
-    list = next;
+    const slots = <u32>((length * slotsEach) >> SHARE_BITS);
+    const place = grow(list, length, depth + 1, copies, slots);
+    for (; piece < behind; piece++) store<u32>(placeAt(node, piece), place);
   }
+  for (; piece <= first + node.mask; piece++) store<u32>(placeAt(node, piece), makeLeaf(0, 0));
   store<u32>(least, leastBefore);
   store<u32>(most, mostBefore);
 }
 
-// Writes the pieces' lists behind the mark, and how long each is into its slot.
-function listPieces(slot: Slot, list: usize, count: u32): void {
-  memory.fill(slot.at, 0, <usize>slot.count * offsetof<Slot>());
+function placeAt(node: Node, piece: u32): usize {
+  return changetype<usize>(node) + offsetof<Node>() + ((<usize>(piece & node.mask)) << 2);
+}
+
+// Writes the pieces' lists behind the mark, and where each ends to where its place will be.
+function listPieces(node: Node, list: usize, count: u32): void {
+  const end = cutFirst + cutCount;
+  for (let piece = cutFirst; piece < end; piece++) store<u32>(placeAt(node, piece), 0);
   for (let index: u32 = 0; index < count; index++) {
     const box = listedBox(list, index);
-    const last = lastPiece(slot, box);
-    for (let piece = firstPiece(slot, box); piece <= last; piece++) slotAt(slot.at, piece).count++;
+    const last = lastPiece(box);
+    for (let piece = firstPiece(box); piece <= last; piece++) {
+      const at = placeAt(node, piece);
+      store<u32>(at, load<u32>(at) + 1);
+    }
   }
-  for (let piece: u32 = 0; piece < slot.count; piece++) {
-    slotAt(slot.at, piece).at = listMark;
-    listMark += slotAt(slot.at, piece).count;
+  for (let piece = cutFirst; piece < end; piece++) {
+    const length = load<u32>(placeAt(node, piece));
+    store<u32>(placeAt(node, piece), listMark);
+    listMark += length;
   }
   for (let index: u32 = 0; index < count; index++) {
     const box = listedBox(list, index);
-    const last = lastPiece(slot, box);
-    for (let piece = firstPiece(slot, box); piece <= last; piece++) {
-      const own = slotAt(slot.at, piece);
-      store<u32>(lists + ((<usize>own.at) << 2), load<u32>(list + ((<usize>index) << 2)));
-      own.at++;
+    const last = lastPiece(box);
+    for (let piece = firstPiece(box); piece <= last; piece++) {
+      const mark = load<u32>(placeAt(node, piece));
+      store<u32>(lists + ((<usize>mark) << 2), load<u32>(list + ((<usize>index) << 2)));
+      store<u32>(placeAt(node, piece), mark + 1);
     }
   }
 }
 
-function firstPiece(slot: Slot, box: usize): u32 {
-  return (leastOf(box, slot.field) - slot.base) >> slot.shift;
+function firstPiece(box: usize): u32 {
+  return leastOf(box, cutField) >> cutShift;
 }
 
-function lastPiece(slot: Slot, box: usize): u32 {
-  return (mostOf(box, slot.field) - slot.base) >> slot.shift;
+function lastPiece(box: usize): u32 {
+  return mostOf(box, cutField) >> cutShift;
 }

@@ -2,19 +2,13 @@
 // Good cuts leave few boxes in a piece, and few boxes in more than one.
 // Source of the idea: Gupta, McKeown, "Packet classification using hierarchical intelligent cuttings"; that what
 // is wide goes to trees of its own: Vamanan, Voskuilen, Vijaykumar, "EffiCuts".
-import {
-  BOXES_AT_ONCE,
-  BOX_REACH,
-  BOX_SIZE,
-  fieldAt,
-  FIELD_COUNT,
-  FIELD_NONE,
-} from "./candidates-index";
+import { BOX_REACH, BOX_SIZE, fieldAt, FIELD_COUNT, FIELD_NONE, FOUR } from "./candidates-index";
 
-/** Of the best cut: FIELD_NONE if there is none worth it. */
+/** Of the best cut. */
 export let cutField: u32 = FIELD_NONE;
 export let cutShift: u32 = 0;
-export let cutBase: u32 = 0;
+/** Its first piece, in pieces from 0. */
+export let cutFirst: u32 = 0;
 export let cutCount: u32 = 0;
 /** Boxes that are wide in its field are kept apart. */
 export let cutParts: bool = false;
@@ -75,12 +69,14 @@ export function listedBox(numbers: usize, index: u32): usize {
  * @param numbers    u32 each
  * @param piecesMost how many pieces there may be
  * @param copiesMost how many boxes more than now there may be in all of them
+ * @returns false if there is none worth it
  */
-export function findCut(numbers: usize, count: u32, piecesMost: u32, copiesMost: u32): void {
+export function findCut(numbers: usize, count: u32, piecesMost: u32, copiesMost: u32): bool {
   cutField = FIELD_NONE;
   list = numbers;
   listed = count;
-  piecesLimit = min(piecesMost, PIECES_MAX);
+  // A power of 2.
+  piecesLimit = 1 << (bitsOf(min(piecesMost, PIECES_MAX)) - 1);
   copiesLimit = copiesMost;
   least = (<u64>count - min<u64>(count, LEVEL_COST)) * PARTS;
   const most = bitsOf(count) + 1;
@@ -88,11 +84,12 @@ export function findCut(numbers: usize, count: u32, piecesMost: u32, copiesMost:
   for (let field: u32 = 0; field < FIELD_COUNT; field++) {
     if (measure(field)) tryCuts(field, fine, most);
   }
-  if (cutField != FIELD_NONE) return;
+  if (cutField != FIELD_NONE) return true;
   // Boxes that are wide in each field cannot be cut small.
   for (let field: u32 = 0; field < FIELD_COUNT; field++) {
     if (measure(field)) tryCuts(field, PIECES_MIN_BITS, fine);
   }
+  return cutField != FIELD_NONE;
 }
 
 // Cuts of the field that was measured, into from 2 to the power of `fewest` pieces on.
@@ -114,13 +111,12 @@ function tryCuts(field: u32, fewest: u32, most: u32): void {
 
 /** Tells whether a box reaches into few pieces of the cut. */
 export function isNarrow(box: usize): bool {
-  const first = (leastOf(box, cutField) - cutBase) >> cutShift;
-  const last = (mostOf(box, cutField) - cutBase) >> cutShift;
-  return last - first < PIECES_NARROW;
+  const first = leastOf(box, cutField) >> cutShift;
+  return (mostOf(box, cutField) >> cutShift) - first < PIECES_NARROW;
 }
 
 let triedShift: u32 = 0;
-let triedBase: u32 = 0;
+let triedFirst: u32 = 0;
 let triedCount: u32 = 0;
 let fieldLeast: u32 = 0;
 let fieldMost: u32 = 0;
@@ -134,7 +130,7 @@ let least: u64 = 0;
 function keepCut(field: u32, parts: bool): void {
   cutField = field;
   cutShift = triedShift;
-  cutBase = triedBase;
+  cutFirst = triedFirst;
   cutCount = triedCount;
   cutParts = parts;
 }
@@ -157,11 +153,10 @@ function measure(field: u32): bool {
 
 // Pieces begin at numbers that their size divides, as prefixes do.
 function place(field: u32, pieces: u32): void {
-  const reach = fieldMost - fieldLeast;
   triedShift = 0;
-  while (reach >> triedShift >= pieces) triedShift++;
-  triedBase = (fieldLeast >> triedShift) << triedShift;
-  triedCount = ((fieldMost - triedBase) >> triedShift) + 1;
+  while ((fieldMost >> triedShift) - (fieldLeast >> triedShift) >= pieces) triedShift++;
+  triedFirst = fieldLeast >> triedShift;
+  triedCount = (fieldMost >> triedShift) - triedFirst + 1;
 }
 
 // What a cut costs where boxes that reach into more than so many pieces are kept apart.
@@ -186,8 +181,8 @@ function step(field: u32, reachMost: u32): void {
   stepped = 0;
   for (let index: u32 = 0; index < listed; index++) {
     const box = listedBox(list, index);
-    const first = (leastOf(box, field) - triedBase) >> triedShift;
-    const last = (mostOf(box, field) - triedBase) >> triedShift;
+    const first = (leastOf(box, field) >> triedShift) - triedFirst;
+    const last = (mostOf(box, field) >> triedShift) - triedFirst;
     if (last - first >= reachMost) continue;
     stepped++;
     const firstAt = steps + ((<usize>first) << 2);
@@ -205,7 +200,7 @@ function sumUp(): u64 {
   for (let piece: u32 = 0; piece < triedCount; piece++) {
     count += load<i32>(steps + ((<usize>piece) << 2));
     total += count;
-    together += <u64>count * <u64>max<i32>(count, BOXES_AT_ONCE);
+    together += <u64>count * <u64>max<i32>(count, FOUR);
   }
   return together;
 }

@@ -10,7 +10,7 @@ export class ChainIndex {
   end: u32;
   /** How many of its rules were looked at before there were trees. */
   asked: u32;
-  /** Address of the tree's root, a slot; 0: there is none yet. */
+  /** Place of the tree's root; 0: there is none yet. */
   root: u32;
   /** Address of the owners whose boxes are all that there is, u32 each and rising, and how many: no tree has them. */
   wholes: u32;
@@ -64,24 +64,38 @@ function placeOnPage(page: usize, record: u32): usize {
   return page + (((<usize>record) & ((1 << PAGE_BITS) - 1)) << 2);
 }
 
-/** Where a node or a leaf is, and what is to be known before it is looked at. */
+/**
+ * A node cuts one field's numbers into pieces of the same size. Behind it are the places of as many pieces as its
+ * mask tells apart, u32 each: what lies outside of them meets boxes that do not hold it.
+ */
 @unmanaged
-export class Slot {
-  /** FIELD_* that the node cuts; FIELD_NONE: a leaf. */
+export class Node {
+  /** Four times the field that it cuts, FIELD_*. */
   field: u8;
   /** Bits of a piece's size. */
   shift: u8;
-  /** 1: in front of the pieces' slots is that of the boxes which reach into too many of them. */
-  parted: u16;
-  /** A node: where the first piece begins. A leaf: its first box's owner. */
-  base: u32;
-  /** Pieces, or boxes. */
-  count: u32;
-  /** Address of the pieces' slots; or of the boxes' owners, u32 each, with the boxes behind them. */
-  at: u32;
+  unused: u16;
+  mask: u32;
+  /** Place of the boxes that reach into too many pieces; 0: there are none. */
+  rest: u32;
+  /** The first of their owners. */
+  restFirst: u32;
 }
 
-/** Fields by their place among the key's u32; the first two have 32 bits, the others 16. */
+/**
+ * A place: the address of a node or a leaf, which 16 divides, and in its low bits what is there. PLACE_NODE: a node;
+ * else twice the number of fours in the leaf, up to FOURS_FEW. A longer leaf has 0 there, and in front of its fours
+ * their number, u32.
+ */
+export const PLACE_NODE: u32 = 1;
+export const PLACE_BITS: u32 = 15;
+export const FOURS_FEW: u32 = 3;
+export const LONG_HEAD: usize = 16;
+
+/** How many nodes there can be on the way to a leaf. */
+export const DEPTH_MAX: u32 = 16;
+
+/** Fields; the first two have 32 bits, the others 16. */
 export const FIELD_SRC: u32 = 0;
 export const FIELD_DST: u32 = 1;
 export const FIELD_SPORT: u32 = 2;
@@ -91,11 +105,18 @@ export const FIELD_INTERFACE: u32 = 5;
 export const FIELD_COUNT: u32 = 6;
 export const FIELD_NONE: u32 = 255;
 
-/** A box: its least corner, then how far it reaches from there; fields as in a key. */
+/** A box: its least corner, then how far it reaches from there; fields as in a corner. */
 export const BOX_REACH: usize = 16;
 export const BOX_SIZE: usize = 32;
-/** Boxes are looked at so many at once: behind a leaf's last must be room for as many. */
-export const BOXES_AT_ONCE: u32 = 4;
+
+/**
+ * Boxes in a leaf, four at a time: a row of 16 bytes for each u32 of a box, and one of their owners, OWNER_NONE
+ * where there are fewer.
+ */
+export const FOUR: u32 = 4;
+export const FOUR_REACH: usize = BOX_REACH * 4;
+export const FOUR_OWNERS: usize = BOX_SIZE * 4;
+export const FOUR_SIZE: usize = FOUR_OWNERS + 16;
 
 /** An owner: twice the record's index, and 1 if the rule asks for nothing but its box. */
 export const OWNER_SURE: u32 = 1;
@@ -111,17 +132,4 @@ export function fieldAt(corner: usize, field: u32): u32 {
   return field <= FIELD_DST
     ? load<u32>(corner + placeOf(field))
     : load<u16>(corner + placeOf(field));
-}
-
-/** The first owner of a rest, which lies in front of its slot. */
-export function restFirst(slot: usize): u32 {
-  return load<u32>(slot - REST_HEAD);
-}
-
-/** Bytes in front of a rest's slot. */
-export const REST_HEAD: usize = 16;
-
-/** Where the boxes of a leaf's owners lie. */
-export function boxesOf(owners: usize, count: u32): usize {
-  return owners + ((((<usize>count) << 2) + 15) & ~15);
 }

@@ -5,18 +5,8 @@
 // chain was walked some times.
 import { growTree } from "./candidates-build";
 import { interfaceRank } from "./candidates-interface";
-import {
-  BOX_REACH,
-  BOX_SIZE,
-  BOXES_AT_ONCE,
-  boxesOf,
-  ChainIndex,
-  FIELD_NONE,
-  indexOf,
-  OWNER_SURE,
-  restFirst,
-  Slot,
-} from "./candidates-index";
+import { ChainIndex, indexOf, OWNER_SURE } from "./candidates-index";
+import { nearest } from "./candidates-nearest";
 import { rankOf } from "./candidates-rank";
 import {
   KNOWN_PORTS,
@@ -35,8 +25,6 @@ const SHORT: u32 = 8;
 
 // Rules may be passed over at all.
 let allowed: bool = false;
-// The packet's fields, u32 each, by FIELD_*.
-const key: usize = memory.data(6 * 4, 8);
 
 /** The candidate that was named last asks for nothing that is not known to hold. */
 export let candidateIsSure: bool = false;
@@ -98,76 +86,17 @@ function firstOwner(index: ChainIndex, from: u32): u32 {
  * @param upper and those of 16 bits
  */
 export function ownerOf(index: ChainIndex, lower: u64, upper: u64, from: u32): u32 {
-  const corner = i64x2.replace_lane(i64x2.splat(lower), 1, upper);
-  store<u64>(key, lower);
-  v128.store(key, i32x4.extend_high_i16x8_u(corner), 8);
   const place = firstFrom(index.wholes, index.wholeCount, from);
   const whole =
     place < index.wholeCount
       ? load<u32>(<usize>index.wholes + ((<usize>place) << 2))
       : index.end << 1;
-  return ownerInTree(index.root, corner, from, whole);
+  const before = from - 1;
+  return before - nearest(index.root, lower, upper, before, before - whole);
 }
 
 function rankOfWords(ranks: usize, word0: u32, word1: u32, word2: u32, word3: u32): u32 {
   return rankOf(ranks, ((<u64>word0) << 32) | word1, ((<u64>word2) << 32) | word3);
-}
-
-// The first owner from `from` on whose box holds the corner; `best` where none comes before it.
-function ownerInTree(at: usize, corner: v128, from: u32, best: u32): u32 {
-  let slot = changetype<Slot>(at);
-  let rest: usize = 0;
-  while (slot.field != <u8>FIELD_NONE) {
-    const number = load<u32>(key + ((<usize>slot.field) << 2));
-    const piece = (number - slot.base) >> slot.shift;
-    if (slot.parted != 0) {
-      if (rest != 0) best = ownerInRest(rest, corner, from, best);
-      rest = <usize>slot.at - offsetof<Slot>();
-    }
-    if (piece >= slot.count) return rest == 0 ? best : ownerInRest(rest, corner, from, best);
-    slot = changetype<Slot>(<usize>slot.at + <usize>piece * offsetof<Slot>());
-  }
-  best = ownerInLeaf(slot, corner, from, best);
-  return rest == 0 ? best : ownerInRest(rest, corner, from, best);
-}
-
-// The wide boxes of a node; most of them come late.
-function ownerInRest(at: usize, corner: v128, from: u32, best: u32): u32 {
-  return restFirst(at) >= best ? best : ownerInTree(at, corner, from, best);
-}
-
-function ownerInLeaf(slot: Slot, corner: v128, from: u32, best: u32): u32 {
-  if (slot.base >= best) return best;
-  const count = slot.count;
-  const owners: usize = slot.at;
-  const boxes = boxesOf(owners, count);
-  // A list of one needs no look at what may lie far away.
-  if (count == 1) return slot.base >= from && holds(boxes, corner) != 0 ? slot.base : best;
-  let place: u32 = slot.base < from ? firstFrom(owners, count, from) : 0;
-  while (place < count) {
-    // What lies behind the last box is looked at, too, and does not count.
-    const box = boxes + <usize>place * BOX_SIZE;
-    let held: u32 = holds(box, corner);
-    held |= holds(box + BOX_SIZE, corner) << 1;
-    held |= holds(box + 2 * BOX_SIZE, corner) << 2;
-    held |= holds(box + 3 * BOX_SIZE, corner) << 3;
-    if (held != 0) {
-      place += ctz<u32>(held);
-      return place < count ? min(best, load<u32>(owners + ((<usize>place) << 2))) : best;
-    }
-    place += BOXES_AT_ONCE;
-  }
-  return best;
-}
-
-// Two fields of 32 bits, and four of 16: how far each is beyond where the box reaches. @returns 1 if none is
-function holds(box: usize, corner: v128): u32 {
-  const least = v128.load(box);
-  const reach = v128.load(box, BOX_REACH);
-  const far = v128.sub<u32>(corner, least);
-  const long = v128.xor(v128.min<u32>(far, reach), far);
-  const short = v128.sub_sat<u16>(v128.sub<u16>(corner, least), reach);
-  return v128.any_true(v128.shuffle<u64>(long, short, 0, 3)) ? 0 : 1;
 }
 
 // Place of the first of rising numbers that is not below one.

@@ -221,6 +221,31 @@ describe("candidates", () => {
     expect(new Set(verdicts.map((one) => one.rule?.number)).size).toBeGreaterThan(50);
   });
 
+  it("are found behind others that match, where prefixes of all lengths lie within each other", async () => {
+    const random = makeRandom(6);
+    const nested = (): string => {
+      const bits = random.pick([5, 9, 12, 17, 21, 26, 31]);
+      return `${address(random, 4)}/${bits}`;
+    };
+    const lines = Array.from({ length: 600 }, (_, index) => {
+      const destination = random.chance(0.5) ? `-d ${nested()} ` : "";
+      const port = random.chance(0.5) ? ` -m udp --dport ${ports(random)}` : "";
+      return `-A INPUT -s ${nested()} ${destination}-p udp${port} -j MARK --set-xmark ${index}/0xffff`;
+    });
+    const frames = Array.from({ length: PACKETS }, () =>
+      buildFrame({
+        source: address(random, 4),
+        destination: random.chance(0.5) ? "192.0.2.1" : address(random, 4),
+        protocol: UDP,
+        sourcePort: random.below(65_536),
+        destinationPort: random.pick(PORTS),
+        destinationMac: NODE_MAC,
+      }),
+    );
+    const verdicts = await judgeNode([...lines, "-A INPUT -p udp -j ACCEPT"], timed(frames));
+    expect(new Set(verdicts.map((one) => one.verdict))).toContain("allow");
+  });
+
   it("are rules that ask for nothing, too, wherever they are", async () => {
     const random = makeRandom(8);
     const lines = Array.from({ length: 200 }, (_, index) =>
