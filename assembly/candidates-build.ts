@@ -241,28 +241,28 @@ function growPieces(node: Node, mark: u32, depth: u32, copiesEach: u64, slotsEac
   // Other cuts are looked for on the way.
   const shift = cutShift;
   const first = cutFirst;
-  const end = first + cutCount;
+  const count = cutCount;
   let start = mark;
-  let piece = first;
-  while (piece < end) {
+  let piece: u32 = 0;
+  while (piece < count) {
     const list = lists + ((<usize>start) << 2);
-    const length = load<u32>(placeAt(node, piece)) - start;
+    const length = load<u32>(placeAt(node, first + piece)) - start;
     const size = (<usize>length) << 2;
     start += length;
     let behind = piece + 1;
-    while (behind < end && load<u32>(placeAt(node, behind)) - start == length) {
+    while (behind < count && load<u32>(placeAt(node, first + behind)) - start == length) {
       if (memory.compare(list, lists + ((<usize>start) << 2), size) != 0) break;
       start += length;
       behind++;
     }
-    store<u32>(least, max(leastBefore, piece << shift));
-    store<u32>(most, min(mostBefore, (behind << shift) - 1));
+    store<u32>(least, max(leastBefore, (first + piece) << shift));
+    store<u32>(most, min(mostBefore, ((first + behind) << shift) - 1));
     const copies = <u32>((length * copiesEach) >> SHARE_BITS);
     const slots = <u32>((length * slotsEach) >> SHARE_BITS);
     const place = grow(list, length, depth + 1, copies, slots);
-    for (; piece < behind; piece++) store<u32>(placeAt(node, piece), place);
+    for (; piece < behind; piece++) store<u32>(placeAt(node, first + piece), place);
   }
-  for (; piece <= first + node.mask; piece++) store<u32>(placeAt(node, piece), makeLeaf(0, 0));
+  for (; piece <= node.mask; piece++) store<u32>(placeAt(node, first + piece), makeLeaf(0, 0));
   store<u32>(least, leastBefore);
   store<u32>(most, mostBefore);
 }
@@ -273,36 +273,39 @@ function placeAt(node: Node, piece: u32): usize {
 
 // Writes the pieces' lists behind the mark, and where each ends to where its place will be.
 function listPieces(node: Node, list: usize, count: u32): void {
-  const end = cutFirst + cutCount;
-  for (let piece = cutFirst; piece < end; piece++) store<u32>(placeAt(node, piece), 0);
+  // Counted from the first piece: the last one of all numbers has none behind it.
+  for (let piece: u32 = 0; piece < cutCount; piece++)
+    store<u32>(placeAt(node, cutFirst + piece), 0);
   for (let index: u32 = 0; index < count; index++) {
     const box = listedBox(list, index);
     const last = lastPiece(box);
     for (let piece = firstPiece(box); piece <= last; piece++) {
-      const at = placeAt(node, piece);
+      const at = placeAt(node, cutFirst + piece);
       store<u32>(at, load<u32>(at) + 1);
     }
   }
-  for (let piece = cutFirst; piece < end; piece++) {
-    const length = load<u32>(placeAt(node, piece));
-    store<u32>(placeAt(node, piece), listMark);
+  for (let piece: u32 = 0; piece < cutCount; piece++) {
+    const at = placeAt(node, cutFirst + piece);
+    const length = load<u32>(at);
+    store<u32>(at, listMark);
     listMark += length;
   }
   for (let index: u32 = 0; index < count; index++) {
     const box = listedBox(list, index);
     const last = lastPiece(box);
     for (let piece = firstPiece(box); piece <= last; piece++) {
-      const mark = load<u32>(placeAt(node, piece));
+      const at = placeAt(node, cutFirst + piece);
+      const mark = load<u32>(at);
       store<u32>(lists + ((<usize>mark) << 2), load<u32>(list + ((<usize>index) << 2)));
-      store<u32>(placeAt(node, piece), mark + 1);
+      store<u32>(at, mark + 1);
     }
   }
 }
 
 function firstPiece(box: usize): u32 {
-  return leastOf(box, cutField) >> cutShift;
+  return (leastOf(box, cutField) >> cutShift) - cutFirst;
 }
 
 function lastPiece(box: usize): u32 {
-  return mostOf(box, cutField) >> cutShift;
+  return (mostOf(box, cutField) >> cutShift) - cutFirst;
 }

@@ -267,6 +267,54 @@ describe("candidates", () => {
     expect(new Set(verdicts.map((one) => one.rule?.number)).size).toBeGreaterThan(190);
   });
 
+  for (const [side, other] of [
+    ["-s", "--src-range"],
+    ["-d", "--dst-range"],
+  ] as const) {
+    for (const network of ["255.255.255", "0.0.0"]) {
+      // Some next to the end of all addresses; many, and some that are wide.
+      for (const [first, wide] of [
+        [network === "0.0.0" ? 0 : 246, 0],
+        [network === "0.0.0" ? 0 : 249, 0],
+        [network === "0.0.0" ? 0 : 100, 20],
+      ] as const) {
+        it(`are found at the ends of all addresses (${side} ${network}.${first}, ${wide} wide)`, async () => {
+          const random = makeRandom(first + wide);
+          const last = network === "0.0.0" ? (wide > 0 ? 155 : 9) : 255;
+          const addresses = Array.from({ length: last - first + 1 }, (_, index) => first + index);
+          const lines = addresses.flatMap((end) =>
+            [80, 443].map(
+              (port) =>
+                `-A INPUT ${side} ${network}.${end}/32 -p udp -m udp --dport ${port} -j DROP`,
+            ),
+          );
+          for (let port = 1; port <= wide; port++) {
+            const range = `${network}.${first}-${network}.${last}`;
+            lines.push(
+              `-A INPUT -p udp -m iprange ${other} ${range} -m udp --dport ${port} -j DROP`,
+            );
+          }
+          const frames = Array.from({ length: PACKETS }, (_, index) =>
+            buildFrame({
+              source: index % 2 === 0 ? `${network}.${random.pick(addresses)}` : address(random, 4),
+              destination: "192.0.2.1",
+              protocol: UDP,
+              sourcePort: 1024 + index,
+              destinationPort: random.pick([80, 443]),
+              destinationMac: NODE_MAC,
+            }),
+          );
+          const verdicts = await judgeNode(lines, timed(frames));
+          expect(new Set(verdicts.map((one) => one.verdict))).toContain("allow");
+          if (side === "-s" && network !== "0.0.0")
+            expect(
+              verdicts.filter((_, index) => index % 2 === 0).map((one) => one.verdict),
+            ).toEqual(Array.from({ length: PACKETS / 2 }, () => "drop"));
+        });
+      }
+    }
+  }
+
   it("are told apart by the names of interfaces", async () => {
     const names = Array.from({ length: 60 }, (_, index) => `if${index * 7}`);
     const rule = (name: string, index: number): string =>
