@@ -1,6 +1,7 @@
 /** Loads the Wasm that the package carries, with tables in it. */
 import { readFileSync } from "node:fs";
 import { prepareCopy } from "../engine/copy.ts";
+import type { BeginCopy } from "../engine/copy.ts";
 import { loadMatcher } from "../engine/matcher.ts";
 import type { Matcher, MatcherOptions } from "../engine/matcher.ts";
 import type { Program } from "../engine/program.ts";
@@ -12,7 +13,7 @@ export function loadProgramMatcher(program: Program, options: MatcherOptions): M
 }
 
 /** Prepares for a copy of a matcher. */
-export function prepareProgramCopy(): ReturnType<typeof prepareCopy> {
+export function prepareProgramCopy(): BeginCopy {
   return prepareCopy(readWasm());
 }
 

@@ -3,7 +3,7 @@
  * what standard input and pipes say is kept, as a command that compares reads what both sides have in common twice.
  */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
-import { Failure, systemErrorText } from "./failure.ts";
+import { Failure, systemErrorCode, systemErrorText } from "./failure.ts";
 
 /** A dump of a large cluster, 100,000 rules or a set of a million entries have some tens of MiB. */
 const BYTES_MAX = 512 * 1024 * 1024;
@@ -39,7 +39,7 @@ function readToEnd(file: string, descriptor: number): Buffer {
   while (true) {
     // One byte more than a file has: the next read finds its end.
     const piece = Buffer.allocUnsafe(length === 0 ? Math.max(size + 1, PIECE) : PIECE);
-    const count = readSync(descriptor, piece);
+    const count = readSome(descriptor, piece);
     if (count === 0) break;
     length += count;
     refuseLonger(file, length);
@@ -49,6 +49,22 @@ function readToEnd(file: string, descriptor: number): Buffer {
   const bytes = only !== undefined && others.length === 0 ? only : Buffer.concat(pieces);
   if (file === "-" || state.isFIFO() || state.isSocket()) saidOnce.set(file, bytes);
   return bytes;
+}
+
+/** Milliseconds between two looks at a pipe that has said nothing yet. */
+const PATIENCE = 5;
+const nobody = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+
+// Node may have made standard input such that reading it does not wait.
+function readSome(descriptor: number, into: Buffer): number {
+  while (true) {
+    try {
+      return readSync(descriptor, into);
+    } catch (error) {
+      if (systemErrorCode(error) !== "EAGAIN") throw error;
+      Atomics.wait(nobody, 0, 0, PATIENCE);
+    }
+  }
 }
 
 function refuseLonger(file: string, length: number): void {

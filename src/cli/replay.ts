@@ -134,6 +134,9 @@ async function decide(
   { crew, why, asked }: Workers,
   reporting: Reporting,
 ): Promise<{ readonly matcher: Matcher; readonly end: TrafficEnd }> {
+  if (crew !== undefined && reporting.packetsWanted) {
+    throw new Error("bug: single packets are reported, which workers do not tell");
+  }
   const ended =
     crew === undefined ? { matcher: undefined, why } : await replayByCrew({ ...replay, crew });
   if (ended.matcher !== undefined) return ended;
@@ -157,6 +160,7 @@ function readsPackets(options: ReplayOptions, expression: Expression | undefined
     output.some(({ format }) => format === "ndjson")
   );
 }
+
 type ReplayFiles = PacketFiles<PacketVerdict>;
 
 function openPacketFiles(options: ReplayOptions): ReplayFiles {

@@ -13,6 +13,9 @@ if (parentPort === null) throw new Error("bug: there is nobody to tell");
 const port = parentPort;
 // While others compile what it is to decide by.
 const begin = prepareProgramCopy();
+port.once("messageerror", (error) => {
+  throw error;
+});
 
 /** Waits for the order; its copy, which is large, is not kept. */
 async function hear(): Promise<

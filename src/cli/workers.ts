@@ -21,7 +21,7 @@ import type { CountedTraffic, TrafficEnd } from "./traffic.ts";
 
 /** More are of no use: each reads the whole capture. */
 const WORKERS_MAX = 64;
-/** For less of a capture another worker does not pay: it has the tables to load. */
+/** For less of a capture another worker does not pay: it has tables to copy, and code to compile. */
 const BYTES_EACH = 1 << 25;
 /** What one packet takes of them, at least. */
 const PACKET_BYTES = 76;
@@ -108,8 +108,15 @@ export class Crew {
 
   constructor(count: number) {
     this.count = count;
-    this.#workers = Array.from({ length: count - 1 }, startWorker);
-    this.#deliveries = this.#workers.map((worker) => this.#hear(worker));
+    const workers: Worker[] = [];
+    try {
+      while (workers.length < count - 1) workers.push(startWorker());
+    } catch (error) {
+      for (const worker of workers) void worker.terminate();
+      throw error;
+    }
+    this.#workers = workers;
+    this.#deliveries = workers.map((worker) => this.#hear(worker));
   }
 
   /** Tells each worker its share. */
@@ -135,6 +142,7 @@ export class Crew {
     const delivery = new Promise<Delivery>((resolve, reject) => {
       worker.once("message", resolve);
       worker.once("error", reject);
+      worker.once("messageerror", reject);
       worker.once("exit", () => reject(new Error("bug: a worker has ended without a word")));
     });
     // Nobody waits for it yet; the others are not to wait for it either.

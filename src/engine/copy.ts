@@ -25,8 +25,9 @@ export interface MatcherCopy {
 
 /** Takes what the Wasm knows. */
 export function copyState(exports: MatcherExports): Pick<MatcherCopy, "memory" | "globals"> {
-  // Nothing lies behind what is taken last.
-  const used = new Uint8Array(exports.memory.buffer, 0, exports.allocate(0));
+  // Nothing lies behind what is taken last; to take it may make the memory another.
+  const end = exports.allocate(0);
+  const used = new Uint8Array(exports.memory.buffer, 0, end);
   const memory = new SharedArrayBuffer(used.length);
   new Uint8Array(memory).set(used);
   return { memory, globals: globalsOf(exports).map(({ value }) => value) };
@@ -39,7 +40,7 @@ export interface CopiedMatcher extends Feed {
 }
 
 /** Begins a matcher of another share than the one that was copied. */
-type BeginCopy = (copy: MatcherCopy, share: Share) => CopiedMatcher;
+export type BeginCopy = (copy: MatcherCopy, share: Share) => CopiedMatcher;
 
 /**
  * Prepares for a copy as far as that goes without it.
@@ -67,9 +68,7 @@ function restoreState(exports: MatcherExports, { memory, globals }: MatcherCopy)
   const missing = memory.byteLength - exports.memory.buffer.byteLength;
   if (missing > 0) exports.memory.grow(((missing - 1) >>> PAGE_BITS) + 1);
   new Uint8Array(exports.memory.buffer).set(new Uint8Array(memory));
-  globalsOf(exports).forEach((global, index) => {
-    const value = globals[index];
-    if (value === undefined) throw new Error("bug: a copy of another matcher");
-    global.value = value;
-  });
+  const own = globalsOf(exports);
+  if (own.length !== globals.length) throw new Error("bug: a copy of another build's matcher");
+  for (const [index, global] of own.entries()) global.value = globals[index] ?? 0;
 }

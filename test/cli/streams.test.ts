@@ -213,3 +213,12 @@ describe("explain without --port", () => {
     expect(stdout).toMatch(/^shop\/checkout .* 80\/tcp: drop/);
   });
 });
+
+it("waits for manifests of a pipe that says nothing at first", () => {
+  const manifests = join(folder, "late.json");
+  writeFileSync(manifests, JSON.stringify({ apiVersion: "v1", kind: "List", items: [] }));
+  const command = `(sleep 1; cat '${manifests}') | '${process.execPath}' '${BIN}' lint -f -`;
+  const { status, stderr } = spawnSync("sh", ["-c", command], { encoding: "utf8" });
+  expect(stderr).toBe("");
+  expect(status).toBe(0);
+});
