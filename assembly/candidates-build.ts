@@ -1,7 +1,7 @@
 // Makes the tree of a long chain's rules. Each node cuts one field's numbers into pieces of the same size; boxes that
 // reach into many of them are kept apart, in a tree of their own, and what reaches into several is copied.
-// Memory is bounded whatever the rules are: what would need more stays together in a leaf, which is searched from its
-// front. Up to 192 bytes of nodes and 720 of leaves for each box; usually a tenth of that.
+// Memory is bounded whatever the rules are: what would need more stays together in a leaf. Up to 700 bytes of nodes
+// and 800 of leaves for each box; usually a tenth of that.
 // Sources of the ideas: Gupta, McKeown, "Packet classification using hierarchical intelligent cuttings"; Vamanan,
 // Voskuilen, Vijaykumar, "EffiCuts: optimizing packet classification for memory and throughput".
 import { boxCount, boxes, boxesDiffer, gatherBoxes, isWholeBox, owners } from "./candidates-boxes";
@@ -58,7 +58,7 @@ const TELLING: u32 =
   (1 << MATCH_PORT) |
   (1 << MATCH_IPRANGE);
 
-// Bounds of a chain's tree, for each box: copies in leaves, and slots.
+// Bounds of a chain's tree, for each box: copies in leaves, and slots, which are the places of nodes' pieces.
 const COPIES_EACH: u32 = 4;
 const SLOTS_EACH: u32 = 16;
 const ROOM_FEW: u32 = 256;

@@ -2,7 +2,10 @@
 // Good cuts leave few boxes in a piece, and few boxes in more than one.
 // Source of the idea: Gupta, McKeown, "Packet classification using hierarchical intelligent cuttings"; that what
 // is wide goes to trees of its own: Vamanan, Voskuilen, Vijaykumar, "EffiCuts".
-import { BOX_REACH, BOX_SIZE, fieldAt, FIELD_COUNT, FIELD_NONE, FOUR } from "./candidates-index";
+import { BOX_REACH, BOX_SIZE, fieldAt, FIELD_COUNT, FOUR } from "./candidates-index";
+
+// No field was found.
+const FIELD_NONE: u32 = 255;
 
 /** Of the best cut. */
 export let cutField: u32 = FIELD_NONE;

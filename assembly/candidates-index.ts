@@ -92,6 +92,8 @@ export const PLACE_BITS: u32 = 15;
 export const FOURS_FEW: u32 = 3;
 export const LONG_HEAD: usize = 16;
 
+if (FOURS_FEW << 1 > PLACE_BITS) ERROR("FOURS_FEW has no room in a place");
+
 /** How many nodes there can be on the way to a leaf. */
 export const DEPTH_MAX: u32 = 16;
 
@@ -103,7 +105,6 @@ export const FIELD_DPORT: u32 = 3;
 export const FIELD_PROTOCOL: u32 = 4;
 export const FIELD_INTERFACE: u32 = 5;
 export const FIELD_COUNT: u32 = 6;
-export const FIELD_NONE: u32 = 255;
 
 /** A box: its least corner, then how far it reaches from there; fields as in a corner. */
 export const BOX_REACH: usize = 16;

@@ -14,7 +14,7 @@ import {
   PLACE_NODE,
 } from "./candidates-index";
 
-// So many rests are looked at without a question whether they come too late.
+// So many rests are looked at without a question whether they come too late (`npm run bench -- classify`).
 const RESTS_FEW: u32 = 3;
 
 // The corner's fields, u32 each, by FIELD_*.
@@ -26,9 +26,10 @@ const rests: usize = memory.data(DEPTH_MAX * 8);
  * Finds the first owner behind a number whose box holds a corner.
  *
  * @param root  the tree's place
- * @param lower the corner's fields of 32 bits
- * @param upper and those of 16 bits
- * @param near  how near another owner is, which counts where none comes before it
+ * @param lower  the corner's fields of 32 bits
+ * @param upper  and those of 16 bits
+ * @param before the number
+ * @param near   how near another owner is, which counts where none comes before it
  * @returns how near the owner is
  */
 export function nearest(root: u32, lower: u64, upper: u64, before: u32, near: u32): u32 {
