@@ -45,7 +45,7 @@ export function countersFrom(number: u32): usize {
 }
 
 /** Address of a rule's counters, whose page is there from now on. */
-export function counterOf(number: u32): usize {
+function counterOf(number: u32): usize {
   const at = pageOf(number);
   let page = load<u32>(at);
   if (page == 0) {
