@@ -8,6 +8,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stringify } from "yaml";
+import { boundYoungGeneration } from "../src/cli/young-generation.ts";
 import { buildSnapshot } from "../src/cluster/build.ts";
 import { parseManifests } from "../src/cluster/manifest.ts";
 import { loadMatcher, type Matcher } from "../src/engine/matcher.ts";
@@ -44,6 +45,7 @@ function compileAll(size: ClusterSize, shapes: readonly ClusterShape[]): void {
 }
 
 function compileFile(file: string): void {
+  boundYoungGeneration();
   const start = process.cpuUsage();
   const startTime = performance.now();
   let before = 0;

@@ -28,6 +28,7 @@ import { readHosts } from "./hosts.ts";
 import { MANIFEST_NAME } from "./manifest-name.ts";
 import type { ClusterOptions, GivenAddress } from "./options.ts";
 import { readWhole } from "./read-whole.ts";
+import { boundYoungGeneration } from "./young-generation.ts";
 
 /** What the manifests say. */
 export interface Manifests {
@@ -116,6 +117,8 @@ export function loadManifests(
   log: DiagnosticLog,
   give?: GiveAddresses,
 ): LoadedManifests {
+  // Not before: with the code that is loaded it has grown to some MiB, and smaller it costs time.
+  boundYoungGeneration();
   const parse = (paths: readonly string[]): ManifestObject[] => {
     const overlayable = new Set<string>();
     const texts = paths.flatMap((path) => {
