@@ -53,6 +53,10 @@ const CLUSTER = write("cluster.json", cluster);
 const PCAP = write("traffic.pcap", buildPcap(frames));
 const PCAPNG = write("traffic.pcapng", buildPcapng(frames));
 const CUT = write("cut.pcap", buildPcap(frames).subarray(0, -7));
+const WRONG = write(
+  "wrong.yaml",
+  "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: a}, spec: {podSelector: 5}}",
+);
 const RULES = write(
   "rules",
   ["*filter", ":FORWARD ACCEPT", "-A FORWARD -m limit --limit 1/sec -j DROP", "COMMIT", ""].join(
@@ -72,6 +76,7 @@ describe("replay by one, two and three workers", () => {
     ["flows that were under way", 0, ["-r", PCAP, "-o", "json", "--midstream", "cold"]],
     ["a table that is full", 0, ["-r", PCAP, "-o", "json", "--conntrack-max", "20"]],
     ["no capture", 2, ["-r", RULES]],
+    ["manifests with an error", 2, ["-r", PCAP, "-f", WRONG]],
   ])("says the same: %s", (_, status, words) => {
     const [one, ...others] = [1, 2, 3].map((workers) =>
       run(...words, "-f", CLUSTER, "--workers", `${workers}`),
