@@ -1,5 +1,5 @@
 // What walks have come to: a verdict and the rules that matched on the way, each kept once.
-import { copyBytes } from "./bytes";
+import { copyBytes, sameBytes } from "./bytes";
 import { countAtRule } from "./counters";
 import { Buckets, firstHung, hang, Hung, makeBuckets, nextHung } from "./hung";
 import { VERDICT_SIZE } from "./layout";
@@ -63,11 +63,7 @@ function addOutcome(verdict: Verdict, hash: u32): Outcome {
 function isOutcome(outcome: Outcome, verdict: Verdict): bool {
   if (outcome.pathSize != pathSize()) return false;
   const kept = changetype<usize>(outcome) + OUTCOME_VERDICT;
-  const here = changetype<usize>(verdict);
-  let differing: u64 = 0;
-  for (let byte: usize = 0; byte < <usize>VERDICT_SIZE; byte += 8)
-    differing |= load<u64>(kept + byte) ^ load<u64>(here + byte);
-  if (differing != 0) return false;
+  if (!sameBytes(kept, changetype<usize>(verdict), VERDICT_SIZE)) return false;
   const path = changetype<usize>(outcome) + OUTCOME_PATH;
   for (let index: u32 = 0; index < outcome.pathSize; index++) {
     if (load<u32>(path + ((<usize>index) << 2)) != pathRule(index)) return false;
