@@ -40,6 +40,12 @@ export function lookAhead(from: u32, to: u32): void {
   touched = sum;
 }
 
+/** Finds the connection of one frame once more: another packet may have made or removed it since. */
+export function lookAgain(one: Gathered): void {
+  findKnown(one);
+  if (one.hash != 0 && one.node != 0) findDirection(one);
+}
+
 // Read by nobody: it only keeps what is loaded from being left out.
 let touched: u32 = 0;
 

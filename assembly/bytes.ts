@@ -1,5 +1,6 @@
 // Pieces of memory: short ones, whose size is known when this is compiled (what the host offers for long ones
-// costs a call each time), and fresh ones that begin with a cache line.
+// costs a call each time, and each turn of a loop a look at whether the host wants something), and fresh ones that begin
+// with a cache line.
 
 /** Copies two addresses that lie behind each other. */
 export function copyAddresses(to: usize, from: usize): void {
@@ -12,6 +13,10 @@ export function copyAddresses(to: usize, from: usize): void {
 /** Copies a piece; of what lies in it, nothing may be in both. */
 export function copyBytes(to: usize, from: usize, size: usize): void {
   let at: usize = 0;
+  for (; at + 64 <= size; at += 64) {
+    copyAddresses(to + at, from + at);
+    copyAddresses(to + at + 32, from + at + 32);
+  }
   for (; at + 16 <= size; at += 16) v128.store(to + at, v128.load(from + at));
   for (; at + 4 <= size; at += 4) store<u32>(to + at, load<u32>(from + at));
   for (; at < size; at++) store<u8>(to + at, load<u8>(from + at));
@@ -21,6 +26,12 @@ export function copyBytes(to: usize, from: usize, size: usize): void {
 export function clearBytes(address: usize, size: usize): void {
   const zero = i64x2.splat(0);
   let at: usize = 0;
+  for (; at + 64 <= size; at += 64) {
+    v128.store(address + at, zero);
+    v128.store(address + at, zero, 16);
+    v128.store(address + at, zero, 32);
+    v128.store(address + at, zero, 48);
+  }
   for (; at + 16 <= size; at += 16) v128.store(address + at, zero);
   for (; at + 4 <= size; at += 4) store<u32>(address + at, 0);
   for (; at < size; at++) store<u8>(address + at, 0);
@@ -53,6 +64,20 @@ export function leaveLines(at: usize, size: usize): void {
   store<u32>(at, <u32>others);
   store<u32>(at, <u32>size, LEFT_SIZE);
   others = at;
+}
+
+/** Two pieces are the same; eight divides their size. */
+export function sameBytes(one: usize, other: usize, size: usize): bool {
+  let differing = i64x2.splat(0);
+  let at: usize = 0;
+  for (; at + 32 <= size; at += 32) {
+    const first = v128.xor(v128.load(one + at), v128.load(other + at));
+    const second = v128.xor(v128.load(one + at, 16), v128.load(other + at, 16));
+    differing = v128.or(differing, v128.or(first, second));
+  }
+  let rest: u64 = 0;
+  for (; at < size; at += 8) rest |= load<u64>(one + at) ^ load<u64>(other + at);
+  return !v128.any_true(differing) && rest == 0;
 }
 
 /** Two addresses are the same. */

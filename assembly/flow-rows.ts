@@ -1,6 +1,6 @@
 // What is counted by flow: a row for each tuple (with its reply) and verdict. Unlike conntrack entries
 // rows live as long as the replay, and dropped packets have them too.
-import { alignedLines, clearBytes, copyAddresses, sameAddress } from "./bytes";
+import { alignedLines, clearBytes, copyAddresses, copyBytes, sameAddress } from "./bytes";
 import { endHash, pairHash } from "./ends-hash";
 import { slotAt } from "./flow-slots";
 import { linkRow, rowOfSlot, settleEntries } from "./flow-table";
@@ -23,32 +23,41 @@ import { Packet } from "./records";
 import { needWhole } from "./share";
 import { Verdict } from "./verdict";
 
-/** A row. Of its first packet only what tells flows apart and people ask for. */
+/** A row. Of its first packet only what tells flows apart and people ask for. Memory is slow: rows are small. */
 @unmanaged
 class Row {
-  packets: u64;
-  bytes: u64;
-  /** The packet's number. */
-  number: u64;
   /** Of IPv4 source address, destination << 32; of a wide row the address of its WideEnds. */
   addresses: u64;
   /** Ports; of ICMP the id, and type << 8 | code. */
   sport: u16;
   dport: u16;
-  known: u16;
-  /** IP's version, and WIDE. */
-  family: u8;
-  protocol: u8;
-  /** Address of the verdict, and what it has not in common with others: VerdictEnds. */
-  verdict: u32;
+  /** Address of its Told; 0: nothing is told yet. */
+  told: u32;
+  /** Of what was counted, and of the first packet's number, the lower halves; the upper ones of a row that is not wide are 0. */
+  packets: u32;
+  bytes: u32;
+  number: u32;
+  /** As in VerdictEnds. */
   decider: i32;
+}
+
+/** What is told of a row's first packet, and of those of others. It never changes. */
+@unmanaged
+class Told {
+  /** Address of the verdict, and what it has not in common with others: VerdictEnds, but for the decider. */
+  verdict: u32;
+  unused: u32;
   srcRoute: i32;
   dstRoute: i32;
   inInterface: u32;
   outInterface: u32;
+  known: u16;
+  /** IP's version, and WIDE. */
+  family: u8;
+  protocol: u8;
 }
 
-/** The ends of a row for which it has no room: addresses of IPv6, and host names where there is no address. */
+/** What a row has no room for: addresses of IPv6, host names where there is no address, and large numbers. */
 @unmanaged
 class WideEnds {
   src0: u64;
@@ -57,16 +66,22 @@ class WideEnds {
   dst1: u64;
   srcName: u16;
   dstName: u16;
-  unused: u32;
+  /** Upper halves. */
+  packets: u32;
+  bytes: u32;
+  number: u32;
 }
 
-if (offsetof<Row>() != 64) ERROR("a Row is one cache line");
-if (offsetof<Row>() - offsetof<Row>("decider") != offsetof<VerdictEnds>()) ERROR("VerdictEnds");
+if (offsetof<Row>() != 32) ERROR("two Rows have a cache line");
+const TOLD_ENDS: usize = offsetof<Told>("unused");
+if (offsetof<Told>("known") - TOLD_ENDS != offsetof<VerdictEnds>()) ERROR("VerdictEnds");
+const TOLD_SIZE: usize = 28;
+if (offsetof<Told>() != TOLD_SIZE) ERROR("TOLD_SIZE");
 
 const WIDE: u8 = 1 << 7;
-const PIECE: u32 = 4096;
+const PIECE: u32 = 8192;
 // u32[FLOW_MAX / PIECE]: addresses of pieces of PIECE rows; pieces are never moved.
-const pieces: usize = memory.data((FLOW_MAX / 4096) * 4);
+const pieces: usize = memory.data((FLOW_MAX / 8192) * 4);
 // Of each stretch of memory as long as a piece, u16: number plus one of the piece that begins there; 0: none does.
 const STRETCH_BITS: usize = 18;
 const begun: usize = memory.data((1 << (32 - 18)) * 2);
@@ -102,14 +117,15 @@ export function flowAt(place: u32): usize {
   if (mayLag) settleEntries();
   mayLag = false;
   const row = rowAt(place);
-  clearBytes(written, FLOW_SIZE);
-  store<u64>(written, row.packets, FLOW_PACKETS);
-  store<u64>(written, row.bytes, FLOW_BYTES);
-  const packet = changetype<Packet>(written + FLOW_PACKET);
-  packet.number = row.number;
+  const told = toldOf(row);
   const ends = endsOfRow(row);
+  clearBytes(written, FLOW_SIZE);
+  store<u64>(written, whole(row.packets, ends.packets), FLOW_PACKETS);
+  store<u64>(written, whole(row.bytes, ends.bytes), FLOW_BYTES);
+  const packet = changetype<Packet>(written + FLOW_PACKET);
+  packet.number = whole(row.number, ends.number);
   copyAddresses(written + FLOW_PACKET + PACKET_SRC, changetype<usize>(ends));
-  if (isIcmp(row.protocol)) {
+  if (isIcmp(told.protocol)) {
     packet.icmpId = row.sport;
     packet.icmpType = <u8>(row.dport >> 8);
     packet.icmpCode = <u8>row.dport;
@@ -119,11 +135,13 @@ export function flowAt(place: u32): usize {
   }
   packet.srcName = ends.srcName;
   packet.dstName = ends.dstName;
-  packet.known = row.known;
-  packet.family = row.family & ~WIDE;
-  packet.protocol = row.protocol;
+  packet.known = told.known;
+  packet.family = told.family & ~WIDE;
+  packet.protocol = told.protocol;
   const verdict = changetype<Verdict>(written + FLOW_VERDICT);
-  writeVerdict(verdict, changetype<Verdict>(row.verdict), verdictEndsOf(row));
+  copyBytes(changetype<usize>(draft), changetype<usize>(told), TOLD_SIZE);
+  verdictEndsOf(draft).decider = row.decider;
+  writeVerdict(verdict, changetype<Verdict>(told.verdict), verdictEndsOf(draft));
   return written;
 }
 
@@ -148,7 +166,7 @@ export function countFlow(packet: Packet, verdict: Verdict): usize {
     }
     row = addRow(hash);
     describe(changetype<Row>(row), packet, verdict);
-  } else if (packet.number < changetype<Row>(row).number) {
+  } else if (packet.number < numberOf(changetype<Row>(row))) {
     // A fragment that had to wait, or another worker's packet.
     describe(changetype<Row>(row), packet, verdict);
   }
@@ -167,7 +185,8 @@ export function placeOf(at: usize): u32 {
 
 /** Tells whether a row has counted one packet only. */
 export function isFirstOfRow(at: usize): bool {
-  return changetype<Row>(at).packets == 1;
+  const row = changetype<Row>(at);
+  return row.packets == 1 && (!anyLarge || endsOfRow(row).packets == 0);
 }
 
 /**
@@ -179,9 +198,10 @@ export function addFlow(at: usize): void {
   const verdict = changetype<Verdict>(at + FLOW_VERDICT);
   const found = countFlow(packet, verdict);
   if (found == 0) return;
-  const row = changetype<Row>(found);
-  row.packets += load<u64>(at, FLOW_PACKETS) - 1;
-  row.bytes += load<u64>(at, FLOW_BYTES) - packet.originalLength;
+  const packets = load<u64>(at, FLOW_PACKETS) - 1;
+  const bytes = load<u64>(at, FLOW_BYTES) - packet.originalLength;
+  addToRow(found, <u32>packets, <u32>bytes);
+  addUpper(changetype<Row>(found), <u32>(packets >> 32), <u32>(bytes >> 32));
 }
 
 /** Counts a packet of so many bytes in a row. */
@@ -192,8 +212,42 @@ export function countRow(at: usize, bytes: u32): void {
 /** Counts several packets in a row, of so many bytes together. */
 export function addToRow(at: usize, packets: u32, bytes: u32): void {
   const row = changetype<Row>(at);
-  row.packets += packets;
-  row.bytes += bytes;
+  const allPackets = row.packets + packets;
+  const allBytes = row.bytes + bytes;
+  row.packets = allPackets;
+  row.bytes = allBytes;
+  const morePackets = select<u32>(1, 0, allPackets < packets);
+  const moreBytes = select<u32>(1, 0, allBytes < bytes);
+  if ((morePackets | moreBytes) != 0) addUpper(row, morePackets, moreBytes);
+}
+
+// Some row has upper halves that are not 0.
+let anyLarge: bool = false;
+
+function addUpper(row: Row, packets: u32, bytes: u32): void {
+  if ((packets | bytes) == 0) return;
+  anyLarge = true;
+  if (!isWide(row)) widen(row);
+  const ends = endsOfRow(row);
+  ends.packets += packets;
+  ends.bytes += bytes;
+}
+
+function widen(row: Row): void {
+  const ends = heap.alloc(offsetof<WideEnds>());
+  copyBytes(ends, changetype<usize>(endsOfRow(row)), offsetof<WideEnds>());
+  copyBytes(changetype<usize>(draft), row.told, TOLD_SIZE);
+  draft.family |= WIDE;
+  row.addresses = ends;
+  row.told = keepTold();
+}
+
+function whole(lower: u32, upper: u32): u64 {
+  return (<u64>lower) | ((<u64>upper) << 32);
+}
+
+function numberOf(row: Row): u64 {
+  return anyLarge ? whole(row.number, endsOfRow(row).number) : row.number;
 }
 
 // Address of the row, or 0. Any verdict when `wanted` is 0.
@@ -205,7 +259,7 @@ function findRow(packet: Packet, hash: u32, wanted: u32): usize {
     if (led != 0) {
       const place = led - 1;
       const row = rowAt(place);
-      const verdict: u32 = changetype<Verdict>(row.verdict).verdict;
+      const verdict: u32 = changetype<Verdict>(toldOf(row).verdict).verdict;
       const open = verdict == wanted && place >= firstOpen;
       if ((wanted == 0 || open) && sameFlow(row, packet)) return changetype<usize>(row);
     }
@@ -220,9 +274,9 @@ function addRow(hash: u32): usize {
   const row = rowAt(rows);
   linkRow(hash, rows);
   rows++;
+  row.told = 0;
   row.packets = 0;
   row.bytes = 0;
-  row.family = 0;
   return changetype<usize>(row);
 }
 
@@ -234,42 +288,96 @@ function addPiece(): void {
 }
 
 function describe(row: Row, packet: Packet, verdict: Verdict): void {
-  row.number = packet.number;
-  keepEnds(row, packet);
+  row.number = <u32>packet.number;
+  const family = keepEnds(row, packet);
   const icmp = isIcmp(packet.protocol);
   row.sport = icmp ? packet.icmpId : packet.sport;
   row.dport = icmp ? ((<u16>packet.icmpType) << 8) | packet.icmpCode : packet.dport;
-  row.known = <u16>packet.known;
-  row.protocol = packet.protocol;
-  row.verdict = <u32>changetype<usize>(keepVerdict(verdict, verdictEndsOf(row)));
+  const ends = verdictEndsOf(draft);
+  draft.verdict = <u32>changetype<usize>(keepVerdict(verdict, ends));
+  row.decider = ends.decider;
+  ends.decider = 0;
+  draft.known = <u16>packet.known;
+  draft.family = family;
+  draft.protocol = packet.protocol;
+  row.told = keepTold();
 }
 
-function keepEnds(row: Row, packet: Packet): void {
-  if (packet.family == 4 && (packet.srcName | packet.dstName) == 0) {
+// Keeps the ends of a row. Gives IP's version, and WIDE.
+function keepEnds(row: Row, packet: Packet): u8 {
+  const upper = <u32>(packet.number >> 32);
+  const named = (packet.srcName | packet.dstName) != 0;
+  const wide = row.told != 0 && isWide(row);
+  if (packet.family == 4 && !named && upper == 0 && !wide) {
     row.addresses = (<u64>packet.src0) | ((<u64>packet.dst0) << 32);
-    row.family = 4;
-    return;
+    return 4;
   }
-  if ((row.family & WIDE) == 0) row.addresses = heap.alloc(offsetof<WideEnds>());
-  row.family = packet.family | WIDE;
+  if (!wide) {
+    row.addresses = heap.alloc(offsetof<WideEnds>());
+    clearBytes(<usize>row.addresses, offsetof<WideEnds>());
+  }
   const ends = changetype<WideEnds>(<usize>row.addresses);
   copyAddresses(changetype<usize>(ends), changetype<usize>(packet) + PACKET_SRC);
   ends.srcName = packet.srcName;
   ends.dstName = packet.dstName;
+  ends.number = upper;
+  if (upper != 0) anyLarge = true;
+  return packet.family | WIDE;
+}
+
+const draft: Told = changetype<Told>(memory.data(28, 8));
+
+// u32[]: addresses of those that were told last, each in the only place for it, by its hash.
+const RECENT_BITS: u32 = 12;
+const recent: usize = memory.data(4 << 12, 4);
+
+// Address of what is like the draft, perhaps of another row.
+function keepTold(): u32 {
+  const place = recent + ((<usize>placeOfDraft()) << 2);
+  const before = load<u32>(place);
+  if (before != 0 && isDraft(before)) return before;
+  const told = <u32>heap.alloc(TOLD_SIZE);
+  copyBytes(told, changetype<usize>(draft), TOLD_SIZE);
+  store<u32>(place, told);
+  return told;
+}
+
+function isDraft(told: usize): bool {
+  const own = changetype<usize>(draft);
+  const same = v128.eq<i32>(v128.load(own), v128.load(told));
+  const rest = v128.eq<i32>(v128.load(own, TOLD_SIZE - 16), v128.load(told, TOLD_SIZE - 16));
+  return v128.all_true<i32>(v128.and(same, rest));
+}
+
+function placeOfDraft(): u32 {
+  const own = changetype<usize>(draft);
+  const one = load<u64>(own) * 0x9e3779b97f4a7c15;
+  const other = load<u64>(own, 8) * 0xbf58476d1ce4e5b9;
+  const third = load<u64>(own, 16) * 0x94d049bb133111eb;
+  const rest = load<u32>(own, 24) * 0xd6e8feb86659fd93;
+  return <u32>((one + other + third + rest) >> (64 - RECENT_BITS));
 }
 
 const narrow: WideEnds = changetype<WideEnds>(memory.data(offsetof<WideEnds>(), 16));
 
 // A row's ends, of any row; those of a row that is not wide, until the next is asked for.
 function endsOfRow(row: Row): WideEnds {
-  if ((row.family & WIDE) != 0) return changetype<WideEnds>(<usize>row.addresses);
+  if (isWide(row)) return changetype<WideEnds>(<usize>row.addresses);
   narrow.src0 = <u32>row.addresses;
   narrow.dst0 = row.addresses >> 32;
   return narrow;
 }
 
-function verdictEndsOf(row: Row): VerdictEnds {
-  return changetype<VerdictEnds>(changetype<usize>(row) + offsetof<Row>("decider"));
+function isWide(row: Row): bool {
+  return (toldOf(row).family & WIDE) != 0;
+}
+
+function toldOf(row: Row): Told {
+  return changetype<Told>(row.told);
+}
+
+function verdictEndsOf(told: Told): VerdictEnds {
+  return changetype<VerdictEnds>(changetype<usize>(told) + TOLD_ENDS);
 }
 
 function isIcmp(protocol: u32): bool {
@@ -292,10 +400,11 @@ function flowHash(packet: Packet): u32 {
 }
 
 function sameFlow(row: Row, packet: Packet): bool {
-  if ((row.family & ~WIDE) != packet.family || row.protocol != packet.protocol) return false;
-  if (isIcmp(row.protocol)) {
+  const told = toldOf(row);
+  if ((told.family & ~WIDE) != packet.family || told.protocol != packet.protocol) return false;
+  if (isIcmp(told.protocol)) {
     // A query's id may be what an error's type and code are.
-    if (isQuery(row.protocol, row.dport >> 8) != isQuery(packet.protocol, packet.icmpType))
+    if (isQuery(told.protocol, row.dport >> 8) != isQuery(packet.protocol, packet.icmpType))
       return false;
   }
   const ends = endsOfRow(row);
@@ -316,8 +425,9 @@ function sameFlow(row: Row, packet: Packet): bool {
 // As `sourceEnd` and `destinationEnd`, of the row's first packet.
 function endOf(row: Row, srcOrDstName: u32, port: u32): u32 {
   const name = srcOrDstName << 16;
-  if ((row.known & KNOWN_PORTS) != 0) return name | port;
-  return name | icmpEndOf(row.known, row.protocol, row.dport >> 8, row.dport & 0xff, row.sport);
+  const told = toldOf(row);
+  if ((told.known & KNOWN_PORTS) != 0) return name | port;
+  return name | icmpEndOf(told.known, told.protocol, row.dport >> 8, row.dport & 0xff, row.sport);
 }
 
 // What tells flows between the same addresses apart: ports; ICMP queries' id, errors' type and code; and
@@ -359,7 +469,7 @@ export function orderFlows(): void {
   order = 0;
   orderedRows = rows;
   let index: u32 = 1;
-  while (index < rows && rowAt(index - 1).number < rowAt(index).number) index++;
+  while (index < rows && numberOf(rowAt(index - 1)) < numberOf(rowAt(index))) index++;
   if (index >= rows) return;
   order = heap.alloc((<usize>rows) << 2);
   for (index = 0; index < rows; index++) store<u32>(order + ((<usize>index) << 2), index);
@@ -406,5 +516,5 @@ function endOfRun(list: usize, start: u32): u32 {
 }
 
 function numberAt(list: usize, place: u32): u64 {
-  return rowAt(load<u32>(list + ((<usize>place) << 2))).number;
+  return numberOf(rowAt(load<u32>(list + ((<usize>place) << 2))));
 }

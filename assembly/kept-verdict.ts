@@ -1,6 +1,6 @@
 // Verdict records that are kept, each once: many flows get the same but for where their ends are and which
 // rule decided, which is kept with the flow.
-import { copyBytes } from "./bytes";
+import { copyBytes, sameBytes } from "./bytes";
 import { Buckets, firstHung, hang, Hung, makeBuckets, nextHung } from "./hung";
 import { RULE_NONE, VERDICT_SIZE } from "./layout";
 import { Verdict } from "./verdict";
@@ -89,12 +89,7 @@ function find(verdict: Verdict): usize {
 }
 
 function isVerdict(at: usize, verdict: Verdict): bool {
-  const here = at + VERDICT;
-  const there = changetype<usize>(verdict);
-  let differing: u64 = 0;
-  for (let byte: usize = 0; byte < <usize>VERDICT_SIZE; byte += 8)
-    differing |= load<u64>(here + byte) ^ load<u64>(there + byte);
-  return differing == 0;
+  return sameBytes(at + VERDICT, changetype<usize>(verdict), VERDICT_SIZE);
 }
 
 function hashOf(verdict: Verdict): u32 {

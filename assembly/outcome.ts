@@ -1,9 +1,8 @@
 // What walks have come to: a verdict and the rules that matched on the way, each kept once.
-import { copyBytes } from "./bytes";
+import { copyBytes, sameBytes } from "./bytes";
 import { countAtRule } from "./counters";
 import { Buckets, firstHung, hang, Hung, makeBuckets, nextHung } from "./hung";
-import { RULE_NONE, VERDICT_SIZE } from "./layout";
-import { mix } from "./set";
+import { VERDICT_SIZE } from "./layout";
 import { pathRule, pathSize } from "./traverse";
 import { Verdict } from "./verdict";
 
@@ -16,6 +15,8 @@ export class Outcome extends Hung {
 
 const OUTCOME_VERDICT: usize = offsetof<Outcome>();
 const OUTCOME_PATH: usize = OUTCOME_VERDICT + VERDICT_SIZE;
+
+if (VERDICT_SIZE % 8 != 0) ERROR("verdicts are compared by eight bytes");
 
 let buckets: Buckets = changetype<Buckets>(0);
 
@@ -60,21 +61,25 @@ function addOutcome(verdict: Verdict, hash: u32): Outcome {
 }
 
 function isOutcome(outcome: Outcome, verdict: Verdict): bool {
-  const at = changetype<usize>(outcome);
-  if (memory.compare(at + OUTCOME_VERDICT, changetype<usize>(verdict), VERDICT_SIZE) != 0)
-    return false;
   if (outcome.pathSize != pathSize()) return false;
+  const kept = changetype<usize>(outcome) + OUTCOME_VERDICT;
+  if (!sameBytes(kept, changetype<usize>(verdict), VERDICT_SIZE)) return false;
+  const path = changetype<usize>(outcome) + OUTCOME_PATH;
   for (let index: u32 = 0; index < outcome.pathSize; index++) {
-    if (load<u32>(at + OUTCOME_PATH + ((<usize>index) << 2)) != pathRule(index)) return false;
+    if (load<u32>(path + ((<usize>index) << 2)) != pathRule(index)) return false;
   }
   return true;
 }
 
 function hashOf(verdict: Verdict): u32 {
-  let hash: u32 = RULE_NONE;
-  for (let at: usize = 0; at < <usize>VERDICT_SIZE; at += 4) {
-    hash = mix(hash, load<u32>(changetype<usize>(verdict) + at));
-  }
-  for (let index: u32 = 0; index < pathSize(); index++) hash = mix(hash, pathRule(index));
-  return hash;
+  let hash: u64 = 0;
+  for (let byte: usize = 0; byte < <usize>VERDICT_SIZE; byte += 8)
+    hash = stir(hash, load<u64>(changetype<usize>(verdict) + byte));
+  for (let index: u32 = 0; index < pathSize(); index++) hash = stir(hash, pathRule(index));
+  return <u32>((hash * 0xbf58476d1ce4e5b9) >> 32);
+}
+
+// Multiplications do not wait for each other.
+function stir(hash: u64, word: u64): u64 {
+  return rotl<u64>(hash, 23) ^ (word * 0x9e3779b97f4a7c15);
 }

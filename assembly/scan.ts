@@ -2,7 +2,7 @@
 // batch. Only plain records are walked: at anything odd the scan ends in front of it, and the reader in
 // TypeScript says what it is.
 import { PACKET_FRAGMENT, PACKET_HAS_TIME, PACKET_SIZE, VERDICT_SIZE } from "./layout";
-import { hashFrame, isOthers, isPlain, lookAhead } from "./ahead";
+import { hashFrame, isOthers, isPlain, lookAgain, lookAhead } from "./ahead";
 import { clearBytes } from "./bytes";
 import {
   readRecord,
@@ -197,7 +197,7 @@ function decideGathered(): bool {
     number++;
     count++;
     if (one.hash != 0) {
-      if (!fresh) lookAhead(index, index + 1);
+      if (!fresh) lookAgain(one);
       if (goStraight(one, number)) {
         straight++;
         bytes += one.original;

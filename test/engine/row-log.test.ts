@@ -91,4 +91,29 @@ describe("rows", () => {
     expect(counted).toEqual(sent);
     expect(verdicts.size).toBe(rows.length);
   });
+
+  it.each([false, true])("count more bytes than 32 bits hold (walked: %s)", async (walkAll) => {
+    // An IPv4 flow, an IPv6 flow and an IPv4 flow, a packet of each in turn; the last flow's packets are short.
+    const flows = [1, 5, 2].map(flowOf);
+    const lengths = [0xf000_0000, 0xe000_0000, 100];
+    const capture = buildPcap(
+      timed(Array.from({ length: 15 }, (_, index) => buildFrame(flows[index % 3]!))),
+    );
+    const view = new DataView(capture.buffer);
+    for (let at = 24, index = 0; at < capture.length; index++) {
+      view.setUint32(at + 12, lengths[index % 3]!, true);
+      at += 16 + view.getUint32(at + 8, true);
+    }
+    const rules = ["-A INPUT -p udp -j ACCEPT"];
+    const compiled = nodeOf(rules, "legacy", 4);
+    let counted: unknown[] = [];
+    await replayCapture({ compiled, capture, packetsWanted: false, walkAll }, (matcher, names) => {
+      counted = Array.from(matcher.flows(names), ({ firstPacket, source, packets, bytes }) => [
+        ...[firstPacket, formatAddress(source!), packets, bytes],
+      ]);
+    });
+    expect(counted).toEqual(
+      flows.map(({ source }, index) => [index + 1, source, 5, 5 * lengths[index]!]),
+    );
+  });
 });
