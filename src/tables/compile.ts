@@ -138,14 +138,20 @@ export function compileWhole(
     .filter((endpoint) => node === undefined || endpoint.node === node)
     .map((endpoint) => ({ endpoint, interfaceName: interfaceOf(interfaces, endpoint) }));
   const index = new EndpointIndex(snapshot);
-  const byName = dialect.equalPriorities === "by-name";
-  const ordered = byName
-    ? policies.toSorted(comparePoliciesByName)
-    : sortPolicies(policies, calicoVersion);
+  const inNewestOrder = sortPolicies(policies);
+  const ordered =
+    dialect.equalPriorities === "by-name"
+      ? policies.toSorted(comparePoliciesByName)
+      : calicoVersion === NEWEST_CALICO
+        ? inNewestOrder
+        : sortPolicies(policies, calicoVersion);
   checkNames(ordered, calicoVersion, onDiagnostic);
   const selected = new Map(ordered.map((policy) => [policy, index.chosenBy(policy.subject)]));
-  const places = new Map(sortPolicies(ordered, NEWEST_CALICO).map((policy, at) => [policy, at]));
   const selections = DIRECTIONS.flatMap((direction) => selectionsOf(local, selected, direction));
+  const usedPolicies = DIRECTIONS.map((direction) => {
+    const own = policiesOf(selections, direction);
+    return { direction, policies: inNewestOrder.filter((policy) => own.has(policy)) };
+  });
   const interfaceNames = local.map(({ interfaceName }) => interfaceName);
   const settings = settingsOf(snapshot, node, dialect);
   if (!settings.policesIpv6) refuseIpv6(local, onDiagnostic);
@@ -174,7 +180,10 @@ export function compileWhole(
   ];
   const meanings = new PeerMeanings(snapshot, index);
   const onWider = widerReporter(onDiagnostic);
-  const compileFamily = (family: Family, other?: FamilyChains): [Ruleset, FamilyChains] => {
+  const compileFamily = (
+    family: Family,
+    [like, other]: readonly [Ruleset, FamilyChains] | readonly [] = [],
+  ): [Ruleset, FamilyChains] => {
     const sets = new SetCollector(family, meanings);
     const context = { family, sets, dialect, onWider };
     const compiled = {
@@ -232,14 +241,18 @@ export function compileWhole(
       const all = [...sets.sets(), ...router.sets];
       return [{ family, backend: "legacy", tables, sets: all }, own];
     }
-    const filter = filterTable(family, CHAIN_CALICO, [
+    const filterChains = [
       ...compileHookChains(family, settings.endpointToHost, tunnels, dialect),
       ...compileProtocolChains(dialect, family),
       ...endpointChains,
-      ...policyChains(selections, places, chainOf),
+      ...usedPolicies.flatMap(({ direction, policies: own }) =>
+        own.map((policy) => chainOf(policy, direction)),
+      ),
       ...services.filterChains,
       ...ofHosts("filter"),
-    ]);
+    ];
+    const likeFilter = like?.tables.find(({ name }) => name === "filter");
+    const filter = filterTable(family, CHAIN_CALICO, filterChains, likeFilter);
     const tables = [
       tableOf("raw", RAW_JUMPS, [...compileRawChains(tunnels, dialect), ...ofHosts("raw")]),
       tableOf("mangle", MANGLE_JUMPS, [...compileMangleChains(), ...ofHosts("mangle")]),
@@ -250,7 +263,7 @@ export function compileWhole(
     return [asOfRelease(ruleset, ordered, calicoVersion), own];
   };
   const [ipv4, chains4] = compileFamily(4);
-  const [ipv6, chains6] = compileFamily(6, chains4);
+  const [ipv6, chains6] = compileFamily(6, [ipv4, chains4]);
   const topologyOf = (given: Snapshot): Topology =>
     compileTopology(given, interfaces, {
       node,
@@ -312,20 +325,14 @@ const FAMILIES: readonly Family[] = [4, 6];
 
 const DIRECTIONS: readonly Direction[] = ["ingress", "egress"];
 
-/** One chain for each policy that selects an endpoint here, in each direction it applies to. */
-function policyChains(
-  selections: readonly Selection[],
-  places: ReadonlyMap<Policy, number>,
-  compile: (policy: Policy, direction: Direction) => Chain,
-): Chain[] {
-  return DIRECTIONS.flatMap((direction) => {
-    const used = selections.filter((selection) => selection.direction === direction);
-    const unique = new Set(used.flatMap((selection) => selection.policies));
-    const place = (policy: Policy): number => places.get(policy) ?? 0;
-    return [...unique]
-      .sort((one, other) => place(one) - place(other))
-      .map((policy) => compile(policy, direction));
-  });
+/** The policies that select an endpoint here, of those that apply to a direction. */
+function policiesOf(selections: readonly Selection[], direction: Direction): Set<Policy> {
+  const used = new Set<Policy>();
+  for (const selection of selections) {
+    if (selection.direction !== direction) continue;
+    for (const policy of selection.policies) used.add(policy);
+  }
+  return used;
 }
 
 /** The chains of the profiles that some endpoints have. */
