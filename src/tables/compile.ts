@@ -10,7 +10,12 @@ import type { Family } from "../net/address.ts";
 import type { CalicoVersion, Direction, Policy } from "../policy/model.ts";
 import type { Dialect } from "../policy/dialect.ts";
 import { DEFAULT_DIALECT } from "../policy/dialects.ts";
-import { comparePoliciesByName, NEWEST_CALICO, sortPolicies } from "../policy/order.ts";
+import {
+  comparePoliciesByName,
+  compareText,
+  NEWEST_CALICO,
+  sortPolicies,
+} from "../policy/order.ts";
 import type { Profile } from "../policy/profile.ts";
 import { EndpointIndex } from "../policy/endpoint-index.ts";
 import { bindCluster } from "./cluster-binding.ts";
@@ -39,7 +44,7 @@ import type { HostTableName } from "./host-tables.ts";
 import { assignInterfaces } from "./endpoint-interface.ts";
 import type { InterfaceByEndpoint } from "./endpoint-interface.ts";
 import type { Chain, Ruleset, Topology } from "./model.ts";
-import { accountProfileName } from "./names.ts";
+import { accountProfileName, policyChainName } from "./names.ts";
 import { compileNatChains } from "./nat-chains.ts";
 import { PeerMeanings } from "./peer-meanings.ts";
 import {
@@ -57,6 +62,7 @@ import { compileServices } from "./services.ts";
 import { SetCollector } from "./sets.ts";
 import {
   CHAIN_CALICO,
+  compareChains,
   filterTable,
   MANGLE_JUMPS,
   natTable,
@@ -149,8 +155,9 @@ export function compileWhole(
   const selected = new Map(ordered.map((policy) => [policy, index.chosenBy(policy.subject)]));
   const selections = DIRECTIONS.flatMap((direction) => selectionsOf(local, selected, direction));
   const usedPolicies = DIRECTIONS.map((direction) => {
-    const own = policiesOf(selections, direction);
-    return { direction, policies: inNewestOrder.filter((policy) => own.has(policy)) };
+    const used = policiesOf(selections, direction);
+    const own = inNewestOrder.filter((policy) => used.has(policy));
+    return { direction, policies: own, places: placesByChain(own, direction) };
   });
   const interfaceNames = local.map(({ interfaceName }) => interfaceName);
   const settings = settingsOf(snapshot, node, dialect);
@@ -171,19 +178,16 @@ export function compileWhole(
   reportUnknownProfiles(binding, profiles, onDiagnostic);
   const hostTables = compileHostTables(binding, hosts, { settings, version: calicoVersion });
   const chainsOfEndpoints = new EndpointChains(settings, dialect, calicoVersion);
-  // The same in both families.
+  // The same in both families, and in the order that tables have.
   const endpointChains = [
     ...DIRECTIONS.flatMap((direction) => compileDispatch(direction, interfaceNames)),
     ...selections.map((selection) => chainsOfEndpoints.compile(selection)),
     ...chainsOfEndpoints.groups.chains(),
     ...profileChains(local),
-  ];
+  ].sort(compareChains);
   const meanings = new PeerMeanings(snapshot, index);
   const onWider = widerReporter(onDiagnostic);
-  const compileFamily = (
-    family: Family,
-    [like, other]: readonly [Ruleset, FamilyChains] | readonly [] = [],
-  ): [Ruleset, FamilyChains] => {
+  const compileFamily = (family: Family, other?: FamilyChains): [Ruleset, FamilyChains] => {
     const sets = new SetCollector(family, meanings);
     const context = { family, sets, dialect, onWider };
     const compiled = {
@@ -241,18 +245,17 @@ export function compileWhole(
       const all = [...sets.sets(), ...router.sets];
       return [{ family, backend: "legacy", tables, sets: all }, own];
     }
-    const filterChains = [
+    const filter = filterTable(family, CHAIN_CALICO, [
       ...compileHookChains(family, settings.endpointToHost, tunnels, dialect),
       ...compileProtocolChains(dialect, family),
       ...endpointChains,
-      ...usedPolicies.flatMap(({ direction, policies: own }) =>
-        own.map((policy) => chainOf(policy, direction)),
-      ),
+      ...usedPolicies.flatMap(({ direction, policies: own, places }) => {
+        const chains = own.map((policy) => chainOf(policy, direction));
+        return places.flatMap((at) => chains[at] ?? []);
+      }),
       ...services.filterChains,
       ...ofHosts("filter"),
-    ];
-    const likeFilter = like?.tables.find(({ name }) => name === "filter");
-    const filter = filterTable(family, CHAIN_CALICO, filterChains, likeFilter);
+    ]);
     const tables = [
       tableOf("raw", RAW_JUMPS, [...compileRawChains(tunnels, dialect), ...ofHosts("raw")]),
       tableOf("mangle", MANGLE_JUMPS, [...compileMangleChains(), ...ofHosts("mangle")]),
@@ -263,7 +266,7 @@ export function compileWhole(
     return [asOfRelease(ruleset, ordered, calicoVersion), own];
   };
   const [ipv4, chains4] = compileFamily(4);
-  const [ipv6, chains6] = compileFamily(6, [ipv4, chains4]);
+  const [ipv6, chains6] = compileFamily(6, chains4);
   const topologyOf = (given: Snapshot): Topology =>
     compileTopology(given, interfaces, {
       node,
@@ -333,6 +336,14 @@ function policiesOf(selections: readonly Selection[], direction: Direction): Set
     for (const policy of selection.policies) used.add(policy);
   }
   return used;
+}
+
+/** The places of policies in a list, in the order of the names of their chains. */
+function placesByChain(policies: readonly Policy[], direction: Direction): number[] {
+  return policies
+    .map(({ ref }, at) => ({ at, name: policyChainName(direction, ref) }))
+    .sort((one, other) => compareText(one.name, other.name))
+    .map(({ at }) => at);
 }
 
 /** The chains of the profiles that some endpoints have. */

@@ -1,5 +1,6 @@
 /** The tables of one family: what each hook jumps to, in which order, and the chains that are jumped to. */
 import type { Family } from "../net/address.ts";
+import { compareText } from "../policy/order.ts";
 import { compileForwardEnd } from "./dispatch.ts";
 import { isPrinted } from "./model.ts";
 import type { Chain, Hook, Rule, Table, TableName } from "./model.ts";
@@ -25,7 +26,6 @@ export function filterTable(
   family: Family,
   chains: Readonly<Record<"INPUT" | "FORWARD" | "OUTPUT", string>>,
   userChains: readonly Chain[],
-  like?: Table,
 ): Table {
   return tableOf(
     "filter",
@@ -39,7 +39,6 @@ export function filterTable(
       OUTPUT: [jumpTo(chains.OUTPUT), ...compileServiceJumps("OUTPUT", family)],
     },
     userChains,
-    like,
   );
 }
 
@@ -71,26 +70,22 @@ export const MANGLE_JUMPS = {
   POSTROUTING: [jumpTo(CHAIN_POSTROUTING)],
 };
 
-/**
- * A table of the rules at each of its hooks, and of chains that they lead to; of a name once.
- *
- * @param like another family's: what is nearly in its order is sorted in no time
- */
+/** A table of the rules at each of its hooks, and of chains that they lead to; of a name once. */
 export function tableOf(
   name: TableName,
   rulesByHook: Readonly<Partial<Record<Hook, readonly Rule[]>>>,
   userChains: readonly Chain[],
-  like?: Table,
 ): Table {
   const builtin = Object.entries(rulesByHook).map(([hook, rules]) => builtinChain(hook, rules));
-  const byName = new Map<string, Chain | undefined>();
-  for (const chain of like?.chains ?? []) byName.set(chain.name, undefined);
-  for (const chain of userChains) {
-    if (byName.get(chain.name) === undefined) byName.set(chain.name, chain);
-  }
   // iptables keeps user chains sorted by name.
-  const sorted = [...byName.keys()].sort().flatMap((each) => byName.get(each) ?? []);
-  return { name, chains: [...builtin, ...sorted] };
+  const sorted = userChains.toSorted(compareChains);
+  const unique = sorted.filter((chain, at) => chain.name !== sorted[at - 1]?.name);
+  return { name, chains: [...builtin, ...unique] };
+}
+
+/** Orders chains by name. */
+export function compareChains(one: Chain, other: Chain): number {
+  return compareText(one.name, other.name);
 }
 
 function builtinChain(name: string, rules: readonly Rule[]): Chain {
