@@ -19,7 +19,7 @@ export interface Field {
 
 /** The field that is the whole object. */
 export function rootField(object: ManifestObject, onDiagnostic: OnDiagnostic): Field {
-  return new InnerField(undefined, "", { object, value: object.value, onDiagnostic });
+  return new InnerField(undefined, "", object.value, { object, onDiagnostic });
 }
 
 /** A field inside another; absent when the outer one is no map. */
@@ -69,7 +69,7 @@ export function itemsOfList(field: Field): Field[] {
 }
 
 /** The keys of a map, in the order written. */
-function keysOf(field: Field): string[] {
+export function keysOf(field: Field): string[] {
   if (field.value === undefined) return [];
   if (isRecord(field.value)) return Object.keys(field.value);
   reportType(field, "a map");
@@ -77,8 +77,7 @@ function keysOf(field: Field): string[] {
 }
 
 function inside(outer: Field, step: string | number, value: unknown): Field {
-  const { object, onDiagnostic } = outer;
-  return new InnerField(outer, step, { object, value, onDiagnostic });
+  return new InnerField(outer, step, value, outer);
 }
 
 /** A field by its step from the one around it: few are ever asked for their whole path. */
@@ -92,7 +91,8 @@ class InnerField implements Field {
   constructor(
     outer: Field | undefined,
     step: string | number,
-    { object, value, onDiagnostic }: Omit<Field, "path">,
+    value: unknown,
+    { object, onDiagnostic }: Pick<Field, "object" | "onDiagnostic">,
   ) {
     this.object = object;
     this.value = value;
@@ -147,7 +147,8 @@ export function readBoolean(field: Field): boolean | undefined {
 /** Reads a map of strings, such as labels. */
 export function readTextMap(field: Field): Map<string, string> {
   const map = new Map<string, string>();
-  for (const [key, value] of entriesOf(field)) {
+  for (const key of keysOf(field)) {
+    const value = fieldOf(field, key);
     // Of a map, only null values are absent; the API server takes them as empty.
     const text = value.value === undefined ? "" : readText(value);
     if (text !== undefined) map.set(key, text);

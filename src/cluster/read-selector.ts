@@ -6,10 +6,10 @@
  */
 import {
   checkKnownFields,
-  entriesOf,
   fieldOf,
   formatPath,
   itemsOf,
+  keysOf,
   readText,
   reportField,
 } from "./fields.ts";
@@ -28,7 +28,9 @@ const OPERATORS = ["In", "NotIn", "Exists", "DoesNotExist"] as const;
 export function readLabelSelector(field: Field): LabelSelector {
   checkKnownFields(field, ["matchLabels", "matchExpressions"]);
   const requirements: Requirement[] = [];
-  for (const [key, value] of entriesOf(fieldOf(field, "matchLabels"))) {
+  const labels = fieldOf(field, "matchLabels");
+  for (const key of keysOf(labels)) {
+    const value = fieldOf(labels, key);
     const text = value.value === undefined ? "" : readText(value);
     checkKey(value, key);
     if (text === undefined) continue;
@@ -145,14 +147,10 @@ const DNS_SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0
 
 /** Says what is wrong with a label key; undefined when nothing is. Source: IsQualifiedName. */
 function labelKeyFault(key: string): string | undefined {
-  const parts = key.split("/");
-  const name = parts.at(-1) ?? "";
-  const prefix = parts.length > 1 ? parts[0] : undefined;
+  const slash = key.indexOf("/");
+  const name = key.slice(slash + 1);
   const fine =
-    parts.length <= 2 &&
-    name.length <= 63 &&
-    NAME_PART.test(name) &&
-    (prefix === undefined || isDnsSubdomain(prefix));
+    name.length <= 63 && NAME_PART.test(name) && (slash < 0 || isDnsSubdomain(key.slice(0, slash)));
   return fine
     ? undefined
     : `"${key}" is no label key: an optional DNS name and "/", then at most 63 letters, digits, "-", "_" and "."`;

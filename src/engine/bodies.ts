@@ -53,42 +53,38 @@ export class BodyList {
     const placesOfName = this.#placesByTable.get(name) ?? new TablePlaces();
     this.#placesByTable.set(name, placesOfName);
     const places = placesOfName.enter(chains);
-    const ofTable = new Map<object, Body>();
-    const bodies = chains.map((chain): Body => {
-      const likeness = this.#apart ? chain : (chain.likeness ?? chain.rules);
-      const known = ofTable.get(likeness);
-      if (known !== undefined && known.chain.policy === chain.policy) return known;
-      const body = this.#bodyLike(likeness, { chain, table: name, places: placesOfName });
-      ofTable.set(likeness, body);
-      return body;
-    });
+    const bodies = chains.map((chain) => this.#bodyOf(chain, name, placesOfName));
     refuseCycle(places, bodies, placesOfName.count);
     return { table, places, bodies, allPlaces: placesOfName };
   }
 
-  #bodyLike(
-    likeness: object,
-    {
-      chain,
-      table,
-      places,
-    }: { readonly chain: Chain; readonly table: TableName; readonly places: TablePlaces },
-  ): Body {
-    const alike = (this.#bodiesByLikeness.get(likeness) ?? []).filter(
-      (body) => body.chain.policy === chain.policy,
-    );
+  #bodyOf(chain: Chain, table: TableName, places: TablePlaces): Body {
+    const likeness = this.#apart ? chain : (chain.likeness ?? chain.rules);
+    const alike = this.#bodiesByLikeness.get(likeness);
+    if (alike === undefined) {
+      const body = this.#addBody(chain, table, callsOf(chain, places));
+      this.#bodiesByLikeness.set(likeness, [body]);
+      return body;
+    }
+    const { policy } = chain;
     // What has the same rules calls the same chains, which have one place in all tables of a name.
-    const same = alike.find((body) => body.table === table);
+    const same = alike.find((body) => body.table === table && body.chain.policy === policy);
     if (same?.calls.every((place) => places.has(place)) === true) return same;
     const calls = callsOf(chain, places);
-    const before = alike.find((body) => body.calls.every((place, index) => place === calls[index]));
+    const before = alike.find(
+      (body) =>
+        body.chain.policy === policy && body.calls.every((place, index) => place === calls[index]),
+    );
     if (before !== undefined) return before;
+    const body = this.#addBody(chain, table, calls);
+    alike.push(body);
+    return body;
+  }
+
+  #addBody(chain: Chain, table: TableName, calls: readonly number[]): Body {
     const body = { chain, record: this.recordCount, calls, table };
     this.recordCount += chain.rules.length + 1;
     this.all.push(body);
-    const others = this.#bodiesByLikeness.get(likeness);
-    if (others === undefined) this.#bodiesByLikeness.set(likeness, [body]);
-    else others.push(body);
     return body;
   }
 }
@@ -96,6 +92,7 @@ export class BodyList {
 /** The places of chains in all tables of one name, and which of them are in the latest. */
 class TablePlaces {
   readonly #placeByChain = new Map<string, number>();
+  readonly #names: string[] = [];
   /** By place the number of the last table that has the chain. */
   readonly #lastTable: number[] = [];
   #tables = 0;
@@ -108,13 +105,23 @@ class TablePlaces {
   enter(chains: readonly Chain[]): Uint32Array {
     this.#tables += 1;
     const places = new Uint32Array(chains.length);
+    let place = -1;
     for (const [at, { name }] of chains.entries()) {
-      const place = this.#placeByChain.get(name) ?? this.#placeByChain.size;
-      if (place === this.#placeByChain.size) this.#placeByChain.set(name, place);
+      // Tables of one name have most chains in common, and those in one order.
+      place = this.#names[place + 1] === name ? place + 1 : this.#placeOf(name);
       this.#lastTable[place] = this.#tables;
       places[at] = place;
     }
     return places;
+  }
+
+  /** The place of chains of a name, which have one from now on. */
+  #placeOf(name: string): number {
+    const before = this.#placeByChain.get(name);
+    if (before !== undefined) return before;
+    const place = this.#names.push(name) - 1;
+    this.#placeByChain.set(name, place);
+    return place;
   }
 
   /** Tells whether the latest table has the chain at a place. */
@@ -145,21 +152,23 @@ function refuseCycle(places: Uint32Array, bodies: readonly Body[], placeCount: n
   const state = new Uint8Array(placeCount);
   const bodyAt: (Body | undefined)[] = new Array<Body | undefined>(placeCount);
   for (const [at, body] of bodies.entries()) bodyAt[places[at] ?? 0] = body;
-  const stack: { readonly place: number; next: number }[] = [];
+  /** By place the next of the calls. */
+  const next = new Uint32Array(placeCount);
+  const stack: number[] = [];
   for (const start of places) {
-    if (state[start] !== DONE) stack.push({ place: start, next: 0 });
-    for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
-      const { place } = top;
+    if (state[start] !== DONE) stack.push(start);
+    for (let place = stack.at(-1); place !== undefined; place = stack.at(-1)) {
       state[place] = OPEN;
-      const callee = bodyAt[place]?.calls[top.next];
-      top.next += 1;
+      const call = next[place] ?? 0;
+      const callee = bodyAt[place]?.calls[call];
+      next[place] = call + 1;
       if (callee === undefined) {
         state[place] = DONE;
         stack.pop();
       } else if (state[callee] === OPEN) {
         throw new Error(`bug: chains loop at ${bodyAt[callee]?.chain.name ?? ""}`);
       } else if (state[callee] !== DONE) {
-        stack.push({ place: callee, next: 0 });
+        stack.push(callee);
       }
     }
   }

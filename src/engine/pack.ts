@@ -244,7 +244,9 @@ class RulePacker {
   #packPayload(rule: Rule): Payload {
     const { matches } = rule;
     const target = carrying(rule.target);
-    const before = this.#payloads.get(matches);
+    // Lists that ask for sets are their rules' own, and a large cluster has hundreds of thousands.
+    const own = matches.some(({ kind }) => kind === "set");
+    const before = own ? undefined : this.#payloads.get(matches);
     if (before !== undefined && before.target === target) return before;
     const bytes = this.#bytes;
     const start = bytes.length;
@@ -257,7 +259,7 @@ class RulePacker {
     if (target !== undefined) packTarget(target, bytes);
     bytes.align();
     const payload = { start, end, target, needs };
-    this.#payloads.set(matches, payload);
+    if (!own) this.#payloads.set(matches, payload);
     this.#note(rule);
     return payload;
   }

@@ -10,7 +10,12 @@ import type { Family } from "../net/address.ts";
 import type { CalicoVersion, Direction, Policy } from "../policy/model.ts";
 import type { Dialect } from "../policy/dialect.ts";
 import { DEFAULT_DIALECT } from "../policy/dialects.ts";
-import { comparePoliciesByName, NEWEST_CALICO, sortPolicies } from "../policy/order.ts";
+import {
+  comparePoliciesByName,
+  compareText,
+  NEWEST_CALICO,
+  sortPolicies,
+} from "../policy/order.ts";
 import type { Profile } from "../policy/profile.ts";
 import { EndpointIndex } from "../policy/endpoint-index.ts";
 import { bindCluster } from "./cluster-binding.ts";
@@ -39,7 +44,7 @@ import type { HostTableName } from "./host-tables.ts";
 import { assignInterfaces } from "./endpoint-interface.ts";
 import type { InterfaceByEndpoint } from "./endpoint-interface.ts";
 import type { Chain, Ruleset, Topology } from "./model.ts";
-import { accountProfileName } from "./names.ts";
+import { accountProfileName, policyChainName } from "./names.ts";
 import { compileNatChains } from "./nat-chains.ts";
 import { PeerMeanings } from "./peer-meanings.ts";
 import {
@@ -57,6 +62,7 @@ import { compileServices } from "./services.ts";
 import { SetCollector } from "./sets.ts";
 import {
   CHAIN_CALICO,
+  compareChains,
   filterTable,
   MANGLE_JUMPS,
   natTable,
@@ -138,14 +144,21 @@ export function compileWhole(
     .filter((endpoint) => node === undefined || endpoint.node === node)
     .map((endpoint) => ({ endpoint, interfaceName: interfaceOf(interfaces, endpoint) }));
   const index = new EndpointIndex(snapshot);
-  const byName = dialect.equalPriorities === "by-name";
-  const ordered = byName
-    ? policies.toSorted(comparePoliciesByName)
-    : sortPolicies(policies, calicoVersion);
+  const inNewestOrder = sortPolicies(policies);
+  const ordered =
+    dialect.equalPriorities === "by-name"
+      ? policies.toSorted(comparePoliciesByName)
+      : calicoVersion === NEWEST_CALICO
+        ? inNewestOrder
+        : sortPolicies(policies, calicoVersion);
   checkNames(ordered, calicoVersion, onDiagnostic);
   const selected = new Map(ordered.map((policy) => [policy, index.chosenBy(policy.subject)]));
-  const places = new Map(sortPolicies(ordered, NEWEST_CALICO).map((policy, at) => [policy, at]));
   const selections = DIRECTIONS.flatMap((direction) => selectionsOf(local, selected, direction));
+  const usedPolicies = DIRECTIONS.map((direction) => {
+    const used = policiesOf(selections, direction);
+    const own = inNewestOrder.filter((policy) => used.has(policy));
+    return { direction, policies: own, places: placesByChain(own, direction) };
+  });
   const interfaceNames = local.map(({ interfaceName }) => interfaceName);
   const settings = settingsOf(snapshot, node, dialect);
   if (!settings.policesIpv6) refuseIpv6(local, onDiagnostic);
@@ -165,13 +178,13 @@ export function compileWhole(
   reportUnknownProfiles(binding, profiles, onDiagnostic);
   const hostTables = compileHostTables(binding, hosts, { settings, version: calicoVersion });
   const chainsOfEndpoints = new EndpointChains(settings, dialect, calicoVersion);
-  // The same in both families.
+  // The same in both families, and in the order that tables have.
   const endpointChains = [
     ...DIRECTIONS.flatMap((direction) => compileDispatch(direction, interfaceNames)),
     ...selections.map((selection) => chainsOfEndpoints.compile(selection)),
     ...chainsOfEndpoints.groups.chains(),
     ...profileChains(local),
-  ];
+  ].sort(compareChains);
   const meanings = new PeerMeanings(snapshot, index);
   const onWider = widerReporter(onDiagnostic);
   const compileFamily = (family: Family, other?: FamilyChains): [Ruleset, FamilyChains] => {
@@ -236,7 +249,10 @@ export function compileWhole(
       ...compileHookChains(family, settings.endpointToHost, tunnels, dialect),
       ...compileProtocolChains(dialect, family),
       ...endpointChains,
-      ...policyChains(selections, places, chainOf),
+      ...usedPolicies.flatMap(({ direction, policies: own, places }) => {
+        const chains = own.map((policy) => chainOf(policy, direction));
+        return places.flatMap((at) => chains[at] ?? []);
+      }),
       ...services.filterChains,
       ...ofHosts("filter"),
     ]);
@@ -312,20 +328,22 @@ const FAMILIES: readonly Family[] = [4, 6];
 
 const DIRECTIONS: readonly Direction[] = ["ingress", "egress"];
 
-/** One chain for each policy that selects an endpoint here, in each direction it applies to. */
-function policyChains(
-  selections: readonly Selection[],
-  places: ReadonlyMap<Policy, number>,
-  compile: (policy: Policy, direction: Direction) => Chain,
-): Chain[] {
-  return DIRECTIONS.flatMap((direction) => {
-    const used = selections.filter((selection) => selection.direction === direction);
-    const unique = new Set(used.flatMap((selection) => selection.policies));
-    const place = (policy: Policy): number => places.get(policy) ?? 0;
-    return [...unique]
-      .sort((one, other) => place(one) - place(other))
-      .map((policy) => compile(policy, direction));
-  });
+/** The policies that select an endpoint here, of those that apply to a direction. */
+function policiesOf(selections: readonly Selection[], direction: Direction): Set<Policy> {
+  const used = new Set<Policy>();
+  for (const selection of selections) {
+    if (selection.direction !== direction) continue;
+    for (const policy of selection.policies) used.add(policy);
+  }
+  return used;
+}
+
+/** The places of policies in a list, in the order of the names of their chains. */
+function placesByChain(policies: readonly Policy[], direction: Direction): number[] {
+  return policies
+    .map(({ ref }, at) => ({ at, name: policyChainName(direction, ref) }))
+    .sort((one, other) => compareText(one.name, other.name))
+    .map(({ at }) => at);
 }
 
 /** The chains of the profiles that some endpoints have. */

@@ -383,7 +383,7 @@ export function tierRules(
       shared.begin(tier),
       ...(tier.name === DEFAULT_TIER.name ? compileOpenJump(shared.dialect) : []),
       ...shared.groups
-        .runsOf(policies, direction, new Set(ties.keys()))
+        .runsOf(policies, direction, ties)
         .flatMap(({ group, policies: run }) =>
           group === undefined
             ? run.flatMap((policy) => [...before(policy), ...ask(shared.jump(policy, direction))])
@@ -399,7 +399,8 @@ function tiesBefore(
   policies: readonly Policy[],
   shared: SharedRules,
   direction: Direction,
-): Map<Policy, readonly Rule[]> {
+): ReadonlyMap<Policy, readonly Rule[]> {
+  if (policies.every(({ tier }) => tier.tiesUndefined !== true)) return NO_TIES;
   const ties = new Map<Policy, readonly Rule[]>();
   for (const tied of groupByOrder(policies, direction)) {
     const [first] = tied.policies;
@@ -408,6 +409,8 @@ function tiesBefore(
   }
   return ties;
 }
+
+const NO_TIES: ReadonlyMap<Policy, readonly Rule[]> = new Map();
 
 const UNTRACK_IF_ACCEPTED = makeRule({
   matches: [bitsSet(MARK_ACCEPT)],

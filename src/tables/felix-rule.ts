@@ -35,7 +35,7 @@ export interface FelixRule {
   readonly source: FelixSide;
   readonly destination: FelixSide;
   /** What no policy can ask for, and some implementation does. */
-  readonly also?: readonly Match[];
+  readonly also?: readonly Match[] | undefined;
 }
 
 /** An ICMP type, and a code where one is asked for. */
@@ -111,7 +111,8 @@ export function renderFelixRule(
   if (blocks !== undefined) matches.push(bitsSet(MARK_SCRATCH0));
   if (rule.also !== undefined) matches.push(...rule.also);
   const rules = blocks?.rules ?? [];
-  addActionRules(rules, action, { matches, origin });
+  // Without the room that it has grown.
+  addActionRules(rules, action, { matches: matches.slice(), origin });
   return { rules, wider: blocks !== undefined && blocks.positive > 2 };
 }
 

@@ -255,8 +255,7 @@ export function domainId(domainName: string): string {
 
 /** The node's end of a pod's veth pair. Source: libcalico-go conversion VethNameForWorkload. */
 export function vethName(namespace: string, name: string): string {
-  const digest = sha1(utf8ToBytes(`${namespace}.${name}`));
-  const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const hex = encodeBits(sha1(utf8ToBytes(`${namespace}.${name}`)), 4, "0123456789abcdef");
   return `${WORKLOAD_INTERFACE_PREFIX}${hex.slice(0, 11)}`;
 }
 

@@ -43,7 +43,6 @@ export class PeerMeanings {
   readonly #index: EndpointIndex;
   /** Made when endpoints change. */
   #choosing: SelectorIndex<Chosen> | undefined;
-  readonly #chosenBySelector = new WeakMap<EndpointSelector, Chosen>();
   readonly #chosenByText = new Map<string, Chosen>();
   readonly #portNumbers = new Map<string, readonly number[]>();
   #knowsNodes: boolean | undefined;
@@ -58,9 +57,7 @@ export class PeerMeanings {
   /** Who a selector means; every endpoint without one. */
   chosen(selector: EndpointSelector | undefined): Chosen {
     if (selector === undefined) return this.#chosenAs(SELECT_ALL, selector);
-    return entryOf(this.#chosenBySelector, selector, () =>
-      this.#chosenAs(peerSelectorText(selector), selector),
-    );
+    return this.#chosenAs(peerSelectorText(selector), selector);
   }
 
   /** The identity of the set of a named port of theirs. */
@@ -95,12 +92,13 @@ export class PeerMeanings {
   }
 
   #chosenAs(text: string, selector: EndpointSelector | undefined): Chosen {
-    return entryOf(this.#chosenByText, text, () => {
-      const identity = identityOf(selectorId(text));
-      const chosen: Chosen = { text, selector, identity, ports: new Map(), endpoints: undefined };
-      this.#choosing?.add(selector, chosen);
-      return chosen;
-    });
+    const before = this.#chosenByText.get(text);
+    if (before !== undefined) return before;
+    const identity = identityOf(selectorId(text));
+    const chosen: Chosen = { text, selector, identity, ports: new Map(), endpoints: undefined };
+    this.#chosenByText.set(text, chosen);
+    this.#choosing?.add(selector, chosen);
+    return chosen;
   }
 
   /** The prefixes of the network sets that a selector chooses. */
@@ -196,11 +194,7 @@ export interface WantedPort {
 }
 
 /** What is there under a key, or is made and put there. */
-export function entryOf<K extends WeakKey | string, V>(
-  entries: { get(key: K): V | undefined; set(key: K, value: V): unknown },
-  key: K,
-  make: () => V,
-): V {
+export function entryOf<K, V>(entries: Map<K, V>, key: K, make: () => V): V {
   const before = entries.get(key);
   if (before !== undefined) return before;
   const made = make();

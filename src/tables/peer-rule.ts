@@ -6,31 +6,55 @@
  */
 import type { PortProtocol } from "../cluster/snapshot.ts";
 import type { PortRange } from "../match/multiport.ts";
-import type { Direction, LabelledPods, PeerRule, PolicyPeer, PolicyPort } from "../policy/model.ts";
+import type {
+  Direction,
+  LabelledPods,
+  PeerRule,
+  PolicyPeer,
+  PolicyPort,
+  RuleAction,
+} from "../policy/model.ts";
 import { OPEN } from "./dialect-rule.ts";
 import { renderFelixRule } from "./felix-rule.ts";
 import type { FelixSide } from "./felix-rule.ts";
-import type { Rule } from "./model.ts";
+import type { Rule, RuleOrigin } from "./model.ts";
 import { compilePeer, missingOf } from "./peer-side.ts";
-import type { Meaning } from "./peer-side.ts";
+import type { Meaning, PeerMeaning } from "./peer-side.ts";
 import type { PolicyContext, RuleContext } from "./policy-context.ts";
 import { portProtocolNumber } from "./sets.ts";
 
 /** Compiles a rule for one family. */
 export function compilePeerRule(given: RuleContext<PeerRule>): Rule[] {
-  // No peers: matches any peer.
-  const peers: readonly (PolicyPeer | undefined)[] = given.rule.peers?.flatMap(splitDomains) ?? [
-    undefined,
-  ];
-  return portsByProtocol(given.rule.ports).flatMap((ports) =>
-    peers.flatMap((peer) => compileOne(given, ports, peer)),
-  );
+  const rules: Rule[] = [];
+  const peers = splitDomains(given.rule.peers ?? ANY_PEER).map((peer): AskedPeer => ({
+    peer,
+    meanings: undefined,
+  }));
+  for (const ports of portsByProtocol(given.rule.ports)) {
+    for (const peer of peers) addRules(rules, given, ports, peer);
+  }
+  return rules;
+}
+
+/** No peers: matches any peer. */
+const ANY_PEER = [undefined];
+
+interface AskedPeer {
+  readonly peer: PolicyPeer | undefined;
+  /** Once some protocol has asked for them. */
+  meanings: readonly PeerMeaning[] | undefined;
 }
 
 /** Of one domain name the addresses may be known, and of another not. */
-function splitDomains(peer: PolicyPeer): readonly PolicyPeer[] {
-  if (peer.kind !== "domains") return [peer];
-  return peer.domainNames.map((name) => ({ ...peer, domainNames: [name] }));
+function splitDomains(
+  peers: readonly (PolicyPeer | undefined)[],
+): readonly (PolicyPeer | undefined)[] {
+  if (peers.every((peer) => peer?.kind !== "domains")) return peers;
+  return peers.flatMap((peer): readonly (PolicyPeer | undefined)[] =>
+    peer?.kind === "domains"
+      ? peer.domainNames.map((name) => ({ ...peer, domainNames: [name] }))
+      : [peer],
+  );
 }
 
 /** The ports of one protocol. */
@@ -45,21 +69,36 @@ interface ProtocolPorts {
 /** By protocol name, as Calico sorts them; an item that means every port of it takes in the others. */
 function portsByProtocol(ports: readonly PolicyPort[] | undefined): ProtocolPorts[] {
   // No ports: matches every port of every protocol.
-  if (ports === undefined) return [{ protocol: undefined, ranges: [], names: [] }];
-  const protocols = [...new Set(ports.map((port) => port.protocol))].toSorted();
-  return protocols.map((protocol) => {
-    const own = ports.filter((port) => port.protocol === protocol);
-    const ranges = own.filter((port) => port.kind === "range");
-    if (ranges.some((range) => range.first === 0 && range.last === 0xffff)) {
-      return { protocol, ranges: [], names: [] };
+  if (ports === undefined) return [everyPortOf(undefined)];
+  const protocols: (PortProtocol | undefined)[] = [];
+  for (const { protocol } of ports) if (!protocols.includes(protocol)) protocols.push(protocol);
+  return protocols.sort().map((protocol) => portsOf(protocol, ports));
+}
+
+function everyPortOf(protocol: PortProtocol | undefined): ProtocolPorts {
+  return { protocol, ranges: [], names: [] };
+}
+
+function portsOf(protocol: PortProtocol | undefined, ports: readonly PolicyPort[]): ProtocolPorts {
+  const ranges: PortRange[] = [];
+  const names: string[] = [];
+  for (const port of ports) {
+    if (port.protocol !== protocol) continue;
+    if (port.kind === "named") {
+      if (!names.includes(port.name)) names.push(port.name);
+    } else if (port.first === 0 && port.last === 0xffff) {
+      return everyPortOf(protocol);
+    } else {
+      ranges.push({ first: port.first, last: port.last });
     }
-    const names = own.flatMap((port) => (port.kind === "named" ? [port.name] : []));
-    return { protocol, ranges: joinRanges(ranges), names: [...new Set(names)] };
-  });
+  }
+  return { protocol, ranges: joinRanges(ranges), names };
 }
 
 /** Ranges that touch or overlap become one. Source: conversion.go SimplifyPorts. */
-function joinRanges(ranges: readonly PortRange[]): PortRange[] {
+function joinRanges(ranges: readonly PortRange[]): readonly PortRange[] {
+  // Without the room that it has grown.
+  if (ranges.length < 2) return ranges.slice();
   const joined: PortRange[] = [];
   for (const { first, last } of ranges.toSorted((one, other) => one.first - other.first)) {
     const previous = joined.at(-1);
@@ -75,52 +114,53 @@ function joinRanges(ranges: readonly PortRange[]): PortRange[] {
   return joined;
 }
 
-/** One protocol and one peer. */
-function compileOne(
+/** Adds the rules of one protocol and one peer. */
+function addRules(
+  rules: Rule[],
   { policy, direction, rule, context }: RuleContext<PeerRule>,
   ports: ProtocolPorts,
-  peer: PolicyPeer | undefined,
-): readonly Rule[] {
+  asked: AskedPeer,
+): void {
   const { family, dialect } = context;
+  const { peer } = asked;
   // > There are no namedPorts for networks/nodes/domainNames.
   const nameless = peer !== undefined && peer.kind !== "pods" && peer.kind !== "block";
   if (nameless && ports.names.length > 0) {
-    return ports.ranges.length === 0
-      ? []
-      : compileOne({ policy, direction, rule, context }, { ...ports, names: [] }, peer);
+    if (ports.ranges.length === 0) return;
+    addRules(rules, { policy, direction, rule, context }, { ...ports, names: [] }, asked);
+    return;
   }
-  const place = peer?.place ?? rule.place;
+  const protocol = ports.protocol && portProtocolNumber(ports.protocol);
   const missing = peer === undefined ? undefined : missingOf(peer, context);
-  const peers = compilePeer(peer, direction, context);
-  return portMeanings(ports, { direction, peer, context }).flatMap((port) =>
-    peers.flatMap((each) => {
-      const peerSide = port.saysPeer && each.question === undefined ? {} : each.side;
+  const { action, index } = rule;
+  const place = peer?.place ?? rule.place;
+  asked.meanings ??= compilePeer(peer, direction, context);
+  for (const port of portMeanings(ports, { direction, peer, context })) {
+    for (const each of asked.meanings) {
+      const peerSide = port.saysPeer && each.question === undefined ? ANYONE : each.side;
       const question = port.question ?? each.question;
-      return renderFelixRule(
-        {
-          protocol: ports.protocol && portProtocolNumber(ports.protocol),
-          source: direction === "ingress" ? peerSide : {},
-          destination: direction === "ingress" ? port.side : { ...peerSide, ...port.side },
-          also: [...(each.also ?? []), ...(question === undefined ? [] : [OPEN])],
-        },
-        {
-          action: rule.action,
-          family,
-          origin: (effect) => ({
-            kind: "policy-rule",
-            effect,
-            policy: policy.ref,
-            direction,
-            rule: rule.index,
-            place,
-            ...(question === undefined ? {} : { open: { question, dialect: dialect.title } }),
-            ...(question !== undefined || missing === undefined ? {} : { missing }),
-          }),
-        },
-      ).rules;
-    }),
-  );
+      const origin = (effect: RuleAction | "part"): RuleOrigin => {
+        const plain: RuleOrigin = {
+          kind: "policy-rule",
+          effect,
+          policy: policy.ref,
+          direction,
+          rule: index,
+          place,
+        };
+        if (question !== undefined) return { ...plain, open: { question, dialect: dialect.title } };
+        return missing === undefined ? plain : { ...plain, missing };
+      };
+      const source = direction === "ingress" ? peerSide : ANYONE;
+      const destination = direction === "ingress" ? port.side : { ...peerSide, ...port.side };
+      const also = question === undefined ? each.also : [...(each.also ?? []), OPEN];
+      const felixRule = { protocol, source, destination, also };
+      rules.push(...renderFelixRule(felixRule, { action, family, origin }).rules);
+    }
+  }
 }
+
+const ANYONE: FelixSide = {};
 
 /** What the ports of one protocol come to; names may mean more than is certain. */
 function portMeanings(

@@ -16,7 +16,7 @@ export interface Meaning {
 }
 
 /** What a peer comes to. */
-interface PeerMeaning extends Meaning {
+export interface PeerMeaning extends Meaning {
   /** What else must hold. */
   readonly also?: readonly Match[];
 }

@@ -9,6 +9,7 @@ import type { CalicoVersion, Direction, Policy, PolicyRef } from "../policy/mode
 import { CALICO_KIND, policyNameBefore332 } from "../policy/order.ts";
 import type { Chain, Rule } from "./model.ts";
 import { policyChainName, policyGroupChainName } from "./names.ts";
+import { entryOf } from "./peer-meanings.ts";
 import { anyBitSet, bitsClear, jump, makeRule, MARK_ACCEPT, MARK_PASS, RETURN } from "./rule.ts";
 
 /** The oldest release of each way. */
@@ -25,11 +26,17 @@ export interface PolicyRun {
   readonly group: string | undefined;
 }
 
+interface Group {
+  readonly policies: readonly Policy[];
+  readonly name: string;
+}
+
 /** The groups of some chains, each made once. */
 export class PolicyGroups {
   readonly #minor: number;
   readonly #chains = new Map<string, Chain>();
-  readonly #names = new Map<string, string>();
+  /** By the first of its policies, as many chains of endpoints have the same group. */
+  readonly #known = { ingress: new Map<Policy, Group[]>(), egress: new Map<Policy, Group[]>() };
 
   constructor({ minor }: CalicoVersion, { tables }: Dialect) {
     this.#minor = tables === "felix" ? minor : 0;
@@ -44,7 +51,7 @@ export class PolicyGroups {
   runsOf(
     policies: readonly Policy[],
     direction: Direction,
-    marked: ReadonlySet<Policy>,
+    marked: ReadonlyMap<Policy, unknown>,
   ): PolicyRun[] {
     if (this.#minor < GROUPS) return [{ policies, group: undefined }];
     const runs: { policies: Policy[]; group: string | undefined }[] = [];
@@ -80,36 +87,42 @@ export class PolicyGroups {
       );
   }
 
-  #nameOf(policies: readonly Policy[], direction: Direction): string {
-    const [first] = policies;
+  #nameOf(policies: readonly [Policy, ...Policy[]], direction: Direction): string {
+    const groups = entryOf(this.#known[direction], policies[0], (): Group[] => []);
+    const known = groups.find((group) => isSame(group.policies, policies));
+    if (known !== undefined) return known.name;
+    const name = policyGroupChainName(direction, this.#partsOf(policies, direction));
+    groups.push({ policies, name });
+    // Policies of the same names may have been edited since.
+    entryOf(this.#chains, name, () => {
+      return { name, policy: undefined, rules: groupRules(policies, direction) };
+    });
+    return name;
+  }
+
+  #partsOf(policies: readonly [Policy, ...Policy[]], direction: Direction): string[] {
+    const [{ tier, subject }] = policies;
     const named = this.#minor >= KIND_IN_NAME;
-    const parts = [
-      ...(named ? [] : [first?.tier.name ?? ""]),
-      first?.subject.text ?? "",
+    return [
+      ...(named ? [] : [tier.name]),
+      subject.text,
       direction === "ingress" ? "inbound" : "outbound",
       `${policies.length}`,
       ...policies.map((policy) => (named ? nameWithKind(policy.ref) : policyNameBefore332(policy))),
     ];
-    const key = parts.join("\n");
-    const known = this.#names.get(key);
-    if (known !== undefined) return known;
-    const name = policyGroupChainName(direction, parts);
-    this.#names.set(key, name);
-    this.#chains.set(name, {
-      name,
-      policy: undefined,
-      rules: groupRules(policies, direction),
-    });
-    return name;
   }
 }
 
+function isSame(some: readonly Policy[], others: readonly Policy[]): boolean {
+  return some.length === others.length && some.every((policy, at) => policy === others[at]);
+}
+
 /** Policies that follow each other and have one selector. */
-function bySelector(policies: readonly Policy[]): Policy[][] {
-  const runs: Policy[][] = [];
+function bySelector(policies: readonly Policy[]): [Policy, ...Policy[]][] {
+  const runs: [Policy, ...Policy[]][] = [];
   for (const policy of policies) {
     const last = runs.at(-1);
-    if (last?.[0]?.subject.text === policy.subject.text) last?.push(policy);
+    if (last?.[0].subject.text === policy.subject.text) last.push(policy);
     else runs.push([policy]);
   }
   return runs;

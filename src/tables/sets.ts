@@ -50,13 +50,15 @@ export class SetCollector {
     const chosen = this.#meanings.chosen(selector);
     const known = this.#known(chosen.identity);
     if (known !== undefined) return known;
+    // The other family's is made by this one, too.
+    const description = describePods(selector);
     return this.#netSet(chosen.identity, (collector) => ({
       members: [
         ...collector.#hostPrefixes(this.#meanings.endpoints(selector, chosen)),
         ...collector.#hostPrefixes(this.#meanings.hostEndpoints(selector)),
         ...this.#meanings.networkSetPrefixes(selector),
       ],
-      description: describePods(selector),
+      description,
     }));
   }
 

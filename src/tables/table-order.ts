@@ -77,15 +77,15 @@ export function tableOf(
   userChains: readonly Chain[],
 ): Table {
   const builtin = Object.entries(rulesByHook).map(([hook, rules]) => builtinChain(hook, rules));
-  const byName = new Map(userChains.toReversed().map((chain) => [chain.name, chain]));
-  return {
-    name,
-    chains: [
-      ...builtin,
-      // iptables keeps user chains sorted by name.
-      ...[...byName.values()].sort((one, other) => compareText(one.name, other.name)),
-    ],
-  };
+  // iptables keeps user chains sorted by name.
+  const sorted = userChains.toSorted(compareChains);
+  const unique = sorted.filter((chain, at) => chain.name !== sorted[at - 1]?.name);
+  return { name, chains: [...builtin, ...unique] };
+}
+
+/** Orders chains by name. */
+export function compareChains(one: Chain, other: Chain): number {
+  return compareText(one.name, other.name);
 }
 
 function builtinChain(name: string, rules: readonly Rule[]): Chain {
