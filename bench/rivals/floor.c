@@ -23,9 +23,8 @@ struct entry {
 };
 
 struct row {
-  uint64_t ends, packets, bytes;
-  uint32_t ports;
-  uint8_t rest[64 - 28];
+  uint64_t ends;
+  uint32_t ports, packets, bytes, rest[3];
 };
 
 /* Open addressing, at most half full: a hash and a number plus one, which grows by doubling. */
