@@ -43,7 +43,7 @@ export function lookAhead(from: u32, to: u32): void {
 /** Finds the connection of one frame once more: another packet may have made or removed it since. */
 export function lookAgain(one: Gathered): void {
   findKnown(one);
-  if (one.hash != 0 && one.node != 0) findDirection(one);
+  if (one.node != 0) findDirection(one);
 }
 
 // Read by nobody: it only keeps what is loaded from being left out.

@@ -80,6 +80,23 @@ export function sameBytes(one: usize, other: usize, size: usize): bool {
   return !v128.any_true(differing) && rest == 0;
 }
 
+/** Takes a word into a hash; multiplications do not wait for each other. */
+export function stir(hash: u64, word: u64): u64 {
+  return rotl<u64>(hash, 23) ^ (word * 0x9e3779b97f4a7c15);
+}
+
+/** Takes a piece into a new hash; eight divides its size. */
+export function stirBytes(at: usize, size: usize): u64 {
+  let hash: u64 = 0;
+  for (let byte: usize = 0; byte < size; byte += 8) hash = stir(hash, load<u64>(at + byte));
+  return hash;
+}
+
+/** The hash of all that was taken in. */
+export function stirred(hash: u64): u32 {
+  return <u32>((hash * 0xbf58476d1ce4e5b9) >> 32);
+}
+
 /** Two addresses are the same. */
 export function sameAddress(one: usize, other: usize): bool {
   const low = load<u64>(one) ^ load<u64>(other);

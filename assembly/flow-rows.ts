@@ -1,6 +1,15 @@
 // What is counted by flow: a row for each tuple (with its reply) and verdict. Unlike conntrack entries
 // rows live as long as the replay, and dropped packets have them too.
-import { alignedLines, clearBytes, copyAddresses, copyBytes, sameAddress } from "./bytes";
+import {
+  alignedLines,
+  clearBytes,
+  copyAddresses,
+  copyBytes,
+  sameAddress,
+  sameBytes,
+  stirBytes,
+  stirred,
+} from "./bytes";
 import { endHash, pairHash } from "./ends-hash";
 import { slotAt } from "./flow-slots";
 import { linkRow, rowOfSlot, settleEntries } from "./flow-table";
@@ -41,12 +50,13 @@ class Row {
   decider: i32;
 }
 
-/** What is told of a row's first packet, and of those of others. It never changes. */
+/** What is told of a row's first packet, and of those of others: only the draft changes. */
 @unmanaged
 class Told {
-  /** Address of the verdict, and what it has not in common with others: VerdictEnds, but for the decider. */
+  /** Address of the verdict, and what it has not in common with others: VerdictEnds. */
   verdict: u32;
-  unused: u32;
+  /** Of the draft; else 0, as rows have it. */
+  decider: i32;
   srcRoute: i32;
   dstRoute: i32;
   inInterface: u32;
@@ -55,6 +65,7 @@ class Told {
   /** IP's version, and WIDE. */
   family: u8;
   protocol: u8;
+  unused: u32;
 }
 
 /** What a row has no room for: addresses of IPv6, host names where there is no address, and large numbers. */
@@ -73,9 +84,9 @@ class WideEnds {
 }
 
 if (offsetof<Row>() != 32) ERROR("two Rows have a cache line");
-const TOLD_ENDS: usize = offsetof<Told>("unused");
+const TOLD_ENDS: usize = offsetof<Told>("decider");
 if (offsetof<Told>("known") - TOLD_ENDS != offsetof<VerdictEnds>()) ERROR("VerdictEnds");
-const TOLD_SIZE: usize = 28;
+const TOLD_SIZE: usize = 32;
 if (offsetof<Told>() != TOLD_SIZE) ERROR("TOLD_SIZE");
 
 const WIDE: u8 = 1 << 7;
@@ -289,7 +300,7 @@ function addPiece(): void {
 
 function describe(row: Row, packet: Packet, verdict: Verdict): void {
   row.number = <u32>packet.number;
-  const family = keepEnds(row, packet);
+  const wide = keepEnds(row, packet);
   const icmp = isIcmp(packet.protocol);
   row.sport = icmp ? packet.icmpId : packet.sport;
   row.dport = icmp ? ((<u16>packet.icmpType) << 8) | packet.icmpCode : packet.dport;
@@ -298,19 +309,19 @@ function describe(row: Row, packet: Packet, verdict: Verdict): void {
   row.decider = ends.decider;
   ends.decider = 0;
   draft.known = <u16>packet.known;
-  draft.family = family;
+  draft.family = wide ? packet.family | WIDE : packet.family;
   draft.protocol = packet.protocol;
   row.told = keepTold();
 }
 
-// Keeps the ends of a row. Gives IP's version, and WIDE.
-function keepEnds(row: Row, packet: Packet): u8 {
+// True: they are wide.
+function keepEnds(row: Row, packet: Packet): bool {
   const upper = <u32>(packet.number >> 32);
   const named = (packet.srcName | packet.dstName) != 0;
   const wide = row.told != 0 && isWide(row);
   if (packet.family == 4 && !named && upper == 0 && !wide) {
     row.addresses = (<u64>packet.src0) | ((<u64>packet.dst0) << 32);
-    return 4;
+    return false;
   }
   if (!wide) {
     row.addresses = heap.alloc(offsetof<WideEnds>());
@@ -322,10 +333,10 @@ function keepEnds(row: Row, packet: Packet): u8 {
   ends.dstName = packet.dstName;
   ends.number = upper;
   if (upper != 0) anyLarge = true;
-  return packet.family | WIDE;
+  return true;
 }
 
-const draft: Told = changetype<Told>(memory.data(28, 8));
+const draft: Told = changetype<Told>(memory.data(32, 8));
 
 // Of those that were told last, each in the only place for it by its hash: u32 address, u32 of the hash.
 const RECENT_BITS: u32 = 12;
@@ -333,32 +344,18 @@ const recent: usize = memory.data(8 << 12, 8);
 
 // Address of what is like the draft, perhaps of another row.
 function keepTold(): u32 {
-  const hash = hashOfDraft();
-  const place = recent + ((<usize>(hash >> (64 - RECENT_BITS))) << 3);
+  const own = changetype<usize>(draft);
+  const hash = stirred(stirBytes(own, TOLD_SIZE));
+  const place = recent + ((<usize>(hash & ((1 << RECENT_BITS) - 1))) << 3);
   const before = load<u32>(place);
   // Where most differ, what was told before is in no cache: the hash is asked first.
-  if (load<u32>(place, 4) == <u32>hash && before != 0 && isDraft(before)) return before;
+  const alike = before != 0 && load<u32>(place, 4) == hash;
+  if (alike && sameBytes(before, own, TOLD_SIZE)) return before;
   const told = <u32>heap.alloc(TOLD_SIZE);
-  copyBytes(told, changetype<usize>(draft), TOLD_SIZE);
+  copyBytes(told, own, TOLD_SIZE);
   store<u32>(place, told);
-  store<u32>(place, <u32>hash, 4);
+  store<u32>(place, hash, 4);
   return told;
-}
-
-function isDraft(told: usize): bool {
-  const own = changetype<usize>(draft);
-  const same = v128.eq<i32>(v128.load(own), v128.load(told));
-  const rest = v128.eq<i32>(v128.load(own, TOLD_SIZE - 16), v128.load(told, TOLD_SIZE - 16));
-  return v128.all_true<i32>(v128.and(same, rest));
-}
-
-function hashOfDraft(): u64 {
-  const own = changetype<usize>(draft);
-  const one = load<u64>(own) * 0x9e3779b97f4a7c15;
-  const other = load<u64>(own, 8) * 0xbf58476d1ce4e5b9;
-  const third = load<u64>(own, 16) * 0x94d049bb133111eb;
-  const rest = load<u32>(own, 24) * 0xd6e8feb86659fd93;
-  return one + other + third + rest;
 }
 
 const narrow: WideEnds = changetype<WideEnds>(memory.data(offsetof<WideEnds>(), 16));

@@ -1,6 +1,6 @@
 // Verdict records that are kept, each once: many flows get the same but for where their ends are and which
 // rule decided, which is kept with the flow.
-import { copyBytes, sameBytes } from "./bytes";
+import { copyBytes, sameBytes, stirBytes, stirred } from "./bytes";
 import { Buckets, firstHung, hang, Hung, makeBuckets, nextHung } from "./hung";
 import { RULE_NONE, VERDICT_SIZE } from "./layout";
 import { Verdict } from "./verdict";
@@ -27,8 +27,6 @@ const RULE_WITHOUT_DECIDER: i32 = -3;
 let buckets: Buckets = changetype<Buckets>(0);
 let last: usize = 0;
 const common: Verdict = changetype<Verdict>(memory.data(VERDICT_SIZE, 8));
-
-if (VERDICT_SIZE % 8 != 0) ERROR("verdicts are compared by eight bytes");
 
 /** Prepares an empty memory. */
 export function setUpKeptVerdicts(): void {
@@ -78,7 +76,7 @@ function moveEnds(verdict: Verdict, ends: VerdictEnds): void {
 }
 
 function find(verdict: Verdict): usize {
-  const hash = hashOf(verdict);
+  const hash = stirred(stirBytes(changetype<usize>(verdict), VERDICT_SIZE));
   for (let at = firstHung(buckets, hash); at != 0; at = nextHung(at)) {
     if (isVerdict(at, verdict)) return at;
   }
@@ -90,12 +88,4 @@ function find(verdict: Verdict): usize {
 
 function isVerdict(at: usize, verdict: Verdict): bool {
   return sameBytes(at + VERDICT, changetype<usize>(verdict), VERDICT_SIZE);
-}
-
-function hashOf(verdict: Verdict): u32 {
-  let hash: u64 = 0;
-  for (let byte: usize = 0; byte < <usize>VERDICT_SIZE; byte += 8)
-    hash =
-      rotl<u64>(hash, 23) ^ (load<u64>(changetype<usize>(verdict) + byte) * 0x9e3779b97f4a7c15);
-  return <u32>((hash * 0xbf58476d1ce4e5b9) >> 32);
 }

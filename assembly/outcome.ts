@@ -1,5 +1,5 @@
 // What walks have come to: a verdict and the rules that matched on the way, each kept once.
-import { copyBytes, sameBytes } from "./bytes";
+import { copyBytes, sameBytes, stir, stirBytes, stirred } from "./bytes";
 import { countAtRule } from "./counters";
 import { Buckets, firstHung, hang, Hung, makeBuckets, nextHung } from "./hung";
 import { VERDICT_SIZE } from "./layout";
@@ -15,8 +15,6 @@ export class Outcome extends Hung {
 
 const OUTCOME_VERDICT: usize = offsetof<Outcome>();
 const OUTCOME_PATH: usize = OUTCOME_VERDICT + VERDICT_SIZE;
-
-if (VERDICT_SIZE % 8 != 0) ERROR("verdicts are compared by eight bytes");
 
 let buckets: Buckets = changetype<Buckets>(0);
 
@@ -72,14 +70,7 @@ function isOutcome(outcome: Outcome, verdict: Verdict): bool {
 }
 
 function hashOf(verdict: Verdict): u32 {
-  let hash: u64 = 0;
-  for (let byte: usize = 0; byte < <usize>VERDICT_SIZE; byte += 8)
-    hash = stir(hash, load<u64>(changetype<usize>(verdict) + byte));
+  let hash = stirBytes(changetype<usize>(verdict), VERDICT_SIZE);
   for (let index: u32 = 0; index < pathSize(); index++) hash = stir(hash, pathRule(index));
-  return <u32>((hash * 0xbf58476d1ce4e5b9) >> 32);
-}
-
-// Multiplications do not wait for each other.
-function stir(hash: u64, word: u64): u64 {
-  return rotl<u64>(hash, 23) ^ (word * 0x9e3779b97f4a7c15);
+  return stirred(hash);
 }

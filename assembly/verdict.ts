@@ -75,6 +75,7 @@ if (offsetof<Verdict>("judgedDst0") != VERDICT_JUDGED_DST) ERROR("VERDICT_JUDGED
 if (offsetof<Verdict>("judgedSport") != VERDICT_JUDGED_SPORT) ERROR("VERDICT_JUDGED_SPORT");
 if (offsetof<Verdict>("judgedDport") != VERDICT_JUDGED_DPORT) ERROR("VERDICT_JUDGED_DPORT");
 if (offsetof<Verdict>() != VERDICT_SIZE) ERROR("VERDICT_SIZE");
+if (VERDICT_SIZE % 8 != 0) ERROR("verdicts are compared and hashed by eight bytes");
 
 /** Empties a verdict: no rule, no route. */
 export function clearVerdict(verdict: Verdict): void {

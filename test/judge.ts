@@ -46,6 +46,8 @@ export interface Question {
   readonly share?: Share;
   /** Packets of the capture that cannot be read are passed over; else they are the test's fault. */
   readonly mayBeDamaged?: boolean;
+  /** Packets that were judged before; none when absent. */
+  readonly packetsBefore?: number;
   /** Another program decides from this packet on. */
   readonly turn?: { readonly packet: number; readonly program: Program };
 }
@@ -229,10 +231,11 @@ function loadQuestion({
 
 async function feedCapture(
   matcher: Feed,
-  { capture, packetsWanted = true, mayBeDamaged = false }: Question,
+  { capture, packetsWanted = true, mayBeDamaged = false, packetsBefore = 0 }: Question,
   onBatch: (names: readonly string[]) => void = () => undefined,
   turn?: { readonly packet: number; readonly act: () => void },
 ): Promise<void> {
+  matcher.batch.packetNumber = packetsBefore;
   const stream = await openCapture({
     source: memorySource(capture, packetsWanted ? capture.length : FIRST_PIECE),
     block: {

@@ -4,7 +4,10 @@
  */
 import { setFlagsFromString } from "node:v8";
 
-/** Keeps it, in all threads, as small as it is. Node can be told a limit only before it starts. */
+/**
+ * Keeps it, in all threads, as small as it is: in threads that start later, which decide packets and make few objects,
+ * as it begins. Node can be told a limit only before it starts.
+ */
 export function boundYoungGeneration(): void {
   setFlagsFromString("--semi-space-growth-factor=1");
 }

@@ -244,7 +244,8 @@ class RulePacker {
   #packPayload(rule: Rule): Payload {
     const { matches } = rule;
     const target = carrying(rule.target);
-    // Lists that ask for sets are their rules' own, and a large cluster has hundreds of thousands.
+    // Lists that ask for sets are their rules' own, of which a large cluster has hundreds of thousands; one that was
+    // shared would be written twice.
     const own = matches.some(({ kind }) => kind === "set");
     const before = own ? undefined : this.#payloads.get(matches);
     if (before !== undefined && before.target === target) return before;

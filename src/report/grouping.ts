@@ -15,6 +15,7 @@ import type { CaptureNature, Judged, PolicyPoint } from "./reason.ts";
 import { FlowRows } from "./same-flow.ts";
 import { destinationEnd, portText, sourceEnd } from "./workload.ts";
 import type { FindEndpoint } from "./workload.ts";
+import { entryOf } from "../tables/entry.ts";
 
 /** Dropped flows of one workload pair, port and deciding rule. */
 export interface DropGroup {
@@ -195,12 +196,4 @@ export function ruleKey(flow: Judged, find: FindEndpoint): string {
 /** Sorts are stable: equal groups stay in the order of their first packets. */
 function byPackets(one: { packets: number }, other: { packets: number }): number {
   return other.packets - one.packets;
-}
-
-function entryOf<K, V>(entries: Map<K, V>, key: K, make: () => V): V {
-  const before = entries.get(key);
-  if (before !== undefined) return before;
-  const made = make();
-  entries.set(key, made);
-  return made;
 }

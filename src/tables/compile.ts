@@ -250,6 +250,7 @@ export function compileWhole(
       ...compileProtocolChains(dialect, family),
       ...endpointChains,
       ...usedPolicies.flatMap(({ direction, policies: own, places }) => {
+        // Made in the order that diagnostics and sets have, and put in that of the table.
         const chains = own.map((policy) => chainOf(policy, direction));
         return places.flatMap((at) => chains[at] ?? []);
       }),

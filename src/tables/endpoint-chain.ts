@@ -45,6 +45,7 @@ import {
   setBits,
   stateIs,
 } from "./rule.ts";
+import { entryOf } from "./entry.ts";
 
 /** An endpoint and what its chain in one direction is made of. */
 export interface EndpointPolicies {
@@ -262,14 +263,6 @@ export class SharedRules {
     this.#ties.set(key, { group, rules });
     return rules;
   }
-}
-
-function entryOf<K, V>(entries: Map<K, V>, key: K, make: () => V): V {
-  const before = entries.get(key);
-  if (before !== undefined) return before;
-  const made = make();
-  entries.set(key, made);
-  return made;
 }
 
 const ALWAYS = makeRule({});

@@ -17,6 +17,7 @@ import { SelectorIndex } from "../policy/selector-index.ts";
 import { selectsEndpoint } from "../policy/selects.ts";
 import { peerSelectorText, SELECT_ALL } from "./calico-selector.ts";
 import { namedPortId, selectorId } from "./names.ts";
+import { entryOf } from "./entry.ts";
 
 /** What a set is known by, whatever its family. One object for each. */
 export interface SetIdentity {
@@ -191,13 +192,4 @@ export interface WantedPort {
   readonly protocol: PortProtocol | "any";
   /** Ports of init containers have no names. */
   readonly runningOnly?: boolean;
-}
-
-/** What is there under a key, or is made and put there. */
-export function entryOf<K, V>(entries: Map<K, V>, key: K, make: () => V): V {
-  const before = entries.get(key);
-  if (before !== undefined) return before;
-  const made = make();
-  entries.set(key, made);
-  return made;
 }

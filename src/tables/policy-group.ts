@@ -9,7 +9,7 @@ import type { CalicoVersion, Direction, Policy, PolicyRef } from "../policy/mode
 import { CALICO_KIND, policyNameBefore332 } from "../policy/order.ts";
 import type { Chain, Rule } from "./model.ts";
 import { policyChainName, policyGroupChainName } from "./names.ts";
-import { entryOf } from "./peer-meanings.ts";
+import { entryOf } from "./entry.ts";
 import { anyBitSet, bitsClear, jump, makeRule, MARK_ACCEPT, MARK_PASS, RETURN } from "./rule.ts";
 
 /** The oldest release of each way. */

@@ -12,9 +12,10 @@ import type { Address, Family, Prefix } from "../net/address.ts";
 import { protocolNumber } from "../net/protocol.ts";
 import type { EndpointSelector, ServiceRef } from "../policy/model.ts";
 import { nodeSelectorText, orderedRequirements, SELECT_ALL } from "./calico-selector.ts";
+import { entryOf } from "./entry.ts";
 import type { IpSet, PortMember, SetOrigin } from "./model.ts";
 import { domainId, nodesId, placeId, serviceId, setName } from "./names.ts";
-import { entryOf, identityOf } from "./peer-meanings.ts";
+import { identityOf } from "./peer-meanings.ts";
 import type { Chosen, PeerMeanings, SetIdentity, WantedPort } from "./peer-meanings.ts";
 import {
   compareMembers,
@@ -50,7 +51,7 @@ export class SetCollector {
     const chosen = this.#meanings.chosen(selector);
     const known = this.#known(chosen.identity);
     if (known !== undefined) return known;
-    // The other family's is made by this one, too.
+    // Made once: the recipe is run for both families.
     const description = describePods(selector);
     return this.#netSet(chosen.identity, (collector) => ({
       members: [

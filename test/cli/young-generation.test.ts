@@ -14,7 +14,8 @@ function youngBytes(bound: boolean): number {
     const young = getHeapSpaceStatistics().find((space) => space.space_name === "new_space");
     console.log(young.space_size);`;
   const options = ["--no-warnings", "--input-type=module", "--eval", script];
-  return Number(execFileSync(process.execPath, options, { encoding: "utf8" }));
+  const env = { ...process.env, NODE_OPTIONS: "" };
+  return Number(execFileSync(process.execPath, options, { encoding: "utf8", env }));
 }
 
 describe("boundYoungGeneration", () => {

@@ -5,7 +5,7 @@ import type { FlowVerdict } from "../../src/engine/verdict.ts";
 import { formatAddress } from "../../src/net/address.ts";
 import { makeRandom } from "../../src/workload/random.ts";
 import { buildFrame, buildPcap, timed, UDP, type PacketSpec, type TimedFrame } from "../frames.ts";
-import { replayCapture } from "../judge.ts";
+import { replayCapture, shareCapture } from "../judge.ts";
 import { nodeOf } from "../match/judge-node.ts";
 
 const FLOWS = 14_000;
@@ -92,28 +92,45 @@ describe("rows", () => {
     expect(verdicts.size).toBe(rows.length);
   });
 
-  it.each([false, true])("count more bytes than 32 bits hold (walked: %s)", async (walkAll) => {
-    // An IPv4 flow, an IPv6 flow and an IPv4 flow, a packet of each in turn; the last flow's packets are short.
-    const flows = [1, 5, 2].map(flowOf);
-    const lengths = [0xf000_0000, 0xe000_0000, 100];
-    const capture = buildPcap(
-      timed(Array.from({ length: 15 }, (_, index) => buildFrame(flows[index % 3]!))),
-    );
-    const view = new DataView(capture.buffer);
-    for (let at = 24, index = 0; at < capture.length; index++) {
-      view.setUint32(at + 12, lengths[index % 3]!, true);
-      at += 16 + view.getUint32(at + 8, true);
-    }
-    const rules = ["-A INPUT -p udp -j ACCEPT"];
-    const compiled = nodeOf(rules, "legacy", 4);
-    let counted: unknown[] = [];
-    await replayCapture({ compiled, capture, packetsWanted: false, walkAll }, (matcher, names) => {
-      counted = Array.from(matcher.flows(names), ({ firstPacket, source, packets, bytes }) => [
-        ...[firstPacket, formatAddress(source!), packets, bytes],
+  it.each([
+    ["short", 0],
+    ["walked", 0],
+    ["by two workers", 0],
+    // The first flow begins before the numbers that 32 bits do not hold, the others with them.
+    ["short", 2 ** 32 - 2],
+    ["walked", 2 ** 32 - 2],
+    ["by two workers", 2 ** 32 - 2],
+    ["short", 3 * 2 ** 32],
+  ])(
+    "count more bytes and packets than 32 bits hold (%s, %d before)",
+    async (how, packetsBefore) => {
+      // An IPv4 flow, an IPv6 flow and an IPv4 flow, a packet of each in turn; the last flow's packets are short.
+      const flows = [1, 5, 2].map(flowOf);
+      const lengths = [0xf000_0000, 0xe000_0000, 100];
+      const capture = buildPcap(
+        timed(Array.from({ length: 15 }, (_, index) => buildFrame(flows[index % 3]!))),
+      );
+      const view = new DataView(capture.buffer);
+      for (let at = 24, index = 0; at < capture.length; index++) {
+        view.setUint32(at + 12, lengths[index % 3]!, true);
+        at += 16 + view.getUint32(at + 8, true);
+      }
+      const compiled = nodeOf(["-A INPUT -p udp -j ACCEPT"], "legacy", 4);
+      const question = { compiled, capture, packetsBefore, packetsWanted: false };
+      let rows: readonly FlowVerdict[] = [];
+      if (how === "by two workers") {
+        rows = (await shareCapture(question, 2))!.flows as FlowVerdict[];
+      } else {
+        await replayCapture({ ...question, walkAll: how === "walked" }, (matcher, names) => {
+          rows = [...matcher.flows(names)];
+        });
+      }
+      const counted = rows.map(({ firstPacket, source, packets, bytes }) => [
+        ...[firstPacket - packetsBefore, formatAddress(source!), packets, bytes],
       ]);
-    });
-    expect(counted).toEqual(
-      flows.map(({ source }, index) => [index + 1, source, 5, 5 * lengths[index]!]),
-    );
-  });
+      expect(counted).toEqual(
+        flows.map(({ source }, index) => [index + 1, source, 5, 5 * lengths[index]!]),
+      );
+    },
+  );
 });
