@@ -93,7 +93,7 @@ export class PolicyGroups {
     if (known !== undefined) return known.name;
     const name = policyGroupChainName(direction, this.#partsOf(policies, direction));
     groups.push({ policies, name });
-    // Policies of the same names may have been edited since.
+    // Its rules are of names only: the chain also holds when policies of the same names were edited.
     entryOf(this.#chains, name, () => {
       return { name, policy: undefined, rules: groupRules(policies, direction) };
     });
