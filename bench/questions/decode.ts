@@ -1,9 +1,9 @@
 /**
- * What do reading fields and going through memory take by themselves? Our decoding of plain frames beside the same in
- * C; and beside our whole path a loop in C that only reads, and looks connections up or makes them, with lines as many as
- * ours.
+ * What do reading fields and keeping connections take by themselves? Our decoding of plain frames beside the same in
+ * C; and beside our whole path two loops that decide nothing, but read, look connections up, and follow TCP's windows or
+ * make new ones, with lines as many as ours: one in C, and one of the matcher's own parts.
  */
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { instantiateSync } from "@assemblyscript/loader";
 import { interleave, secondsOf, type Task } from "../measure.ts";
 import { FRESH, NETVERDICT, OLD, replaySeconds } from "../path.ts";
@@ -16,19 +16,21 @@ import { compileWasm } from "../wasm.ts";
 export const FRAMES = "plain frames in memory";
 export const DECODE = "netverdict's decoding alone";
 export const DECODE_C = "the same in C";
-export const FLOOR = "C, reading and memory of connections alone";
+export const FLOOR = "C, reading and connections alone";
+export const FLOOR_WASM = "the same by the matcher's parts";
 
 const FILE_HEADER = 24;
 /** As the command reads a capture. */
 const PIECE = 2 << 20;
+const FRAME_MAX = 1 << 16;
 
 export const decode: Question = {
   name: "decode",
-  asks: "decoding alone, and reading with the memory of connections, beside the same in C: packets a second",
+  asks: "decoding alone, and reading with keeping connections, beside the same in C: packets a second",
   async answer(asking) {
     const subject = clusterSubject({ policies: 10, pods: 100 });
     await measureDecoding(asking, subject);
-    await measureMemory(asking, subject);
+    await measureFloor(asking, subject);
   },
 };
 
@@ -51,7 +53,7 @@ async function measureDecoding(asking: Asking, subject: Subject): Promise<void> 
   asking.add({ size: FRAMES, unit: "packets", tasks: measured });
 }
 
-async function measureMemory(asking: Asking, subject: Subject): Promise<void> {
+async function measureFloor(asking: Asking, subject: Subject): Promise<void> {
   const program = compileC("floor");
   if (program === undefined) {
     asking.missing(FLOOR, "gcc is not installed");
@@ -64,13 +66,21 @@ async function measureMemory(asking: Asking, subject: Subject): Promise<void> {
     [FRESH, "new", { packets, flows: packets }],
   ] as const) {
     asking.progress(size);
-    const traffic = await trafficFor(subject, shape);
+    const { file } = await trafficFor(subject, shape);
     const tasks: Task[] = [
-      { name: NETVERDICT, units: packets, run: () => replaySeconds(subject, traffic) },
-      { name: FLOOR, units: packets, run: () => secondsSaid(program, how, traffic.file) },
+      { name: NETVERDICT, units: packets, run: () => replaySeconds(subject, { file }) },
+      { name: FLOOR, units: packets, run: () => secondsSaid(program, how, file) },
     ];
-    const read = Number(runTool(program, how, traffic.file).split(" ")[1]);
-    asking.checked("packets that C reads", packets, Math.abs(packets - read));
+    const [, read, begun] = runTool(program, how, file).trim().split(" ").map(Number);
+    asking.checked("packets that C reads", packets, Math.abs(packets - read!));
+    if (how === "known") {
+      const floor = loadFloor(file, shape.flows);
+      // C has read the capture once before the clock started, too.
+      floor.run();
+      floor.run();
+      asking.checked("connections that C begins", begun!, Math.abs(begun! - floor.begun()));
+      tasks.push({ name: FLOOR_WASM, units: packets, run: () => secondsOf(floor.run) });
+    }
     const measured = await interleave(tasks, asking.full ? 7 : 3);
     asking.add({ size: `10 policies, ${size}`, unit: "packets", tasks: measured });
   }
@@ -116,5 +126,41 @@ function loadDecoder(capture: Uint8Array): Decoder {
     },
     count: () => exports.decodedCount(),
     sum: () => String(BigInt.asUintN(64, exports.decodedSum())),
+  };
+}
+
+/** Keeps the connections of a capture, and tells how often one was begun. */
+interface Floor {
+  run(): void;
+  begun(): number;
+}
+
+/** What bench/assembly/floor.ts exports. */
+interface FloorExports extends Record<string, unknown> {
+  readonly memory: { readonly buffer: ArrayBuffer };
+  startFloor(connectionsMax: number, size: number): number;
+  followRecords(at: number, end: number): number;
+  begunCount(): number;
+}
+
+function loadFloor(file: string, connections: number): Floor {
+  const exports = instantiateSync<FloorExports>(compileWasm("floor")).exports;
+  const start = exports.startFloor(connections, PIECE + FRAME_MAX);
+  return {
+    run: () => {
+      const bytes = new Uint8Array(exports.memory.buffer);
+      const descriptor = openSync(file, "r");
+      readSync(descriptor, bytes, start, FILE_HEADER, null);
+      for (let kept = 0, read; ;) {
+        read = readSync(descriptor, bytes, start + kept, PIECE, null);
+        if (read === 0) break;
+        const end = start + kept + read;
+        const left = exports.followRecords(start, end);
+        bytes.copyWithin(start, left, end);
+        kept = end - left;
+      }
+      closeSync(descriptor);
+    },
+    begun: () => exports.begunCount(),
   };
 }
