@@ -9,7 +9,7 @@ import {
   nodeEntry,
   plainDirection,
 } from "./flow-table";
-import { Gathered, gatheredAt } from "./gathered";
+import { Gathered, nextGathered } from "./gathered";
 import { LINK_ETHERNET } from "./layout";
 import { Memo, memoAt } from "./memo";
 import { endsOf, isPlainFrame, isPortedFrame, protocolOf } from "./plain-frame";
@@ -28,15 +28,15 @@ export function hashFrame(one: Gathered): void {
 }
 
 /**
- * Finds the connections of frames from one place to another, and has what their packets will need on its way from
- * memory. Loops that do little else than load have most of it on its way at once.
+ * Finds the connections of a batch's frames up to one, and has what their packets will need on its way from memory.
+ * Loops that do little else than load have most of it on its way at once.
  */
-export function lookAhead(from: u32, to: u32): void {
+export function lookAhead(from: Gathered, to: Gathered): void {
   let sum: u32 = 0;
-  for (let index = from; index != to; index++) sum += load<u32>(slotsOf(gatheredAt(index).hash));
-  for (let index = from; index != to; index++) findKnown(gatheredAt(index));
-  for (let index = from; index != to; index++) sum += loadKnown(gatheredAt(index));
-  for (let index = from; index != to; index++) sum += loadSaid(gatheredAt(index));
+  for (let one = from; one != to; one = nextGathered(one)) sum += load<u32>(slotsOf(one.hash));
+  for (let one = from; one != to; one = nextGathered(one)) findKnown(one);
+  for (let one = from; one != to; one = nextGathered(one)) sum += loadKnown(one);
+  for (let one = from; one != to; one = nextGathered(one)) sum += loadSaid(one);
   touched = sum;
 }
 

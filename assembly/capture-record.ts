@@ -12,11 +12,18 @@ const SECOND: u64 = 1000000000;
 
 // What is the same for all records.
 let bigEndian: bool = false;
+// Which bytes of four words as they lie make these words.
+const order: usize = memory.data(16, 16);
 let inBlocks: bool = false;
 
 /** Sets the byte order of records. */
 export function setRecordOrder(big: bool): void {
   bigEndian = big;
+  const flip = select<u32>(0x03030303, 0, big);
+  v128.store(
+    order,
+    v128.xor(i8x16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), i32x4.splat(flip)),
+  );
 }
 
 /**
@@ -31,9 +38,7 @@ export function readRecord(one: Gathered, at: usize, end: usize): usize {
 
 // Four words.
 function wordsAt(at: usize): v128 {
-  const bytes = v128.load(at);
-  if (!bigEndian) return bytes;
-  return v128.shuffle<u8>(bytes, bytes, 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12);
+  return v128.swizzle(v128.load(at), v128.load(order));
 }
 
 function wordAt(at: usize): u32 {

@@ -32,6 +32,8 @@ export class Gathered {
 const GATHERED_SIZE: usize = 80;
 if (offsetof<Gathered>() != GATHERED_SIZE) ERROR("GATHERED_SIZE");
 
+/** So many are decided together at most. */
+export const BATCH: u32 = 32;
 /** As many are kept. */
 const GATHERED_KEPT: u32 = 128;
 const ring: usize = memory.data(128 * 80, 64);
@@ -39,4 +41,14 @@ const ring: usize = memory.data(128 * 80, 64);
 /** A frame by its number in the order of all that were gathered. */
 export function gatheredAt(index: u32): Gathered {
   return changetype<Gathered>(ring + <usize>(index & (GATHERED_KEPT - 1)) * GATHERED_SIZE);
+}
+
+/** The number of the first of a batch, where those before it are fewer: frames of one batch lie one behind the other. */
+export function batchBehind(index: u32): u32 {
+  return (index + BATCH - 1) & ~(BATCH - 1);
+}
+
+/** The next one of its batch. */
+export function nextGathered(one: Gathered): Gathered {
+  return changetype<Gathered>(changetype<usize>(one) + GATHERED_SIZE);
 }

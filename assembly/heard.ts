@@ -16,9 +16,9 @@ export class Heard {
 
 const BYTE_BITS: u32 = 20;
 const BYTES: u32 = (1 << BYTE_BITS) - 1;
-const PACKETS_MAX: u32 = (1 << (32 - BYTE_BITS)) - 1;
-// A packet of as many is counted at once; others do not reach the packets' bits from half of the bytes'.
+// A packet of as many bytes is counted at once; others do not reach the packets' bits from half of the bytes'.
 const BYTES_MANY: u32 = 1 << (BYTE_BITS - 1);
+const PACKETS_MANY: u32 = 1 << 31;
 
 /** The manner and way of packets as one number. `way` is less than four. */
 export function whereOf(manner: u32, way: u32): u32 {
@@ -41,7 +41,7 @@ export function countHeard(heard: Heard, bytes: u32): void {
   }
   const counted = heard.counted + (1 << BYTE_BITS) + bytes;
   heard.counted = counted;
-  if ((counted & BYTES) >= BYTES_MANY || counted >> BYTE_BITS == PACKETS_MAX) settleHeard(heard);
+  if ((counted & (PACKETS_MANY | BYTES_MANY)) != 0) settleHeard(heard);
 }
 
 /** Counts in the row what it does not count yet. */

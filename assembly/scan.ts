@@ -15,7 +15,7 @@ import {
 import { decodePlain } from "./decode-plain";
 import { advanceClock, clockRuns } from "./entry-life";
 import { anyFragments } from "./fragments";
-import { Gathered, gatheredAt } from "./gathered";
+import { BATCH, batchBehind, Gathered, gatheredAt, nextGathered } from "./gathered";
 import { Packet } from "./records";
 import { replayDecoded, replayPacket, startReplay } from "./replay";
 import { isShared } from "./share";
@@ -121,7 +121,8 @@ export function scanPcapng(
 
 function scanRecords(at: usize, end: usize): usize {
   do {
-    while (mayGather()) {
+    setRoom();
+    while (gathered < room) {
       const one = gatheredAt(first + gathered);
       const behind = readRecord(one, at, end);
       if (behind == RECORD_CUT) {
@@ -137,18 +138,17 @@ function scanRecords(at: usize, end: usize): usize {
 }
 
 // Memory is slow: packets are decided a few at a time, and what they will need is fetched before.
-const GATHERED_MAX: u32 = 32;
-
-// The first of those that wait, and how many they are.
+// The first of those that wait, how many they are, and how many they may become.
 let first: u32 = 0;
 let gathered: u32 = 0;
+let room: u32 = 0;
 // Not all that are gathered are plain: one may be a fragment.
 let mixed: bool = false;
 let passed: u32 = 0;
 let passedTime: u64 = 0;
 
-function mayGather(): bool {
-  return gathered < GATHERED_MAX && count + gathered < most;
+function setRoom(): void {
+  room = min(BATCH, most - count);
 }
 
 function gather(one: Gathered): void {
@@ -175,15 +175,18 @@ function passOver(one: Gathered, plain: bool): bool {
   if (!isOthers(one.frame)) return false;
   passed++;
   count++;
+  setRoom();
   if (one.time > passedTime) passedTime = one.time;
   return true;
 }
 
 // False: no more can be gathered.
 function decideGathered(): bool {
-  const full = gathered == GATHERED_MAX;
+  const full = gathered == BATCH;
+  count += gathered;
+  const from = gatheredAt(first);
   const end = first + gathered;
-  lookAhead(first, end);
+  lookAhead(from, changetype<Gathered>(changetype<usize>(from) + gathered * offsetof<Gathered>()));
   startStraight(number + 1);
   // Another packet may have made or removed connections since they were found.
   let fresh = true;
@@ -191,11 +194,10 @@ function decideGathered(): bool {
   let straight: u32 = 0;
   let bytes: u64 = 0;
   let truncated: u32 = 0;
-  for (let index = first; index != end; index++) {
-    const one = gatheredAt(index);
+  let one = from;
+  for (let index = first; index != end; index++, one = nextGathered(one)) {
     pass(one.passed, one.passedTime);
     number++;
-    count++;
     if (one.hash != 0) {
       if (!fresh) lookAgain(one);
       if (goStraight(one, number)) {
@@ -215,8 +217,8 @@ function decideGathered(): bool {
     startStraight(number + 1);
   }
   countStraight(straight, bytes, truncated);
-  first = end;
   if (!full) settleFrames(end);
+  first = batchBehind(end);
   pass(passed, passedTime);
   passed = 0;
   gathered = 0;

@@ -2,7 +2,13 @@
 // matcher's own parts for these, in a loop that decides nothing. rivals/floor.c does the same.
 import { hashFrame, isPlain } from "../../assembly/ahead";
 import { alignedLines } from "../../assembly/bytes";
-import { readRecord, RECORD_CUT, RECORD_ODD, setPcapRecords } from "../../assembly/capture-record";
+import {
+  readRecord,
+  RECORD_CUT,
+  RECORD_ODD,
+  setPcapRecords,
+  setRecordOrder,
+} from "../../assembly/capture-record";
 import { passTime } from "../../assembly/entry-life";
 import { DIRECTION_NEITHER, Entry } from "../../assembly/flow-table";
 import {
@@ -42,6 +48,7 @@ let touched: u32 = 0;
 export function startFloor(connectionsMax: u32, size: u32): usize {
   setUpSlots();
   setUpLifetimes();
+  setRecordOrder(false);
   setPcapRecords(HEADER, MICROSECOND, <u32>i32.MAX_VALUE, LINK_ETHERNET, 0);
   entries = alignedLines((<usize>connectionsMax + 1) * offsetof<Entry>());
   sayings = alignedLines((<usize>connectionsMax + 1) * LINE);
