@@ -9,7 +9,7 @@ import {
   nodeEntry,
   plainDirection,
 } from "./flow-table";
-import { Gathered, nextGathered } from "./gathered";
+import { Gathered, gatheredBehind } from "./gathered";
 import { LINK_ETHERNET } from "./layout";
 import { Memo, memoAt } from "./memo";
 import { endsOf, isPlainFrame, isPortedFrame, protocolOf } from "./plain-frame";
@@ -33,10 +33,10 @@ export function hashFrame(one: Gathered): void {
  */
 export function lookAhead(from: Gathered, to: Gathered): void {
   let sum: u32 = 0;
-  for (let one = from; one != to; one = nextGathered(one)) sum += load<u32>(slotsOf(one.hash));
-  for (let one = from; one != to; one = nextGathered(one)) findKnown(one);
-  for (let one = from; one != to; one = nextGathered(one)) sum += loadKnown(one);
-  for (let one = from; one != to; one = nextGathered(one)) sum += loadSaid(one);
+  for (let one = from; one != to; one = gatheredBehind(one, 1)) sum += load<u32>(slotsOf(one.hash));
+  for (let one = from; one != to; one = gatheredBehind(one, 1)) findKnown(one);
+  for (let one = from; one != to; one = gatheredBehind(one, 1)) sum += loadKnown(one);
+  for (let one = from; one != to; one = gatheredBehind(one, 1)) sum += loadSaid(one);
   touched = sum;
 }
 

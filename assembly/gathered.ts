@@ -48,7 +48,7 @@ export function batchBehind(index: u32): u32 {
   return (index + BATCH - 1) & ~(BATCH - 1);
 }
 
-/** The next one of its batch. */
-export function nextGathered(one: Gathered): Gathered {
-  return changetype<Gathered>(changetype<usize>(one) + GATHERED_SIZE);
+/** The one so many behind another, of one batch; or what lies behind the batch. */
+export function gatheredBehind(one: Gathered, count: u32): Gathered {
+  return changetype<Gathered>(changetype<usize>(one) + count * GATHERED_SIZE);
 }

@@ -15,7 +15,7 @@ import {
 import { decodePlain } from "./decode-plain";
 import { advanceClock, clockRuns } from "./entry-life";
 import { anyFragments } from "./fragments";
-import { BATCH, batchBehind, Gathered, gatheredAt, nextGathered } from "./gathered";
+import { BATCH, batchBehind, Gathered, gatheredAt, gatheredBehind } from "./gathered";
 import { Packet } from "./records";
 import { replayDecoded, replayPacket, startReplay } from "./replay";
 import { isShared } from "./share";
@@ -186,7 +186,7 @@ function decideGathered(): bool {
   count += gathered;
   const from = gatheredAt(first);
   const end = first + gathered;
-  lookAhead(from, changetype<Gathered>(changetype<usize>(from) + gathered * offsetof<Gathered>()));
+  lookAhead(from, gatheredBehind(from, gathered));
   startStraight(number + 1);
   // Another packet may have made or removed connections since they were found.
   let fresh = true;
@@ -195,7 +195,7 @@ function decideGathered(): bool {
   let bytes: u64 = 0;
   let truncated: u32 = 0;
   let one = from;
-  for (let index = first; index != end; index++, one = nextGathered(one)) {
+  for (let index = first; index != end; index++, one = gatheredBehind(one, 1)) {
     pass(one.passed, one.passedTime);
     number++;
     if (one.hash != 0) {
