@@ -34,7 +34,8 @@ export { repeatCount } from "./repeat";
 export { keepMakers } from "./flow-table";
 export { addFlow, flowAt, flowCount, orderedFlow, orderFlows, setFlowsMax } from "./flow-rows";
 export { settledAt, settledCount } from "./fragment";
-export { insertEntry, makeIpSet, setProbe } from "./ipset";
+export { insertEntry, makeIpSet } from "./ipset";
+export { setProbe } from "./ipset-records";
 export { setSets } from "./ipset-change";
 export {
   addConnection,
