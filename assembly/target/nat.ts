@@ -22,7 +22,7 @@ import {
   ROUTE_NONE,
 } from "../layout";
 import { hasPorts } from "../protocol";
-import { settleSource } from "../nat";
+import { settleSource } from "../new-source";
 import { redirectAddress, sourceAddress4, sourceAddress6 } from "../node-interface";
 import { isRealNode, routeGateway } from "../route";
 import { tracking } from "../tracking";
