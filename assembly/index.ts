@@ -27,7 +27,8 @@ import { setUpEntryLife } from "./entry-life";
 import { setUpBackends } from "./half-known";
 import { Verdict } from "./verdict";
 
-export { advanceClock, setTimeout } from "./entry-life";
+export { advanceClock } from "./entry-life";
+export { setTimeout } from "./timeouts";
 export { settleSayings } from "./saying";
 export { addInterface, setCaptureInterface } from "./interface";
 export { repeatCount } from "./repeat";
