@@ -18,9 +18,9 @@ import {
   ENTRY_SEEN_REPLY,
   entryAt,
   inverseIcmp,
-  key,
   setStarted,
 } from "./flow-table";
+import { key } from "./key";
 import {
   CT_ESTABLISHED,
   CT_NEW,

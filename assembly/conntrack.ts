@@ -35,7 +35,6 @@ import {
   findNode,
   hasTuples,
   inverseIcmp,
-  key,
   leaveEntryUndecided,
   nextNode,
   NODE_ORIGINAL,
@@ -63,6 +62,7 @@ import {
   findPortUnknown,
   leadsToBackend,
 } from "./half-known";
+import { key } from "./key";
 import {
   CT_DNAT,
   CT_ESTABLISHED,

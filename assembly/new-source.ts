@@ -9,7 +9,6 @@ import {
   entryAt,
   findNode,
   inverseIcmp,
-  key,
   nextNode,
   NODE_REPLY,
   NODE_SOURCE,
@@ -20,6 +19,7 @@ import {
 } from "./flow-table";
 import { ask } from "./fork";
 import { exists, isDrawTaken, isTupleDrawn, isTupleTaken } from "./half-known";
+import { key } from "./key";
 import {
   NAT_PORTS,
   NAT_RANDOM,
