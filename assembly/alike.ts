@@ -2,7 +2,8 @@
 // connections to one service. (Lengths, numbers and MAC addresses may differ, too: a walk that looks at them is volatile.)
 // It is a cache: places are taken over by others, and what is not found is walked.
 import { alignedLines, copyAddresses, sameAddress } from "./bytes";
-import { key, NODE_REPLY, NODE_REPLY_SEEN } from "./flow-table";
+import { NODE_REPLY, NODE_REPLY_SEEN } from "./flow-table";
+import { key } from "./key";
 import { mix } from "./set";
 
 /** Packets between two addresses, to or from one port of the server, as they are seen in one manner. */

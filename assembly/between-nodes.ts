@@ -5,7 +5,15 @@
 // Source: semantics.md section 19, rows 8 and 10 to 13.
 import { recallAnew } from "./affinity";
 import { attempt, end } from "./attempt";
-import { isAtNode, isPod, knowsNode, mayBeAt, NODE_ELSEWHERE, spareNode } from "./entry-node";
+import {
+  isAtNode,
+  isHere,
+  isPod,
+  knowsNode,
+  mayBeAt,
+  NODE_ELSEWHERE,
+  spareNode,
+} from "./entry-node";
 import { ask } from "./fork";
 import { journalMark, rollBackTo } from "./journal";
 import {
@@ -83,12 +91,6 @@ export function mayBeMasqueraded(): bool {
   if (walk.masqueraded) return true;
   if (!severalNodes() || outgoingKnown || !isPod(attempt.srcRoute)) return false;
   return !isPod(attempt.dstRoute) && routeKind(attempt.dstRoute) != ROUTE_MISSING;
-}
-
-/** An address belongs to the node whose tables are asked, as far as that is known. */
-export function isHere(route: i32): bool {
-  const node = routeNode(route);
-  return walk.node == 0 || node == 0 || node == walk.node;
 }
 
 /** The packet, as PREROUTING or OUTPUT of its first node left it, has to be judged node by node. */

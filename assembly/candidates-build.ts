@@ -58,7 +58,9 @@ const TELLING: u32 =
   (1 << MATCH_PORT) |
   (1 << MATCH_IPRANGE);
 
-// Bounds of a chain's tree, for each box: copies in leaves, and slots, which are the places of nodes' pieces.
+// What a chain's tree may have for each box: copies in leaves, and slots, which are the places of nodes' pieces. A
+// node's pieces may take all of its slots, and boxes that are kept apart get their share nonetheless: with five of
+// eight kept apart at each level it could come to 8/3 as many. A slot has up to 16 bytes, its part of a node included.
 const COPIES_EACH: u32 = 4;
 const SLOTS_EACH: u32 = 16;
 const ROOM_FEW: u32 = 256;

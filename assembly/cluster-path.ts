@@ -37,7 +37,8 @@ import {
   VERDICT_UNKNOWN,
 } from "./layout";
 import { isNodeInterface } from "./node-interface";
-import { startSource, translateDestination, translatesOtherwise, translateSource } from "./nat";
+import { translateDestination, translatesOtherwise, translateSource } from "./nat";
+import { startSource } from "./new-source";
 import { Packet } from "./records";
 import {
   policesEachHost,

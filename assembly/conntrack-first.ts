@@ -18,9 +18,9 @@ import {
   ENTRY_SEEN_REPLY,
   entryAt,
   inverseIcmp,
-  key,
   setStarted,
 } from "./flow-table";
+import { key } from "./key";
 import {
   CT_ESTABLISHED,
   CT_NEW,
@@ -32,7 +32,8 @@ import {
 } from "./layout";
 import { hasPorts } from "./protocol";
 import { Packet } from "./records";
-import { assumeSctp, moveSctp, sctpTimeout, SCTP_IS_INVALID, SCTP_UNKNOWN } from "./sctp";
+import { assumeSctp, moveSctp, SCTP_IS_INVALID, SCTP_UNKNOWN } from "./sctp";
+import { sctpTimeout } from "./sctp-lifetime";
 import { assumeTcp, startTcp } from "./tcp-track";
 import {
   CLASS_ACK,
@@ -122,7 +123,7 @@ const trial: Entry = changetype<Entry>(memory.data(offsetof<Entry>(), 8));
 
 /** Seconds that a connection lives after its first packet. */
 export function firstTimeout(): u32 {
-  if (walk.protocol == 132) return sctpTimeout(trial);
+  if (walk.protocol == 132) return sctpTimeout(trial.tcpState);
   clearBytes(changetype<usize>(trial), offsetof<Entry>());
   trial.protocol = <u8>walk.protocol;
   if (walk.protocol != 6) return timeoutOf(trial, false);

@@ -35,7 +35,6 @@ import {
   findNode,
   hasTuples,
   inverseIcmp,
-  key,
   leaveEntryUndecided,
   nextNode,
   NODE_ORIGINAL,
@@ -63,6 +62,7 @@ import {
   findPortUnknown,
   leadsToBackend,
 } from "./half-known";
+import { key } from "./key";
 import {
   CT_DNAT,
   CT_ESTABLISHED,
@@ -85,7 +85,7 @@ import {
 import { countsConnections } from "./match/connbytes";
 import { hasPorts } from "./protocol";
 import { Packet } from "./records";
-import { ICMP_HEADER, quotedHeader } from "./quote";
+import { ICMP_HEADER, isIcmpError, quotedHeader } from "./quote";
 import { isRealNode, severalNodes } from "./route";
 import { natLoaded } from "./rule";
 import {
@@ -448,14 +448,6 @@ export function leaveUndecided(packet: Packet, reason: u32, rule: i32, drawn: bo
 function isNeighbourDiscovery(packet: Packet): bool {
   if (packet.protocol != 58 || (packet.known & KNOWN_ICMP) == 0) return false;
   return (packet.icmpType >= 130 && packet.icmpType <= 136) || packet.icmpType == 143;
-}
-
-/** Tells whether a packet is an ICMP error, which belongs to the connection that it quotes. */
-export function isIcmpError(packet: Packet): bool {
-  if ((packet.known & KNOWN_ICMP) == 0) return false;
-  const type = packet.icmpType;
-  if (packet.protocol == 1) return type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
-  return packet.protocol == 58 && ((type >= 1 && type <= 4) || type == 137);
 }
 
 function trackKnown(packet: Packet, node: i64, seenBefore: bool): void {

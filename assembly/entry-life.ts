@@ -28,7 +28,6 @@ import {
   tuplesOf,
   unlinkNode,
 } from "./flow-table";
-
 import {
   FULL_PART,
   SHARE_FULL,
@@ -37,24 +36,19 @@ import {
   TIMEOUT_GRE_STREAM,
   TIMEOUT_ICMP,
   TIMEOUT_ICMPV6,
-  TIMEOUT_SCTP,
-  TIMEOUT_TCP,
   TIMEOUT_UDP,
   TIMEOUT_UDP_STREAM,
 } from "./layout";
-import { sctpTimeout, setSctpTimeout } from "./sctp";
+import { sctpTimeout } from "./sctp-lifetime";
 import { needWhole } from "./share";
-import { setTcpTimeout } from "./tcp-lifetime";
 
 export const SECOND: u64 = 1000000000;
 // u32[]: seconds that entries live, from TIMEOUT_UDP on.
 const TIMEOUT_SECONDS: usize = memory.data<u32>([30, 120, 30, 30, 30, 180, 600]);
 
-/** Sets a timeout of TIMEOUT_*, seconds. */
-export function setTimeout(index: u32, seconds: u32): void {
-  if (index >= <u32>TIMEOUT_UDP) store<u32>(timeoutAt(index), seconds);
-  else if (index >= <u32>TIMEOUT_SCTP) setSctpTimeout(index - TIMEOUT_SCTP, seconds);
-  else setTcpTimeout(index - TIMEOUT_TCP, seconds);
+/** Sets a timeout of TIMEOUT_*, from TIMEOUT_UDP on, seconds. */
+export function setEntryTimeout(index: u32, seconds: u32): void {
+  store<u32>(timeoutAt(index), seconds);
 }
 
 /** Seconds that an answered UDP flow lives. */
@@ -211,7 +205,7 @@ export function timeoutOf(entry: Entry, stream: bool): u32 {
     case 58:
       return timeout(TIMEOUT_ICMPV6);
     case 132:
-      return sctpTimeout(entry);
+      return sctpTimeout(entry.tcpState);
     case 47:
       return timeout(stream ? TIMEOUT_GRE_STREAM : TIMEOUT_GRE);
     default:

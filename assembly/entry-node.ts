@@ -31,6 +31,12 @@ export function isPod(route: i32): bool {
   return routeKind(route) == ROUTE_UNICAST && routeInterface(route) != uplinkInterface();
 }
 
+/** An address belongs to the node whose tables are asked, as far as that is known. */
+export function isHere(route: i32): bool {
+  const node = routeNode(route);
+  return walk.node == 0 || node == 0 || node == walk.node;
+}
+
 /** The node whose tables are asked is known. */
 export function knowsNode(): bool {
   return walk.node != 0 && walk.node != NODE_ELSEWHERE;

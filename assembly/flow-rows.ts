@@ -1,19 +1,10 @@
 // What is counted by flow: a row for each tuple (with its reply) and verdict. Unlike conntrack entries
 // rows live as long as the replay, and dropped packets have them too.
-import {
-  alignedLines,
-  clearBytes,
-  copyAddresses,
-  copyBytes,
-  sameAddress,
-  sameBytes,
-  stirBytes,
-  stirred,
-} from "./bytes";
+import { alignedLines, clearBytes, copyAddresses, sameAddress } from "./bytes";
 import { endHash, pairHash } from "./ends-hash";
 import { slotAt } from "./flow-slots";
 import { linkRow, rowOfSlot, settleEntries } from "./flow-table";
-import { keepVerdict, VerdictEnds, writeVerdict } from "./kept-verdict";
+import { keepVerdict, writeVerdict } from "./kept-verdict";
 import {
   FLOW_BYTES,
   FLOW_MAX,
@@ -29,6 +20,8 @@ import {
 } from "./layout";
 import { PROTOCOL_ICMP, PROTOCOL_ICMPV6 } from "./protocol";
 import { Packet } from "./records";
+import { makeWideEnds, narrowEnds, WideEnds } from "./row-ends";
+import { draft, draftFrom, keepTold, Told, verdictEndsOf, WIDE } from "./row-told";
 import { needWhole } from "./share";
 import { Verdict } from "./verdict";
 
@@ -50,46 +43,8 @@ class Row {
   decider: i32;
 }
 
-/** What is told of a row's first packet, and of those of others: only the draft changes. */
-@unmanaged
-class Told {
-  /** Address of the verdict, and what it has not in common with others: VerdictEnds. */
-  verdict: u32;
-  /** Of the draft; else 0, as rows have it. */
-  decider: i32;
-  srcRoute: i32;
-  dstRoute: i32;
-  inInterface: u32;
-  outInterface: u32;
-  known: u16;
-  /** IP's version, and WIDE. */
-  family: u8;
-  protocol: u8;
-  unused: u32;
-}
-
-/** What a row has no room for: addresses of IPv6, host names where there is no address, and large numbers. */
-@unmanaged
-class WideEnds {
-  src0: u64;
-  src1: u64;
-  dst0: u64;
-  dst1: u64;
-  srcName: u16;
-  dstName: u16;
-  /** Upper halves. */
-  packets: u32;
-  bytes: u32;
-  number: u32;
-}
-
 if (offsetof<Row>() != 32) ERROR("two Rows have a cache line");
-const TOLD_ENDS: usize = offsetof<Told>("decider");
-if (offsetof<Told>("known") - TOLD_ENDS != offsetof<VerdictEnds>()) ERROR("VerdictEnds");
-const TOLD_SIZE: usize = 32;
-if (offsetof<Told>() != TOLD_SIZE) ERROR("TOLD_SIZE");
 
-const WIDE: u8 = 1 << 7;
 const PIECE: u32 = 8192;
 // u32[FLOW_MAX / PIECE]: addresses of pieces of PIECE rows; pieces are never moved.
 const pieces: usize = memory.data((FLOW_MAX / 8192) * 4);
@@ -150,7 +105,7 @@ export function flowAt(place: u32): usize {
   packet.family = told.family & ~WIDE;
   packet.protocol = told.protocol;
   const verdict = changetype<Verdict>(written + FLOW_VERDICT);
-  copyBytes(changetype<usize>(draft), changetype<usize>(told), TOLD_SIZE);
+  draftFrom(told);
   verdictEndsOf(draft).decider = row.decider;
   writeVerdict(verdict, changetype<Verdict>(told.verdict), verdictEndsOf(draft));
   return written;
@@ -245,11 +200,11 @@ function addUpper(row: Row, packets: u32, bytes: u32): void {
 }
 
 function widen(row: Row): void {
-  const ends = heap.alloc(offsetof<WideEnds>());
-  copyBytes(ends, changetype<usize>(endsOfRow(row)), offsetof<WideEnds>());
-  copyBytes(changetype<usize>(draft), row.told, TOLD_SIZE);
-  draft.family |= WIDE;
+  const ends = changetype<usize>(makeWideEnds());
+  copyAddresses(ends, changetype<usize>(endsOfRow(row)));
   row.addresses = ends;
+  draftFrom(toldOf(row));
+  draft.family |= WIDE;
   row.told = keepTold();
 }
 
@@ -323,10 +278,7 @@ function keepEnds(row: Row, packet: Packet): bool {
     row.addresses = (<u64>packet.src0) | ((<u64>packet.dst0) << 32);
     return false;
   }
-  if (!wide) {
-    row.addresses = heap.alloc(offsetof<WideEnds>());
-    clearBytes(<usize>row.addresses, offsetof<WideEnds>());
-  }
+  if (!wide) row.addresses = changetype<usize>(makeWideEnds());
   const ends = changetype<WideEnds>(<usize>row.addresses);
   copyAddresses(changetype<usize>(ends), changetype<usize>(packet) + PACKET_SRC);
   ends.srcName = packet.srcName;
@@ -336,36 +288,10 @@ function keepEnds(row: Row, packet: Packet): bool {
   return true;
 }
 
-const draft: Told = changetype<Told>(memory.data(32, 8));
-
-// Of those that were told last, each in the only place for it by its hash: u32 address, u32 of the hash.
-const RECENT_BITS: u32 = 12;
-const recent: usize = memory.data(8 << 12, 8);
-
-// Address of what is like the draft, perhaps of another row.
-function keepTold(): u32 {
-  const own = changetype<usize>(draft);
-  const hash = stirred(stirBytes(own, TOLD_SIZE));
-  const place = recent + ((<usize>(hash & ((1 << RECENT_BITS) - 1))) << 3);
-  const before = load<u32>(place);
-  // Where most differ, what was told before is in no cache: the hash is asked first.
-  const alike = before != 0 && load<u32>(place, 4) == hash;
-  if (alike && sameBytes(before, own, TOLD_SIZE)) return before;
-  const told = <u32>heap.alloc(TOLD_SIZE);
-  copyBytes(told, own, TOLD_SIZE);
-  store<u32>(place, told);
-  store<u32>(place, hash, 4);
-  return told;
-}
-
-const narrow: WideEnds = changetype<WideEnds>(memory.data(offsetof<WideEnds>(), 16));
-
 // A row's ends, of any row; those of a row that is not wide, until the next is asked for.
 function endsOfRow(row: Row): WideEnds {
   if (isWide(row)) return changetype<WideEnds>(<usize>row.addresses);
-  narrow.src0 = <u32>row.addresses;
-  narrow.dst0 = row.addresses >> 32;
-  return narrow;
+  return narrowEnds(row.addresses);
 }
 
 function isWide(row: Row): bool {
@@ -374,10 +300,6 @@ function isWide(row: Row): bool {
 
 function toldOf(row: Row): Told {
   return changetype<Told>(row.told);
-}
-
-function verdictEndsOf(told: Told): VerdictEnds {
-  return changetype<VerdictEnds>(changetype<usize>(told) + TOLD_ENDS);
 }
 
 function isIcmp(protocol: u32): bool {

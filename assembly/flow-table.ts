@@ -2,7 +2,7 @@
 // Besides the kernel's two tuples these are the sights of a translated flow after its last hook, because a
 // capture shows packets there too (semantics.md N-8).
 import { alignedLines, clearBytes, copyBytes, sameAddress } from "./bytes";
-import { endHash, pairHash, wordHash } from "./ends-hash";
+import { pairHash, wordHash } from "./ends-hash";
 import { now, SECOND } from "./entry-life";
 import { touch } from "./journal";
 import {
@@ -20,6 +20,7 @@ import {
   slotAt,
 } from "./flow-slots";
 import { Heard, settleHeard } from "./heard";
+import { Key, key, sameEnds, tupleHash } from "./key";
 import { SHARE_TRANSLATION } from "./layout";
 import { needWhole } from "./share";
 import { isRefused, noteChange } from "./worlds";
@@ -182,31 +183,9 @@ class Neighbours {
 
 const NEWER: usize = offsetof<Neighbours>("newer4");
 
-/** A tuple to look for. */
-@unmanaged
-export class Key {
-  src0: u32;
-  src1: u32;
-  src2: u32;
-  src3: u32;
-  dst0: u32;
-  dst1: u32;
-  dst2: u32;
-  dst3: u32;
-  sport: u16;
-  dport: u16;
-  family: u8;
-  protocol: u8;
-  unused: u16;
-}
-
-/** The tuple of the last look-up. */
-export const key: Key = changetype<Key>(memory.data(offsetof<Key>()));
 // A tuple computed from an entry.
 const other: Key = changetype<Key>(memory.data(offsetof<Key>()));
 const searched: Key = changetype<Key>(memory.data(offsetof<Key>()));
-/** What of a Key tells ends: addresses and ports. */
-export const KEY_ENDS: usize = offsetof<Key>("family");
 
 const PIECE: u32 = 4096;
 // u32[PIECES_MAX]: addresses of pieces of PIECE entries; pieces are never moved.
@@ -714,14 +693,6 @@ function hangsUnder(entry: Entry, kind: u32, tuple: Key): bool {
   return sameEnds(other, tuple);
 }
 
-/** Two tuples have the same addresses and ports. */
-export function sameEnds(one: Key, other: Key): bool {
-  if (one.sport != other.sport || one.dport != other.dport) return false;
-  const here = changetype<usize>(one);
-  const there = changetype<usize>(other);
-  return sameAddress(here, there) && sameAddress(here + 16, there + 16);
-}
-
 function isMet(number: u32): bool {
   return entryAt(number).deadline > now() && !isRefused(number);
 }
@@ -851,14 +822,7 @@ export function inverseIcmp(protocol: u32, typeCode: u16): u16 {
   return typeCode;
 }
 
-/** Hash of a tuple: the same for one that is turned round. */
-export function tupleHash(tuple: Key): u32 {
-  const src = endHash(changetype<usize>(tuple), tuple.sport);
-  const dst = endHash(changetype<usize>(tuple) + 16, tuple.dport);
-  return pairHash(src, dst, tuple.protocol, tuple.family);
-}
-
-/** The same of IPv4. `ports`: the source's in the lower half. */
+/** `tupleHash` of IPv4. `ports`: the source's in the lower half. */
 export function endsHash(src: u32, dst: u32, ports: u32, protocol: u32): u32 {
   return pairHash(wordHash(src, ports & 0xffff), wordHash(dst, ports >> 16), protocol, 4);
 }

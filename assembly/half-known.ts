@@ -20,7 +20,6 @@ import {
   findNode,
   forgetHeard,
   hasNodes,
-  key,
   linkNode,
   nextNode,
   NODE_BACKEND,
@@ -39,6 +38,7 @@ import {
   unlinkNode,
 } from "./flow-table";
 import { ask } from "./fork";
+import { key } from "./key";
 import { KNOWN_TCP_FLAGS, REASON_NAT_PORT, ROUTE_LOCAL, ROUTE_MISSING, RULE_NONE } from "./layout";
 import { Packet } from "./records";
 import { routeKind, routeOf } from "./route";

@@ -27,14 +27,16 @@ import { setUpEntryLife } from "./entry-life";
 import { setUpBackends } from "./half-known";
 import { Verdict } from "./verdict";
 
-export { advanceClock, setTimeout } from "./entry-life";
+export { advanceClock } from "./entry-life";
+export { setTimeout } from "./timeouts";
 export { settleSayings } from "./saying";
 export { addInterface, setCaptureInterface } from "./interface";
 export { repeatCount } from "./repeat";
 export { keepMakers } from "./flow-table";
 export { addFlow, flowAt, flowCount, orderedFlow, orderFlows, setFlowsMax } from "./flow-rows";
 export { settledAt, settledCount } from "./fragment";
-export { insertEntry, makeIpSet, setProbe } from "./ipset";
+export { insertEntry, makeIpSet } from "./ipset";
+export { setProbe } from "./ipset-records";
 export { setSets } from "./ipset-change";
 export {
   addConnection,

@@ -9,7 +9,6 @@ import {
   entrySize,
   firstInBucket,
   hasLateMacs,
-  IpSet,
   isSame,
   isSameNet,
   lengthAt,
@@ -18,9 +17,8 @@ import {
   maskProbe,
   noteDeadline,
   pairOf,
-  probe,
-  SetEntry,
 } from "./ipset";
+import { IpSet, probe, SetEntry } from "./ipset-records";
 import { fillProbe, isAsked, PROBE_NO, PROBE_UNKNOWN } from "./ipset-probe";
 import {
   askThere,

@@ -1,6 +1,6 @@
 // Sets that hold IPv4 prefixes, with or without a port, and that nothing changes: one number for each entry, in a
 // table of its own. They are most sets there are, and entries with all that sets may have take seven times the room.
-import { IpSet, probe } from "./ipset";
+import { IpSet, probe } from "./ipset-records";
 
 // u64 for each slot: address, port << 32, protocol << 48, and a bit more than the length << 56; 0: free. Entries are
 // in the slot that their hash names, or in one of those behind it without a free one between.

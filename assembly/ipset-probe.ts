@@ -2,7 +2,7 @@
 // Source: Linux, ip_set_getport.c, ip_set_hash_*.c, ip_set_bitmap_*.c, the _kadt() functions; kernel lab.
 import { inInterfaceFor } from "./arrival";
 import { outInterfaceFor } from "./departure";
-import { IpSet, probe, SetEntry, setProbe } from "./ipset";
+import { IpSet, probe, SetEntry, setProbe } from "./ipset-records";
 import {
   KNOWN_ICMP,
   LINK_ETHERNET,

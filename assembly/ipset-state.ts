@@ -3,7 +3,8 @@
 // Source: Linux, ip_set_timeout.h, ip_set_hash_gen.h, mtype_add(), mtype_gc_do().
 import { SECOND, sinceStart } from "./entry-life";
 import { ask } from "./fork";
-import { hasLateMacs, IpSet, lengthAt, lengthsOf, SetEntry } from "./ipset";
+import { hasLateMacs, lengthAt, lengthsOf } from "./ipset";
+import { IpSet, SetEntry } from "./ipset-records";
 import {
   PACKET_HAS_TIME,
   REASON_NO_TIME,

@@ -20,7 +20,6 @@ import {
   entryLimit,
   entryLinked,
   findNode,
-  key,
   leaveEntryUndecided,
   NODE_ORIGINAL,
   NODE_REPLY,
@@ -29,6 +28,7 @@ import {
   Tuples,
   tuplesOf,
 } from "./flow-table";
+import { key } from "./key";
 import {
   CONNECTION_ANSWERED,
   CONNECTION_ASSURED,

@@ -1000,7 +1000,7 @@ export const MARK_STAYS = 0x1000000;
 // What a set may hold beside its entries: addresses that are missing from the snapshot, or whatever.
 export const INCOMPLETE_MISSING = 1;
 export const INCOMPLETE_ANY = 2;
-// An IpSet's fields (assembly/ipset.ts) that the host writes.
+// An IpSet's fields (assembly/ipset-records.ts) that the host writes.
 export const IPSET_FLAGS = 12;
 export const IPSET_INCOMPLETE = 36;
 export const IPSET_MASK = 40;

@@ -1,6 +1,6 @@
 // Network address translation: the nat table is asked by the packet that creates a connection, once for
-// each side; every later packet gets what that one got. The targets (target/nat.ts) say what to choose
-// from; here the source's port is chosen and translations are carried out.
+// each side; every later packet gets what that one got. The targets (target/nat.ts) and new-source.ts choose;
+// here translations are carried out.
 // Source: Linux, nf_nat_core.c; semantics.md N-1 to N-9.
 import { end } from "./attempt";
 import {
@@ -10,52 +10,32 @@ import {
   ENTRY_PORT_UNKNOWN,
   ENTRY_SNAT,
   ENTRY_UNBOUND,
-  ENTRY_UNDECIDED,
   entryAt,
-  findNode,
-  inverseIcmp,
-  key,
-  nextNode,
-  NODE_REPLY,
-  NODE_SOURCE,
-  nodeEntry,
-  touchEntry,
   Tuples,
   tuplesOf,
 } from "./flow-table";
-import { ask } from "./fork";
-import { exists, isDrawTaken, isTupleDrawn, isTupleTaken } from "./half-known";
 import {
   CT_DNAT,
   CT_NEW,
   CT_RELATED,
   CT_SNAT,
   KNOWN_PORTS,
-  NAT_PORTS,
-  NAT_RANDOM,
-  NAT_RANGE_FLAGS,
-  NAT_RANGE_PORT_FIRST,
-  NAT_RANGE_PORT_LAST,
   REASON_BACKEND,
   REASON_NAT_FAILED,
-  REASON_NAT_PORT,
   REASON_NO_ICMP,
-  RULE_NONE,
   TABLE_NAT,
   VERDICT_DROP,
   VERDICT_UNKNOWN,
 } from "./layout";
+import { settleIcmpId, settleSource } from "./new-source";
 import { hasPorts } from "./protocol";
 import { ICMP_HEADER, quotedHeader } from "./quote";
 import { isRealNode } from "./route";
 import { natHooked, natLoaded } from "./rule";
 import { runTable } from "./run-table";
 import { DIRECTION_ORIGINAL, DIRECTION_REPLY, ENTRY_NONE, tracking } from "./tracking";
-import { TCP_SYN_SENT, TCP_TIME_WAIT } from "./tcp";
-import { isAfter, sideOf } from "./tcp-side";
-import { hasWindowFacts, segmentEnd } from "./tcp-window";
 import { cutPath, pathSize } from "./traverse";
-import { Walk, walk } from "./walk";
+import { isIcmp, Walk, walk } from "./walk";
 
 const walkSrc: usize = changetype<usize>(walk) + offsetof<Walk>("src0");
 const walkDst: usize = changetype<usize>(walk) + offsetof<Walk>("dst0");
@@ -116,24 +96,6 @@ function askAgain(): bool {
   cutPath(counted);
   return true;
 }
-
-// > Whether a rule translates the destination or not, an ICMP id that is taken there gives way to the first
-// that is free; it counts as a translation of the destination.
-// Source: Linux, nf_nat_core.c, get_unique_tuple() and nf_nat_l4proto_unique_tuple().
-function settleIcmpId(): void {
-  if (!isIcmp() || !natHooked(walk.family, walk.hook) || !isTaken()) return;
-  for (let id: u32 = 0; id < ICMP_IDS_TRIED; id++) {
-    walk.newSport = id;
-    if (isTaken()) continue;
-    walk.translated = true;
-    walk.rewritten = true;
-    walk.movedId = true;
-    return;
-  }
-  walk.newSport = identifier();
-}
-
-const ICMP_IDS_TRIED: u32 = 128;
 
 // An error about a connection that the capture does not name: nor does it say what it is translated to.
 function quotesUnknown(): bool {
@@ -200,158 +162,6 @@ function hideSourcePort(): void {
   walk.known &= ~(<u32>KNOWN_PORTS);
 }
 
-/** Begins with the source as it is. */
-export function startSource(): void {
-  memory.copy(walkNewSrc, walkSrc, 16);
-  walk.newSport = identifier();
-}
-
-/**
- * Gives the connection's new source, whose address is already in place, its port: the same where it is
- * free, else one that the node draws.
- *
- * @param range ports to choose from, as NAT_RANGE_* draws them; 0 for none
- */
-export function settleSource(range: usize): void {
-  walk.sourceSettled = true;
-  walk.natBound = true;
-  const numbered = hasPorts(walk.protocol) || isIcmp();
-  if (numbered) choosePort(range);
-  else if (isTaken()) walk.natFailed = true;
-  walk.srcTranslated =
-    walk.sportUnknown ||
-    (walk.newSport != identifier() && !walk.movedId) ||
-    memory.compare(walkNewSrc, walkSrc, 16) != 0;
-  // Other connections decide, too.
-  if (walk.srcTranslated || walk.natFailed || range != 0) walk.volatile = true;
-  else walk.staysIfFree = true;
-}
-
-// Source: Linux, nf_nat_core.c, get_unique_tuple() and nf_nat_l4proto_unique_tuple().
-function choosePort(range: usize): void {
-  const flags: u32 = range == 0 ? 0 : load<u8>(range, NAT_RANGE_FLAGS);
-  const limited = (flags & NAT_PORTS) != 0;
-  const first: u32 = limited ? load<u16>(range, NAT_RANGE_PORT_FIRST) : 0;
-  const last: u32 = limited ? load<u16>(range, NAT_RANGE_PORT_LAST) : 0xffff;
-  const wanted = walk.newSport;
-  const random = (flags & NAT_RANDOM) != 0;
-  const fits = wanted >= first && wanted <= last;
-  if (!random) {
-    const keeps = fits && memory.compare(walkNewSrc, walkSrc, 16) == 0;
-    if (!keeps && repeatsMapping(first, last)) return;
-    if (fits && !isTaken()) return;
-  }
-  if (limited && first == last) {
-    walk.newSport = first;
-    // > Of two connections with one tuple the second is dropped when it would be confirmed. Only where the
-    // port had to change, it is looked at harder.
-    const changes = random || wanted != first;
-    walk.natFailed = isTaken() && !(changes && takesOver());
-    return;
-  }
-  walk.sportUnknown = true;
-  walk.portFirst = first;
-  walk.portLast = last;
-  if ((flags & NAT_RANDOM) != 0) {
-    walk.newSport = 0;
-  } else if (!limited && hasPorts(walk.protocol)) {
-    walk.portFirst = walk.newSport < 512 ? 1 : walk.newSport < 1024 ? 600 : 1024;
-    walk.portLast = walk.newSport < 512 ? 511 : walk.newSport < 1024 ? 1023 : 0xffff;
-  }
-}
-
-// Sets `key` to the tuple of answers to the new source.
-function keyOfAnswers(): void {
-  memory.copy(changetype<usize>(key), walkDst, 16);
-  memory.copy(changetype<usize>(key) + 16, walkNewSrc, 16);
-  key.family = <u8>walk.family;
-  key.protocol = <u8>walk.protocol;
-  key.unused = 0;
-  key.sport = 0;
-  key.dport = 0;
-  if (hasPorts(walk.protocol)) {
-    key.sport = <u16>walk.dport;
-    key.dport = <u16>walk.newSport;
-  } else if (isIcmp()) {
-    key.sport = <u16>walk.newSport;
-    key.dport = inverseIcmp(walk.protocol, <u16>((walk.icmpType << 8) | walk.icmpCode));
-  }
-}
-
-// That tuple belongs to another connection.
-function isTaken(): bool {
-  keyOfAnswers();
-  return isTupleTaken() || isTupleDrawn();
-}
-
-// > A source that is translated already keeps its translation to another destination, its port included,
-// where that is in the range and is not taken; the newest counts.
-// Source: Linux, nf_nat_core.c, find_appropriate_src().
-function repeatsMapping(first: u32, last: u32): bool {
-  memory.copy(changetype<usize>(key), walkSrc, 16);
-  memory.fill(changetype<usize>(key) + 16, 0, 16);
-  key.family = <u8>walk.family;
-  key.protocol = <u8>walk.protocol;
-  key.unused = 0;
-  key.sport = <u16>identifier();
-  key.dport = 0;
-  for (let node = findNode(1 << NODE_SOURCE); node >= 0; node = nextNode(node)) {
-    const number = nodeEntry(node);
-    const entry = entryAt(number);
-    if ((entry.flags & ENTRY_UNDECIDED) != 0) continue;
-    if (!mapsInto(entry, first, last) || !exists(number)) continue;
-    walk.newSport = tuplesOf(entry).fromPort;
-    if ((entry.flags & ENTRY_PORT_UNKNOWN) == 0) {
-      if (!isTaken()) return true;
-    } else {
-      keyOfAnswers();
-      if (!isDrawTaken(tuplesOf(entry).draw)) {
-        walk.sportUnknown = true;
-        walk.portFirst = tuplesOf(entry).portFirst > first ? tuplesOf(entry).portFirst : first;
-        walk.portLast = tuplesOf(entry).portLast < last ? tuplesOf(entry).portLast : last;
-        walk.draw = tuplesOf(entry).draw;
-        return true;
-      }
-    }
-    walk.newSport = identifier();
-    return false;
-  }
-  return false;
-}
-
-function mapsInto(entry: Entry, first: u32, last: u32): bool {
-  const from = changetype<usize>(tuplesOf(entry)) + offsetof<Tuples>("from0");
-  if (memory.compare(from, walkNewSrc, 16) != 0) return false;
-  if ((entry.flags & ENTRY_PORT_UNKNOWN) != 0) return drewInto(entry, first, last);
-  return tuplesOf(entry).fromPort >= first && tuplesOf(entry).fromPort <= last;
-}
-
-// Where only some of the ports that the node may have drawn are in the range, that is asked.
-function drewInto(entry: Entry, first: u32, last: u32): bool {
-  if (tuplesOf(entry).portFirst >= first && tuplesOf(entry).portLast <= last) return true;
-  if (tuplesOf(entry).portLast < first || tuplesOf(entry).portFirst > last) return false;
-  return ask(QUESTION_RANGE | tuplesOf(entry).draw, REASON_NAT_PORT, RULE_NONE);
-}
-
-const QUESTION_RANGE: u64 = 1 << 48;
-
-// > A SYN takes the port of a translated connection that is over, when its numbers are behind that one's.
-// Source: Linux, nf_nat_core.c, nf_nat_used_tuple_harder(). `key` is the tuple that is taken.
-function takesOver(): bool {
-  const packet = walk.packet;
-  if (walk.protocol != 6 || tracking.tcpState != TCP_SYN_SENT || !hasWindowFacts(packet))
-    return false;
-  const node = findNode(1 << NODE_REPLY);
-  if (node < 0) return false;
-  const number = nodeEntry(node);
-  const entry = entryAt(number);
-  if (entry.tcpState < <u8>TCP_TIME_WAIT || (entry.flags & ENTRY_SNAT) == 0) return false;
-  if (!isAfter(segmentEnd(packet), sideOf(entry, 0).end)) return false;
-  touchEntry(number);
-  entry.deadline = 0;
-  return true;
-}
-
 // > The header that an error quotes is translated, too: without its first eight bytes the error is
 // dropped, and so is a redirect about a connection that is translated or has no binding.
 // Source: Linux, nf_nat_proto.c, nf_nat_icmp_reply_translation().
@@ -415,13 +225,4 @@ function repeatDestination(entry: Entry): void {
     memory.copy(walkDst, src, 16);
     if (ports) walk.dport = tuplesOf(entry).sport;
   }
-}
-
-function isIcmp(): bool {
-  return walk.protocol == 1 || walk.protocol == 58;
-}
-
-// The number that tells connections of one source apart: a port, or an ICMP id.
-function identifier(): u32 {
-  return isIcmp() ? walk.packet.icmpId : walk.sport;
 }

@@ -63,7 +63,8 @@ import {
   VERDICT_DROP,
   VERDICT_UNKNOWN,
 } from "./layout";
-import { startSource, takeNewSource, translateDestination, translateSource } from "./nat";
+import { takeNewSource, translateDestination, translateSource } from "./nat";
+import { startSource } from "./new-source";
 import { addressesTold, isLoopback, loopbackInterface } from "./node-interface";
 import { piece } from "./piece";
 import { Packet } from "./records";

@@ -1,5 +1,6 @@
-// Where the transport header lies in the packet that an ICMP error quotes.
+// ICMP errors, and where the transport header lies in the packet that one quotes.
 import { chainOffset, walkQuote } from "./decode-extension";
+import { KNOWN_ICMP } from "./layout";
 import { Packet } from "./records";
 
 /** Bytes in front of the quote. */
@@ -8,6 +9,14 @@ export const ICMP_HEADER: u32 = 8;
 const IPV4_HEADER: u32 = 20;
 const IPV6_HEADER: u32 = 40;
 const IPV6_NEXT_HEADER: usize = 6;
+
+/** Tells whether a packet is an ICMP error, which belongs to the connection that it quotes. */
+export function isIcmpError(packet: Packet): bool {
+  if ((packet.known & KNOWN_ICMP) == 0) return false;
+  const type = packet.icmpType;
+  if (packet.protocol == 1) return type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
+  return packet.protocol == 58 && ((type >= 1 && type <= 4) || type == 137);
+}
 
 /**
  * Length of the IP header that an error quotes, with what extends it; it was captured, or nothing would be

@@ -3,6 +3,7 @@
 import { refreshFor } from "./entry-life";
 import { Entry, ENTRY_ASSURED } from "./flow-table";
 import { Packet } from "./records";
+import { sctpTimeout } from "./sctp-lifetime";
 
 /** The packet belongs to its connection. */
 export const SCTP_BELONGS: u32 = 0;
@@ -55,9 +56,6 @@ const NEXT: usize = memory.data<u8>([
   4, 4, 5, 6, 7, 9, 9, 1, 2, 3, 4, 5, 6, 1, 9, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6, 7, 4,
 ]);
 
-// u32[9]: seconds that a connection lives in each state.
-const TIMEOUT_SECONDS: usize = memory.data<u32>([10, 10, 3, 3, 210, 3, 3, 3, 30]);
-
 // Entry.lastFlags of an SCTP connection.
 const HEARTBEAT_FAILED: u8 = 1;
 /** An INIT was seen in the original direction, in the reply direction. */
@@ -72,16 +70,6 @@ let tagAssumed: bool = false;
 
 // Types of the chunks that a packet has: of those below 64, which are all that is asked for.
 let types: u64 = 0;
-
-/** Sets how long a connection lives in a state, seconds. */
-export function setSctpTimeout(state: u32, seconds: u32): void {
-  store<u32>(TIMEOUT_SECONDS + ((<usize>state) << 2), seconds);
-}
-
-/** Seconds that a connection lives in the state it is in. */
-export function sctpTimeout(entry: Entry): u32 {
-  return load<u32>(TIMEOUT_SECONDS + ((<usize>entry.tcpState) << 2));
-}
 
 /** Takes a connection as the kernel had it when the capture began: its tags are not known. */
 export function assumeSctp(entry: Entry): void {
@@ -151,7 +139,7 @@ export function moveSctp(entry: Entry, packet: Packet, direction: u32, fresh: bo
     entry.tcpState = <u8>state;
     if (state != old && state == STATE_ESTABLISHED) entry.flags |= ENTRY_ASSURED;
   }
-  if (renews) refreshFor(entry, load<u32>(TIMEOUT_SECONDS + ((<usize>state) << 2)));
+  if (renews) refreshFor(entry, sctpTimeout(state));
   if (!tagAssumed) return SCTP_BELONGS;
   return entry.tcpState == before ? SCTP_MAY_BE_INVALID : SCTP_IS_LOST;
 }

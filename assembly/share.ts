@@ -1,7 +1,6 @@
 // Which packets are this worker's own, where several decide one capture: each sees all of it, and decides the
 // packets whose connections no other worker's can meet. All tuples of a connection have the same share.
 // Source: docs/architecture.md, "Several workers".
-import { isIcmpError } from "./conntrack";
 import {
   KNOWN_PORTS,
   KNOWN_QUOTE,
@@ -12,6 +11,7 @@ import {
   SHARE_WHOLE,
 } from "./layout";
 import { hasPorts, PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from "./protocol";
+import { isIcmpError } from "./quote";
 import { Packet } from "./records";
 
 let workers: u32 = 1;

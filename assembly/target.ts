@@ -32,6 +32,7 @@ import { forgetMemos } from "./memo";
 import { Rule } from "./rule";
 import { applyConnmark } from "./target/connmark";
 import { applyCt } from "./target/ct";
+import { EFFECT_ACCEPT, EFFECT_CONTINUE, EFFECT_DROP } from "./target/effect";
 import { applyTos, applyTtl } from "./target/header";
 import { applyMark } from "./target/mark";
 import { mapNetwork, masquerade, redirect, translateFrom, translateTo } from "./target/nat";
@@ -40,12 +41,6 @@ import { applySet } from "./target/set";
 import { closeTcp } from "./tcp-track";
 import { ENTRY_NONE, tracking } from "./tracking";
 import { walk } from "./walk";
-
-/** The walk goes on with the next rule. */
-export const EFFECT_CONTINUE: u32 = 0;
-/** The table lets the packet go on. */
-export const EFFECT_ACCEPT: u32 = 1;
-export const EFFECT_DROP: u32 = 2;
 
 /** Carries out the target of the rule under way. `index` is the rule's. */
 export function applyTarget(rule: Rule, index: u32): u32 {

@@ -1,6 +1,6 @@
 // What connection tracking says of the packet under way, and the tuple it is looked up by.
 import { copyAddresses } from "./bytes";
-import { key } from "./flow-table";
+import { key } from "./key";
 import { CT_INVALID, KNOWN_PORTS, PACKET_SRC } from "./layout";
 import { hasPorts } from "./protocol";
 import { Packet } from "./records";

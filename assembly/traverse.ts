@@ -26,7 +26,8 @@ import {
 import { journalMark, rollBackTo } from "./journal";
 import { matches } from "./match";
 import { chainAt, Entry, indexOfRule, Rule, RULE_LEAPS, ruleAt } from "./rule";
-import { applyTarget, EFFECT_ACCEPT, EFFECT_CONTINUE } from "./target";
+import { applyTarget } from "./target";
+import { EFFECT_ACCEPT, EFFECT_CONTINUE } from "./target/effect";
 import { traceRule, traceTarget, tracing } from "./trace";
 import { walk } from "./walk";
 

@@ -198,6 +198,11 @@ export function startWalk(packet: Packet): void {
   walk.decider = RULE_NONE;
 }
 
+/** The packet is ICMP's, of either family. */
+export function isIcmp(): bool {
+  return walk.protocol == 1 || walk.protocol == 58;
+}
+
 /** Bytes behind the IP headers. A text capture has none: they are taken to be whole. */
 export function transportLength(packet: Packet): u32 {
   if (packet.malformed == MALFORMED_EXTENSION) return 0;

@@ -1,7 +1,7 @@
 // `-m addrtype`: what the local routing table says of an address. Source: Linux, xt_addrtype.c; kernel lab.
 import { inInterfaceFor } from "../arrival";
 import { attempt } from "../attempt";
-import { isHere } from "../between-nodes";
+import { isHere } from "../entry-node";
 import {
   ADDRTYPE_ANYCAST,
   ADDRTYPE_BROADCAST,

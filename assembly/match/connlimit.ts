@@ -13,8 +13,6 @@ import {
   ENTRY_UNDECIDED,
   entryAt,
   findNode,
-  Key,
-  key,
   NODE_ORIGINAL,
   NODE_REPLY,
   nodeEntry,
@@ -22,6 +20,7 @@ import {
 } from "../flow-table";
 import { ask, askedCount, forkPaths } from "../fork";
 import { findLive, findPortUnknown } from "../half-known";
+import { Key, key } from "../key";
 import { knownConnections } from "../known-connection";
 import {
   CT_INVALID,

@@ -4,17 +4,8 @@
 import { isAtNodes } from "../entry-node";
 import { ask } from "../fork";
 import { touch } from "../journal";
-import {
-  firstInBucket,
-  hasLateMacs,
-  IpSet,
-  isNomatch,
-  isSame,
-  isSameNet,
-  maskProbe,
-  probe,
-  SetEntry,
-} from "../ipset";
+import { firstInBucket, hasLateMacs, isNomatch, isSame, isSameNet, maskProbe } from "../ipset";
+import { IpSet, probe, SetEntry } from "../ipset-records";
 import {
   blurSet,
   completeMac,

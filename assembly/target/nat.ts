@@ -22,12 +22,12 @@ import {
   ROUTE_NONE,
 } from "../layout";
 import { hasPorts } from "../protocol";
-import { settleSource } from "../nat";
+import { settleSource } from "../new-source";
 import { redirectAddress, sourceAddress4, sourceAddress6 } from "../node-interface";
 import { isRealNode, routeGateway } from "../route";
-import { EFFECT_ACCEPT, EFFECT_DROP } from "../target";
 import { tracking } from "../tracking";
 import { Walk, walk } from "../walk";
+import { EFFECT_ACCEPT, EFFECT_DROP } from "./effect";
 
 const walkSrc: usize = changetype<usize>(walk) + offsetof<Walk>("src0");
 const walkDst: usize = changetype<usize>(walk) + offsetof<Walk>("dst0");

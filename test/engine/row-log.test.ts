@@ -4,8 +4,18 @@ import { describe, expect, it } from "vitest";
 import type { FlowVerdict } from "../../src/engine/verdict.ts";
 import { formatAddress } from "../../src/net/address.ts";
 import { makeRandom } from "../../src/workload/random.ts";
-import { buildFrame, buildPcap, timed, UDP, type PacketSpec, type TimedFrame } from "../frames.ts";
-import { replayCapture, shareCapture } from "../judge.ts";
+import {
+  buildFrame,
+  buildPacket,
+  buildPcap,
+  timed,
+  UDP,
+  wrapPacket,
+  type PacketSpec,
+  type TimedFrame,
+} from "../frames.ts";
+import { replayCapture, shareCapture, type Question } from "../judge.ts";
+import { fragmentsOf } from "../kernel-lab/packets.ts";
 import { nodeOf } from "../match/judge-node.ts";
 
 const FLOWS = 14_000;
@@ -29,6 +39,33 @@ type End = Pick<PacketSpec, "source" | "sourcePort">;
 
 const textOf = (number: number, { source, sourcePort }: End): string =>
   `${number}: ${source} ${sourcePort}`;
+
+/** A capture whose frames had these lengths, whatever it holds of them. */
+function captureOf(frames: readonly Uint8Array[], lengths: readonly number[]): Uint8Array {
+  const capture = buildPcap(timed(frames));
+  const view = new DataView(capture.buffer);
+  for (let at = 24, index = 0; at < capture.length; index++) {
+    view.setUint32(at + 12, lengths[index]!, true);
+    at += 16 + view.getUint32(at + 8, true);
+  }
+  return capture;
+}
+
+/** First packet, source, packets and bytes of each row. */
+async function rowsOf(question: Question, how: string): Promise<unknown[]> {
+  let rows: readonly FlowVerdict[] = [];
+  if (how === "by two workers") {
+    rows = (await shareCapture(question, 2))!.flows as FlowVerdict[];
+  } else {
+    await replayCapture({ ...question, walkAll: how === "walked" }, (matcher, names) => {
+      rows = [...matcher.flows(names)];
+    });
+  }
+  const { packetsBefore = 0 } = question;
+  return rows.map(({ firstPacket, source, packets, bytes }) => [
+    ...[firstPacket - packetsBefore, formatAddress(source!), packets, bytes],
+  ]);
+}
 
 describe("rows", () => {
   it.each(["ACCEPT", "DROP"])("are each flow's own, however many: %s", async (target) => {
@@ -107,30 +144,49 @@ describe("rows", () => {
       // An IPv4 flow, an IPv6 flow and an IPv4 flow, a packet of each in turn; the last flow's packets are short.
       const flows = [1, 5, 2].map(flowOf);
       const lengths = [0xf000_0000, 0xe000_0000, 100];
-      const capture = buildPcap(
-        timed(Array.from({ length: 15 }, (_, index) => buildFrame(flows[index % 3]!))),
+      const frames = Array.from({ length: 15 }, (_, index) => buildFrame(flows[index % 3]!));
+      const capture = captureOf(
+        frames,
+        frames.map((_, index) => lengths[index % 3]!),
       );
-      const view = new DataView(capture.buffer);
-      for (let at = 24, index = 0; at < capture.length; index++) {
-        view.setUint32(at + 12, lengths[index % 3]!, true);
-        at += 16 + view.getUint32(at + 8, true);
-      }
       const compiled = nodeOf(["-A INPUT -p udp -j ACCEPT"], "legacy", 4);
       const question = { compiled, capture, packetsBefore, packetsWanted: false };
-      let rows: readonly FlowVerdict[] = [];
-      if (how === "by two workers") {
-        rows = (await shareCapture(question, 2))!.flows as FlowVerdict[];
-      } else {
-        await replayCapture({ ...question, walkAll: how === "walked" }, (matcher, names) => {
-          rows = [...matcher.flows(names)];
-        });
-      }
-      const counted = rows.map(({ firstPacket, source, packets, bytes }) => [
-        ...[firstPacket - packetsBefore, formatAddress(source!), packets, bytes],
-      ]);
-      expect(counted).toEqual(
+      expect(await rowsOf(question, how)).toEqual(
         flows.map(({ source }, index) => [index + 1, source, 5, 5 * lengths[index]!]),
       );
+    },
+  );
+
+  it.each([
+    ["short", 4, 0],
+    ["short", 6, 0],
+    ["walked", 4, 0],
+    ["by two workers", 4, 0],
+    // The fragment has the last number that 32 bits hold.
+    ["short", 4, 2 ** 32 - 2],
+    ["walked", 6, 2 ** 32 - 2],
+    ["by two workers", 6, 2 ** 32 - 2],
+    ["short", 4, 3 * 2 ** 32],
+    ["short", 6, 3 * 2 ** 32],
+  ] as const)(
+    "count as much when a fragment that waited is their first packet (%s, IPv%d, %d before)",
+    async (how, family, packetsBefore) => {
+      const flow = { ...flowOf(family === 4 ? 1 : 5), payload: new Uint8Array(40) };
+      const halves = [
+        { from: 0, to: 4 },
+        { from: 4, to: undefined },
+      ];
+      const fragments = fragmentsOf(buildPacket({ ...flow, id: 77 }), halves, 77);
+      const [first, later] = fragments.map((packet) => wrapPacket(packet, flow));
+      const frames = [later!, ...Array.from({ length: 5 }, () => buildFrame(flow)), first!];
+      const lengths = [100, ...Array.from({ length: 5 }, () => 0xf000_0000), 100];
+      // Where connections are tracked fragments wait.
+      const rules = ["-A INPUT -m conntrack --ctstate INVALID -j DROP"];
+      const question = {
+        compiled: nodeOf(rules, "legacy", family),
+        ...{ capture: captureOf(frames, lengths), packetsBefore, packetsWanted: false },
+      };
+      expect(await rowsOf(question, how)).toEqual([[1, flow.source, 7, 200 + 5 * 0xf000_0000]]);
     },
   );
 });

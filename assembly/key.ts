@@ -1,0 +1,42 @@
+// Tuples by which connections are looked up, and their hash.
+import { sameAddress } from "./bytes";
+import { endHash, pairHash } from "./ends-hash";
+
+/** A tuple to look for. */
+@unmanaged
+export class Key {
+  src0: u32;
+  src1: u32;
+  src2: u32;
+  src3: u32;
+  dst0: u32;
+  dst1: u32;
+  dst2: u32;
+  dst3: u32;
+  sport: u16;
+  dport: u16;
+  family: u8;
+  protocol: u8;
+  unused: u16;
+}
+
+/** The tuple of the last look-up. */
+export const key: Key = changetype<Key>(memory.data(offsetof<Key>()));
+
+/** What of a Key tells ends: addresses and ports. */
+export const KEY_ENDS: usize = offsetof<Key>("family");
+
+/** Two tuples have the same addresses and ports. */
+export function sameEnds(one: Key, other: Key): bool {
+  if (one.sport != other.sport || one.dport != other.dport) return false;
+  const here = changetype<usize>(one);
+  const there = changetype<usize>(other);
+  return sameAddress(here, there) && sameAddress(here + 16, there + 16);
+}
+
+/** Hash of a tuple: the same for one that is turned round. */
+export function tupleHash(tuple: Key): u32 {
+  const src = endHash(changetype<usize>(tuple), tuple.sport);
+  const dst = endHash(changetype<usize>(tuple) + 16, tuple.dport);
+  return pairHash(src, dst, tuple.protocol, tuple.family);
+}
