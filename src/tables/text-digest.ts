@@ -2,6 +2,7 @@
  * Digests of texts, each made where the one before was: the library makes several buffers for one, and the names of a
  * large cluster's chains, sets and interfaces are tens of thousands of them.
  */
+import { encodeText } from "../net/text-bytes.ts";
 
 /** What the library's hashes have. */
 interface Hash<Own> {
@@ -28,20 +29,8 @@ export class TextDigest<Own extends Hash<Own>> {
   of(text: string): Uint8Array {
     const used = this.#used;
     this.#fresh._cloneInto(used);
-    used.update(encode(text));
+    used.update(encodeText(text));
     used.digestInto(this.#digest);
     return this.#digest;
   }
-}
-
-const ENCODER = new TextEncoder();
-/** Most bytes that UTF-8 takes for what has the length 1. */
-const UTF8_MAX = 3;
-let encoded = new Uint8Array(1024);
-
-/** The bytes hold until the next call. */
-function encode(text: string): Uint8Array {
-  const most = text.length * UTF8_MAX;
-  if (most > encoded.length) encoded = new Uint8Array(2 * most);
-  return encoded.subarray(0, ENCODER.encodeInto(text, encoded).written);
 }
