@@ -3,7 +3,7 @@
  * remember that fits what was seen. Follows xt_recent as its manual page and kube-proxy's rules have it; shares no
  * code with what it checks.
  */
-import type { Random } from "./random-cluster.ts";
+import type { Random } from "./random.ts";
 
 export type Word = "allow" | "drop";
 

@@ -25,8 +25,8 @@ import {
 } from "./frames.ts";
 import { compileObjects, judgeCapture } from "./judge.ts";
 import { judgeAttempt, type Answer, type RawClusterPolicy, type World } from "./oracle.ts";
+import { makeRandom } from "./random.ts";
 import {
-  makeRandom,
   randomAttempt,
   randomWorld,
   worldObjects,

@@ -9,7 +9,8 @@ import { judgeCapture } from "./judge.ts";
 import { judgeOnNode } from "./oracle-hosts.ts";
 import { podAt, sameAddress, type Attempt } from "./oracle-objects.ts";
 import { backendsOf } from "./oracle.ts";
-import { makeRandom, randomWorld, type Random, type RandomWorld } from "./random-cluster.ts";
+import { makeRandom, type Random } from "./random.ts";
+import { randomWorld, type RandomWorld } from "./random-cluster.ts";
 import { addressesOf, compileSeveral, onTwoNodes, unplaced } from "./random-hosts.ts";
 
 /** One round is one cluster. */

@@ -8,7 +8,8 @@ import type {
   RawHostEndpoint,
   RawTier,
 } from "./oracle-calico.ts";
-import type { Random, RandomWorld } from "./random-cluster.ts";
+import type { World } from "./oracle.ts";
+import type { Random } from "./random.ts";
 
 const KEYS = ["app", "tier", "env"];
 const VALUES = ["web", "db", "x"];
@@ -19,7 +20,8 @@ export const ACCOUNTS = ["default", "robot", "admin"];
 /** What a rule's blocks and network sets are drawn around. */
 export interface CalicoDraw {
   readonly random: Random;
-  readonly world: RandomWorld;
+  /** Its optional lists are there. */
+  readonly world: Required<World>;
   readonly policies: number;
   /** A block around an address that packets come from. */
   readonly block: () => string;

@@ -3,7 +3,8 @@
  * tells is mostly left out, and of some pods on which node they are.
  */
 import { compileObjects } from "./judge.ts";
-import { worldObjects, type Random, type RandomWorld } from "./random-cluster.ts";
+import type { Random } from "./random.ts";
+import { worldObjects, type RandomWorld } from "./random-cluster.ts";
 
 /** Takes away of some pods on which node they are. */
 export function unplaced(random: Random, world: RandomWorld): RandomWorld {

@@ -2,7 +2,7 @@
  * Seeded clusters of Services of every kind, as objects: two nodes with pods of both families, policies
  * that tell clients apart, and who may be reached how. Made to be judged from node-1.
  */
-import type { Random } from "./random-cluster.ts";
+import type { Random } from "./random.ts";
 
 /** One endpoint of a Service, as the slice says it. */
 export interface RawServiceEndpoint {

@@ -1,6 +1,7 @@
 /** Seeded traffic of random clusters that is made to mislead whoever follows connections. */
 import { buildFrame, buildPacket, ICMP, ICMPV6, type PacketSpec } from "./frames.ts";
-import { randomAttempt, type Random, type RandomWorld } from "./random-cluster.ts";
+import type { Random } from "./random.ts";
+import { randomAttempt, type RandomWorld } from "./random-cluster.ts";
 
 const FLOWS = 60;
 const PACKETS = 900;

@@ -6,7 +6,8 @@ import { join } from "node:path";
 import type { ValidateFunction } from "ajv";
 import { describe, expect, it } from "vitest";
 import { buildFrame, buildPcap, timed } from "./frames.ts";
-import { makeRandom, randomAttempt, randomWorld, worldObjects } from "./random-cluster.ts";
+import { makeRandom } from "./random.ts";
+import { randomAttempt, randomWorld, worldObjects } from "./random-cluster.ts";
 import { shippedValidator } from "./schemas.ts";
 
 const ROOT = join(import.meta.dirname, "..");

@@ -9,7 +9,7 @@ import { buildPacket, buildPcap, START_NS, type PacketSpec } from "./frames.ts";
 import { compileObjects, judgeCapture } from "./judge.ts";
 import { isPodAddress, translateConnection } from "./oracle-services.ts";
 import { judgeAttempt, type World } from "./oracle.ts";
-import { makeRandom, type Random } from "./random-cluster.ts";
+import { makeRandom, type Random } from "./random.ts";
 import {
   CLIENTS,
   placePods,

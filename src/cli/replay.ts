@@ -25,7 +25,7 @@ import type { CaptureOptions, ClusterOptions, NodeOptions } from "./options.ts";
 import type { Destination, Output, Sink } from "./output.ts";
 import { PacketFiles, verdictAction } from "./packet-files.ts";
 import { replayTraffic } from "./traffic.ts";
-import type { JudgedBatch, TrafficEnd, TrafficOptions } from "./traffic.ts";
+import type { JudgedBatch, JudgedTraffic, TrafficEnd } from "./traffic.ts";
 import { Crew, planWorkers, replayByCrew } from "./workers.ts";
 import type { CrewOptions } from "./workers.ts";
 
@@ -130,7 +130,7 @@ async function replayBy(
 
 /** Replays by as many workers as there may be. */
 async function decide(
-  replay: Omit<CrewOptions, "crew"> & Pick<TrafficOptions, "originalsWanted">,
+  replay: Omit<CrewOptions, "crew"> & Pick<JudgedTraffic, "originalsWanted">,
   { crew, why, asked }: Workers,
   reporting: Reporting,
 ): Promise<{ readonly matcher: Matcher; readonly end: TrafficEnd }> {

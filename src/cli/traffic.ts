@@ -26,10 +26,9 @@ import type { Pace } from "./pace.ts";
 import { openSource } from "./source.ts";
 import type { OpenSource } from "./source.ts";
 
-/** What captures are replayed with whose packets are counted only, which is faster. */
-export interface CountedTraffic {
+/** What captures are replayed with, whatever is read of them. */
+interface ReplayedCaptures {
   readonly capture: CaptureOptions;
-  readonly matcher: Feed;
   readonly resolveName: ResolveName;
   readonly log: DiagnosticLog;
   readonly interruption: Interruption;
@@ -45,8 +44,14 @@ export interface CountedTraffic {
   readonly pace?: Pace;
 }
 
-/** What captures are replayed with whose packets are perhaps read one by one. */
-export interface TrafficOptions extends CountedTraffic {
+/** Traffic whose packets are counted only, which is faster. */
+export interface CountedTraffic extends ReplayedCaptures {
+  readonly matcher: Feed;
+  readonly onBatch?: undefined;
+}
+
+/** Traffic whose packets are perhaps read one by one. */
+export interface JudgedTraffic extends ReplayedCaptures {
   readonly matcher: Matcher;
   /** Somebody reads single verdicts. */
   readonly packetsWanted: boolean;
@@ -55,6 +60,8 @@ export interface TrafficOptions extends CountedTraffic {
   /** Called after every batch, and once more, with an empty one, at the end; false ends the replay. */
   readonly onBatch: (batch: JudgedBatch) => Promise<boolean>;
 }
+
+type Traffic = CountedTraffic | JudgedTraffic;
 
 /** What is done before a packet that its time tells. */
 export interface BatchTurn {
@@ -98,10 +105,8 @@ const MERGE_MEMORY = 1 << 28;
 const MERGE_BLOCK_MIN = 1 << 20;
 const CAPTURES_MAX = 512;
 
-type AnyTraffic = CountedTraffic | TrafficOptions;
-
 /** Replays the captures; throws a Failure when none of them can be read. */
-export async function replayTraffic(options: AnyTraffic): Promise<TrafficEnd> {
+export async function replayTraffic(options: Traffic): Promise<TrafficEnd> {
   const { capture, log, interruption } = options;
   const { read: files } = capture;
   if (files.length > CAPTURES_MAX) {
@@ -118,7 +123,7 @@ export async function replayTraffic(options: AnyTraffic): Promise<TrafficEnd> {
       const opened = await openStream(file, sources, options);
       if (opened !== undefined) streams.push(opened);
     }
-    if ("onBatch" in options && options.originalsWanted === true) refuseTexts(streams);
+    if (options.onBatch !== undefined && options.originalsWanted === true) refuseTexts(streams);
     if (streams.length === 0 && log.errors > errorsBefore) throw new Failure("");
     const stream = files.length === 1 ? streams[0] : await mergeStreams(streams, options);
     if (stream !== undefined) {
@@ -150,7 +155,7 @@ function refuseTexts(streams: readonly CaptureStream[]): void {
 async function openStream(
   file: string,
   sources: OpenSource[],
-  { capture, log, interruption, matcher, resolveName, pipes }: CountedTraffic,
+  { capture, log, interruption, matcher, resolveName, pipes }: Traffic,
 ): Promise<CaptureStream | undefined> {
   const onDiagnostic = captureReport(file, log);
   const source = await interruption.race(
@@ -173,7 +178,7 @@ function takeBlock(matcher: Feed, captures: number): Block {
 
 async function mergeStreams(
   streams: readonly CaptureStream[],
-  { log, interruption, matcher }: CountedTraffic,
+  { log, interruption, matcher }: Traffic,
 ): Promise<PacketStream | undefined> {
   const merged = await interruption.race(
     mergeCaptures({
@@ -187,11 +192,11 @@ async function mergeStreams(
   return merged;
 }
 
-async function replayStream(stream: PacketStream, options: AnyTraffic): Promise<void> {
+async function replayStream(stream: PacketStream, options: Traffic): Promise<void> {
   const { matcher, interruption, capture, packetsMax, onCounted, pace, turn } = options;
   const { batch } = matcher;
-  const packetsWanted = "onBatch" in options && options.packetsWanted;
-  const judged = "onBatch" in options ? judgedBatches(stream, options) : async () => true;
+  const packetsWanted = options.onBatch !== undefined && options.packetsWanted;
+  const judged = options.onBatch === undefined ? async () => true : judgedBatches(stream, options);
   // Workers end together, not where one of them is interrupted.
   const wait = async <T>(work: Promise<T>): Promise<T | undefined> =>
     pace === undefined ? await interruption.race(work) : await work;
@@ -244,7 +249,7 @@ async function replayStream(stream: PacketStream, options: AnyTraffic): Promise<
 /** What tells each batch once it was replayed. */
 function judgedBatches(
   stream: PacketStream,
-  { matcher, originalsWanted, onBatch }: TrafficOptions,
+  { matcher, originalsWanted, onBatch }: JudgedTraffic,
 ): () => Promise<boolean> {
   const order = new CaptureOrder<Origin>(matcher);
   const originAt = (index: number): Origin => ({

@@ -145,7 +145,8 @@ export function readBoolean(field: Field): boolean | undefined {
 }
 
 /** Reads a map of strings, such as labels. */
-export function readTextMap(field: Field): Map<string, string> {
+export function readTextMap(field: Field): ReadonlyMap<string, string> {
+  if (field.value === undefined) return NO_TEXTS;
   const map = new Map<string, string>();
   for (const key of keysOf(field)) {
     const value = fieldOf(field, key);
@@ -155,6 +156,8 @@ export function readTextMap(field: Field): Map<string, string> {
   }
   return map;
 }
+
+const NO_TEXTS: ReadonlyMap<string, string> = new Map();
 
 /**
  * Reports every field of a map that is not among the known ones, and a value that is no map.

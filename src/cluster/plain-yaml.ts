@@ -11,10 +11,10 @@ export interface PlainYaml {
   readonly offsets: PlainOffsets;
 }
 
-/** A value and the offset of its first character. */
+/** A value, and its entry among the offsets. */
 export interface PlainNode {
   readonly value: unknown;
-  readonly offset: number;
+  readonly entry: number;
 }
 
 /** Reads the documents of a file; undefined when it holds anything that is not read here. */
@@ -30,57 +30,62 @@ export function parsePlainYaml(text: string): PlainYaml | undefined {
 /** Thrown at what is left to the library. */
 class Unread extends Error {}
 
-/** Where the members of every map and the items of every list begin. */
+/**
+ * Where every value begins, and every key. The entry of what is neither map nor list is its offset. That of a map or
+ * list is below 0 and says where its own are: its offset, then of each member the key's and the value's entry, or of
+ * each item its entry.
+ */
 export class PlainOffsets {
-  /** Of maps the offset of each key and each value, of lists that of each item. */
-  #numbers = new Int32Array(1024);
-  #count = 0;
-  /** Position of a list's first number; a map keeps its own. */
-  readonly #first = new Map<object, number>();
+  #entries: Int32Array;
+  /** No entry is 0 below 0. */
+  #count = 1;
   /** Keys as written, of maps whose keys an object keeps in another order. */
   readonly #keys = new Map<object, readonly string[]>();
 
-  /** The offset of the value at the end of a path; of the nearest outer one where there is none. */
-  nearest({ value, offset }: PlainNode, path: readonly (string | number)[]): number {
-    let nearest = offset;
-    let container = value;
+  /** @param textLength what is not touched of the room for that much costs nothing */
+  constructor(textLength: number) {
+    this.#entries = new Int32Array(Math.max(1024, textLength >>> 3));
+  }
+
+  /** The value at the end of a path; where there is none, undefined with the entry of the nearest outer one. */
+  find(node: PlainNode, path: readonly (string | number)[]): PlainNode {
+    let { value, entry } = node;
     for (const step of path) {
-      const at = this.#placeOf(container, step);
-      if (at < 0) break;
-      nearest = this.#numbers[at] ?? 0;
-      container = (container as Readonly<Record<string | number, unknown>>)[step];
+      const place = this.#placeOf(value, entry, step);
+      if (place < 0) return { value: undefined, entry };
+      entry = this.#entries[place] ?? 0;
+      value = (value as Readonly<Record<string | number, unknown>>)[step];
     }
-    return nearest;
+    return { value, entry };
+  }
+
+  /** The offset of the first character. */
+  offsetOf({ entry }: PlainNode): number {
+    return entry < 0 ? (this.#entries[-entry] ?? 0) : entry;
   }
 
   /** The offset of the key that a path ends with; undefined where there is none. */
-  ofKey({ value }: PlainNode, path: readonly (string | number)[]): number | undefined {
+  ofKey(node: PlainNode, path: readonly (string | number)[]): number | undefined {
     const last = path.at(-1);
-    if (last === undefined) return undefined;
-    let container = value;
-    for (const step of path.slice(0, -1)) {
-      if (this.#placeOf(container, step) < 0) return undefined;
-      container = (container as Readonly<Record<string | number, unknown>>)[step];
-    }
-    if (!PlainRecord.is(container)) return undefined;
-    const at = this.#placeOf(container, last);
-    return at < 0 ? undefined : this.#numbers[at - 1];
+    if (typeof last !== "string") return undefined;
+    const { value, entry } = this.find(node, path.slice(0, -1));
+    const place = this.#placeOf(value, entry, last);
+    return place < 0 ? undefined : this.#entries[place - 1];
   }
 
-  /** Notes the offsets of a map or list: `found` from `start` on. */
-  add(container: object, found: readonly number[], start: number): void {
-    const count = found.length - start;
-    if (this.#count + count > this.#numbers.length) {
-      const grown = new Int32Array(Math.max(this.#numbers.length * 2, this.#count + count));
-      grown.set(this.#numbers);
-      this.#numbers = grown;
+  /** Notes a map or list, which has what was found from `start` on. @returns its entry */
+  add(found: readonly number[], start: number): number {
+    const first = this.#count;
+    const end = first + found.length - start;
+    let entries = this.#entries;
+    if (end > entries.length) {
+      entries = new Int32Array(Math.max(2 * entries.length, end));
+      entries.set(this.#entries);
+      this.#entries = entries;
     }
-    if (PlainRecord.is(container)) PlainRecord.setFirst(container, this.#count);
-    else this.#first.set(container, this.#count);
-    for (let index = start; index < found.length; index++) {
-      this.#numbers[this.#count] = found[index] ?? 0;
-      this.#count += 1;
-    }
+    for (let at = first; at < end; at++) entries[at] = found[start + at - first] ?? 0;
+    this.#count = end;
+    return -first;
   }
 
   /** Notes the keys of a map as written. */
@@ -88,19 +93,19 @@ export class PlainOffsets {
     this.#keys.set(container, keys);
   }
 
-  /** Where the number of a member or an item is; below 0 where there is none. */
-  #placeOf(container: unknown, step: string | number): number {
+  /** Where the entry of a member or an item is; below 0 where there is none. */
+  #placeOf(container: unknown, entry: number, step: string | number): number {
     if (Array.isArray(container)) {
       const there = typeof step === "number" && step >= 0 && step < container.length;
-      return there ? (this.#first.get(container) ?? 0) + step : -1;
+      return there ? 1 - entry + step : -1;
     }
-    if (typeof step !== "string" || !PlainRecord.is(container)) return -1;
+    if (typeof step !== "string" || typeof container !== "object" || container === null) return -1;
     const index = this.#keys.get(container)?.indexOf(step) ?? indexOfKey(container, step);
-    return index < 0 ? -1 : PlainRecord.firstOf(container) + 2 * index + 1;
+    return index < 0 ? -1 : 2 - entry + 2 * index;
   }
 }
 
-function indexOfKey(record: PlainRecord, wanted: string): number {
+function indexOfKey(record: object, wanted: string): number {
   let index = 0;
   for (const key in record) {
     if (key === wanted) return index;
@@ -112,20 +117,6 @@ function indexOfKey(record: PlainRecord, wanted: string): number {
 /** A map that has no keys but the input's own; `__proto__` is one like any other. */
 class PlainRecord {
   [key: string]: unknown;
-  /** Position of its first number among the offsets. */
-  #first = 0;
-
-  static firstOf(record: PlainRecord): number {
-    return record.#first;
-  }
-
-  static setFirst(record: PlainRecord, first: number): void {
-    record.#first = first;
-  }
-
-  static is(value: unknown): value is PlainRecord {
-    return typeof value === "object" && value !== null && #first in value;
-  }
 }
 Reflect.deleteProperty(PlainRecord.prototype, "constructor");
 Object.setPrototypeOf(PlainRecord.prototype, null);
@@ -166,8 +157,8 @@ class PlainReader {
   readonly #text: string;
   /** Lines end in carriage returns, too, of which `text` has made spaces. */
   readonly #windows: boolean;
-  readonly #offsets = new PlainOffsets();
-  /** Offsets in the maps and lists that are not complete. */
+  readonly #offsets: PlainOffsets;
+  /** Entries of the values on the way here, and of those in maps and lists that are not complete. */
   readonly #found: number[] = [];
   readonly #strings: StringCache;
   #at = 0;
@@ -181,6 +172,7 @@ class PlainReader {
     // A space before a line end says nothing, but in block scalars.
     this.#text = this.#windows ? text.replaceAll("\r\n", " \n") : text;
     this.#strings = new StringCache(this.#text);
+    this.#offsets = new PlainOffsets(text.length);
   }
 
   read(): PlainYaml {
@@ -190,10 +182,11 @@ class PlainReader {
     this.#findContent(0);
     while (true) {
       if (this.#column !== NO_COLUMN) {
-        const offset = this.#at;
+        this.#found.push(this.#at);
         const value = this.#readBlock(-1);
         if (this.#column !== NO_COLUMN || typeof value !== "object") throw new Unread();
-        if (value !== null) documents.push({ value, offset });
+        const entry = this.#found.pop() ?? 0;
+        if (value !== null) documents.push({ value, entry });
       }
       if (this.#at >= text.length) return { documents, offsets: this.#offsets };
       // The marker of the next document.
@@ -396,10 +389,12 @@ class PlainReader {
     if (this.#depth > DEPTH_MAX) throw new Unread();
   }
 
+  /** Behind a map or list, whose own offset is before what was found in it. */
   #leave<T extends object>(container: T, first: number): T {
+    const found = this.#found;
     this.#depth -= 1;
-    this.#offsets.add(container, this.#found, first);
-    this.#found.length = first;
+    found[first - 1] = this.#offsets.add(found, first - 1);
+    found.length = first;
     return container;
   }
 

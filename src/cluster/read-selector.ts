@@ -126,7 +126,7 @@ function readRequirement(field: Field): Requirement | undefined {
   if (!wantsValues && values.length > 0) {
     reportSelector(valuesField, `operator ${operator} takes no values`);
   }
-  return { key, operator, values };
+  return { key, operator, values: values.slice() };
 }
 
 function checkKey(field: Field, key: string): void {

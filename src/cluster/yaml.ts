@@ -132,7 +132,8 @@ function makePlaceAt({ file, text }: ManifestText): (offset: number) => Place {
 }
 
 function findLines(text: string): Int32Array {
-  let starts = new Int32Array(1024);
+  // What is not touched of it costs nothing.
+  let starts = new Int32Array(Math.max(1024, text.length >>> 4));
   let count = 1;
   for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) {
     if (count === starts.length) {
@@ -164,15 +165,14 @@ class PlacedPlain implements PlacedValue {
 
   placeOf(path: FieldPath, part?: FieldPart): Place {
     const { text, placeAt } = this.#source;
-    const start = part === "key" ? this.#offsets.ofKey(this.#node, path) : undefined;
-    return placeAt(start ?? offsetInText(text, this.#offsets.nearest(this.#node, path), part));
+    const key = part === "key" ? this.#offsets.ofKey(this.#node, path) : undefined;
+    if (key !== undefined) return placeAt(key);
+    const start = this.#offsets.offsetOf(this.#offsets.find(this.#node, path));
+    return placeAt(offsetInText(text, start, part));
   }
 
   at(path: FieldPath): PlacedValue {
-    let { value } = this.#node;
-    for (const step of path) value = isRecordOrList(value) ? value[step] : undefined;
-    const node = { value, offset: this.#offsets.nearest(this.#node, path) };
-    return new PlacedPlain(node, this.#offsets, this.#source);
+    return new PlacedPlain(this.#offsets.find(this.#node, path), this.#offsets, this.#source);
   }
 }
 

@@ -55,9 +55,10 @@ export function packRulesets(
   const rules = new RuleList(rulesets, before?.rules);
   const numbers = numberSets(rulesets);
   const bodies = new BodyList(rules.tables.slice(before?.rules.tables.length ?? 0), apart);
-  const records = exports.allocate(bodies.recordCount * layout.RULE_SIZE);
-  exports.setRules(records);
-  const packer = new RulePacker(exports, records, numbers);
+  const size = bodies.recordCount * layout.RULE_SIZE;
+  const address = exports.allocate(size);
+  exports.setRules(address);
+  const packer = new RulePacker(exports, { address, size }, numbers);
   for (const table of bodies.tables) packer.packTable(table);
   packer.finish(bodies.all, before?.sharedStates);
   for (const table of bodies.tables) packTable(exports, table);
@@ -173,11 +174,16 @@ class RulePacker {
   readonly #payloads = new Map<readonly Match[], Payload>();
   readonly #needs = new Map<Body, number>();
 
-  constructor(exports: MatcherExports, records: number, setNumbers: ReadonlyMap<string, number>) {
+  constructor(
+    exports: MatcherExports,
+    records: { readonly address: number; readonly size: number },
+    setNumbers: ReadonlyMap<string, number>,
+  ) {
     this.#exports = exports;
-    this.#records = records;
+    this.#records = records.address;
     this.#view = new DataView(exports.memory.buffer);
-    this.#bytes = new PayloadBytes(setNumbers);
+    // Of most rules what they point to is no longer than their records.
+    this.#bytes = new PayloadBytes(setNumbers, 2 * records.size);
   }
 
   /** TRACKS, REASSEMBLES, COUNTS and LIMITS, as far as any rule needs them. */

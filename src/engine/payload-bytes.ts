@@ -18,10 +18,12 @@ export class PayloadBytes implements PayloadWriter {
   /** Whose rules are written. */
   table = "";
   readonly sharedStates = new Map<string, SharedTable>();
-  #bytes = new Uint8Array(4096);
+  #bytes: Uint8Array;
   readonly #setNumbers: ReadonlyMap<string, number>;
 
-  constructor(setNumbers: ReadonlyMap<string, number>) {
+  /** @param room for so many bytes; what is not touched of it costs nothing */
+  constructor(setNumbers: ReadonlyMap<string, number>, room: number) {
+    this.#bytes = new Uint8Array(Math.max(4096, room));
     this.#setNumbers = setNumbers;
   }
 

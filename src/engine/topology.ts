@@ -1,5 +1,6 @@
 /** Interfaces and routes to bytes in the matcher's memory, as assembly/layout.ts draws them. */
 import * as layout from "../../assembly/layout.ts";
+import { encodeText } from "../net/text-bytes.ts";
 import type { NodeInterface, Route, Ruleset, Topology } from "../tables/model.ts";
 import type { MatcherExports } from "./exports.ts";
 import { tunnelSources } from "./tunnel-sources.ts";
@@ -105,7 +106,7 @@ export class InterfaceNumbers {
   add(name: string): number {
     const known = this.#numberByName.get(name);
     if (known !== undefined) return known;
-    const bytes = new TextEncoder().encode(name).subarray(0, layout.INTERFACE_SIZE - 1);
+    const bytes = encodeText(name).subarray(0, layout.INTERFACE_SIZE - 1);
     const at = this.#exports.addInterface();
     new Uint8Array(this.#exports.memory.buffer, at, bytes.length).set(bytes);
     const number = this.names.push(name) - 1;

@@ -1,5 +1,6 @@
 /** `-i` and `-o`: the interface's name, or its beginning. */
 import { MATCH_INTERFACE, SIDE_DST, SIDE_SRC } from "../../assembly/layout.ts";
+import { encodeText } from "../net/text-bytes.ts";
 import { bang } from "./extension.ts";
 import type { Invertible, MatchExtension } from "./extension.ts";
 
@@ -27,7 +28,7 @@ export const interfaceMatch: MatchExtension<InterfaceMatch> = {
   },
   /** The mask covers the NUL of a whole name, and not that of a beginning (xtables_parse_interface). */
   pack(match, writer) {
-    const name = new TextEncoder().encode(match.name);
+    const name = encodeText(match.name);
     if (name.length >= NAME_BYTES) throw new Error(`bug: interface name too long: ${match.name}`);
     writer.u8(match.side === "in" ? SIDE_SRC : SIDE_DST);
     writer.u8(0);

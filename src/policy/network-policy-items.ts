@@ -94,7 +94,8 @@ export function readPolicyBlock(field: Field, place: Place): PolicyPeer | undefi
       });
     }
   }
-  return prefix && { kind: "block", prefix, except, place };
+  // Without the room that it has grown.
+  return prefix && { kind: "block", prefix, except: except.slice(), place };
 }
 
 /**

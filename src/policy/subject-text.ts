@@ -6,7 +6,12 @@
  */
 import { entriesOf, fieldOf, itemsOf, readText, type Field } from "../cluster/fields.ts";
 import { parseExpression } from "../cluster/parse-expression.ts";
-import { formatExpression, prefixLabels } from "../cluster/selector-expression.ts";
+import {
+  conjunctionOf,
+  formatExpression,
+  prefixLabels,
+  type SelectorExpression,
+} from "../cluster/selector-expression.ts";
 import {
   LABEL_NAMESPACE,
   LABEL_ORCHESTRATOR,
@@ -18,7 +23,7 @@ import { compareText } from "./order.ts";
 
 /** That of a policy whose pods, of one namespace, a label selector chooses. */
 export function namespacedSubjectText(podSelector: Field, namespace: string): string {
-  return subjectText({ selector: podTerms(podSelector), namespace });
+  return formatExpression(conjunctionOf([podsOf(podSelector), equals(LABEL_NAMESPACE, namespace)]));
 }
 
 /** That of a cluster-wide one. Undefined: all namespaces, or all pods of them. */
@@ -26,70 +31,56 @@ export function clusterWideSubjectText(
   namespaceSelector: Field | undefined,
   podSelector: Field | undefined,
 ): string {
-  const namespaces = labelTerms(namespaceSelector).join(" && ");
-  return subjectText({
-    selector: podTerms(podSelector),
-    namespaceSelector: namespaces === "" ? "all()" : namespaces,
-  });
+  const terms = labelTerms(namespaceSelector);
+  const namespaces: SelectorExpression =
+    terms.length === 0
+      ? { kind: "has", label: LABEL_NAMESPACE }
+      : prefixLabels(conjunctionOf(terms), NAMESPACE_PREFIX);
+  return formatExpression(conjunctionOf([podsOf(podSelector), namespaces]));
 }
 
-/** That of a policy of Calico's. */
-export function calicoSubjectText(spec: Field, namespace: string | undefined): string {
-  const textOf = (key: string): string => readText(fieldOf(spec, key)) ?? "";
-  return subjectText({
-    selector: textOf("selector"),
-    namespace,
-    namespaceSelector: textOf("namespaceSelector"),
-    serviceAccountSelector: textOf("serviceAccountSelector"),
-  });
+function podsOf(podSelector: Field | undefined): SelectorExpression {
+  return conjunctionOf([equals(LABEL_ORCHESTRATOR, "k8s"), ...labelTerms(podSelector)]);
 }
 
-function podTerms(podSelector: Field | undefined): string {
-  return [`${LABEL_ORCHESTRATOR} == 'k8s'`, ...labelTerms(podSelector)].join(" && ");
-}
-
-function labelTerms(selector: Field | undefined): string[] {
+/** The items of `matchLabels` by key, then the expressions. */
+function labelTerms(selector: Field | undefined): SelectorExpression[] {
   if (selector === undefined) return [];
   const labels = entriesOf(fieldOf(selector, "matchLabels"))
     .map(([key, value]) => ({ key, value: readText(value) ?? "" }))
     .sort((one, other) => compareText(one.key, other.key));
   return [
-    ...labels.map(({ key, value }) => `${key} == '${value}'`),
+    ...labels.map(({ key, value }) => equals(key, value)),
     ...itemsOf(fieldOf(selector, "matchExpressions")).map(expressionTerm),
   ];
 }
 
-function expressionTerm(field: Field): string {
-  const key = readText(fieldOf(field, "key")) ?? "";
-  const values = itemsOf(fieldOf(field, "values")).map((value) => readText(value) ?? "");
-  const list = `{ '${values.join("', '")}' }`;
+function equals(label: string, value: string): SelectorExpression {
+  return { kind: "compare", label, operator: "==", value };
+}
+
+function expressionTerm(field: Field): SelectorExpression {
+  const label = readText(fieldOf(field, "key")) ?? "";
+  const items = itemsOf(fieldOf(field, "values")).map((value) => readText(value) ?? "");
+  const values = new Set(items.sort(compareText));
   switch (readText(fieldOf(field, "operator"))) {
     case "In":
-      return `${key} in ${list}`;
+      return { kind: "in", label, values, invert: false };
     case "NotIn":
-      return `${key} not in ${list}`;
+      return { kind: "in", label, values, invert: true };
     case "Exists":
-      return `has(${key})`;
+      return { kind: "has", label };
     default:
-      return `! has(${key})`;
+      return { kind: "not", operand: { kind: "has", label } };
   }
 }
 
-/** What a policy's manifest says of whom it selects. Empty: not said. */
-interface WrittenSubject {
-  readonly selector: string;
-  /** Undefined: a cluster-wide policy. */
-  readonly namespace?: string | undefined;
-  readonly namespaceSelector?: string;
-  readonly serviceAccountSelector?: string;
-}
-
-function subjectText({
-  selector,
-  namespace,
-  namespaceSelector = "",
-  serviceAccountSelector = "",
-}: WrittenSubject): string {
+/** That of a policy of Calico's, whose selectors are texts. */
+export function calicoSubjectText(spec: Field, namespace: string | undefined): string {
+  const textOf = (key: string): string => readText(fieldOf(spec, key)) ?? "";
+  const selector = textOf("selector");
+  const namespaceSelector = textOf("namespaceSelector");
+  const serviceAccountSelector = textOf("serviceAccountSelector");
   if (namespace !== undefined) {
     const own = both(selector, `${LABEL_NAMESPACE} == '${namespace}'`);
     return canonical(withPrefixed(own, serviceAccountSelector, SERVICE_ACCOUNT_PREFIX));

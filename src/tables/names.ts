@@ -6,12 +6,12 @@
 import { sha1 } from "@noble/hashes/legacy.js";
 import { sha224, sha256 } from "@noble/hashes/sha2.js";
 import { sha3_224 } from "@noble/hashes/sha3.js";
-import { utf8ToBytes } from "@noble/hashes/utils.js";
 import type { PortProtocol, TunnelKind } from "../cluster/snapshot.ts";
 import type { Address, Family } from "../net/address.ts";
 import { formatAddress } from "../net/address.ts";
 import { formatPolicyName } from "../policy/model.ts";
 import type { Direction, PolicyKindName, PolicyRef } from "../policy/model.ts";
+import { TextDigest } from "./text-digest.ts";
 
 /** What every workload interface begins with; `-i cali+` tells pods from the rest. */
 export const WORKLOAD_INTERFACE_PREFIX = "cali";
@@ -170,7 +170,7 @@ export function policyChainNameOf(direction: Direction, suffix: string): string 
 /** The chain of a policy group, by what tells it from others. Source: felix/rules/endpoints.go UniqueID. */
 export function policyGroupChainName(direction: Direction, parts: readonly string[]): string {
   const prefix = POLICY_GROUP_PREFIX[direction];
-  const hash = base64Url(sha3_224(utf8ToBytes(parts.map((part) => `${part}\n`).join(""))));
+  const hash = base64Url(SHA3_224.of(parts.map((part) => `${part}\n`).join("")));
   return prefix + hash.slice(0, LONGEST_CHAIN_NAME - prefix.length);
 }
 
@@ -255,7 +255,7 @@ export function domainId(domainName: string): string {
 
 /** The node's end of a pod's veth pair. Source: libcalico-go conversion VethNameForWorkload. */
 export function vethName(namespace: string, name: string): string {
-  const hex = encodeBits(sha1(utf8ToBytes(`${namespace}.${name}`)), 4, "0123456789abcdef");
+  const hex = encodeBits(SHA1.of(`${namespace}.${name}`), 4, "0123456789abcdef");
   return `${WORKLOAD_INTERFACE_PREFIX}${hex.slice(0, 11)}`;
 }
 
@@ -264,7 +264,7 @@ export function interfaceOfNode(name: string, node: string): string {
   const whole = `${name}@${node}`;
   if (whole.length <= LONGEST_INTERFACE_NAME) return whole;
   const beginning = `${name.slice(0, 4)}@`;
-  const hash = base64Url(sha256(utf8ToBytes(whole)));
+  const hash = base64Url(SHA256.of(whole));
   return beginning + hash.slice(0, LONGEST_INTERFACE_NAME - beginning.length);
 }
 
@@ -301,7 +301,7 @@ export function backendChainName(
 
 /** A chain or a set of kube-router's, by what it hashes. Source: kube-router pkg/controllers/netpol/policy.go. */
 export function routerName(prefix: string, content: string): string {
-  return prefix + base32(sha256(utf8ToBytes(content))).slice(0, 16);
+  return prefix + base32(SHA256.of(content)).slice(0, 16);
 }
 
 /** `ADDRESS:PORT`, the IPv6 address in brackets. */
@@ -321,18 +321,22 @@ function limitedName(prefix: string, suffix: string): string {
     // A name of full length that looks like a hash might be one.
     (name.length === LONGEST_CHAIN_NAME && !suffix.startsWith("_"));
   if (fits && /^[A-Za-z0-9._/-]*$/.test(suffix)) return name;
-  const hash = base64Url(sha256(utf8ToBytes(suffix)));
+  const hash = base64Url(SHA256.of(suffix));
   return `${prefix}_${hash.slice(0, LONGEST_CHAIN_NAME - 1 - prefix.length)}`;
 }
 
 function uniqueId(prefix: string, content: string): string {
-  return `${prefix}:${base64Url(sha224(utf8ToBytes(`${prefix}:${content}`)))}`;
+  return `${prefix}:${base64Url(SHA224.of(`${prefix}:${content}`))}`;
 }
 
 function portProtocolHash(portName: string, protocol: PortProtocol, backend: string): string {
-  const digest = sha256(utf8ToBytes(portName + protocol.toLowerCase() + backend));
-  return base32(digest).slice(0, 16);
+  return base32(SHA256.of(portName + protocol.toLowerCase() + backend)).slice(0, 16);
 }
+
+const SHA1 = new TextDigest(() => sha1.create());
+const SHA224 = new TextDigest(() => sha224.create());
+const SHA256 = new TextDigest(() => sha256.create());
+const SHA3_224 = new TextDigest(() => sha3_224.create());
 
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 

@@ -111,7 +111,7 @@ function joinRanges(ranges: readonly PortRange[]): readonly PortRange[] {
       joined.push({ first, last });
     }
   }
-  return joined;
+  return joined.slice();
 }
 
 /** Adds the rules of one protocol and one peer. */

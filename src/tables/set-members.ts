@@ -44,7 +44,8 @@ function uniqueInOrder<T>(all: readonly T[], compare: (one: T, other: T) => numb
     const last = unique.at(-1);
     if (last === undefined || compare(last, one) !== 0) unique.push(one);
   }
-  return unique;
+  // Without the room that it has grown.
+  return unique.slice();
 }
 
 /** By address, protocol and port. */

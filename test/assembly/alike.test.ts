@@ -9,7 +9,7 @@ import type { Backend } from "../../src/match/extension.ts";
 import { buildFrame, buildPcapng, TCP, UDP, type PacketSpec, type TimedFrame } from "../frames.ts";
 import { replayCapture } from "../judge.ts";
 import { judgeNode, nodeOf, NODE_MAC } from "../match/judge-node.ts";
-import { makeRandom, type Random } from "../random-cluster.ts";
+import { makeRandom, type Random } from "../random.ts";
 
 const START_NS = 1_700_000_000_000_000_000n;
 const PEER_MAC = "02:00:00:00:00:01";

@@ -14,7 +14,7 @@ import type { Family } from "../../src/net/address.ts";
 import { buildFrame, buildPcapng, ICMP, ICMPV6, SCTP, TCP, timed, UDP } from "../frames.ts";
 import { judgeCapture } from "../judge.ts";
 import { judgeNode, NODE_MAC } from "../match/judge-node.ts";
-import { makeRandom, type Random } from "../random-cluster.ts";
+import { makeRandom, type Random } from "../random.ts";
 
 const RULES = 300;
 const PACKETS = 1500;

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { compileObjects, judgeCapture } from "../judge.ts";
-import { makeRandom, type Random } from "../random-cluster.ts";
+import { makeRandom, type Random } from "../random.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const ADDRESSES = ["10.1.0.1", "10.1.0.2", "10.1.0.3", "192.0.2.200", "010.1.0.1"];

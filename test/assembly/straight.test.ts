@@ -7,13 +7,8 @@ import { parseNode } from "../../src/dump/node.ts";
 import type { Program } from "../../src/engine/program.ts";
 import { buildFrame, buildPcapng, TCP, UDP, type PacketSpec, type TimedFrame } from "../frames.ts";
 import { compileObjects, judgeCapture, replayCapture } from "../judge.ts";
-import {
-  makeRandom,
-  randomAttempt,
-  randomWorld,
-  worldObjects,
-  type Random,
-} from "../random-cluster.ts";
+import { makeRandom, type Random } from "../random.ts";
+import { randomAttempt, randomWorld, worldObjects } from "../random-cluster.ts";
 
 const SEEDS = [1, 2, 3, 4];
 const FLOWS = 24;

@@ -6,7 +6,7 @@ import { mergeCaptures, type MergedStream } from "../../src/capture/merge.ts";
 import { openCapture, type ByteSource, type CaptureStream } from "../../src/capture/stream.ts";
 import type { Diagnostic } from "../../src/errors.ts";
 import { buildFrame, buildPcap, buildPcapng, UDP, type TimedFrame } from "../frames.ts";
-import { makeRandom } from "../random-cluster.ts";
+import { makeRandom } from "../random.ts";
 
 /** Room for one frame below and a little more. */
 const BLOCK = 300;

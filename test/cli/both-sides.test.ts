@@ -15,13 +15,8 @@ import { DiagnosticLog } from "../../src/cli/diagnostics.ts";
 import { loadJudge, type JudgeOptions } from "../../src/cli/judge.ts";
 import { planSides } from "../../src/cli/side-thread.ts";
 import { buildPcap, buildPcapng, timed, type TimedFrame } from "../frames.ts";
-import {
-  makeRandom,
-  randomWorld,
-  worldObjects,
-  type Random,
-  type RandomWorld,
-} from "../random-cluster.ts";
+import { makeRandom, type Random } from "../random.ts";
+import { randomWorld, worldObjects, type RandomWorld } from "../random-cluster.ts";
 import { randomTraffic } from "../random-traffic.ts";
 
 const ROOT = join(import.meta.dirname, "../..");

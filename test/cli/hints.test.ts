@@ -7,7 +7,8 @@ import { describe, expect, it } from "vitest";
 
 import { buildFrame, buildPcap, ICMP, TCP, timed, type PacketSpec } from "../frames.ts";
 import { applyHints, type HintsJson } from "../hints.ts";
-import { makeRandom, randomAttempt, randomWorld, worldObjects } from "../random-cluster.ts";
+import { makeRandom } from "../random.ts";
+import { randomAttempt, randomWorld, worldObjects } from "../random-cluster.ts";
 import { sarifValidator } from "../schemas.ts";
 
 const ROOT = join(import.meta.dirname, "../..");

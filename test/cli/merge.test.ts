@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { afterAll, describe, expect, it } from "vitest";
 import { buildFrame, buildPcap, buildPcapng, ICMP, TCP, UDP, type TimedFrame } from "../frames.ts";
-import { makeRandom, type Random } from "../random-cluster.ts";
+import { makeRandom, type Random } from "../random.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const BIN = join(ROOT, "dist/src/cli/bin.js");

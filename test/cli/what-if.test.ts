@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 
 import { buildFrame, buildPcap, TCP, timed, UDP, type PacketSpec } from "../frames.ts";
-import { makeRandom, randomAttempt, randomWorld, worldObjects } from "../random-cluster.ts";
+import { makeRandom } from "../random.ts";
+import { randomAttempt, randomWorld, worldObjects } from "../random-cluster.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const folder = mkdtempSync(join(tmpdir(), "netverdict-"));

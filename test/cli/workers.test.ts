@@ -7,7 +7,8 @@ import { describe, expect, it } from "vitest";
 import { Pace } from "../../src/cli/pace.ts";
 import { planWorkers } from "../../src/cli/workers.ts";
 import { buildFrame, buildPcap, buildPcapng, ICMP, timed, type TimedFrame } from "../frames.ts";
-import { makeRandom, randomAttempt, randomWorld, worldObjects } from "../random-cluster.ts";
+import { makeRandom } from "../random.ts";
+import { randomAttempt, randomWorld, worldObjects } from "../random-cluster.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const BIN = join(ROOT, "dist/src/cli/bin.js");

@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 
 import { parsePlainYaml } from "../../src/cluster/plain-yaml.ts";
 import { parseAnyYaml, parseYaml, type PlacedValue } from "../../src/cluster/yaml.ts";
-import { makeRandom } from "../random-cluster.ts";
+import { makeRandom } from "../random.ts";
 
 type Path = (string | number)[];
 

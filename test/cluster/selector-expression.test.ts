@@ -14,7 +14,7 @@ import {
 } from "../../src/cluster/selector-expression.ts";
 import { formatDiagnostic } from "../../src/errors.ts";
 import { selectorId } from "../../src/tables/names.ts";
-import { makeRandom, type Random } from "../random-cluster.ts";
+import { makeRandom, type Random } from "../random.ts";
 
 function parsed(text: string): SelectorExpression {
   const result = parseExpression(text);

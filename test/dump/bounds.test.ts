@@ -16,8 +16,8 @@ import type { Prefix } from "../../src/net/address.ts";
 import type { NodeInterface, Route, Ruleset, Topology } from "../../src/tables/model.ts";
 import { buildFrame, buildPcapng } from "../frames.ts";
 import { judgeCapture } from "../judge.ts";
-import { makeRandom } from "../random-cluster.ts";
-import type { Random } from "../random-cluster.ts";
+import { makeRandom } from "../random.ts";
+import type { Random } from "../random.ts";
 import { dumpFiles, dumpText, haveDumps } from "./corpus.ts";
 
 const EXAMPLES = "Iptables_Semantics/thy/Iptables_Semantics/Examples/IPPartEval";

@@ -14,13 +14,8 @@ import type { Address, Family } from "../../src/net/address.ts";
 import { compileManifests, compileObjects } from "../judge.ts";
 import { HOSTS, INTERFACES, OWN, ROUTES, SERVER_PORTS, VIRTUAL } from "../kernel-lab/ground.ts";
 import { FEATURES, randomRules, rulesText } from "../kernel-lab/random-rules.ts";
-import {
-  makeRandom,
-  randomAttempt,
-  randomWorld,
-  worldObjects,
-  type Random,
-} from "../random-cluster.ts";
+import { makeRandom, type Random } from "../random.ts";
+import { randomAttempt, randomWorld, worldObjects } from "../random-cluster.ts";
 
 const WASM = new Uint8Array(readFileSync(new URL("../../build/matcher.wasm", import.meta.url)));
 

@@ -10,7 +10,8 @@ import { sharingOf } from "../../src/engine/share.ts";
 import { buildFrame, buildPcap, buildPcapng, TCP, timed, UDP, type TimedFrame } from "../frames.ts";
 import { compileObjects, judgeCapture, shareCapture } from "../judge.ts";
 import { nodeOf } from "../match/judge-node.ts";
-import { makeRandom, randomWorld, worldObjects } from "../random-cluster.ts";
+import { makeRandom } from "../random.ts";
+import { randomWorld, worldObjects } from "../random-cluster.ts";
 import { randomTraffic } from "../random-traffic.ts";
 
 const FIRST_SEED = Number(process.env["NETVERDICT_SHARE_SEED"] ?? "1");

@@ -12,7 +12,7 @@ import type { Backend } from "../../src/match/extension.ts";
 import { formatSocket } from "../../src/tables/names.ts";
 import { buildPcap, timed } from "../frames.ts";
 import { judgeCapture } from "../judge.ts";
-import { makeRandom } from "../random-cluster.ts";
+import { makeRandom } from "../random.ts";
 import { startCluster, UPLINK, type Journey, type Place } from "./cluster-lab.ts";
 import { policiesScene, servicesScene, type ClusterScene } from "./cluster-scenes.ts";
 import { Conversation, type Said } from "./conversations.ts";

@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import type { KernelLab, LoadedState } from "../../src/lab/lab.ts";
 import type { Backend } from "../../src/match/extension.ts";
 import type { Family } from "../../src/net/address.ts";
-import type { Random } from "../random-cluster.ts";
+import type { Random } from "../random.ts";
 import { randomRules, rulesText, type RandomRules } from "./random-rules.ts";
 
 /** Draws rules that can take the place of others: all their tables are replaced, by sets of other names. */

@@ -7,14 +7,8 @@ import type { CompiledCluster } from "../../src/tables/compile.ts";
 import { compileObjects } from "../judge.ts";
 import { podAt } from "../oracle-objects.ts";
 import { translateConnection } from "../oracle-services.ts";
-import {
-  makeRandom,
-  randomAttempt,
-  randomWorld,
-  worldObjects,
-  type Random,
-  type RandomWorld,
-} from "../random-cluster.ts";
+import { makeRandom, type Random } from "../random.ts";
+import { randomAttempt, randomWorld, worldObjects, type RandomWorld } from "../random-cluster.ts";
 import {
   CLIENTS,
   placePods,

@@ -4,7 +4,7 @@
  */
 import { buildPacket, ICMP, ICMPV6, SCTP, TCP, type PacketSpec } from "../frames.ts";
 import { sameAddress } from "../oracle-objects.ts";
-import type { Random } from "../random-cluster.ts";
+import type { Random } from "../random.ts";
 import type { Journey, Place, Sight } from "./cluster-lab.ts";
 import { readView } from "./packets.ts";
 

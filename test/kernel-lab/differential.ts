@@ -11,7 +11,7 @@ import { startLab, type LoadedState } from "../../src/lab/lab.ts";
 import type { Backend } from "../../src/match/extension.ts";
 import type { Family } from "../../src/net/address.ts";
 import { judgeCapture } from "../judge.ts";
-import { makeRandom } from "../random-cluster.ts";
+import { makeRandom } from "../random.ts";
 import { changeRules, otherRules } from "./changed-rules.ts";
 import { INTERFACES, ROUTES } from "./ground.ts";
 import { randomRules, rulesText, type RandomRules, type RandomTable } from "./random-rules.ts";

@@ -8,7 +8,8 @@ import { buildFrame, buildPcap, buildPacket, timed, type PacketSpec } from "../f
 import { compileObjects, judgeCapture } from "../judge.ts";
 import { judgeOnNode } from "../oracle-hosts.ts";
 import { judgeAttempt, podAt } from "../oracle.ts";
-import { makeRandom, randomWorld, worldObjects, type RandomWorld } from "../random-cluster.ts";
+import { makeRandom } from "../random.ts";
+import { randomWorld, worldObjects, type RandomWorld } from "../random-cluster.ts";
 import { renderIpsets } from "../../src/tables/ipset.ts";
 import { renderIptables } from "../../src/tables/iptables.ts";
 import { vethName } from "../../src/tables/names.ts";

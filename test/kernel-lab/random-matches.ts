@@ -5,7 +5,7 @@
 import type { Backend } from "../../src/match/extension.ts";
 import type { Family } from "../../src/net/address.ts";
 import type { Hook, TableName } from "../../src/tables/model.ts";
-import type { Random } from "../random-cluster.ts";
+import type { Random } from "../random.ts";
 import {
   BLOCKS,
   CLIENT_PORTS,

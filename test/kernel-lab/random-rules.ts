@@ -6,7 +6,7 @@ import type { Backend } from "../../src/match/extension.ts";
 import type { Family } from "../../src/net/address.ts";
 import type { FamilyTexts, LabNode } from "../../src/lab/lab.ts";
 import type { Hook, TableName } from "../../src/tables/model.ts";
-import type { Random } from "../random-cluster.ts";
+import type { Random } from "../random.ts";
 import { BLOCKS, INTERFACES, PLAIN_PROTOCOLS, addressesOf } from "./ground.ts";
 import { MATCH_FEATURES, maybeNot, randomMatches, type RuleDraft } from "./random-matches.ts";
 import { randomSets, setsText, type RandomSet } from "./random-sets.ts";

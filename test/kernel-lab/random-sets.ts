@@ -1,6 +1,6 @@
 /** Random ipsets of every kind that the kernel has here. */
 import type { Family } from "../../src/net/address.ts";
-import type { Random } from "../random-cluster.ts";
+import type { Random } from "../random.ts";
 import { BLOCKS, CLIENT_PORTS, HOSTS, INTERFACES, SERVER_PORTS, addressesOf } from "./ground.ts";
 
 /** One set as `ipset restore` reads it. */

@@ -4,7 +4,7 @@
  */
 import type { KernelLab, LabPacket, LabSight } from "../../src/lab/lab.ts";
 import { buildPcapng, concat } from "../frames.ts";
-import type { Random } from "../random-cluster.ts";
+import type { Random } from "../random.ts";
 import { INTERFACES, macOf, type Host } from "./ground.ts";
 import { extentOf, familyOf, numberOf, withNumber, type Extent } from "./packets.ts";
 import { randomConversation, type Conversation, type Fate, type Sent } from "./sequences.ts";

@@ -5,7 +5,7 @@
  * errors about any of it, fragments, odd headers.
  */
 import { ICMP, ICMPV6, SCTP, TCP, UDP, buildPacket, type PacketSpec } from "../frames.ts";
-import type { Random } from "../random-cluster.ts";
+import type { Random } from "../random.ts";
 import type { Family } from "../../src/net/address.ts";
 import {
   CLIENT_PORTS,

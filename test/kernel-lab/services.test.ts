@@ -12,7 +12,7 @@ import { formatSocket, vethName } from "../../src/tables/names.ts";
 import { buildFrame, buildPacket, buildPcap, timed, type PacketSpec } from "../frames.ts";
 import { compileObjects, judgeCapture } from "../judge.ts";
 import { isPodAddress, translateConnection } from "../oracle-services.ts";
-import { makeRandom, type Random } from "../random-cluster.ts";
+import { makeRandom, type Random } from "../random.ts";
 import { CLIENTS, randomServiceWorld, type ServiceWorld } from "../random-services.ts";
 import { haveLab } from "./have-lab.ts";
 import { numberOf, readView } from "./packets.ts";

@@ -5,7 +5,7 @@
 import { describe, expect, it } from "vitest";
 
 import { startLab } from "../../src/lab/lab.ts";
-import { makeRandom } from "../random-cluster.ts";
+import { makeRandom } from "../random.ts";
 import { compareScene } from "./differential.ts";
 import { buildFrame, UDP } from "../frames.ts";
 import { INTERFACES, macOf, ROUTES } from "./ground.ts";

@@ -6,7 +6,7 @@
 import { describe, expect, it } from "vitest";
 
 import { startLab } from "../../src/lab/lab.ts";
-import { makeRandom } from "../random-cluster.ts";
+import { makeRandom } from "../random.ts";
 import { compareScene } from "./differential.ts";
 import { INTERFACES, ROUTES } from "./ground.ts";
 import { haveLab } from "./have-lab.ts";

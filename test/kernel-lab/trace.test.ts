@@ -10,7 +10,7 @@ import type { PacketVerdict, TraceStep } from "../../src/engine/verdict.ts";
 import { startLab } from "../../src/lab/lab.ts";
 import type { Backend } from "../../src/match/extension.ts";
 import { replayCapture } from "../judge.ts";
-import { makeRandom } from "../random-cluster.ts";
+import { makeRandom } from "../random.ts";
 import { nodeOf, programOf } from "./differential.ts";
 import { haveLab } from "./have-lab.ts";
 import { kernelLines, traceLab, walkLines, withTraceFirst } from "./kernel-trace.ts";

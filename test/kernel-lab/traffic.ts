@@ -4,7 +4,8 @@
  */
 import { ICMP, ICMPV6, SCTP, TCP, UDP, buildPacket, type PacketSpec } from "../frames.ts";
 import { podAt } from "../oracle.ts";
-import type { Random, RandomAttempt, RandomWorld } from "../random-cluster.ts";
+import type { Random } from "../random.ts";
+import type { RandomAttempt, RandomWorld } from "../random-cluster.ts";
 import { randomAttempt } from "../random-cluster.ts";
 
 /** A packet before it has a number. */

@@ -17,7 +17,8 @@ import { compileCluster } from "../../src/tables/compile.ts";
 import { classifyTraffic } from "../../src/workload/classes.ts";
 import { probeClasses } from "../../src/workload/probe.ts";
 import { serviceClasses } from "../../src/workload/service-classes.ts";
-import { makeRandom, randomWorld, worldObjects } from "../random-cluster.ts";
+import { makeRandom } from "../random.ts";
+import { randomWorld, worldObjects } from "../random-cluster.ts";
 import { contextOf } from "./manifests.ts";
 
 const ROUNDS = Number(process.env["NETVERDICT_LINT_ROUNDS"] ?? "6");

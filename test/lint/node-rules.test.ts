@@ -6,8 +6,8 @@ import { lintRulesets } from "../../src/lint/node-rules.ts";
 import { buildFrame, buildPcapng, ICMP, TCP, timed, UDP } from "../frames.ts";
 import { replayCapture } from "../judge.ts";
 import { NODE_MAC, nodeOf } from "../match/judge-node.ts";
-import { makeRandom } from "../random-cluster.ts";
-import type { Random } from "../random-cluster.ts";
+import { makeRandom } from "../random.ts";
+import type { Random } from "../random.ts";
 import { lineOf } from "./manifests.ts";
 
 /** Findings of a filter table; its first rule is on line 4. */

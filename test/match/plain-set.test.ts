@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { buildFrame, ICMP, SCTP, TCP, timed, UDP } from "../frames.ts";
-import { makeRandom, type Random } from "../random-cluster.ts";
+import { makeRandom, type Random } from "../random.ts";
 import { judgeNode, NODE_MAC } from "./judge-node.ts";
 
 const TYPES = ["hash:ip", "hash:net", "hash:ip,port", "hash:net,port"] as const;

@@ -12,7 +12,8 @@ import type { CompiledCluster, CompileOptions } from "../../src/tables/compile.t
 import type { Chain } from "../../src/tables/model.ts";
 import { isPolicyGroupChain } from "../../src/tables/names.ts";
 import { ClusterCompiler } from "../../src/tables/recompile.ts";
-import { makeRandom, randomWorld, worldObjects, type Random } from "../random-cluster.ts";
+import { makeRandom, type Random } from "../random.ts";
+import { randomWorld, worldObjects } from "../random-cluster.ts";
 
 const SEEDS = Number(process.env["NETVERDICT_RECOMPILE_SEEDS"] ?? "36");
 const FIRST_SEED = Number(process.env["NETVERDICT_RECOMPILE_SEED"] ?? "1");

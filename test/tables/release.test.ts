@@ -7,7 +7,8 @@ import { formatDiagnostic } from "../../src/errors.ts";
 import { load } from "../cluster/load.ts";
 import { judgeCapture } from "../judge.ts";
 import { buildFrame, buildPcap, timed } from "../frames.ts";
-import { makeRandom, randomAttempt, randomWorld, worldObjects } from "../random-cluster.ts";
+import { makeRandom } from "../random.ts";
+import { randomAttempt, randomWorld, worldObjects } from "../random-cluster.ts";
 
 const CLUSTER = `
 {apiVersion: v1, kind: Pod, metadata: {name: web, namespace: default, labels: {app: web}}, spec: {}, status: {podIP: 10.0.0.1}}

@@ -9,7 +9,8 @@ import { classifyTraffic, notUnderstood } from "../../src/workload/classes.ts";
 import { probeClasses } from "../../src/workload/probe.ts";
 import { loadProgramMatcher } from "../../src/cli/matcher.ts";
 import { compileObjects } from "../judge.ts";
-import { makeRandom, randomAttempt, randomWorld, worldObjects } from "../random-cluster.ts";
+import { makeRandom } from "../random.ts";
+import { randomAttempt, randomWorld, worldObjects } from "../random-cluster.ts";
 
 const ROUNDS = Number(process.env["NETVERDICT_CLASSES_ROUNDS"] ?? "8");
 const ATTEMPTS = 3000;
