@@ -13,7 +13,6 @@ import {
   listOf,
   NODE_UNTOLD,
   startAsking,
-  Step,
   stepIn,
   visitByAnybody,
   visitList,

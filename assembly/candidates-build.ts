@@ -59,8 +59,8 @@ const TELLING: u32 =
   (1 << MATCH_IPRANGE);
 
 // What a chain's tree may have for each box: copies in leaves, and slots, which are the places of nodes' pieces. A
-// node's pieces may take all of its slots, and boxes that are kept apart get their share nonetheless: with five of
-// eight kept apart at each level it could come to 8/3 as many. A slot has up to 16 bytes, its part of a node included.
+// node's pieces may take all of its slots, and boxes that are kept apart get their share nonetheless: with as many of
+// these at each level as WIDE_EIGHTHS allows it could come to 8/3 as many. A slot has up to 16 bytes, its part of a node included.
 const COPIES_EACH: u32 = 4;
 const SLOTS_EACH: u32 = 16;
 const ROOM_FEW: u32 = 256;

@@ -12,8 +12,8 @@ const SECOND: u64 = 1000000000;
 
 // What is the same for all records.
 let bigEndian: bool = false;
-// Which bytes of four words as they lie make these words.
-const order: usize = memory.data(16, 16);
+// Which bytes make four words that lie in that order; nothing before it is set.
+const wordBytes: usize = memory.data(16, 16);
 let inBlocks: bool = false;
 
 /** Sets the byte order of records. */
@@ -21,7 +21,7 @@ export function setRecordOrder(big: bool): void {
   bigEndian = big;
   const flip = select<u32>(0x03030303, 0, big);
   v128.store(
-    order,
+    wordBytes,
     v128.xor(i8x16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), i32x4.splat(flip)),
   );
 }
@@ -38,7 +38,7 @@ export function readRecord(one: Gathered, at: usize, end: usize): usize {
 
 // Four words.
 function wordsAt(at: usize): v128 {
-  return v128.swizzle(v128.load(at), v128.load(order));
+  return v128.swizzle(v128.load(at), v128.load(wordBytes));
 }
 
 function wordAt(at: usize): u32 {

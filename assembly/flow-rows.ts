@@ -1,5 +1,6 @@
 // What is counted by flow: a row for each tuple (with its reply) and verdict. Unlike conntrack entries
-// rows live as long as the replay, and dropped packets have them too.
+// rows live as long as the replay, and dropped packets have them too. What rows have in common is told once
+// (row-told.ts); ends that do not fit are kept apart (row-ends.ts).
 import { alignedLines, clearBytes, copyAddresses, sameAddress } from "./bytes";
 import { endHash, pairHash } from "./ends-hash";
 import { slotAt } from "./flow-slots";
@@ -21,7 +22,7 @@ import {
 import { PROTOCOL_ICMP, PROTOCOL_ICMPV6 } from "./protocol";
 import { Packet } from "./records";
 import { makeWideEnds, narrowEnds, WideEnds } from "./row-ends";
-import { draft, draftFrom, keepTold, Told, verdictEndsOf, WIDE } from "./row-told";
+import { draftFrom, keepTold, Told, toldDraft, verdictEndsOf, WIDE } from "./row-told";
 import { needWhole } from "./share";
 import { Verdict } from "./verdict";
 
@@ -106,8 +107,8 @@ export function flowAt(place: u32): usize {
   packet.protocol = told.protocol;
   const verdict = changetype<Verdict>(written + FLOW_VERDICT);
   draftFrom(told);
-  verdictEndsOf(draft).decider = row.decider;
-  writeVerdict(verdict, changetype<Verdict>(told.verdict), verdictEndsOf(draft));
+  verdictEndsOf(toldDraft).decider = row.decider;
+  writeVerdict(verdict, changetype<Verdict>(told.verdict), verdictEndsOf(toldDraft));
   return written;
 }
 
@@ -204,7 +205,7 @@ function widen(row: Row): void {
   copyAddresses(ends, changetype<usize>(endsOfRow(row)));
   row.addresses = ends;
   draftFrom(toldOf(row));
-  draft.family |= WIDE;
+  toldDraft.family |= WIDE;
   row.told = keepTold();
 }
 
@@ -259,13 +260,13 @@ function describe(row: Row, packet: Packet, verdict: Verdict): void {
   const icmp = isIcmp(packet.protocol);
   row.sport = icmp ? packet.icmpId : packet.sport;
   row.dport = icmp ? ((<u16>packet.icmpType) << 8) | packet.icmpCode : packet.dport;
-  const ends = verdictEndsOf(draft);
-  draft.verdict = <u32>changetype<usize>(keepVerdict(verdict, ends));
+  const ends = verdictEndsOf(toldDraft);
+  toldDraft.verdict = <u32>changetype<usize>(keepVerdict(verdict, ends));
   row.decider = ends.decider;
   ends.decider = 0;
-  draft.known = <u16>packet.known;
-  draft.family = wide ? packet.family | WIDE : packet.family;
-  draft.protocol = packet.protocol;
+  toldDraft.known = <u16>packet.known;
+  toldDraft.family = wide ? packet.family | WIDE : packet.family;
+  toldDraft.protocol = packet.protocol;
   row.told = keepTold();
 }
 

@@ -1,5 +1,4 @@
-// Frames that wait to be decided with their neighbours, and those that were decided last: each stays in its place
-// until so many others have come.
+// Frames that wait to be decided with their neighbours, in batches, and those of the last batches.
 
 @unmanaged
 export class Gathered {
@@ -32,19 +31,21 @@ export class Gathered {
 const GATHERED_SIZE: usize = 80;
 if (offsetof<Gathered>() != GATHERED_SIZE) ERROR("GATHERED_SIZE");
 
-/** So many are decided together at most. */
+/** So many are decided together at most: memory is slow, and what all of them will need is fetched before. */
 export const BATCH: u32 = 32;
-/** As many are kept. */
+/** Places, whole batches: those that were decided last stay until as many others have come. */
 const GATHERED_KEPT: u32 = 128;
 const ring: usize = memory.data(128 * 80, 64);
 
-/** A frame by its number in the order of all that were gathered. */
+if (GATHERED_KEPT % BATCH != 0) ERROR("no batch may wrap");
+
+/** A frame by its number: they count on, but for what a batch that was not full has left. */
 export function gatheredAt(index: u32): Gathered {
   return changetype<Gathered>(ring + <usize>(index & (GATHERED_KEPT - 1)) * GATHERED_SIZE);
 }
 
-/** The number of the first of a batch, where those before it are fewer: frames of one batch lie one behind the other. */
-export function batchBehind(index: u32): u32 {
+/** The number of the next batch's first frame. Batches begin at multiples of BATCH, so that none wraps. */
+export function nextBatch(index: u32): u32 {
   return (index + BATCH - 1) & ~(BATCH - 1);
 }
 

@@ -48,8 +48,9 @@ export function startSource(): void {
 }
 
 /**
- * Gives the connection a free ICMP id where its own is taken. > Whether a rule translates the destination or not, the
- * id gives way there to the first that is free; it counts as a translation of the destination.
+ * Gives the connection a free ICMP id where its own is taken.
+ * > Whether a rule translates the destination or not, the id gives way there to the first that is free; it counts as a
+ * translation of the destination.
  * Source: Linux, nf_nat_core.c, get_unique_tuple() and nf_nat_l4proto_unique_tuple().
  */
 export function settleIcmpId(): void {

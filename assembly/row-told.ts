@@ -29,11 +29,11 @@ if (offsetof<Told>() != TOLD_SIZE) ERROR("TOLD_SIZE");
 export const WIDE: u8 = 1 << 7;
 
 /** What will be told of a row. */
-export const draft: Told = changetype<Told>(memory.data(32, 8));
+export const toldDraft: Told = changetype<Told>(memory.data(32, 8));
 
 /** Begins the draft with what is told already. */
 export function draftFrom(told: Told): void {
-  copyBytes(changetype<usize>(draft), changetype<usize>(told), TOLD_SIZE);
+  copyBytes(changetype<usize>(toldDraft), changetype<usize>(told), TOLD_SIZE);
 }
 
 /** What is told of the ends of a verdict. */
@@ -47,7 +47,7 @@ const recent: usize = memory.data(8 << 12, 8);
 
 /** Keeps the draft. @returns address of what is like it, perhaps of another row */
 export function keepTold(): u32 {
-  const own = changetype<usize>(draft);
+  const own = changetype<usize>(toldDraft);
   const hash = stirred(stirBytes(own, TOLD_SIZE));
   const place = recent + ((<usize>(hash & ((1 << RECENT_BITS) - 1))) << 3);
   const before = load<u32>(place);

@@ -15,7 +15,7 @@ import {
 import { decodePlain } from "./decode-plain";
 import { advanceClock, clockRuns } from "./entry-life";
 import { anyFragments } from "./fragments";
-import { BATCH, batchBehind, Gathered, gatheredAt, gatheredBehind } from "./gathered";
+import { BATCH, nextBatch, Gathered, gatheredAt, gatheredBehind } from "./gathered";
 import { Packet } from "./records";
 import { replayDecoded, replayPacket, startReplay } from "./replay";
 import { isShared } from "./share";
@@ -137,7 +137,6 @@ function scanRecords(at: usize, end: usize): usize {
   return at;
 }
 
-// Memory is slow: packets are decided a few at a time, and what they will need is fetched before.
 // The first of those that wait, how many they are, and how many they may become.
 let first: u32 = 0;
 let gathered: u32 = 0;
@@ -218,7 +217,7 @@ function decideGathered(): bool {
   }
   countStraight(straight, bytes, truncated);
   if (!full) settleFrames(end);
-  first = batchBehind(end);
+  first = nextBatch(end);
   pass(passed, passedTime);
   passed = 0;
   gathered = 0;

@@ -9,7 +9,7 @@ import {
   setPcapRecords,
   setRecordOrder,
 } from "../../assembly/capture-record";
-import { passTime } from "../../assembly/entry-life";
+import { passTime, refreshFor } from "../../assembly/entry-life";
 import { DIRECTION_NEITHER, Entry } from "../../assembly/flow-table";
 import {
   hasNode,
@@ -20,7 +20,7 @@ import {
   slotAt,
   slotsOf,
 } from "../../assembly/flow-slots";
-import { Gathered, gatheredAt } from "../../assembly/gathered";
+import { BATCH, Gathered, gatheredAt, gatheredBehind } from "../../assembly/gathered";
 import { LINK_ETHERNET } from "../../assembly/layout";
 import { IP_SIZE, lengthOf, protocolOf, TCP_SIZE, tcpOf } from "../../assembly/plain-frame";
 import { PROTOCOL_TCP } from "../../assembly/protocol";
@@ -29,14 +29,16 @@ import { setUpLifetimes } from "../../assembly/tcp-lifetime";
 import { sideOf } from "../../assembly/tcp-side";
 import { moveEstablished } from "../../assembly/tcp-track";
 
-const BATCH: u32 = 32;
 const LINE: usize = 64;
+// As many lines of what was said are shared by all connections.
+const SAYINGS: u32 = 256;
 // A record's header, and what its fractions of a second count.
 const HEADER: u32 = 16;
 const MICROSECOND: u32 = 1000;
+const UDP_SECONDS: u32 = 120;
 
 let entries: usize = 0;
-// One line for each connection: packets and their bytes.
+// SAYINGS lines: packets and their bytes.
 let sayings: usize = 0;
 let connections: u32 = 0;
 let packets: u32 = 0;
@@ -51,7 +53,7 @@ export function startFloor(connectionsMax: u32, size: u32): usize {
   setRecordOrder(false);
   setPcapRecords(HEADER, MICROSECOND, <u32>i32.MAX_VALUE, LINK_ETHERNET, 0);
   entries = alignedLines((<usize>connectionsMax + 1) * offsetof<Entry>());
-  sayings = alignedLines((<usize>connectionsMax + 1) * LINE);
+  sayings = alignedLines(<usize>SAYINGS * LINE);
   return heap.alloc(size);
 }
 
@@ -67,6 +69,7 @@ export function begunCount(): u32 {
 
 /** Follows the packets of a pcap file's records. @returns address of the first that is not all there */
 export function followRecords(at: usize, end: usize): usize {
+  const from = gatheredAt(0);
   let gathered: u32;
   do {
     for (gathered = 0; gathered < BATCH; gathered++) {
@@ -77,22 +80,24 @@ export function followRecords(at: usize, end: usize): usize {
       hashFrame(one);
       at = behind;
     }
-    fetch(gathered);
-    for (let index: u32 = 0; index < gathered; index++) follow(gatheredAt(index));
+    const to = gatheredBehind(from, gathered);
+    fetch(from, to);
+    for (let one = from; one != to; one = gatheredBehind(one, 1)) follow(one);
     packets += gathered;
   } while (gathered == BATCH);
   return at;
 }
 
-function fetch(to: u32): void {
+function fetch(from: Gathered, to: Gathered): void {
   let sum: u32 = 0;
-  for (let index: u32 = 0; index < to; index++) sum += load<u32>(slotsOf(gatheredAt(index).hash));
-  for (let index: u32 = 0; index < to; index++) {
-    const entry = changetype<usize>(entryAt(onlyNode(gatheredAt(index).hash)));
+  for (let one = from; one != to; one = gatheredBehind(one, 1)) {
+    sum += load<u32>(slotsOf(one.hash));
+  }
+  for (let one = from; one != to; one = gatheredBehind(one, 1)) {
+    const entry = changetype<usize>(entryAt(onlyNode(one.hash)));
     sum += load<u32>(entry) + load<u32>(entry + LINE);
   }
-  for (let index: u32 = 0; index < to; index++) {
-    const one = gatheredAt(index);
+  for (let one = from; one != to; one = gatheredBehind(one, 1)) {
     one.node = find(one);
     sum += load<u32>(sayingAt(one.node));
   }
@@ -122,7 +127,7 @@ function entryAt(node: u32): Entry {
 }
 
 function sayingAt(node: u32): usize {
-  return sayings + <usize>node * LINE;
+  return sayings + <usize>(node % SAYINGS) * LINE;
 }
 
 function follow(one: Gathered): void {
@@ -134,6 +139,7 @@ function follow(one: Gathered): void {
   }
   passTime(one.time);
   if (protocolOf(one.frame) == PROTOCOL_TCP) move(entryAt(one.node), one);
+  else refreshFor(entryAt(one.node), UDP_SECONDS);
   const saying = sayingAt(one.node);
   store<u64>(saying, load<u64>(saying) + 1);
   store<u64>(saying, load<u64>(saying, 8) + one.original, 8);

@@ -1,7 +1,7 @@
 /**
  * What do reading fields and keeping connections take by themselves? Our decoding of plain frames beside the same in
- * C; and beside our whole path two loops that decide nothing, but read, look connections up, and follow TCP's windows or
- * make new ones, with lines as many as ours: one in C, and one of the matcher's own parts.
+ * C; and beside our whole path loops that decide nothing: one in C, which reads, and looks connections up and follows TCP's
+ * windows or makes new ones, and one of the matcher's own parts for known connections.
  */
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { instantiateSync } from "@assemblyscript/loader";
@@ -16,13 +16,16 @@ import { compileWasm } from "../wasm.ts";
 export const FRAMES = "plain frames in memory";
 export const DECODE = "netverdict's decoding alone";
 export const DECODE_C = "the same in C";
-export const FLOOR = "C, reading and connections alone";
-export const FLOOR_WASM = "the same by the matcher's parts";
+
+const FLOOR = "C, reading and connections alone";
+const FLOOR_WASM = "the same by the matcher's parts";
+const BEGUN = "connections that either loop begins";
 
 const FILE_HEADER = 24;
 /** As the command reads a capture. */
 const PIECE = 2 << 20;
-const FRAME_MAX = 1 << 16;
+/** More than a record of ours has. */
+const RECORD_MAX = 1 << 16;
 
 export const decode: Question = {
   name: "decode",
@@ -55,10 +58,7 @@ async function measureDecoding(asking: Asking, subject: Subject): Promise<void> 
 
 async function measureFloor(asking: Asking, subject: Subject): Promise<void> {
   const program = compileC("floor");
-  if (program === undefined) {
-    asking.missing(FLOOR, "gcc is not installed");
-    return;
-  }
+  if (program === undefined) asking.missing(FLOOR, "gcc is not installed");
   const packets = asking.full ? 3_000_000 : 300_000;
   for (const [size, how, shape] of [
     [OLD, "known", { packets, flows: 10_000, share: "skewed" }],
@@ -67,23 +67,75 @@ async function measureFloor(asking: Asking, subject: Subject): Promise<void> {
   ] as const) {
     asking.progress(size);
     const { file } = await trafficFor(subject, shape);
+    const floors: Floor[] = [];
+    if (program !== undefined) floors.push(nativeFloor(program, how, file));
+    if (how === "known") floors.push(wasmFloor(file, shape.flows));
+    for (const floor of floors) {
+      asking.checked(`packets, ${floor.name}`, packets, Math.abs(packets - floor.packets));
+    }
+    const [native, wasm] = floors;
+    if (wasm !== undefined) {
+      asking.checked(BEGUN, wasm.begun, Math.abs(wasm.begun - native!.begun));
+    }
     const tasks: Task[] = [
       { name: NETVERDICT, units: packets, run: () => replaySeconds(subject, { file }) },
-      { name: FLOOR, units: packets, run: () => secondsSaid(program, how, file) },
+      ...floors.map(({ name, run }) => ({ name, units: packets, run })),
     ];
-    const [, read, begun] = runTool(program, how, file).trim().split(" ").map(Number);
-    asking.checked("packets that C reads", packets, Math.abs(packets - read!));
-    if (how === "known") {
-      const floor = loadFloor(file, shape.flows);
-      // C has read the capture once before the clock started, too.
-      floor.run();
-      floor.run();
-      asking.checked("connections that C begins", begun!, Math.abs(begun! - floor.begun()));
-      tasks.push({ name: FLOOR_WASM, units: packets, run: () => secondsOf(floor.run) });
-    }
     const measured = await interleave(tasks, asking.full ? 7 : 3);
     asking.add({ size: `10 policies, ${size}`, unit: "packets", tasks: measured });
   }
+}
+
+/** A loop that only keeps connections: how many packets it has read, and how often it has begun a connection. */
+interface Floor {
+  readonly name: string;
+  readonly packets: number;
+  readonly begun: number;
+  /** Once more. @returns seconds */
+  run(): number | Promise<number>;
+}
+
+function nativeFloor(program: string, how: "known" | "new", file: string): Floor {
+  const [, packets, begun] = runTool(program, how, file).trim().split(" ").map(Number);
+  const run = (): number => secondsSaid(program, how, file);
+  return { name: FLOOR, packets: packets!, begun: begun!, run };
+}
+
+/** What bench/assembly/floor.ts exports. */
+interface FloorExports extends Record<string, unknown> {
+  readonly memory: { readonly buffer: ArrayBuffer };
+  startFloor(connectionsMax: number, size: number): number;
+  followRecords(at: number, end: number): number;
+  followedCount(): number;
+  begunCount(): number;
+}
+
+function wasmFloor(file: string, connections: number): Floor {
+  const exports = instantiateSync<FloorExports>(compileWasm("floor")).exports;
+  const start = exports.startFloor(connections, PIECE + RECORD_MAX);
+  const follow = (): void => {
+    const descriptor = openSync(file, "r");
+    readSync(descriptor, new Uint8Array(FILE_HEADER));
+    let kept = 0;
+    while (true) {
+      // Its memory may have grown.
+      const bytes = new Uint8Array(exports.memory.buffer);
+      const read = readSync(descriptor, bytes, start + kept, PIECE, null);
+      if (read === 0) break;
+      const end = start + kept + read;
+      const left = exports.followRecords(start, end);
+      bytes.copyWithin(start, left, end);
+      kept = end - left;
+    }
+    closeSync(descriptor);
+  };
+  // As in C: connections are made in a run before the clock starts.
+  follow();
+  const before = exports.followedCount();
+  follow();
+  const packets = exports.followedCount() - before;
+  const begun = exports.begunCount();
+  return { name: FLOOR_WASM, packets, begun, run: () => secondsOf(follow) };
 }
 
 /** Seconds that a program has counted itself: without its start. */
@@ -126,41 +178,5 @@ function loadDecoder(capture: Uint8Array): Decoder {
     },
     count: () => exports.decodedCount(),
     sum: () => String(BigInt.asUintN(64, exports.decodedSum())),
-  };
-}
-
-/** Keeps the connections of a capture, and tells how often one was begun. */
-interface Floor {
-  run(): void;
-  begun(): number;
-}
-
-/** What bench/assembly/floor.ts exports. */
-interface FloorExports extends Record<string, unknown> {
-  readonly memory: { readonly buffer: ArrayBuffer };
-  startFloor(connectionsMax: number, size: number): number;
-  followRecords(at: number, end: number): number;
-  begunCount(): number;
-}
-
-function loadFloor(file: string, connections: number): Floor {
-  const exports = instantiateSync<FloorExports>(compileWasm("floor")).exports;
-  const start = exports.startFloor(connections, PIECE + FRAME_MAX);
-  return {
-    run: () => {
-      const bytes = new Uint8Array(exports.memory.buffer);
-      const descriptor = openSync(file, "r");
-      readSync(descriptor, bytes, start, FILE_HEADER, null);
-      for (let kept = 0, read; ;) {
-        read = readSync(descriptor, bytes, start + kept, PIECE, null);
-        if (read === 0) break;
-        const end = start + kept + read;
-        const left = exports.followRecords(start, end);
-        bytes.copyWithin(start, left, end);
-        kept = end - left;
-      }
-      closeSync(descriptor);
-    },
-    begun: () => exports.begunCount(),
   };
 }

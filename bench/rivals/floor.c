@@ -1,8 +1,9 @@
-/* Reads a pcap file of plain frames and keeps their connections of TCP and UDP as netverdict does, and decides nothing:
- * what that takes by itself. Lines are fetched 32 packets ahead, which Wasm has no instruction for.
+/* Reads a pcap file of plain frames and keeps their connections of TCP and UDP, in as many lines as netverdict, and
+ * decides nothing: what that takes by itself. Lines are fetched 32 packets ahead, which Wasm has no instruction for. No
+ * connection expires.
  *
- * floor known FILE  every connection is there: a slot, the two lines of its entry, in which TCP's windows move on, and
- *                   one of what was said of it
+ * floor known FILE  every connection is there, made in a run before the clock starts: a slot, the two lines of its entry,
+ *                   in which TCP's windows move on, and one of what was said of it and of others
  * floor new FILE    every packet makes one: an entry, a row of the report, and a slot of both in an index that grows
  *
  * Prints the seconds that it took, how many packets there were, and how often a connection was begun. */
@@ -15,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HEADER = 16, BATCH = 32, LINE = 64, BLOCK = 1 << 21, FRAME_MAX = 1 << 16 };
+enum { HEADER = 16, BATCH = 32, LINE = 64, BLOCK = 1 << 21, FRAME_MAX = 1 << 16, SAYINGS = 256 };
 enum { ETHERNET = 14, IP_SIZE = 20, TRANSPORT = ETHERNET + IP_SIZE, TCP_SIZE = 20, UDP_SIZE = 8, TCP = 6, UDP = 17 };
 enum { FIN = 1, SYN = 2, RST = 4, ACK = 16 };
 enum { SIDE_UNACKNOWLEDGED = 1, SIDE_MAX_ACK = 2, ENTRY_ASSURED = 1 };
@@ -206,7 +207,7 @@ static void make_connection(const struct glance *one) {
   memset(row, 0, sizeof *row);
   entry->ends = row->ends = one->ends;
   entry->ports = row->ports = one->ports;
-  entry->saying = number;
+  entry->saying = number % SAYINGS;
   entry->protocol = one->protocol;
   row->packets = 1;
   row->bytes = one->bytes;
@@ -235,6 +236,7 @@ static void count(struct glance *one) {
   }
   struct entry *entry = &entries[one->number];
   if (one->protocol == TCP) follow(entry, one);
+  else entry->deadline = one->time + 120 * 1000000000ul;
   entry->packets++;
   entry->bytes += one->bytes;
   ++*(uint64_t *)&sayings[LINE * (uint64_t)entry->saying];
@@ -289,12 +291,12 @@ int main(int words, char **word_of) {
   struct stat about;
   if (file < 0 || fstat(file, &about) != 0) return 1;
   long size = about.st_size;
-  uint8_t *block = malloc(BLOCK + FRAME_MAX);
+  uint8_t *block = malloc(BLOCK + HEADER + FRAME_MAX);
   /* As many as there are frames of the shortest kind, none of which was touched before. */
   uint64_t most = size / (HEADER + 54) + 1;
   entries = aligned_alloc(LINE, sizeof(struct entry) * most);
   rows = aligned_alloc(LINE, sizeof(struct row) * most);
-  sayings = aligned_alloc(LINE, LINE * most);
+  sayings = aligned_alloc(LINE, LINE * SAYINGS);
   flows = make(1 << 14);
   if (strcmp(word_of[1], "known") == 0) read_all(file, block);
   double start = now();

@@ -47,6 +47,7 @@ interface ReplayedCaptures {
 /** Traffic whose packets are counted only, which is faster. */
 export interface CountedTraffic extends ReplayedCaptures {
   readonly matcher: Feed;
+  /** By this the other kind is told. */
   readonly onBatch?: undefined;
 }
 

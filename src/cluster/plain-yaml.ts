@@ -37,12 +37,12 @@ class Unread extends Error {}
  */
 export class PlainOffsets {
   #entries: Int32Array;
-  /** No entry is 0 below 0. */
+  /** From 1: minus 0 is not below 0. */
   #count = 1;
   /** Keys as written, of maps whose keys an object keeps in another order. */
   readonly #keys = new Map<object, readonly string[]>();
 
-  /** @param textLength what is not touched of the room for that much costs nothing */
+  /** @param textLength characters, of which few have an entry: room that is not touched costs nothing */
   constructor(textLength: number) {
     this.#entries = new Int32Array(Math.max(1024, textLength >>> 3));
   }

@@ -182,7 +182,7 @@ class RulePacker {
     this.#exports = exports;
     this.#records = records.address;
     this.#view = new DataView(exports.memory.buffer);
-    // Of most rules what they point to is no longer than their records.
+    // What rules point to is seldom twice as long as their records.
     this.#bytes = new PayloadBytes(setNumbers, 2 * records.size);
   }
 

@@ -1,6 +1,7 @@
 /**
  * The text of a policy's selector as Felix has it, by which it groups policies: what the manifest has in its
- * several selectors becomes one, which is read and written again. Who is selected is decided by `subject`.
+ * several selectors becomes one; of those, what is text (Calico's own) is read and written again. Who is selected is
+ * decided by `subject`.
  * Source: libcalico-go conversion k8sSelectorToCalico; updateprocessors selectors.go,
  * networkpolicyprocessor.go, globalnetworkpolicyprocessor.go; felix/calc/rule_scanner.go OnPolicyActive.
  */

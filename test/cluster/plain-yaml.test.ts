@@ -31,6 +31,8 @@ function written(values: readonly PlacedValue[]): string[] {
         placed.value,
       );
       const places = [placed.placeOf(path), placed.placeOf(path, "key")];
+      // Only objects are asked for by themselves.
+      if (typeof value === "object" && value !== null) places.push(placed.at(path).placeOf([]));
       const zero = Object.is(value, -0) ? "-" : "";
       return JSON.stringify([path, places, value]) + zero;
     }),

@@ -3,7 +3,7 @@ import { sha1 } from "@noble/hashes/legacy.js";
 import { sha224, sha256 } from "@noble/hashes/sha2.js";
 import { sha3_224 } from "@noble/hashes/sha3.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { TextDigest } from "../../src/tables/text-digest.ts";
 
 /** Around the ends of blocks, longer than any text before, and short again; of one to four bytes a character. */
@@ -18,7 +18,7 @@ describe("TextDigest", () => {
     sha256: new TextDigest(() => sha256.create()),
     "sha3-224": new TextDigest(() => sha3_224.create()),
   };
-  test.each(Object.entries(digests))("%s of each text is as if it were alone", (name, digest) => {
+  it.each(Object.entries(digests))("%s of each text is as if it were alone", (name, digest) => {
     for (const text of TEXTS) {
       const expected = createHash(name).update(text).digest("hex");
       expect(bytesToHex(digest.of(text))).toBe(expected);
