@@ -25,6 +25,8 @@ export interface PlainCounts {
 
 const PCAP_MAGIC = 0xa1b2c3d4;
 const FILE_HEADER = 24;
+/** No record is shorter. */
+const RECORD_MIN = 12;
 const PACKET_BLOCK = 6;
 // Longer than records of ours; read at a time.
 const PIECE = 2 << 20;
@@ -52,66 +54,53 @@ export function decidesByRules(rules: readonly ClassRule[]): Decides {
   return (packet) => rules[firstMatch(rules, packet)]?.accepts ?? false;
 }
 
+/** How records of a file lie. */
+interface Shape {
+  /** Of a record, where its frame begins. */
+  readonly frame: number;
+  size(view: DataView, at: number): number;
+  isPacket(view: DataView, at: number): boolean;
+}
+
+const PCAP: Shape = {
+  frame: 16,
+  size: (view, at) => 16 + view.getUint32(at + 8, true),
+  isPacket: () => true,
+};
+
+const PCAPNG: Shape = {
+  frame: 28,
+  size: (view, at) => view.getUint32(at + 4, true),
+  isPacket: (view, at) => view.getUint32(at, true) === PACKET_BLOCK,
+};
+
 // No more is read than the packets need.
 function eachPacket(file: string, packetsMax: number, take: (packet: PlainPacket) => void): void {
   const descriptor = openSync(file, "r");
   const bytes = new Uint8Array(PIECE);
   const view = new DataView(bytes.buffer);
-  const left = { packets: packetsMax };
-  let kept = readSync(descriptor, bytes, 0, FILE_HEADER, null);
+  let end = readSync(descriptor, bytes, 0, FILE_HEADER, null);
   const pcap = view.getUint32(0, true) === PCAP_MAGIC;
-  const pass = pcap ? passRecords : passBlocks;
-  if (pcap) kept = 0;
-  while (left.packets > 0) {
-    const read = readSync(descriptor, bytes, kept, PIECE - kept, null);
-    if (read === 0) break;
-    const end = kept + read;
-    const at = pass(view, end, left, take);
+  const shape = pcap ? PCAP : PCAPNG;
+  let at = pcap ? FILE_HEADER : 0;
+  for (let packets = 0; packets < packetsMax;) {
+    const behind = end - at < RECORD_MIN ? Infinity : at + shape.size(view, at);
+    if (behind <= end) {
+      if (shape.isPacket(view, at)) {
+        take(packetAt(view, at + shape.frame));
+        packets++;
+      }
+      at = behind;
+      continue;
+    }
     bytes.copyWithin(0, at, end);
-    kept = end - at;
+    end -= at;
+    at = 0;
+    const read = readSync(descriptor, bytes, end, PIECE - end, null);
+    if (read === 0) break;
+    end += read;
   }
   closeSync(descriptor);
-}
-
-/** How many packets may still be taken. */
-interface Left {
-  packets: number;
-}
-
-// Both return where the first record begins that is not all there.
-function passRecords(
-  view: DataView,
-  end: number,
-  left: Left,
-  take: (packet: PlainPacket) => void,
-): number {
-  let at = 0;
-  for (; end - at >= 16 && left.packets > 0; left.packets--) {
-    const behind = at + 16 + view.getUint32(at + 8, true);
-    if (behind > end) break;
-    take(packetAt(view, at + 16));
-    at = behind;
-  }
-  return at;
-}
-
-function passBlocks(
-  view: DataView,
-  end: number,
-  left: Left,
-  take: (packet: PlainPacket) => void,
-): number {
-  let at = 0;
-  while (end - at >= 8 && left.packets > 0) {
-    const behind = at + view.getUint32(at + 4, true);
-    if (behind > end) break;
-    if (view.getUint32(at, true) === PACKET_BLOCK) {
-      take(packetAt(view, at + 28));
-      left.packets--;
-    }
-    at = behind;
-  }
-  return at;
 }
 
 function packetAt(view: DataView, frame: number): PlainPacket {
