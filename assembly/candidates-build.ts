@@ -22,6 +22,7 @@ import {
   regionMost,
 } from "./candidates-cut";
 import {
+  CHAIN_BY_TREE,
   ChainIndex,
   DEPTH_MAX,
   FIELD_COUNT,
@@ -35,6 +36,7 @@ import {
 } from "./candidates-index";
 import { forgetRanks, nameRanksCount } from "./candidates-interface";
 import { makeLeaf } from "./candidates-leaf";
+import { forgetNames } from "./candidates-named";
 import { ranksCount } from "./candidates-rank";
 import {
   MATCH_ADDRESS,
@@ -78,6 +80,7 @@ let recordTotal: u32 = 0;
 /** Finds the chains that are worth an index, and marks their rules with RULE_LEAPS. */
 export function findLongChains(recordCount: u32): void {
   forgetRanks();
+  forgetNames();
   recordTotal = recordCount;
   setUpIndexes(recordCount);
   let first: u32 = 0;
@@ -129,6 +132,7 @@ export function growTree(index: ChainIndex, family: u32): bool {
   const count = listBoxes(index);
   startRegion(index);
   index.root = grow(lists, count, 0, copies, count * SLOTS_EACH + ROOM_FEW);
+  index.kind = CHAIN_BY_TREE;
   return true;
 }
 
@@ -159,10 +163,10 @@ function listBoxes(index: ChainIndex): u32 {
     const owner = load<u32>(owners + ((<usize>box) << 2));
     ruleAt(owner >> 1).flags &= ~RULE_LEAPS;
     if (wholes == 0) wholes = heap.alloc((<usize>(boxCount - box)) << 2);
-    store<u32>(wholes + ((<usize>index.wholeCount) << 2), owner);
-    index.wholeCount++;
+    store<u32>(wholes + ((<usize>index.unaskedCount) << 2), owner);
+    index.unaskedCount++;
   }
-  index.wholes = <u32>wholes;
+  index.unasked = <u32>wholes;
   return count;
 }
 

@@ -8,22 +8,33 @@ export class ChainIndex {
   first: u32;
   /** Of the chain's end. */
   end: u32;
-  /** How many of its rules were looked at before there were trees. */
+  /** How many of its rules were looked at before there was a look-up. */
   asked: u32;
-  /** Place of the tree's root; 0: there is none yet. */
+  /** Place of the tree's root. */
   root: u32;
-  /** Address of the owners whose boxes are all that there is, u32 each and rising, and how many: no tree has them. */
-  wholes: u32;
-  wholeCount: u32;
+  /** Places of rules by their interface (candidates-named.ts): their address, and how many there are less 1. */
+  names: u32;
+  namesMask: u32;
+  /** Address of the owners that are candidates unasked, u32 each and rising, and how many: no look-up has them. */
+  unasked: u32;
+  unaskedCount: u32;
   /** Address of the ranks (candidates-rank.ts) that stand for addresses; 0: their first word does. */
   srcRanks: u32;
   dstRanks: u32;
+  /** One of CHAIN_*. */
+  kind: u8;
   /** Whether the out-interface is the field, and not the in-interface. */
   leaving: bool;
   /** Some box is not of all ports of the source, or of the destination. */
   asksSport: bool;
   asksDport: bool;
 }
+
+/** What a chain's rules are looked up in: nothing yet, as it was not asked about or seldom; an interface's number; a tree. */
+export const CHAIN_UNASKED: u8 = 0;
+export const CHAIN_SELDOM: u8 = 1;
+export const CHAIN_BY_NAME: u8 = 2;
+export const CHAIN_BY_TREE: u8 = 3;
 
 // u32 for each record: address of its chain's index; 0: none. In pages, which are there for records that have one.
 const PAGE_BITS: usize = 6;

@@ -1,6 +1,7 @@
 // What stands for interfaces' names in the trees of long chains: ranks among the names that rules ask for. A name
 // with a wildcard is a range of them.
-import { hasIndex } from "./candidates-index";
+import { hasIndex, indexOf } from "./candidates-index";
+import { goesByName } from "./candidates-named";
 import { addRange, makeRanks, rankOf, ranksCount, startRanks } from "./candidates-rank";
 import { isWhole, readWish, WISH_IN, WISH_OUT } from "./candidates-wish";
 import { interfaceName, interfaceTotal } from "./interface";
@@ -13,16 +14,16 @@ let nameRanks: usize = 0;
 // Where there are more names than u16, how many bits finer they are.
 let nameShift: u32 = 0;
 
-/** Ranks the names of all chains that have an index, once. */
+/** Ranks the names of all chains that have trees or may get some, once. */
 export function rankInterfaces(recordCount: u32): void {
   if (nameRanks != 0) return;
   let named: u32 = 0;
   for (let rule: u32 = 0; rule < recordCount; rule++) {
-    if (hasIndex(rule)) named++;
+    if (mayHaveTree(rule)) named++;
   }
   startRanks(named * 4);
   for (let rule: u32 = 0; rule < recordCount; rule++) {
-    if (!hasIndex(rule)) continue;
+    if (!mayHaveTree(rule)) continue;
     readWish(ruleAt(rule), 4);
     if (!isWhole(WISH_IN)) addRange(WISH_IN);
     if (!isWhole(WISH_OUT)) addRange(WISH_OUT);
@@ -36,6 +37,10 @@ export function rankInterfaces(recordCount: u32): void {
     const rank = nameRank(bswap<u64>(load<u64>(name)), bswap<u64>(load<u64>(name, 8)));
     store<u16>(interfaceRanks + ((<usize>number) << 1), <u16>rank);
   }
+}
+
+function mayHaveTree(rule: u32): bool {
+  return hasIndex(rule) && !goesByName(indexOf(rule));
 }
 
 /** Other rules are there from now on: they may ask for other names. */

@@ -1,11 +1,12 @@
 // Rules of a long chain by what their headers must be: which rule can match next, without a look at those
 // between. Only what a rule asks of addresses, interfaces, protocol and ports before anything else is used; the
-// walk tests each candidate as it tests any rule, but for those that ask for nothing else. Each rule asks for a
-// box in the space of these fields; the boxes lie in a decision tree (candidates-build.ts), which is made once the
-// chain was walked some times.
+// walk tests each candidate as it tests any rule, but for those that ask for nothing else. Where rules ask for an
+// interface each, it has a table (candidates-named.ts). Else each rule asks for a box in the space of these fields; the
+// boxes lie in a decision tree (candidates-build.ts), which is made once the chain was walked some times.
 import { growTree } from "./candidates-build";
 import { interfaceRank } from "./candidates-interface";
-import { ChainIndex, indexOf, OWNER_SURE } from "./candidates-index";
+import { CHAIN_BY_NAME, CHAIN_SELDOM, ChainIndex, indexOf, OWNER_SURE } from "./candidates-index";
+import { goesByName, ownerOfInterface } from "./candidates-named";
 import { nearest } from "./candidates-nearest";
 import { rankOf } from "./candidates-rank";
 import {
@@ -50,7 +51,7 @@ export function hasCandidates(): bool {
 export function nextCandidate(rule: u32): u32 {
   candidateIsSure = false;
   const index = indexOf(rule);
-  if (index.root == 0 && !isReady(index)) return rule;
+  if (index.kind <= CHAIN_SELDOM && !isReady(index)) return rule;
   const owner = firstOwner(index, rule << 1);
   candidateIsSure = (owner & OWNER_SURE) != 0;
   return owner >> 1;
@@ -58,10 +59,17 @@ export function nextCandidate(rule: u32): u32 {
 
 function isReady(index: ChainIndex): bool {
   index.asked++;
-  return index.asked >= (index.end - index.first) * WALKS && growTree(index, walk.family);
+  const rules = index.end - index.first;
+  if (index.asked < rules) return false;
+  return goesByName(index) || (index.asked >= rules * WALKS && growTree(index, walk.family));
 }
 
 function firstOwner(index: ChainIndex, from: u32): u32 {
+  if (index.kind == CHAIN_BY_NAME) {
+    const own = ownerOfInterface(index, index.leaving ? walk.outInterface : walk.inInterface);
+    const unasked = firstUnasked(index, from);
+    return own < from ? unasked : min(own, unasked);
+  }
   if (index.asksSport) walk.sportLookedAt = true;
   if (index.asksDport) walk.dportLookedAt = true;
   const face = interfaceRank(index.leaving ? walk.outInterface : walk.inInterface);
@@ -86,13 +94,16 @@ function firstOwner(index: ChainIndex, from: u32): u32 {
  * @param upper and those of 16 bits
  */
 export function ownerOf(index: ChainIndex, lower: u64, upper: u64, from: u32): u32 {
-  const place = firstFrom(index.wholes, index.wholeCount, from);
-  const whole =
-    place < index.wholeCount
-      ? load<u32>(<usize>index.wholes + ((<usize>place) << 2))
-      : index.end << 1;
   const before = from - 1;
-  return before - nearest(index.root, lower, upper, before, before - whole);
+  return before - nearest(index.root, lower, upper, before, before - firstUnasked(index, from));
+}
+
+// The first from `from` on that is a candidate unasked, or the chain's end.
+function firstUnasked(index: ChainIndex, from: u32): u32 {
+  const place = firstFrom(index.unasked, index.unaskedCount, from);
+  return place < index.unaskedCount
+    ? load<u32>(<usize>index.unasked + ((<usize>place) << 2))
+    : index.end << 1;
 }
 
 function rankOfWords(ranks: usize, word0: u32, word1: u32, word2: u32, word3: u32): u32 {

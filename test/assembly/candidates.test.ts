@@ -9,6 +9,7 @@ import { addressText, drawRules, firstMatch, type ClassRule } from "../../bench/
 import { firewallOf, NODE_MACS, type NodeDumps } from "../../bench/firewall.ts";
 import { parseNode } from "../../src/dump/node.ts";
 import type { Program } from "../../src/engine/program.ts";
+import type { PacketVerdict } from "../../src/engine/verdict.ts";
 import type { Backend } from "../../src/match/extension.ts";
 import type { Family } from "../../src/net/address.ts";
 import { buildFrame, buildPcapng, ICMP, ICMPV6, SCTP, TCP, timed, UDP } from "../frames.ts";
@@ -316,36 +317,91 @@ describe("candidates", () => {
   }
 
   it("are told apart by the names of interfaces", async () => {
-    const names = Array.from({ length: 60 }, (_, index) => `if${index * 7}`);
+    const names = interfaceNames(60);
     const rule = (name: string, index: number): string =>
       `-A FORWARD -i ${name}${index % 5 === 0 ? "+" : ""} -j ${index % 2 === 0 ? "ACCEPT" : "DROP"}`;
-    const dumps = {
-      iptables: `*filter\n:FORWARD DROP [0:0]\n${names.map(rule).join("\n")}\nCOMMIT\n`,
-      ipset: "",
-      addresses: JSON.stringify(names.map(linkOf)),
-      routes: JSON.stringify([{ dst: "128.0.0.0/1", dev: names[0] }]),
-    };
-    const random = makeRandom(1);
-    const sent = Array.from({ length: PACKETS }, () => random.below(names.length));
-    const frames = sent.map((index, at) =>
-      buildFrame({
-        source: `10.0.${index}.${at % 200}`,
-        destination: "192.0.2.7",
-        protocol: UDP,
-        sourcePort: 1024 + at,
-        destinationPort: 53,
-        destinationMac: macOf(index),
-      }),
-    );
-    const seen = timed(frames).map((one, at) => ({ ...one, captureInterface: sent[at]! }));
-    const capture = buildPcapng(seen, names);
-    const verdicts = await judgeCapture({ compiled: programOf(dumps), capture });
+    const { sent, verdicts } = await judgeForwarded(names, names.map(rule));
     const expected = sent.map((index) =>
       names.findIndex((name, at) => (at % 5 === 0 ? names[index]!.startsWith(name) : at === index)),
     );
     expect(verdicts.map(({ rule: matched }) => matched!.number - 1)).toEqual(expected);
   });
+
+  // Each kind of rule beside those that ask for an interface's whole name; the last ones make too many of them.
+  for (const [what, others] of [
+    ["alone", []],
+    ["twice", ["-i if7 -j DROP", "-i if14 -j ACCEPT"]],
+    ["of no interface", ["-i other0 -j DROP", "-i if -j ACCEPT"]],
+    ["and their beginnings", ["-i if1+ -j DROP"]],
+    ["and others that they are not", ["! -i if21 -s 10.0.4.0/24 -j DROP"]],
+    ["and those of the other side", ["-o if0 -s 10.0.5.0/24 -j DROP"]],
+    ["and addresses", ["-i if28 -s 10.0.4.3/32 -j DROP", "-s 10.0.6.0/25 -j ACCEPT"]],
+    ["and marks", ["-i if28 -j MARK --set-xmark 0x1/0x1", "-m mark --mark 0x1/0x1 -j DROP"]],
+    ["and what asks for nothing", ["-j MARK --set-xmark 0x2/0x2", ""]],
+    ["and many addresses", Array.from({ length: 9 }, (_, at) => `-s 10.0.${at}.${at}/32 -j DROP`)],
+  ] as const) {
+    for (const [option, side] of [
+      ["-i", "arriving"],
+      ["-o", "leaving"],
+    ] as const) {
+      it(`are told apart by whole names, ${side}, ${what}`, async () => {
+        const names = interfaceNames(40);
+        const random = makeRandom(2);
+        const targets = ["ACCEPT", "DROP", "RETURN", "MARK --set-xmark 0x4/0x4"];
+        const lines = names.map(
+          (name) => `-A FORWARD ${option} ${name} -j ${random.pick(targets)}`,
+        );
+        for (const other of others) {
+          const turned =
+            side === "arriving" ? other : other.replace("-i", "-O").replace("-o", "-i");
+          lines.splice(random.below(lines.length), 0, `-A FORWARD ${turned.replace("-O", "-o")}`);
+        }
+        const { verdicts } = await judgeForwarded(names, lines);
+        const numbers = new Set(verdicts.map(({ rule: matched }) => matched?.number));
+        expect(numbers.size).toBeGreaterThan(10);
+      });
+    }
+  }
 });
+
+function interfaceNames(count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `if${index * 7}`);
+}
+
+/** Judges packets that a node forwards from each of its interfaces to others. */
+async function judgeForwarded(
+  names: readonly string[],
+  rules: readonly string[],
+): Promise<{ readonly sent: readonly number[]; readonly verdicts: readonly PacketVerdict[] }> {
+  const dumps = {
+    iptables: `*filter\n:FORWARD DROP [0:0]\n${rules.join("\n")}\nCOMMIT\n`,
+    ipset: "",
+    addresses: JSON.stringify(names.map(linkOf)),
+    routes: JSON.stringify(
+      names
+        .map((dev, index) => ({ dst: `128.0.${index}.0/24`, dev }))
+        .toSpliced(0, 1, {
+          dst: "128.0.0.0/1",
+          dev: names[0]!,
+        }),
+    ),
+  };
+  const random = makeRandom(1);
+  const sent = Array.from({ length: PACKETS }, () => random.below(names.length));
+  const frames = sent.map((index, at) =>
+    buildFrame({
+      source: `10.0.${index}.${at % 200}`,
+      destination: `128.0.${random.below(names.length)}.7`,
+      protocol: UDP,
+      sourcePort: 1024 + at,
+      destinationPort: 53,
+      destinationMac: macOf(index),
+    }),
+  );
+  const seen = timed(frames).map((one, at) => ({ ...one, captureInterface: sent[at]! }));
+  const capture = buildPcapng(seen, names);
+  return { sent, verdicts: await judgeCapture({ compiled: programOf(dumps), capture }) };
+}
 
 interface ClassPacket {
   readonly source: number;
