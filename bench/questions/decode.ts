@@ -3,29 +3,26 @@
  * C; and beside our whole path loops that decide nothing: one in C, which reads, and looks connections up and follows TCP's
  * windows or makes new ones, and one of the matcher's own parts for known connections.
  */
-import { closeSync, openSync, readFileSync, readSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { instantiateSync } from "@assemblyscript/loader";
+import { FILE_HEADER, PIECE, wasmFloor, type Floor } from "../floor.ts";
 import { interleave, secondsOf, type Task } from "../measure.ts";
 import { FRESH, NETVERDICT, OLD, replaySeconds } from "../path.ts";
 import type { Asking, Question } from "../question.ts";
 import { compileC, runTool } from "../rivals/tools.ts";
 import { clusterSubject, trafficFor, type Subject } from "../subject.ts";
-import { compileWasm } from "../wasm.ts";
+import { compileCToWasm, compileWasm } from "../wasm.ts";
 
 /** Names that bars look for. */
 export const FRAMES = "plain frames in memory";
 export const DECODE = "netverdict's decoding alone";
 export const DECODE_C = "the same in C";
+const DECODE_C_WASM = "the same C made into Wasm";
 
 const FLOOR = "C, reading and connections alone";
-const FLOOR_WASM = "the same by the matcher's parts";
 const BEGUN = "connections that either loop begins";
 
-const FILE_HEADER = 24;
-/** As the command reads a capture. */
-const PIECE = 2 << 20;
-/** More than a record of ours has. */
-const RECORD_MAX = 1 << 16;
+const WASM_PAGE = 1 << 16;
 
 export const decode: Question = {
   name: "decode",
@@ -41,16 +38,24 @@ async function measureDecoding(asking: Asking, subject: Subject): Promise<void> 
   asking.progress(FRAMES);
   const packets = asking.full ? 3_000_000 : 1_000_000;
   const { file } = await trafficFor(subject, { packets, flows: 10_000, share: "skewed" });
-  const decoder = loadDecoder(readFileSync(file));
-  const program = compileC("decode");
+  const capture = readFileSync(file);
+  const decoder = loadDecoder(capture);
   const tasks: Task[] = [{ name: DECODE, units: packets, run: () => secondsOf(decoder.run) }];
+  const expected = told(decoder);
+  const program = compileC("decode");
   if (program === undefined) asking.missing(DECODE_C, "gcc is not installed");
   else {
     const [, count, sum] = runTool(program, file).trim().split(" ");
-    decoder.run();
-    const same = decoder.count() === Number(count) && decoder.sum() === sum;
-    asking.checked("frames decoded by C", Number(count), same ? 0 : 1);
+    const same = `${count} ${sum}` === expected;
+    asking.checked("frames decoded by C", packets, same ? 0 : 1);
     tasks.push({ name: DECODE_C, units: packets, run: () => secondsSaid(program, file) });
+  }
+  const module = compileCToWasm("decode");
+  if (module === undefined) asking.missing(DECODE_C_WASM, "clang and lld are not installed");
+  else {
+    const other = loadDecoderInC(module, capture);
+    asking.checked("frames decoded by C in Wasm", packets, told(other) === expected ? 0 : 1);
+    tasks.push({ name: DECODE_C_WASM, units: packets, run: () => secondsOf(other.run) });
   }
   const measured = await interleave(tasks, asking.full ? 9 : 5);
   asking.add({ size: FRAMES, unit: "packets", tasks: measured });
@@ -86,56 +91,10 @@ async function measureFloor(asking: Asking, subject: Subject): Promise<void> {
   }
 }
 
-/** A loop that only keeps connections: how many packets it has read, and how often it has begun a connection. */
-interface Floor {
-  readonly name: string;
-  readonly packets: number;
-  readonly begun: number;
-  /** Once more. @returns seconds */
-  run(): number | Promise<number>;
-}
-
 function nativeFloor(program: string, how: "known" | "new", file: string): Floor {
   const [, packets, begun] = runTool(program, how, file).trim().split(" ").map(Number);
   const run = (): number => secondsSaid(program, how, file);
   return { name: FLOOR, packets: packets!, begun: begun!, run };
-}
-
-/** What bench/assembly/floor.ts exports. */
-interface FloorExports extends Record<string, unknown> {
-  readonly memory: { readonly buffer: ArrayBuffer };
-  startFloor(connectionsMax: number, size: number): number;
-  followRecords(at: number, end: number): number;
-  followedCount(): number;
-  begunCount(): number;
-}
-
-function wasmFloor(file: string, connections: number): Floor {
-  const exports = instantiateSync<FloorExports>(compileWasm("floor")).exports;
-  const start = exports.startFloor(connections, PIECE + RECORD_MAX);
-  const follow = (): void => {
-    const descriptor = openSync(file, "r");
-    readSync(descriptor, new Uint8Array(FILE_HEADER));
-    let kept = 0;
-    while (true) {
-      // Its memory may have grown.
-      const bytes = new Uint8Array(exports.memory.buffer);
-      const read = readSync(descriptor, bytes, start + kept, PIECE, null);
-      if (read === 0) break;
-      const end = start + kept + read;
-      const left = exports.followRecords(start, end);
-      bytes.copyWithin(start, left, end);
-      kept = end - left;
-    }
-    closeSync(descriptor);
-  };
-  // As in C: connections are made in a run before the clock starts.
-  follow();
-  const before = exports.followedCount();
-  follow();
-  const packets = exports.followedCount() - before;
-  const begun = exports.begunCount();
-  return { name: FLOOR_WASM, packets, begun, run: () => secondsOf(follow) };
 }
 
 /** Seconds that a program has counted itself: without its start. */
@@ -148,6 +107,12 @@ interface Decoder {
   run(): void;
   count(): number;
   sum(): string;
+}
+
+/** How many frames a decoder reads, and their sum. */
+function told(decoder: Decoder): string {
+  decoder.run();
+  return `${decoder.count()} ${decoder.sum()}`;
 }
 
 /** What bench/assembly/decode.ts exports. */
@@ -178,5 +143,28 @@ function loadDecoder(capture: Uint8Array): Decoder {
     },
     count: () => exports.decodedCount(),
     sum: () => String(BigInt.asUintN(64, exports.decodedSum())),
+  };
+}
+
+/** What bench/rivals/decode.c exports. */
+interface CExports extends Record<string, unknown> {
+  readonly memory: { readonly buffer: ArrayBuffer; grow(pages: number): number };
+  room(): number;
+  decode_capture(at: number, end: number): number;
+  decoded_sum(): bigint;
+}
+
+function loadDecoderInC(module: Uint8Array<ArrayBuffer>, capture: Uint8Array): Decoder {
+  const exports = instantiateSync<CExports>(module).exports;
+  const start = exports.room();
+  exports.memory.grow(Math.ceil((start + capture.length) / WASM_PAGE));
+  new Uint8Array(exports.memory.buffer).set(capture, start);
+  let count = 0;
+  return {
+    run: () => {
+      count = exports.decode_capture(start + FILE_HEADER, start + capture.length);
+    },
+    count: () => count,
+    sum: () => String(BigInt.asUintN(64, exports.decoded_sum())),
   };
 }
