@@ -1,7 +1,7 @@
 // What is known of the lists in which a cluster's nodes remember clients of Services with session affinity: of a
 // client in a node's list as of some visit, and the visits behind that of which it is not known where they led. A
 // visit is the first packet of a connection; which backend it was sent to may show later.
-import { copyBytes, sameAddress } from "./bytes";
+import { copyBytes, sameAddress, zeros } from "./bytes";
 import { clockStart, now, SECOND } from "./entry-life";
 import { Entry, entryAt, hasTuples, Tuples, tuplesOf } from "./flow-table";
 import { Buckets, firstHung, hang, Hung, makeBuckets, nextHung } from "./hung";
@@ -154,7 +154,7 @@ export function startAsking(hasTime: bool): void {
 /** A list, by the number of its shared state. */
 export function listOf(shared: u32): List {
   const record = sharedStateAt(shared);
-  if (load<u32>(record) == 0) store<u32>(record, <u32>allocateEmpty(offsetof<List>()));
+  if (load<u32>(record) == 0) store<u32>(record, <u32>zeros(offsetof<List>()));
   return changetype<List>(<usize>load<u32>(record));
 }
 
@@ -519,9 +519,7 @@ function takeVisit(count: u32): Visit {
     store<u32>(list, changetype<Visit>(last).client);
     return changetype<Visit>(last);
   }
-  const visit = changetype<Visit>(
-    allocateEmpty(offsetof<Visit>() + ((<usize>1) << power) * STEP_SIZE),
-  );
+  const visit = changetype<Visit>(zeros(offsetof<Visit>() + ((<usize>1) << power) * STEP_SIZE));
   visit.room = power;
   return visit;
 }
@@ -569,7 +567,7 @@ function clientOf(src: usize): Client | null {
 function clientFor(src: usize): Client {
   const there = clientOf(src);
   if (there != null) return there;
-  const at = allocateEmpty(offsetof<Client>());
+  const at = zeros(offsetof<Client>());
   copyBytes(sourceOf(changetype<Client>(at)), src, 16);
   hang(clients, at, hashOf(src, 0));
   return changetype<Client>(at);
@@ -592,7 +590,7 @@ function placeOf(list: List, node: u32, src: usize): Place | null {
 function placeFor(list: List, node: u32, src: usize): Place {
   const there = placeOf(list, node, src);
   if (there != null) return there;
-  const at = allocateEmpty(offsetof<Place>());
+  const at = zeros(offsetof<Place>());
   const place = changetype<Place>(at);
   place.list = <u32>changetype<usize>(list);
   place.node = node;
@@ -612,10 +610,4 @@ function memberFor(list: List, node: u32, src: usize): Place {
 function hashOf(src: usize, rest: u32): u32 {
   const low = mix(mix(rest, load<u32>(src)), load<u32>(src, 4));
   return mix(mix(low, load<u32>(src, 8)), load<u32>(src, 12));
-}
-
-function allocateEmpty(size: usize): usize {
-  const at = heap.alloc(size);
-  memory.fill(at, 0, size);
-  return at;
 }

@@ -37,6 +37,11 @@ export function clearBytes(address: usize, size: usize): void {
   for (; at < size; at++) store<u8>(address + at, 0);
 }
 
+/** Takes memory that holds zeros: a Wasm's memory begins so, and what `heap` has once given it never gets back. */
+export function zeros(size: usize): usize {
+  return heap.alloc(size);
+}
+
 // What is not taken yet of a piece that somebody has left, and a list of the others: in each the address of the next
 // one, u32, and its own size, u32.
 let left: usize = 0;

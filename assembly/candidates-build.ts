@@ -4,6 +4,7 @@
 // and 800 of leaves for each box; usually a tenth of that.
 // Sources of the ideas: Gupta, McKeown, "Packet classification using hierarchical intelligent cuttings"; Vamanan,
 // Voskuilen, Vijaykumar, "EffiCuts: optimizing packet classification for memory and throughput".
+import { zeros } from "./bytes";
 import { boxCount, boxes, boxesDiffer, gatherBoxes, isWholeBox, owners } from "./candidates-boxes";
 import {
   cutAmong,
@@ -105,8 +106,7 @@ function isTelling(rule: Rule): bool {
 }
 
 function addIndex(first: u32, end: u32): void {
-  const at = heap.alloc(offsetof<ChainIndex>());
-  memory.fill(at, 0, offsetof<ChainIndex>());
+  const at = zeros(offsetof<ChainIndex>());
   const index = changetype<ChainIndex>(at);
   index.first = first;
   index.end = end;

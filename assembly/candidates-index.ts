@@ -1,6 +1,7 @@
 // What the index of a long chain's rules is made of. A rule asks for a box: from least to most of each field.
 // Boxes lie in a tree; each node cuts one field's numbers into pieces of the same size, and leaves are lists of
 // boxes in the order of their rules.
+import { zeros } from "./bytes";
 
 /** The rules of one chain, by the indexes of their records. */
 @unmanaged
@@ -44,16 +45,14 @@ let pages: usize = 0;
 /** Prepares for so many records, none of which has an index. */
 export function setUpIndexes(recordCount: u32): void {
   const size = (((<usize>recordCount) >> PAGE_BITS) + 1) << 2;
-  pages = heap.alloc(size);
-  memory.fill(pages, 0, size);
+  pages = zeros(size);
 }
 
 /** Gives a record its chain's index. */
 export function setIndex(record: u32, index: ChainIndex): void {
   const at = pages + (((<usize>record) >> PAGE_BITS) << 2);
   if (load<u32>(at) == 0) {
-    const page = heap.alloc(PAGE_SIZE);
-    memory.fill(page, 0, PAGE_SIZE);
+    const page = zeros(PAGE_SIZE);
     store<u32>(at, <u32>page);
   }
   store<u32>(placeOnPage(load<u32>(at), record), <u32>changetype<usize>(index));

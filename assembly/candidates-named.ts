@@ -1,5 +1,6 @@
 // Chains whose rules each ask for an interface's whole name and for nothing else, as those that find pods' chains: the
 // rule of an interface is looked up by its number. Making that is one pass, where a tree would need all names sorted.
+import { zeros } from "./bytes";
 import {
   CHAIN_BY_NAME,
   CHAIN_SELDOM,
@@ -55,8 +56,7 @@ function indexByName(index: ChainIndex): bool {
   if (numbers == 0) numberNames();
   if (!namesDiffer) return false;
   const size = sizeFor(named);
-  const places = heap.alloc(<usize>size * PLACE_SIZE);
-  memory.fill(places, 0, <usize>size * PLACE_SIZE);
+  const places = zeros(<usize>size * PLACE_SIZE);
   for (let rule = index.first; rule < index.end; rule++) {
     if (asksForName(ruleAt(rule), leaving) && !putRule(places, size - 1, rule)) return false;
   }
@@ -148,8 +148,7 @@ function listOthers(index: ChainIndex, leaving: bool, others: u32): void {
 function numberNames(): void {
   const count = interfaceTotal();
   const size = sizeFor(count);
-  numbers = heap.alloc((<usize>size) << 2);
-  memory.fill(numbers, 0, (<usize>size) << 2);
+  numbers = zeros((<usize>size) << 2);
   numbersMask = size - 1;
   namesDiffer = true;
   for (let number: u32 = 0; number < count; number++) {

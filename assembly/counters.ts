@@ -1,4 +1,5 @@
 // How often each rule has matched, by its number. Of a large cluster's rules most never do: their counters take no room.
+import { zeros } from "./bytes";
 import { COUNTER_PAGE_BITS, COUNTER_SIZE } from "./layout";
 
 @unmanaged
@@ -19,8 +20,7 @@ let counterPages: usize = 0;
 export function setUpCounters(ruleCount: u32): void {
   counterPages = ((<usize>ruleCount) >> COUNTER_PAGE_BITS) + 1;
   const size = counterPages << 2;
-  pages = heap.alloc(size);
-  memory.fill(pages, 0, size);
+  pages = zeros(size);
 }
 
 /** Makes room for more rules; what was counted stays. */
@@ -49,8 +49,7 @@ function counterOf(number: u32): usize {
   const at = pageOf(number);
   let page = load<u32>(at);
   if (page == 0) {
-    page = <u32>heap.alloc(PAGE_SIZE);
-    memory.fill(page, 0, PAGE_SIZE);
+    page = <u32>zeros(PAGE_SIZE);
     store<u32>(at, page);
   }
   return <usize>page + placeOf(number);

@@ -1,7 +1,7 @@
 // The table of conntrack entries: each entry is indexed by every tuple by which its packets can be met.
 // Besides the kernel's two tuples these are the sights of a translated flow after its last hook, because a
 // capture shows packets there too (semantics.md N-8).
-import { alignedLines, clearBytes, copyBytes, sameAddress } from "./bytes";
+import { alignedLines, clearBytes, copyBytes, sameAddress, zeros } from "./bytes";
 import { pairHash, wordHash } from "./ends-hash";
 import { now, SECOND } from "./entry-life";
 import { touch } from "./journal";
@@ -212,8 +212,7 @@ let kindsThere: u32 = 0;
 /** Prepares an empty table. */
 export function setUpFlowTable(): void {
   pieces = heap.alloc((<usize>PIECES_MAX) << 2);
-  neighbourPieces = heap.alloc((<usize>PIECES_MAX) << 2);
-  memory.fill(neighbourPieces, 0, (<usize>PIECES_MAX) << 2);
+  neighbourPieces = zeros((<usize>PIECES_MAX) << 2);
   setUpSlots();
 }
 

@@ -1,6 +1,7 @@
 // The datagrams of which fragments have come and others are missing. A fragment waits here; the one that
 // completes its datagram has it judged as a whole, and all get its verdict.
 // Source: Linux, nf_defrag_ipv4.c, nf_defrag_ipv6_hooks.c; semantics.md F-1 and F-2.
+import { zeros } from "./bytes";
 import {
   Datagram,
   PIECE_COMPLETES,
@@ -58,8 +59,7 @@ let nextNumber: u64 = NEVER;
 
 /** Prepares an empty table. */
 export function setUpFragments(): void {
-  buckets = heap.alloc((<usize>BUCKETS) << 2);
-  memory.fill(buckets, 0, (<usize>BUCKETS) << 2);
+  buckets = zeros((<usize>BUCKETS) << 2);
 }
 
 /**
@@ -232,8 +232,7 @@ function make(packet: Packet, seen: u32, atInput: bool): u32 {
   else {
     if (made == DATAGRAMS_MAX) return DATAGRAM_NONE;
     if (datagrams == 0) {
-      datagrams = heap.alloc(<usize>DATAGRAMS_MAX * RECORD_SIZE);
-      memory.fill(datagrams, 0, <usize>DATAGRAMS_MAX * RECORD_SIZE);
+      datagrams = zeros(<usize>DATAGRAMS_MAX * RECORD_SIZE);
     }
     number = made;
     made++;

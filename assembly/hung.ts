@@ -1,5 +1,6 @@
 // Records that hang in chains by their hash, to be found again by what is in them. Each begins with a Hung.
 // Buckets grow with what hangs in them; nothing is freed.
+import { zeros } from "./bytes";
 
 /** What such a record begins with. */
 @unmanaged
@@ -67,8 +68,7 @@ function bucketAt(buckets: Buckets, hash: u32): usize {
 function empty(buckets: Buckets, size: u32): void {
   buckets.mask = size - 1;
   buckets.count = 0;
-  buckets.first = <u32>heap.alloc((<usize>size) << 2);
-  memory.fill(buckets.first, 0, (<usize>size) << 2);
+  buckets.first = <u32>zeros((<usize>size) << 2);
 }
 
 // Four times the buckets, and every record hung up anew.

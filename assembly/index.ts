@@ -1,6 +1,7 @@
 // The exports, nothing else.
 import { setUpAlike } from "./alike";
 import { forgetVisits, setUpVisits } from "./affinity-visits";
+import { zeros } from "./bytes";
 import { setUpMidstream } from "./conntrack-first";
 import { forgetLists } from "./blur";
 import { growCounters, setUpCounters } from "./counters";
@@ -71,9 +72,7 @@ export function layoutVersion(): i32 {
 
 /** Takes memory that is never given back; 16-byte aligned, zeroed. */
 export function allocate(size: usize): usize {
-  const at = heap.alloc(size);
-  memory.fill(at, 0, size);
-  return at;
+  return zeros(size);
 }
 
 /** Prepares the tables that a replay fills. */

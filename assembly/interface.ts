@@ -1,4 +1,5 @@
 // The interfaces by number: their names, zero-padded as the kernel compares them.
+import { zeros } from "./bytes";
 import { INTERFACE_SIZE, INTERFACES_MAX } from "./layout";
 
 // Addresses of pieces of INTERFACES_IN_PIECE names; pieces are never moved.
@@ -13,8 +14,7 @@ export function addInterface(): usize {
   if (interfaceCount == INTERFACES_MAX) unreachable();
   if (interfaceCount % INTERFACES_IN_PIECE == 0) {
     const size = <usize>(INTERFACES_IN_PIECE * INTERFACE_SIZE);
-    const piece = heap.alloc(size);
-    memory.fill(piece, 0, size);
+    const piece = zeros(size);
     store<u32>(PIECES + <usize>((interfaceCount / INTERFACES_IN_PIECE) << 2), <u32>piece);
   }
   interfaceCount++;

@@ -1,5 +1,6 @@
 // Sets that hold IPv4 prefixes, with or without a port, and that nothing changes: one number for each entry, in a
 // table of its own. They are most sets there are, and entries with all that sets may have take seven times the room.
+import { zeros } from "./bytes";
 import { IpSet, probe } from "./ipset-records";
 
 // u64 for each slot: address, port << 32, protocol << 48, and a bit more than the length << 56; 0: free. Entries are
@@ -10,8 +11,7 @@ const SLOTS_MIN: u32 = 4;
 export function makePlain(set: IpSet, members: u32): void {
   let size = SLOTS_MIN;
   while (size < members << 1) size <<= 1;
-  set.buckets = <u32>heap.alloc((<usize>size) << 3);
-  memory.fill(set.buckets, 0, (<usize>size) << 3);
+  set.buckets = <u32>zeros((<usize>size) << 3);
   set.bucketMask = size - 1;
 }
 

@@ -4,6 +4,7 @@
 // Source: Linux, ip_set_hash_gen.h, mtype_test_cidrs(); semantics.md section 8.
 // A bucket's chain only grows: an entry that is deleted stays in it, and its room is taken by the next
 // new one of the bucket. Chains are therefore the same in every try.
+import { zeros } from "./bytes";
 import { interfaceName } from "./interface";
 import { addPlain, makePlain } from "./ipset-plain";
 import { IpSet, probe, SetEntry } from "./ipset-records";
@@ -33,8 +34,7 @@ const LENGTHS: u32 = 129;
 
 /** Makes an empty set with room for about `members` without long chains. */
 export function makeIpSet(fields: u32, family: u32, members: u32, flags: u32): usize {
-  const set = changetype<IpSet>(heap.alloc(offsetof<IpSet>()));
-  memory.fill(changetype<usize>(set), 0, offsetof<IpSet>());
+  const set = changetype<IpSet>(zeros(offsetof<IpSet>()));
   set.fields = fields;
   set.family = family;
   set.dimensions = dimensionsOf(fields);
@@ -53,8 +53,7 @@ export function makeIpSet(fields: u32, family: u32, members: u32, flags: u32): u
 function makeBuckets(set: IpSet, members: u32): void {
   let size: u32 = 16;
   while (size < members && size < 1 << 24) size <<= 1;
-  set.buckets = <u32>heap.alloc((<usize>size) << 2);
-  memory.fill(<usize>set.buckets, 0, (<usize>size) << 2);
+  set.buckets = <u32>zeros((<usize>size) << 2);
   set.bucketMask = size - 1;
 }
 
@@ -82,8 +81,7 @@ export function insertEntry(at: usize): usize {
 /** Hangs up an entry that is not there yet, for what `probe` is. */
 export function linkEntry(set: IpSet): usize {
   const size = entrySize(set);
-  const entry = heap.alloc(size);
-  memory.fill(entry, 0, size);
+  const entry = zeros(size);
   const bucket = bucketAt(set, hashOf(set, probe));
   changetype<SetEntry>(entry).next = load<u32>(bucket);
   store<u32>(bucket, <u32>entry);
@@ -240,8 +238,7 @@ export function addPair(set: IpSet, pair: u32): void {
 export function lengthsOf(set: IpSet): usize {
   if ((set.flags & SET_NETS) == 0 || (set.flags & SET_CHANGES) == 0) return 0;
   if (set.lengths == 0) {
-    set.lengths = <u32>heap.alloc(2 * LENGTHS * 4);
-    memory.fill(set.lengths, 0, 2 * LENGTHS * 4);
+    set.lengths = <u32>zeros(2 * LENGTHS * 4);
   }
   return set.lengths;
 }

@@ -1,6 +1,6 @@
 // Verdict records that are kept, each once: many flows get the same but for where their ends are and which
 // rule decided, which is kept with the flow.
-import { copyBytes, sameBytes, stirBytes, stirred } from "./bytes";
+import { copyBytes, sameBytes, stirBytes, stirred, zeros } from "./bytes";
 import { Buckets, firstHung, hang, Hung, makeBuckets, nextHung } from "./hung";
 import { RULE_NONE, VERDICT_SIZE } from "./layout";
 import { Verdict } from "./verdict";
@@ -31,8 +31,7 @@ const common: Verdict = changetype<Verdict>(memory.data(VERDICT_SIZE, 8));
 /** Prepares an empty memory. */
 export function setUpKeptVerdicts(): void {
   buckets = makeBuckets();
-  last = heap.alloc(KEPT_SIZE);
-  memory.fill(last, 0, KEPT_SIZE);
+  last = zeros(KEPT_SIZE);
 }
 
 /** Keeps a verdict: what it has in common with others stays where it is. */

@@ -1,6 +1,7 @@
 // The manner in which a packet is seen: all that rules look at in its headers besides addresses and ports,
 // and where the capture saw it. Packets of one manner and tuple are told apart by their connection only.
 import { SEEN_ANYWHERE } from "./arrival";
+import { zeros } from "./bytes";
 import { captureInterfaceNumber } from "./interface";
 import { LINK_ETHERNET, PACKET_TRUNCATED } from "./layout";
 import { hasMac } from "./node-interface";
@@ -34,8 +35,7 @@ let next: u32 = 1;
 
 /** Prepares an empty list. */
 export function setUpManners(): void {
-  manners = heap.alloc(<usize>MANNERS * MANNER_SIZE);
-  memory.fill(manners, 0, <usize>MANNERS * MANNER_SIZE);
+  manners = zeros(<usize>MANNERS * MANNER_SIZE);
   last = changetype<Manner>(manners);
 }
 

@@ -1,6 +1,7 @@
 // Longest-prefix tables, of routes and of the backends that rules lead to. Members hang in hash
 // chains by their masked address, and the lengths in use are tried from the longest.
 // Source of the order: ipset(8), hash:net; Linux, ip_set_hash_gen.h, mtype_test_cidrs().
+import { zeros } from "./bytes";
 
 /** A table. `lengths` is how often each prefix length is in use, u32[129]. */
 @unmanaged
@@ -38,14 +39,12 @@ export function makeTable(members: u32): usize {
   const table = changetype<PrefixTable>(heap.alloc(offsetof<PrefixTable>()));
   let size: u32 = 16;
   while (size < members) size <<= 1;
-  table.buckets = <u32>heap.alloc((<usize>size) << 2);
-  memory.fill(<usize>table.buckets, 0, (<usize>size) << 2);
+  table.buckets = <u32>zeros((<usize>size) << 2);
   table.bucketMask = size - 1;
   table.count = 0;
   table.lengths = <u32>heap.alloc(LENGTHS_MAX);
   table.lengthCount = 0;
-  table.lengthsOfFirst = <u32>heap.alloc(FIRSTS * 8);
-  memory.fill(<usize>table.lengthsOfFirst, 0, FIRSTS * 8);
+  table.lengthsOfFirst = <u32>zeros(FIRSTS * 8);
   return changetype<usize>(table);
 }
 

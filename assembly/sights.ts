@@ -1,7 +1,7 @@
 // Second sights: a capture on several interfaces (or on `any`) shows a packet once where it arrives and
 // once where it leaves. Only where the capture itself tells interfaces or directions apart.
 // Source: semantics.md C-8 and C-9.
-import { clearBytes, copyBytes, sameAddress } from "./bytes";
+import { clearBytes, copyBytes, sameAddress, zeros } from "./bytes";
 import { decodePlain } from "./decode-plain";
 import { nodeEntry } from "./flow-table";
 import { Gathered, gatheredAt } from "./gathered";
@@ -67,8 +67,7 @@ let firstInterface: u32 = 0xffffffff;
 
 /** Prepares an empty memory. */
 export function setUpSights(): void {
-  sights = heap.alloc(<usize>SIGHTS * SIGHT_SIZE);
-  memory.fill(sights, 0, <usize>SIGHTS * SIGHT_SIZE);
+  sights = zeros(<usize>SIGHTS * SIGHT_SIZE);
 }
 
 /** Tells whether the capture has shown that it holds more than one interface or direction. */

@@ -4,6 +4,7 @@
 // left is taken out by the next one.
 // Source: Linux 6.18, xt_connlimit.c and nf_conncount.c; kernel lab.
 import { attempt, isQuestion } from "../attempt";
+import { zeros } from "../bytes";
 import { isOddGre } from "../conntrack";
 import { now, refusedBefore } from "../entry-life";
 import {
@@ -395,8 +396,7 @@ function empty(list: List): void {
 
 function listOf(match: usize): List {
   if (load<u32>(match, LISTS) == 0) {
-    const made = heap.alloc((<usize>BINS) << 2);
-    memory.fill(made, 0, (<usize>BINS) << 2);
+    const made = zeros((<usize>BINS) << 2);
     store<u32>(match, <u32>made, LISTS);
   }
   const bits: u32 = load<u8>(match, BITS);
@@ -412,8 +412,7 @@ function listOf(match: usize): List {
     const same = list.word0 == word0 && list.word1 == word1 && list.word2 == word2;
     if (same && list.word3 == word3) return list;
   }
-  const at = heap.alloc(offsetof<List>());
-  memory.fill(at, 0, offsetof<List>());
+  const at = zeros(offsetof<List>());
   const list = changetype<List>(at);
   list.word0 = word0;
   list.word1 = word1;

@@ -1,6 +1,7 @@
 // `-m hashlimit`: a token bucket, or a count of some seconds, for each address or port; tables are shared
 // by name. Entries that nobody uses are collected some time after they expire, then begin anew.
 // Source: Linux, xt_hashlimit.c; kernel lab.
+import { zeros } from "../bytes";
 import { currentBytes, hasBytes, wordAt } from "../current-bytes";
 import { now } from "../entry-life";
 import { ask } from "../fork";
@@ -397,18 +398,15 @@ function isShort(): bool {
 function tableOf(number: u32, payload: usize): Table {
   const record = sharedStateAt(number);
   if (load<u32>(record) == 0) {
-    const made = heap.alloc(TABLE_SIZE);
-    memory.fill(made, 0, TABLE_SIZE);
+    const made = zeros(TABLE_SIZE);
     const table = changetype<Table>(made);
     const most = load<u32>(payload, HASHLIMIT_MAX);
     let heads: u32 = 256;
     while (heads < most >> 2 && heads < 0x10000) heads <<= 1;
     table.headMask = heads - 1;
-    table.heads = <u32>heap.alloc((<usize>heads) << 2);
-    memory.fill(table.heads, 0, (<usize>heads) << 2);
+    table.heads = <u32>zeros((<usize>heads) << 2);
     const pieces = (<usize>(most / PIECE) + 1) << 2;
-    table.pieces = <u32>heap.alloc(pieces);
-    memory.fill(table.pieces, 0, pieces);
+    table.pieces = <u32>zeros(pieces);
     store<u32>(record, <u32>made);
   }
   return changetype<Table>(<usize>load<u32>(record));

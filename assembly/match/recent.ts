@@ -1,6 +1,7 @@
 // `-m recent`: lists of addresses with the times they were seen, shared by name. A list belongs to the
 // network namespace: both families and both backends use it. Source: Linux, xt_recent.c.
 import { isRecalled, remember } from "../affinity";
+import { zeros } from "../bytes";
 import { now, SECOND } from "../entry-life";
 import { ask } from "../fork";
 import { touch } from "../journal";
@@ -166,8 +167,7 @@ function askState(rule: i32): bool {
 function listOf(number: u32): List {
   const record = sharedStateAt(number);
   if (load<u32>(record) == 0) {
-    const made = heap.alloc(LIST_SIZE);
-    memory.fill(made, 0, LIST_SIZE);
+    const made = zeros(LIST_SIZE);
     changetype<List>(made).stampMask = sharedSize(number) - 1;
     store<u32>(record, <u32>made);
   }
@@ -265,8 +265,7 @@ function addItem(list: List, ttl: u32, doubt: usize): usize {
 
 function newItem(list: List, place: u32): usize {
   const size = offsetof<Item>() + ((<usize>list.stampMask + 1) << 3);
-  const at = heap.alloc(size);
-  memory.fill(at, 0, size);
+  const at = zeros(size);
   store<u32>(placeAt(list, place), <u32>at);
   return at;
 }
