@@ -2,8 +2,8 @@
 // client in a node's list as of some visit, and the visits behind that of which it is not known where they led. A
 // visit is the first packet of a connection; which backend it was sent to may show later.
 import { copyBytes, sameAddress, zeros } from "./bytes";
-import { clockStart, now, SECOND } from "./entry-life";
-import { Entry, entryAt, hasTuples, Tuples, tuplesOf } from "./flow-table";
+import { clockStart, now, SECOND } from "./clock";
+import { Entry, entryAt, hasTuples, Tuples, tuplesOf } from "./entry";
 import { Buckets, firstHung, hang, Hung, makeBuckets, nextHung } from "./hung";
 import { TICK_SLACK } from "./match/bucket";
 import { severalNodes } from "./route";

@@ -1,15 +1,10 @@
 // A glance at a frame that is decided soon: what its packet will need is fetched from memory meanwhile.
+import { Entry, entryAt } from "./entry";
+import { DIRECTION_NEITHER, nodeEntry, plainDirection } from "./entry-tuples";
 import { onlyNode, slotsOf } from "./flow-slots";
-import {
-  DIRECTION_NEITHER,
-  endsHash,
-  Entry,
-  entryAt,
-  heardOf,
-  nodeEntry,
-  plainDirection,
-} from "./flow-table";
 import { Gathered, gatheredBehind } from "./gathered";
+import { heardOf } from "./heard";
+import { endsHash } from "./key";
 import { LINK_ETHERNET } from "./layout";
 import { Memo, memoAt } from "./memo";
 import { endsOf, isPlainFrame, isPortedFrame, protocolOf } from "./plain-frame";

@@ -2,7 +2,7 @@
 // connections to one service. (Lengths, numbers and MAC addresses may differ, too: a walk that looks at them is volatile.)
 // It is a cache: places are taken over by others, and what is not found is walked.
 import { alignedLines, copyAddresses, sameAddress } from "./bytes";
-import { NODE_REPLY, NODE_REPLY_SEEN } from "./flow-table";
+import { NODE_REPLY, NODE_REPLY_SEEN } from "./entry-tuples";
 import { key } from "./key";
 import { mix } from "./set";
 

@@ -3,8 +3,8 @@
 import { visitUntold } from "./affinity";
 import { SEEN_ARRIVING, whereSeen } from "./arrival";
 import { HOOKS_ALL } from "./attempt";
+import { ENTRY_PERHAPS, ENTRY_UNDECIDED, entryAt } from "./entry";
 import { expectOthers } from "./expectation";
-import { ENTRY_PERHAPS, ENTRY_UNDECIDED, entryAt } from "./flow-table";
 import {
   BACKEND_COUNT,
   BACKEND_NFT,

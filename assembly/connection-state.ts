@@ -10,7 +10,7 @@ import {
   entryAt,
   Tuples,
   tuplesOf,
-} from "./flow-table";
+} from "./entry";
 import { ask } from "./fork";
 import {
   CT_ESTABLISHED,
@@ -26,7 +26,7 @@ import {
   VERDICT_UNKNOWN,
 } from "./layout";
 import { hasPorts } from "./protocol";
-import { DIRECTION_REPLY, ENTRY_NONE, trackNothing, tracking } from "./tracking";
+import { DIRECTION_REPLY, ENTRY_NONE, tracking, trackNothing } from "./tracking";
 import { Walk, walk } from "./walk";
 
 const QUESTION_STATE: u64 = 1 << 60;

@@ -1,25 +1,10 @@
 // A packet without an entry: does it start a connection, and was its flow under way before the capture
 // began? Source: semantics.md CT-T3, CT-I1, M-1.
 import { clearBytes } from "./bytes";
-import {
-  hasRoom,
-  linkEntry,
-  now,
-  refresh,
-  SECOND,
-  sinceStart,
-  streamSeconds,
-  timeoutOf,
-} from "./entry-life";
-import {
-  addEntry,
-  Entry,
-  ENTRY_MIDSTREAM,
-  ENTRY_SEEN_REPLY,
-  entryAt,
-  inverseIcmp,
-  setStarted,
-} from "./flow-table";
+import { now, SECOND, sinceStart } from "./clock";
+import { addEntry, Entry, ENTRY_MIDSTREAM, ENTRY_SEEN_REPLY, entryAt, setStarted } from "./entry";
+import { hasRoom, linkEntry, refresh, streamSeconds, timeoutOf } from "./entry-life";
+import { inverseIcmp } from "./entry-tuples";
 import { key } from "./key";
 import {
   CT_ESTABLISHED,
@@ -34,7 +19,6 @@ import { hasPorts } from "./protocol";
 import { Packet } from "./records";
 import { assumeSctp, moveSctp, SCTP_IS_INVALID, SCTP_UNKNOWN } from "./sctp";
 import { sctpTimeout } from "./sctp-lifetime";
-import { assumeTcp, startTcp } from "./tcp-track";
 import {
   CLASS_ACK,
   CLASS_FIN,
@@ -50,6 +34,7 @@ import {
   tcpFlagsValid,
 } from "./tcp";
 import { tcpTimeoutSeconds } from "./tcp-lifetime";
+import { assumeTcp, startTcp } from "./tcp-track";
 import { DIRECTION_ORIGINAL, DIRECTION_REPLY, keyOfPacket, tracking } from "./tracking";
 import { walk } from "./walk";
 

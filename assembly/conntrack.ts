@@ -4,17 +4,8 @@
 // Source: Linux, net/netfilter/nf_conntrack_core.c; semantics.md section 9.
 import { attempt } from "./attempt";
 import { sameAddress } from "./bytes";
+import { now } from "./clock";
 import { assumesMidstream, trackFirst } from "./conntrack-first";
-import {
-  hasRoom,
-  hideTranslation,
-  linkEntry,
-  now,
-  openEntry,
-  refresh,
-  refreshFor,
-  refusedBefore,
-} from "./entry-life";
 import {
   addEntry,
   Entry,
@@ -32,11 +23,26 @@ import {
   ENTRY_UNCOUNTED,
   ENTRY_UNDECIDED,
   entryAt,
-  findNode,
   hasTuples,
-  inverseIcmp,
   leaveEntryUndecided,
-  nextNode,
+  setMaker,
+  setMissing,
+  setStarted,
+  Tuples,
+  tuplesOf,
+} from "./entry";
+import {
+  hasRoom,
+  hideTranslation,
+  linkEntry,
+  openEntry,
+  refresh,
+  refreshFor,
+  refusedBefore,
+} from "./entry-life";
+import { isPod } from "./entry-node";
+import {
+  inverseIcmp,
   NODE_ORIGINAL,
   NODE_ORIGINAL_SEEN,
   NODE_REPLY,
@@ -44,16 +50,9 @@ import {
   nodeEntry,
   nodeKind,
   nodeOf,
-  removeExpired,
-  setMaker,
-  setMissing,
-  setStarted,
-  touchEntry,
-  Tuples,
-  tuplesOf,
-} from "./flow-table";
-import { isPod } from "./entry-node";
+} from "./entry-tuples";
 import { flowSeen } from "./flow-rows";
+import { findNode, nextNode, removeExpired } from "./flow-table";
 import { ask } from "./fork";
 import {
   ANSWERS_SOME,
@@ -84,8 +83,8 @@ import {
 } from "./layout";
 import { countsConnections } from "./match/connbytes";
 import { hasPorts } from "./protocol";
-import { Packet } from "./records";
 import { ICMP_HEADER, isIcmpError, quotedHeader } from "./quote";
+import { Packet } from "./records";
 import { isRealNode, severalNodes } from "./route";
 import { natLoaded } from "./rule";
 import {
@@ -97,6 +96,8 @@ import {
   SCTP_MAY_BE_INVALID,
   SCTP_UNKNOWN,
 } from "./sctp";
+import { TCP_ESTABLISHED, TCP_SYN_SENT } from "./tcp";
+import { tcpTimeoutSeconds } from "./tcp-lifetime";
 import {
   assumeTcp,
   closeTcp,
@@ -115,8 +116,6 @@ import {
   tracking,
   trackNothing,
 } from "./tracking";
-import { TCP_ESTABLISHED, TCP_SYN_SENT } from "./tcp";
-import { tcpTimeoutSeconds } from "./tcp-lifetime";
 import { startWalk, Walk, walk } from "./walk";
 import {
   changedCount,
@@ -129,6 +128,7 @@ import {
   keepWorld,
   leaveWorlds,
   settleChanges,
+  touchEntry,
   worldCount,
   worldsIncomplete,
 } from "./worlds";

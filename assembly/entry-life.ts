@@ -1,5 +1,6 @@
-// How long conntrack entries live: the clock of packet time, deadlines, and room in the table.
+// How long conntrack entries live: deadlines, and room in the table.
 // Source: semantics.md CT-9 and CT-10.
+import { now, passTime, SECOND, startClock } from "./clock";
 import {
   Entry,
   ENTRY_ASSURED,
@@ -14,7 +15,11 @@ import {
   entryCount,
   entryLimit,
   entryLinked,
-  linkNode,
+  setStarted,
+  startedOf,
+  tuplesOf,
+} from "./entry";
+import {
   NODE_BACKEND,
   NODE_CLIENT,
   NODE_ORIGINAL,
@@ -22,12 +27,8 @@ import {
   NODE_REPLY,
   NODE_REPLY_SEEN,
   NODE_SOURCE,
-  removeEntry,
-  setStarted,
-  startedOf,
-  tuplesOf,
-  unlinkNode,
-} from "./flow-table";
+} from "./entry-tuples";
+import { linkNode, removeEntry, unlinkNode } from "./flow-table";
 import {
   FULL_PART,
   SHARE_FULL,
@@ -42,7 +43,6 @@ import {
 import { sctpTimeout } from "./sctp-lifetime";
 import { needWhole } from "./share";
 
-export const SECOND: u64 = 1000000000;
 // u32[]: seconds that entries live, from TIMEOUT_UDP on.
 const TIMEOUT_SECONDS: usize = memory.data<u32>([30, 120, 30, 30, 30, 180, 600]);
 
@@ -64,9 +64,6 @@ function timeoutAt(index: u32): usize {
   return TIMEOUT_SECONDS + ((<usize>(index - TIMEOUT_UDP)) << 2);
 }
 
-let clock: u64 = 0;
-let started: bool = false;
-let startedAt: u64 = 0;
 let entriesMax: u32 = 0;
 let sweptAt: u64 = 0;
 let swept: u32 = 0;
@@ -77,19 +74,10 @@ export function setUpEntryLife(max: u32): void {
   entriesMax = max;
 }
 
-/** Advances the clock; a timestamp that goes backwards never rewinds it. */
+/** Advances the clock to a packet, the first one or another. */
 export function advanceClock(timestamp: u64): void {
-  if (!started) {
-    started = true;
-    startedAt = timestamp;
-    startEntries(timestamp);
-  }
+  if (startClock(timestamp)) startEntries(timestamp);
   passTime(timestamp);
-}
-
-/** The same for a packet behind the first. */
-export function passTime(timestamp: u64): void {
-  if (timestamp > clock) clock = timestamp;
 }
 
 // Entries that are there before the first packet have had their seconds counted from it.
@@ -99,26 +87,6 @@ function startEntries(timestamp: u64): void {
     entry.deadline += timestamp;
     setStarted(entry, timestamp > startedOf(entry) ? timestamp - startedOf(entry) : 0);
   }
-}
-
-/** There was a packet. */
-export function clockRuns(): bool {
-  return started;
-}
-
-/** The clock. */
-export function now(): u64 {
-  return clock;
-}
-
-/** The time of the capture's first packet. */
-export function clockStart(): u64 {
-  return startedAt;
-}
-
-/** Time since the capture's first packet. */
-export function sinceStart(): u64 {
-  return clock - startedAt;
 }
 
 /** Tells whether one more entry fits; expired ones make room. Remembers that one did not. */
@@ -184,14 +152,14 @@ export function openEntry(number: u32, masqueraded: bool): void {
 export function refresh(entry: Entry): void {
   const answered = (entry.flags & ENTRY_SEEN_REPLY) != 0 || entry.stateDoubted != 0;
   const udp = entry.protocol == 17 || entry.protocol == 136;
-  const stream = udp ? clock > startedOf(entry) + 2 * SECOND : entry.protocol == 47;
+  const stream = udp ? now() > startedOf(entry) + 2 * SECOND : entry.protocol == 47;
   if (answered && stream) entry.flags |= ENTRY_ASSURED;
   refreshFor(entry, timeoutOf(entry, answered && stream));
 }
 
 /** Lets an entry live so many seconds from now on. */
 export function refreshFor(entry: Entry, seconds: u32): void {
-  entry.deadline = clock + <u64>seconds * SECOND;
+  entry.deadline = now() + <u64>seconds * SECOND;
 }
 
 /** Seconds that an entry lives after this packet. Source: semantics.md CT-9. */
@@ -217,12 +185,12 @@ export function timeoutOf(entry: Entry, stream: bool): u32 {
 // time: whoever has fewer connections than FULL_PART leaves free is never refused.
 function sweep(): bool {
   const much = max(entriesMax / FULL_PART, 1);
-  if (sweptAt != 0 && clock < sweptAt + SECOND && swept < much) return false;
-  sweptAt = clock;
+  if (sweptAt != 0 && now() < sweptAt + SECOND && swept < much) return false;
+  sweptAt = now();
   const before = entryCount();
   for (let number: u32 = 0; number < entryLimit(); number++) {
     const entry = entryAt(number);
-    if (entryLinked(entry) && entry.deadline <= clock) removeEntry(number);
+    if (entryLinked(entry) && entry.deadline <= now()) removeEntry(number);
   }
   swept = before - entryCount();
   return swept > 0;

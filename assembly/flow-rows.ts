@@ -1,10 +1,11 @@
 // What is counted by flow: a row for each tuple (with its reply) and verdict. Unlike conntrack entries
-// rows live as long as the replay, and dropped packets have them too. What rows have in common is told once
-// (row-told.ts); ends that do not fit are kept apart (row-ends.ts).
+// rows (row.ts) live as long as the replay, and dropped packets have them too. What rows have in common is told
+// once (row-told.ts); ends that do not fit are kept apart (row-ends.ts).
 import { alignedLines, clearBytes, copyAddresses, sameAddress } from "./bytes";
 import { endHash, pairHash } from "./ends-hash";
 import { slotAt } from "./flow-slots";
-import { linkRow, rowOfSlot, settleEntries } from "./flow-table";
+import { linkRow, rowOfSlot } from "./flow-table";
+import { settleEntries } from "./heard";
 import { keepVerdict, writeVerdict } from "./kept-verdict";
 import {
   FLOW_BYTES,
@@ -21,30 +22,22 @@ import {
 } from "./layout";
 import { PROTOCOL_ICMP, PROTOCOL_ICMPV6 } from "./protocol";
 import { Packet } from "./records";
-import { makeWideEnds, narrowEnds, WideEnds } from "./row-ends";
-import { draftFrom, keepTold, Told, toldDraft, verdictEndsOf, WIDE } from "./row-told";
+import {
+  addToRow,
+  addUpper,
+  countRow,
+  endsOfRow,
+  isWide,
+  noteLarge,
+  numberOf,
+  Row,
+  toldOf,
+  whole,
+} from "./row";
+import { makeWideEnds, WideEnds } from "./row-ends";
+import { draftFrom, keepTold, toldDraft, verdictEndsOf, WIDE } from "./row-told";
 import { needWhole } from "./share";
 import { Verdict } from "./verdict";
-
-/** A row. Of its first packet only what tells flows apart and people ask for. Memory is slow: rows are small. */
-@unmanaged
-class Row {
-  /** Of IPv4 source address, destination << 32; of a wide row the address of its WideEnds. */
-  addresses: u64;
-  /** Ports; of ICMP the id, and type << 8 | code. */
-  sport: u16;
-  dport: u16;
-  /** Address of its Told; 0: nothing is told yet. */
-  told: u32;
-  /** Of what was counted, and of the first packet's number, the lower halves; the upper ones of a row that is not wide are 0. */
-  packets: u32;
-  bytes: u32;
-  number: u32;
-  /** As in VerdictEnds. */
-  decider: i32;
-}
-
-if (offsetof<Row>() != 32) ERROR("two Rows have a cache line");
 
 const PIECE: u32 = 8192;
 // u32[FLOW_MAX / PIECE]: addresses of pieces of PIECE rows; pieces are never moved.
@@ -150,12 +143,6 @@ export function placeOf(at: usize): u32 {
   return (piece - 1) * PIECE + <u32>((at - pieceAt(piece - 1)) / offsetof<Row>());
 }
 
-/** Tells whether a row has counted one packet only. */
-export function isFirstOfRow(at: usize): bool {
-  const row = changetype<Row>(at);
-  return row.packets == 1 && (!anyLarge || endsOfRow(row).packets == 0);
-}
-
 /**
  * Counts what another worker has counted: a record as `flowAt` writes it. Errors about connections of both may
  * be of one flow.
@@ -169,52 +156,6 @@ export function addFlow(at: usize): void {
   const bytes = load<u64>(at, FLOW_BYTES) - packet.originalLength;
   addToRow(found, <u32>packets, <u32>bytes);
   addUpper(changetype<Row>(found), <u32>(packets >> 32), <u32>(bytes >> 32));
-}
-
-/** Counts a packet of so many bytes in a row. */
-export function countRow(at: usize, bytes: u32): void {
-  addToRow(at, 1, bytes);
-}
-
-/** Counts several packets in a row, of so many bytes together. */
-export function addToRow(at: usize, packets: u32, bytes: u32): void {
-  const row = changetype<Row>(at);
-  const allPackets = row.packets + packets;
-  const allBytes = row.bytes + bytes;
-  row.packets = allPackets;
-  row.bytes = allBytes;
-  const morePackets = select<u32>(1, 0, allPackets < packets);
-  const moreBytes = select<u32>(1, 0, allBytes < bytes);
-  if ((morePackets | moreBytes) != 0) addUpper(row, morePackets, moreBytes);
-}
-
-// Some row has upper halves that are not 0.
-let anyLarge: bool = false;
-
-function addUpper(row: Row, packets: u32, bytes: u32): void {
-  if ((packets | bytes) == 0) return;
-  anyLarge = true;
-  if (!isWide(row)) widen(row);
-  const ends = endsOfRow(row);
-  ends.packets += packets;
-  ends.bytes += bytes;
-}
-
-function widen(row: Row): void {
-  const ends = changetype<usize>(makeWideEnds());
-  copyAddresses(ends, changetype<usize>(endsOfRow(row)));
-  row.addresses = ends;
-  draftFrom(toldOf(row));
-  toldDraft.family |= WIDE;
-  row.told = keepTold();
-}
-
-function whole(lower: u32, upper: u32): u64 {
-  return (<u64>lower) | ((<u64>upper) << 32);
-}
-
-function numberOf(row: Row): u64 {
-  return anyLarge ? whole(row.number, endsOfRow(row).number) : row.number;
 }
 
 // Address of the row, or 0. Any verdict when `wanted` is 0.
@@ -285,22 +226,8 @@ function keepEnds(row: Row, packet: Packet): bool {
   ends.srcName = packet.srcName;
   ends.dstName = packet.dstName;
   ends.number = upper;
-  if (upper != 0) anyLarge = true;
+  if (upper != 0) noteLarge();
   return true;
-}
-
-// A row's ends, of any row; those of a row that is not wide, until the next is asked for.
-function endsOfRow(row: Row): WideEnds {
-  if (isWide(row)) return changetype<WideEnds>(<usize>row.addresses);
-  return narrowEnds(row.addresses);
-}
-
-function isWide(row: Row): bool {
-  return (toldOf(row).family & WIDE) != 0;
-}
-
-function toldOf(row: Row): Told {
-  return changetype<Told>(row.told);
 }
 
 function isIcmp(protocol: u32): bool {

@@ -2,6 +2,7 @@
 // completes its datagram has it judged as a whole, and all get its verdict.
 // Source: Linux, nf_defrag_ipv4.c, nf_defrag_ipv6_hooks.c; semantics.md F-1 and F-2.
 import { zeros } from "./bytes";
+import { now } from "./clock";
 import {
   Datagram,
   PIECE_COMPLETES,
@@ -10,7 +11,6 @@ import {
   PIECE_STANDS_ALONE,
   placePiece,
 } from "./datagram";
-import { now } from "./entry-life";
 import { FRAGMENT_NONE, fragmentAt, keepFragment, letGo, packetOf } from "./fragment";
 import { DATAGRAMS_MAX, FRAGMENT_REACH, MALFORMED_TRANSPORT, PACKET_SRC } from "./layout";
 import { isCutFirst, piece, readPiece } from "./piece";

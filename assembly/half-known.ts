@@ -2,8 +2,6 @@
 // that was masqueraded, or both. The packet that shows it fixes it; a question, of which nothing stays, does not.
 import { learnBackend } from "./affinity-visits";
 import { isQuestion } from "./attempt";
-import { refreshFor, timeoutOf } from "./entry-life";
-import { isHashOfNode } from "./flow-slots";
 import {
   Entry,
   ENTRY_DNAT,
@@ -16,12 +14,11 @@ import {
   ENTRY_SNAT,
   ENTRY_UNDECIDED,
   entryAt,
-  findCertainNode,
-  findNode,
-  forgetHeard,
-  hasNodes,
-  linkNode,
-  nextNode,
+  Tuples,
+  tuplesOf,
+} from "./entry";
+import { refreshFor, timeoutOf } from "./entry-life";
+import {
   NODE_BACKEND,
   NODE_CLIENT,
   NODE_ORIGINAL,
@@ -32,12 +29,19 @@ import {
   nodeEntry,
   nodeKind,
   nodeOf,
+} from "./entry-tuples";
+import { isHashOfNode } from "./flow-slots";
+import {
+  findCertainNode,
+  findNode,
+  hasNodes,
+  linkNode,
+  nextNode,
   removeEntry,
-  Tuples,
-  tuplesOf,
   unlinkNode,
 } from "./flow-table";
 import { ask } from "./fork";
+import { forgetHeard } from "./heard";
 import { key } from "./key";
 import { KNOWN_TCP_FLAGS, REASON_NAT_PORT, ROUTE_LOCAL, ROUTE_MISSING, RULE_NONE } from "./layout";
 import { Packet } from "./records";

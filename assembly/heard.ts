@@ -1,6 +1,7 @@
 // What was said of packets of one direction of a connection, as they are seen in one manner, and which row counts
 // them. It is a cache: where it is another's, or empty, packets walk.
-import { addToRow } from "./flow-rows";
+import { Entry, entryAt, entryLimit } from "./entry";
+import { addToRow } from "./row";
 
 @unmanaged
 export class Heard {
@@ -50,4 +51,26 @@ export function settleHeard(heard: Heard): void {
   if (counted == 0) return;
   addToRow(heard.row, counted >> BYTE_BITS, counted & BYTES);
   heard.counted = 0;
+}
+
+/** What was said of an entry's packets, of one direction. */
+export function heardOf(entry: Entry, direction: u32): Heard {
+  const first = changetype<usize>(entry) + offsetof<Entry>("heard0");
+  return changetype<Heard>(first + <usize>direction * offsetof<Heard>());
+}
+
+/** The entry is another from now on: what was said of its packets does not hold. */
+export function forgetHeard(entry: Entry): void {
+  heardOf(entry, 0).where = 0;
+  heardOf(entry, 1).where = 0;
+}
+
+/** Counts in their rows all packets that are counted with connections. */
+export function settleEntries(): void {
+  for (let number: u32 = 0; number < entryLimit(); number++) {
+    const entry = entryAt(number);
+    if (entry.linked == 0) continue;
+    settleHeard(heardOf(entry, 0));
+    settleHeard(heardOf(entry, 1));
+  }
 }

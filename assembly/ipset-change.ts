@@ -2,7 +2,7 @@
 // journal; where its outcome is not known, the entry is doubted from then on.
 // Source: Linux, ip_set_hash_gen.h, mtype_add(), mtype_del(); ip_set_bitmap_gen.h; ip_set_bitmap_ipmac.c;
 // ip_set_list_set.c; kernel lab.
-import { SECOND, sinceStart } from "./entry-life";
+import { SECOND, sinceStart } from "./clock";
 import {
   addPair,
   ENTRY_KEY,
@@ -18,8 +18,8 @@ import {
   noteDeadline,
   pairOf,
 } from "./ipset";
-import { IpSet, probe, SetEntry } from "./ipset-records";
 import { fillProbe, isAsked, PROBE_NO, PROBE_UNKNOWN } from "./ipset-probe";
+import { IpSet, probe, SetEntry } from "./ipset-records";
 import {
   askThere,
   awaitsMac,

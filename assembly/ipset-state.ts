@@ -1,7 +1,7 @@
 // What is known of a set's entries at the time of the packet under way: which are there, how many, and
 // which lengths of prefixes they have. What the kernel's clock or its collector decides is asked for.
 // Source: Linux, ip_set_timeout.h, ip_set_hash_gen.h, mtype_add(), mtype_gc_do().
-import { SECOND, sinceStart } from "./entry-life";
+import { SECOND, sinceStart } from "./clock";
 import { ask } from "./fork";
 import { hasLateMacs, lengthAt, lengthsOf } from "./ipset";
 import { IpSet, SetEntry } from "./ipset-records";

@@ -16,7 +16,7 @@ import {
   track,
   wasSeen,
 } from "./conntrack";
-import { ENTRY_GUESSED, entryAt } from "./flow-table";
+import { ENTRY_GUESSED, entryAt } from "./entry";
 import { countFlow } from "./flow-rows";
 import {
   askedFor,
@@ -99,9 +99,6 @@ import { familyLoaded } from "./rule";
 import { sharesStates } from "./shared-state";
 import { recallSight, rememberSight, severalSights } from "./sights";
 import { pauseTrace } from "./trace";
-import { countPath, startVisits } from "./traverse";
-import { clearVerdict, Verdict } from "./verdict";
-import { Walk, walk } from "./walk";
 import {
   DIRECTION_ORIGINAL,
   DIRECTION_REPLY,
@@ -109,6 +106,9 @@ import {
   tracking,
   trackNothing,
 } from "./tracking";
+import { countPath, startVisits } from "./traverse";
+import { clearVerdict, Verdict } from "./verdict";
+import { Walk, walk } from "./walk";
 import { giveUpWorlds, noteWorld, startWorlds, worldsIncomplete } from "./worlds";
 
 /** Address of the totals, u64 each. */

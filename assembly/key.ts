@@ -1,6 +1,6 @@
 // Tuples by which connections are looked up, and their hash.
 import { sameAddress } from "./bytes";
-import { endHash, pairHash } from "./ends-hash";
+import { endHash, pairHash, wordHash } from "./ends-hash";
 
 /** A tuple to look for. */
 @unmanaged
@@ -39,4 +39,9 @@ export function tupleHash(tuple: Key): u32 {
   const src = endHash(changetype<usize>(tuple), tuple.sport);
   const dst = endHash(changetype<usize>(tuple) + 16, tuple.dport);
   return pairHash(src, dst, tuple.protocol, tuple.family);
+}
+
+/** `tupleHash` of IPv4. `ports`: the source's in the lower half. */
+export function endsHash(src: u32, dst: u32, ports: u32, protocol: u32): u32 {
+  return pairHash(wordHash(src, ports & 0xffff), wordHash(dst, ports >> 16), protocol, 4);
 }

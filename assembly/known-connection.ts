@@ -1,8 +1,7 @@
 // Connections as the host knows them: those of before the capture, as the node's dump has them, become
 // entries of the flow table that are there when the first packet comes (their seconds count from it); and
 // entries are read back.
-import { linkEntry, now, SECOND } from "./entry-life";
-import { expectFromStart } from "./expectation";
+import { now, SECOND } from "./clock";
 import {
   addEntry,
   ENTRY_ASSURED,
@@ -19,15 +18,15 @@ import {
   entryAt,
   entryLimit,
   entryLinked,
-  findNode,
   leaveEntryUndecided,
-  NODE_ORIGINAL,
-  NODE_REPLY,
-  removeEntry,
   setStarted,
   Tuples,
   tuplesOf,
-} from "./flow-table";
+} from "./entry";
+import { linkEntry } from "./entry-life";
+import { NODE_ORIGINAL, NODE_REPLY } from "./entry-tuples";
+import { expectFromStart } from "./expectation";
+import { findNode, removeEntry } from "./flow-table";
 import { key } from "./key";
 import {
   CONNECTION_ANSWERED,

@@ -1,7 +1,7 @@
 // What was said of packets without a connection. It is a cache: places are taken over by others, and what
 // is not found is walked.
 import { alignedLines, clearBytes, copyBytes } from "./bytes";
-import { Key, key, KEY_ENDS, sameEnds, tupleHash } from "./key";
+import { key, Key, KEY_ENDS, sameEnds, tupleHash } from "./key";
 import { forgetManners, isMannerValid } from "./manner";
 
 /** Packets of one tuple, as they are seen in one manner. */

@@ -13,7 +13,7 @@ import {
   entryAt,
   Tuples,
   tuplesOf,
-} from "./flow-table";
+} from "./entry";
 import {
   CT_DNAT,
   CT_NEW,

@@ -7,16 +7,11 @@ import {
   ENTRY_SNAT,
   ENTRY_UNDECIDED,
   entryAt,
-  findNode,
-  inverseIcmp,
-  nextNode,
-  NODE_REPLY,
-  NODE_SOURCE,
-  nodeEntry,
-  touchEntry,
   Tuples,
   tuplesOf,
-} from "./flow-table";
+} from "./entry";
+import { inverseIcmp, NODE_REPLY, NODE_SOURCE, nodeEntry } from "./entry-tuples";
+import { findNode, nextNode } from "./flow-table";
 import { ask } from "./fork";
 import { exists, isDrawTaken, isTupleDrawn, isTupleTaken } from "./half-known";
 import { key } from "./key";
@@ -31,11 +26,12 @@ import {
 } from "./layout";
 import { hasPorts } from "./protocol";
 import { natHooked } from "./rule";
-import { tracking } from "./tracking";
 import { TCP_SYN_SENT, TCP_TIME_WAIT } from "./tcp";
 import { isAfter, sideOf } from "./tcp-side";
 import { hasWindowFacts, segmentEnd } from "./tcp-window";
+import { tracking } from "./tracking";
 import { isIcmp, Walk, walk } from "./walk";
+import { touchEntry } from "./worlds";
 
 const walkSrc: usize = changetype<usize>(walk) + offsetof<Walk>("src0");
 const walkDst: usize = changetype<usize>(walk) + offsetof<Walk>("dst0");

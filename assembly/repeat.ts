@@ -3,10 +3,8 @@
 import { findAlike, isMetAgain, placeForAlike, WAY_FIRST } from "./alike";
 import { SEEN_ARRIVING, SEEN_LEAVING, whereSeen } from "./arrival";
 import { copyBytes } from "./bytes";
-import { refresh, refusedBefore } from "./entry-life";
-import { isHelperGiven } from "./expectation";
-import { knownConnections } from "./known-connection";
-import { countRow, isFirstOfRow } from "./flow-rows";
+import { answersItself, confirm, track } from "./conntrack";
+import { beginsPlainly } from "./conntrack-first";
 import {
   Entry,
   ENTRY_ASSURED,
@@ -21,18 +19,16 @@ import {
   ENTRY_STATE_SIZE,
   ENTRY_UNDECIDED,
   entryAt,
-  heardOf,
-  nodeEntry,
-  nodeKind,
-} from "./flow-table";
+} from "./entry";
+import { refresh, refusedBefore } from "./entry-life";
+import { nodeEntry, nodeKind } from "./entry-tuples";
+import { isHelperGiven } from "./expectation";
 import { consultedCount, startForks } from "./fork";
 import { arePerhapsTaken, findFirst, lookUpSights } from "./half-known";
-import { hear, Heard, whereOf } from "./heard";
+import { hear, Heard, heardOf, whereOf } from "./heard";
 import { rollBack, startJournal } from "./journal";
-import { answersItself, confirm, track } from "./conntrack";
-import { beginsPlainly } from "./conntrack-first";
-import { startWorlds } from "./worlds";
 import { count, countTotals, walkedPlainly } from "./judge";
+import { knownConnections } from "./known-connection";
 import {
   CT_ESTABLISHED,
   CT_INVALID,
@@ -55,8 +51,9 @@ import { findMemo, hearMemo, Memo, placeFor } from "./memo";
 import { verdictOfOutcome } from "./outcome";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "./protocol";
 import { Packet } from "./records";
-import { logRow } from "./row-log";
 import { isRealNode } from "./route";
+import { countRow, isFirstOfRow } from "./row";
+import { logRow } from "./row-log";
 import { conntrackActive } from "./rule";
 import { Saying, sayingOf } from "./saying";
 import { rememberSight, severalSights } from "./sights";
@@ -64,6 +61,7 @@ import { moveTcp, TCP_BELONGS } from "./tcp-track";
 import { DIRECTION_ORIGINAL, DIRECTION_REPLY, ENTRY_NONE, keyOfPacket, tracking } from "./tracking";
 import { Verdict } from "./verdict";
 import { Walk, walk } from "./walk";
+import { startWorlds } from "./worlds";
 
 // Of entries that have one of these it is not known what they are.
 const ENTRY_UNCERTAIN: u32 =

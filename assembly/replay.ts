@@ -4,13 +4,14 @@
 import { SEEN_LEAVING, whereSeen } from "./arrival";
 import { VERDICT_DELIVERED } from "./attempt";
 import { blurUnwalked } from "./blur";
+import { decode } from "./decode";
 import { advanceClock } from "./entry-life";
 import { FRAGMENT_NONE, fragmentAt, packetOf, startBatch, verdictOf } from "./fragment";
 import {
   anyDatagram,
   currentDatagram,
-  datagramAt,
   DATAGRAM_NONE,
+  datagramAt,
   dueDatagram,
   firstFragment,
   FRAGMENT_COMPLETES,
@@ -44,7 +45,6 @@ import {
   VERDICT_SIZE,
   VERDICT_UNKNOWN,
 } from "./layout";
-import { decode } from "./decode";
 import { whole } from "./reassembly";
 import { Packet } from "./records";
 import { keepVerdict, repeatVerdict } from "./repeat";

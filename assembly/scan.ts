@@ -1,7 +1,6 @@
 // Walks the records of a capture where they lie, and decides each packet without a record of its own in a
 // batch. Only plain records are walked: at anything odd the scan ends in front of it, and the reader in
 // TypeScript says what it is.
-import { PACKET_FRAGMENT, PACKET_HAS_TIME, PACKET_SIZE, VERDICT_SIZE } from "./layout";
 import { hashFrame, isOthers, isPlain, lookAgain, lookAhead } from "./ahead";
 import { clearBytes } from "./bytes";
 import {
@@ -12,10 +11,12 @@ import {
   setPcapRecords,
   setRecordOrder,
 } from "./capture-record";
+import { clockRuns } from "./clock";
 import { decodePlain } from "./decode-plain";
-import { advanceClock, clockRuns } from "./entry-life";
+import { advanceClock } from "./entry-life";
 import { anyFragments } from "./fragments";
-import { BATCH, nextBatch, Gathered, gatheredAt, gatheredBehind } from "./gathered";
+import { BATCH, Gathered, gatheredAt, gatheredBehind, nextBatch } from "./gathered";
+import { PACKET_FRAGMENT, PACKET_HAS_TIME, PACKET_SIZE, VERDICT_SIZE } from "./layout";
 import { Packet } from "./records";
 import { replayDecoded, replayPacket, startReplay } from "./replay";
 import { isShared } from "./share";

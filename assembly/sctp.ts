@@ -1,7 +1,7 @@
 // SCTP and its connection: chunks move a table of states, verification tags say which side speaks.
 // Source: RFC 9260; Linux, nf_conntrack_proto_sctp.c.
+import { Entry, ENTRY_ASSURED } from "./entry";
 import { refreshFor } from "./entry-life";
-import { Entry, ENTRY_ASSURED } from "./flow-table";
 import { Packet } from "./records";
 import { sctpTimeout } from "./sctp-lifetime";
 

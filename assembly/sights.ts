@@ -3,8 +3,9 @@
 // Source: semantics.md C-8 and C-9.
 import { clearBytes, copyBytes, sameAddress, zeros } from "./bytes";
 import { decodePlain } from "./decode-plain";
-import { nodeEntry } from "./flow-table";
+import { nodeEntry } from "./entry-tuples";
 import { Gathered, gatheredAt } from "./gathered";
+import { captureInterfaceNumber } from "./interface";
 import {
   CAPTURE_INTERFACE_NONE,
   KNOWN_TCP_SEQ,
@@ -14,15 +15,14 @@ import {
   PACKET_SRC,
   VERDICT_SIZE,
 } from "./layout";
-import { captureInterfaceNumber } from "./interface";
 import { verdictOfOutcome } from "./outcome";
 import { PLAIN_READ, protocolOf } from "./plain-frame";
 import { PROTOCOL_TCP } from "./protocol";
 import { Packet } from "./records";
 import { isRealNode } from "./route";
 import { Saying } from "./saying";
-import { Verdict } from "./verdict";
 import { ENTRY_NONE } from "./tracking";
+import { Verdict } from "./verdict";
 
 /** A packet that was judged: the first bytes of its record, and this. */
 @unmanaged

@@ -3,14 +3,16 @@
 // unusual nothing has changed but the clock, and the packet goes one of the other ways.
 import { isOthers } from "./ahead";
 import { SEEN_ARRIVING, whereSeen } from "./arrival";
-import { now, passTime, refresh } from "./entry-life";
+import { now, passTime } from "./clock";
+import { Entry, ENTRY_SEEN_REPLY } from "./entry";
+import { refresh } from "./entry-life";
+import { DIRECTION_NEITHER } from "./entry-tuples";
 import { isHelperGiven } from "./expectation";
-import { DIRECTION_NEITHER, Entry, ENTRY_SEEN_REPLY, heardOf } from "./flow-table";
-import { countRow, lagRows } from "./flow-rows";
+import { lagRows } from "./flow-rows";
 import { anyFragments } from "./fragments";
 import { Gathered } from "./gathered";
-import { countHeard, whereOf } from "./heard";
 import { isUnknown } from "./half-known";
+import { countHeard, heardOf, whereOf } from "./heard";
 import { captureInterfaceNumber } from "./interface";
 import { countPackets, countWord } from "./judge";
 import { isMannerValid, mannerOf } from "./manner";
@@ -21,6 +23,7 @@ import { PROTOCOL_TCP } from "./protocol";
 import { Packet } from "./records";
 import { countRepeats, lookedAt, mayRepeat } from "./repeat";
 import { isRealNode } from "./route";
+import { countRow } from "./row";
 import { isRowLogged, logRow } from "./row-log";
 import { Saying } from "./saying";
 import { isShared } from "./share";

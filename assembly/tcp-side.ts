@@ -2,7 +2,7 @@
 // largest window that was offered; and the last segment of either.
 // Source: Linux, nf_conntrack_proto_tcp.c, tcp_in_window(); van Rooij, "Real stateful TCP packet
 // filtering in IP Filter"; semantics.md CT-T8.
-import { Entry } from "./flow-table";
+import { Entry } from "./entry";
 import { TCP_ACK, TCP_SYN } from "./tcp";
 
 export const SIDE_WINDOW_SCALE: u8 = 1 << 0;

@@ -1,8 +1,9 @@
 // A TCP packet and its connection: the state table, what windows allow, and the special cases that the
 // kernel knows of resets and of SYNs that come out of turn.
 // Source: Linux, nf_conntrack_proto_tcp.c, nf_conntrack_tcp_packet(); semantics.md CT-T4 to CT-T10.
-import { now, refreshFor, SECOND } from "./entry-life";
-import { Entry, ENTRY_ASSURED, ENTRY_SEEN_REPLY, entryAt, touchEntry } from "./flow-table";
+import { now, SECOND } from "./clock";
+import { Entry, ENTRY_ASSURED, ENTRY_SEEN_REPLY, entryAt } from "./entry";
+import { refreshFor } from "./entry-life";
 import { Packet } from "./records";
 import {
   CLASS_ACK,
@@ -59,6 +60,7 @@ import {
   WINDOW_DOUBTFUL,
   WINDOW_INVALID,
 } from "./tcp-window";
+import { touchEntry } from "./worlds";
 
 /** The packet belongs to its connection. */
 export const TCP_BELONGS: u32 = 0;

@@ -1,7 +1,7 @@
 // TCP windows as conntrack follows them: says whether a segment fits.
 // Source: Linux, nf_conntrack_proto_tcp.c, tcp_in_window(); van Rooij, "Real stateful TCP packet
 // filtering in IP Filter"; semantics.md CT-T8.
-import { Entry } from "./flow-table";
+import { Entry } from "./entry";
 import { KNOWN_PAYLOAD_LENGTH, KNOWN_TCP_SEQ } from "./layout";
 import { Packet } from "./records";
 import { CLASS_ACK, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TCP_SYN_RECV, TCP_SYN_SENT } from "./tcp";

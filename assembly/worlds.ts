@@ -8,10 +8,13 @@ import {
   ENTRY_ASSURED,
   ENTRY_PERHAPS,
   ENTRY_SEEN_REPLY,
+  ENTRY_STATE_SIZE,
   entryAt,
   setMissing,
-} from "./flow-table";
+  stateOfEntry,
+} from "./entry";
 import { askedFor } from "./fork";
+import { touch } from "./journal";
 import { REASON_BACKEND, VERDICT_ALLOW, VERDICT_UNKNOWN } from "./layout";
 import { ENTRY_NONE, Tracking, tracking } from "./tracking";
 import { Walk, walk } from "./walk";
@@ -139,8 +142,14 @@ export function isRefused(number: u32): bool {
   return false;
 }
 
-/** A connection's state is about to change. */
-export function noteChange(number: u32): void {
+/** Keeps an entry's state as it is, so that a try that changes it can be taken back. */
+export function touchEntry(number: u32): void {
+  noteChange(number);
+  touch(stateOfEntry(number), ENTRY_STATE_SIZE, 0);
+}
+
+// A connection's state is about to change.
+function noteChange(number: u32): void {
   for (let index: u32 = 0; index < changeCount; index++) {
     if (changeAt(index).entry == number) return;
   }

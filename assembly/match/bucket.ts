@@ -1,7 +1,7 @@
 // Token buckets (limit, hashlimit). What a bucket holds is a range: tries may have taken different things
 // from it. The kernel's clock and its ticks are not the capture's, so it may hold a little more or less
 // than that; where that decides, it is asked for. Fillings are in units of the time that refills the bucket.
-import { now } from "../entry-life";
+import { now } from "../clock";
 import { ask } from "../fork";
 import { touchRange } from "../journal";
 import { PACKET_HAS_TIME, REASON_NO_TIME, REASON_STATE } from "../layout";

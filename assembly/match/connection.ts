@@ -1,18 +1,18 @@
 // Conditions on the connection: `-m conntrack`, `-m state`, `-m connmark`.
 // Source: Linux, xt_conntrack.c, xt_state.c, xt_connmark.c; kernel lab.
 import { attempt } from "../attempt";
+import { now, SECOND } from "../clock";
 import { firstTimeout } from "../conntrack-first";
-import { now, SECOND } from "../entry-life";
-import { isHelperGiven } from "../expectation";
 import {
   ENTRY_ASSURED,
   ENTRY_PORT_UNKNOWN,
   ENTRY_SEEN_REPLY,
   entryAt,
-  inverseIcmp,
   Tuples,
   tuplesOf,
-} from "../flow-table";
+} from "../entry";
+import { inverseIcmp } from "../entry-tuples";
+import { isHelperGiven } from "../expectation";
 import { ask } from "../fork";
 import {
   CONNTRACK_ADDRESSES,

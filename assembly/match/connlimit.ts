@@ -5,20 +5,12 @@
 // Source: Linux 6.18, xt_connlimit.c and nf_conncount.c; kernel lab.
 import { attempt, isQuestion } from "../attempt";
 import { zeros } from "../bytes";
+import { now } from "../clock";
 import { isOddGre } from "../conntrack";
-import { now, refusedBefore } from "../entry-life";
-import {
-  Entry,
-  ENTRY_ASSURED,
-  ENTRY_PERHAPS,
-  ENTRY_UNDECIDED,
-  entryAt,
-  findNode,
-  NODE_ORIGINAL,
-  NODE_REPLY,
-  nodeEntry,
-  tuplesOf,
-} from "../flow-table";
+import { Entry, ENTRY_ASSURED, ENTRY_PERHAPS, ENTRY_UNDECIDED, entryAt, tuplesOf } from "../entry";
+import { refusedBefore } from "../entry-life";
+import { NODE_ORIGINAL, NODE_REPLY, nodeEntry } from "../entry-tuples";
+import { findNode } from "../flow-table";
 import { ask, askedCount, forkPaths } from "../fork";
 import { findLive, findPortUnknown } from "../half-known";
 import { Key, key } from "../key";

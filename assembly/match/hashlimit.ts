@@ -2,8 +2,8 @@
 // by name. Entries that nobody uses are collected some time after they expire, then begin anew.
 // Source: Linux, xt_hashlimit.c; kernel lab.
 import { zeros } from "../bytes";
+import { now } from "../clock";
 import { currentBytes, hasBytes, wordAt } from "../current-bytes";
-import { now } from "../entry-life";
 import { ask } from "../fork";
 import { touch } from "../journal";
 import {

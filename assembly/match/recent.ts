@@ -2,7 +2,7 @@
 // network namespace: both families and both backends use it. Source: Linux, xt_recent.c.
 import { isRecalled, remember } from "../affinity";
 import { zeros } from "../bytes";
-import { now, SECOND } from "../entry-life";
+import { now, SECOND } from "../clock";
 import { ask } from "../fork";
 import { touch } from "../journal";
 import {

@@ -1,5 +1,5 @@
 // `-m time`: packet time against dates, days and times of day. Source: Linux, xt_time.c.
-import { now, SECOND } from "../entry-life";
+import { now, SECOND } from "../clock";
 import { ask } from "../fork";
 import {
   MATCH_HEADER_SIZE,

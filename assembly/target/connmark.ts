@@ -1,8 +1,9 @@
 // CONNMARK: marks travel between packet and connection. Source: Linux, xt_connmark.c.
-import { ENTRY_NONE, tracking } from "../tracking";
-import { entryAt, touchEntry } from "../flow-table";
+import { entryAt } from "../entry";
 import { CONNMARK_RESTORE, CONNMARK_SAVE, CT_INVALID, CT_UNTRACKED } from "../layout";
+import { ENTRY_NONE, tracking } from "../tracking";
 import { walk } from "../walk";
+import { touchEntry } from "../worlds";
 
 /** Sets, saves or restores the connection's mark; without a connection nothing happens. */
 export function applyConnmark(payload: usize): void {

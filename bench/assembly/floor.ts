@@ -9,8 +9,10 @@ import {
   setPcapRecords,
   setRecordOrder,
 } from "../../assembly/capture-record";
-import { passTime, refreshFor } from "../../assembly/entry-life";
-import { DIRECTION_NEITHER, Entry } from "../../assembly/flow-table";
+import { passTime } from "../../assembly/clock";
+import { Entry } from "../../assembly/entry";
+import { refreshFor } from "../../assembly/entry-life";
+import { DIRECTION_NEITHER } from "../../assembly/entry-tuples";
 import {
   hasNode,
   insertNode,
