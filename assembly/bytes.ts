@@ -37,7 +37,10 @@ export function clearBytes(address: usize, size: usize): void {
   for (; at < size; at++) store<u8>(address + at, 0);
 }
 
-/** Takes memory that holds zeros: a Wasm's memory begins so, and what `heap` has once given it never gets back. */
+/**
+ * Takes memory that holds zeros: a Wasm's memory begins so, the runtime ("stub") never gets back what `heap` has given,
+ * and copies of a matcher are made into fresh memory.
+ */
 export function zeros(size: usize): usize {
   return heap.alloc(size);
 }

@@ -31,10 +31,13 @@ export class ChainIndex {
   asksDport: bool;
 }
 
-/** What a chain's rules are looked up in: nothing yet, as it was not asked about or seldom; an interface's number; a tree. */
-export const CHAIN_UNASKED: u8 = 0;
-export const CHAIN_SELDOM: u8 = 1;
+/** It is not known yet what the chain's rules can be looked up in. */
+export const CHAIN_UNKNOWN: u8 = 0;
+/** They are walked: interfaces' names do not tell them apart, and there is no tree yet. */
+export const CHAIN_WALKED: u8 = 1;
+/** An interface's number, candidates-named.ts. */
 export const CHAIN_BY_NAME: u8 = 2;
+/** The tree at its root. */
 export const CHAIN_BY_TREE: u8 = 3;
 
 // u32 for each record: address of its chain's index; 0: none. In pages, which are there for records that have one.

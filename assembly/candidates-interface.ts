@@ -14,7 +14,7 @@ let nameRanks: usize = 0;
 // Where there are more names than u16, how many bits finer they are.
 let nameShift: u32 = 0;
 
-/** Ranks the names of all chains that have trees or may get some, once. */
+/** Ranks the names of all chains that have trees or may get some, once; others get their look-up by name. */
 export function rankInterfaces(recordCount: u32): void {
   if (nameRanks != 0) return;
   let named: u32 = 0;

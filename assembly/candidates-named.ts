@@ -3,8 +3,8 @@
 import { zeros } from "./bytes";
 import {
   CHAIN_BY_NAME,
-  CHAIN_SELDOM,
-  CHAIN_UNASKED,
+  CHAIN_WALKED,
+  CHAIN_UNKNOWN,
   ChainIndex,
   OWNER_NONE,
   OWNER_SURE,
@@ -44,18 +44,18 @@ export function forgetNames(): void {
 
 /** Tells whether a chain's rules are looked up by interface, and makes that look-up when it is first asked about. */
 export function goesByName(index: ChainIndex): bool {
-  if (index.kind == CHAIN_UNASKED) index.kind = indexByName(index) ? CHAIN_BY_NAME : CHAIN_SELDOM;
+  if (index.kind == CHAIN_UNKNOWN) index.kind = indexByName(index) ? CHAIN_BY_NAME : CHAIN_WALKED;
   return index.kind == CHAIN_BY_NAME;
 }
 
 function indexByName(index: ChainIndex): bool {
-  const leaving = sideOf(index) == SIDE_DST;
-  const others = countOthers(index, leaving);
-  const named = index.end - index.first - others;
-  if (others > OTHERS_MAX || named <= others) return false;
+  const notArriving = countOthers(index, false);
+  const leaving = !areFew(index, notArriving);
+  const others = leaving ? countOthers(index, true) : notArriving;
+  if (!areFew(index, others)) return false;
   if (numbers == 0) numberNames();
   if (!namesDiffer) return false;
-  const size = sizeFor(named);
+  const size = sizeFor(index.end - index.first - others);
   const places = zeros(<usize>size * PLACE_SIZE);
   for (let rule = index.first; rule < index.end; rule++) {
     if (asksForName(ruleAt(rule), leaving) && !putRule(places, size - 1, rule)) return false;
@@ -80,15 +80,9 @@ export function ownerOfInterface(index: ChainIndex, number: u32): u32 {
   }
 }
 
-// That of the first rule which begins with an interface; behind too many others it does not count.
-function sideOf(index: ChainIndex): u32 {
-  const end = min(index.end, index.first + OTHERS_MAX + 1);
-  for (let rule = index.first; rule < end; rule++) {
-    const match: usize = ruleAt(rule).matches;
-    if (match != ruleAt(rule).matchesEnd && load<u16>(match, MATCH_KIND) == MATCH_INTERFACE)
-      return load<u8>(match, PAYLOAD);
-  }
-  return SIDE_DST;
+// So few of a chain's rules are others that these may be looked at for every packet.
+function areFew(index: ChainIndex, others: u32): bool {
+  return others <= OTHERS_MAX && others * 2 < index.end - index.first;
 }
 
 function countOthers(index: ChainIndex, leaving: bool): u32 {

@@ -5,7 +5,7 @@
 // boxes lie in a decision tree (candidates-build.ts), which is made once the chain was walked some times.
 import { growTree } from "./candidates-build";
 import { interfaceRank } from "./candidates-interface";
-import { CHAIN_BY_NAME, CHAIN_SELDOM, ChainIndex, indexOf, OWNER_SURE } from "./candidates-index";
+import { CHAIN_BY_NAME, CHAIN_WALKED, ChainIndex, indexOf, OWNER_SURE } from "./candidates-index";
 import { goesByName, ownerOfInterface } from "./candidates-named";
 import { nearest } from "./candidates-nearest";
 import { rankOf } from "./candidates-rank";
@@ -51,7 +51,7 @@ export function hasCandidates(): bool {
 export function nextCandidate(rule: u32): u32 {
   candidateIsSure = false;
   const index = indexOf(rule);
-  if (index.kind <= CHAIN_SELDOM && !isReady(index)) return rule;
+  if (index.kind <= CHAIN_WALKED && !isReady(index)) return rule;
   const owner = firstOwner(index, rule << 1);
   candidateIsSure = (owner & OWNER_SURE) != 0;
   return owner >> 1;

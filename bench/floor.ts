@@ -1,13 +1,13 @@
 /**
  * The matcher's own parts for reading a capture, looking connections up and following TCP's windows, in a loop that decides
- * nothing (bench/assembly/floor.ts): what nobody is spared who keeps that much of each connection in Wasm.
+ * nothing (bench/assembly/floor.ts).
  */
 import { closeSync, openSync, readSync } from "node:fs";
 import { instantiateSync } from "@assemblyscript/loader";
 import { secondsOf } from "./measure.ts";
 import { compileWasm } from "./wasm.ts";
 
-export const FLOOR_WASM = "the same by the matcher's parts";
+const FLOOR_WASM = "the same by the matcher's parts";
 
 /** Bytes of a pcap file's header. */
 export const FILE_HEADER = 24;

@@ -1,6 +1,6 @@
 /**
  * What do reading fields and keeping connections take by themselves? Our decoding of plain frames beside the same in
- * C; and beside our whole path loops that decide nothing: one in C, which reads, and looks connections up and follows TCP's
+ * C, native and made into Wasm; and beside our whole path loops that decide nothing: one in C, which reads, and looks connections up and follows TCP's
  * windows or makes new ones, and one of the matcher's own parts for known connections.
  */
 import { readFileSync } from "node:fs";
@@ -17,8 +17,8 @@ import { compileCToWasm, compileWasm } from "../wasm.ts";
 export const FRAMES = "plain frames in memory";
 export const DECODE = "netverdict's decoding alone";
 export const DECODE_C = "the same in C";
-const DECODE_C_WASM = "the same C made into Wasm";
 
+const DECODE_C_WASM = "the same C made into Wasm";
 const FLOOR = "C, reading and connections alone";
 const BEGUN = "connections that either loop begins";
 
@@ -42,6 +42,7 @@ async function measureDecoding(asking: Asking, subject: Subject): Promise<void> 
   const decoder = loadDecoder(capture);
   const tasks: Task[] = [{ name: DECODE, units: packets, run: () => secondsOf(decoder.run) }];
   const expected = told(decoder);
+  asking.checked("frames decoded", packets, Math.abs(packets - decoder.count()));
   const program = compileC("decode");
   if (program === undefined) asking.missing(DECODE_C, "gcc is not installed");
   else {

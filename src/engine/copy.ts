@@ -39,7 +39,7 @@ export interface CopiedMatcher extends Feed {
   counted(): Counted;
 }
 
-/** Begins a matcher of another share than the one that was copied. */
+/** Begins a matcher of another share than the one that was copied; once, as its memory must be fresh. */
 export type BeginCopy = (copy: MatcherCopy, share: Share) => CopiedMatcher;
 
 /**

@@ -106,13 +106,20 @@ export class InterfaceNumbers {
   add(name: string): number {
     const known = this.#numberByName.get(name);
     if (known !== undefined) return known;
-    const bytes = encodeText(name).subarray(0, layout.INTERFACE_SIZE - 1);
+    const bytes = kernelName(name);
     const at = this.#exports.addInterface();
     new Uint8Array(this.#exports.memory.buffer, at, bytes.length).set(bytes);
     const number = this.names.push(name) - 1;
     this.#numberByName.set(name, number);
     return number;
   }
+}
+
+/** > A name is a string of C: a NUL ends it, and there is room for 15 bytes. */
+function kernelName(name: string): Uint8Array {
+  const bytes = encodeText(name).subarray(0, layout.INTERFACE_SIZE - 1);
+  const end = bytes.indexOf(0);
+  return end < 0 ? bytes : bytes.subarray(0, end);
 }
 
 const ROUTE_KINDS: Readonly<Record<Route["kind"], number>> = {

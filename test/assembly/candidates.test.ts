@@ -320,12 +320,38 @@ describe("candidates", () => {
     const names = interfaceNames(60);
     const rule = (name: string, index: number): string =>
       `-A FORWARD -i ${name}${index % 5 === 0 ? "+" : ""} -j ${index % 2 === 0 ? "ACCEPT" : "DROP"}`;
-    const { sent, verdicts } = await judgeForwarded(names, names.map(rule));
+    const { sent, verdicts } = await judgeForwarded({ names, rules: names.map(rule) });
     const expected = sent.map((index) =>
       names.findIndex((name, at) => (at % 5 === 0 ? names[index]!.startsWith(name) : at === index)),
     );
     expect(verdicts.map(({ rule: matched }) => matched!.number - 1)).toEqual(expected);
   });
+
+  for (const option of ["-i", "-o"]) {
+    const rulesFor = (names: readonly string[]): string[] =>
+      names.map(
+        (name, at) => `-A FORWARD ${option} ${name} -j ${at % 2 === 0 ? "ACCEPT" : "DROP"}`,
+      );
+
+    it(`are told apart by whole names that begin alike (${option})`, async () => {
+      const names = Array.from({ length: 40 }, (_, index) => `cali00000000${100 + index}`);
+      await judgeForwarded({ names, rules: rulesFor(names) });
+    });
+
+    it(`are those of all interfaces whose names the kernel would cut to the same (${option})`, async () => {
+      const names = interfaceNames(20);
+      const long = "interface-123xy";
+      const doubles = [`${long}A`, `${long}B`, `${names[3]}\0x`];
+      await judgeForwarded({ names: [...names, ...doubles], rules: rulesFor([long, ...names]) });
+    });
+
+    it(`are those of interfaces, too, that come with other rules (${option})`, async () => {
+      const names = interfaceNames(40);
+      const rules = rulesFor(names);
+      const turn = { packet: PACKETS / 2, names, rules: rules.toReversed() };
+      await judgeForwarded({ names: names.slice(0, 20), rules: rules.slice(0, 20), turn });
+    });
+  }
 
   // Each kind of rule beside those that ask for an interface's whole name; the last ones make too many of them.
   for (const [what, others] of [
@@ -333,9 +359,12 @@ describe("candidates", () => {
     ["twice", ["-i if7 -j DROP", "-i if14 -j ACCEPT"]],
     ["of no interface", ["-i other0 -j DROP", "-i if -j ACCEPT"]],
     ["and their beginnings", ["-i if1+ -j DROP"]],
-    ["and others that they are not", ["! -i if21 -s 10.0.4.0/24 -j DROP"]],
-    ["and those of the other side", ["-o if0 -s 10.0.5.0/24 -j DROP"]],
-    ["and addresses", ["-i if28 -s 10.0.4.3/32 -j DROP", "-s 10.0.6.0/25 -j ACCEPT"]],
+    [
+      "and others that they are not",
+      ["! -i if21 -j MARK --set-xmark 0x8/0x8", "-m mark --mark 0x8/0x8 -s 10.0.4.0/24 -j DROP"],
+    ],
+    ["and those of the other side", ["-o if0 -j DROP"]],
+    ["and protocols", ["-i if28 -p tcp -j DROP", "-s 10.0.6.0/25 -j ACCEPT"]],
     ["and marks", ["-i if28 -j MARK --set-xmark 0x1/0x1", "-m mark --mark 0x1/0x1 -j DROP"]],
     ["and what asks for nothing", ["-j MARK --set-xmark 0x2/0x2", ""]],
     ["and many addresses", Array.from({ length: 9 }, (_, at) => `-s 10.0.${at}.${at}/32 -j DROP`)],
@@ -356,7 +385,7 @@ describe("candidates", () => {
             side === "arriving" ? other : other.replace("-i", "-O").replace("-o", "-i");
           lines.splice(random.below(lines.length), 0, `-A FORWARD ${turned.replace("-O", "-o")}`);
         }
-        const { verdicts } = await judgeForwarded(names, lines);
+        const { verdicts } = await judgeForwarded({ names, rules: lines });
         const numbers = new Set(verdicts.map(({ rule: matched }) => matched?.number));
         expect(numbers.size).toBeGreaterThan(10);
       });
@@ -368,24 +397,21 @@ function interfaceNames(count: number): string[] {
   return Array.from({ length: count }, (_, index) => `if${index * 7}`);
 }
 
-/** Judges packets that a node forwards from each of its interfaces to others. */
-async function judgeForwarded(
-  names: readonly string[],
-  rules: readonly string[],
-): Promise<{ readonly sent: readonly number[]; readonly verdicts: readonly PacketVerdict[] }> {
-  const dumps = {
-    iptables: `*filter\n:FORWARD DROP [0:0]\n${rules.join("\n")}\nCOMMIT\n`,
-    ipset: "",
-    addresses: JSON.stringify(names.map(linkOf)),
-    routes: JSON.stringify(
-      names
-        .map((dev, index) => ({ dst: `128.0.${index}.0/24`, dev }))
-        .toSpliced(0, 1, {
-          dst: "128.0.0.0/1",
-          dev: names[0]!,
-        }),
-    ),
-  };
+/** A node's interfaces, and the rules for what it forwards. */
+interface Forwarding {
+  readonly names: readonly string[];
+  readonly rules: readonly string[];
+}
+
+/** Judges packets that a node forwards from each of its interfaces, those of later rules included, to others. */
+async function judgeForwarded({
+  turn,
+  ...first
+}: Forwarding & { readonly turn?: Forwarding & { readonly packet: number } }): Promise<{
+  readonly sent: readonly number[];
+  readonly verdicts: readonly PacketVerdict[];
+}> {
+  const { names } = turn ?? first;
   const random = makeRandom(1);
   const sent = Array.from({ length: PACKETS }, () => random.below(names.length));
   const frames = sent.map((index, at) =>
@@ -399,8 +425,24 @@ async function judgeForwarded(
     }),
   );
   const seen = timed(frames).map((one, at) => ({ ...one, captureInterface: sent[at]! }));
-  const capture = buildPcapng(seen, names);
-  return { sent, verdicts: await judgeCapture({ compiled: programOf(dumps), capture }) };
+  const question = {
+    compiled: forwardingProgram(first),
+    capture: buildPcapng(seen, names),
+    ...(turn === undefined
+      ? {}
+      : { turn: { packet: turn.packet, program: forwardingProgram(turn) } }),
+  };
+  return { sent, verdicts: await judgeCapture(question) };
+}
+
+function forwardingProgram({ names, rules }: Forwarding): Program {
+  const routes = names.map((dev, index) => ({ dst: `128.0.${index}.0/24`, dev }));
+  return programOf({
+    iptables: `*filter\n:FORWARD DROP [0:0]\n${rules.join("\n")}\nCOMMIT\n`,
+    ipset: "",
+    addresses: JSON.stringify(names.map(linkOf)),
+    routes: JSON.stringify([{ dst: "128.0.0.0/1", dev: names[0] }, ...routes.slice(1)]),
+  });
 }
 
 interface ClassPacket {
