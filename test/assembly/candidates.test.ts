@@ -377,9 +377,11 @@ describe("candidates", () => {
         const names = interfaceNames(40);
         const random = makeRandom(2);
         const targets = ["ACCEPT", "DROP", "RETURN", "MARK --set-xmark 0x4/0x4"];
-        const lines = names.map(
-          (name) => `-A FORWARD ${option} ${name} -j ${random.pick(targets)}`,
-        );
+        // Those that the others name: a second rule for one would leave the chain to a tree.
+        const left = new Set(what === "twice" ? [] : ["if0", "if21", "if28"]);
+        const lines = names
+          .filter((name) => !left.has(name))
+          .map((name) => `-A FORWARD ${option} ${name} -j ${random.pick(targets)}`);
         for (const other of others) {
           const turned =
             side === "arriving" ? other : other.replace("-i", "-O").replace("-o", "-i");
