@@ -1,12 +1,18 @@
-/** How long do policies take to become packed tables, and how much memory? bench/compile.ts has the stages. */
+/**
+ * How long do policies take to become packed tables, and how much memory? bench/compile.ts has the stages; beside it runs
+ * what V8 alone takes of it (bench/compile-floor.ts).
+ */
+import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { interleave, median } from "../measure.ts";
 import type { Question } from "../question.ts";
 import { measureChanges } from "../recompile.ts";
 import { runTool } from "../rivals/tools.ts";
-import { clusterFile } from "../subject.ts";
+import { clusterFile, temporaryFile } from "../subject.ts";
 
-const SCRIPT = fileURLToPath(new URL("../compile.ts", import.meta.url));
+const [SCRIPT, FLOOR] = ["compile", "compile-floor"].map((name) =>
+  fileURLToPath(new URL(`../${name}.ts`, import.meta.url)),
+);
 
 export const compile: Question = {
   name: "compile",
@@ -21,15 +27,24 @@ export const compile: Question = {
       let tables = 0;
       const processor: number[] = [];
       const run = (): number => {
-        const said = runTool(process.execPath, SCRIPT, "--file", file);
+        const said = runTool(process.execPath, SCRIPT!, "--file", file);
         tables = Number(/packed tables ([\d.]+) MB/.exec(said)?.[1]);
         peak = Number(/peak (\d+) MiB/.exec(said)?.[1]);
         const [, used, elapsed] = /(\d+) ms of processor time in all, (\d+) ms by/.exec(said) ?? [];
         processor.push(Number(used) / 1000);
         return Number(elapsed) / 1000;
       };
-      const tasks = await interleave([{ name: "compile", units: 1, run }], asking.full ? 5 : 2);
-      asking.add({ size, at, unit: "runs", tasks });
+      const counts = temporaryFile("counts.json");
+      writeFileSync(counts, runTool(process.execPath, FLOOR!, "count", file));
+      const runFloor = (): number => {
+        const said = runTool(process.execPath, FLOOR!, "make", file, counts);
+        return Number(/(\d+) ms by/.exec(said)?.[1]) / 1000;
+      };
+      const tasks = [
+        { name: "compile", units: 1, run },
+        { name: "V8's JSON of the manifests, and as many objects", units: 1, run: runFloor },
+      ];
+      asking.add({ size, at, unit: "runs", tasks: await interleave(tasks, asking.full ? 5 : 2) });
       asking.note(`processor time of all threads, compile ${size}`, median(processor), "s");
       asking.note(`peak memory, compile ${size}`, peak, "MiB");
       asking.note(`packed tables, ${size}`, tables, "MB");
