@@ -7,15 +7,9 @@ import { attempt, HOOKS_ALL, isQuestion, startQuestions } from "./attempt";
 import { mayBeMasqueraded } from "./between-nodes";
 import { blurRules, blurUnwalked } from "./blur";
 import { copyBytes, sameAddress } from "./bytes";
-import {
-  confirm,
-  confirmWorlds,
-  doubtConnections,
-  entryOfPacket,
-  leaveUndecided,
-  track,
-  wasSeen,
-} from "./conntrack";
+import { doubtConnections, leaveUndecided } from "./connection-doubt";
+import { confirmWorlds } from "./connection-worlds";
+import { entryOfPacket, track, wasSeen } from "./conntrack";
 import { ENTRY_GUESSED, entryAt } from "./entry";
 import { countFlow } from "./flow-rows";
 import {
@@ -91,6 +85,7 @@ import {
   VERDICT_UNFILTERED,
   VERDICT_UNKNOWN,
 } from "./layout";
+import { confirm } from "./new-connection";
 import { hasPorts } from "./protocol";
 import { Packet } from "./records";
 import { isRealNode, policesHosts, rawUntracks, routeKind, routeOf, severalNodes } from "./route";
