@@ -1,5 +1,6 @@
 // The exports, nothing else.
-import { forgetVisits, setUpVisits } from "./affinity-visits";
+import { setUpVisits } from "./affinity-records";
+import { forgetVisits } from "./affinity-vague";
 import { setUpAlike } from "./alike";
 import { forgetLists } from "./blur";
 import { zeros } from "./bytes";
