@@ -1,6 +1,7 @@
 // An ICMP error: the connection that it is about is the one that it quotes.
 // Source: Linux, net/netfilter/nf_conntrack_proto_icmp.c.
 import { translationBits } from "./conntrack-later";
+import { findPortUnknown } from "./drawn-port";
 import { ENTRY_MIDSTREAM, entryAt } from "./entry";
 import {
   answersItself,
@@ -13,7 +14,7 @@ import {
   nodeOf,
 } from "./entry-tuples";
 import { quotesOddGre } from "./gre";
-import { ANSWERS_SOME, findLive, findMasqueraded, findPortUnknown } from "./half-known";
+import { findLive } from "./half-known";
 import { key } from "./key";
 import {
   CT_RELATED,
@@ -22,6 +23,7 @@ import {
   PACKET_DST,
   PACKET_QUOTED_SRC,
 } from "./layout";
+import { ANSWERS_SOME, findMasqueraded } from "./masqueraded-source";
 import { hasPorts } from "./protocol";
 import { Packet } from "./records";
 import { isRealNode, severalNodes } from "./route";

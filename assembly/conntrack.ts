@@ -5,13 +5,15 @@
 import { trackError } from "./conntrack-error";
 import { assumesMidstream, trackFirst } from "./conntrack-first";
 import { trackKnown } from "./conntrack-later";
+import { findPortUnknown } from "./drawn-port";
 import { ENTRY_ASSURED, entryAt, hasTuples, Tuples, tuplesOf } from "./entry";
 import { refusedBefore } from "./entry-life";
 import { NODE_REPLY, NODE_REPLY_SEEN, nodeEntry, nodeKind } from "./entry-tuples";
 import { flowSeen } from "./flow-rows";
 import { isOddGre } from "./gre";
-import { ANSWERS_SOME, findLive, findMasqueraded, findPortUnknown } from "./half-known";
+import { findLive } from "./half-known";
 import { CT_UNTRACKED, KNOWN_ICMP, MALFORMED_NONE, PACKET_LATER_FRAGMENT } from "./layout";
+import { ANSWERS_SOME, findMasqueraded } from "./masqueraded-source";
 import { isIcmpError } from "./quote";
 import { Packet } from "./records";
 import { isRealNode, severalNodes } from "./route";

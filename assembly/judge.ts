@@ -4,6 +4,7 @@ import { keepVisit, noteVisit, startVisit } from "./affinity";
 import { visitAgain } from "./affinity-visits";
 import { SEEN_ARRIVING, SEEN_LEAVING, SEEN_PASSING, whereSeen } from "./arrival";
 import { attempt, HOOKS_ALL, isQuestion, startQuestions } from "./attempt";
+import { leadsToBackend } from "./backends";
 import { mayBeMasqueraded } from "./between-nodes";
 import { blurRules, blurUnwalked } from "./blur";
 import { copyBytes, sameAddress } from "./bytes";
@@ -23,7 +24,7 @@ import {
   nextFork,
   startForks,
 } from "./fork";
-import { leadsToBackend, lookUpSights } from "./half-known";
+import { lookUpSights } from "./half-known";
 import { tryHooks } from "./hooks";
 import {
   castDoubts,

@@ -1,5 +1,6 @@
 // The entry of a new connection. It enters the table only when its first packet got through the last hook.
 // Source: Linux, nf_conntrack_core.c, __nf_conntrack_confirm(); semantics.md section 9.
+import { leadsToBackend } from "./backends";
 import { now } from "./clock";
 import {
   addEntry,
@@ -18,7 +19,6 @@ import {
 } from "./entry";
 import { hasRoom, linkEntry, refresh } from "./entry-life";
 import { removeExpired } from "./flow-table";
-import { leadsToBackend } from "./half-known";
 import { KNOWN_TCP_FLAGS } from "./layout";
 import { countsConnections } from "./match/connbytes";
 import { hasPorts } from "./protocol";
