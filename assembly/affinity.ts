@@ -9,17 +9,13 @@ import {
   decisiveVisit,
   HAS_NOT,
   HAS_PERHAPS,
-  List,
-  listOf,
   NODE_UNTOLD,
   startAsking,
-  stepIn,
-  visitByAnybody,
-  visitList,
-  visitOneOf,
-  visitSomewhere,
   wordOn,
-} from "./affinity-visits";
+} from "./affinity-lists";
+import { List, listOf, stepIn } from "./affinity-records";
+import { visitByAnybody, visitSomewhere } from "./affinity-vague";
+import { visitList, visitOneOf } from "./affinity-visits";
 import { attempt } from "./attempt";
 import { sameAddress } from "./bytes";
 import { isPod, knowsNode } from "./entry-node";

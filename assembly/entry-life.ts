@@ -42,6 +42,8 @@ import {
 } from "./layout";
 import { sctpTimeout } from "./sctp-lifetime";
 import { needWhole } from "./share";
+import { TCP_ESTABLISHED } from "./tcp";
+import { tcpTimeoutSeconds } from "./tcp-lifetime";
 
 // u32[]: seconds that entries live, from TIMEOUT_UDP on.
 const TIMEOUT_SECONDS: usize = memory.data<u32>([30, 120, 30, 30, 30, 180, 600]);
@@ -160,6 +162,13 @@ export function refresh(entry: Entry): void {
 /** Lets an entry live so many seconds from now on. */
 export function refreshFor(entry: Entry, seconds: u32): void {
   entry.deadline = now() + <u64>seconds * SECOND;
+}
+
+/** Lets an entry whose state is not known live as long as in the state in which it lives longest. */
+export function refreshDoubted(entry: Entry): void {
+  if (entry.protocol == 6 || entry.protocol == 132)
+    refreshFor(entry, tcpTimeoutSeconds(TCP_ESTABLISHED));
+  else refresh(entry);
 }
 
 /** Seconds that an entry lives after this packet. Source: semantics.md CT-9. */

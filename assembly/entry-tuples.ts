@@ -6,6 +6,7 @@ import {
   Entry,
   ENTRY_MASQUERADED,
   ENTRY_OPEN,
+  hasTuples,
   isIcmp,
   portsOfKey,
   Tuples,
@@ -72,6 +73,25 @@ export function isTurned(entry: Entry): bool {
     tuples.fromPort == tuples.sport &&
     sameAddress(to, src + 16) &&
     sameAddress(to + 16, src)
+  );
+}
+
+/**
+ * > Where both tuples are equal (to itself, at the same port or none), the reply's is found: it was put in
+ * front. Source: nf_conntrack_core.c, __nf_conntrack_hash_insert().
+ */
+export function answersItself(entry: Entry): bool {
+  if (entry.protocol == 1 || entry.protocol == 58) return false;
+  if (!hasTuples(entry))
+    return entry.ends == rotl<u64>(entry.ends, 32) && entry.ports == rotl<u32>(entry.ports, 16);
+  const src = changetype<usize>(tuplesOf(entry)) + offsetof<Tuples>("src0");
+  const to = changetype<usize>(tuplesOf(entry)) + offsetof<Tuples>("to0");
+  // Source and destination lie behind each other, and so do what they became.
+  return (
+    sameAddress(src, to) &&
+    sameAddress(src + 16, to + 16) &&
+    tuplesOf(entry).sport == tuplesOf(entry).toPort &&
+    tuplesOf(entry).dport == tuplesOf(entry).fromPort
   );
 }
 

@@ -1,6 +1,8 @@
 // The exports, nothing else.
-import { forgetVisits, setUpVisits } from "./affinity-visits";
+import { setUpVisits } from "./affinity-records";
+import { forgetVisits } from "./affinity-vague";
 import { setUpAlike } from "./alike";
+import { setUpBackends } from "./backends";
 import { forgetLists } from "./blur";
 import { zeros } from "./bytes";
 import { setUpCandidates } from "./candidates";
@@ -11,7 +13,6 @@ import { setUpEntryLife } from "./entry-life";
 import { closeRows } from "./flow-rows";
 import { setUpFlowTable } from "./flow-table";
 import { setUpFragments } from "./fragments";
-import { setUpBackends } from "./half-known";
 import { totals } from "./judge";
 import { setUpKeptVerdicts } from "./kept-verdict";
 import { LAYOUT_VERSION, PACKET_SIZE, VERDICT_SIZE } from "./layout";

@@ -4,18 +4,13 @@ import { keepVisit, noteVisit, startVisit } from "./affinity";
 import { visitAgain } from "./affinity-visits";
 import { SEEN_ARRIVING, SEEN_LEAVING, SEEN_PASSING, whereSeen } from "./arrival";
 import { attempt, HOOKS_ALL, isQuestion, startQuestions } from "./attempt";
+import { leadsToBackend } from "./backends";
 import { mayBeMasqueraded } from "./between-nodes";
 import { blurRules, blurUnwalked } from "./blur";
 import { copyBytes, sameAddress } from "./bytes";
-import {
-  confirm,
-  confirmWorlds,
-  doubtConnections,
-  entryOfPacket,
-  leaveUndecided,
-  track,
-  wasSeen,
-} from "./conntrack";
+import { doubtConnections, leaveUndecided } from "./connection-doubt";
+import { confirmWorlds } from "./connection-worlds";
+import { entryOfPacket, track, wasSeen } from "./conntrack";
 import { ENTRY_GUESSED, entryAt } from "./entry";
 import { countFlow } from "./flow-rows";
 import {
@@ -29,7 +24,7 @@ import {
   nextFork,
   startForks,
 } from "./fork";
-import { leadsToBackend, lookUpSights } from "./half-known";
+import { lookUpSights } from "./half-known";
 import { tryHooks } from "./hooks";
 import {
   castDoubts,
@@ -91,6 +86,7 @@ import {
   VERDICT_UNFILTERED,
   VERDICT_UNKNOWN,
 } from "./layout";
+import { confirm } from "./new-connection";
 import { hasPorts } from "./protocol";
 import { Packet } from "./records";
 import { isRealNode, policesHosts, rawUntracks, routeKind, routeOf, severalNodes } from "./route";

@@ -45,3 +45,14 @@ export function tupleHash(tuple: Key): u32 {
 export function endsHash(src: u32, dst: u32, ports: u32, protocol: u32): u32 {
   return pairHash(wordHash(src, ports & 0xffff), wordHash(dst, ports >> 16), protocol, 4);
 }
+
+/** All that a Key holds. */
+@unmanaged
+export class SavedKey {
+  words0: v128;
+  words1: v128;
+  rest: u64;
+}
+
+/** Where `key` is kept while something else is looked up. Only one look-up at a time keeps it. */
+export const savedKey: SavedKey = changetype<SavedKey>(memory.data(offsetof<SavedKey>(), 16));

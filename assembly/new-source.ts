@@ -1,6 +1,7 @@
 // The source that a new connection gets behind the last hook: which port or ICMP id is free, and which others the
 // node may draw. Targets (target/nat.ts) put in its address.
 // Source: Linux, nf_nat_core.c; semantics.md N-1 to N-9.
+import { isDrawTaken, isTupleDrawn } from "./drawn-port";
 import {
   Entry,
   ENTRY_PORT_UNKNOWN,
@@ -13,7 +14,7 @@ import {
 import { inverseIcmp, NODE_REPLY, NODE_SOURCE, nodeEntry } from "./entry-tuples";
 import { findNode, nextNode } from "./flow-table";
 import { ask } from "./fork";
-import { exists, isDrawTaken, isTupleDrawn, isTupleTaken } from "./half-known";
+import { isTupleTaken } from "./half-known";
 import { key } from "./key";
 import {
   NAT_PORTS,
@@ -31,7 +32,7 @@ import { isAfter, sideOf } from "./tcp-side";
 import { hasWindowFacts, segmentEnd } from "./tcp-window";
 import { tracking } from "./tracking";
 import { isIcmp, Walk, walk } from "./walk";
-import { touchEntry } from "./worlds";
+import { exists, touchEntry } from "./worlds";
 
 const walkSrc: usize = changetype<usize>(walk) + offsetof<Walk>("src0");
 const walkDst: usize = changetype<usize>(walk) + offsetof<Walk>("dst0");

@@ -3,7 +3,7 @@
 import { findAlike, isMetAgain, placeForAlike, WAY_FIRST } from "./alike";
 import { SEEN_ARRIVING, SEEN_LEAVING, whereSeen } from "./arrival";
 import { copyBytes } from "./bytes";
-import { answersItself, confirm, track } from "./conntrack";
+import { track } from "./conntrack";
 import { beginsPlainly } from "./conntrack-first";
 import {
   Entry,
@@ -21,7 +21,7 @@ import {
   entryAt,
 } from "./entry";
 import { refresh, refusedBefore } from "./entry-life";
-import { nodeEntry, nodeKind } from "./entry-tuples";
+import { answersItself, nodeEntry, nodeKind } from "./entry-tuples";
 import { isHelperGiven } from "./expectation";
 import { consultedCount, startForks } from "./fork";
 import { arePerhapsTaken, findFirst, lookUpSights } from "./half-known";
@@ -48,6 +48,7 @@ import {
 } from "./layout";
 import { mannerOf } from "./manner";
 import { findMemo, hearMemo, Memo, placeFor } from "./memo";
+import { confirm } from "./new-connection";
 import { verdictOfOutcome } from "./outcome";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "./protocol";
 import { Packet } from "./records";

@@ -12,8 +12,9 @@ import {
   entryAt,
   setMissing,
   stateOfEntry,
+  tuplesOf,
 } from "./entry";
-import { askedFor } from "./fork";
+import { ask, askedFor } from "./fork";
 import { touch } from "./journal";
 import { REASON_BACKEND, VERDICT_ALLOW, VERDICT_UNKNOWN } from "./layout";
 import { ENTRY_NONE, Tracking, tracking } from "./tracking";
@@ -112,8 +113,19 @@ export function giveUpWorlds(): void {
   incomplete = true;
 }
 
-/** Lets a connection not exist in this try; false: more are refused than can be kept. */
-export function refuse(number: u32): bool {
+/** Tells whether a connection exists; asks where it does so perhaps. */
+export function exists(number: u32): bool {
+  const entry = entryAt(number);
+  if ((entry.flags & ENTRY_PERHAPS) == 0) return true;
+  if (ask(QUESTION_EXISTS | number, entry.reason, tuplesOf(entry).undecidedRule)) return true;
+  // Else it would be met again and again.
+  return !refuse(number);
+}
+
+const QUESTION_EXISTS: u64 = 1 << 54;
+
+// Lets a connection not exist in this try; false: more are refused than can be kept.
+function refuse(number: u32): bool {
   for (let index: u32 = 0; index < refusalCount; index++) {
     const refusal = refusalAt(index);
     if (refusal.entry != number) continue;

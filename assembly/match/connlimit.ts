@@ -6,13 +6,14 @@
 import { attempt, isQuestion } from "../attempt";
 import { zeros } from "../bytes";
 import { now } from "../clock";
-import { isOddGre } from "../conntrack";
+import { findPortUnknown } from "../drawn-port";
 import { Entry, ENTRY_ASSURED, ENTRY_PERHAPS, ENTRY_UNDECIDED, entryAt, tuplesOf } from "../entry";
 import { refusedBefore } from "../entry-life";
 import { NODE_ORIGINAL, NODE_REPLY, nodeEntry } from "../entry-tuples";
 import { findNode } from "../flow-table";
 import { ask, askedCount, forkPaths } from "../fork";
-import { findLive, findPortUnknown } from "../half-known";
+import { isOddGre } from "../gre";
+import { findLive } from "../half-known";
 import { Key, key } from "../key";
 import { knownConnections } from "../known-connection";
 import {

@@ -1,0 +1,62 @@
+// What stays of a packet that got no verdict, or of which not all tries were made: connections that may be in any
+// state, or of which no packet gets one.
+import { attempt } from "./attempt";
+import { ENTRY_PERHAPS, ENTRY_UNDECIDED, entryAt, leaveEntryUndecided, setMissing } from "./entry";
+import { hideTranslation, openEntry, refreshDoubted } from "./entry-life";
+import { isPod } from "./entry-node";
+import {
+  NODE_ORIGINAL,
+  NODE_ORIGINAL_SEEN,
+  NODE_REPLY,
+  NODE_REPLY_SEEN,
+  nodeEntry,
+} from "./entry-tuples";
+import { findNode } from "./flow-table";
+import { confirm } from "./new-connection";
+import { Packet } from "./records";
+import { isRealNode, severalNodes } from "./route";
+import { natLoaded } from "./rule";
+import { ENTRY_NONE, keyOfPacket, tracking } from "./tracking";
+import { walk } from "./walk";
+import { changedCount, changedEntry, settleChanges } from "./worlds";
+
+/**
+ * Says that a packet's connection, and those that its tries changed, may be in any state: not all tries
+ * were made.
+ */
+export function doubtConnections(packet: Packet, reason: u32, rule: i32): void {
+  settleChanges(reason, rule);
+  for (let index: u32 = 0; index < changedCount(); index++) {
+    doubtState(changedEntry(index), reason, rule);
+  }
+  keyOfPacket(packet);
+  const seen: u32 = (1 << NODE_ORIGINAL_SEEN) | (1 << NODE_REPLY_SEEN);
+  const node = findNode((1 << NODE_ORIGINAL) | (1 << NODE_REPLY) | seen);
+  if (node >= 0) doubtState(nodeEntry(node), reason, rule);
+}
+
+function doubtState(number: u32, reason: u32, rule: i32): void {
+  const entry = entryAt(number);
+  entry.stateDoubted = 1;
+  entry.markDoubted = 1;
+  refreshDoubted(entry);
+  if ((entry.flags & ENTRY_UNDECIDED) != 0) return;
+  if (entry.protocol == 6 || entry.protocol == 132) entry.flags |= ENTRY_PERHAPS;
+  setMissing(entry, reason, rule);
+}
+
+/**
+ * Remembers that the flow of the packet under way has no verdict, and why.
+ *
+ * @param drawn only the backend is not known: the packet that shows it settles the flow
+ */
+export function leaveUndecided(packet: Packet, reason: u32, rule: i32, drawn: bool): void {
+  if (tracking.entry == ENTRY_NONE && !confirm(packet, walk, drawn)) return;
+  if (tracking.entry == ENTRY_NONE) return;
+  const entry = entryAt(tracking.entry);
+  leaveEntryUndecided(entry, reason, rule);
+  if (severalNodes() && (!isPod(attempt.dstRoute) || walk.translated))
+    openEntry(tracking.entry, walk.masqueraded);
+  if (drawn) entry.markDoubted = 1;
+  else if (isRealNode() && natLoaded(entry.family)) hideTranslation(tracking.entry);
+}
