@@ -13,11 +13,15 @@ import { Conditions } from "./conditions.ts";
 import { DIRECTIONS } from "./context.ts";
 import { Ends } from "./ends.ts";
 import type { End } from "./ends.ts";
-import { Group, ownKey, RuleBook } from "./groups.ts";
-import type { EndClass, Matched, RuleId, World } from "./groups.ts";
+import type { EndClass } from "./end-classes.ts";
+import { Group, ownKey } from "./groups.ts";
+import type { Matched } from "./groups.ts";
+import { RuleBook } from "./rule-book.ts";
+import type { RuleId } from "./rule-book.ts";
 import { YES } from "./three-valued.ts";
 import { commonPart, protocolsOf } from "./traffic.ts";
 import type { Part } from "./traffic.ts";
+import type { World } from "./world.ts";
 
 /** Rules and policies without which every verdict would be the same, all of them at once. */
 export interface Differences {
