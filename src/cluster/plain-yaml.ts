@@ -4,17 +4,16 @@
  * faults of any kind) it leaves alone: then the library reads the file from its beginning, and has the
  * word on what is wrong. What both read, both read alike.
  */
+import { PlainOffsets, type PlainNode } from "./plain-offsets.ts";
+import { noteKey, PlainRecord } from "./plain-record.ts";
+import { chomp, isStringKey, resolvePlain, unescape } from "./plain-scalar.ts";
+import { StringCache } from "./string-cache.ts";
+import { Unread } from "./unread.ts";
 
 /** The documents of one file that are not empty, and where everything in them begins. */
 export interface PlainYaml {
   readonly documents: readonly PlainNode[];
   readonly offsets: PlainOffsets;
-}
-
-/** A value, and its entry among the offsets. */
-export interface PlainNode {
-  readonly value: unknown;
-  readonly entry: number;
 }
 
 /** Reads the documents of a file; undefined when it holds anything that is not read here. */
@@ -26,100 +25,6 @@ export function parsePlainYaml(text: string): PlainYaml | undefined {
     throw error;
   }
 }
-
-/** Thrown at what is left to the library. */
-class Unread extends Error {}
-
-/**
- * Where every value begins, and every key. The entry of what is neither map nor list is its offset. That of a map or
- * list is below 0 and says where its own are: its offset, then of each member the key's and the value's entry, or of
- * each item its entry.
- */
-export class PlainOffsets {
-  #entries: Int32Array;
-  /** From 1: minus 0 is not below 0. */
-  #count = 1;
-  /** Keys as written, of maps whose keys an object keeps in another order. */
-  readonly #keys = new Map<object, readonly string[]>();
-
-  /** @param textLength characters, of which few have an entry: room that is not touched costs nothing */
-  constructor(textLength: number) {
-    this.#entries = new Int32Array(Math.max(1024, textLength >>> 3));
-  }
-
-  /** The value at the end of a path; where there is none, undefined with the entry of the nearest outer one. */
-  find(node: PlainNode, path: readonly (string | number)[]): PlainNode {
-    let { value, entry } = node;
-    for (const step of path) {
-      const place = this.#placeOf(value, entry, step);
-      if (place < 0) return { value: undefined, entry };
-      entry = this.#entries[place] ?? 0;
-      value = (value as Readonly<Record<string | number, unknown>>)[step];
-    }
-    return { value, entry };
-  }
-
-  /** The offset of the first character. */
-  offsetOf({ entry }: PlainNode): number {
-    return entry < 0 ? (this.#entries[-entry] ?? 0) : entry;
-  }
-
-  /** The offset of the key that a path ends with; undefined where there is none. */
-  ofKey(node: PlainNode, path: readonly (string | number)[]): number | undefined {
-    const last = path.at(-1);
-    if (typeof last !== "string") return undefined;
-    const { value, entry } = this.find(node, path.slice(0, -1));
-    const place = this.#placeOf(value, entry, last);
-    return place < 0 ? undefined : this.#entries[place - 1];
-  }
-
-  /** Notes a map or list, which has what was found from `start` on. @returns its entry */
-  add(found: readonly number[], start: number): number {
-    const first = this.#count;
-    const end = first + found.length - start;
-    let entries = this.#entries;
-    if (end > entries.length) {
-      entries = new Int32Array(Math.max(2 * entries.length, end));
-      entries.set(this.#entries);
-      this.#entries = entries;
-    }
-    for (let at = first; at < end; at++) entries[at] = found[start + at - first] ?? 0;
-    this.#count = end;
-    return -first;
-  }
-
-  /** Notes the keys of a map as written. */
-  addKeys(container: object, keys: readonly string[]): void {
-    this.#keys.set(container, keys);
-  }
-
-  /** Where the entry of a member or an item is; below 0 where there is none. */
-  #placeOf(container: unknown, entry: number, step: string | number): number {
-    if (Array.isArray(container)) {
-      const there = typeof step === "number" && step >= 0 && step < container.length;
-      return there ? 1 - entry + step : -1;
-    }
-    if (typeof step !== "string" || typeof container !== "object" || container === null) return -1;
-    const index = this.#keys.get(container)?.indexOf(step) ?? indexOfKey(container, step);
-    return index < 0 ? -1 : 2 - entry + 2 * index;
-  }
-}
-
-function indexOfKey(record: object, wanted: string): number {
-  let index = 0;
-  for (const key in record) {
-    if (key === wanted) return index;
-    index += 1;
-  }
-  return -1;
-}
-
-/** A map that has no keys but the input's own; `__proto__` is one like any other. */
-class PlainRecord {
-  [key: string]: unknown;
-}
-Reflect.deleteProperty(PlainRecord.prototype, "constructor");
-Object.setPrototypeOf(PlainRecord.prototype, null);
 
 const SPACE = 0x20;
 const NEWLINE = 0x0a;
@@ -151,7 +56,8 @@ const NO_COLUMN = -1;
 /**
  * Reads one text. Where a block value begins, `at` is at its first character and `column` is that
  * character's. Behind a block value both are those of the next content; behind what stands on a line
- * (scalars, flow collections) `at` is behind its last character.
+ * (scalars, flow collections) `at` is behind its last character. It is one class, as readers that share
+ * a place in the text take longer (`bench/compile.ts`).
  */
 class PlainReader {
   readonly #text: string;
@@ -595,8 +501,7 @@ class PlainReader {
   /** The string of a plain key; a key that the schema takes for something else is left alone. */
   #plainKey(start: number, end: number): string {
     const key = this.#strings.get(start, this.#trimmed(start, end));
-    if (key === "<<" || key.includes("\t") || WORDS.has(key)) throw new Unread();
-    if (looksNumeric(key) && isNumeric(key) && !/^(0|[1-9]\d{0,14})$/.test(key)) throw new Unread();
+    if (!isStringKey(key)) throw new Unread();
     return key;
   }
 
@@ -679,137 +584,4 @@ class PlainReader {
     this.#lineStart = end + 1;
     return chomp(lines, indicator);
   }
-}
-
-/** Notes a key of a map: undefined as long as an object keeps the map's order. */
-function noteKey(
-  record: Record<string, unknown>,
-  key: string,
-  keys: string[] | undefined,
-): string[] | undefined {
-  // Twice the same key is for the library to report.
-  if (record[key] !== undefined) throw new Unread();
-  // An object has keys that are numbers before all others.
-  const code = key.charCodeAt(0);
-  const noted = keys ?? (code >= 0x30 && code <= 0x39 ? Object.keys(record) : undefined);
-  noted?.push(key);
-  return noted;
-}
-
-/** Strings of a text; those that come again and again are made once. */
-class StringCache {
-  readonly #text: string;
-  readonly #kept: string[] = new Array<string>(STRINGS_KEPT).fill("");
-
-  constructor(text: string) {
-    this.#text = text;
-  }
-
-  get(start: number, end: number): string {
-    const text = this.#text;
-    const length = end - start;
-    if (length > STRING_MAX || length === 0) return text.slice(start, end);
-    const slot =
-      (text.charCodeAt(start) * 31 + text.charCodeAt(end - 1) * 7 + length * 61) % STRINGS_KEPT;
-    const kept = this.#kept[slot] ?? "";
-    if (kept.length === length && text.startsWith(kept, start)) return kept;
-    const made = text.slice(start, end);
-    this.#kept[slot] = made;
-    return made;
-  }
-}
-
-const STRINGS_KEPT = 1024;
-const STRING_MAX = 40;
-
-function chomp(lines: readonly string[], indicator: string): string {
-  let count = lines.length;
-  while (count > 0 && lines[count - 1] === "") count -= 1;
-  const content = lines.slice(0, count);
-  const folded = indicator.startsWith(">");
-  // Lines that are empty or further to the right are not folded as others are.
-  if (folded && content.some((line) => line === "" || line.startsWith(" "))) throw new Unread();
-  const text = content.join(folded ? " " : "\n");
-  if (indicator.endsWith("-")) return text;
-  return `${text}\n${indicator.endsWith("+") ? "\n".repeat(lines.length - count) : ""}`;
-}
-
-const ESCAPED: ReadonlyMap<string, string> = new Map([
-  ['"', '"'],
-  ["\\", "\\"],
-  ["/", "/"],
-  ["b", "\b"],
-  ["f", "\f"],
-  ["n", "\n"],
-  ["r", "\r"],
-  ["t", "\t"],
-]);
-
-/** The escapes that JSON has, too. */
-function unescape(text: string): string {
-  return text.replace(/\\(u[0-9a-fA-F]{4}|[^])/g, (_, escape: string) => {
-    if (escape.length === 5) return String.fromCharCode(Number.parseInt(escape.slice(1), 16));
-    const character = ESCAPED.get(escape);
-    if (character === undefined) throw new Unread();
-    return character;
-  });
-}
-
-/** Plain words that the core schema of YAML 1.2 takes for no strings. */
-const WORDS: ReadonlyMap<string, boolean | null> = new Map<string, boolean | null>([
-  ["true", true],
-  ["True", true],
-  ["TRUE", true],
-  ["false", false],
-  ["False", false],
-  ["FALSE", false],
-  ["null", null],
-  ["Null", null],
-  ["NULL", null],
-  ["~", null],
-]);
-
-/** A plain scalar as kubectl reads it. */
-function resolvePlain(text: string): unknown {
-  if (looksNumeric(text)) {
-    if (/^(0|[1-9]\d{0,14})$/.test(text)) return Number(text);
-    return resolveOldPlain(text) ?? resolveFloat(text);
-  }
-  if (text.length > WORD_MAX) return text;
-  const word = WORDS.get(text);
-  return word === undefined ? (resolveOldPlain(text) ?? text) : word;
-}
-
-/**
- * What a plain scalar is by YAML 1.1 and not by 1.2: kubectl takes `on` for a boolean, `010` for eight and
- * `1_000` for a thousand. Undefined where both say the same, or 1.1 is not heeded.
- * Source: sigs.k8s.io/yaml, resolve.go of its goyaml.v2.
- */
-export function resolveOldPlain(text: string): boolean | number | undefined {
-  if (/^(yes|Yes|YES|on|On|ON)$/.test(text)) return true;
-  if (/^(no|No|NO|off|Off|OFF)$/.test(text)) return false;
-  if (!/^[-+]?\d[\d_]*$/.test(text)) return undefined;
-  const digits = text.replaceAll("_", "");
-  return /^[-+]?0[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : Number(digits);
-}
-
-/** Length of the longest word that is no string. */
-const WORD_MAX = 5;
-
-function resolveFloat(text: string): number | string {
-  if (/^[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?$/.test(text)) return Number.parseFloat(text);
-  if (isNumeric(text)) throw new Unread();
-  return text;
-}
-
-/** Tells whether text begins as numbers do. */
-function looksNumeric(text: string): boolean {
-  const code = text.charCodeAt(0);
-  return (code >= 0x30 && code <= 0x39) || code === 0x2b || code === DASH || code === 0x2e;
-}
-
-/** Tells whether the core schema or kubectl may take a plain scalar for a number. */
-function isNumeric(text: string): boolean {
-  const number = /^[-+]?(\d[\d_]*|0[xo][\da-fA-F]+|(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?)$/;
-  return number.test(text) || /^[-+]?\.(inf|nan)$/i.test(text);
 }

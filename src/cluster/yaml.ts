@@ -20,12 +20,9 @@ import {
 
 import type { DiagnosticCode, OnDiagnostic, Place } from "../errors.ts";
 import type { FieldPart, FieldPath, ManifestText } from "./manifest-object.ts";
-import {
-  parsePlainYaml,
-  resolveOldPlain,
-  type PlainNode,
-  type PlainOffsets,
-} from "./plain-yaml.ts";
+import type { PlainNode, PlainOffsets } from "./plain-offsets.ts";
+import { resolveOldPlain } from "./plain-scalar.ts";
+import { parsePlainYaml } from "./plain-yaml.ts";
 
 /** One document's value with the place of everything in it. */
 export interface PlacedValue {

@@ -7,7 +7,8 @@ import type { Backend } from "../match/extension.ts";
 import type { Family } from "../net/address.ts";
 import type { Chain, Hook, IpSet, Rule, Ruleset, Table, TableName } from "../tables/model.ts";
 import { refuseLoops } from "../tables/loops.ts";
-import { RuleFault, parseRule } from "./rule.ts";
+import { RuleFault } from "./rule-fault.ts";
+import { parseRule } from "./rule.ts";
 import { splitWords } from "./words.ts";
 import type { Word } from "./words.ts";
 

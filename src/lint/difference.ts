@@ -4,20 +4,33 @@
  * either way, and what makes a difference in one of them, makes one.
  */
 import type { Endpoint, Snapshot } from "../cluster/snapshot.ts";
-import { formatAddress } from "../net/address.ts";
-import type { Family } from "../net/address.ts";
-import { protocolNumber } from "../net/protocol.ts";
 import type { EndpointIndex } from "../policy/endpoint-index.ts";
 import type { Direction, Policy } from "../policy/model.ts";
+import { Backends } from "./backends.ts";
 import { Conditions } from "./conditions.ts";
 import { DIRECTIONS } from "./context.ts";
 import { Ends } from "./ends.ts";
 import type { End } from "./ends.ts";
-import { Group, ownKey, RuleBook } from "./groups.ts";
-import type { EndClass, Matched, RuleId, World } from "./groups.ts";
+import type { EndClass } from "./end-classes.ts";
+import { Group, ownKey } from "./groups.ts";
+import type { Matched } from "./groups.ts";
+import {
+  ALLOWS,
+  DENIES,
+  holdingOf,
+  mayComeTo,
+  MAYBES_MAX,
+  NOTHING,
+  outcomeOf,
+  pathOf,
+} from "./outcome.ts";
+import type { Outcome, Removed } from "./outcome.ts";
+import { RuleBook } from "./rule-book.ts";
+import type { RuleId } from "./rule-book.ts";
 import { YES } from "./three-valued.ts";
 import { commonPart, protocolsOf } from "./traffic.ts";
 import type { Part } from "./traffic.ts";
+import type { World } from "./world.ts";
 
 /** Rules and policies without which every verdict would be the same, all of them at once. */
 export interface Differences {
@@ -42,8 +55,6 @@ export interface IdleRule {
 
 /** Steps that are taken: some seconds. */
 const STEPS_MAX = 40_000_000;
-/** Facts that are missing of one kind of traffic; with more, everything makes a difference. */
-const MAYBES_MAX = 5;
 /** Pairs of ends that are asked whether the other end drops all between them. */
 const PAIRS_MAX = 2000;
 
@@ -57,19 +68,6 @@ export function findDifferences(given: {
   return new Search(given).run();
 }
 
-/** What rules come to: bits, as a missing fact leaves both open. */
-type Outcome = number;
-const ALLOWS = 1;
-const DENIES = 2;
-
-/** What is taken away. */
-interface Removed {
-  readonly rules: ReadonlySet<RuleId>;
-  readonly policies: ReadonlySet<Policy>;
-}
-
-const NOTHING: Removed = { rules: new Set(), policies: new Set() };
-
 class Search {
   readonly #policies: readonly Policy[];
   readonly #world: World;
@@ -77,11 +75,7 @@ class Search {
   readonly #groups: readonly Group[];
   readonly #numbers: ReadonlyMap<Group, number>;
   readonly #groupByEndpoint: Readonly<Record<Direction, ReadonlyMap<Endpoint, Group>>>;
-  /** Backends of Services: what one sends to its own Service may come back to it. */
-  readonly #backends: Map<
-    string,
-    { readonly protocol: number | undefined; readonly port: number }[]
-  >;
+  readonly #backends: Backends;
 
   constructor({ snapshot, index, policies }: Parameters<typeof findDifferences>[0]) {
     this.#policies = policies;
@@ -106,17 +100,7 @@ class Search {
       ingress: byEndpoint(made.ingress),
       egress: byEndpoint(made.egress),
     };
-    this.#backends = new Map();
-    for (const { ports } of snapshot.services) {
-      for (const { protocol, backends } of ports) {
-        for (const { address, port } of backends) {
-          const text = formatAddress(address);
-          const own = this.#backends.get(text) ?? [];
-          own.push({ protocol: protocolNumber(protocol), port });
-          this.#backends.set(text, own);
-        }
-      }
-    }
+    this.#backends = new Backends(snapshot);
   }
 
   run(): Differences {
@@ -276,23 +260,7 @@ class Search {
     }
     if (end.count !== 1 || endpoints.length > 1) return true;
     const [only] = endpoints;
-    return end.ends[0]?.endpoint !== only || this.#isBackend(only, end.family, part);
-  }
-
-  /** Some Service takes such traffic to the endpoint. */
-  #isBackend(endpoint: Endpoint | undefined, family: Family, { protocol, ports }: Part): boolean {
-    if (endpoint === undefined || ports === undefined) return false;
-    const own = endpoint.addresses.filter((address) => address.family === family);
-    return own.some((address) =>
-      this.#backends
-        .get(formatAddress(address))
-        ?.some(
-          (backend) =>
-            backend.protocol === protocol &&
-            ports.first <= backend.port &&
-            backend.port <= ports.last,
-        ),
-    );
+    return end.ends[0]?.endpoint !== only || this.#backends.take(only, end.family, part);
   }
 
   #changes(
@@ -335,7 +303,8 @@ class Search {
       const theirs = this.#groupByEndpoint[other].get(each.endpoint);
       if (theirs === undefined) return false;
       return group.endpoints.every((endpoint) => {
-        if (endpoint === each.endpoint && !this.#isBackend(endpoint, end.family, part)) return true;
+        if (endpoint === each.endpoint && !this.#backends.take(endpoint, end.family, part))
+          return true;
         return this.#world.ends.ofEndpoint(endpoint).every((own) => {
           if (own.family !== end.family) return true;
           const key = `${this.#numbers.get(theirs) ?? ""} ${theirs.classNumber(own)}`;
@@ -391,6 +360,7 @@ function decides(
   }
   return false;
 }
+
 /** What decides some traffic that the rule matches, when it is taken away. */
 function decidingWithout(
   rule: RuleId,
@@ -417,67 +387,4 @@ function* trafficOf(
       }
     }
   }
-}
-
-/** The rules that decide, one for each tier: those that pass, and the last one. Rules that may match do. */
-function pathOf(group: Group, matched: readonly Matched[], { rules, policies }: Removed): RuleId[] {
-  const path: RuleId[] = [];
-  const asked = matched.filter(
-    ({ rule }) => rule.action !== "log" && !rules.has(rule) && !policies.has(rule.policy),
-  );
-  for (const { tier } of group.tiers) {
-    const own = asked.filter(({ rule }) => rule.policy.tier.name === tier.name);
-    for (const { rule, truth } of own) {
-      path.push(rule);
-      if (truth !== YES) continue;
-      if (rule.action !== "pass") return path;
-      break;
-    }
-  }
-  return path;
-}
-
-/** What the rules come to that hold. */
-function outcomeOf(group: Group, holding: readonly Matched[], removed: Removed): Outcome {
-  const { rules, policies } = removed;
-  for (const { tier, policies: own } of group.tiers) {
-    if (own.every((policy) => policies.has(policy))) continue;
-    const first = holding.find(
-      ({ rule }) =>
-        rule.policy.tier.name === tier.name &&
-        rule.action !== "log" &&
-        !rules.has(rule) &&
-        !policies.has(rule.policy),
-    );
-    const action = first?.rule.action ?? tier.defaultAction;
-    if (action === "allow") return ALLOWS;
-    if (action === "deny") return DENIES;
-  }
-  // No policy isolates it.
-  return ALLOWS;
-}
-
-/** What they may come to, those that may hold doing so or not. */
-function mayComeTo(group: Group, matched: readonly Matched[], removed: Removed): Outcome {
-  const open = matched.filter(({ truth }) => truth !== YES);
-  if (open.length > MAYBES_MAX) return ALLOWS | DENIES;
-  let outcome = 0;
-  for (let bits = 0; bits < 1 << open.length; bits++) {
-    const holding = holdingOf(matched, open, bits);
-    outcome |= outcomeOf(group, holding, removed);
-  }
-  return outcome;
-}
-
-/** Those that hold, and of those that may the ones whose bits are set. */
-function holdingOf(
-  matched: readonly Matched[],
-  open: readonly Matched[],
-  bits: number,
-): readonly Matched[] {
-  if (open.length === 0) return matched;
-  return matched.filter((each) => {
-    const place = open.indexOf(each);
-    return place < 0 || (bits & (1 << place)) !== 0;
-  });
 }

@@ -1,6 +1,6 @@
 /**
  * Policies and a snapshot to rule tables in Calico's shape. Rules become mark bits in `policy-chain.ts`,
- * tiers the order of jumps in `endpoint-chain.ts`; this puts the chains together.
+ * tiers the order of jumps in `tier-rules.ts`; this puts the chains together.
  */
 import { FELIX_DEFAULTS, felixSettings } from "../cluster/felix-configuration.ts";
 import { endpointName } from "../cluster/snapshot.ts";
@@ -35,7 +35,7 @@ import {
   compileRawChains,
   spoofedRule,
 } from "./dispatch.ts";
-import { compileEmptyProfile, compileNamespaceProfile, EndpointChains } from "./endpoint-chain.ts";
+import { EndpointChains } from "./endpoint-chain.ts";
 import { bindHostEndpoints, UNBOUND } from "./host-binding.ts";
 import { compileProtocolChains } from "./dialect-protocols.ts";
 import { compileFailsafe } from "./host-chain.ts";
@@ -55,6 +55,7 @@ import {
   type ChainWithSets,
 } from "./policy-chain.ts";
 import type { PolicyContext } from "./policy-context.ts";
+import { compileEmptyProfile, compileNamespaceProfile } from "./profile-chain.ts";
 import { asOfRelease, checkNames } from "./release.ts";
 import { routerPods, selectionsOf } from "./selections.ts";
 import type { LocalEndpoint, Selection } from "./selections.ts";

@@ -7,15 +7,8 @@
 import type { FailsafePort, FelixSettings, HostEndpoint } from "../cluster/snapshot.ts";
 import type { Family } from "../net/address.ts";
 import type { Direction, Policy } from "../policy/model.ts";
-import {
-  BEGIN_POLICY,
-  conntrackRules,
-  dropInvalid,
-  END_UNACCEPTED,
-  tierRules,
-  type SharedRules,
-} from "./endpoint-chain.ts";
 import type { Match } from "../match/index.ts";
+import { conntrackRules, dropInvalid } from "./conntrack-rules.ts";
 import type { BoundHostEndpoint } from "./host-binding.ts";
 import type { Chain, Rule } from "./model.ts";
 import { CHAIN_FAILSAFE, hostChainName } from "./names.ts";
@@ -29,6 +22,9 @@ import {
   setBits,
   stateIs,
 } from "./rule.ts";
+import { BEGIN_POLICY, END_UNACCEPTED } from "./shared-rules.ts";
+import type { SharedRules } from "./shared-rules.ts";
+import { tierRules } from "./tier-rules.ts";
 
 /** A host endpoint and those of its policies that some of its chains are made of. */
 export interface HostPolicies extends BoundHostEndpoint {

@@ -9,7 +9,6 @@ import { DEFAULT_DIALECT } from "../policy/dialects.ts";
 import { formatPolicyRef } from "../policy/model.ts";
 import type { CalicoVersion, Direction, HostLayer, Policy } from "../policy/model.ts";
 import { compileHostDispatch } from "./dispatch.ts";
-import { SharedRules } from "./endpoint-chain.ts";
 import type { BoundHostEndpoint, HostBinding } from "./host-binding.ts";
 import {
   compileHostChain,
@@ -22,6 +21,7 @@ import {
 import type { HostPolicies, PoliciesByDirection } from "./host-chain.ts";
 import type { Chain } from "./model.ts";
 import { ANY_INTERFACE } from "./names.ts";
+import { SharedRules } from "./shared-rules.ts";
 
 /** Tables that host endpoints have chains in. */
 export type HostTableName = "raw" | "mangle" | "filter";

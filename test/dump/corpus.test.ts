@@ -2,7 +2,8 @@
 import { describe, expect, it } from "vitest";
 
 import { parseIptablesSave } from "../../src/dump/iptables-save.ts";
-import { parseRule, RuleFault } from "../../src/dump/rule.ts";
+import { RuleFault } from "../../src/dump/rule-fault.ts";
+import { parseRule } from "../../src/dump/rule.ts";
 import { splitWords } from "../../src/dump/words.ts";
 import type { Diagnostic } from "../../src/errors.ts";
 import type { Family } from "../../src/net/address.ts";

@@ -5,7 +5,8 @@ import { join } from "node:path";
 
 import { describe, expect, it } from "vitest";
 
-import { parseRule, RuleFault } from "../../src/dump/rule.ts";
+import { RuleFault } from "../../src/dump/rule-fault.ts";
+import { parseRule } from "../../src/dump/rule.ts";
 import { splitWords } from "../../src/dump/words.ts";
 import type { Backend } from "../../src/match/extension.ts";
 import type { Family } from "../../src/net/address.ts";
