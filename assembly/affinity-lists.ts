@@ -11,7 +11,7 @@ import {
   Visit,
   visitAt,
 } from "./affinity-records";
-import { forgotten, vague, vagueClients, vagueTime, vagueVisits } from "./affinity-vague";
+import { forgotten, vague, vagueClients, vagueTime, vagueVisits } from "./affinity-count";
 import { clockStart, now, SECOND } from "./clock";
 import { TICK_SLACK } from "./match/bucket";
 

@@ -27,7 +27,7 @@ import {
   Visit,
   visitAt,
 } from "./affinity-records";
-import { forgotten, newest, nextVisit, visitSomewhere } from "./affinity-vague";
+import { forgotten, newest, nextVisit, visitSomewhere } from "./affinity-count";
 import { copyBytes, sameAddress } from "./bytes";
 import { now } from "./clock";
 import { Entry, entryAt, hasTuples, Tuples, tuplesOf } from "./entry";

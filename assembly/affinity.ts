@@ -14,7 +14,7 @@ import {
   wordOn,
 } from "./affinity-lists";
 import { List, listOf, stepIn } from "./affinity-records";
-import { visitByAnybody, visitSomewhere } from "./affinity-vague";
+import { visitByAnybody, visitSomewhere } from "./affinity-count";
 import { visitList, visitOneOf } from "./affinity-visits";
 import { attempt } from "./attempt";
 import { sameAddress } from "./bytes";

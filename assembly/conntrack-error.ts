@@ -1,8 +1,7 @@
 // An ICMP error: the connection that it is about is the one that it quotes.
 // Source: Linux, net/netfilter/nf_conntrack_proto_icmp.c.
-import { translationBits } from "./conntrack-later";
 import { findPortUnknown } from "./drawn-port";
-import { ENTRY_MIDSTREAM, entryAt } from "./entry";
+import { ENTRY_MIDSTREAM, entryAt, translationBits } from "./entry";
 import {
   answersItself,
   inverseIcmp,

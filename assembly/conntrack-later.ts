@@ -3,15 +3,14 @@
 import { trackFirst } from "./conntrack-first";
 import {
   Entry,
-  ENTRY_DNAT,
   ENTRY_MASQUERADED,
   ENTRY_MIDSTREAM,
   ENTRY_OPEN,
   ENTRY_SEEN_REPLY,
-  ENTRY_SNAT,
   ENTRY_UNDECIDED,
   entryAt,
   leaveEntryUndecided,
+  translationBits,
   tuplesOf,
 } from "./entry";
 import { refresh, refreshDoubted } from "./entry-life";
@@ -24,15 +23,7 @@ import {
   nodeKind,
 } from "./entry-tuples";
 import { ask } from "./fork";
-import {
-  CT_DNAT,
-  CT_ESTABLISHED,
-  CT_NEW,
-  CT_SNAT,
-  KNOWN_TCP_FLAGS,
-  REASON_WINDOW,
-  RULE_NONE,
-} from "./layout";
+import { CT_ESTABLISHED, CT_NEW, KNOWN_TCP_FLAGS, REASON_WINDOW, RULE_NONE } from "./layout";
 import { Packet } from "./records";
 import { isRealNode, severalNodes } from "./route";
 import { moveSctp, SCTP_IS_INVALID, SCTP_IS_LOST, SCTP_MAY_BE_INVALID, SCTP_UNKNOWN } from "./sctp";
@@ -123,16 +114,6 @@ function belongTo(number: u32, kind: u32): void {
   tracking.entry = number;
   tracking.seenAfter = kind == NODE_ORIGINAL_SEEN || kind == NODE_REPLY_SEEN;
   tracking.midstream = (entry.flags & ENTRY_MIDSTREAM) != 0;
-}
-
-/**
- * CT_* bits of a connection's translation.
- * > `--ctstate SNAT` and `DNAT` look at the connection, of which errors about it are, too.
- */
-export function translationBits(entry: Entry): u32 {
-  const dnat: u32 = (entry.flags & ENTRY_DNAT) != 0 ? CT_DNAT : 0;
-  const snat: u32 = (entry.flags & ENTRY_SNAT) != 0 ? CT_SNAT : 0;
-  return dnat | snat;
 }
 
 // What an undecided connection has no place for is only INVALID if the kernel has that connection at all; where the

@@ -1,6 +1,6 @@
 // Connection tracking: which entry a packet belongs to, and so which state its rules see. Confirmed entries
 // change when they are looked up, before any rule; a new entry enters the table only when the packet got
-// through its last hook (`confirm`). The clock is packet time.
+// through its last hook (new-connection.ts). The clock is packet time.
 // Source: Linux, net/netfilter/nf_conntrack_core.c; semantics.md section 9.
 import { trackError } from "./conntrack-error";
 import { assumesMidstream, trackFirst } from "./conntrack-first";

@@ -2,6 +2,7 @@
 // entry-tuples.ts's; where these are looked up, flow-table.ts's.
 import { alignedLines, clearBytes, copyBytes } from "./bytes";
 import { key, Key } from "./key";
+import { CT_DNAT, CT_SNAT } from "./layout";
 
 /**
  * One tracked connection: what every packet of it needs, in two cache lines. Times are nanoseconds of packet time.
@@ -92,7 +93,7 @@ export class Tuples {
   draw: u32;
   /** Low bits of the number of the packet that made it; 0: it was there before, or nobody asked for it then. */
   maker: u32;
-  /** Address of the visit that it began with (affinity-visits.ts); 0: it is known where that led. */
+  /** Address of the visit that it began with (affinity-records.ts); 0: it is known where that led. */
   visit: u32;
   /** The rule whose match lacked the fact, of an undecided entry. */
   undecidedRule: i32;
@@ -226,6 +227,16 @@ function isUdp(entry: Entry): bool {
 /** Its ports are what ICMP has instead. */
 export function isIcmp(entry: Entry): bool {
   return entry.protocol == 1 || entry.protocol == 58;
+}
+
+/**
+ * CT_* bits of a connection's translation.
+ * > `--ctstate SNAT` and `DNAT` look at the connection, of which errors about it are, too.
+ */
+export function translationBits(entry: Entry): u32 {
+  const dnat: u32 = (entry.flags & ENTRY_DNAT) != 0 ? CT_DNAT : 0;
+  const snat: u32 = (entry.flags & ENTRY_SNAT) != 0 ? CT_SNAT : 0;
+  return dnat | snat;
 }
 
 /** Where what of an entry changes begins, and how much it is. */

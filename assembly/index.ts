@@ -1,6 +1,6 @@
 // The exports, nothing else.
 import { setUpVisits } from "./affinity-records";
-import { forgetVisits } from "./affinity-vague";
+import { forgetVisits } from "./affinity-count";
 import { setUpAlike } from "./alike";
 import { setUpBackends } from "./backends";
 import { forgetLists } from "./blur";

@@ -10,7 +10,7 @@ import { at, expect, isDigit, plain, readNumber, readTwo, refuseLine, step } fro
 
 /** Seconds. */
 export const DAY: u64 = 86400;
-// The reader takes less for a number that another program prints.
+// The reader in TypeScript takes less for a number that another program prints.
 const EPOCH_MIN: u64 = 100000000;
 
 /** What the line says: seconds of the day or, where the line tells the day, since 1970. */

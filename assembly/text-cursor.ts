@@ -1,5 +1,6 @@
 // The place in the line of text under way, and whether it was as expected so far.
 
+/** What a line ends with. */
 export const LINE_FEED: u32 = 10;
 
 /** Address of the next letter. */
@@ -59,6 +60,7 @@ export function readNumber(most: u32): u64 {
   return value;
 }
 
+/** Tells whether a letter is a digit. */
 export function isDigit(letter: u32): bool {
   return letter - 0x30 < 10;
 }

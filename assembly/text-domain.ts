@@ -76,7 +76,7 @@ function readQuestion(): void {
   expect(0x20);
 }
 
-// The rest of a line, with nothing in it that the reader would change or take for more.
+// The rest of a line, with nothing in it that the reader in TypeScript would change or take for more.
 function skipMessage(): void {
   while (plain) {
     const letter: u32 = load<u8>(at);

@@ -45,7 +45,7 @@ export function readTcp(): void {
   if (plain && ackShown && load<u8>(at) == 0x3a) skipPayload();
 }
 
-// ": HTTP: GET / HTTP/1.1", up to the line's end: nothing in it that the reader would take for more.
+// ": HTTP: GET / HTTP/1.1", up to the line's end: nothing in it that the reader in TypeScript would take for more.
 function skipPayload(): void {
   step();
   while (true) {
@@ -126,7 +126,7 @@ export function readUdp(): void {
   payloadShown = true;
 }
 
-/** Reads a message of DNS over UDP: how long it is the line does not tell. */
+/** Reads a message of DNS over UDP. Its length is not taken from the line, as the reader in TypeScript takes none. */
 export function readDomain(): void {
   protocol = PROTOCOL_UDP;
   payload = 0;

@@ -34,7 +34,7 @@ export class Bin {
 
 /** Behind it lie its bins. */
 @unmanaged
-export class Table {
+class Table {
   count: u32;
   // What follows is not taken back with a try.
   headMask: u32;

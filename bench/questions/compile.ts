@@ -1,6 +1,6 @@
 /**
  * How long do policies take to become packed tables, and how much memory? bench/compile.ts has the stages; beside it runs
- * what V8 alone takes of it (bench/compile-floor.ts).
+ * what V8 takes to parse as much and to make as many objects (bench/compile-floor.ts).
  */
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";

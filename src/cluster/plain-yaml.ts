@@ -57,7 +57,7 @@ const NO_COLUMN = -1;
  * Reads one text. Where a block value begins, `at` is at its first character and `column` is that
  * character's. Behind a block value both are those of the next content; behind what stands on a line
  * (scalars, flow collections) `at` is behind its last character. It is one class, as readers that share
- * a place in the text take longer (`bench/compile.ts`).
+ * a place in the text took longer (tried).
  */
 class PlainReader {
   readonly #text: string;

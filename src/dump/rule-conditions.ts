@@ -4,7 +4,7 @@ import type { RuleContext } from "../match/extension.ts";
 import type { Match } from "../match/index.ts";
 import { maskBits, parseAddressMask, parseProtocol } from "../match/words.ts";
 import { RuleFault } from "./rule-fault.ts";
-import type { PlacedUse } from "./rule-option.ts";
+import type { PlacedUse } from "./rule-options.ts";
 
 /** Collects the conditions of one rule. */
 export class RuleConditions {
@@ -28,7 +28,7 @@ export class RuleConditions {
     return this.#matches;
   }
 
-  /** Notes one of the options that are such conditions; others say nothing here. */
+  /** Notes one of the options that are such conditions. */
   add(name: string, use: PlacedUse): void {
     const word = use.words[0] ?? "";
     switch (name) {
@@ -73,6 +73,8 @@ export class RuleConditions {
         }
         this.#matches.push({ kind: "fragment", invert: use.invert });
         return;
+      default:
+        throw new Error(`bug: ${use.name} is no condition`);
     }
   }
 

@@ -16,7 +16,7 @@ import {
 import { TARGET_MODULES } from "../target/index.ts";
 import type { Target } from "../target/index.ts";
 import { RuleFault } from "./rule-fault.ts";
-import type { PlacedUse } from "./rule-option.ts";
+import type { PlacedUse } from "./rule-options.ts";
 
 /** One `-m` or extension `-j`, and the options that fell to it. */
 export interface Loaded {

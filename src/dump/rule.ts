@@ -1,7 +1,6 @@
 /**
- * One rule of a dump: the words behind `-A CHAIN` to matches and a target. An option belongs to the
- * module that was loaded last and has it. What is not modelled becomes an opaque match or target; what
- * iptables or the kernel refuses is an error at its column.
+ * One rule of a dump: the words behind `-A CHAIN` to matches and a target. What is not modelled becomes an opaque match or
+ * target; what iptables or the kernel refuses is an error at its column.
  */
 import type { RuleContext } from "../match/extension.ts";
 import { orderMatches } from "../match/index.ts";
@@ -12,8 +11,8 @@ import { RuleConditions } from "./rule-conditions.ts";
 import { RuleFault } from "./rule-fault.ts";
 import { finishMatch, finishTarget, isTargetModule, RuleModules } from "./rule-modules.ts";
 import type { Loaded } from "./rule-modules.ts";
-import { BASE_OPTIONS, SAME_OPTION, UNNEGATED } from "./rule-option.ts";
-import type { PlacedUse } from "./rule-option.ts";
+import { BASE_OPTIONS, SAME_OPTION, UNNEGATED } from "./rule-options.ts";
+import type { PlacedUse } from "./rule-options.ts";
 import type { Word } from "./words.ts";
 
 /** What a rule's words mean. */

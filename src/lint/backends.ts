@@ -25,8 +25,8 @@ export class Backends {
     }
   }
 
-  /** Some Service takes such traffic to the endpoint. */
-  take(endpoint: Endpoint | undefined, family: Family, { protocol, ports }: Part): boolean {
+  /** Tells whether some Service takes such traffic to the endpoint. */
+  has(endpoint: Endpoint | undefined, family: Family, { protocol, ports }: Part): boolean {
     if (endpoint === undefined || ports === undefined) return false;
     const own = endpoint.addresses.filter((address) => address.family === family);
     return own.some((address) =>

@@ -260,7 +260,7 @@ class Search {
     }
     if (end.count !== 1 || endpoints.length > 1) return true;
     const [only] = endpoints;
-    return end.ends[0]?.endpoint !== only || this.#backends.take(only, end.family, part);
+    return end.ends[0]?.endpoint !== only || this.#backends.has(only, end.family, part);
   }
 
   #changes(
@@ -303,7 +303,7 @@ class Search {
       const theirs = this.#groupByEndpoint[other].get(each.endpoint);
       if (theirs === undefined) return false;
       return group.endpoints.every((endpoint) => {
-        if (endpoint === each.endpoint && !this.#backends.take(endpoint, end.family, part))
+        if (endpoint === each.endpoint && !this.#backends.has(endpoint, end.family, part))
           return true;
         return this.#world.ends.ofEndpoint(endpoint).every((own) => {
           if (own.family !== end.family) return true;

@@ -9,12 +9,12 @@ import type { End, Range } from "./ends.ts";
 import type { Holder } from "./part-truth.ts";
 import type { RuleId } from "./rule-book.ts";
 import type { PortTest, RuleTest, SideTest } from "./rule-tests.ts";
-import { knowsService, NO_SERVICES, servicesAt, servicesIn } from "./served.ts";
+import { knowsService, NO_SERVICES, servicesAt, servicesIn } from "./service-ports.ts";
 import { both, either, NO, not, YES } from "./three-valued.ts";
 import type { Truth } from "./three-valued.ts";
 import type { World } from "./world.ts";
 
-/** Other ends that are the same to the rules of a group. */
+/** Other ends that are the same to the rules of a group; what it holds, each of its ends holds. */
 export interface EndClass extends Holder {
   readonly family: Family;
   /** Empty: addresses outside, or of nobody. */

@@ -6,6 +6,7 @@ import { YES } from "./three-valued.ts";
 
 /** What rules come to: bits, as a missing fact leaves both open. */
 export type Outcome = number;
+/** Bits of an outcome. */
 export const ALLOWS = 1;
 export const DENIES = 2;
 

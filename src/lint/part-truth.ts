@@ -3,7 +3,7 @@ import type { NamedPort } from "../cluster/snapshot.ts";
 import { endpointName } from "../cluster/snapshot.ts";
 import { protocolNumber } from "../net/protocol.ts";
 import type { PortTest, RuleTest } from "./rule-tests.ts";
-import type { Served } from "./served.ts";
+import type { Served } from "./service-ports.ts";
 import { both, MAYBE, NO, YES } from "./three-valued.ts";
 import type { Truth } from "./three-valued.ts";
 import type { Part } from "./traffic.ts";

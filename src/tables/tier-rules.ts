@@ -13,7 +13,7 @@ import type { SharedRules } from "./shared-rules.ts";
 import { placed } from "./tie-rules.ts";
 
 /** Policies of whomever, who is named so. */
-export interface PoliciesOf {
+interface PoliciesOf {
   readonly owner: string;
   readonly direction: Direction;
   readonly policies: readonly Policy[];

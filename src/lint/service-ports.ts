@@ -1,4 +1,4 @@
-/** Services that rules allow to, and which of their ports an end serves. */
+/** The ports of Services that an end serves, as rules ask for them. */
 import { endpointName } from "../cluster/snapshot.ts";
 import type { Snapshot } from "../cluster/snapshot.ts";
 import { protocolNumber } from "../net/protocol.ts";

@@ -1,10 +1,10 @@
-/** The options of a rule itself, which no module has to be loaded for. */
+/** Options as a rule has them, and those for which no module has to be loaded. */
 import type { OptionUse } from "../match/extension.ts";
 
 /** An option as a rule has it. */
 export type PlacedUse = OptionUse & { readonly column: number };
 
-/** Conditions that every rule has room for, and the words behind them. */
+/** Options of a rule itself, and how many words stand behind each. */
 export const BASE_OPTIONS: Readonly<Record<string, number>> = {
   "-s": 1,
   "--source": 1,

@@ -1,4 +1,4 @@
-// The numbers of visits, and those visits of which nothing is known, or only whose they were.
+// How visits are numbered, and which of the numbers are of visits of which nothing is known, or only whose they were.
 import { clientFor, makeVague } from "./affinity-records";
 import { now } from "./clock";
 import { severalNodes } from "./route";
