@@ -54,7 +54,7 @@ export class Entry {
   markDoubted: u8;
   /** Set by CONNMARK. What a try changes and takes back ends here. */
   mark: u32;
-  /** Number plus one of a row with the hash of the original tuple, to which the slot leads by the entry; 0: to none. */
+  /** Address of a row with the hash of the original tuple, to which the slot leads by the entry; 0: to none. */
   row: u32;
 }
 

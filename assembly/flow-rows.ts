@@ -1,7 +1,7 @@
 // What is counted by flow: a row for each tuple (with its reply) and verdict. Unlike conntrack entries
 // rows (row.ts) live as long as the replay, and dropped packets have them too. What rows have in common is told
 // once (row-told.ts); ends that do not fit are kept apart (row-ends.ts).
-import { alignedLines, clearBytes, copyAddresses, sameAddress } from "./bytes";
+import { clearBytes, copyAddresses, sameAddress } from "./bytes";
 import { endHash, pairHash } from "./ends-hash";
 import { slotAt } from "./flow-slots";
 import { linkRow, rowOfSlot } from "./flow-table";
@@ -35,30 +35,18 @@ import {
   whole,
 } from "./row";
 import { makeWideEnds, WideEnds } from "./row-ends";
+import { makeRow, placeOf, rowAt, rowCount } from "./row-list";
 import { draftFrom, keepTold, toldDraft, verdictEndsOf, WIDE } from "./row-told";
 import { needWhole } from "./share";
 import { Verdict } from "./verdict";
 
-const PIECE: u32 = 8192;
-// u32[FLOW_MAX / PIECE]: addresses of pieces of PIECE rows; pieces are never moved.
-const pieces: usize = memory.data((FLOW_MAX / 8192) * 4);
-// Of each stretch of memory as long as a piece, u16: number plus one of the piece that begins there; 0: none does.
-const STRETCH_BITS: usize = 18;
-const begun: usize = memory.data((1 << (32 - 18)) * 2);
-let rows: u32 = 0;
 let rowsMax: u32 = FLOW_MAX;
 // Those from this place on are counted on.
 let firstOpen: u32 = 0;
 
-if (<usize>PIECE * offsetof<Row>() != 1 << STRETCH_BITS) ERROR("STRETCH_BITS");
-
 /** Sets the most rows. */
 export function setFlowsMax(count: u32): void {
   rowsMax = count;
-}
-
-export function flowCount(): u32 {
-  return rows;
 }
 
 // A row as FLOW_* draws it.
@@ -107,7 +95,7 @@ export function flowAt(place: u32): usize {
 
 /** Packets from now on are counted in rows of their own: other rules decide them. */
 export function closeRows(): void {
-  firstOpen = rows;
+  firstOpen = rowCount();
 }
 
 /** Tells whether a packet of this flow was counted before, with whatever verdict. */
@@ -120,27 +108,20 @@ export function countFlow(packet: Packet, verdict: Verdict): usize {
   const hash = flowHash(packet);
   let row = findRow(packet, hash, verdict.verdict);
   if (row == 0) {
-    if (rows == rowsMax) {
+    if (rowCount() == rowsMax) {
       needWhole(SHARE_FULL);
       return 0;
     }
-    row = addRow(hash);
-    describe(changetype<Row>(row), packet, verdict);
+    const made = makeRow();
+    row = changetype<usize>(made);
+    linkRow(hash, row);
+    describe(made, packet, verdict);
   } else if (packet.number < numberOf(changetype<Row>(row))) {
     // A fragment that had to wait, or another worker's packet.
     describe(changetype<Row>(row), packet, verdict);
   }
   countRow(row, packet.originalLength);
   return row;
-}
-
-/** The place in the list of the row at an address. */
-export function placeOf(at: usize): u32 {
-  const stretch = begun + ((at >> STRETCH_BITS) << 1);
-  let piece: u32 = load<u16>(stretch);
-  // The row may lie in front of what begins in its stretch.
-  if (piece == 0 || pieceAt(piece - 1) > at) piece = load<u16>(stretch - 2);
-  return (piece - 1) * PIECE + <u32>((at - pieceAt(piece - 1)) / offsetof<Row>());
 }
 
 /**
@@ -165,34 +146,15 @@ function findRow(packet: Packet, hash: u32, wanted: u32): usize {
   while (slot != 0) {
     const led = <u32>slot == hash ? rowOfSlot(slot) : 0;
     if (led != 0) {
-      const place = led - 1;
-      const row = rowAt(place);
+      const row = changetype<Row>(led);
       const verdict: u32 = changetype<Verdict>(toldOf(row).verdict).verdict;
-      const open = verdict == wanted && place >= firstOpen;
-      if ((wanted == 0 || open) && sameFlow(row, packet)) return changetype<usize>(row);
+      const open = verdict == wanted && placeOf(led) >= firstOpen;
+      if ((wanted == 0 || open) && sameFlow(row, packet)) return led;
     }
     at++;
     slot = slotAt(at);
   }
   return 0;
-}
-
-function addRow(hash: u32): usize {
-  if (rows % PIECE == 0) addPiece();
-  const row = rowAt(rows);
-  linkRow(hash, rows);
-  rows++;
-  row.told = 0;
-  row.packets = 0;
-  row.bytes = 0;
-  return changetype<usize>(row);
-}
-
-function addPiece(): void {
-  const number = rows / PIECE;
-  const piece = alignedLines(PIECE * offsetof<Row>());
-  store<u32>(pieces + ((<usize>number) << 2), <u32>piece);
-  store<u16>(begun + ((piece >> STRETCH_BITS) << 1), <u16>(number + 1));
 }
 
 function describe(row: Row, packet: Packet, verdict: Verdict): void {
@@ -232,14 +194,6 @@ function keepEnds(row: Row, packet: Packet): bool {
 
 function isIcmp(protocol: u32): bool {
   return protocol == PROTOCOL_ICMP || protocol == PROTOCOL_ICMPV6;
-}
-
-function rowAt(number: u32): Row {
-  return changetype<Row>(pieceAt(number / PIECE) + <usize>(number % PIECE) * offsetof<Row>());
-}
-
-function pieceAt(number: u32): usize {
-  return load<u32>(pieces + ((<usize>number) << 2));
 }
 
 // Equal for both directions of a flow; of ports that are known, as the flow table has it.
@@ -306,65 +260,4 @@ function icmpEndOf(known: u32, protocol: u32, type: u32, code: u32, id: u32): u3
 function isQuery(protocol: u32, type: u32): bool {
   if (protocol == PROTOCOL_ICMP) return type == 8 || type == 0 || (type >= 13 && type <= 18);
   return type == 128 || type == 129;
-}
-
-// ── The order of first packets ─────────────────────────────────────────────────────────────────────────
-
-// u32[]: numbers of `orderedRows` rows in that order; 0: it is the order that they were made in.
-let order: usize = 0;
-let orderedRows: u32 = 0;
-
-/** Finds the order of the rows that are there now. */
-export function orderFlows(): void {
-  order = 0;
-  orderedRows = rows;
-  let index: u32 = 1;
-  while (index < rows && numberOf(rowAt(index - 1)) < numberOf(rowAt(index))) index++;
-  if (index >= rows) return;
-  order = heap.alloc((<usize>rows) << 2);
-  for (index = 0; index < rows; index++) store<u32>(order + ((<usize>index) << 2), index);
-  let from = order;
-  let to: usize = heap.alloc((<usize>rows) << 2);
-  // Most rows are in long runs: these are merged two by two.
-  while (mergeRuns(from, to)) {
-    const merged = to;
-    to = from;
-    from = merged;
-  }
-  order = to;
-}
-
-/** The place in the list of a row by its index in that order. */
-export function orderedFlow(index: u32): u32 {
-  return index < orderedRows && order != 0 ? load<u32>(order + ((<usize>index) << 2)) : index;
-}
-
-// False: it was one run only, which is copied.
-function mergeRuns(from: usize, to: usize): bool {
-  let start: u32 = 0;
-  let several: bool = false;
-  while (start < rows) {
-    const middle = endOfRun(from, start);
-    const end = middle < rows ? endOfRun(from, middle) : rows;
-    if (start > 0 || middle < rows) several = true;
-    let one = start;
-    let other = middle;
-    for (let at = start; at < end; at++) {
-      const first = other == end || (one < middle && numberAt(from, one) < numberAt(from, other));
-      const taken = first ? one++ : other++;
-      store<u32>(to + ((<usize>at) << 2), load<u32>(from + ((<usize>taken) << 2)));
-    }
-    start = end;
-  }
-  return several;
-}
-
-function endOfRun(list: usize, start: u32): u32 {
-  let end = start + 1;
-  while (end < rows && numberAt(list, end - 1) < numberAt(list, end)) end++;
-  return end;
-}
-
-function numberAt(list: usize, place: u32): u64 {
-  return numberOf(rowAt(load<u32>(list + ((<usize>place) << 2))));
 }

@@ -36,6 +36,7 @@ import {
 import { heardOf, settleHeard } from "./heard";
 import { key, Key, tupleHash } from "./key";
 import { SHARE_TRANSLATION } from "./layout";
+import { placeOf, rowAt } from "./row-list";
 import { needWhole } from "./share";
 import { isRefused } from "./worlds";
 
@@ -105,7 +106,7 @@ export function unlinkNode(number: u32, kind: u32): void {
   const hash = tupleHash(nodeTuple);
   const node = nodeNumber(number, kind);
   if (kind == NODE_ORIGINAL && entry.row != 0) {
-    replaceByRow(hash, node, entry.row - 1);
+    replaceByRow(hash, node, placeOf(entry.row));
     entry.row = 0;
   } else deleteNode(hash, node);
 }
@@ -114,21 +115,21 @@ export function unlinkNode(number: u32, kind: u32): void {
  * Has a hash lead to a row: by the entry of a connection whose original tuple has that hash, if one is there that
  * leads to none.
  */
-export function linkRow(hash: u32, row: u32): void {
+export function linkRow(hash: u32, row: usize): void {
   let at = hash;
   for (let slot = slotAt(at); slot != 0; at++, slot = slotAt(at)) {
     if (!hasNode(slot, hash) || (nodeIn(slot) & KIND_MASK) != NODE_ORIGINAL) continue;
     const entry = entryAt(nodeIn(slot) >> KIND_BITS);
     if (entry.row != 0) continue;
-    entry.row = row + 1;
+    entry.row = <u32>row;
     return;
   }
-  insertRow(hash, row);
+  insertRow(hash, placeOf(row));
 }
 
-/** Number plus one of the row that a slot leads to; 0: to none. */
-export function rowOfSlot(slot: u64): u32 {
-  if (hasRow(slot)) return rowIn(slot) + 1;
+/** Address of the row that a slot leads to; 0: to none. */
+export function rowOfSlot(slot: u64): usize {
+  if (hasRow(slot)) return changetype<usize>(rowAt(rowIn(slot)));
   const node = nodeIn(slot);
   return (node & KIND_MASK) == NODE_ORIGINAL ? entryAt(node >> KIND_BITS).row : 0;
 }

@@ -1,7 +1,7 @@
 // Which row each packet was counted in: what two rule sets say of one capture is compared by it. Written
 // only where it is asked for; the host takes it after every batch.
-import { placeOf } from "./flow-rows";
 import { ROW_LOG_ENTRY, ROW_LOG_NONE } from "./layout";
+import { placeOf } from "./row-list";
 
 /** One packet that was counted. */
 @unmanaged
