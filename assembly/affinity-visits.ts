@@ -1,5 +1,6 @@
 // What visits tell of the lists in which a cluster's nodes remember clients of Services with session affinity. Which
 // backend a visit was sent to may show later; then others that came behind it may be told, too.
+import { forgotten, newest, nextVisit, visitSomewhere } from "./affinity-count";
 import {
   changesOf,
   HAS_NOT,
@@ -27,11 +28,12 @@ import {
   Visit,
   visitAt,
 } from "./affinity-records";
-import { forgotten, newest, nextVisit, visitSomewhere } from "./affinity-count";
 import { copyBytes, sameAddress } from "./bytes";
 import { now } from "./clock";
-import { Entry, entryAt, hasTuples, Tuples, tuplesOf } from "./entry";
+import { Entry } from "./entry";
+import { entryAt } from "./entry-list";
 import { ENTRY_NONE, tracking } from "./tracking";
+import { hasTuples, Tuples, tuplesOf } from "./tuples";
 
 /** A visit that has certainly put its client into the list of one of its steps. */
 export function visitList(src: usize, steps: usize, chosen: u32): void {

@@ -1,9 +1,10 @@
 // A glance at a frame that is decided soon: what its packet will need is fetched from memory meanwhile.
-import { Entry, entryAt } from "./entry";
+import { Entry } from "./entry";
+import { entryAt } from "./entry-list";
 import { DIRECTION_NEITHER, nodeEntry, plainDirection } from "./entry-tuples";
 import { onlyNode, slotsOf } from "./flow-slots";
 import { Gathered, gatheredBehind } from "./gathered";
-import { heardOf } from "./heard";
+import { saidOf } from "./heard";
 import { endsHash } from "./key";
 import { LINK_ETHERNET } from "./layout";
 import { Memo, memoAt } from "./memo";
@@ -53,10 +54,10 @@ function findKnown(one: Gathered): void {
   else one.known = <u32>changetype<usize>(memoAt(one.hash));
 }
 
-// An entry has two lines, a memo one; of a frame that is not plain it is what another has left.
+// An entry lies in two lines, a memo in one; of a frame that is not plain it is what another has left.
 function loadKnown(one: Gathered): u32 {
   const known: usize = one.known;
-  const second = select<usize>(offsetof<Entry>() / 2, 0, one.node != 0);
+  const second = select<usize>(offsetof<Entry>() - 4, 0, one.node != 0);
   return load<u32>(known) + load<u32>(known + second);
 }
 
@@ -69,7 +70,7 @@ function loadSaid(one: Gathered): u32 {
   }
   findDirection(one);
   if (one.direction == DIRECTION_NEITHER) return 0;
-  return load<u32>(heardOf(changetype<Entry>(one.known), one.direction).saying);
+  return load<u32>(saidOf(changetype<Entry>(one.known), one.direction));
 }
 
 function findDirection(one: Gathered): void {

@@ -3,7 +3,8 @@
 import { visitUntold } from "./affinity";
 import { SEEN_ARRIVING, whereSeen } from "./arrival";
 import { HOOKS_ALL } from "./attempt";
-import { ENTRY_PERHAPS, ENTRY_UNDECIDED, entryAt } from "./entry";
+import { ENTRY_MARK_DOUBTED, ENTRY_PERHAPS, ENTRY_UNDECIDED } from "./entry";
+import { entryAt } from "./entry-list";
 import { expectOthers } from "./expectation";
 import {
   BACKEND_COUNT,
@@ -150,7 +151,7 @@ function blurRule(rule: Rule, number: i32, sourceStays: bool): void {
   if (rule.target == <u8>TARGET_SET) blurChangedSets(end);
   if (rule.target == <u8>TARGET_CT && (load<u8>(end) & CT_TARGET_HELPER) != 0) expectOthers(number);
   if (rule.target == <u8>TARGET_CONNMARK && tracking.entry != ENTRY_NONE)
-    entryAt(tracking.entry).markDoubted = 1;
+    entryAt(tracking.entry).flags |= ENTRY_MARK_DOUBTED;
 }
 
 // ── Rules that remember ────────────────────────────────────────────────────────────────────────────────

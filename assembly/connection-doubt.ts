@@ -1,8 +1,15 @@
 // What stays of a packet that got no verdict, or of which not all tries were made: connections that may be in any
 // state, or of which no packet gets one.
 import { attempt } from "./attempt";
-import { ENTRY_PERHAPS, ENTRY_UNDECIDED, entryAt, leaveEntryUndecided, setMissing } from "./entry";
+import {
+  ENTRY_MARK_DOUBTED,
+  ENTRY_PERHAPS,
+  ENTRY_STATE_DOUBTED,
+  ENTRY_UNDECIDED,
+  familyOf,
+} from "./entry";
 import { hideTranslation, openEntry, refreshDoubted } from "./entry-life";
+import { entryAt } from "./entry-list";
 import { isPod } from "./entry-node";
 import {
   NODE_ORIGINAL,
@@ -17,6 +24,7 @@ import { Packet } from "./records";
 import { isRealNode, severalNodes } from "./route";
 import { natLoaded } from "./rule";
 import { ENTRY_NONE, keyOfPacket, tracking } from "./tracking";
+import { leaveEntryUndecided, setMissing } from "./tuples";
 import { walk } from "./walk";
 import { changedCount, changedEntry, settleChanges } from "./worlds";
 
@@ -37,8 +45,8 @@ export function doubtConnections(packet: Packet, reason: u32, rule: i32): void {
 
 function doubtState(number: u32, reason: u32, rule: i32): void {
   const entry = entryAt(number);
-  entry.stateDoubted = 1;
-  entry.markDoubted = 1;
+  entry.flags |= ENTRY_STATE_DOUBTED;
+  entry.flags |= ENTRY_MARK_DOUBTED;
   refreshDoubted(entry);
   if ((entry.flags & ENTRY_UNDECIDED) != 0) return;
   if (entry.protocol == 6 || entry.protocol == 132) entry.flags |= ENTRY_PERHAPS;
@@ -57,6 +65,6 @@ export function leaveUndecided(packet: Packet, reason: u32, rule: i32, drawn: bo
   leaveEntryUndecided(entry, reason, rule);
   if (severalNodes() && (!isPod(attempt.dstRoute) || walk.translated))
     openEntry(tracking.entry, walk.masqueraded);
-  if (drawn) entry.markDoubted = 1;
-  else if (isRealNode() && natLoaded(entry.family)) hideTranslation(tracking.entry);
+  if (drawn) entry.flags |= ENTRY_MARK_DOUBTED;
+  else if (isRealNode() && natLoaded(familyOf(entry))) hideTranslation(tracking.entry);
 }

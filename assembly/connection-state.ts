@@ -4,13 +4,12 @@ import { attempt, end } from "./attempt";
 import {
   Entry,
   ENTRY_DNAT,
+  ENTRY_MARK_DOUBTED,
   ENTRY_MASQUERADED,
   ENTRY_SNAT,
   ENTRY_UNDECIDED,
-  entryAt,
-  Tuples,
-  tuplesOf,
 } from "./entry";
+import { entryAt } from "./entry-list";
 import { ask } from "./fork";
 import {
   CT_ESTABLISHED,
@@ -27,6 +26,7 @@ import {
 } from "./layout";
 import { hasPorts } from "./protocol";
 import { DIRECTION_REPLY, ENTRY_NONE, tracking, trackNothing } from "./tracking";
+import { markOf, Tuples, tuplesOf } from "./tuples";
 import { Walk, walk } from "./walk";
 
 const QUESTION_STATE: u64 = 1 << 60;
@@ -36,8 +36,8 @@ export function stateOfPacket(): u32 {
   if (tracking.perhapsInvalid && ask(QUESTION_STATE, REASON_WINDOW, RULE_NONE)) trackNothing();
   if (tracking.entry != ENTRY_NONE) {
     const entry = entryAt(tracking.entry);
-    walk.connectionMark = entry.mark;
-    walk.connectionMarkUnknown = entry.markDoubted == 0 ? 0 : 0xffffffff;
+    walk.connectionMark = markOf(entry);
+    walk.connectionMarkUnknown = (entry.flags & ENTRY_MARK_DOUBTED) == 0 ? 0 : 0xffffffff;
   }
   if (tracking.quoteMissing) {
     return ask(QUESTION_STATE, REASON_NO_ICMP, RULE_NONE) ? CT_RELATED : CT_INVALID;

@@ -9,14 +9,12 @@ import {
   ENTRY_PERHAPS,
   ENTRY_PORT_UNKNOWN,
   ENTRY_SNAT,
+  ENTRY_STATE_DOUBTED,
   ENTRY_UNDECIDED,
-  entryAt,
-  leaveEntryUndecided,
-  setMissing,
-  Tuples,
-  tuplesOf,
+  familyOf,
 } from "./entry";
 import { hideTranslation, refreshDoubted } from "./entry-life";
+import { entryAt } from "./entry-list";
 import { NODE_ORIGINAL, NODE_REPLY, nodeEntry } from "./entry-tuples";
 import { findNode, nextNode } from "./flow-table";
 import { VERDICT_ALLOW } from "./layout";
@@ -25,6 +23,7 @@ import { hasPorts } from "./protocol";
 import { Packet } from "./records";
 import { natLoaded } from "./rule";
 import { ENTRY_NONE, keyOfPacket, tracking, trackNothing } from "./tracking";
+import { leaveEntryUndecided, setMissing, Tuples, tuplesOf } from "./tuples";
 import { startWalk, Walk, walk } from "./walk";
 import {
   enterBeginning,
@@ -93,7 +92,7 @@ function leavePerhapsUndecided(packet: Packet, reason: u32, rule: i32): bool {
   const entry = entryAt(tracking.entry);
   entry.flags |= ENTRY_PERHAPS;
   leaveEntryUndecided(entry, reason, rule);
-  if (natLoaded(entry.family)) hideTranslation(tracking.entry);
+  if (natLoaded(familyOf(entry))) hideTranslation(tracking.entry);
   return true;
 }
 
@@ -113,7 +112,7 @@ function beginAnew(packet: Packet): bool {
   const node = findNode((1 << NODE_ORIGINAL) | (1 << NODE_REPLY));
   if (node < 0) return false;
   const entry = entryAt(nodeEntry(node));
-  if (entry.stateDoubted == 0 && (entry.flags & ENTRY_PERHAPS) == 0) return false;
+  if ((entry.flags & ENTRY_STATE_DOUBTED) == 0 && (entry.flags & ENTRY_PERHAPS) == 0) return false;
   trackNothing();
   startWalk(packet);
   trackFirst(packet, true);

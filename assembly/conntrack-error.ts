@@ -1,7 +1,8 @@
 // An ICMP error: the connection that it is about is the one that it quotes.
 // Source: Linux, net/netfilter/nf_conntrack_proto_icmp.c.
 import { findPortUnknown } from "./drawn-port";
-import { ENTRY_MIDSTREAM, entryAt, translationBits } from "./entry";
+import { ENTRY_MIDSTREAM, translationBits } from "./entry";
+import { entryAt } from "./entry-list";
 import {
   answersItself,
   inverseIcmp,

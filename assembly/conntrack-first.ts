@@ -2,8 +2,9 @@
 // began? Source: semantics.md CT-T3, CT-I1, M-1.
 import { clearBytes } from "./bytes";
 import { now, SECOND, sinceStart } from "./clock";
-import { addEntry, Entry, ENTRY_MIDSTREAM, ENTRY_SEEN_REPLY, entryAt, setStarted } from "./entry";
+import { Entry, ENTRY_MIDSTREAM, ENTRY_SEEN_REPLY, setStarted } from "./entry";
 import { hasRoom, linkEntry, refresh, streamSeconds, timeoutOf } from "./entry-life";
+import { addEntry, entryAt } from "./entry-list";
 import { inverseIcmp } from "./entry-tuples";
 import { key } from "./key";
 import {

@@ -7,13 +7,12 @@ import {
   ENTRY_MIDSTREAM,
   ENTRY_OPEN,
   ENTRY_SEEN_REPLY,
+  ENTRY_STATE_DOUBTED,
   ENTRY_UNDECIDED,
-  entryAt,
-  leaveEntryUndecided,
   translationBits,
-  tuplesOf,
 } from "./entry";
 import { refresh, refreshDoubted } from "./entry-life";
+import { entryAt } from "./entry-list";
 import {
   answersItself,
   NODE_ORIGINAL_SEEN,
@@ -29,6 +28,7 @@ import { isRealNode, severalNodes } from "./route";
 import { moveSctp, SCTP_IS_INVALID, SCTP_IS_LOST, SCTP_MAY_BE_INVALID, SCTP_UNKNOWN } from "./sctp";
 import { moveTcp, TCP_BELONGS, TCP_IS_LOST, TCP_MAY_BE_INVALID, TCP_REOPENS } from "./tcp-track";
 import { DIRECTION_ORIGINAL, DIRECTION_REPLY, tracking } from "./tracking";
+import { leaveEntryUndecided, tuplesOf } from "./tuples";
 import { touchEntry } from "./worlds";
 
 /** Tracks a packet of the entry that this node leads to. `seenBefore`: the capture has shown its flow already. */
@@ -41,7 +41,7 @@ export function trackKnown(packet: Packet, node: i64, seenBefore: bool): void {
   const direction = replies ? DIRECTION_REPLY : DIRECTION_ORIGINAL;
   tracking.direction = direction;
   tracking.deadlineBefore = entry.deadline;
-  if (entry.stateDoubted != 0) {
+  if ((entry.flags & ENTRY_STATE_DOUBTED) != 0) {
     if (isRealNode()) trackDoubted(packet, number, kind, seenBefore);
     else trackPerhapsAnswered(number, kind);
     return;
@@ -91,7 +91,7 @@ function trackDoubted(packet: Packet, number: u32, kind: u32, seenBefore: bool):
   if (follows || !replies) return;
   // From here on all are alike.
   entry.flags |= ENTRY_SEEN_REPLY;
-  entry.stateDoubted = 0;
+  entry.flags &= ~ENTRY_STATE_DOUBTED;
 }
 
 // One of several of a cluster with masqueraded sources, of which some were answered. It may stand in for another where
@@ -104,7 +104,7 @@ function trackPerhapsAnswered(number: u32, kind: u32): void {
   tracking.perhapsAnswered = tracking.direction == DIRECTION_ORIGINAL;
   if (kind != NODE_REPLY_SEEN) return;
   entry.flags |= ENTRY_SEEN_REPLY;
-  entry.stateDoubted = 0;
+  entry.flags &= ~ENTRY_STATE_DOUBTED;
 }
 
 const QUESTION_DOUBT: u64 = 1 << 52;

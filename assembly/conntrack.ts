@@ -6,8 +6,9 @@ import { trackError } from "./conntrack-error";
 import { assumesMidstream, trackFirst } from "./conntrack-first";
 import { trackKnown } from "./conntrack-later";
 import { findPortUnknown } from "./drawn-port";
-import { ENTRY_ASSURED, entryAt, hasTuples, Tuples, tuplesOf } from "./entry";
+import { ENTRY_ASSURED } from "./entry";
 import { refusedBefore } from "./entry-life";
+import { entryAt } from "./entry-list";
 import { NODE_REPLY, NODE_REPLY_SEEN, nodeEntry, nodeKind } from "./entry-tuples";
 import { flowSeen } from "./flow-rows";
 import { isOddGre } from "./gre";
@@ -19,6 +20,7 @@ import { Packet } from "./records";
 import { isRealNode, severalNodes } from "./route";
 import { TCP_SYN_SENT } from "./tcp";
 import { ENTRY_NONE, keyOfPacket, tracking, trackNothing } from "./tracking";
+import { hasTuples, Tuples, tuplesOf } from "./tuples";
 
 /** What `track` is told of a packet: it is only looked up where it makes a difference. */
 export function wasSeen(packet: Packet): bool {

@@ -1,10 +1,12 @@
 // Looking entries up by their answers where the node drew the source's port, or where the translation is hidden.
-import { Entry, ENTRY_UNDECIDED, entryAt, tuplesOf } from "./entry";
+import { Entry, ENTRY_UNDECIDED } from "./entry";
+import { entryAt } from "./entry-list";
 import { NODE_BACKEND, NODE_REPLY, NODE_SOURCE, nodeEntry, nodeOf } from "./entry-tuples";
 import { findNode, hasNodes, nextNode } from "./flow-table";
 import { ask } from "./fork";
 import { key, SavedKey, savedKey } from "./key";
 import { REASON_NAT_PORT, RULE_NONE } from "./layout";
+import { tuplesOf } from "./tuples";
 import { exists } from "./worlds";
 
 /** Tells whether answers from where `key` comes from go to the port of that choice by the node. */

@@ -11,14 +11,12 @@ import {
   ENTRY_PORT_UNKNOWN,
   ENTRY_SEEN_REPLY,
   ENTRY_SNAT,
-  entryAt,
-  entryCount,
-  entryLimit,
+  ENTRY_STATE_DOUBTED,
   entryLinked,
   setStarted,
   startedOf,
-  tuplesOf,
 } from "./entry";
+import { entryAt, entryCount, entryLimit } from "./entry-list";
 import {
   NODE_BACKEND,
   NODE_CLIENT,
@@ -44,6 +42,7 @@ import { sctpTimeout } from "./sctp-lifetime";
 import { needWhole } from "./share";
 import { TCP_ESTABLISHED } from "./tcp";
 import { tcpTimeoutSeconds } from "./tcp-lifetime";
+import { tuplesOf } from "./tuples";
 
 // u32[]: seconds that entries live, from TIMEOUT_UDP on.
 const TIMEOUT_SECONDS: usize = memory.data<u32>([30, 120, 30, 30, 30, 180, 600]);
@@ -152,7 +151,8 @@ export function openEntry(number: u32, masqueraded: bool): void {
  * > A first answer does not make it a stream yet.
  */
 export function refresh(entry: Entry): void {
-  const answered = (entry.flags & ENTRY_SEEN_REPLY) != 0 || entry.stateDoubted != 0;
+  const answered =
+    (entry.flags & ENTRY_SEEN_REPLY) != 0 || (entry.flags & ENTRY_STATE_DOUBTED) != 0;
   const udp = entry.protocol == 17 || entry.protocol == 136;
   const stream = udp ? now() > startedOf(entry) + 2 * SECOND : entry.protocol == 47;
   if (answered && stream) entry.flags |= ENTRY_ASSURED;

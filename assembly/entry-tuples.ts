@@ -1,18 +1,9 @@
 // By which tuples packets meet an entry. Besides the kernel's two these are the sights of a translated flow after its last
 // hook, because a capture shows packets there too (semantics.md N-8).
 import { clearBytes, copyBytes, sameAddress } from "./bytes";
-import {
-  endsOfKey,
-  Entry,
-  ENTRY_MASQUERADED,
-  ENTRY_OPEN,
-  hasTuples,
-  isIcmp,
-  portsOfKey,
-  Tuples,
-  tuplesOf,
-} from "./entry";
-import { Key, sameEnds } from "./key";
+import { APART_IPV6, Entry, ENTRY_MASQUERADED, ENTRY_OPEN, familyOf, isIcmp } from "./entry";
+import { endsOfKey, Key, portsOfKey, sameEnds } from "./key";
+import { hasTuples, originalEnds, originalPorts, Tuples, tuplesOf } from "./tuples";
 
 /** As created: what the first packet had. */
 export const NODE_ORIGINAL: u32 = 0;
@@ -64,7 +55,7 @@ export function nodeOf(number: u32, kind: u32): i64 {
 /** Tells whether what answers has the same ends the other way round; ICMP's has another type. */
 export function isTurned(entry: Entry): bool {
   if (isIcmp(entry)) return false;
-  if (entry.tuples == 0) return true;
+  if (!hasTuples(entry)) return true;
   const tuples = tuplesOf(entry);
   const src = changetype<usize>(tuples);
   const to = src + offsetof<Tuples>("to0");
@@ -104,16 +95,16 @@ export function answersItself(entry: Entry): bool {
  * @param ports the source's in the lower half
  */
 export function plainDirection(node: i64, entry: Entry, ends: u64, ports: u32, protocol: u32): u32 {
-  if (entry.family != 4 || entry.protocol != <u8>protocol) return DIRECTION_NEITHER;
+  if (entry.protocol != <u8>protocol) return DIRECTION_NEITHER;
+  if (hasTuples(entry)) return directionByTuples(node, entry, ends, ports);
+  return directionOf(entry, entry.ends, entry.ports, ends, ports);
+}
+
+function directionByTuples(node: i64, entry: Entry, ends: u64, ports: u32): u32 {
+  if (familyOf(entry) != 4) return DIRECTION_NEITHER;
   const kind = nodeKind(node);
-  if (kind == NODE_ORIGINAL) {
-    const differs = (entry.ends ^ ends) | (entry.ports ^ ports);
-    const turned = (entry.ends ^ rotl<u64>(ends, 32)) | (entry.ports ^ rotl<u32>(ports, 16));
-    const isReply = (turned | (~entry.linked & REPLY_TURNED)) == 0;
-    // As many have one direction as the other: no branches.
-    const back = select<u32>(NODE_REPLY, DIRECTION_NEITHER, isReply);
-    return select<u32>(NODE_ORIGINAL, back, differs == 0);
-  }
+  if (kind == NODE_ORIGINAL)
+    return directionOf(entry, originalEnds(entry), originalPorts(entry), ends, ports);
   if (kind != NODE_REPLY) return DIRECTION_NEITHER;
   const tuples = tuplesOf(entry);
   const own = (<u32>tuples.toPort) | ((<u32>tuples.fromPort) << 16);
@@ -121,13 +112,23 @@ export function plainDirection(node: i64, entry: Entry, ends: u64, ports: u32, p
   return same ? kind : DIRECTION_NEITHER;
 }
 
+// By the original tuple, and by that turned round, if it is the reply's.
+function directionOf(entry: Entry, ownEnds: u64, ownPorts: u32, ends: u64, ports: u32): u32 {
+  const differs = (ownEnds ^ ends) | (ownPorts ^ ports);
+  const turned = (ownEnds ^ rotl<u64>(ends, 32)) | (ownPorts ^ rotl<u32>(ports, 16));
+  const isReply = (turned | (~entry.linked & REPLY_TURNED)) == 0;
+  // As many have one direction as the other: no branches.
+  const back = select<u32>(NODE_REPLY, DIRECTION_NEITHER, isReply);
+  return select<u32>(NODE_ORIGINAL, back, differs == 0);
+}
+
 /** Tells whether the tuple is the one by which a kind of the entry's nodes is indexed. */
 export function hangsUnder(entry: Entry, kind: u32, tuple: Key): bool {
-  if (entry.protocol != tuple.protocol || entry.family != tuple.family) return false;
-  if (kind == NODE_ORIGINAL && entry.family == 4)
-    return entry.ends == endsOfKey(tuple) && entry.ports == portsOfKey(tuple);
+  if (entry.protocol != tuple.protocol || familyOf(entry) != tuple.family) return false;
+  if (kind == NODE_ORIGINAL && tuple.family == 4)
+    return originalEnds(entry) == endsOfKey(tuple) && originalPorts(entry) == portsOfKey(tuple);
   if (kind == NODE_REPLY && !isIcmp(entry)) {
-    if (entry.tuples == 0) {
+    if (!hasTuples(entry)) {
       const ends = rotl<u64>(endsOfKey(tuple), 32);
       return entry.ends == ends && entry.ports == rotl<u32>(portsOfKey(tuple), 16);
     }
@@ -143,13 +144,13 @@ export function hangsUnder(entry: Entry, kind: u32, tuple: Key): bool {
 
 /** Writes the tuple by which a kind of an entry's nodes is indexed to `nodeTuple`. */
 export function tupleOf(entry: Entry, kind: u32): void {
-  if (entry.tuples == 0 && kind == NODE_ORIGINAL) {
+  if (!hasTuples(entry) && kind == NODE_ORIGINAL) {
     clearBytes(changetype<usize>(nodeTuple), offsetof<Key>());
     nodeTuple.src0 = <u32>entry.ends;
     nodeTuple.dst0 = <u32>(entry.ends >> 32);
     nodeTuple.sport = <u16>entry.ports;
     nodeTuple.dport = <u16>(entry.ports >> 16);
-    nodeTuple.family = entry.family;
+    nodeTuple.family = <u8>familyOf(entry);
     nodeTuple.protocol = entry.protocol;
     return;
   }
@@ -160,7 +161,7 @@ export function tupleOf(entry: Entry, kind: u32): void {
   const to = dst + 16;
   const from = to + 16;
   const icmp = isIcmp(entry);
-  nodeTuple.family = entry.family;
+  nodeTuple.family = <u8>familyOf(entry);
   nodeTuple.protocol = entry.protocol;
   nodeTuple.unused = 0;
   switch (<i32>kind) {

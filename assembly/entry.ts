@@ -1,43 +1,39 @@
-// The conntrack entries: what is kept of a tracked connection, and where. By which tuples packets meet them is
-// entry-tuples.ts's; where these are looked up, flow-table.ts's.
-import { alignedLines, clearBytes, copyBytes } from "./bytes";
-import { key, Key } from "./key";
+// A conntrack entry: what is kept of a tracked connection. What few of them need besides is tuples.ts's; where they are,
+// entry-list.ts's; by which tuples packets meet them, entry-tuples.ts's; where these are looked up, flow-table.ts's.
 import { CT_DNAT, CT_SNAT } from "./layout";
 
 /**
- * One tracked connection: what every packet of it needs, in two cache lines. Times are nanoseconds of packet time.
+ * One tracked connection: what every packet of it needs. Two lie in three cache lines, each in two of them. Times are
+ * nanoseconds of packet time.
  */
 @unmanaged
 export class Entry {
-  /** Of IPv4 the original tuple: source address, destination << 32; source port, destination port << 16. */
+  /** Of IPv4 the original tuple's source address, destination << 32; with APART_TUPLES the address of its Tuples. */
   ends: u64;
+  /** Source port, destination port << 16; with APART_TUPLES nothing. */
   ports: u32;
-  /** Address of its Tuples; 0: what `ends` and `ports` hold, and the same turned round, are its tuples. */
-  tuples: u32;
-  /** What was said of its packets: two Heard records, of the original direction and of the reply's. */
-  heard0: u64;
-  heard0b: u64;
-  heard1: u64;
-  heard1b: u64;
+  /** Address of a row with the hash of the original tuple, to which the slot leads by the entry; 0: to none. */
+  row: u32;
+  /** Addresses of what was said last of its packets (heard.ts), of the original direction and of the reply's; or 0. */
+  said0: u32;
+  said1: u32;
+  /** What the row does not count yet (heard.ts). */
+  counted: u32;
   /** Bit per kind of node that is linked, and REPLY_TURNED. */
   linked: u8;
-  /** REASON_* of an undecided entry. What a try changes and takes back begins here. */
-  reason: u8;
-  retransmissions: u8;
-  /** 1: tries left it in different states. */
-  stateDoubted: u8;
-  /** ENTRY_* bits. */
-  flags: u16;
-  family: u8;
+  /** APART_* bits. */
+  apart: u8;
   protocol: u8;
+  /** REASON_* of an undecided entry. What a try changes and takes back begins here, and is all that follows. */
+  reason: u8;
   deadline: u64;
-  /** TCP: the last acknowledgement or ignored segment. */
+  /** TCP: the last acknowledgement or ignored segment, and SIDE_* and LAST_* bits of the latter. */
   lastSeq: u32;
   lastAck: u32;
   lastEnd: u32;
   lastWindow: u16;
-  lastScale: u8;
   lastFlags: u8;
+  tcpState: u8;
   /** TCP: two TcpSide records (tcp-side.ts): original, reply. UDP: when it began. */
   side0: u64;
   side0b: u64;
@@ -46,58 +42,21 @@ export class Entry {
   side1b: u32;
   side1c: u64;
   side1d: u32;
-  tcpState: u8;
-  /** CLASS_* and direction of the last segment that was accepted or ignored. */
-  lastClass: u8;
-  lastDirection: u8;
-  /** 1: the mark is not known. */
-  markDoubted: u8;
-  /** Set by CONNMARK. What a try changes and takes back ends here. */
-  mark: u32;
-  /** Address of a row with the hash of the original tuple, to which the slot leads by the entry; 0: to none. */
-  row: u32;
+  /** ENTRY_* bits. */
+  flags: u16;
+  /** Direction of the last segment that was accepted or ignored, and CLASS_* << 1 of it. */
+  last: u8;
+  retransmissions: u8;
 }
 
-if (offsetof<Entry>() != 128) ERROR("an Entry has two cache lines");
+if (offsetof<Entry>() != 96) ERROR("an Entry has one and a half cache lines");
 
-/** Both tuples of an entry, and what few entries need besides. */
-@unmanaged
-export class Tuples {
-  /** Original tuple. ICMP: sport is the id, dport is type << 8 | code. */
-  src0: u32;
-  src1: u32;
-  src2: u32;
-  src3: u32;
-  dst0: u32;
-  dst1: u32;
-  dst2: u32;
-  dst3: u32;
-  /** Destination after DNAT; the original's without. */
-  to0: u32;
-  to1: u32;
-  to2: u32;
-  to3: u32;
-  /** Source after SNAT; the original's without. */
-  from0: u32;
-  from1: u32;
-  from2: u32;
-  from3: u32;
-  sport: u16;
-  dport: u16;
-  toPort: u16;
-  fromPort: u16;
-  /** Where the node chose the port of the translated source: from these. `fromPort` is not the one. */
-  portFirst: u16;
-  portLast: u16;
-  /** Number of that choice: connections of one source may share it. */
-  draw: u32;
-  /** Low bits of the number of the packet that made it; 0: it was there before, or nobody asked for it then. */
-  maker: u32;
-  /** Address of the visit that it began with (affinity-records.ts); 0: it is known where that led. */
-  visit: u32;
-  /** The rule whose match lacked the fact, of an undecided entry. */
-  undecidedRule: i32;
-}
+/** It has Tuples. */
+export const APART_TUPLES: u8 = 1 << 0;
+/** Its addresses are those of IPv6, in its Tuples. */
+export const APART_IPV6: u8 = 1 << 1;
+/** What counts its packets is no row that the slot leads to, and told by its Tuples: of the original direction, << 1 of the reply's. */
+export const APART_ROW: u8 = 1 << 2;
 
 export const ENTRY_SEEN_REPLY: u16 = 1 << 0;
 /** Seen as one, the cluster's nodes may have sent it to any backend, with an address of any of them. */
@@ -120,95 +79,19 @@ export const ENTRY_PERHAPS: u16 = 1 << 10;
 export const ENTRY_UNBOUND: u16 = 1 << 11;
 /** It began when no rule made the kernel count what connections carry: perhaps nothing counts this one. */
 export const ENTRY_UNCOUNTED: u16 = 1 << 12;
+/** Tries left it in different states. */
+export const ENTRY_STATE_DOUBTED: u16 = 1 << 13;
+/** Its mark is not known. */
+export const ENTRY_MARK_DOUBTED: u16 = 1 << 14;
 
-/** How many entries are in a piece of memory, and how many of these there can be. */
-export const PIECE: u32 = 4096;
-// u32[PIECES_MAX]: addresses of pieces of PIECE entries; pieces are never moved.
-export const PIECES_MAX: u32 = 16384;
-let pieces: usize = 0;
-let pieceCount: u32 = 0;
-// Tuples that nobody has yet: the address of the next, and how many.
-const TUPLES_PIECE: u32 = 256;
-let nextTuples: usize = 0;
-let tuplesLeft: u32 = 0;
-// Entries that were removed, as a list through `ports`; numbers plus one. They keep their Tuples.
-let free: u32 = 0;
-let used: u32 = 0;
-let count: u32 = 0;
-
-/** Prepares for the first entry. */
-export function setUpEntries(): void {
-  pieces = heap.alloc((<usize>PIECES_MAX) << 2);
+/** Says whether its mark is known. */
+export function doubtMark(entry: Entry, doubted: bool): void {
+  if (doubted) entry.flags |= ENTRY_MARK_DOUBTED;
+  else entry.flags &= ~ENTRY_MARK_DOUBTED;
 }
 
-export function entryCount(): u32 {
-  return count;
-}
-
-/** Entry numbers are below this. */
-export function entryLimit(): u32 {
-  return used;
-}
-
-export function entryAt(number: u32): Entry {
-  const piece: usize = load<u32>(pieces + ((<usize>(number / PIECE)) << 2));
-  return changetype<Entry>(piece + <usize>(number % PIECE) * offsetof<Entry>());
-}
-
-/** An entry's tuples, which have a place of their own from here on. */
-export function tuplesOf(entry: Entry): Tuples {
-  if (entry.tuples == 0) unfoldTuples(entry);
-  return changetype<Tuples>(entry.tuples);
-}
-
-/** An entry has tuples that `ends` and `ports` do not tell, or somebody has asked for them. */
-export function hasTuples(entry: Entry): bool {
-  return entry.tuples != 0;
-}
-
-let makersKept: bool = false;
-
-/** From now on new connections know which packets made them: some rule asks for it. */
-export function keepMakers(): void {
-  makersKept = true;
-}
-
-/** Says by which packet a new entry was made. */
-export function setMaker(entry: Entry, packet: u64): void {
-  if (makersKept) tuplesOf(entry).maker = <u32>packet;
-}
-
-// Of IPv4, not translated.
-function unfoldTuples(entry: Entry): void {
-  const tuples = startTuples(entry);
-  tuples.src0 = <u32>entry.ends;
-  tuples.dst0 = <u32>(entry.ends >> 32);
-  tuples.sport = <u16>entry.ports;
-  tuples.dport = <u16>(entry.ports >> 16);
-  startTranslation(tuples);
-}
-
-function startTuples(entry: Entry): Tuples {
-  if (entry.tuples == 0) {
-    if (tuplesLeft == 0) {
-      tuplesLeft = TUPLES_PIECE;
-      nextTuples = heap.alloc(TUPLES_PIECE * offsetof<Tuples>());
-    }
-    entry.tuples = <u32>nextTuples;
-    nextTuples += offsetof<Tuples>();
-    tuplesLeft--;
-  }
-  clearBytes(entry.tuples, offsetof<Tuples>());
-  return changetype<Tuples>(entry.tuples);
-}
-
-// What is not translated is as it was.
-function startTranslation(tuples: Tuples): void {
-  const at = changetype<usize>(tuples);
-  copyBytes(at + offsetof<Tuples>("to0"), at + offsetof<Tuples>("dst0"), 16);
-  copyBytes(at + offsetof<Tuples>("from0"), at, 16);
-  tuples.toPort = tuples.dport;
-  tuples.fromPort = tuples.sport;
+export function familyOf(entry: Entry): u32 {
+  return (entry.apart & APART_IPV6) != 0 ? 6 : 4;
 }
 
 /** When a UDP flow began; of others it is not kept. */
@@ -222,6 +105,21 @@ export function setStarted(entry: Entry, time: u64): void {
 
 function isUdp(entry: Entry): bool {
   return entry.protocol == 17 || entry.protocol == 136;
+}
+
+/** Says what the last segment was: its direction, and its CLASS_*. */
+export function setLast(entry: Entry, direction: u32, packetClass: u32): void {
+  entry.last = <u8>((packetClass << 1) | direction);
+}
+
+/** Its direction. */
+export function lastDirectionOf(entry: Entry): u32 {
+  return entry.last & 1;
+}
+
+/** And its CLASS_*. */
+export function lastClassOf(entry: Entry): u32 {
+  return entry.last >> 1;
 }
 
 /** Its ports are what ICMP has instead. */
@@ -241,86 +139,9 @@ export function translationBits(entry: Entry): u32 {
 
 /** Where what of an entry changes begins, and how much it is. */
 export const ENTRY_STATE: usize = offsetof<Entry>("reason");
-export const ENTRY_STATE_SIZE: usize = offsetof<Entry>("row") - ENTRY_STATE;
-
-/** Address of what of an entry changes. */
-export function stateOfEntry(number: u32): usize {
-  return changetype<usize>(entryAt(number)) + ENTRY_STATE;
-}
+export const ENTRY_STATE_SIZE: usize = offsetof<Entry>() - ENTRY_STATE;
 
 /** Tells whether the entry is in the table (removed entries keep their place for reuse). */
 export function entryLinked(entry: Entry): bool {
   return entry.linked != 0;
-}
-
-/** Says that no packet of the entry has a verdict, and why. */
-export function leaveEntryUndecided(entry: Entry, reason: u32, rule: i32): void {
-  entry.flags |= ENTRY_UNDECIDED;
-  setMissing(entry, reason, rule);
-}
-
-/**
- * Says which fact is missing of an entry, and whose match lacked it. Where a try says so and is taken back, the rule
- * stays, which nobody asks for without the reason.
- */
-export function setMissing(entry: Entry, reason: u32, rule: i32): void {
-  entry.reason = <u8>reason;
-  tuplesOf(entry).undecidedRule = rule;
-}
-
-/** Makes an entry from `key`. */
-export function addEntry(): u32 {
-  let number: u32;
-  let tuples: u32 = 0;
-  if (free != 0) {
-    number = free - 1;
-    free = entryAt(number).ports;
-    tuples = entryAt(number).tuples;
-  } else {
-    number = used;
-    if (number % PIECE == 0) {
-      const piece = alignedLines(PIECE * offsetof<Entry>());
-      store<u32>(pieces + ((<usize>pieceCount) << 2), <u32>piece);
-      pieceCount++;
-    }
-    used++;
-  }
-  const entry = entryAt(number);
-  clearBytes(changetype<usize>(entry), offsetof<Entry>());
-  entry.tuples = tuples;
-  entry.family = key.family;
-  entry.protocol = key.protocol;
-  if (key.family == 4) {
-    entry.ends = endsOfKey(key);
-    entry.ports = portsOfKey(key);
-    if (tuples != 0) unfoldTuples(entry);
-  } else {
-    copyTuple(startTuples(entry));
-  }
-  count++;
-  return number;
-}
-
-function copyTuple(tuples: Tuples): void {
-  copyBytes(changetype<usize>(tuples), changetype<usize>(key), 32);
-  tuples.sport = key.sport;
-  tuples.dport = key.dport;
-  startTranslation(tuples);
-}
-
-/** Addresses of IPv4 as an entry has them. */
-export function endsOfKey(tuple: Key): u64 {
-  return (<u64>tuple.src0) | ((<u64>tuple.dst0) << 32);
-}
-
-/** And ports. */
-export function portsOfKey(tuple: Key): u32 {
-  return (<u32>tuple.sport) | ((<u32>tuple.dport) << 16);
-}
-
-/** Leaves an entry's place to others. */
-export function freeEntry(number: u32): void {
-  entryAt(number).ports = free;
-  free = number + 1;
-  count--;
 }

@@ -1,7 +1,8 @@
 // The table of conntrack entries: each is indexed by every tuple by which packets can meet it (entry-tuples.ts).
 import { copyBytes, zeros } from "./bytes";
 import { now, SECOND } from "./clock";
-import { Entry, entryAt, entryLimit, freeEntry, PIECE, PIECES_MAX, setUpEntries } from "./entry";
+import { Entry } from "./entry";
+import { entryAt, entryLimit, freeEntry, PIECE, PIECES_MAX, setUpEntries } from "./entry-list";
 import {
   hangsUnder,
   isTurned,
@@ -33,8 +34,8 @@ import {
   setUpSlots,
   slotAt,
 } from "./flow-slots";
-import { heardOf, settleHeard } from "./heard";
-import { key, Key, tupleHash } from "./key";
+import { settleHeard } from "./heard";
+import { Key, key, tupleHash } from "./key";
 import { SHARE_TRANSLATION } from "./layout";
 import { placeOf, rowAt } from "./row-list";
 import { needWhole } from "./share";
@@ -106,6 +107,7 @@ export function unlinkNode(number: u32, kind: u32): void {
   const hash = tupleHash(nodeTuple);
   const node = nodeNumber(number, kind);
   if (kind == NODE_ORIGINAL && entry.row != 0) {
+    settleHeard(entry);
     replaceByRow(hash, node, placeOf(entry.row));
     entry.row = 0;
   } else deleteNode(hash, node);
@@ -208,9 +210,6 @@ function countKind(kind: u32, more: i32): void {
 /** Removes an entry. */
 export function removeEntry(number: u32): void {
   for (let kind: u32 = 0; kind < NODE_KINDS; kind++) unlinkNode(number, kind);
-  const entry = entryAt(number);
-  settleHeard(heardOf(entry, 0));
-  settleHeard(heardOf(entry, 1));
   freeEntry(number);
 }
 

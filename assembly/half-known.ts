@@ -2,7 +2,8 @@
 // packet that shows it fixes it; a question, of which nothing stays, does not.
 import { isQuestion } from "./attempt";
 import { backends, isBackend } from "./backends";
-import { ENTRY_GUESSED, ENTRY_PERHAPS, entryAt, Tuples, tuplesOf } from "./entry";
+import { ENTRY_GUESSED, ENTRY_PERHAPS } from "./entry";
+import { entryAt } from "./entry-list";
 import {
   NODE_BACKEND,
   NODE_CLIENT,
@@ -20,6 +21,7 @@ import { key, SavedKey, savedKey } from "./key";
 import { isEmpty } from "./set";
 import { fixBackend, settleBackend, settleGuess } from "./shown-translation";
 import { ENTRY_NONE } from "./tracking";
+import { Tuples, tuplesOf } from "./tuples";
 import { exists } from "./worlds";
 
 // Whether packets behind their last hook are looked for, too.

@@ -29,6 +29,12 @@ export function makeBuckets(): Buckets {
   return buckets;
 }
 
+/** Lets go of all that hangs there. */
+export function clearBuckets(buckets: Buckets): void {
+  memory.fill(buckets.first, 0, (<usize>buckets.mask + 1) << 2);
+  buckets.count = 0;
+}
+
 /** Address of the first record with a hash; 0 without one. */
 export function firstHung(buckets: Buckets, hash: u32): usize {
   return withHash(load<u32>(bucketAt(buckets, hash)), hash);

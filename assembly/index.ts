@@ -34,7 +34,7 @@ export { setTimeout } from "./timeouts";
 export { settleSayings } from "./saying";
 export { addInterface, setCaptureInterface } from "./interface";
 export { repeatCount } from "./repeat";
-export { keepMakers } from "./entry";
+export { keepMakers } from "./tuples";
 export { addFlow, flowAt, setFlowsMax } from "./flow-rows";
 export { rowCount as flowCount } from "./row-list";
 export { orderedFlow, orderFlows } from "./row-order";

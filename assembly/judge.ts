@@ -11,7 +11,8 @@ import { copyBytes, sameAddress } from "./bytes";
 import { doubtConnections, leaveUndecided } from "./connection-doubt";
 import { confirmWorlds } from "./connection-worlds";
 import { entryOfPacket, track, wasSeen } from "./conntrack";
-import { ENTRY_GUESSED, entryAt } from "./entry";
+import { ENTRY_GUESSED } from "./entry";
+import { entryAt } from "./entry-list";
 import { countFlow } from "./flow-rows";
 import {
   askedFor,

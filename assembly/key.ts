@@ -46,6 +46,16 @@ export function endsHash(src: u32, dst: u32, ports: u32, protocol: u32): u32 {
   return pairHash(wordHash(src, ports & 0xffff), wordHash(dst, ports >> 16), protocol, 4);
 }
 
+/** Addresses of IPv4 as an entry has them. */
+export function endsOfKey(tuple: Key): u64 {
+  return (<u64>tuple.src0) | ((<u64>tuple.dst0) << 32);
+}
+
+/** And ports. */
+export function portsOfKey(tuple: Key): u32 {
+  return (<u32>tuple.sport) | ((<u32>tuple.dport) << 16);
+}
+
 /** All that a Key holds. */
 @unmanaged
 export class SavedKey {

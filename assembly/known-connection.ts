@@ -3,7 +3,6 @@
 // entries are read back.
 import { now, SECOND } from "./clock";
 import {
-  addEntry,
   ENTRY_ASSURED,
   ENTRY_DNAT,
   ENTRY_GUESSED,
@@ -15,15 +14,12 @@ import {
   ENTRY_UNBOUND,
   ENTRY_UNCOUNTED,
   ENTRY_UNDECIDED,
-  entryAt,
-  entryLimit,
   entryLinked,
-  leaveEntryUndecided,
+  familyOf,
   setStarted,
-  Tuples,
-  tuplesOf,
 } from "./entry";
 import { linkEntry } from "./entry-life";
+import { addEntry, entryAt, entryLimit } from "./entry-list";
 import { NODE_ORIGINAL, NODE_REPLY } from "./entry-tuples";
 import { expectFromStart } from "./expectation";
 import { findNode, removeEntry } from "./flow-table";
@@ -47,6 +43,7 @@ import { countsConnections } from "./match/connbytes";
 import { natLoaded } from "./rule";
 import { recallSctp } from "./sctp";
 import { recallTcp } from "./tcp-track";
+import { leaveEntryUndecided, setMark, Tuples, tuplesOf } from "./tuples";
 
 /** One connection of the dump. Written by the host. */
 @unmanaged
@@ -115,9 +112,9 @@ export function addConnection(): void {
   if ((flags & CONNECTION_DNAT) != 0) entry.flags |= ENTRY_DNAT;
   if ((flags & CONNECTION_BEYOND) != 0) leaveEntryUndecided(entry, REASON_CONNECTION, RULE_NONE);
   if ((flags & CONNECTION_HELPED) != 0) expectFromStart();
-  if (!natLoaded(entry.family)) entry.flags |= ENTRY_UNBOUND;
+  if (!natLoaded(familyOf(entry))) entry.flags |= ENTRY_UNBOUND;
   if (!countsConnections()) entry.flags |= ENTRY_UNCOUNTED;
-  entry.mark = connection.mark;
+  setMark(entry, connection.mark);
   entry.deadline = <u64>connection.seconds * SECOND;
   setStarted(entry, <u64>connection.age * SECOND);
   if (entry.protocol == 6) recallTcp(entry, connection.state);
@@ -136,7 +133,7 @@ export function readConnection(number: u32): bool {
   if (!entryLinked(entry) || entry.deadline <= now()) return false;
   const to = changetype<usize>(connection) + offsetof<Connection>("src0");
   memory.copy(to, changetype<usize>(tuplesOf(entry)), 64);
-  connection.family = entry.family;
+  connection.family = <u8>familyOf(entry);
   connection.protocol = entry.protocol;
   connection.state = entry.protocol == 6 ? entry.tcpState : 0;
   connection.sport = tuplesOf(entry).sport;

@@ -44,6 +44,11 @@ export function forgetManners(): void {
   first = next;
 }
 
+/** The least number that counts: it is another one after numbers that were given have been forgotten. */
+export function firstManner(): u32 {
+  return first;
+}
+
 /** The number is one of those that count. */
 export function isMannerValid(number: u32): bool {
   return number >= first;

@@ -1,8 +1,9 @@
 // Looking entries up by their answers where a node has masqueraded the source, with which address is not known.
 import { isQuestion } from "./attempt";
 import { backends, isBackend } from "./backends";
-import { Entry, ENTRY_SEEN_REPLY, entryAt } from "./entry";
+import { Entry, ENTRY_SEEN_REPLY, ENTRY_STATE_DOUBTED, familyOf } from "./entry";
 import { refreshFor, timeoutOf } from "./entry-life";
+import { entryAt } from "./entry-list";
 import { NODE_BACKEND, NODE_REPLY, nodeEntry, nodeOf } from "./entry-tuples";
 import { findNode, hasNodes, nextNode } from "./flow-table";
 import { key, SavedKey, savedKey } from "./key";
@@ -59,9 +60,9 @@ function doubtAnswered(first: i64): void {
   if (nextNode(first) < 0) return;
   for (let node = first; node >= 0; node = nextNode(node)) {
     const entry = entryAt(nodeEntry(node));
-    if (entry.stateDoubted != 0) return;
+    if ((entry.flags & ENTRY_STATE_DOUBTED) != 0) return;
     if ((entry.flags & ENTRY_SEEN_REPLY) != 0) continue;
-    entry.stateDoubted = 1;
+    entry.flags |= ENTRY_STATE_DOUBTED;
     refreshFor(entry, timeoutOf(entry, true));
   }
 }
@@ -91,7 +92,7 @@ function hasNumbers(packet: Packet): bool {
 }
 
 function mayAnswer(entry: Entry, packet: Packet): bool {
-  if (entry.protocol != key.protocol || entry.family != key.family) return false;
+  if (entry.protocol != key.protocol || familyOf(entry) != key.family) return false;
   if (!hasNumbers(packet)) return true;
   if (packet.protocol == 132) return mayHaveTag(entry, packet, DIRECTION_REPLY);
   return packet.tcpAck == sideOf(entry, DIRECTION_ORIGINAL).end;

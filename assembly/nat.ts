@@ -10,10 +10,8 @@ import {
   ENTRY_PORT_UNKNOWN,
   ENTRY_SNAT,
   ENTRY_UNBOUND,
-  entryAt,
-  Tuples,
-  tuplesOf,
 } from "./entry";
+import { entryAt } from "./entry-list";
 import {
   CT_DNAT,
   CT_NEW,
@@ -35,6 +33,7 @@ import { natHooked, natLoaded } from "./rule";
 import { runTable } from "./run-table";
 import { DIRECTION_ORIGINAL, DIRECTION_REPLY, ENTRY_NONE, tracking } from "./tracking";
 import { cutPath, pathSize } from "./traverse";
+import { Tuples, tuplesOf } from "./tuples";
 import { isIcmp, Walk, walk } from "./walk";
 
 const walkSrc: usize = changetype<usize>(walk) + offsetof<Walk>("src0");

@@ -3,7 +3,7 @@
 import { leadsToBackend } from "./backends";
 import { now } from "./clock";
 import {
-  addEntry,
+  doubtMark,
   ENTRY_DNAT,
   ENTRY_GUESSED,
   ENTRY_MASQUERADED,
@@ -12,12 +12,11 @@ import {
   ENTRY_SNAT,
   ENTRY_UNBOUND,
   ENTRY_UNCOUNTED,
-  entryAt,
-  setMaker,
+  familyOf,
   setStarted,
-  tuplesOf,
 } from "./entry";
 import { hasRoom, linkEntry, refresh } from "./entry-life";
+import { addEntry, entryAt } from "./entry-list";
 import { removeExpired } from "./flow-table";
 import { KNOWN_TCP_FLAGS } from "./layout";
 import { countsConnections } from "./match/connbytes";
@@ -28,6 +27,7 @@ import { natLoaded } from "./rule";
 import { assumeSctp, moveSctp, SCTP_BELONGS, SCTP_UNKNOWN } from "./sctp";
 import { assumeTcp, closeTcp, startTcp } from "./tcp-track";
 import { DIRECTION_ORIGINAL, keyOfPacket, tracking } from "./tracking";
+import { setMaker, setMark, tuplesOf } from "./tuples";
 import { Walk } from "./walk";
 
 /** Takes up the entry for a new connection whose packet got through, or whose verdict is unknown. */
@@ -63,10 +63,10 @@ export function confirm(packet: Packet, walk: Walk, guessed: bool): bool {
       tuplesOf(entry).draw = walk.draw != 0 ? walk.draw : nextDraw();
     }
   }
-  entry.mark = walk.connectionMark;
-  entry.markDoubted = walk.connectionMarkUnknown == 0 ? 0 : 1;
+  setMark(entry, walk.connectionMark);
+  doubtMark(entry, walk.connectionMarkUnknown != 0);
   if (guessed) entry.flags |= ENTRY_GUESSED;
-  if (isRealNode() && !natLoaded(entry.family)) entry.flags |= ENTRY_UNBOUND;
+  if (isRealNode() && !natLoaded(familyOf(entry))) entry.flags |= ENTRY_UNBOUND;
   if (!countsConnections()) entry.flags |= ENTRY_UNCOUNTED;
   // Only answers of backends are looked up by it.
   const backend = walk.masqueraded && leadsToBackend();

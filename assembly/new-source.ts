@@ -2,15 +2,8 @@
 // node may draw. Targets (target/nat.ts) put in its address.
 // Source: Linux, nf_nat_core.c; semantics.md N-1 to N-9.
 import { isDrawTaken, isTupleDrawn } from "./drawn-port";
-import {
-  Entry,
-  ENTRY_PORT_UNKNOWN,
-  ENTRY_SNAT,
-  ENTRY_UNDECIDED,
-  entryAt,
-  Tuples,
-  tuplesOf,
-} from "./entry";
+import { Entry, ENTRY_PORT_UNKNOWN, ENTRY_SNAT, ENTRY_UNDECIDED } from "./entry";
+import { entryAt } from "./entry-list";
 import { inverseIcmp, NODE_REPLY, NODE_SOURCE, nodeEntry } from "./entry-tuples";
 import { findNode, nextNode } from "./flow-table";
 import { ask } from "./fork";
@@ -31,6 +24,7 @@ import { TCP_SYN_SENT, TCP_TIME_WAIT } from "./tcp";
 import { isAfter, sideOf } from "./tcp-side";
 import { hasWindowFacts, segmentEnd } from "./tcp-window";
 import { tracking } from "./tracking";
+import { Tuples, tuplesOf } from "./tuples";
 import { isIcmp, Walk, walk } from "./walk";
 import { exists, touchEntry } from "./worlds";
 

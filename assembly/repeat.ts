@@ -10,22 +10,24 @@ import {
   ENTRY_ASSURED,
   ENTRY_DNAT,
   ENTRY_GUESSED,
+  ENTRY_MARK_DOUBTED,
   ENTRY_MASQUERADED,
   ENTRY_PERHAPS,
   ENTRY_PORT_UNKNOWN,
   ENTRY_SEEN_REPLY,
   ENTRY_SNAT,
   ENTRY_STATE,
+  ENTRY_STATE_DOUBTED,
   ENTRY_STATE_SIZE,
   ENTRY_UNDECIDED,
-  entryAt,
 } from "./entry";
 import { refresh, refusedBefore } from "./entry-life";
+import { entryAt } from "./entry-list";
 import { answersItself, nodeEntry, nodeKind } from "./entry-tuples";
 import { isHelperGiven } from "./expectation";
 import { consultedCount, startForks } from "./fork";
 import { arePerhapsTaken, findFirst, lookUpSights } from "./half-known";
-import { hear, Heard, heardOf, whereOf } from "./heard";
+import { hear, rowHeard, saidOf, whereOf } from "./heard";
 import { rollBack, startJournal } from "./journal";
 import { count, countTotals, walkedPlainly } from "./judge";
 import { knownConnections } from "./known-connection";
@@ -60,6 +62,7 @@ import { Saying, sayingOf } from "./saying";
 import { rememberSight, severalSights } from "./sights";
 import { moveTcp, TCP_BELONGS } from "./tcp-track";
 import { DIRECTION_ORIGINAL, DIRECTION_REPLY, ENTRY_NONE, keyOfPacket, tracking } from "./tracking";
+import { markOf } from "./tuples";
 import { Verdict } from "./verdict";
 import { Walk, walk } from "./walk";
 import { startWorlds } from "./worlds";
@@ -113,25 +116,24 @@ export function repeatVerdict(packet: Packet, verdict: Verdict, isRead: bool): b
   keyOfPacket(packet);
   const node = findFirst();
   let entry = node < 0 ? ENTRY_NONE : nodeEntry(node);
-  let heard: Heard | null = null;
+  let isHeard = false;
   let saying: Saying | null = null;
   let row: usize = 0;
   if (node >= 0) {
+    const known = entryAt(entry);
     const kind = nodeKind(node);
-    const known = heardOf(entryAt(entry), kind & 1);
-    if (known.where == whereOf(manner, kind)) {
-      saying = sayingOfConnection(entryAt(entry), known.saying, packet, kind & 1);
-      row = known.row;
-    }
+    const where = whereOf(manner, kind);
+    saying = sayingOfConnection(known, saidOf(known, kind & 1), where, packet, kind & 1);
+    row = rowHeard(known, kind & 1);
     if (saying == null) {
-      saying = sayingOfAlike(entryAt(entry), manner, kind, packet);
-      heard = known;
+      saying = sayingOfAlike(known, manner, kind, packet);
+      isHeard = true;
       row = 0;
     }
   }
   if (saying == null) {
     entry = ENTRY_NONE;
-    heard = null;
+    isHeard = false;
     const memo = findMemo(manner);
     if (memo != null) {
       saying =
@@ -154,8 +156,8 @@ export function repeatVerdict(packet: Packet, verdict: Verdict, isRead: bool): b
   rememberSight(packet, repeated, entry, true);
   if (row == 0) {
     row = count(packet, repeated);
-    if (heard != null && row != 0)
-      hear(heard, whereOf(manner, nodeKind(node)), changetype<usize>(saying), row);
+    if (isHeard && row != 0)
+      hear(entryAt(entry), nodeKind(node) & 1, changetype<usize>(saying), row);
     return true;
   }
   countTotals(packet, saying.verdict, saying.verdictFlags);
@@ -181,7 +183,10 @@ export function keepVerdict(packet: Packet, verdict: Verdict, row: usize): void 
   if (!again && !lasts) return;
   const manner = mannerOf(packet, whereSeen(packet));
   if (manner == 0) return;
-  if (again) keepForAlike(packet, verdict, manner, WAY_FIRST, 0, 0);
+  if (again) {
+    const where = whereOf(manner, DIRECTION_ORIGINAL);
+    keepForAlike(manner, WAY_FIRST, sayOf(packet, verdict, where, 0, 0));
+  }
   if (!lasts) return;
   if (tracking.entry != ENTRY_NONE) keepForConnection(packet, verdict, row, manner);
   else keepWithoutConnection(packet, verdict, row, manner);
@@ -194,24 +199,17 @@ function keepForConnection(packet: Packet, verdict: Verdict, row: usize, manner:
   if (tracking.direction != (nodeKind(node) & 1)) return;
   const entry = entryAt(tracking.entry);
   const flags = lookedAt(entry.flags);
-  const saying = changetype<usize>(sayOf(packet, verdict, entry.mark, flags));
-  hear(heardOf(entry, tracking.direction), whereOf(manner, nodeKind(node)), saying, row);
   const way = nodeKind(node);
+  const saying = sayOf(packet, verdict, whereOf(manner, way), markOf(entry), flags);
+  hear(entry, tracking.direction, changetype<usize>(saying), row);
   if ((entry.flags & ENTRY_TRANSLATED) != 0 || isClientPortLookedAt(way & 1)) return;
-  if (isMetAgain(way)) keepForAlike(packet, verdict, manner, way, entry.mark, flags);
+  if (isMetAgain(way)) keepForAlike(manner, way, saying);
 }
 
 // What holds for any port of the client.
-function keepForAlike(
-  packet: Packet,
-  verdict: Verdict,
-  manner: u32,
-  way: u32,
-  mark: u32,
-  flags: u16,
-): void {
+function keepForAlike(manner: u32, way: u32, saying: Saying): void {
   const alike = placeForAlike(manner, way);
-  alike.saying = <u32>changetype<usize>(sayOf(packet, verdict, mark, flags));
+  alike.saying = <u32>changetype<usize>(saying);
   alike.ifFree = walk.staysIfFree ? 1 : 0;
 }
 
@@ -229,7 +227,11 @@ function isLikeOthers(packet: Packet, verdict: Verdict): bool {
   const allowed = verdict.verdict == VERDICT_ALLOW;
   if (!allowed || tracking.entry == ENTRY_NONE) return !allowed && tracking.entry == ENTRY_NONE;
   const entry = entryAt(tracking.entry);
-  return (entry.flags & ENTRY_UNCERTAIN) == 0 && entry.mark == 0 && entry.markDoubted == 0;
+  return (
+    (entry.flags & ENTRY_UNCERTAIN) == 0 &&
+    markOf(entry) == 0 &&
+    (entry.flags & ENTRY_MARK_DOUBTED) == 0
+  );
 }
 
 function keepWithoutConnection(packet: Packet, verdict: Verdict, row: usize, manner: u32): void {
@@ -239,14 +241,14 @@ function keepWithoutConnection(packet: Packet, verdict: Verdict, row: usize, man
     memo.tracked = tracked;
     memo.where = 0;
   }
-  const saying = changetype<usize>(sayOf(packet, verdict, 0, 0));
   // INVALID packets, too, may come from either side of a connection.
   const where = whereOf(manner, tracking.direction);
+  const saying = changetype<usize>(sayOf(packet, verdict, where, 0, 0));
   hearMemo(memo, where, tracked != 0 && !tracking.fresh, saying, row);
 }
 
-function sayOf(packet: Packet, verdict: Verdict, mark: u32, flags: u16): Saying {
-  return sayingOf(verdict, mark, flags, walk.tcpFlagsLookedAt, packet.tcpFlags);
+function sayOf(packet: Packet, verdict: Verdict, where: u32, mark: u32, flags: u16): Saying {
+  return sayingOf(verdict, where, mark, flags, walk.tcpFlagsLookedAt, packet.tcpFlags);
 }
 
 // The connection is certain, or it is certain that there is none.
@@ -259,9 +261,9 @@ function isLasting(packet: Packet, verdict: Verdict): bool {
   if (tracking.fresh) return false;
   if ((verdict.ctState & (CT_NEW | CT_ESTABLISHED)) == 0) return false;
   const entry = entryAt(tracking.entry);
-  if ((entry.flags & ENTRY_UNCERTAIN) != 0 || entry.markDoubted != 0) return false;
+  if ((entry.flags & ENTRY_UNCERTAIN) != 0 || (entry.flags & ENTRY_MARK_DOUBTED) != 0) return false;
   // On a real node another connection's own tuple comes before what the capture shows behind the last hook.
-  return entry.stateDoubted == 0 && !(isRealNode() && tracking.seenAfter);
+  return (entry.flags & ENTRY_STATE_DOUBTED) == 0 && !(isRealNode() && tracking.seenAfter);
 }
 
 // Where the node's own addresses are behind the last hook, its connections tell whether it sent the packet.
@@ -295,17 +297,18 @@ function isSeenOnce(packet: Packet, seen: u32): bool {
 function sayingOfConnection(
   entry: Entry,
   said: usize,
+  where: u32,
   packet: Packet,
   direction: u32,
 ): Saying | null {
-  if (entry.stateDoubted != 0) return null;
+  if ((entry.flags & ENTRY_STATE_DOUBTED) != 0) return null;
+  if (said == 0 || changetype<Saying>(said).where != where) return null;
   const state = changetype<usize>(entry) + ENTRY_STATE;
   copyBytes(before, state, ENTRY_STATE_SIZE);
   if (moveOn(entry, packet, direction)) {
     const saying = like(said, packet);
-    const same =
-      saying != null && saying.flags == lookedAt(entry.flags) && saying.mark == entry.mark;
-    if (same && entry.markDoubted == 0) return saying;
+    if (saying != null && saying.flags == lookedAt(entry.flags) && saying.mark == markOf(entry))
+      return saying;
   }
   copyBytes(state, before, ENTRY_STATE_SIZE);
   return null;
@@ -318,7 +321,7 @@ function sayingOfAlike(entry: Entry, manner: u32, kind: u32, packet: Packet): Sa
   // What answers itself is no more like others.
   return alike == null || answersItself(entry)
     ? null
-    : sayingOfConnection(entry, alike.saying, packet, kind & 1);
+    : sayingOfConnection(entry, alike.saying, whereOf(manner, kind), packet, kind & 1);
 }
 
 // What was said of packets that began connections as this one does, whose connection comes into being if they got

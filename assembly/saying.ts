@@ -1,7 +1,7 @@
 // What was said of packets, by the state that their connection had: each once, for all that say the same. Packets
 // that repeat it are counted here, and at the rules only when somebody wants to know.
 import { alignedLines } from "./bytes";
-import { Buckets, firstHung, hang, Hung, makeBuckets, nextHung } from "./hung";
+import { Buckets, clearBuckets, firstHung, hang, Hung, makeBuckets, nextHung } from "./hung";
 import { countOutcome, Outcome, outcomeOf } from "./outcome";
 import { mix } from "./set";
 import { Verdict } from "./verdict";
@@ -15,6 +15,8 @@ export class Saying extends Hung {
   earlier: u32;
   /** Address of the outcome. */
   outcome: u32;
+  /** Number of the manner in which the packets are seen, and the way that they go (heard.ts). */
+  where: u32;
   /** The connection's mark and its ENTRY_* bits. */
   mark: u32;
   flags: u16;
@@ -45,6 +47,10 @@ let latest: usize = 0;
 let place: usize = 0;
 let room: u32 = 0;
 
+// Those that nobody has any more, as a list through `earlier`; and how many are not among them.
+let free: usize = 0;
+let count: u32 = 0;
+
 /** Prepares an empty memory. */
 export function setUpSayings(): void {
   buckets = makeBuckets();
@@ -52,9 +58,29 @@ export function setUpSayings(): void {
   room = 0;
 }
 
+/** How many are kept. */
+export function sayingCount(): u32 {
+  return count;
+}
+
+/** Takes all of them back, whose addresses nobody has any more. */
+export function takeSayingsBack(): void {
+  settleSayings();
+  clearBuckets(buckets);
+  while (latest != 0) {
+    const saying = changetype<Saying>(latest);
+    const earlier: usize = saying.earlier;
+    saying.earlier = <u32>free;
+    free = latest;
+    latest = earlier;
+  }
+  count = 0;
+}
+
 /** What the walk that just ended says of packets whose connection is as this one's. */
 export function sayingOf(
   verdict: Verdict,
+  where: u32,
   mark: u32,
   flags: u16,
   tcpFlagsLookedAt: u32,
@@ -63,15 +89,16 @@ export function sayingOf(
   const outcome = <u32>changetype<usize>(outcomeOf(verdict));
   const seen = tcpFlags & tcpFlagsLookedAt;
   const told = seen | (tcpFlagsLookedAt << 8) | ((<u32>flags) << 16);
-  const hash = mix(mix(outcome, mark), told);
+  const hash = mix(mix(mix(outcome, where), mark), told);
   for (let at = firstHung(buckets, hash); at != 0; at = nextHung(at)) {
     const found = changetype<Saying>(at);
-    const same = found.outcome == outcome && found.mark == mark && found.flags == flags;
-    const sameFlags = found.tcpFlagsLookedAt == <u8>tcpFlagsLookedAt;
+    const same = found.outcome == outcome && found.where == where && found.mark == mark;
+    const sameFlags = found.flags == flags && found.tcpFlagsLookedAt == <u8>tcpFlagsLookedAt;
     if (same && sameFlags && found.tcpFlags == <u8>seen) return found;
   }
   const saying = makeSaying();
   saying.outcome = outcome;
+  saying.where = where;
   saying.mark = mark;
   saying.flags = flags;
   saying.tcpFlagsLookedAt = <u8>tcpFlagsLookedAt;
@@ -83,13 +110,20 @@ export function sayingOf(
 }
 
 function makeSaying(): Saying {
-  if (room == 0) {
-    place = alignedLines(<usize>PIECE * LINE);
-    room = PIECE;
+  let at = free;
+  if (at != 0) {
+    free = changetype<Saying>(at).earlier;
+  } else {
+    if (room == 0) {
+      place = alignedLines(<usize>PIECE * LINE);
+      room = PIECE;
+    }
+    at = place;
+    place += LINE;
+    room--;
   }
-  const saying = changetype<Saying>(place);
-  place += LINE;
-  room--;
+  count++;
+  const saying = changetype<Saying>(at);
   saying.packets = 0;
   saying.bytes = 0;
   saying.earlier = <u32>latest;

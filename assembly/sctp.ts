@@ -1,6 +1,6 @@
 // SCTP and its connection: chunks move a table of states, verification tags say which side speaks.
 // Source: RFC 9260; Linux, nf_conntrack_proto_sctp.c.
-import { Entry, ENTRY_ASSURED } from "./entry";
+import { Entry, ENTRY_ASSURED, lastDirectionOf, setLast } from "./entry";
 import { refreshFor } from "./entry-life";
 import { Packet } from "./records";
 import { sctpTimeout } from "./sctp-lifetime";
@@ -220,7 +220,7 @@ function checkTag(entry: Entry, packet: Packet, at: u32, direction: u32, renews:
       } else if (!isTag(entry, direction, tag)) {
         if (has(CHUNK_DATA) || !renews) return TAG_WRONG;
         entry.lastFlags |= HEARTBEAT_FAILED;
-        entry.lastDirection = <u8>direction;
+        setLast(entry, direction, 0);
         return TAG_LEFT_ASIDE;
       } else {
         entry.lastFlags &= ~HEARTBEAT_FAILED;
@@ -232,7 +232,7 @@ function checkTag(entry: Entry, packet: Packet, at: u32, direction: u32, renews:
       } else if (!isTag(entry, direction, tag)) {
         if (has(CHUNK_DATA) || !renews) return TAG_WRONG;
         const failed = (entry.lastFlags & HEARTBEAT_FAILED) != 0;
-        if (!failed || entry.lastDirection == direction) return TAG_WRONG;
+        if (!failed || lastDirectionOf(entry) == direction) return TAG_WRONG;
         entry.lastFlags &= ~HEARTBEAT_FAILED;
         setEntryTag(entry, direction, tag);
         setEntryTag(entry, direction ^ 1, 0);

@@ -12,10 +12,8 @@ import {
   ENTRY_PORT_UNKNOWN,
   ENTRY_SNAT,
   ENTRY_UNDECIDED,
-  entryAt,
-  Tuples,
-  tuplesOf,
 } from "./entry";
+import { entryAt } from "./entry-list";
 import {
   NODE_BACKEND,
   NODE_CLIENT,
@@ -29,6 +27,7 @@ import {
 import { findNode, linkNode, nextNode, removeEntry, unlinkNode } from "./flow-table";
 import { forgetHeard } from "./heard";
 import { key, SavedKey, savedKey } from "./key";
+import { Tuples, tuplesOf } from "./tuples";
 
 /** Settles a connection that exists perhaps: the other backends that might have been drawn were not. */
 export function settleGuess(number: u32): void {

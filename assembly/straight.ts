@@ -12,7 +12,7 @@ import { lagRows } from "./flow-rows";
 import { anyFragments } from "./fragments";
 import { Gathered } from "./gathered";
 import { isUnknown } from "./half-known";
-import { countHeard, heardOf, whereOf } from "./heard";
+import { countHeard, rowHeard, saidOf, whereOf } from "./heard";
 import { captureInterfaceNumber } from "./interface";
 import { countPackets, countWord } from "./judge";
 import { isMannerValid, mannerOf } from "./manner";
@@ -31,6 +31,7 @@ import { rememberLater, severalSights } from "./sights";
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TCP_URG } from "./tcp";
 import { moveEstablished } from "./tcp-track";
 import { DIRECTION_ORIGINAL, DIRECTION_REPLY } from "./tracking";
+import { markOf } from "./tuples";
 
 // Of these flags a packet has SYN alone, or another way is taken.
 const TCP_BEGINNING: u32 = TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK | TCP_URG;
@@ -77,20 +78,18 @@ function goOn(one: Gathered, number: u64, manner: u32): bool {
   const entry = changetype<Entry>(one.known);
   const direction = one.direction;
   if (direction == DIRECTION_NEITHER || entry.deadline <= now()) return false;
-  const heard = heardOf(entry, direction);
-  if (heard.where != whereOf(manner, direction)) return false;
-  const answered = select<u16>(ENTRY_SEEN_REPLY, 0, direction == DIRECTION_REPLY);
-  const said: usize = heard.saying;
+  const said = saidOf(entry, direction);
   if (said == 0) return false;
   const saying = changetype<Saying>(said);
-  if (saying.flags != lookedAt(entry.flags | answered) || saying.mark != entry.mark) return false;
-  if ((entry.markDoubted | entry.stateDoubted) != 0 || !moveOn(entry, one, direction, saying)) {
+  if (saying.where != whereOf(manner, direction)) return false;
+  const answered = select<u16>(ENTRY_SEEN_REPLY, 0, direction == DIRECTION_REPLY);
+  if (saying.flags != lookedAt(entry.flags | answered) || saying.mark != markOf(entry))
     return false;
-  }
+  if (!moveOn(entry, one, direction, saying)) return false;
   entry.flags |= answered;
   say(one, number, saying);
-  countHeard(heard, one.original);
-  if (isRowLogged()) logRow(number, heard.row);
+  countHeard(entry, direction, one.original);
+  if (isRowLogged()) logRow(number, rowHeard(entry, direction));
   return true;
 }
 

@@ -2,8 +2,8 @@
 // largest window that was offered; and the last segment of either.
 // Source: Linux, nf_conntrack_proto_tcp.c, tcp_in_window(); van Rooij, "Real stateful TCP packet
 // filtering in IP Filter"; semantics.md CT-T8.
-import { Entry } from "./entry";
-import { TCP_ACK, TCP_SYN } from "./tcp";
+import { Entry, lastDirectionOf, setLast } from "./entry";
+import { CLASS_ACK, TCP_ACK, TCP_SYN } from "./tcp";
 
 export const SIDE_WINDOW_SCALE: u8 = 1 << 0;
 export const SIDE_SACK: u8 = 1 << 1;
@@ -104,14 +104,14 @@ class LastSegment {
   @inline
   follow(entry: Entry, direction: u32, seq: u32, ack: u32, end: u32, window: u32): void {
     const differs =
-      (entry.lastDirection ^ (<u8>direction)) |
+      (lastDirectionOf(entry) ^ direction) |
       (this.seq ^ seq) |
       (this.ack ^ ack) |
       (this.end ^ end) |
       (this.window ^ (<u16>window));
     const again = min<u32>(<u32>entry.retransmissions + 1, 255);
     entry.retransmissions = <u8>select<u32>(again, 0, differs == 0);
-    entry.lastDirection = <u8>direction;
+    setLast(entry, direction, CLASS_ACK);
     this.seq = seq;
     this.ack = ack;
     this.end = end;

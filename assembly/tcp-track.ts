@@ -2,8 +2,16 @@
 // kernel knows of resets and of SYNs that come out of turn.
 // Source: Linux, nf_conntrack_proto_tcp.c, nf_conntrack_tcp_packet(); semantics.md CT-T4 to CT-T10.
 import { now, SECOND } from "./clock";
-import { Entry, ENTRY_ASSURED, ENTRY_SEEN_REPLY, entryAt } from "./entry";
+import {
+  Entry,
+  ENTRY_ASSURED,
+  ENTRY_SEEN_REPLY,
+  lastClassOf,
+  lastDirectionOf,
+  setLast,
+} from "./entry";
 import { refreshFor } from "./entry-life";
+import { entryAt } from "./entry-list";
 import { Packet } from "./records";
 import {
   CLASS_ACK,
@@ -72,7 +80,10 @@ export const TCP_MAY_BE_INVALID: u32 = 3;
 /** What becomes of the connection depends on what of it is not known. */
 export const TCP_IS_LOST: u32 = 4;
 
-// Entry.lastFlags, besides SIDE_WINDOW_SCALE and SIDE_SACK of an ignored SYN.
+// Entry.lastFlags, besides SIDE_WINDOW_SCALE and SIDE_SACK of an ignored SYN: the scale that it offered, at most 14,
+// and what it and others mean.
+const LAST_SCALE: u8 = 15 << 2;
+const LAST_SCALE_SHIFT: u8 = 2;
 const LAST_CHALLENGE: u8 = 1 << 6;
 const LAST_SIMULTANEOUS: u8 = 1 << 7;
 
@@ -86,7 +97,7 @@ export function setUpTcp(ignoreInvalid: bool, retransmissions: u32): void {
 
 /** Makes a new connection of its first packet, which is valid as such. */
 export function startTcp(entry: Entry, packet: Packet): void {
-  entry.lastClass = <u8>CLASS_NONE;
+  setLast(entry, 0, CLASS_NONE);
   startWindows(entry, packet);
   moveTcp(entry, packet, 0);
 }
@@ -94,7 +105,7 @@ export function startTcp(entry: Entry, packet: Packet): void {
 /** Takes a connection as the kernel had it when the capture began: nothing is known of its windows. */
 export function assumeTcp(entry: Entry, state: u32): void {
   entry.tcpState = <u8>state;
-  entry.lastClass = <u8>CLASS_NONE;
+  setLast(entry, 0, CLASS_NONE);
   entry.flags |= ENTRY_ASSURED;
   beLiberal(entry);
   refreshFor(entry, tcpTimeoutSeconds(state));
@@ -103,7 +114,7 @@ export function assumeTcp(entry: Entry, state: u32): void {
 /** Takes a connection that the node's dump has: its state is known, its windows are not. */
 export function recallTcp(entry: Entry, state: u32): void {
   entry.tcpState = <u8>state;
-  entry.lastClass = <u8>CLASS_NONE;
+  setLast(entry, 0, CLASS_NONE);
   leaveUntold(entry);
   // > These states lie behind a FIN.
   if (state >= TCP_FIN_WAIT && state <= TCP_TIME_WAIT) sideOf(entry, 0).flags |= SIDE_CLOSE_INIT;
@@ -134,7 +145,7 @@ export function moveTcp(entry: Entry, packet: Packet, direction: u32): u32 {
   if (next == TCP_SYN_SENT && (old == TCP_TIME_WAIT || old == TCP_CLOSE)) {
     // > A SYN after a close, or behind a reset from the same side, starts a new connection.
     const closed = ((sideOf(entry, 0).flags | sideOf(entry, 1).flags) & SIDE_CLOSE_INIT) != 0;
-    const resetHere = entry.lastDirection == direction && entry.lastClass == CLASS_RST;
+    const resetHere = lastDirectionOf(entry) == direction && lastClassOf(entry) == CLASS_RST;
     if (closed || resetHere) {
       entry.deadline = 0;
       return TCP_REOPENS;
@@ -144,7 +155,7 @@ export function moveTcp(entry: Entry, packet: Packet, direction: u32): u32 {
   }
   if (next == TCP_IGNORE) {
     // An ignored SYN of before may be what it answers.
-    const answer = packetClass == CLASS_SYNACK && entry.lastClass == CLASS_NONE;
+    const answer = packetClass == CLASS_SYNACK && lastClassOf(entry) == CLASS_NONE;
     if (answer && isUntold(entry)) return TCP_IS_LOST;
     if (!answersIgnored(entry, packet, direction, packetClass)) {
       rememberIgnored(entry, packet, direction, packetClass, old);
@@ -209,7 +220,6 @@ export function moveEstablished(
   if (!sender.fits(receiver, seq, end, ack)) return false;
   sender.follow(receiver, ack, ack, end, window, TCP_ACK);
   lastSegmentOf(entry).follow(entry, direction, seq, ack, end, window);
-  entry.lastClass = <u8>CLASS_ACK;
   const answered = (entry.flags & ENTRY_SEEN_REPLY) != 0;
   const lives = lifetimesOf(TCP_ESTABLISHED);
   const seconds = lives.after(entry.retransmissions, sender.flags | receiver.flags, window);
@@ -224,8 +234,7 @@ function isUntold(entry: Entry): bool {
 
 // The packet is in its window: the connection takes its new state and time.
 function settle(entry: Entry, direction: u32, packetClass: u32, old: u32, next: u32): void {
-  entry.lastClass = <u8>packetClass;
-  entry.lastDirection = <u8>direction;
+  setLast(entry, direction, packetClass);
   entry.tcpState = <u8>next;
   const sender = sideOf(entry, direction);
   if (old != next && next == TCP_FIN_WAIT) sender.flags |= SIDE_CLOSE_INIT;
@@ -259,19 +268,19 @@ function secondsAfter(entry: Entry, packetClass: u32, next: u32): u32 {
 function answersIgnored(entry: Entry, packet: Packet, direction: u32, packetClass: u32): bool {
   return (
     packetClass == CLASS_SYNACK &&
-    entry.lastClass == CLASS_SYN &&
-    entry.lastDirection != direction &&
+    lastClassOf(entry) == CLASS_SYN &&
+    lastDirectionOf(entry) != direction &&
     hasWindowFacts(packet) &&
     packet.tcpAck == entry.lastEnd
   );
 }
 
 function resynchronise(entry: Entry, direction: u32): void {
-  const other = sideOf(entry, entry.lastDirection);
+  const other = sideOf(entry, lastDirectionOf(entry));
   other.end = entry.lastEnd;
   other.maxEnd = entry.lastEnd;
   other.maxWindow = entry.lastWindow == 0 ? 1 : entry.lastWindow;
-  other.scale = entry.lastScale;
+  other.scale = (entry.lastFlags & LAST_SCALE) >> LAST_SCALE_SHIFT;
   entry.lastFlags &= ~LAST_CHALLENGE;
   other.flags = entry.lastFlags & (SIDE_WINDOW_SCALE | SIDE_SACK);
   // > A connection picked up in its midst stays liberal on the side that answers.
@@ -288,8 +297,7 @@ function rememberIgnored(
   packetClass: u32,
   old: u32,
 ): void {
-  entry.lastClass = <u8>packetClass;
-  entry.lastDirection = <u8>direction;
+  setLast(entry, direction, packetClass);
   if (!hasWindowFacts(packet)) {
     beLiberal(entry);
     return;
@@ -301,8 +309,7 @@ function rememberIgnored(
     const side = scratch;
     memory.fill(changetype<usize>(side), 0, offsetof<TcpSide>());
     readOptions(packet, side);
-    entry.lastFlags = side.flags;
-    entry.lastScale = side.scale;
+    entry.lastFlags = side.flags | (side.scale << LAST_SCALE_SHIFT);
     // > The answer may be a challenge, which acknowledges no FIN.
     if (old == TCP_LAST_ACK) entry.lastFlags |= LAST_CHALLENGE;
   }
@@ -317,8 +324,8 @@ function isChallenge(entry: Entry, direction: u32, packetClass: u32, old: u32): 
   return (
     old == TCP_LAST_ACK &&
     packetClass == CLASS_ACK &&
-    entry.lastDirection != direction &&
-    entry.lastClass == CLASS_SYN &&
+    lastDirectionOf(entry) != direction &&
+    lastClassOf(entry) == CLASS_SYN &&
     (entry.lastFlags & LAST_CHALLENGE) != 0
   );
 }
@@ -335,7 +342,8 @@ const RESET_ACCEPTED: u32 = 4;
 function judgeReset(entry: Entry, packet: Packet, direction: u32, old: u32): u32 {
   const receiver = sideOf(entry, direction ^ 1);
   if (!hasWindowFacts(packet)) return RESET_CHECKED;
-  if ((receiver.flags & SIDE_MAX_ACK) == 0 || entry.lastClass == CLASS_SYN) return RESET_UNJUDGED;
+  if ((receiver.flags & SIDE_MAX_ACK) == 0 || lastClassOf(entry) == CLASS_SYN)
+    return RESET_UNJUDGED;
   const seq = packet.tcpSeq;
   const established = old == TCP_ESTABLISHED && (entry.flags & ENTRY_ASSURED) != 0;
   if (seq == 0 && !established) return RESET_CHECKED;
@@ -343,7 +351,7 @@ function judgeReset(entry: Entry, packet: Packet, direction: u32, old: u32): u32
   if (!established || seq == receiver.maxAck) return RESET_CHECKED;
   // > Part of a train: directly behind the same side's data.
   const train =
-    entry.lastClass == CLASS_ACK && entry.lastDirection == direction && seq == entry.lastEnd;
+    lastClassOf(entry) == CLASS_ACK && lastDirectionOf(entry) == direction && seq == entry.lastEnd;
   return train ? RESET_CHECKED : RESET_KEEPS;
 }
 
@@ -351,13 +359,13 @@ function judgeReset(entry: Entry, packet: Packet, direction: u32, old: u32): u32
 function answersLast(entry: Entry, packet: Packet, direction: u32, old: u32): bool {
   const answered = (entry.flags & ENTRY_SEEN_REPLY) != 0;
   const assured = (entry.flags & ENTRY_ASSURED) != 0;
-  const toSyn = answered && entry.lastClass == CLASS_SYN && entry.lastDirection != direction;
-  const toIgnored = toSyn || (!assured && entry.lastClass == CLASS_ACK);
+  const toSyn = answered && lastClassOf(entry) == CLASS_SYN && lastDirectionOf(entry) != direction;
+  const toIgnored = toSyn || (!assured && lastClassOf(entry) == CLASS_ACK);
   if (toIgnored && packet.tcpAck == entry.lastEnd) return true;
   return (
     old == TCP_SYN_SENT &&
-    entry.lastClass == CLASS_ACK &&
-    entry.lastDirection == 1 &&
+    lastClassOf(entry) == CLASS_ACK &&
+    lastDirectionOf(entry) == 1 &&
     packet.tcpSeq == entry.lastAck
   );
 }
@@ -374,13 +382,12 @@ const LINGERS: u32 = 120;
 function rememberInvalid(entry: Entry, direction: u32, packetClass: u32): void {
   if ((entry.flags & ENTRY_ASSURED) == 0) return;
   if (packetClass != CLASS_RST && packetClass != CLASS_FIN) return;
-  const ended = entry.lastClass == CLASS_FIN || entry.lastClass == CLASS_RST;
-  if (entry.lastDirection != direction && ended) {
+  const ended = lastClassOf(entry) == CLASS_FIN || lastClassOf(entry) == CLASS_RST;
+  if (lastDirectionOf(entry) != direction && ended) {
     const seconds = tcpTimeoutSeconds(TIMEOUT_UNACKNOWLEDGED);
     const longer: u64 = seconds > LINGERS ? seconds : LINGERS;
     if (entry.deadline > now() + longer * SECOND) refreshFor(entry, seconds);
     return;
   }
-  entry.lastClass = <u8>packetClass;
-  entry.lastDirection = <u8>direction;
+  setLast(entry, direction, packetClass);
 }

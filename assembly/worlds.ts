@@ -4,20 +4,22 @@
 // Only a real node's connections are followed so; those of a cluster are undecided as a whole.
 import { attempt } from "./attempt";
 import {
+  doubtMark,
   Entry,
   ENTRY_ASSURED,
+  ENTRY_MARK_DOUBTED,
   ENTRY_PERHAPS,
   ENTRY_SEEN_REPLY,
+  ENTRY_STATE,
+  ENTRY_STATE_DOUBTED,
   ENTRY_STATE_SIZE,
-  entryAt,
-  setMissing,
-  stateOfEntry,
-  tuplesOf,
 } from "./entry";
+import { entryAt, stateOfEntry } from "./entry-list";
 import { ask, askedFor } from "./fork";
 import { touch } from "./journal";
 import { REASON_BACKEND, VERDICT_ALLOW, VERDICT_UNKNOWN } from "./layout";
-import { ENTRY_NONE, Tracking, tracking } from "./tracking";
+import { ENTRY_NONE, tracking, Tracking } from "./tracking";
+import { markOf, setMark, setMissing, Tuples, tuplesOf } from "./tuples";
 import { Walk, walk } from "./walk";
 
 const REFUSALS_MAX: u32 = 64;
@@ -51,18 +53,15 @@ class Change {
   seen: bool;
   stateDoubted: bool;
   markDoubted: bool;
+  /** The mark that tries left. */
+  mark: u32;
 }
 
-// What changes of a connection once it is there, and how much of that comes before its mark.
-const STATE_OFFSET: usize = offsetof<Entry>("reason");
-const STATE_SIZE: usize = offsetof<Entry>("row") - offsetof<Entry>("reason");
-const MARK_OFFSET: usize = offsetof<Entry>("markDoubted") - offsetof<Entry>("reason");
 const REFUSAL_SIZE: usize = 12;
 const WORLD_SIZE: usize = 8 + offsetof<Walk>() + offsetof<Tracking>();
-const CHANGE_SIZE: usize = 8 + STATE_SIZE;
+const CHANGE_SIZE: usize = offsetof<Change>() + ENTRY_STATE_SIZE;
 if (offsetof<Refusal>() != REFUSAL_SIZE) ERROR("a Refusal record has twelve bytes");
 if (offsetof<World>() > 8) ERROR("a World record has eight bytes");
-if (offsetof<Change>() > 8) ERROR("a Change record has eight bytes");
 
 const refusals: usize = memory.data(64 * 12);
 // Behind each record the walk and its tracking.
@@ -160,6 +159,16 @@ export function touchEntry(number: u32): void {
   touch(stateOfEntry(number), ENTRY_STATE_SIZE, 0);
 }
 
+/** Sets a connection's mark as a try does. */
+export function changeMark(number: u32, mark: u32, doubted: bool): void {
+  touchEntry(number);
+  const entry = entryAt(number);
+  doubtMark(entry, doubted);
+  if (mark == markOf(entry)) return;
+  touch(changetype<usize>(tuplesOf(entry)) + offsetof<Tuples>("mark"), 4, 0);
+  setMark(entry, mark);
+}
+
 // A connection's state is about to change.
 function noteChange(number: u32): void {
   for (let index: u32 = 0; index < changeCount; index++) {
@@ -175,7 +184,7 @@ function noteChange(number: u32): void {
   change.markDoubted = false;
   // Earlier tries in which it existed left it as it was.
   change.seen = tries > refusedTries(number);
-  memory.copy(after(change), stateOf(number), STATE_SIZE);
+  leaves(change);
   changeCount++;
 }
 
@@ -210,10 +219,11 @@ export function settleChanges(reason: u32, rule: i32): void {
       change.markDoubted = true;
     }
     const entry = entryAt(change.entry);
-    memory.copy(stateOf(change.entry), after(change), STATE_SIZE);
-    if (change.markDoubted) entry.markDoubted = 1;
+    memory.copy(stateOfEntry(change.entry), after(change), ENTRY_STATE_SIZE);
+    setMark(entry, change.mark);
+    if (change.markDoubted) entry.flags |= ENTRY_MARK_DOUBTED;
     if (!change.stateDoubted) continue;
-    entry.stateDoubted = 1;
+    entry.flags |= ENTRY_STATE_DOUBTED;
     // It may be over in one of them.
     if (entry.protocol == 6 || entry.protocol == 132) entry.flags |= ENTRY_PERHAPS;
     setMissing(entry, reason, rule);
@@ -277,26 +287,27 @@ export function joinWorld(index: u32, number: u32): void {
     changetype<World>(worldAt(index)).tries + oldTries == tries;
   const stateless = entry.protocol != 6 && entry.protocol != 132;
   if (all && stateless) entry.flags &= ~ENTRY_PERHAPS;
-  if (!stateless || (entry.flags & ENTRY_SEEN_REPLY) != 0) entry.stateDoubted = 1;
+  if (!stateless || (entry.flags & ENTRY_SEEN_REPLY) != 0) entry.flags |= ENTRY_STATE_DOUBTED;
   entry.flags &= ~(ENTRY_SEEN_REPLY | ENTRY_ASSURED);
-  if (walk.connectionMark != entry.mark || walk.connectionMarkUnknown != 0) entry.markDoubted = 1;
+  if (walk.connectionMark != markOf(entry) || walk.connectionMarkUnknown != 0)
+    entry.flags |= ENTRY_MARK_DOUBTED;
 }
 
 function noteState(change: Change): void {
   if (isRefused(change.entry)) return;
-  const state = stateOf(change.entry);
   if (!change.seen) {
     change.seen = true;
-    memory.copy(after(change), state, STATE_SIZE);
+    leaves(change);
     return;
   }
   const kept = after(change);
-  if (memory.compare(kept + MARK_OFFSET, state + MARK_OFFSET, STATE_SIZE - MARK_OFFSET) != 0)
-    change.markDoubted = true;
-  if (memory.compare(kept, state, MARK_OFFSET) == 0) return;
-  change.stateDoubted = true;
-  const one = changetype<Entry>(kept - STATE_OFFSET);
+  const one = changetype<Entry>(kept - ENTRY_STATE);
   const other = entryAt(change.entry);
+  const doubt = (one.flags ^ other.flags) & ENTRY_MARK_DOUBTED;
+  if (doubt != 0 || change.mark != markOf(other)) change.markDoubted = true;
+  one.flags ^= doubt;
+  if (memory.compare(kept, stateOfEntry(change.entry), ENTRY_STATE_SIZE) == 0) return;
+  change.stateDoubted = true;
   if (other.deadline > one.deadline) one.deadline = other.deadline;
   // Seen only where all have seen it.
   const seen = ENTRY_SEEN_REPLY | ENTRY_ASSURED;
@@ -369,12 +380,14 @@ function take(at: usize): void {
   memory.copy(changetype<usize>(tracking), at + 8 + offsetof<Walk>(), offsetof<Tracking>());
 }
 
-function stateOf(number: u32): usize {
-  return changetype<usize>(entryAt(number)) + STATE_OFFSET;
+// The connection is now as tries leave it.
+function leaves(change: Change): void {
+  memory.copy(after(change), stateOfEntry(change.entry), ENTRY_STATE_SIZE);
+  change.mark = markOf(entryAt(change.entry));
 }
 
 function after(change: Change): usize {
-  return changetype<usize>(change) + 8;
+  return changetype<usize>(change) + offsetof<Change>();
 }
 
 function refusalAt(index: u32): Refusal {

@@ -1,6 +1,7 @@
 // `-m connbytes`: a rule with it makes the kernel count what connections carry. Told here of a
 // connection's first packet, and of ranges that hold for every other. Source: Linux, xt_connbytes.c.
-import { ENTRY_UNCOUNTED, entryAt } from "../entry";
+import { ENTRY_UNCOUNTED } from "../entry";
+import { entryAt } from "../entry-list";
 import { ask } from "../fork";
 import {
   CONNBYTES_PACKETS,

@@ -3,14 +3,8 @@
 import { attempt } from "../attempt";
 import { now, SECOND } from "../clock";
 import { firstTimeout } from "../conntrack-first";
-import {
-  ENTRY_ASSURED,
-  ENTRY_PORT_UNKNOWN,
-  ENTRY_SEEN_REPLY,
-  entryAt,
-  Tuples,
-  tuplesOf,
-} from "../entry";
+import { ENTRY_ASSURED, ENTRY_PORT_UNKNOWN, ENTRY_SEEN_REPLY, ENTRY_STATE_DOUBTED } from "../entry";
+import { entryAt } from "../entry-list";
 import { inverseIcmp } from "../entry-tuples";
 import { isHelperGiven } from "../expectation";
 import { ask } from "../fork";
@@ -35,6 +29,7 @@ import {
 } from "../layout";
 import { hasPorts } from "../protocol";
 import { DIRECTION_REPLY, ENTRY_NONE, tracking } from "../tracking";
+import { Tuples, tuplesOf } from "../tuples";
 import { Walk, walk } from "../walk";
 import { isMasked } from "./address";
 import { isMark } from "./mark";
@@ -145,7 +140,7 @@ function unknownPortHolds(first: u32, last: u32, rule: i32): bool {
 const QUESTION_CONNECTION: u64 = 1 << 50;
 
 function stateIsDoubted(): bool {
-  return tracking.entry != ENTRY_NONE && entryAt(tracking.entry).stateDoubted != 0;
+  return tracking.entry != ENTRY_NONE && (entryAt(tracking.entry).flags & ENTRY_STATE_DOUBTED) != 0;
 }
 
 function isDoubted(bits: u32): bool {

@@ -7,8 +7,16 @@ import { attempt, isQuestion } from "../attempt";
 import { zeros } from "../bytes";
 import { now } from "../clock";
 import { findPortUnknown } from "../drawn-port";
-import { Entry, ENTRY_ASSURED, ENTRY_PERHAPS, ENTRY_UNDECIDED, entryAt, tuplesOf } from "../entry";
+import {
+  Entry,
+  ENTRY_ASSURED,
+  ENTRY_PERHAPS,
+  ENTRY_STATE_DOUBTED,
+  ENTRY_UNDECIDED,
+  familyOf,
+} from "../entry";
 import { refusedBefore } from "../entry-life";
+import { entryAt } from "../entry-list";
 import { NODE_ORIGINAL, NODE_REPLY, nodeEntry } from "../entry-tuples";
 import { findNode } from "../flow-table";
 import { ask, askedCount, forkPaths } from "../fork";
@@ -30,6 +38,7 @@ import { hasPorts, PROTOCOL_DCCP, PROTOCOL_GRE } from "../protocol";
 import { mix } from "../set";
 import { TCP_CLOSE, TCP_TIME_WAIT } from "../tcp";
 import { ENTRY_NONE, keyOfPacket, tracking } from "../tracking";
+import { tuplesOf } from "../tuples";
 import { drawReason, walk } from "../walk";
 import { TICK_SLACK } from "./bucket";
 
@@ -201,7 +210,7 @@ function takeEntry(number: u32): u32 {
   memory.copy(changetype<usize>(key), changetype<usize>(tuplesOf(entry)), 32);
   key.sport = tuplesOf(entry).sport;
   key.dport = tuplesOf(entry).dport;
-  key.family = entry.family;
+  key.family = <u8>familyOf(entry);
   key.protocol = entry.protocol;
   key.unused = 0;
   return take(roleOf(entry), tuplesOf(entry).maker);
@@ -209,7 +218,8 @@ function takeEntry(number: u32): u32 {
 
 // > Only a connection that is assured is not added where it is missing.
 function roleOf(entry: Entry): u32 {
-  if (entry.stateDoubted != 0 || (entry.flags & ENTRY_PERHAPS) != 0) return ROLE_UNKNOWN;
+  if ((entry.flags & ENTRY_STATE_DOUBTED) != 0 || (entry.flags & ENTRY_PERHAPS) != 0)
+    return ROLE_UNKNOWN;
   return (entry.flags & ENTRY_ASSURED) != 0 ? ROLE_ASSURED : ROLE_OLD;
 }
 
@@ -348,7 +358,7 @@ function lifeOf(item: Item): u32 {
   if (node < 0) return refusedBefore() ? PERHAPS : OVER;
   const entry = entryAt(nodeEntry(node));
   const doubtful = (entry.flags & (ENTRY_PERHAPS | ENTRY_UNDECIDED)) != 0;
-  if (doubtful || entry.stateDoubted != 0 || refusedBefore()) return PERHAPS;
+  if (doubtful || (entry.flags & ENTRY_STATE_DOUBTED) != 0 || refusedBefore()) return PERHAPS;
   // > already_closed()
   const closed = entry.tcpState == <u8>TCP_TIME_WAIT || entry.tcpState == <u8>TCP_CLOSE;
   if (entry.protocol == 6 && closed) return OVER;

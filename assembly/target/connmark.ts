@@ -1,9 +1,8 @@
 // CONNMARK: marks travel between packet and connection. Source: Linux, xt_connmark.c.
-import { entryAt } from "../entry";
 import { CONNMARK_RESTORE, CONNMARK_SAVE, CT_INVALID, CT_UNTRACKED } from "../layout";
 import { ENTRY_NONE, tracking } from "../tracking";
 import { walk } from "../walk";
-import { touchEntry } from "../worlds";
+import { changeMark } from "../worlds";
 
 /** Sets, saves or restores the connection's mark; without a connection nothing happens. */
 export function applyConnmark(payload: usize): void {
@@ -29,10 +28,7 @@ export function applyConnmark(payload: usize): void {
     walk.connectionMarkUnknown = shift(walk.connectionMarkUnknown & ~second, bits);
   }
   if (tracking.entry == ENTRY_NONE) return;
-  touchEntry(tracking.entry);
-  const entry = entryAt(tracking.entry);
-  entry.mark = walk.connectionMark;
-  entry.markDoubted = walk.connectionMarkUnknown == 0 ? 0 : 1;
+  changeMark(tracking.entry, walk.connectionMark, walk.connectionMarkUnknown != 0);
 }
 
 function shift(mark: u32, bits: i32): u32 {

@@ -4,8 +4,8 @@
  */
 import { describe, expect, it } from "vitest";
 import { buildFrame, buildPcapng, TCP, UDP, type PacketSpec, type TimedFrame } from "../frames.ts";
-import { compileObjects, judgeCapture } from "../judge.ts";
-import { judgeNode, NODE_MAC } from "../match/judge-node.ts";
+import { compileObjects, judgeCapture, replayCapture } from "../judge.ts";
+import { judgeNode, NODE_MAC, nodeOf } from "../match/judge-node.ts";
 
 const START_NS = 1_700_000_000_000_000_000n;
 const PEER_MAC = "02:00:00:00:00:01";
@@ -120,6 +120,26 @@ describe("a packet like an earlier one", () => {
     const raw = ["-A OUTPUT -j NOTRACK"];
     expect(await dropped(rules, [answer, answer, usual, answer], { raw })).toBe("1101");
   });
+});
+
+it("leaves no memory behind where a set is changed again and again", async () => {
+  const rules = [
+    TRACKS,
+    "-A INPUT -p udp --dport 99 -j SET --add-set s src",
+    "-A INPUT -m set --match-set s src -j DROP",
+  ];
+  const compiled = nodeOf(rules, "legacy", 4, "create s hash:ip");
+  const odd: Step = { source: "192.0.2.8", destinationPort: 99 };
+  const memoryAfter = async (turns: number): Promise<number> => {
+    const steps = Array.from({ length: turns }, () => [usual, usual, usual, odd]).flat();
+    const capture = buildPcapng(frames(steps), ["eth0"]);
+    let memory = 0;
+    await replayCapture({ compiled, capture, packetsWanted: false }, (matcher) => {
+      memory = matcher.allocate(0);
+    });
+    return memory;
+  };
+  expect((await memoryAfter(24_000)) - (await memoryAfter(8000))).toBeLessThan(500_000);
 });
 
 describe("a packet that the node sends", () => {
