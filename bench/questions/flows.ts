@@ -1,5 +1,5 @@
 /** How does the time per packet grow with the number of connections, and what does each of them take? */
-import { drawRules } from "../classbench.ts";
+import { drawRules, type ClassRule } from "../classbench.ts";
 import { compareCounters } from "../compare.ts";
 import { firewallOf } from "../firewall.ts";
 import { interleave } from "../measure.ts";
@@ -22,7 +22,28 @@ export const flows: Question = {
     const [few, many] = [sizes[0]!, sizes.at(-1)];
     const each = (memory.get(many)! - memory.get(few)!) / (many - few);
     asking.note(`matcher memory for each of ${words(many)} connections`, each, "bytes");
+    const open = await openMemory(many);
+    asking.note(`matcher memory for each of ${words(many)}, all let through`, open, "bytes");
   },
+};
+
+/** Bytes that each of so many connections takes at a node whose only rule lets all of them through: their rows, too. */
+async function openMemory(connections: number): Promise<number> {
+  const subject = nodeSubject(firewallOf([ALL]));
+  const memory = async (flows: number): Promise<number> => {
+    const traffic = await trafficFor(subject, { packets: flows, flows });
+    return (await replayHere(subject, traffic)).matcher.allocate(0);
+  };
+  return ((await memory(connections)) - (await memory(10))) / (connections - 10);
+}
+
+const ALL: ClassRule = {
+  source: { first: 0, bits: 0 },
+  destination: { first: 0, bits: 0 },
+  protocol: undefined,
+  sourcePorts: { first: 0, last: 65_535 },
+  destinationPorts: { first: 0, last: 65_535 },
+  accepts: true,
 };
 
 async function measureFlows(

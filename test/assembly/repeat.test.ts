@@ -13,7 +13,7 @@ const PEER_MAC = "02:00:00:00:00:01";
 /** What is not as usual: UDP from 192.0.2.7, port 1007, to the node's port 53. A tenth of a second apart. */
 type Step = Partial<PacketSpec>;
 
-function frames(steps: readonly Step[]): TimedFrame[] {
+function frames(steps: readonly Step[], gapNs = 100_000_000n): TimedFrame[] {
   return steps.map((step, index) => ({
     bytes: buildFrame({
       source: "192.0.2.7",
@@ -25,7 +25,7 @@ function frames(steps: readonly Step[]): TimedFrame[] {
       id: index + 1,
       ...step,
     }),
-    timestampNs: START_NS + BigInt(index) * 100_000_000n,
+    timestampNs: START_NS + BigInt(index) * gapNs,
     captureInterface: 0,
   }));
 }
@@ -122,24 +122,37 @@ describe("a packet like an earlier one", () => {
   });
 });
 
-it("leaves no memory behind where a set is changed again and again", async () => {
+describe("a set that is changed again and again", () => {
   const rules = [
     TRACKS,
     "-A INPUT -p udp --dport 99 -j SET --add-set s src",
     "-A INPUT -m set --match-set s src -j DROP",
   ];
-  const compiled = nodeOf(rules, "legacy", 4, "create s hash:ip");
-  const odd: Step = { source: "192.0.2.8", destinationPort: 99 };
-  const memoryAfter = async (turns: number): Promise<number> => {
-    const steps = Array.from({ length: turns }, () => [usual, usual, usual, odd]).flat();
-    const capture = buildPcapng(frames(steps), ["eth0"]);
-    let memory = 0;
-    await replayCapture({ compiled, capture, packetsWanted: false }, (matcher) => {
-      memory = matcher.allocate(0);
-    });
-    return memory;
-  };
-  expect((await memoryAfter(24_000)) - (await memoryAfter(8000))).toBeLessThan(500_000);
+  const sets = "create s hash:ip";
+  const listed: Step = { source: "192.0.2.8" };
+  const adding: Step = { ...listed, destinationPort: 99 };
+
+  it("leaves no memory behind", async () => {
+    const compiled = nodeOf(rules, "legacy", 4, sets);
+    const memoryAfter = async (turns: number): Promise<number> => {
+      const steps = Array.from({ length: turns }, () => [usual, usual, usual, adding]).flat();
+      const capture = buildPcapng(frames(steps), ["eth0"]);
+      let memory = 0;
+      await replayCapture({ compiled, capture, packetsWanted: false }, (matcher) => {
+        memory = matcher.allocate(0);
+      });
+      return memory;
+    };
+    expect((await memoryAfter(24_000)) - (await memoryAfter(8000))).toBeLessThan(500_000);
+  });
+
+  it("leaves what was said of others before to nobody else", async () => {
+    const turns = Array.from({ length: 6000 }, () => [adding, listed, listed]).flat();
+    const steps = [usual, usual, usual, listed, ...turns, usual, usual];
+    const verdicts = await judgeNode(rules, frames(steps, 1_000_000n), "legacy", sets);
+    expect(verdicts.slice(3, 6).map(({ verdict }) => verdict)).toEqual(["allow", "drop", "drop"]);
+    expect(verdicts.at(-1)?.verdict).toBe("allow");
+  });
 });
 
 describe("a packet that the node sends", () => {
