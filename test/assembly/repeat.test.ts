@@ -122,6 +122,34 @@ describe("a packet like an earlier one", () => {
   });
 });
 
+describe("a mark that a packet sets which is tried both ways", () => {
+  const BY_CHANCE = "-A INPUT -m statistic --mode random --probability 0.5";
+  const marking: Step = { ttl: 10 };
+
+  it("is set once all ways are tried, and not before", async () => {
+    const rules = [
+      TRACKS,
+      `${BY_CHANCE} -j MARK --set-mark 5`,
+      "-A INPUT -m ttl --ttl-eq 10 -m connmark --mark 1 -j DROP",
+      "-A INPUT -m ttl --ttl-eq 10 -j CONNMARK --set-mark 1",
+    ];
+    expect(await dropped(rules, [usual, usual, marking, usual, marking])).toBe("00001");
+  });
+
+  it("is not known where only one way sets it", async () => {
+    const rules = [
+      TRACKS,
+      "-A INPUT -m ttl --ttl-eq 20 -m connmark --mark 1 -j DROP",
+      `${BY_CHANCE} -m ttl --ttl-eq 10 -j CONNMARK --set-mark 1`,
+      "-A INPUT -m ttl --ttl-eq 30 -j CONNMARK --set-mark 2",
+    ];
+    const asking: Step = { ttl: 20 };
+    const setting: Step = { ttl: 30 };
+    const steps = [usual, asking, marking, asking, usual, asking, setting, asking];
+    expect(await dropped(rules, steps)).toBe("000?0?00");
+  });
+});
+
 describe("a set that is changed again and again", () => {
   const rules = [
     TRACKS,

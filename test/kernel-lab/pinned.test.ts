@@ -305,6 +305,21 @@ const CONVERSATIONS: readonly (readonly [
     ".....",
   ],
   [
+    "an ignored SYN that is answered has told its scale",
+    TCP,
+    [
+      ["client", { flags: "S", seq: 100, window: 1000 }],
+      ["backend", { flags: "S.", seq: 300, ack: 101, window: 1000 }],
+      ["client", { flags: ".", seq: 101, ack: 301, window: 1000 }],
+      ["client", { flags: "S", seq: 900_000, window: 1000, tcpOptions: SCALE_7 }],
+      ["backend", { flags: "S.", seq: 5000, ack: 900_001, window: 1000, tcpOptions: SCALE_7 }],
+      ["client", { flags: ".", seq: 900_001, ack: 5001, window: 1000 }],
+      ["backend", { flags: ".", seq: 100_000, ack: 900_001 }],
+      ["backend", { flags: ".", seq: 300_000, ack: 900_001 }],
+    ],
+    ".......x",
+  ],
+  [
     "a SYN without options keeps the scale of the SYN before",
     TCP,
     [
