@@ -108,7 +108,7 @@ export function renderFelixRule(
     source.hasBlocks || destination.hasBlocks
       ? addBlocks(new BlockBuilder(origin("part")), [source, destination], rule.protocol)
       : undefined;
-  if (blocks !== undefined) matches.push(bitsSet(MARK_SCRATCH0));
+  if (blocks !== undefined) matches.push(BLOCKS_HOLD);
   if (rule.also !== undefined) matches.push(...rule.also);
   const rules = blocks?.rules ?? [];
   // Without the room that it has grown.
@@ -207,26 +207,25 @@ class BlockBuilder {
 
   /** Any of the hits must match. */
   addPositive(hits: readonly (readonly Match[])[]): void {
-    this.#begin(0);
+    this.#begin(BEGIN_MISSED);
     // The first block needs no bit of its own.
-    const bit = this.positive === 0 ? MARK_SCRATCH0 : MARK_SCRATCH1;
-    for (const matches of hits) this.#add(matches, setBits(bit));
-    if (this.positive > 0) this.#add([bitsClear(MARK_SCRATCH1)], clearBits(MARK_SCRATCH0));
+    const target = this.positive === 0 ? SET_SCRATCH0 : SET_SCRATCH1;
+    for (const matches of hits) this.#add({ matches, target });
+    if (this.positive > 0) this.#add(END_MISSED);
     this.positive++;
   }
 
   /** None of the hits may match. */
   addNegated(hits: readonly (readonly Match[])[]): void {
-    this.#begin(MARK_SCRATCH0);
-    for (const matches of hits) this.#add(matches, clearBits(MARK_SCRATCH0));
+    this.#begin(BEGIN_HELD);
+    for (const matches of hits) this.#add({ matches, target: CLEAR_SCRATCH0 });
   }
 
-  #begin(value: number): void {
-    if (this.rules.length > 0) return;
-    this.#add([], { kind: "MARK", value, mask: MARK_SCRATCH0 | MARK_SCRATCH1 });
+  #begin(rule: Rule): void {
+    if (this.rules.length === 0) this.#add(rule);
   }
 
-  #add(matches: readonly Match[], target: Target): void {
+  #add({ matches, target }: Rule): void {
     this.rules.push(makeRule({ matches, target, origin: this.#origin }));
   }
 }
@@ -303,6 +302,15 @@ function addActionRules(
       rules.push(makeRule({ matches, target: LOG, origin: origin("log") }));
   }
 }
+
+const BLOCK_BITS = MARK_SCRATCH0 | MARK_SCRATCH1;
+const SET_SCRATCH0 = setBits(MARK_SCRATCH0);
+const SET_SCRATCH1 = setBits(MARK_SCRATCH1);
+const CLEAR_SCRATCH0 = clearBits(MARK_SCRATCH0);
+const BLOCKS_HOLD = bitsSet(MARK_SCRATCH0);
+const BEGIN_MISSED = makeRule({ target: clearBits(BLOCK_BITS) });
+const BEGIN_HELD = makeRule({ target: { kind: "MARK", value: MARK_SCRATCH0, mask: BLOCK_BITS } });
+const END_MISSED = makeRule({ matches: [bitsClear(MARK_SCRATCH1)], target: CLEAR_SCRATCH0 });
 
 const SET_ACCEPT = setBits(MARK_ACCEPT);
 const SET_PASS = setBits(MARK_PASS);
