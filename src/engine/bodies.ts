@@ -1,7 +1,6 @@
 /**
  * Which chains have their records in common. An endpoint's chain is its own by name and by whom its rules stand
- * for; what the walk does in it is the same for every endpoint that the same policies select, and in both
- * families. The records say where a jump leads by the chain's place in its table, so that also chains of
+ * for; the rules are the same for every endpoint that the same policies select, and in both families. The records say where a jump leads by the chain's place in its table, so that also chains of
  * several tables can have the same: chains of one name have one place in all tables of a name.
  */
 import type { Chain, TableName } from "../tables/model.ts";
@@ -35,7 +34,7 @@ export class BodyList {
   /** Records, chain ends included. */
   recordCount = 0;
   readonly #apart: boolean;
-  readonly #bodiesByLikeness = new Map<object, Body[]>();
+  readonly #bodiesByRules = new Map<object, Body[]>();
   readonly #placesByTable = new Map<TableName, TablePlaces>();
 
   /**
@@ -59,11 +58,11 @@ export class BodyList {
   }
 
   #bodyOf(chain: Chain, table: TableName, places: TablePlaces): Body {
-    const likeness = this.#apart ? chain : (chain.likeness ?? chain.rules);
-    const alike = this.#bodiesByLikeness.get(likeness);
+    const sameRules = this.#apart ? chain : chain.rules;
+    const alike = this.#bodiesByRules.get(sameRules);
     if (alike === undefined) {
       const body = this.#addBody(chain, table, callsOf(chain, places));
-      this.#bodiesByLikeness.set(likeness, [body]);
+      this.#bodiesByRules.set(sameRules, [body]);
       return body;
     }
     const { policy } = chain;

@@ -30,8 +30,8 @@ export interface EndpointPolicies {
 }
 
 /**
- * Compiles the chains of endpoints, each in one direction. Rules that are the same are one object; chains of
- * endpoints that have all in common differ in the rules that name the endpoint, and are alike.
+ * Compiles the chains of endpoints, each in one direction. Rules that are the same are one object, and chains of
+ * endpoints that have all in common have one list of them.
  */
 export class EndpointChains {
   readonly #settings: FelixSettings;
@@ -53,7 +53,7 @@ export class EndpointChains {
   compile(given: EndpointPolicies): Chain {
     if (namesInterface(this.#shared.dialect, given.direction)) return this.#make(given);
     const place = this.#alike.placeOf(given);
-    if (place.chain !== undefined) return likeChain(place.chain, given);
+    if (place.chain !== undefined) return { ...place.chain, ...namesOf(given) };
     place.chain = this.#make(given);
     return place.chain;
   }
@@ -87,22 +87,16 @@ interface AlikePlace {
   chain: Chain | undefined;
 }
 
-/** The chain of an endpoint that has all in common with another's. */
-function likeChain(chain: Chain, { endpoint, interfaceName, direction }: EndpointPolicies): Chain {
-  const owner = endpointName(endpoint);
-  return {
-    ...chain,
-    name: endpointChainName(direction, interfaceName),
-    rules: chain.rules.map((rule) =>
-      rule.origin !== undefined && "endpoint" in rule.origin
-        ? { ...rule, origin: { ...rule.origin, endpoint: owner } }
-        : rule,
-    ),
-  };
+/** What the chain has of its endpoint alone. */
+function namesOf({ endpoint, interfaceName, direction }: EndpointPolicies): {
+  readonly name: string;
+  readonly owner: string;
+} {
+  return { name: endpointChainName(direction, interfaceName), owner: endpointName(endpoint) };
 }
 
 function compileEndpointChain(
-  { endpoint, interfaceName, direction, policies }: EndpointPolicies,
+  given: EndpointPolicies,
   {
     shared,
     settings,
@@ -113,39 +107,38 @@ function compileEndpointChain(
     readonly encapsulation: readonly Rule[];
   },
 ): Chain {
-  const owner = endpointName(endpoint);
+  const { endpoint, interfaceName, direction, policies } = given;
   const { dialect } = shared;
   const { namespace, serviceAccount } = endpoint;
   const rules = [
     ...compileDroppedJump(dialect),
-    ...conntrackRules(owner, direction, settings),
-    ...(dialect.invalid === "open" ? openInvalidRules(dialect, owner, direction) : []),
+    ...conntrackRules(direction, settings),
+    ...(dialect.invalid === "open" ? openInvalidRules(dialect, direction) : []),
     BEGIN_POLICY,
     ...(direction === "egress" ? toItselfRules(dialect, interfaceName) : []),
     ...(direction === "egress" ? encapsulation : []),
-    ...tierRules({ owner, direction, policies }, shared, "own"),
+    ...tierRules({ direction, policies }, shared, "own"),
     ...shared.profile(namespaceProfileName(namespace), direction),
     ...shared.profile(accountProfileName({ namespace, name: serviceAccount }), direction),
     END_UNACCEPTED,
   ];
   return {
-    name: endpointChainName(direction, interfaceName),
+    ...namesOf(given),
     policy: undefined,
     ...(rules.every(isPrinted) ? {} : { partlyPrinted: true }),
     rules,
-    ...(namesInterface(dialect, direction) ? {} : { likeness: {} }),
   };
 }
 
 /** Conntrack of another make may know the packet's connection. */
-function openInvalidRules(dialect: Dialect, owner: string, direction: Direction): Rule[] {
+function openInvalidRules(dialect: Dialect, direction: Direction): Rule[] {
   return [
     openRule(dialect, "invalid", { matches: [stateIs("INVALID")], target: ACCEPT }),
-    dropInvalid(owner, direction),
+    dropInvalid(direction),
   ];
 }
 
-/** Tells whether endpoints' chains differ in more than their names and whom their rules stand for. */
+/** Tells whether rules of endpoints' chains name the interface. */
 function namesInterface(dialect: Dialect, direction: Direction): boolean {
   return direction === "egress" && dialect.toItself !== "by-rules";
 }
