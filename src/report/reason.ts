@@ -113,7 +113,9 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
       return explainRule(judged);
     case "chain-policy": {
       // What policies let through may meet the end of a chain all the same.
-      return (judged.verdict === "allow" ? explainDecider(judged) : undefined) ?? "no rule stops it";
+      return (
+        (judged.verdict === "allow" ? explainDecider(judged) : undefined) ?? "no rule stops it"
+      );
     }
     case "not-ip":
       return "not an IP packet";

@@ -11,10 +11,7 @@ const ACCEPT_ESTABLISHED = makeRule({
 const DROP_INVALID = makeRule({ matches: [stateIs("INVALID")], target: DROP });
 
 /** ACCEPT ends the table: the other endpoint's chain is not asked about an established flow. */
-export function conntrackRules(
-  direction: Direction,
-  { dropsInvalid }: FelixSettings,
-): Rule[] {
+export function conntrackRules(direction: Direction, { dropsInvalid }: FelixSettings): Rule[] {
   return [
     { ...ACCEPT_ESTABLISHED, origin: { kind: "established", direction } },
     ...(dropsInvalid ? [dropInvalid(direction)] : []),

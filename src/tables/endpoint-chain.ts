@@ -3,6 +3,7 @@
  * select it, then the profiles of its namespace and service account.
  * Source: Felix rules/endpoints.go, a normal workload endpoint chain.
  */
+import { PathMap } from "../cluster/path-map.ts";
 import { endpointName } from "../cluster/snapshot.ts";
 import type { Endpoint, FelixSettings } from "../cluster/snapshot.ts";
 import { PROTOCOL_UDP } from "../net/protocol.ts";
@@ -11,7 +12,6 @@ import type { CalicoVersion, Direction, Policy } from "../policy/model.ts";
 import { conntrackRules, dropInvalid } from "./conntrack-rules.ts";
 import { compileDroppedJump } from "./dialect-protocols.ts";
 import { doesRule, openRule } from "./dialect-rule.ts";
-import { entryOf } from "./entry.ts";
 import { isPrinted } from "./model.ts";
 import type { Chain, Rule } from "./model.ts";
 import { accountProfileName, endpointChainName, namespaceProfileName } from "./names.ts";
@@ -37,7 +37,8 @@ export class EndpointChains {
   readonly #settings: FelixSettings;
   readonly #encapsulation: readonly Rule[];
   readonly #shared: SharedRules;
-  readonly #alike = new ChainsAlike();
+  /** By all that they are made of but the endpoint. */
+  readonly #chains = new PathMap<Policy | string, Chain>();
 
   constructor(settings: FelixSettings, dialect?: Dialect, version?: CalicoVersion) {
     this.#settings = settings;
@@ -52,10 +53,9 @@ export class EndpointChains {
 
   compile(given: EndpointPolicies): Chain {
     if (namesInterface(this.#shared.dialect, given.direction)) return this.#make(given);
-    const place = this.#alike.placeOf(given);
-    if (place.chain !== undefined) return { ...place.chain, ...namesOf(given) };
-    place.chain = this.#make(given);
-    return place.chain;
+    const { endpoint, direction, policies } = given;
+    const path = [direction, endpoint.namespace, endpoint.serviceAccount, ...policies];
+    return { ...this.#chains.entry(path, () => this.#make(given)), ...namesOf(given) };
   }
 
   #make(given: EndpointPolicies): Chain {
@@ -65,26 +65,6 @@ export class EndpointChains {
       encapsulation: this.#encapsulation,
     });
   }
-}
-
-/** Chains that were compiled already, by all that they are made of but the endpoint. */
-class ChainsAlike {
-  readonly #root: AlikePlace = { next: new Map(), chain: undefined };
-
-  /** Where the chain of such an endpoint is, or is to be kept. */
-  placeOf({ endpoint, direction, policies }: EndpointPolicies): AlikePlace {
-    const { namespace, serviceAccount } = endpoint;
-    return [direction, namespace, serviceAccount, ...policies].reduce(
-      (place, part) =>
-        entryOf(place.next, part, (): AlikePlace => ({ next: new Map(), chain: undefined })),
-      this.#root,
-    );
-  }
-}
-
-interface AlikePlace {
-  readonly next: Map<Policy | string, AlikePlace>;
-  chain: Chain | undefined;
 }
 
 /** What the chain has of its endpoint alone. */

@@ -45,6 +45,8 @@ export class PeerMeanings {
   /** Made when endpoints change. */
   #choosing: SelectorIndex<Chosen> | undefined;
   readonly #chosenByText = new Map<string, Chosen>();
+  /** Many peers have one selector. */
+  readonly #chosenBySelector = new WeakMap<EndpointSelector, Chosen>();
   readonly #portNumbers = new Map<string, readonly number[]>();
   #knowsNodes: boolean | undefined;
   /** Sets of all addresses at some nodes were asked for. */
@@ -58,7 +60,11 @@ export class PeerMeanings {
   /** Who a selector means; every endpoint without one. */
   chosen(selector: EndpointSelector | undefined): Chosen {
     if (selector === undefined) return this.#chosenAs(SELECT_ALL, selector);
-    return this.#chosenAs(peerSelectorText(selector), selector);
+    const before = this.#chosenBySelector.get(selector);
+    if (before !== undefined) return before;
+    const chosen = this.#chosenAs(peerSelectorText(selector), selector);
+    this.#chosenBySelector.set(selector, chosen);
+    return chosen;
   }
 
   /** The identity of the set of a named port of theirs. */
