@@ -1,26 +1,23 @@
 /** Values under sequences of keys, of which many begin alike. */
 
-interface PathNode<Key, Value> {
-  next: Map<Key, PathNode<Key, Value>> | undefined;
-  value: Value | undefined;
-}
-
-/** A map whose keys are sequences of others. */
+/** What is under a sequence of keys, and where those are that go on from there. */
 export class PathMap<Key, Value> {
-  readonly #root: PathNode<Key, Value> = { next: undefined, value: undefined };
+  #next: Map<Key, PathMap<Key, Value>> | undefined;
+  #value: Value | undefined;
 
-  /** What is there under a path, or is made and put there. */
-  entry(path: Iterable<Key>, make: () => Value): Value {
-    let node = this.#root;
-    for (const key of path) {
-      node.next ??= new Map();
-      let next = node.next.get(key);
-      if (next === undefined) {
-        next = { next: undefined, value: undefined };
-        node.next.set(key, next);
-      }
-      node = next;
+  /** One key further. */
+  at(key: Key): PathMap<Key, Value> {
+    this.#next ??= new Map();
+    let next = this.#next.get(key);
+    if (next === undefined) {
+      next = new PathMap();
+      this.#next.set(key, next);
     }
-    return (node.value ??= make());
+    return next;
+  }
+
+  /** What is here, or is made and put here. */
+  entry(make: () => Value): Value {
+    return (this.#value ??= make());
   }
 }

@@ -10,16 +10,21 @@ export class SelectorPool {
 
   /** The first of the label selectors that say the same, word by word. */
   labels(selector: LabelSelector): LabelSelector {
-    const path = selector.requirements.flatMap(({ key, operator, values }) => [
-      ...[key, operator, values.length],
-      ...values,
-    ]);
-    return this.#labels.entry(path, () => selector);
+    let path = this.#labels;
+    for (const { key, operator, values } of selector.requirements) {
+      path = path.at(key).at(operator).at(values.length);
+      for (const value of values) path = path.at(value);
+    }
+    return path.entry(() => selector);
   }
 
   /** The same of selectors that are made of pooled ones. */
   pods(selector: LabelledPods): LabelledPods {
     const { namespace, namespaceSelector, podSelector } = selector;
-    return this.#pods.entry([namespace, namespaceSelector, podSelector], () => selector);
+    return this.#pods
+      .at(namespace)
+      .at(namespaceSelector)
+      .at(podSelector)
+      .entry(() => selector);
   }
 }

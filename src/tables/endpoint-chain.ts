@@ -54,8 +54,9 @@ export class EndpointChains {
   compile(given: EndpointPolicies): Chain {
     if (namesInterface(this.#shared.dialect, given.direction)) return this.#make(given);
     const { endpoint, direction, policies } = given;
-    const path = [direction, endpoint.namespace, endpoint.serviceAccount, ...policies];
-    return { ...this.#chains.entry(path, () => this.#make(given)), ...namesOf(given) };
+    let path = this.#chains.at(direction).at(endpoint.namespace).at(endpoint.serviceAccount);
+    for (const policy of policies) path = path.at(policy);
+    return { ...path.entry(() => this.#make(given)), ...namesOf(given) };
   }
 
   #make(given: EndpointPolicies): Chain {

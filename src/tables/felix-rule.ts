@@ -6,6 +6,7 @@
 import type { Match } from "../match/index.ts";
 import { MULTIPORT_SLOTS, portSlots } from "../match/multiport.ts";
 import type { PortRange } from "../match/multiport.ts";
+import type { SetName } from "../match/set.ts";
 import type { Family, Prefix } from "../net/address.ts";
 import type { RuleAction } from "../policy/model.ts";
 import type { Target } from "../target/index.ts";
@@ -51,18 +52,18 @@ export interface FelixSide {
   /** None of them. */
   readonly notNets?: readonly Prefix[];
   /** Names of address sets: all of them hold the address. */
-  readonly sets?: readonly string[];
+  readonly sets?: readonly SetName[];
   /** None of them holds it. */
-  readonly notSets?: readonly string[];
+  readonly notSets?: readonly SetName[];
   /** Any of them, or any of `portSets`. */
   readonly ports?: readonly PortRange[];
   /** Names of sets of addresses with their ports. */
-  readonly portSets?: readonly string[];
+  readonly portSets?: readonly SetName[];
   /** None of them. */
   readonly notPorts?: readonly PortRange[];
-  readonly notPortSets?: readonly string[];
+  readonly notPortSets?: readonly SetName[];
   /** The set of a Service's backends and their ports; of a destination only. */
-  readonly serviceSet?: string;
+  readonly serviceSet?: SetName;
 }
 
 /** A rule in iptables' terms. */
@@ -150,7 +151,7 @@ interface ReducedSide {
 /** One of the alternatives of a port block. */
 type PortHit =
   | { readonly kind: "ports"; readonly ports: readonly PortRange[] }
-  | { readonly kind: "set"; readonly set: string };
+  | { readonly kind: "set"; readonly set: SetName };
 
 function reduceSide(given: FelixSide, side: SideName): ReducedSide {
   const { nets = NONE, notNets = NONE, ports = NONE, portSets = NONE } = given;
@@ -172,7 +173,7 @@ function reduceSide(given: FelixSide, side: SideName): ReducedSide {
   return { side, portBlock, netBlock, notNetBlock, hasBlocks, rest };
 }
 
-function portHitsOf(ports: readonly PortRange[], portSets: readonly string[]): PortHit[] {
+function portHitsOf(ports: readonly PortRange[], portSets: readonly SetName[]): PortHit[] {
   return [
     ...portChunks(ports).map((chunk) => ({ kind: "ports", ports: chunk }) as const),
     ...portSets.map((set) => ({ kind: "set", set }) as const),
@@ -352,11 +353,11 @@ function addressIs(side: SideName, prefix: Prefix): Match {
   return { kind: "address", side, prefix, invert: false };
 }
 
-function setHas(side: SideName, set: string): Match {
+function setHas(side: SideName, set: SetName): Match {
   return { kind: "set", set, flags: FLAGS[side], invert: false };
 }
 
-function portSetHas(side: SideName, set: string): Match {
+function portSetHas(side: SideName, set: SetName): Match {
   return { kind: "set", set, flags: PORT_FLAGS[side], invert: false };
 }
 

@@ -10,20 +10,20 @@ import type {
 } from "../cluster/snapshot.ts";
 import { selectorMatches } from "../cluster/selector.ts";
 import type { LabelSelector } from "../cluster/selector.ts";
+import type { SetNames } from "../match/set.ts";
 import type { Address, Prefix } from "../net/address.ts";
 import type { EndpointSelector, ServiceRef } from "../policy/model.ts";
 import { EndpointIndex } from "../policy/endpoint-index.ts";
 import { SelectorIndex } from "../policy/selector-index.ts";
 import { selectsEndpoint } from "../policy/selects.ts";
 import { peerSelectorText, SELECT_ALL } from "./calico-selector.ts";
-import { namedPortId, selectorId } from "./names.ts";
+import { namedPortId, selectorId, setName } from "./names.ts";
 import { entryOf } from "./entry.ts";
 
 /** What a set is known by, whatever its family. One object for each. */
 export interface SetIdentity {
   readonly id: string;
-  /** Its names by family, once they were asked for. */
-  readonly names: { 4?: string; 6?: string };
+  readonly names: SetNames;
 }
 
 /** Who is meant by selectors that have one canonical text. */
@@ -187,7 +187,7 @@ export class PeerMeanings {
 
 /** What a set of a given id is known by. */
 export function identityOf(id: string): SetIdentity {
-  return { id, names: {} };
+  return { id, names: { 4: setName(4, id), 6: setName(6, id) } };
 }
 
 const NO_SERVICE: ServiceMembers = { addresses: [], ports: [], missing: "nothing tells of it" };
