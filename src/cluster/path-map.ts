@@ -2,18 +2,26 @@
 
 /** What is under a sequence of keys, and where those are that go on from there. */
 export class PathMap<Key, Value> {
-  #next: Map<Key, PathMap<Key, Value>> | undefined;
+  /** Most have one that goes on, if any. */
+  #key: Key | undefined;
+  #next: PathMap<Key, Value> | undefined;
+  #others: Map<Key, PathMap<Key, Value>> | undefined;
   #value: Value | undefined;
 
   /** One key further. */
   at(key: Key): PathMap<Key, Value> {
-    this.#next ??= new Map();
-    let next = this.#next.get(key);
-    if (next === undefined) {
-      next = new PathMap();
-      this.#next.set(key, next);
+    if (this.#next === undefined) {
+      this.#key = key;
+      this.#next = new PathMap();
     }
-    return next;
+    if (this.#key === key) return this.#next;
+    this.#others ??= new Map();
+    let other = this.#others.get(key);
+    if (other === undefined) {
+      other = new PathMap();
+      this.#others.set(key, other);
+    }
+    return other;
   }
 
   /** What is here, or is made and put here. */

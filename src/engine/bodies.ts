@@ -7,6 +7,7 @@
  */
 import type { Family } from "../net/address.ts";
 import type { Chain, TableName } from "../tables/model.ts";
+import type { Target } from "../target/index.ts";
 import type { PlacedTable } from "./rule-list.ts";
 
 /** Consecutive records. */
@@ -160,14 +161,24 @@ class TablePlaces {
 }
 
 function callsOf({ name, rules }: Chain, places: TablePlaces): number[] {
-  const calls: number[] = [];
+  let count = 0;
+  for (const { target } of rules) if (calledBy(target) !== undefined) count += 1;
+  // As much room as is needed: there are as many lists as chains.
+  const calls = new Array<number>(count);
+  let at = 0;
   for (const { target } of rules) {
-    if (target?.kind !== "JUMP" && target?.kind !== "GOTO") continue;
-    const place = places.find(target.chain);
-    if (place === undefined) throw new Error(`bug: no chain ${target.chain} for ${name}`);
-    calls.push(place);
+    const called = calledBy(target);
+    if (called === undefined) continue;
+    const place = places.find(called);
+    if (place === undefined) throw new Error(`bug: no chain ${called} for ${name}`);
+    calls[at] = place;
+    at += 1;
   }
   return calls;
+}
+
+function calledBy(target: Target | undefined): string | undefined {
+  return target?.kind === "JUMP" || target?.kind === "GOTO" ? target.chain : undefined;
 }
 
 /** Whoever makes tables tells people of loops; here one would be walked for ever. */
