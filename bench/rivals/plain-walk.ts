@@ -5,6 +5,7 @@
 import { prefixContains, sameAddress, type Address } from "../../src/net/address.ts";
 import type { Match } from "../../src/match/index.ts";
 import type { PortCondition } from "../../src/match/port.ts";
+import { setNameOf } from "../../src/match/set.ts";
 import type { Chain, IpSet, Ruleset } from "../../src/tables/model.ts";
 
 /** The first packet of a connection on its way from one pod's interface to another's. */
@@ -88,7 +89,10 @@ function holds(
     case "mark":
       return ((mark & match.mask) >>> 0 === match.value >>> 0) !== match.invert;
     case "set":
-      return isMember(setByName.get(match.set), match.flags, packet) !== match.invert;
+      return (
+        isMember(setByName.get(setNameOf(match.set, packet.source.family)), match.flags, packet) !==
+        match.invert
+      );
     case "comment":
       return true;
     case "port":

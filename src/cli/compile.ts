@@ -86,12 +86,12 @@ function rulesetJson(ruleset: Ruleset): Json {
 function tableJson({ family }: Ruleset, table: Table): Json {
   return {
     name: table.name,
-    chains: table.chains.map((chain) => ({
-      name: chain.name,
-      policy: chain.policy,
-      rules: chain.rules.filter(isPrinted).map((rule, index) => {
+    chains: table.chains.map(({ name: chain, policy, owner, rules }) => ({
+      name: chain,
+      policy,
+      rules: rules.filter(isPrinted).map((rule, index) => {
         const point = rule.origin === undefined ? undefined : policyPointOf(rule.origin);
-        const ref = { family, table: table.name, chain: chain.name, number: index + 1, rule };
+        const ref = { family, table: table.name, chain, owner, number: index + 1, rule };
         return {
           number: ref.number,
           rule: ruleText(ref),

@@ -4,6 +4,7 @@
  */
 import type { DiagnosticCode, OnDiagnostic, Place } from "../errors.ts";
 import type { Backend } from "../match/extension.ts";
+import { setNameOf } from "../match/set.ts";
 import type { Family } from "../net/address.ts";
 import type { Chain, Hook, IpSet, Rule, Ruleset, Table, TableName } from "../tables/model.ts";
 import { refuseLoops } from "../tables/loops.ts";
@@ -393,12 +394,12 @@ function closeTable({ name, chains }: OpenTable): Table {
 }
 
 /** The sets that rules name, in matches and targets. */
-function* setsOfRules({ tables }: Ruleset): Generator<{ rule: Rule; name: string }> {
+function* setsOfRules({ family, tables }: Ruleset): Generator<{ rule: Rule; name: string }> {
   for (const { chains } of tables) {
     for (const { rules } of chains) {
       for (const rule of rules) {
         for (const match of rule.matches) {
-          if (match.kind === "set") yield { rule, name: match.set };
+          if (match.kind === "set") yield { rule, name: setNameOf(match.set, family) };
         }
         if (rule.target?.kind !== "SET") continue;
         for (const place of [rule.target.add, rule.target.delete, rule.target.map]) {

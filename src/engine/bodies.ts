@@ -1,10 +1,13 @@
 /**
  * Which chains have their records in common. An endpoint's chain is its own by name and by whom its rules stand
- * for; what the walk does in it is the same for every endpoint that the same policies select, and in both
- * families. The records say where a jump leads by the chain's place in its table, so that also chains of
- * several tables can have the same: chains of one name have one place in all tables of a name.
+ * for; the rules are the same for every endpoint that the same policies select, and in both families; where they ask
+ * for sets, each family has records of its own. The records say where a jump leads by the chain's place in its
+ * table, so that also chains of several tables can have the same: chains of one name have one place in all tables of
+ * a name.
  */
+import type { Family } from "../net/address.ts";
 import type { Chain, TableName } from "../tables/model.ts";
+import type { Target } from "../target/index.ts";
 import type { PlacedTable } from "./rule-list.ts";
 
 /** Consecutive records. */
@@ -17,6 +20,8 @@ export interface Body {
   readonly calls: readonly number[];
   /** The places are those of tables of this name. */
   readonly table: TableName;
+  /** Only of its tables, as rules ask for its sets. Undefined: of those of both. */
+  readonly family: Family | undefined;
 }
 
 /** A table, and of each of its chains the place and the body. */
@@ -35,7 +40,7 @@ export class BodyList {
   /** Records, chain ends included. */
   recordCount = 0;
   readonly #apart: boolean;
-  readonly #bodiesByLikeness = new Map<object, Body[]>();
+  readonly #bodiesByRules = new Map<object, Body[]>();
   readonly #placesByTable = new Map<TableName, TablePlaces>();
 
   /**
@@ -49,44 +54,63 @@ export class BodyList {
 
   /** What a table's chains jump to is in it. */
   #packTable(table: PlacedTable): PackedTable {
-    const { name, chains } = table;
+    const { name, chains, ruleset } = table;
     const placesOfName = this.#placesByTable.get(name) ?? new TablePlaces();
     this.#placesByTable.set(name, placesOfName);
     const places = placesOfName.enter(chains);
-    const bodies = chains.map((chain) => this.#bodyOf(chain, name, placesOfName));
+    const own = { table: name, places: placesOfName, family: ruleset.family };
+    const bodies = chains.map((chain) => this.#bodyOf(chain, own));
     refuseCycle(places, bodies, placesOfName.count);
     return { table, places, bodies, allPlaces: placesOfName };
   }
 
-  #bodyOf(chain: Chain, table: TableName, places: TablePlaces): Body {
-    const likeness = this.#apart ? chain : (chain.likeness ?? chain.rules);
-    const alike = this.#bodiesByLikeness.get(likeness);
+  #bodyOf(chain: Chain, { table, places, family }: TableContext): Body {
+    const sameRules = this.#apart ? chain : chain.rules;
+    const alike = this.#bodiesByRules.get(sameRules);
     if (alike === undefined) {
-      const body = this.#addBody(chain, table, callsOf(chain, places));
-      this.#bodiesByLikeness.set(likeness, [body]);
+      const body = this.#addBody(chain, { table, places, family }, callsOf(chain, places));
+      this.#bodiesByRules.set(sameRules, [body]);
       return body;
     }
-    const { policy } = chain;
+    const fits = (body: Body): boolean =>
+      body.chain.policy === chain.policy && (body.family ?? family) === family;
     // What has the same rules calls the same chains, which have one place in all tables of a name.
-    const same = alike.find((body) => body.table === table && body.chain.policy === policy);
+    const same = alike.find((body) => body.table === table && fits(body));
     if (same?.calls.every((place) => places.has(place)) === true) return same;
     const calls = callsOf(chain, places);
     const before = alike.find(
-      (body) =>
-        body.chain.policy === policy && body.calls.every((place, index) => place === calls[index]),
+      (body) => fits(body) && body.calls.every((place, index) => place === calls[index]),
     );
     if (before !== undefined) return before;
-    const body = this.#addBody(chain, table, calls);
+    const body = this.#addBody(chain, { table, places, family }, calls);
     alike.push(body);
     return body;
   }
 
-  #addBody(chain: Chain, table: TableName, calls: readonly number[]): Body {
-    const body = { chain, record: this.recordCount, calls, table };
+  #addBody(chain: Chain, context: TableContext, calls: readonly number[]): Body {
+    const { table } = context;
+    const family = asksByFamily(chain) ? context.family : undefined;
+    const body = { chain, record: this.recordCount, calls, table, family };
     this.recordCount += chain.rules.length + 1;
     this.all.push(body);
     return body;
   }
+}
+
+interface TableContext {
+  readonly table: TableName;
+  readonly places: TablePlaces;
+  readonly family: Family;
+}
+
+/** Tells whether rules ask for sets that have other members in the other family. */
+function asksByFamily({ rules }: Chain): boolean {
+  for (const { matches } of rules) {
+    for (const match of matches) {
+      if (match.kind === "set" && typeof match.set !== "string") return true;
+    }
+  }
+  return false;
 }
 
 /** The places of chains in all tables of one name, and which of them are in the latest. */
@@ -137,14 +161,24 @@ class TablePlaces {
 }
 
 function callsOf({ name, rules }: Chain, places: TablePlaces): number[] {
-  const calls: number[] = [];
+  let count = 0;
+  for (const { target } of rules) if (calledBy(target) !== undefined) count += 1;
+  // As much room as is needed: there are as many lists as chains.
+  const calls = new Array<number>(count);
+  let at = 0;
   for (const { target } of rules) {
-    if (target?.kind !== "JUMP" && target?.kind !== "GOTO") continue;
-    const place = places.find(target.chain);
-    if (place === undefined) throw new Error(`bug: no chain ${target.chain} for ${name}`);
-    calls.push(place);
+    const called = calledBy(target);
+    if (called === undefined) continue;
+    const place = places.find(called);
+    if (place === undefined) throw new Error(`bug: no chain ${called} for ${name}`);
+    calls[at] = place;
+    at += 1;
   }
   return calls;
+}
+
+function calledBy(target: Target | undefined): string | undefined {
+  return target?.kind === "JUMP" || target?.kind === "GOTO" ? target.chain : undefined;
 }
 
 /** Whoever makes tables tells people of loops; here one would be walked for ever. */

@@ -199,6 +199,7 @@ class RulePacker {
   /** Packs the bodies of a table that no table before has. */
   packTable({ table: { ruleset, name }, bodies }: PackedTable): void {
     this.#bytes.table = `${ruleset.backend} ${ruleset.family} ${name}`;
+    this.#bytes.family = ruleset.family;
     for (const body of bodies) if (!this.#needs.has(body)) this.#packBody(body);
   }
 

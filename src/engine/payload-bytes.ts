@@ -3,6 +3,9 @@ import { MATCH_SIZE } from "../../assembly/layout.ts";
 import type { PayloadWriter, SharedState } from "../match/extension.ts";
 import { matchExtension } from "../match/index.ts";
 import type { Match } from "../match/index.ts";
+import { setNameOf } from "../match/set.ts";
+import type { SetName } from "../match/set.ts";
+import type { Family } from "../net/address.ts";
 
 /** A table that matches of one name share, and in which terms they differ. */
 export interface SharedTable extends SharedState {
@@ -17,6 +20,8 @@ export class PayloadBytes implements PayloadWriter {
   length = 0;
   /** Whose rules are written. */
   table = "";
+  /** That of the table. */
+  family: Family = 4;
   readonly sharedStates = new Map<string, SharedTable>();
   #bytes: Uint8Array;
   readonly #setNumbers: ReadonlyMap<string, number>;
@@ -68,7 +73,8 @@ export class PayloadBytes implements PayloadWriter {
     while ((this.length & 3) !== 0) this.u8(0);
   }
 
-  setId(name: string): number {
+  setId(set: SetName): number {
+    const name = setNameOf(set, this.family);
     const number = this.#setNumbers.get(name);
     if (number === undefined) throw new Error(`bug: no set ${name}`);
     return number;

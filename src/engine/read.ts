@@ -211,6 +211,7 @@ export function* readRuleCounts(
           family: ruleset.family,
           table: name,
           chain: chain.name,
+          owner: chain.owner,
           number,
           rule,
           packets: countAt(counters && counters + layout.COUNTER_PACKETS),

@@ -54,6 +54,7 @@ export class RuleList {
       family: ruleset.family,
       table: name,
       chain: chain.name,
+      owner: chain.owner,
       number: numberOf(chain, index - first),
       rule: chain.rules[index - first],
     };

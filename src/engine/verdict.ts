@@ -73,6 +73,8 @@ export interface RuleRef {
   readonly family: Family;
   readonly table: TableName;
   readonly chain: string;
+  /** Whom the rule's origin speaks of: the chain's owner. */
+  readonly owner: string | undefined;
   /** 1-based; one more than the chain has when the chain's policy (or its end) is meant. */
   readonly number: number;
   /** Undefined: the chain's policy or end. */

@@ -8,7 +8,8 @@ import type { InterfaceMatch } from "../match/interface.ts";
 import type { Match } from "../match/index.ts";
 import type { AddressMatch } from "../match/address.ts";
 import type { PortCondition, PortMatch } from "../match/port.ts";
-import { prefixContains } from "../net/address.ts";
+import { setNameOf } from "../match/set.ts";
+import { prefixContains, type Family } from "../net/address.ts";
 import type { Chain, Rule, Ruleset, Table } from "../tables/model.ts";
 import type { Target } from "../target/index.ts";
 import { compareFindings } from "./finding.ts";
@@ -256,11 +257,12 @@ function* unusedChains({ name: table, chains }: Table): Generator<Finding> {
 function* unusedSets(rulesets: readonly Ruleset[]): Generator<Finding> {
   const families = new Set(rulesets.map(({ family }) => family));
   const sets = new Map(rulesets.flatMap((ruleset) => ruleset.sets.map((set) => [set.name, set])));
-  const rules = rulesets.flatMap(({ tables }) =>
-    tables.flatMap(({ chains }) => chains.flatMap((chain) => chain.rules)),
-  );
   const named = new Set([
-    ...rules.flatMap(setsOfRule),
+    ...rulesets.flatMap(({ family, tables }) =>
+      tables
+        .flatMap(({ chains }) => chains.flatMap(({ rules }) => rules))
+        .flatMap((rule) => setsOfRule(rule, family)),
+    ),
     ...[...sets.values()].flatMap((set) =>
       set.kind === "entries" ? set.entries.flatMap(({ member }) => member ?? []) : [],
     ),
@@ -275,10 +277,10 @@ function* unusedSets(rulesets: readonly Ruleset[]): Generator<Finding> {
   }
 }
 
-function setsOfRule({ matches, target }: Rule): string[] {
+function setsOfRule({ matches, target }: Rule, family: Family): string[] {
   const ofTarget = target?.kind === "SET" ? [target.add, target.delete, target.map] : [];
   return [
-    ...matches.flatMap((match) => (match.kind === "set" ? match.set : [])),
+    ...matches.flatMap((match) => (match.kind === "set" ? setNameOf(match.set, family) : [])),
     ...ofTarget.flatMap((place) => place?.set ?? []),
   ];
 }

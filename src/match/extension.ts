@@ -1,5 +1,6 @@
 /** What a match extension is: how one kind of condition is written as text and packed as bytes. */
 import type { Family } from "../net/address.ts";
+import type { SetName } from "./set.ts";
 
 /** Writes a payload of a rule; offsets are from the payload's start (see layout.ts). */
 export interface PayloadWriter {
@@ -7,7 +8,7 @@ export interface PayloadWriter {
   u16(value: number): void;
   u32(value: number): void;
   /** Number of a set in the ruleset; throws a bug when the set is not there. */
-  setId(name: string): number;
+  setId(name: SetName): number;
   /** Number of the table that all matches of this name share. */
   sharedId(state: SharedState): number;
 }

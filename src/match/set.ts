@@ -7,14 +7,26 @@ import {
   SIDE_DST,
   SIDE_SRC,
 } from "../../assembly/layout.ts";
+import type { Family } from "../net/address.ts";
 import { bang } from "./extension.ts";
 import { RuleError } from "./extension.ts";
 import type { Invertible, MatchExtension, OptionUse } from "./extension.ts";
 import { needUse, parseNumber, refuseInvert, useOf, wordOf } from "./words.ts";
 
+/** What sets of one meaning are called, by family. */
+export type SetNames = { readonly [F in Family]: string };
+
+/** The name of a set; or the names of two, by which a rule is the same in both families. */
+export type SetName = string | SetNames;
+
+/** The name in one family. */
+export function setNameOf(name: SetName, family: Family): string {
+  return typeof name === "string" ? name : name[family];
+}
+
 export interface SetMatch extends Invertible {
   readonly kind: "set";
-  readonly set: string;
+  readonly set: SetName;
   /** One for each dimension of the set. */
   readonly flags: readonly ("src" | "dst")[];
   /** Entries marked `nomatch` are what is looked for. */
@@ -89,9 +101,9 @@ export const setMatch: MatchExtension<SetMatch> = {
       },
     },
   ],
-  render(match) {
+  render(match, family) {
     return [
-      `-m set ${bang(match)}--match-set ${match.set} ${match.flags.join(",")}`,
+      `-m set ${bang(match)}--match-set ${setNameOf(match.set, family)} ${match.flags.join(",")}`,
       ...(match.returnNomatch === true ? ["--return-nomatch"] : []),
       ...(match.skipCounters === true ? ["! --update-counters"] : []),
       ...(match.skipSubcounters === true ? ["! --update-subcounters"] : []),

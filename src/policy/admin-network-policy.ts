@@ -11,7 +11,7 @@ import type { Tier } from "./model.ts";
 export const adminNetworkPolicy: PolicyKind = {
   apiVersion: "policy.networking.k8s.io/v1alpha1",
   kind: "AdminNetworkPolicy",
-  lower: (object, onDiagnostic) => lowerClusterWide(object, KIND, onDiagnostic),
+  lower: (object, { onDiagnostic }) => lowerClusterWide(object, KIND, onDiagnostic),
 };
 
 /** > The behavior is undefined if two ANP objects have same priority. */

@@ -12,7 +12,7 @@ import type { Tier } from "./model.ts";
 export const baselineAdminNetworkPolicy: PolicyKind = {
   apiVersion: "policy.networking.k8s.io/v1alpha1",
   kind: "BaselineAdminNetworkPolicy",
-  lower: (object, onDiagnostic) => lowerClusterWide(object, KIND, onDiagnostic),
+  lower: (object, { onDiagnostic }) => lowerClusterWide(object, KIND, onDiagnostic),
 };
 
 const TIER: Tier = {

@@ -54,7 +54,7 @@ export function calicoKinds(
   return API_VERSIONS_OF_CALICO.map((apiVersion) => ({
     apiVersion,
     kind,
-    lower: (object, onDiagnostic, tiers) => lower(object, { onDiagnostic, tiers }),
+    lower,
   }));
 }
 

@@ -7,17 +7,17 @@ import { readStagedAction } from "./staged.ts";
 
 export const calicoStagedKubernetesNetworkPolicy: readonly PolicyKind[] = calicoKinds(
   "StagedKubernetesNetworkPolicy",
-  (object, { onDiagnostic }) => {
+  (object, context) => {
     let fine = true;
     const root = rootField(object, (diagnostic) => {
       fine = false;
-      onDiagnostic(diagnostic);
+      context.onDiagnostic(diagnostic);
     });
     const stagedAction = readStagedAction(fieldOf(recordOf(root, "spec"), "stagedAction"));
     const policy = lowerKubernetesPolicy(
       object,
       { name: "projectcalico.org StagedKubernetesNetworkPolicy", moreFields: ["stagedAction"] },
-      onDiagnostic,
+      context,
     );
     return policy && fine ? { ...policy, stagedAction } : undefined;
   },

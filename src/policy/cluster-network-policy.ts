@@ -21,13 +21,13 @@ import type { PolicyPort, Tier } from "./model.ts";
 export const clusterNetworkPolicy: PolicyKind = {
   apiVersion: "policy.networking.k8s.io/v1alpha2",
   kind: "ClusterNetworkPolicy",
-  lower: (object, onDiagnostic) => lowerClusterWide(object, KIND, onDiagnostic),
+  lower: (object, { onDiagnostic }) => lowerClusterWide(object, KIND, onDiagnostic),
 };
 
 export const betaClusterNetworkPolicy: PolicyKind = {
   apiVersion: "policy.networking.k8s.io/v1beta1",
   kind: "ClusterNetworkPolicy",
-  lower: (object, onDiagnostic) =>
+  lower: (object, { onDiagnostic }) =>
     // > isCIDR(self) && cidr(self) == cidr(self).masked()
     lowerClusterWide(object, { ...KIND, networksMasked: true }, onDiagnostic),
 };

@@ -21,6 +21,7 @@ import type { Policy, PolicyKindName } from "./model.ts";
 import { networkPolicy } from "./network-policy.ts";
 import { compareText } from "./order.ts";
 import { checkProfile, isProfile, profileLabels } from "./profile.ts";
+import { SelectorPool } from "./selector-pool.ts";
 import { settleStaged, type StagedMode } from "./staged.ts";
 import { isTier, Tiers } from "./tier.ts";
 
@@ -55,6 +56,7 @@ export function lowerPolicies(
 ): Policy[] {
   const policies: Policy[] = [];
   const tiers = new Tiers(objects, onDiagnostic);
+  const context = { onDiagnostic, tiers, selectors: new SelectorPool() };
   const labelsOfProfiles = profileLabels(objects);
   for (const object of objects) {
     const { apiVersion, kind } = object;
@@ -69,7 +71,7 @@ export function lowerPolicies(
         place: object.placeOf(["kind"]),
       });
     } else if (policyKind !== undefined) {
-      const policy = policyKind.lower(object, onDiagnostic, tiers);
+      const policy = policyKind.lower(object, context);
       if (policy !== undefined) policies.push(policy);
     } else if (isProfile(object)) {
       checkProfile(object, labelsOfProfiles.get(object.metadata.name), onDiagnostic);

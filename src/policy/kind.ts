@@ -2,6 +2,7 @@
 import type { ManifestObject } from "../cluster/manifest-object.ts";
 import type { OnDiagnostic } from "../errors.ts";
 import type { Policy } from "./model.ts";
+import type { SelectorPool } from "./selector-pool.ts";
 import type { Tiers } from "./tier.ts";
 
 /** One kind of policy object and how it is lowered. */
@@ -12,11 +13,12 @@ export interface PolicyKind {
    * Validates an object as the API server does, applies its defaults and lowers it. Reports every fault
    * with its place; undefined when there was an error.
    */
-  lower(object: ManifestObject, onDiagnostic: OnDiagnostic, tiers: Tiers): Policy | undefined;
+  lower(object: ManifestObject, context: LowerContext): Policy | undefined;
 }
 
 /** What objects are lowered with. */
 export interface LowerContext {
   readonly onDiagnostic: OnDiagnostic;
   readonly tiers: Tiers;
+  readonly selectors: SelectorPool;
 }

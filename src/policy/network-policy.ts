@@ -19,23 +19,25 @@ import {
 } from "../cluster/fields.ts";
 import type { ManifestObject } from "../cluster/manifest-object.ts";
 import { readLabelSelector } from "../cluster/read-selector.ts";
-import type { OnDiagnostic, Place } from "../errors.ts";
-import type { PolicyKind } from "./kind.ts";
+import type { LabelSelector } from "../cluster/selector.ts";
+import type { Place } from "../errors.ts";
+import type { LowerContext, PolicyKind } from "./kind.ts";
 import { checkMetadata } from "./metadata.ts";
 import type { Direction, Policy, PolicyKindName, PolicyPeer, PolicyRule } from "./model.ts";
 import { readPolicyBlock, readPolicyPort } from "./network-policy-items.ts";
 import { DEFAULT_TIER, KUBERNETES_ORDER } from "./order.ts";
+import type { SelectorPool } from "./selector-pool.ts";
 import { namespacedSubjectText } from "./subject-text.ts";
 
 /** The one policy kind of the Kubernetes core. */
 export const networkPolicy: PolicyKind = {
   apiVersion: "networking.k8s.io/v1",
   kind: "NetworkPolicy",
-  lower: (object, onDiagnostic) =>
+  lower: (object, context) =>
     lowerKubernetesPolicy(
       object,
       { name: "networking.k8s.io NetworkPolicy", moreFields: [] },
-      onDiagnostic,
+      context,
     ),
 };
 
@@ -49,7 +51,7 @@ export const networkPolicy: PolicyKind = {
 export function lowerKubernetesPolicy(
   object: ManifestObject,
   kind: { readonly name: PolicyKindName; readonly moreFields: readonly string[] },
-  onDiagnostic: OnDiagnostic,
+  { onDiagnostic, selectors }: Pick<LowerContext, "onDiagnostic" | "selectors">,
 ): Policy | undefined {
   let fine = true;
   const root = rootField(object, (diagnostic) => {
@@ -70,10 +72,10 @@ export function lowerKubernetesPolicy(
       message: `absent, which selects every pod of namespace ${object.metadata.namespace}: write {} to say so`,
     });
   }
-  const podSelector = readLabelSelector(selector);
+  const podSelector = selectors.labels(readLabelSelector(selector));
   const { namespace, name } = object.metadata;
-  const ingress = readRules(fieldOf(spec, "ingress"), { peersKey: "from", namespace });
-  const egress = readRules(fieldOf(spec, "egress"), { peersKey: "to", namespace });
+  const ingress = readRules(fieldOf(spec, "ingress"), { peersKey: "from", namespace, selectors });
+  const egress = readRules(fieldOf(spec, "egress"), { peersKey: "to", namespace, selectors });
   const places = readPolicyTypes(spec, egress.length > 0);
   if (!fine) return undefined;
   const place = object.placeOf(["metadata", "name"]);
@@ -142,6 +144,7 @@ interface RuleContext {
   readonly peersKey: "from" | "to";
   /** The policy's. */
   readonly namespace: string;
+  readonly selectors: SelectorPool;
 }
 
 /** Reads the rules of one direction. Absent and empty: no rules, which isolates if the type applies. */
@@ -149,10 +152,11 @@ function readRules(field: Field, context: RuleContext): PolicyRule[] {
   return itemsOf(field).map((item, index) => readRule(item, index, context));
 }
 
-function readRule(field: Field, index: number, { peersKey, namespace }: RuleContext): PolicyRule {
+function readRule(field: Field, index: number, context: RuleContext): PolicyRule {
+  const { peersKey } = context;
   const otherKey = peersKey === "from" ? "to" : "from";
   checkKnownFields(field, ["ports", peersKey], { written: otherKey, meant: peersKey });
-  const peers = itemsOf(fieldOf(field, peersKey)).map((item) => readPeer(item, namespace));
+  const peers = itemsOf(fieldOf(field, peersKey)).map((item) => readPeer(item, context));
   const ports = itemsOf(fieldOf(field, "ports")).map(readPolicyPort);
   return {
     kind: "peers",
@@ -167,23 +171,24 @@ function readRule(field: Field, index: number, { peersKey, namespace }: RuleCont
 }
 
 /** Reads one peer; undefined when it was reported. Absent selectors differ from empty ones. */
-function readPeer(field: Field, namespace: string): PolicyPeer | undefined {
+function readPeer(field: Field, { namespace, selectors }: RuleContext): PolicyPeer | undefined {
   checkKnownFields(field, ["podSelector", "namespaceSelector", "ipBlock"]);
   const podSelector = fieldOf(field, "podSelector");
   const namespaceSelector = fieldOf(field, "namespaceSelector");
   const block = fieldOf(field, "ipBlock");
+  const read = (selector: Field): LabelSelector => selectors.labels(readLabelSelector(selector));
   const selects = podSelector.value !== undefined || namespaceSelector.value !== undefined;
   const pods: PolicyPeer = {
     kind: "pods",
-    selector: {
+    selector: selectors.pods({
       kind: "labels",
       // > Otherwise it selects the pods matching podSelector in the policy's own namespace.
       namespace: namespaceSelector.value === undefined ? namespace : undefined,
       namespaceSelector:
-        namespaceSelector.value === undefined ? undefined : readLabelSelector(namespaceSelector),
+        namespaceSelector.value === undefined ? undefined : read(namespaceSelector),
       // > Otherwise it selects all Pods in the Namespaces selected by NamespaceSelector.
-      podSelector: readLabelSelector(podSelector),
-    },
+      podSelector: read(podSelector),
+    }),
     place: placeOfField(field),
   };
   if (block.value === undefined) {

@@ -107,11 +107,11 @@ export function explainPod(endpoint: Endpoint, context: ExplainContext): Explain
           .filter((policy) => policy.tier.name === tier.name)
           .map((policy) => ({ policy, rules: explain(policy, direction, [endpoint]) })),
         otherwise: tables.filter(
-          ({ rule }) =>
+          ({ rule, owner }) =>
             rule?.origin?.kind === "isolation" &&
             rule.origin.tier === tier.name &&
             rule.origin.direction === direction &&
-            rule.origin.endpoint === endpointName(endpoint),
+            owner === endpointName(endpoint),
         ),
       })),
     };
@@ -196,9 +196,9 @@ function isolatedBy(policy: Policy, direction: Direction, counts: readonly RuleC
 function tableRules({ rulesets }: Program): RuleRef[] {
   return rulesets.flatMap(({ family, tables }) =>
     tables.flatMap(({ name: table, chains }) =>
-      chains.flatMap(({ name: chain, rules }) =>
+      chains.flatMap(({ name: chain, owner, rules }) =>
         rules.flatMap((rule, index) =>
-          isPrinted(rule) ? [{ family, table, chain, number: index + 1, rule }] : [],
+          isPrinted(rule) ? [{ family, table, chain, owner, number: index + 1, rule }] : [],
         ),
       ),
     ),

@@ -187,7 +187,8 @@ export function ruleKey(flow: Judged, find: FindEndpoint): string {
   const rule = decidingRule(flow);
   const origin = rule?.rule?.origin;
   if (origin?.kind === "invalid") {
-    const workload = find(origin.endpoint)?.workload.name ?? origin.endpoint;
+    const { owner = "" } = rule ?? {};
+    const workload = find(owner)?.workload.name ?? owner;
     return `invalid\n${origin.direction}\n${workload}`;
   }
   return rule === undefined ? "" : `${rule.family}\n${rule.table}\n${rule.chain}\n${rule.number}`;

@@ -29,7 +29,7 @@ import type {
 } from "../policy/model.ts";
 import { matchRuleOutcome } from "./match-rule.ts";
 import type { Facts, FlowEnd, Outcome } from "./flow-facts.ts";
-import { decidingOrigin } from "./reason.ts";
+import { decidingOrigin, ruleWithOrigin } from "./reason.ts";
 import type { FindEndpoint } from "./workload.ts";
 
 /** The rule with the fewest unmet conditions. */
@@ -148,8 +148,8 @@ function someBackend(
   const { destination, destinationPort, destinationRoute, protocol } = judged;
   if (destination === undefined || destinationPort === undefined || protocol === undefined)
     return undefined;
-  const origin = decidingOrigin(judged);
-  const isolated = origin?.kind === "isolation" ? origin.endpoint : undefined;
+  const { rule, owner } = ruleWithOrigin(judged) ?? {};
+  const isolated = rule?.origin?.kind === "isolation" ? owner : undefined;
   const toNode = destinationRoute?.owner?.startsWith("node ") === true;
   const backends = snapshot.services.flatMap((service) => {
     const { clusterAddresses, externalAddresses, balancerAddresses } = service;

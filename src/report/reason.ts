@@ -53,9 +53,14 @@ export function decidingRule(judgement: Judgement): RuleRef | undefined {
 
 /** What the verdict's rule stands for, in policy words. */
 export function decidingOrigin(judgement: Judgement): RuleOrigin | undefined {
-  const origin = decidingRule(judgement)?.rule?.origin;
-  if (origin !== undefined || judgement.verdict === "unknown") return origin;
-  return judgement.decider?.rule?.origin;
+  return ruleWithOrigin(judgement)?.rule?.origin;
+}
+
+/** The verdict's rule, or the one behind it that stands for something where that one does not. */
+export function ruleWithOrigin(judgement: Judgement): RuleRef | undefined {
+  const deciding = decidingRule(judgement);
+  if (deciding?.rule?.origin !== undefined || judgement.verdict === "unknown") return deciding;
+  return judgement.decider;
 }
 
 /** The policy that a verdict points to; undefined when no policy had a part in it. */
@@ -108,10 +113,9 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
       return explainRule(judged);
     case "chain-policy": {
       // What policies let through may meet the end of a chain all the same.
-      const origin = judged.verdict === "allow" ? decidingOrigin(judged) : undefined;
-      return origin === undefined
-        ? "no rule stops it"
-        : explainOrigin(origin, judged.reply === true);
+      return (
+        (judged.verdict === "allow" ? explainDecider(judged) : undefined) ?? "no rule stops it"
+      );
     }
     case "not-ip":
       return "not an IP packet";
@@ -236,14 +240,23 @@ export function explainReasonInFull(judged: Judged, nature: CaptureNature): stri
   return `${sentence} (${points.map(({ policy }) => formatPolicyName(policy)).join(", ")})`;
 }
 
-/** Says what a rule with an origin does to a packet that it matches. */
-export function explainOrigin(origin: RuleOrigin, reply: boolean): string {
+function explainDecider(judged: Judged): string | undefined {
+  const { rule, owner } = ruleWithOrigin(judged) ?? {};
+  const reply = judged.reply === true;
+  return rule?.origin === undefined ? undefined : explainOrigin(rule.origin, { owner, reply });
+}
+
+/** Says what a rule with an origin does to a packet that it matches; `owner`: of the rule's chain. */
+export function explainOrigin(
+  origin: RuleOrigin,
+  { owner = "it", reply }: { readonly owner: string | undefined; readonly reply: boolean },
+): string {
   switch (origin.kind) {
     case "policy-rule":
       return `${formatPolicyName(origin.policy)} ${origin.direction}[${origin.rule}] ${EFFECT_WORDS[origin.effect]}`;
     case "isolation": {
       const tier = origin.tier === DEFAULT_TIER.name ? "" : ` in tier ${origin.tier}`;
-      return `no ${origin.direction} rule of the policies selecting ${origin.endpoint}${tier} matches`;
+      return `no ${origin.direction} rule of the policies selecting ${owner}${tier} matches`;
     }
     case "not-isolated":
       return `no policy isolates it for ${origin.direction}`;
@@ -267,9 +280,9 @@ export function explainOrigin(origin: RuleOrigin, reply: boolean): string {
       return `profile ${profile} ${direction}[${rule}] ${EFFECT_WORDS[effect]}${placeText(place)}`;
     }
     case "host-closed":
-      return `nothing allows ${origin.direction} of ${origin.endpoint}, and host endpoints drop what no policy or profile allows${placeText(origin.place)}`;
+      return `nothing allows ${origin.direction} of ${owner}, and host endpoints drop what no policy or profile allows${placeText(origin.place)}`;
     case "host-forward":
-      return `no policy of ${origin.endpoint} says anything about what is forwarded`;
+      return `no policy of ${owner} says anything about what is forwarded`;
     case "failsafe":
       return `a failsafe port of host endpoints, which no policy closes${placeText(origin.place)}`;
     case "to-host":
@@ -330,8 +343,8 @@ function placeText(place: Place | undefined): string {
 }
 
 function explainRule(judged: Judged): string {
-  const origin = decidingOrigin(judged);
-  if (origin !== undefined) return explainOrigin(origin, judged.reply === true);
+  const explained = explainDecider(judged);
+  if (explained !== undefined) return explained;
   const rule = decidingRule(judged);
   if (rule === undefined) return "no rule stops it";
   if (rule.rule === undefined) return `chain policy of ${rule.chain} in table ${rule.table}`;

@@ -135,10 +135,11 @@ function directionOutcome(
     return { ...base, outcome: "unknown", sentence: undefined, points: policyPointsOf(origin) };
   }
   const said = [...passesOf(steps, direction), origin];
+  const context = { owner: last?.rule.owner, reply: packet.reply };
   return {
     ...base,
     outcome: stops(origin) ? "drop" : "allow",
-    sentence: said.map((each) => explainOrigin(each, packet.reply)).join("; "),
+    sentence: said.map((each) => explainOrigin(each, context)).join("; "),
     points: said.flatMap(policyPointsOf),
   };
 }

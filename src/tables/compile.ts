@@ -188,6 +188,7 @@ export function compileWhole(
   ].sort(compareChains);
   const meanings = new PeerMeanings(snapshot, index);
   const onWider = widerReporter(onDiagnostic);
+  const toRelease = asOfRelease(ordered, calicoVersion);
   const compileFamily = (family: Family, other?: FamilyChains): [Ruleset, FamilyChains] => {
     const sets = new SetCollector(family, meanings);
     const context = { family, sets, dialect, onWider };
@@ -265,7 +266,7 @@ export function compileWhole(
       filter,
     ];
     const ruleset: Ruleset = { family, backend: "legacy", tables, sets: sets.sets() };
-    return [asOfRelease(ruleset, ordered, calicoVersion), own];
+    return [toRelease(ruleset), own];
   };
   const [ipv4, chains4] = compileFamily(4);
   const [ipv6, chains6] = compileFamily(6, chains4);

@@ -11,18 +11,14 @@ const ACCEPT_ESTABLISHED = makeRule({
 const DROP_INVALID = makeRule({ matches: [stateIs("INVALID")], target: DROP });
 
 /** ACCEPT ends the table: the other endpoint's chain is not asked about an established flow. */
-export function conntrackRules(
-  endpoint: string,
-  direction: Direction,
-  { dropsInvalid }: FelixSettings,
-): Rule[] {
+export function conntrackRules(direction: Direction, { dropsInvalid }: FelixSettings): Rule[] {
   return [
-    { ...ACCEPT_ESTABLISHED, origin: { kind: "established", direction, endpoint } },
-    ...(dropsInvalid ? [dropInvalid(endpoint, direction)] : []),
+    { ...ACCEPT_ESTABLISHED, origin: { kind: "established", direction } },
+    ...(dropsInvalid ? [dropInvalid(direction)] : []),
   ];
 }
 
 /** Drops what conntrack can make nothing of. */
-export function dropInvalid(endpoint: string, direction: Direction): Rule {
-  return { ...DROP_INVALID, origin: { kind: "invalid", direction, endpoint } };
+export function dropInvalid(direction: Direction): Rule {
+  return { ...DROP_INVALID, origin: { kind: "invalid", direction } };
 }

@@ -3,6 +3,7 @@
  * select it, then the profiles of its namespace and service account.
  * Source: Felix rules/endpoints.go, a normal workload endpoint chain.
  */
+import { PathMap } from "../cluster/path-map.ts";
 import { endpointName } from "../cluster/snapshot.ts";
 import type { Endpoint, FelixSettings } from "../cluster/snapshot.ts";
 import { PROTOCOL_UDP } from "../net/protocol.ts";
@@ -11,7 +12,6 @@ import type { CalicoVersion, Direction, Policy } from "../policy/model.ts";
 import { conntrackRules, dropInvalid } from "./conntrack-rules.ts";
 import { compileDroppedJump } from "./dialect-protocols.ts";
 import { doesRule, openRule } from "./dialect-rule.ts";
-import { entryOf } from "./entry.ts";
 import { isPrinted } from "./model.ts";
 import type { Chain, Rule } from "./model.ts";
 import { accountProfileName, endpointChainName, namespaceProfileName } from "./names.ts";
@@ -30,14 +30,15 @@ export interface EndpointPolicies {
 }
 
 /**
- * Compiles the chains of endpoints, each in one direction. Rules that are the same are one object; chains of
- * endpoints that have all in common differ in the rules that name the endpoint, and are alike.
+ * Compiles the chains of endpoints, each in one direction. Rules that are the same are one object, and chains of
+ * endpoints that have all in common have one list of them.
  */
 export class EndpointChains {
   readonly #settings: FelixSettings;
   readonly #encapsulation: readonly Rule[];
   readonly #shared: SharedRules;
-  readonly #alike = new ChainsAlike();
+  /** By all that they are made of but the endpoint. */
+  readonly #chains = new PathMap<Policy | string, Chain>();
 
   constructor(settings: FelixSettings, dialect?: Dialect, version?: CalicoVersion) {
     this.#settings = settings;
@@ -52,10 +53,10 @@ export class EndpointChains {
 
   compile(given: EndpointPolicies): Chain {
     if (namesInterface(this.#shared.dialect, given.direction)) return this.#make(given);
-    const place = this.#alike.placeOf(given);
-    if (place.chain !== undefined) return likeChain(place.chain, given);
-    place.chain = this.#make(given);
-    return place.chain;
+    const { endpoint, direction, policies } = given;
+    let path = this.#chains.at(direction).at(endpoint.namespace).at(endpoint.serviceAccount);
+    for (const policy of policies) path = path.at(policy);
+    return { ...path.entry(() => this.#make(given)), ...namesOf(given) };
   }
 
   #make(given: EndpointPolicies): Chain {
@@ -67,42 +68,16 @@ export class EndpointChains {
   }
 }
 
-/** Chains that were compiled already, by all that they are made of but the endpoint. */
-class ChainsAlike {
-  readonly #root: AlikePlace = { next: new Map(), chain: undefined };
-
-  /** Where the chain of such an endpoint is, or is to be kept. */
-  placeOf({ endpoint, direction, policies }: EndpointPolicies): AlikePlace {
-    const { namespace, serviceAccount } = endpoint;
-    return [direction, namespace, serviceAccount, ...policies].reduce(
-      (place, part) =>
-        entryOf(place.next, part, (): AlikePlace => ({ next: new Map(), chain: undefined })),
-      this.#root,
-    );
-  }
-}
-
-interface AlikePlace {
-  readonly next: Map<Policy | string, AlikePlace>;
-  chain: Chain | undefined;
-}
-
-/** The chain of an endpoint that has all in common with another's. */
-function likeChain(chain: Chain, { endpoint, interfaceName, direction }: EndpointPolicies): Chain {
-  const owner = endpointName(endpoint);
-  return {
-    ...chain,
-    name: endpointChainName(direction, interfaceName),
-    rules: chain.rules.map((rule) =>
-      rule.origin !== undefined && "endpoint" in rule.origin
-        ? { ...rule, origin: { ...rule.origin, endpoint: owner } }
-        : rule,
-    ),
-  };
+/** What the chain has of its endpoint alone. */
+function namesOf({ endpoint, interfaceName, direction }: EndpointPolicies): {
+  readonly name: string;
+  readonly owner: string;
+} {
+  return { name: endpointChainName(direction, interfaceName), owner: endpointName(endpoint) };
 }
 
 function compileEndpointChain(
-  { endpoint, interfaceName, direction, policies }: EndpointPolicies,
+  given: EndpointPolicies,
   {
     shared,
     settings,
@@ -113,39 +88,38 @@ function compileEndpointChain(
     readonly encapsulation: readonly Rule[];
   },
 ): Chain {
-  const owner = endpointName(endpoint);
+  const { endpoint, interfaceName, direction, policies } = given;
   const { dialect } = shared;
   const { namespace, serviceAccount } = endpoint;
   const rules = [
     ...compileDroppedJump(dialect),
-    ...conntrackRules(owner, direction, settings),
-    ...(dialect.invalid === "open" ? openInvalidRules(dialect, owner, direction) : []),
+    ...conntrackRules(direction, settings),
+    ...(dialect.invalid === "open" ? openInvalidRules(dialect, direction) : []),
     BEGIN_POLICY,
     ...(direction === "egress" ? toItselfRules(dialect, interfaceName) : []),
     ...(direction === "egress" ? encapsulation : []),
-    ...tierRules({ owner, direction, policies }, shared, "own"),
+    ...tierRules({ direction, policies }, shared, "own"),
     ...shared.profile(namespaceProfileName(namespace), direction),
     ...shared.profile(accountProfileName({ namespace, name: serviceAccount }), direction),
     END_UNACCEPTED,
   ];
   return {
-    name: endpointChainName(direction, interfaceName),
+    ...namesOf(given),
     policy: undefined,
     ...(rules.every(isPrinted) ? {} : { partlyPrinted: true }),
     rules,
-    ...(namesInterface(dialect, direction) ? {} : { likeness: {} }),
   };
 }
 
 /** Conntrack of another make may know the packet's connection. */
-function openInvalidRules(dialect: Dialect, owner: string, direction: Direction): Rule[] {
+function openInvalidRules(dialect: Dialect, direction: Direction): Rule[] {
   return [
     openRule(dialect, "invalid", { matches: [stateIs("INVALID")], target: ACCEPT }),
-    dropInvalid(owner, direction),
+    dropInvalid(direction),
   ];
 }
 
-/** Tells whether endpoints' chains differ in more than their names and whom their rules stand for. */
+/** Tells whether rules of endpoints' chains name the interface. */
 function namesInterface(dialect: Dialect, direction: Direction): boolean {
   return direction === "egress" && dialect.toItself !== "by-rules";
 }

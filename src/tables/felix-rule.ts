@@ -6,6 +6,7 @@
 import type { Match } from "../match/index.ts";
 import { MULTIPORT_SLOTS, portSlots } from "../match/multiport.ts";
 import type { PortRange } from "../match/multiport.ts";
+import type { SetName } from "../match/set.ts";
 import type { Family, Prefix } from "../net/address.ts";
 import type { RuleAction } from "../policy/model.ts";
 import type { Target } from "../target/index.ts";
@@ -51,18 +52,18 @@ export interface FelixSide {
   /** None of them. */
   readonly notNets?: readonly Prefix[];
   /** Names of address sets: all of them hold the address. */
-  readonly sets?: readonly string[];
+  readonly sets?: readonly SetName[];
   /** None of them holds it. */
-  readonly notSets?: readonly string[];
+  readonly notSets?: readonly SetName[];
   /** Any of them, or any of `portSets`. */
   readonly ports?: readonly PortRange[];
   /** Names of sets of addresses with their ports. */
-  readonly portSets?: readonly string[];
+  readonly portSets?: readonly SetName[];
   /** None of them. */
   readonly notPorts?: readonly PortRange[];
-  readonly notPortSets?: readonly string[];
+  readonly notPortSets?: readonly SetName[];
   /** The set of a Service's backends and their ports; of a destination only. */
-  readonly serviceSet?: string;
+  readonly serviceSet?: SetName;
 }
 
 /** A rule in iptables' terms. */
@@ -108,7 +109,7 @@ export function renderFelixRule(
     source.hasBlocks || destination.hasBlocks
       ? addBlocks(new BlockBuilder(origin("part")), [source, destination], rule.protocol)
       : undefined;
-  if (blocks !== undefined) matches.push(bitsSet(MARK_SCRATCH0));
+  if (blocks !== undefined) matches.push(BLOCKS_HOLD);
   if (rule.also !== undefined) matches.push(...rule.also);
   const rules = blocks?.rules ?? [];
   // Without the room that it has grown.
@@ -150,7 +151,7 @@ interface ReducedSide {
 /** One of the alternatives of a port block. */
 type PortHit =
   | { readonly kind: "ports"; readonly ports: readonly PortRange[] }
-  | { readonly kind: "set"; readonly set: string };
+  | { readonly kind: "set"; readonly set: SetName };
 
 function reduceSide(given: FelixSide, side: SideName): ReducedSide {
   const { nets = NONE, notNets = NONE, ports = NONE, portSets = NONE } = given;
@@ -172,7 +173,7 @@ function reduceSide(given: FelixSide, side: SideName): ReducedSide {
   return { side, portBlock, netBlock, notNetBlock, hasBlocks, rest };
 }
 
-function portHitsOf(ports: readonly PortRange[], portSets: readonly string[]): PortHit[] {
+function portHitsOf(ports: readonly PortRange[], portSets: readonly SetName[]): PortHit[] {
   return [
     ...portChunks(ports).map((chunk) => ({ kind: "ports", ports: chunk }) as const),
     ...portSets.map((set) => ({ kind: "set", set }) as const),
@@ -207,26 +208,25 @@ class BlockBuilder {
 
   /** Any of the hits must match. */
   addPositive(hits: readonly (readonly Match[])[]): void {
-    this.#begin(0);
+    this.#begin(BEGIN_MISSED);
     // The first block needs no bit of its own.
-    const bit = this.positive === 0 ? MARK_SCRATCH0 : MARK_SCRATCH1;
-    for (const matches of hits) this.#add(matches, setBits(bit));
-    if (this.positive > 0) this.#add([bitsClear(MARK_SCRATCH1)], clearBits(MARK_SCRATCH0));
+    const target = this.positive === 0 ? SET_SCRATCH0 : SET_SCRATCH1;
+    for (const matches of hits) this.#add({ matches, target });
+    if (this.positive > 0) this.#add(END_MISSED);
     this.positive++;
   }
 
   /** None of the hits may match. */
   addNegated(hits: readonly (readonly Match[])[]): void {
-    this.#begin(MARK_SCRATCH0);
-    for (const matches of hits) this.#add(matches, clearBits(MARK_SCRATCH0));
+    this.#begin(BEGIN_HELD);
+    for (const matches of hits) this.#add({ matches, target: CLEAR_SCRATCH0 });
   }
 
-  #begin(value: number): void {
-    if (this.rules.length > 0) return;
-    this.#add([], { kind: "MARK", value, mask: MARK_SCRATCH0 | MARK_SCRATCH1 });
+  #begin(rule: Rule): void {
+    if (this.rules.length === 0) this.#add(rule);
   }
 
-  #add(matches: readonly Match[], target: Target): void {
+  #add({ matches, target }: Rule): void {
     this.rules.push(makeRule({ matches, target, origin: this.#origin }));
   }
 }
@@ -304,6 +304,15 @@ function addActionRules(
   }
 }
 
+const BLOCK_BITS = MARK_SCRATCH0 | MARK_SCRATCH1;
+const SET_SCRATCH0 = setBits(MARK_SCRATCH0);
+const SET_SCRATCH1 = setBits(MARK_SCRATCH1);
+const CLEAR_SCRATCH0 = clearBits(MARK_SCRATCH0);
+const BLOCKS_HOLD = bitsSet(MARK_SCRATCH0);
+const BEGIN_MISSED = makeRule({ target: clearBits(BLOCK_BITS) });
+const BEGIN_HELD = makeRule({ target: { kind: "MARK", value: MARK_SCRATCH0, mask: BLOCK_BITS } });
+const END_MISSED = makeRule({ matches: [bitsClear(MARK_SCRATCH1)], target: CLEAR_SCRATCH0 });
+
 const SET_ACCEPT = setBits(MARK_ACCEPT);
 const SET_PASS = setBits(MARK_PASS);
 const SET_DROP = setBits(MARK_DROP);
@@ -344,11 +353,11 @@ function addressIs(side: SideName, prefix: Prefix): Match {
   return { kind: "address", side, prefix, invert: false };
 }
 
-function setHas(side: SideName, set: string): Match {
+function setHas(side: SideName, set: SetName): Match {
   return { kind: "set", set, flags: FLAGS[side], invert: false };
 }
 
-function portSetHas(side: SideName, set: string): Match {
+function portSetHas(side: SideName, set: SetName): Match {
   return { kind: "set", set, flags: PORT_FLAGS[side], invert: false };
 }
 

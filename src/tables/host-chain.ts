@@ -59,11 +59,11 @@ export function compileHostChain(
   direction: Direction,
   { shared, settings }: HostContext,
 ): Chain {
-  const owner = hostEndpointName(given.hostEndpoint);
   return {
     name: hostChainName(direction, given.interfaceName, "own"),
     policy: undefined,
-    rules: [...conntrackRules(owner, direction, settings), ...ownRules(given, direction, shared)],
+    owner: hostEndpointName(given.hostEndpoint),
+    rules: [...conntrackRules(direction, settings), ...ownRules(given, direction, shared)],
   };
 }
 
@@ -76,19 +76,19 @@ export function compileHostMangleEgress(
   { shared, settings }: HostContext,
 ): Chain {
   const direction = "egress";
-  const owner = hostEndpointName(given.hostEndpoint);
   const established = [stateIs("RELATED", "ESTABLISHED")];
   return {
     name: hostChainName(direction, given.interfaceName, "own"),
     policy: undefined,
+    owner: hostEndpointName(given.hostEndpoint),
     rules: [
       makeRule({ matches: established, target: setBits(MARK_ACCEPT) }),
       makeRule({
         matches: established,
         target: RETURN,
-        origin: { kind: "established", direction, endpoint: owner },
+        origin: { kind: "established", direction },
       }),
-      ...(settings.dropsInvalid ? [dropInvalid(owner, direction)] : []),
+      ...(settings.dropsInvalid ? [dropInvalid(direction)] : []),
       ...ownRules(given, direction, shared),
     ],
   };
@@ -96,11 +96,10 @@ export function compileHostMangleEgress(
 
 /** What decides a node's own connections: failsafe ports, the policies, and where none has a say the profiles. */
 function ownRules(given: HostPolicies, direction: Direction, shared: SharedRules): Rule[] {
-  const owner = hostEndpointName(given.hostEndpoint);
   return [
     jumpToFailsafe(direction),
     BEGIN_POLICY,
-    ...tierRules({ owner, direction, policies: given.own[direction] }, shared, "own"),
+    ...tierRules({ direction, policies: given.own[direction] }, shared, "own"),
     ...endByProfiles(given, direction, shared),
   ];
 }
@@ -111,23 +110,23 @@ export function compileHostForwardChain(
   direction: Direction,
   { shared, settings }: HostContext,
 ): Chain {
-  const owner = hostEndpointName(given.hostEndpoint);
   const policies = given.forwarded[direction];
   // > Forwarded traffic is allowed by default: only where no policy is for it in either direction.
   const open = !hasPolicies(given.forwarded);
   return {
     name: hostChainName(direction, given.interfaceName, "forwarded"),
     policy: undefined,
+    owner: hostEndpointName(given.hostEndpoint),
     rules: [
-      ...conntrackRules(owner, direction, settings),
+      ...conntrackRules(direction, settings),
       BEGIN_POLICY,
-      ...tierRules({ owner, direction, policies }, shared, "forwarded"),
+      ...tierRules({ direction, policies }, shared, "forwarded"),
       ...(open
         ? [
             makeRule({
               comment: "Allow forwarded traffic by default",
               target: setBits(MARK_ACCEPT),
-              origin: { kind: "host-forward", direction, endpoint: owner },
+              origin: { kind: "host-forward", direction },
             }),
             makeRule({ comment: "Return for accepted forward traffic", target: RETURN }),
           ]
@@ -142,15 +141,15 @@ export function compileHostPreDnatChain(
   { shared, settings }: HostContext,
 ): Chain {
   const direction = "ingress";
-  const owner = hostEndpointName(given.hostEndpoint);
   return {
     name: hostChainName(direction, given.interfaceName, "own"),
     policy: undefined,
+    owner: hostEndpointName(given.hostEndpoint),
     rules: [
-      ...conntrackRules(owner, direction, settings),
+      ...conntrackRules(direction, settings),
       jumpToFailsafe(direction),
       BEGIN_POLICY,
-      ...tierRules({ owner, direction, policies: given.preDnat[direction] }, shared, "pre-dnat"),
+      ...tierRules({ direction, policies: given.preDnat[direction] }, shared, "pre-dnat"),
     ],
   };
 }
@@ -161,15 +160,15 @@ export function compileHostRawChain(
   direction: Direction,
   { shared }: HostContext,
 ): Chain {
-  const owner = hostEndpointName(given.hostEndpoint);
   const policies = given.untracked[direction];
   return {
     name: hostChainName(direction, given.interfaceName, "own"),
     policy: undefined,
+    owner: hostEndpointName(given.hostEndpoint),
     rules: [
       jumpToFailsafe(direction),
       BEGIN_POLICY,
-      ...tierRules({ owner, direction, policies }, shared, "untracked"),
+      ...tierRules({ direction, policies }, shared, "untracked"),
     ],
   };
 }
@@ -184,12 +183,7 @@ function endByProfiles(
     ...profiles.flatMap(({ name }) => shared.profile(name, direction)),
     {
       ...END_UNACCEPTED,
-      origin: {
-        kind: "host-closed",
-        direction,
-        endpoint: hostEndpointName(hostEndpoint),
-        place,
-      },
+      origin: { kind: "host-closed", direction, place },
     },
   ];
 }

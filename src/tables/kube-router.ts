@@ -184,7 +184,6 @@ function podChain({ endpoint, address, policies }: AddressedPod, given: Given): 
           kind: "isolation",
           tier: DEFAULT_TIER.name,
           direction,
-          endpoint: endpointName(endpoint),
           policies: isolating.map(({ ref, ingressPlace, egressPlace }) => ({
             policy: ref,
             place: direction === "ingress" ? ingressPlace : egressPlace,
@@ -193,7 +192,7 @@ function podChain({ endpoint, address, policies }: AddressedPod, given: Given): 
       }),
     ];
   };
-  return userChain(podChainName(endpoint), [
+  const rules = [
     makeRule({ target: jump(CHAIN_COMMON) }),
     ...(wholeCluster ? [] : fromNode(address, false)),
     ...toPolicies,
@@ -203,7 +202,8 @@ function podChain({ endpoint, address, policies }: AddressedPod, given: Given): 
     ...refuse("ingress"),
     makeRule({ target: clearBits(ROUTER_ALLOWED) }),
     makeRule({ target: setBits(ROUTER_DONE) }),
-  ]);
+  ];
+  return { ...userChain(podChainName(endpoint), rules), owner: endpointName(endpoint) };
 }
 
 /** What every pod's chain begins with. */

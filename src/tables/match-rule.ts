@@ -5,6 +5,7 @@
  * FilterRuleToIPVersion.
  */
 import type { PortProtocol } from "../cluster/snapshot.ts";
+import type { SetName } from "../match/set.ts";
 import type { Family, Prefix } from "../net/address.ts";
 import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from "../net/protocol.ts";
 import type { ExpressedEndpoints, MatchRule, RulePort, RuleSide } from "../policy/model.ts";
@@ -51,7 +52,7 @@ function lowerSide(side: RuleSide, context: SideContext): FelixSide | undefined 
   if (notNets.some(({ bits }) => bits === 0)) return undefined;
   const { selector, notSelector } = combine(side);
   const ranges = side.ports.filter((port) => port.kind === "range");
-  const namedSets = (ports: readonly RulePort[]): string[] =>
+  const namedSets = (ports: readonly RulePort[]): SetName[] =>
     ports.flatMap((port) =>
       // Filtered by the positive selector also where negated: the rule holds only for what it chooses.
       port.kind === "named" ? [sets.portSet({ name: port.name, protocol }, selector)] : [],

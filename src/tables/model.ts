@@ -35,14 +35,12 @@ export interface Chain {
   readonly name: string;
   /** Undefined: a user chain, which returns at its end. */
   readonly policy: "ACCEPT" | "DROP" | undefined;
+  /** Chains of owners for whom the same holds have one list. */
   readonly rules: readonly Rule[];
+  /** Whom the origins of the rules speak of: `namespace/name` of an endpoint, `host endpoint NAME`. */
+  readonly owner?: string;
   /** Where a dump declares the chain. */
   readonly place?: Place;
-  /**
-   * Chains that have the same object here have the same rules, but for whom they stand for: nothing that the
-   * walk looks at differs. None: nobody knows of another.
-   */
-  readonly likeness?: object;
   /** Some of the rules are in no text: `isPrinted` tells which. */
   readonly partlyPrinted?: true;
 }
@@ -75,7 +73,7 @@ export function isPrinted({ origin }: Rule): boolean {
   }
 }
 
-/** What a rule stands for in policy words. */
+/** What a rule stands for in policy words; of an endpoint, that of its chain's owner. */
 export type RuleOrigin =
   /** One rule of one policy, and what it does; `part` only prepares for one that does. */
   | {
@@ -92,12 +90,11 @@ export type RuleOrigin =
       readonly open?: OpenQuestion;
       /** `namespace/name` is not known here: policy chains are shared by endpoints. */
     }
-  /** No rule of the tier's policies that select the endpoint matched, and the tier then denies. */
+  /** No rule of the tier's policies that select the owner matched, and the tier then denies. */
   | {
       readonly kind: "isolation";
       readonly tier: string;
       readonly direction: Direction;
-      readonly endpoint: string;
       /** At least one, in the order of their chains. */
       readonly policies: readonly { readonly policy: PolicyRef; readonly place: Place }[];
     }
@@ -113,9 +110,9 @@ export type RuleOrigin =
   /** No policy isolates the endpoint in this direction. */
   | { readonly kind: "not-isolated"; readonly direction: Direction; readonly namespace: string }
   /** Packet of a flow that was let through before. */
-  | { readonly kind: "established"; readonly direction: Direction; readonly endpoint: string }
+  | { readonly kind: "established"; readonly direction: Direction }
   /** conntrack has no entry for it and it cannot start one. */
-  | { readonly kind: "invalid"; readonly direction: Direction; readonly endpoint: string }
+  | { readonly kind: "invalid"; readonly direction: Direction }
   /** Traffic between a node and its own pods is never policed (K-10). */
   | { readonly kind: "node-traffic" }
   /** One rule of a host endpoint's profile, and what it does; without a rule: it lets everything through. */
@@ -128,16 +125,11 @@ export type RuleOrigin =
       readonly place: Place | undefined;
     }
   /** No policy of a host endpoint has a say, and none of its profiles lets the packet through. */
-  | {
-      readonly kind: "host-closed";
-      readonly direction: Direction;
-      readonly endpoint: string;
-      readonly place: Place;
-    }
+  | { readonly kind: "host-closed"; readonly direction: Direction; readonly place: Place }
   /** A port of a node that no policy can close. */
   | { readonly kind: "failsafe"; readonly direction: Direction; readonly place: Place | undefined }
   /** Forwarded by a host endpoint of which no policy says anything about what is forwarded. */
-  | { readonly kind: "host-forward"; readonly direction: Direction; readonly endpoint: string }
+  | { readonly kind: "host-forward"; readonly direction: Direction }
   /** What a pod sends to its own node once its policies let it go; the node's setting. */
   | { readonly kind: "to-host"; readonly action: "accept" | "drop" | "return" }
   /** A pod's source address that is not its own. */

@@ -350,9 +350,12 @@ function base32(bytes: Uint8Array): string {
   return encodeBits(bytes, 5, `${LETTERS}234567`);
 }
 
-/** Writes `width` bits at a time, the first bit first, each as a character of the alphabet. */
+/**
+ * Writes `width` bits at a time, the first bit first, each as a character of the alphabet. Joined at once: a text that
+ * grows by a character keeps a record of each.
+ */
 function encodeBits(bytes: Uint8Array, width: number, alphabet: string): string {
-  let text = "";
+  const characters: string[] = [];
   let pending = 0;
   let bits = 0;
   for (const byte of bytes) {
@@ -360,10 +363,10 @@ function encodeBits(bytes: Uint8Array, width: number, alphabet: string): string 
     bits += 8;
     while (bits >= width) {
       bits -= width;
-      text += alphabet.charAt((pending >>> bits) & ((1 << width) - 1));
+      characters.push(alphabet.charAt((pending >>> bits) & ((1 << width) - 1)));
     }
     pending &= (1 << bits) - 1;
   }
-  if (bits > 0) text += alphabet.charAt((pending << (width - bits)) & ((1 << width) - 1));
-  return text;
+  if (bits > 0) characters.push(alphabet.charAt((pending << (width - bits)) & ((1 << width) - 1)));
+  return characters.join("");
 }

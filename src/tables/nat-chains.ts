@@ -7,6 +7,7 @@
  */
 import type { Endpoint, FelixSettings, Snapshot } from "../cluster/snapshot.ts";
 import type { Match } from "../match/index.ts";
+import type { SetName } from "../match/set.ts";
 import { hostPrefix, formatAddress } from "../net/address.ts";
 import type { Address, Family } from "../net/address.ts";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../net/protocol.ts";
@@ -141,7 +142,7 @@ function outgoingRules(
   if (masqueraded.length === 0) return [];
   const byUse = version.minor >= POOLS_BY_USE;
   const inside = pools.filter(({ ofNetwork }) => ofNetwork || !byUse);
-  const setOf = (id: string, some: Snapshot["pools"], description: string): string =>
+  const setOf = (id: string, some: Snapshot["pools"], description: string): SetName =>
     sets.fixedSet(id, { members: some.map(({ prefix }) => prefix), description, whole: true });
   const from = setOf(SET_MASQUERADED_POOLS, masqueraded, "pools with natOutgoing");
   const to = setOf(byUse ? SET_NETWORK_POOLS : SET_ALL_POOLS, inside, "pools");
@@ -165,6 +166,6 @@ function outgoingRules(
   ];
 }
 
-function notTo(set: string): Match {
+function notTo(set: SetName): Match {
   return { kind: "set", set, flags: ["dst"], invert: true };
 }

@@ -10,20 +10,20 @@ import type {
 } from "../cluster/snapshot.ts";
 import { selectorMatches } from "../cluster/selector.ts";
 import type { LabelSelector } from "../cluster/selector.ts";
+import type { SetNames } from "../match/set.ts";
 import type { Address, Prefix } from "../net/address.ts";
 import type { EndpointSelector, ServiceRef } from "../policy/model.ts";
 import { EndpointIndex } from "../policy/endpoint-index.ts";
 import { SelectorIndex } from "../policy/selector-index.ts";
 import { selectsEndpoint } from "../policy/selects.ts";
 import { peerSelectorText, SELECT_ALL } from "./calico-selector.ts";
-import { namedPortId, selectorId } from "./names.ts";
+import { namedPortId, selectorId, setName } from "./names.ts";
 import { entryOf } from "./entry.ts";
 
 /** What a set is known by, whatever its family. One object for each. */
 export interface SetIdentity {
   readonly id: string;
-  /** Its names by family, once they were asked for. */
-  readonly names: { 4?: string; 6?: string };
+  readonly names: SetNames;
 }
 
 /** Who is meant by selectors that have one canonical text. */
@@ -45,6 +45,8 @@ export class PeerMeanings {
   /** Made when endpoints change. */
   #choosing: SelectorIndex<Chosen> | undefined;
   readonly #chosenByText = new Map<string, Chosen>();
+  /** Many peers have one selector. */
+  readonly #chosenBySelector = new WeakMap<EndpointSelector, Chosen>();
   readonly #portNumbers = new Map<string, readonly number[]>();
   #knowsNodes: boolean | undefined;
   /** Sets of all addresses at some nodes were asked for. */
@@ -58,7 +60,11 @@ export class PeerMeanings {
   /** Who a selector means; every endpoint without one. */
   chosen(selector: EndpointSelector | undefined): Chosen {
     if (selector === undefined) return this.#chosenAs(SELECT_ALL, selector);
-    return this.#chosenAs(peerSelectorText(selector), selector);
+    const before = this.#chosenBySelector.get(selector);
+    if (before !== undefined) return before;
+    const chosen = this.#chosenAs(peerSelectorText(selector), selector);
+    this.#chosenBySelector.set(selector, chosen);
+    return chosen;
   }
 
   /** The identity of the set of a named port of theirs. */
@@ -181,7 +187,7 @@ export class PeerMeanings {
 
 /** What a set of a given id is known by. */
 export function identityOf(id: string): SetIdentity {
-  return { id, names: {} };
+  return { id, names: { 4: setName(4, id), 6: setName(6, id) } };
 }
 
 const NO_SERVICE: ServiceMembers = { addresses: [], ports: [], missing: "nothing tells of it" };

@@ -6,6 +6,7 @@
  */
 import type { PortProtocol } from "../cluster/snapshot.ts";
 import type { PortRange } from "../match/multiport.ts";
+import type { SetName } from "../match/set.ts";
 import type {
   Direction,
   LabelledPods,
@@ -178,7 +179,7 @@ function portMeanings(
   const numbers: FelixSide = { ports: ranges };
   if (names.length === 0) return [{ side: numbers, saysPeer: false }];
   const pods = peer?.kind === "pods" && direction === "egress" ? peer.selector : undefined;
-  const setOf = (name: string, runningOnly: boolean, selector: LabelledPods | undefined): string =>
+  const setOf = (name: string, runningOnly: boolean, selector: LabelledPods | undefined): SetName =>
     // > ingress: the port so named of the selected pod; egress: of the peer. Without pods as peer the
     // set has every endpoint's, and the chain or the prefix narrows it.
     sets.portSet({ name, protocol: protocol ?? "any", runningOnly }, selector);

@@ -1,6 +1,7 @@
 /** What a rule asks of its peer's side, for each kind of peer. */
 import type { LabelSelector } from "../cluster/selector.ts";
 import type { Match } from "../match/index.ts";
+import type { SetName } from "../match/set.ts";
 import { prefixMask } from "../net/address.ts";
 import type { Prefix } from "../net/address.ts";
 import type { DialectQuestion } from "../policy/dialect.ts";
@@ -91,7 +92,7 @@ function meaningsBefore(
   }: {
     readonly direction: Direction;
     readonly side: FelixSide;
-    readonly pods: readonly string[];
+    readonly pods: readonly SetName[];
   },
 ): PeerMeaning[] {
   const question = "blocks-see-before";

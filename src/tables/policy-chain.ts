@@ -45,7 +45,7 @@ export function compilePolicyChain(
   };
 }
 
-/** Tells whether a policy's rules of a direction are the same in both families but for the sets' names. */
+/** Tells whether a policy's rules of a direction are the same in both families. */
 export function isAlikeInFamilies(policy: Policy, direction: Direction): boolean {
   return (policy[direction] ?? []).every(
     (rule) => rule.kind === "peers" && (rule.peers ?? []).every(({ kind }) => kind === "pods"),
@@ -58,23 +58,12 @@ export interface ChainWithSets {
   readonly sets: readonly string[];
 }
 
-/** The chain of such a policy by the one of another family, whose sets are `other`. */
+/** What such a policy has in one family by what it has in another: the same chain, whose sets are `other` there. */
 export function counterpartOf(
   { chain, sets: asked }: ChainWithSets,
   { sets, other }: { readonly sets: SetCollector; readonly other: SetCollector },
 ): ChainWithSets {
-  const own = new Map(asked.map((name) => [name, sets.counterpartOf(name, other)]));
-  const rules = chain.rules.map((rule) =>
-    rule.matches.some(({ kind }) => kind === "set")
-      ? {
-          ...rule,
-          matches: rule.matches.map((match) =>
-            match.kind === "set" ? { ...match, set: own.get(match.set) ?? match.set } : match,
-          ),
-        }
-      : rule,
-  );
-  return { chain: { ...chain, rules }, sets: [...own.values()] };
+  return { chain, sets: asked.map((name) => sets.counterpartOf(name, other)) };
 }
 
 /** Compiles the rules of a host endpoint's profile; of one that is not there: it denies everything. */

@@ -14,7 +14,7 @@ import { compileWhole, profileChains } from "./compile.ts";
 import type { Compilation, CompiledCluster, CompileOptions, FamilyChains } from "./compile.ts";
 import { compileDispatch, dispatchRule } from "./dispatch.ts";
 import { EndpointChains } from "./endpoint-chain.ts";
-import type { Chain, IpSet, Ruleset, Topology } from "./model.ts";
+import type { Chain, IpSet, Rule, Ruleset, Topology } from "./model.ts";
 import { CHAIN_DISPATCH, isPolicyGroupChain, vethName } from "./names.ts";
 import { appliesTo } from "./selections.ts";
 import type { Selection } from "./selections.ts";
@@ -366,18 +366,18 @@ class State {
   }
 }
 
-/** The chains of policy groups that a chain jumps to. Many chains are alike. */
-function groupsOf({ rules, likeness }: Chain): readonly string[] {
-  const known = likeness === undefined ? undefined : groupsByLikeness.get(likeness);
+/** The chains of policy groups that a chain jumps to. Many chains have the same rules. */
+function groupsOf({ rules }: Chain): readonly string[] {
+  const known = groupsByRules.get(rules);
   if (known !== undefined) return known;
   const groups = rules.flatMap(({ target }) =>
     target?.kind === "JUMP" && isPolicyGroupChain(target.chain) ? [target.chain] : [],
   );
-  if (likeness !== undefined) groupsByLikeness.set(likeness, groups);
+  groupsByRules.set(rules, groups);
   return groups;
 }
 
-const groupsByLikeness = new WeakMap<object, readonly string[]>();
+const groupsByRules = new WeakMap<readonly Rule[], readonly string[]>();
 
 /** Policies that were edited are kept for so many changes. */
 const KEPT_MAX = 256;

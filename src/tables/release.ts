@@ -11,6 +11,7 @@ import { formatPolicyRef } from "../policy/model.ts";
 import { policyNameBefore332 } from "../policy/order.ts";
 import type { Target } from "../target/index.ts";
 import type { Match } from "../match/index.ts";
+import { entryOf } from "./entry.ts";
 import type { Chain, Rule, Ruleset } from "./model.ts";
 import { policyChainName, policyChainNameOf } from "./names.ts";
 import { MARK_DROP, MARK_SCRATCH0, MARK_SCRATCH1 } from "./rule.ts";
@@ -47,14 +48,13 @@ export function checkNames(
   }
 }
 
-/** Rewrites tables to those of a release. */
+/** What rewrites tables, of both families, to those of a release. */
 export function asOfRelease(
-  ruleset: Ruleset,
   policies: readonly Policy[],
   version: CalicoVersion,
-): Ruleset {
+): (ruleset: Ruleset) => Ruleset {
   const { minor } = version;
-  if (minor >= KIND_IN_NAME) return ruleset;
+  if (minor >= KIND_IN_NAME) return (ruleset) => ruleset;
   const names = new Map<string, { readonly chain: string; readonly comment: string }>();
   for (const policy of policies) {
     for (const direction of DIRECTIONS) {
@@ -64,23 +64,29 @@ export function asOfRelease(
       });
     }
   }
+  const olderRules = (rules: readonly Rule[], comment?: string): readonly Rule[] => {
+    const older = minor >= DROP_BIT ? rules : rules.flatMap(withoutDropBit);
+    return older.map((rule, index) => renameRule(rule, names, index === 0 ? comment : undefined));
+  };
+  /** Chains that have one list of rules have one list of older ones. */
+  const olderLists = new Map<readonly Rule[], readonly Rule[]>();
   const chains = (all: readonly Chain[]): Chain[] =>
     all
       .map((chain) => {
         const old = names.get(chain.name);
-        const older = minor >= DROP_BIT ? chain.rules : chain.rules.flatMap(withoutDropBit);
-        const renamed = older.map((rule, index) =>
-          renameRule(rule, names, index === 0 ? old?.comment : undefined),
-        );
-        return { ...chain, name: old?.chain ?? chain.name, rules: renamed };
+        return old === undefined
+          ? { ...chain, rules: entryOf(olderLists, chain.rules, () => olderRules(chain.rules)) }
+          : { ...chain, name: old.chain, rules: olderRules(chain.rules, old.comment) };
       })
       // Built-in chains come first, user chains by name.
       .sort((one, other) => {
         if (one.policy !== undefined || other.policy !== undefined) return 0;
         return one.name < other.name ? -1 : one.name > other.name ? 1 : 0;
       });
-  const tables = ruleset.tables.map((table) => ({ ...table, chains: chains(table.chains) }));
-  return { ...ruleset, tables };
+  return (ruleset) => {
+    const tables = ruleset.tables.map((table) => ({ ...table, chains: chains(table.chains) }));
+    return { ...ruleset, tables };
+  };
 }
 
 const DIRECTIONS: readonly Direction[] = ["ingress", "egress"];

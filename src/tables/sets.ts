@@ -7,6 +7,7 @@ import type { Endpoint, PortProtocol } from "../cluster/snapshot.ts";
 import { formatExpression } from "../cluster/selector-expression.ts";
 import { formatSelector } from "../cluster/selector.ts";
 import type { LabelSelector } from "../cluster/selector.ts";
+import type { SetName, SetNames } from "../match/set.ts";
 import { hostPrefix } from "../net/address.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
 import { protocolNumber } from "../net/protocol.ts";
@@ -14,7 +15,7 @@ import type { EndpointSelector, ServiceRef } from "../policy/model.ts";
 import { nodeSelectorText, orderedRequirements, SELECT_ALL } from "./calico-selector.ts";
 import { entryOf } from "./entry.ts";
 import type { IpSet, PortMember, SetOrigin } from "./model.ts";
-import { domainId, nodesId, placeId, serviceId, setName } from "./names.ts";
+import { domainId, nodesId, placeId, serviceId } from "./names.ts";
 import { identityOf } from "./peer-meanings.ts";
 import type { Chosen, PeerMeanings, SetIdentity, WantedPort } from "./peer-meanings.ts";
 import {
@@ -47,7 +48,7 @@ export class SetCollector {
   }
 
   /** The name of the set of the addresses of the endpoints that a selector chooses. */
-  podSet(selector: EndpointSelector): string {
+  podSet(selector: EndpointSelector): SetNames {
     const chosen = this.#meanings.chosen(selector);
     const known = this.#known(chosen.identity);
     if (known !== undefined) return known;
@@ -64,7 +65,7 @@ export class SetCollector {
   }
 
   /** The name of the set of the addresses of nodes; with its members unknown unless all nodes are known. */
-  nodeSet(nodeSelector: LabelSelector): string {
+  nodeSet(nodeSelector: LabelSelector): SetNames {
     return this.#netSet(identityOf(nodesId(nodeSelectorText(nodeSelector))), () => ({
       members: this.#meanings
         .nodes(nodeSelector)
@@ -82,7 +83,7 @@ export class SetCollector {
    *
    * @param from whether anything comes by them from outside
    */
-  placeSet(nodes: readonly string[], from: "open" | "spared"): string {
+  placeSet(nodes: readonly string[], from: "open" | "spared"): SetName {
     const spared = from === "spared";
     return this.#netSet(identityOf(placeId(spared ? ["spared", ...nodes] : nodes)), () => ({
       members: this.#meanings.addressesAt(nodes).map(hostPrefix),
@@ -92,7 +93,7 @@ export class SetCollector {
   }
 
   /** The name of a set that has a name of its own, of what is told of it. */
-  fixedSet(id: string, content: Content<Prefix>): string {
+  fixedSet(id: string, content: Content<Prefix>): SetNames {
     return this.#netSet(identityOf(id), () => content);
   }
 
@@ -102,7 +103,7 @@ export class SetCollector {
   }
 
   /** The name of the set of a domain name's addresses; there may be others where DNS tells not all. */
-  domainSet(domainName: string): string {
+  domainSet(domainName: string): SetNames {
     return this.#netSet(identityOf(domainId(domainName)), () => ({
       members: this.#meanings.domainAddresses(domainName).map(hostPrefix),
       description: domainName,
@@ -116,7 +117,7 @@ export class SetCollector {
   }
 
   /** The name of the set of the addresses of a Service's endpoints, with others where not all are known. */
-  serviceAddressSet(service: ServiceRef): string {
+  serviceAddressSet(service: ServiceRef): SetNames {
     return this.#netSet(identityOf(serviceId(service, "without ports")), () => ({
       members: this.#meanings.serviceMembers(service).addresses.map(hostPrefix),
       description: `endpoints of Service ${endpointName(service)}`,
@@ -125,7 +126,7 @@ export class SetCollector {
   }
 
   /** The name of the set of the addresses and ports of a Service's endpoints; the same. */
-  servicePortSet(service: ServiceRef): string {
+  servicePortSet(service: ServiceRef): SetNames {
     return this.#portNamedSet(identityOf(serviceId(service, "with ports")), (collector) => ({
       members: this.#meanings
         .serviceMembers(service)
@@ -145,7 +146,7 @@ export class SetCollector {
    * The name of the set of the addresses and ports that a named port means: on the endpoints that the
    * selector chooses, or, without one, on every endpoint.
    */
-  portSet(port: WantedPort, selector: EndpointSelector | undefined): string {
+  portSet(port: WantedPort, selector: EndpointSelector | undefined): SetNames {
     const chosen = this.#meanings.chosen(selector);
     const identity = this.#meanings.portIdentity(port, chosen);
     const known = this.#known(identity);
@@ -178,11 +179,11 @@ export class SetCollector {
     return { result, names: [...names] };
   }
 
-  /** The name of the set that is in this family what another family's is there. */
+  /** Makes the set that is in this family what another family's is there. @returns its name here */
   counterpartOf(name: string, other: SetCollector): string {
     const recipe = other.#recipeByName.get(name);
     if (recipe === undefined) throw new Error(`bug: nobody asked for set ${name}`);
-    return this.#setOf(recipe.identity, recipe.make);
+    return this.#setOf(recipe.identity, recipe.make)[this.#family];
   }
 
   /** A set that was asked for. */
@@ -236,7 +237,7 @@ export class SetCollector {
     return [...this.#setByName.values()].sort((one, other) => (one.name < other.name ? -1 : 1));
   }
 
-  #netSet(identity: SetIdentity, make: (collector: SetCollector) => Content<Prefix>): string {
+  #netSet(identity: SetIdentity, make: (collector: SetCollector) => Content<Prefix>): SetNames {
     return this.#setOf(identity, (collector, name) => {
       const family = collector.#family;
       const { members, description, unknown = false, whole = false, places } = make(collector);
@@ -259,7 +260,7 @@ export class SetCollector {
   #portNamedSet(
     identity: SetIdentity,
     make: (collector: SetCollector) => Content<PortMember>,
-  ): string {
+  ): SetNames {
     return this.#setOf(identity, (collector, name) => {
       const { members, description, unknown = false } = make(collector);
       return {
@@ -272,26 +273,28 @@ export class SetCollector {
     });
   }
 
-  /** The name of a set that was asked for before. */
-  #known(identity: SetIdentity): string | undefined {
+  /** The names of a set that was asked for before. */
+  #known(identity: SetIdentity): SetNames | undefined {
     const before = this.#setByIdentity.get(identity);
-    if (before !== undefined) this.#note(before.name);
-    return before?.name;
+    if (before === undefined) return undefined;
+    this.#note(before.name);
+    return identity.names;
   }
 
   #note(name: string): void {
     this.#noted?.add(name);
   }
 
-  #setOf(identity: SetIdentity, make: Recipe["make"]): string {
+  #setOf(identity: SetIdentity, make: Recipe["make"]): SetNames {
     const known = this.#known(identity);
     if (known !== undefined) return known;
-    const name = (identity.names[this.#family] ??= setName(this.#family, identity.id));
+    const { names } = identity;
+    const name = names[this.#family];
     const set = entryOf(this.#setByName, name, () => make(this, name));
     this.#setByIdentity.set(identity, set);
     this.#recipeByName.set(name, { identity, make });
     this.#note(name);
-    return name;
+    return names;
   }
 
   #hostPrefixes(endpoints: readonly Pick<Endpoint, "addresses">[]): Prefix[] {

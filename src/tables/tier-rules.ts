@@ -12,9 +12,8 @@ import { bitsClear, bitsSet, DROP, makeRule, MARK_ACCEPT, MARK_PASS, NOTRACK } f
 import type { SharedRules } from "./shared-rules.ts";
 import { placed } from "./tie-rules.ts";
 
-/** Policies of whomever, who is named so. */
-interface PoliciesOf {
-  readonly owner: string;
+/** Those that select whomever, in one direction. */
+interface DirectionPolicies {
   readonly direction: Direction;
   readonly policies: readonly Policy[];
 }
@@ -27,17 +26,16 @@ interface PoliciesOf {
  * > and has the direction in its policyTypes; then only what the policies allow gets through.
  */
 export function tierRules(
-  given: PoliciesOf,
+  { direction, policies: all }: DirectionPolicies,
   shared: SharedRules,
   traffic: "own" | "forwarded" | "pre-dnat" | "untracked",
 ): Rule[] {
-  const { direction } = given;
   // > Without following connections, and before translation, other rules are still to come.
   const ends = traffic === "own" || traffic === "forwarded";
   const ask = ([enter, leave]: readonly [Rule, Rule]): Rule[] =>
     traffic === "untracked" ? [enter, UNTRACK_IF_ACCEPTED, leave] : [enter, leave];
   // No policies: not isolated, the profile decides.
-  return tiersOf(given.policies).flatMap(({ tier, policies }) => {
+  return tiersOf(all).flatMap(({ tier, policies }) => {
     const ties = tiesBefore(policies, shared, direction);
     const before = (policy: Policy | undefined): readonly Rule[] =>
       (policy && ties.get(policy)) ?? [];
@@ -51,7 +49,7 @@ export function tierRules(
             ? run.flatMap((policy) => [...before(policy), ...ask(shared.jump(policy, direction))])
             : [...before(run[0]), ...ask(shared.groupJump(group))],
         ),
-      ...(ends && tier.defaultAction === "deny" ? [endOfTier(tier, policies, given)] : []),
+      ...(ends && tier.defaultAction === "deny" ? [endOfTier(tier, policies, direction)] : []),
     ];
   });
 }
@@ -102,18 +100,13 @@ const DROP_UNLESS_PASSED = makeRule({
   target: DROP,
 });
 
-function endOfTier(
-  tier: Tier,
-  policies: readonly Policy[],
-  { owner, direction }: PoliciesOf,
-): Rule {
+function endOfTier(tier: Tier, policies: readonly Policy[], direction: Direction): Rule {
   return {
     ...DROP_UNLESS_PASSED,
     origin: {
       kind: "isolation",
       tier: tier.name,
       direction,
-      endpoint: owner,
       policies: policies.map((policy) => placed(policy, direction)),
     },
   };

@@ -7,6 +7,7 @@
 import { felixSettings } from "../cluster/felix-configuration.ts";
 import type { ClusterNode, FelixSettings, Snapshot, TunnelKind } from "../cluster/snapshot.ts";
 import type { Match } from "../match/index.ts";
+import type { SetName } from "../match/set.ts";
 import { hostPrefix } from "../net/address.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
 import { PROTOCOL_UDP } from "../net/protocol.ts";
@@ -117,14 +118,14 @@ export function compileTunnels(
   const ipip = family === 4 && (settings.ipip ?? hasPools(snapshot, "ipip", 4));
   const vxlan = usesVxlan(snapshot, settings, family);
   const wireguard = settings.wireguardPorts[family];
-  const hosts = (): string => hostSet(all, settings, sets);
+  const hosts = (): SetName => hostSet(all, settings, sets);
   // > Tunnel endpoints of other nodes.
   const others = all.filter(
     ({ name, tunnels }) =>
       name !== node &&
       tunnels.some(({ kind, address }) => kind === "vxlan" && address.family === family),
   );
-  const endpoints = (): string =>
+  const endpoints = (): SetName =>
     sets.fixedSet(SET_VXLAN_SOURCES, {
       members: hostNets(others, settings),
       description: "nodes with VXLAN and externalNodesList",
@@ -156,7 +157,7 @@ export function hostSet(
   nodes: readonly ClusterNode[],
   settings: FelixSettings,
   sets: SetCollector,
-): string {
+): SetName {
   return sets.fixedSet(SET_ALL_HOSTS, {
     members: hostNets(nodes, settings),
     description: "every node and externalNodesList",
@@ -170,7 +171,7 @@ function hostNets(nodes: readonly ClusterNode[], { externalNodes }: FelixSetting
   return [...addresses.map(hostPrefix), ...externalNodes];
 }
 
-function ipipInput(hosts: string): Rule[] {
+function ipipInput(hosts: SetName): Rule[] {
   const wrapped = protocolIs(PROTOCOL_IPIP);
   return [
     makeRule({
@@ -187,7 +188,7 @@ function ipipInput(hosts: string): Rule[] {
   ];
 }
 
-function ipipOutput(hosts: string): Rule {
+function ipipOutput(hosts: SetName): Rule {
   return makeRule({
     comment: "Allow IPIP packets to other Calico hosts",
     matches: [protocolIs(PROTOCOL_IPIP), inSet(hosts, "dst"), IS_LOCAL.source],
@@ -195,7 +196,7 @@ function ipipOutput(hosts: string): Rule {
   });
 }
 
-function vxlanInput(port: number, family: Family, endpoints: string): Rule[] {
+function vxlanInput(port: number, family: Family, endpoints: SetName): Rule[] {
   return [
     makeRule({
       comment: `Allow IPv${family} VXLAN packets from allowed hosts`,
@@ -211,7 +212,7 @@ function vxlanInput(port: number, family: Family, endpoints: string): Rule[] {
   ];
 }
 
-function vxlanOutput(port: number, family: Family, endpoints: string): Rule {
+function vxlanOutput(port: number, family: Family, endpoints: SetName): Rule {
   return makeRule({
     comment: `Allow IPv${family} VXLAN packets to other allowed hosts`,
     matches: [...toPort(port), IS_LOCAL.source, inSet(endpoints, "dst")],
@@ -265,6 +266,6 @@ function toPort(port: number): Match[] {
   return [protocolIs(PROTOCOL_UDP), { kind: "multiport", side: "dst", ports, invert: false }];
 }
 
-function inSet(set: string, side: "src" | "dst"): Match {
+function inSet(set: SetName, side: "src" | "dst"): Match {
   return { kind: "set", set, flags: [side], invert: false };
 }

@@ -4,6 +4,7 @@
  */
 import type { Program } from "../engine/program.ts";
 import type { Match } from "../match/index.ts";
+import { setNameOf } from "../match/set.ts";
 import type { Family } from "../net/address.ts";
 import type { IpSet, Rule, Ruleset, Table } from "../tables/model.ts";
 import { groupBy } from "./group.ts";
@@ -116,7 +117,8 @@ function wishMatch(
       break;
     }
     case "set":
-      if (!match.invert) wishMember(wish, match.set, match.flags, { sets, random });
+      if (!match.invert)
+        wishMember(wish, setNameOf(match.set, wish.family), match.flags, { sets, random });
       break;
     default:
       // Left to chance.

@@ -2,6 +2,7 @@
  * What chains say, as numbers that two programs share: equal for chains that treat every packet alike, with
  * the chains and sets that they lead to. Names and comments make no difference.
  */
+import { setNameOf } from "../match/set.ts";
 import type { IpSet, Rule, Ruleset } from "../tables/model.ts";
 
 /** Numbers for texts: equal texts have one number. */
@@ -56,7 +57,11 @@ export function takeFingerprints(
     const textOf = ({ matches, target }: Rule): unknown => [
       matches
         .filter(({ kind }) => kind !== "comment")
-        .map((match) => (match.kind === "set" ? { ...match, set: sets.get(match.set) } : match)),
+        .map((match) =>
+          match.kind === "set"
+            ? { ...match, set: sets.get(setNameOf(match.set, ruleset.family)) }
+            : match,
+        ),
       target?.kind === "JUMP" || target?.kind === "GOTO"
         ? [target.kind, numberOf(target.chain)]
         : target,

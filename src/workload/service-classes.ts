@@ -3,6 +3,7 @@ import { CLIENT_PORT } from "../capture/opening.ts";
 import type { Program } from "../engine/program.ts";
 import type { PortRange } from "../match/multiport.ts";
 import type { Match } from "../match/index.ts";
+import { setNameOf } from "../match/set.ts";
 import type { Family } from "../net/address.ts";
 import {
   PROTOCOL_ICMP,
@@ -136,7 +137,9 @@ function setRanges(
     const asked = new Set(
       rulesOf(ruleset).flatMap(({ matches }) =>
         matches.flatMap((match) =>
-          match.kind === "set" && match.flags.includes(side) ? [match.set] : [],
+          match.kind === "set" && match.flags.includes(side)
+            ? [setNameOf(match.set, ruleset.family)]
+            : [],
         ),
       ),
     );

@@ -8,6 +8,7 @@ import type { Diagnostic } from "../../src/errors.ts";
 import { DIALECTS } from "../../src/policy/dialects.ts";
 import { POLICY_KINDS } from "../../src/policy/index.ts";
 import type { PolicyKind } from "../../src/policy/kind.ts";
+import { SelectorPool } from "../../src/policy/selector-pool.ts";
 import { Tiers } from "../../src/policy/tier.ts";
 import { load } from "../cluster/load.ts";
 
@@ -34,7 +35,8 @@ describe("POLICY_KINDS", () => {
     const said: string[] = [];
     const onDiagnostic = ({ message }: Diagnostic): void => void said.push(message);
     const tiers = new Tiers(objects, onDiagnostic);
-    const policies = objects.map((one) => each.lower(one, onDiagnostic, tiers));
+    const context = { onDiagnostic, tiers, selectors: new SelectorPool() };
+    const policies = objects.map((one) => each.lower(one, context));
     expect(said).toEqual([]);
     expect(policies).toMatchObject([{ ref: { name: "default", ...namespace } }]);
   });

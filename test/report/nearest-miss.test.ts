@@ -104,18 +104,15 @@ spec: { podSelector: {}, policyTypes: [${types}], ${types.toLowerCase()}: [${rul
 ${pods.join("\n")}
 ${service}`;
     const TYPES = { ingress: "Ingress", egress: "Egress" } as const;
-    const miss = (direction: "ingress" | "egress", rule: string): string | undefined => {
-      const isolation = {
-        ...isolationBy(ALLOW_WEB),
-        direction,
-        endpoint: "payments/db-1",
-      } as const;
+    const miss = (direction: "ingress" | "egress", text: string): string | undefined => {
+      const isolation = { ...isolationBy(ALLOW_WEB), direction } as const;
+      const rule = { ...ruleRef(isolation), owner: "payments/db-1" };
       const flow = droppedFlow({
-        ...{ rule: ruleRef(isolation), decider: ruleRef(isolation) },
+        ...{ rule, decider: rule },
         ...{ destination: address("10.96.0.9"), destinationPort: 80 },
         destinationRoute: route("10.96.0.9", "service payments/db"),
       });
-      return findNearestMiss(flow, contextOf(policy(TYPES[direction], rule)))?.sentence;
+      return findNearestMiss(flow, contextOf(policy(TYPES[direction], text)))?.sentence;
     };
     expect(miss("ingress", "{ ports: [{ port: 80 }] }")).toBe("port needs 80/TCP, has 5432/TCP");
     expect(miss("ingress", "{ from: [{ podSelector: {} }], ports: [{ port: sql }] }")).toBe(

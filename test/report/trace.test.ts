@@ -27,7 +27,7 @@ function step(chain: string, number: number, rule: Rule, failed?: readonly numbe
   return {
     kind: "rule",
     hook: "FORWARD",
-    rule: { family: 4, table: "filter", chain, number, rule },
+    rule: { family: 4, table: "filter", chain, owner: undefined, number, rule },
     outcome: failed === undefined ? "matched" : "not-matched",
     failed: failed ?? [],
     mark: 0,

@@ -92,14 +92,14 @@ export function isolationBy(...policies: readonly PolicyRef[]): RuleOrigin {
     kind: "isolation",
     tier: "default",
     direction: "ingress",
-    endpoint: "payments/api-0",
     policies: policies.map((policy) => ({ policy, place: policy.place })),
   };
 }
 
 export function ruleRef(origin: RuleOrigin): RuleRef {
   const rule = { matches: [], target: { kind: "DROP" }, origin } as const;
-  return { family: 4, table: "filter", chain: "cali-tw-cali1", number: 9, rule };
+  const chain = { chain: "cali-tw-cali1", owner: "payments/api-0" };
+  return { family: 4, table: "filter", ...chain, number: 9, rule };
 }
 
 const TUPLE: Tuple = {

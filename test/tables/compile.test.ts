@@ -148,9 +148,9 @@ describe("compileCluster", () => {
       .find(({ name }) => name === toWorkload("web-0"));
     const drop = chain?.rules.find((rule) => rule.origin?.kind === "isolation");
     expect(drop?.target).toEqual({ kind: "DROP" });
+    expect(chain?.owner).toBe("shop/web-0");
     expect(drop?.origin).toMatchObject({
       direction: "ingress",
-      endpoint: "shop/web-0",
       policies: [{ policy: { name: "default-deny" } }, { policy: { name: "web-ingress" } }],
     });
   });

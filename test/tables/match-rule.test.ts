@@ -1,6 +1,7 @@
 /** What rules of Calico's ask of the tables beside their own chain: sets, families, and what is said. */
 import { describe, expect, it } from "vitest";
 import type { Diagnostic } from "../../src/errors.ts";
+import { setNameOf } from "../../src/match/set.ts";
 import { compileCluster } from "../../src/tables/compile.ts";
 import { renderIpsets } from "../../src/tables/ipset.ts";
 import { renderRule } from "../../src/tables/iptables.ts";
@@ -67,7 +68,7 @@ function setsByChain(manifests: string): Map<string, string[]> {
         name.replace("cali-pi-", ""),
         rules
           .flatMap(({ matches }) => matches)
-          .flatMap((match) => (match.kind === "set" ? membersOf(match.set) : [])),
+          .flatMap((match) => (match.kind === "set" ? membersOf(setNameOf(match.set, 4)) : [])),
       ]),
   );
 }
