@@ -51,11 +51,11 @@ export class Entry {
 
 if (offsetof<Entry>() != 96) ERROR("an Entry has one and a half cache lines");
 
-/** It has Tuples. */
+/** It has Tuples; each of the others says so, too. */
 export const APART_TUPLES: u8 = 1 << 0;
 /** Its addresses are those of IPv6, in its Tuples. */
 export const APART_IPV6: u8 = 1 << 1;
-/** What counts its packets is no row that the slot leads to, and told by its Tuples: of the original direction, << 1 of the reply's. */
+/** Another row than `row` counts its packets of the original direction (<< 1: the reply's): its Tuples tell which. */
 export const APART_ROW: u8 = 1 << 2;
 
 export const ENTRY_SEEN_REPLY: u16 = 1 << 0;
@@ -84,12 +84,13 @@ export const ENTRY_STATE_DOUBTED: u16 = 1 << 13;
 /** Its mark is not known. */
 export const ENTRY_MARK_DOUBTED: u16 = 1 << 14;
 
-/** Says whether its mark is known. */
+/** Says that its mark is not known, or is again. */
 export function doubtMark(entry: Entry, doubted: bool): void {
   if (doubted) entry.flags |= ENTRY_MARK_DOUBTED;
   else entry.flags &= ~ENTRY_MARK_DOUBTED;
 }
 
+/** Its addresses': 4 or 6. */
 export function familyOf(entry: Entry): u32 {
   return (entry.apart & APART_IPV6) != 0 ? 6 : 4;
 }

@@ -106,11 +106,25 @@ export function unlinkNode(number: u32, kind: u32): void {
   tupleOf(entry, kind);
   const hash = tupleHash(nodeTuple);
   const node = nodeNumber(number, kind);
-  if (kind == NODE_ORIGINAL && entry.row != 0) {
+  const row = entry.row;
+  if (kind == NODE_ORIGINAL && row != 0) {
     settleHeard(entry);
-    replaceByRow(hash, node, placeOf(entry.row));
     entry.row = 0;
-  } else deleteNode(hash, node);
+    if (!isLedTo(hash, row)) {
+      replaceByRow(hash, node, placeOf(row));
+      return;
+    }
+  }
+  deleteNode(hash, node);
+}
+
+// Some slot with a hash leads to a row.
+function isLedTo(hash: u32, row: u32): bool {
+  let at = hash;
+  for (let slot = slotAt(at); slot != 0; at++, slot = slotAt(at)) {
+    if (<u32>slot == hash && rowOfSlot(slot) == <usize>row) return true;
+  }
+  return false;
 }
 
 /**

@@ -2,8 +2,8 @@
 // another's, or empty, packets walk.
 import { APART_ROW, Entry } from "./entry";
 import { entryAt, entryLimit } from "./entry-list";
-import { addToRow, countRow } from "./row";
-import { Tuples, tuplesOf } from "./tuples";
+import { addToRow, countRow, isWide, Row } from "./row";
+import { hasTuples, Tuples, tuplesOf } from "./tuples";
 
 // What a connection has counted, and its row has not: packets << BYTE_BITS, and their bytes.
 const BYTE_BITS: u32 = 20;
@@ -25,6 +25,8 @@ export function saidOf(entry: Entry, direction: u32): usize {
 /** Keeps what was said of packets, and which row counts them; what was said of others in its place is forgotten. */
 export function hear(entry: Entry, direction: u32, saying: usize, row: usize): void {
   const apart = APART_ROW << (<u8>direction);
+  // The tuple was another connection's before, whose row it goes on with.
+  if (entry.row == 0 && !hasTuples(entry) && !isWide(changetype<Row>(row))) entry.row = <u32>row;
   if (entry.row == <u32>row) {
     entry.apart &= ~apart;
   } else {

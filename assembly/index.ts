@@ -25,6 +25,7 @@ import { setUpRepeat } from "./repeat";
 import { askPacket, finishReplay, replayPacket, setUpReplay, startReplay } from "./replay";
 import { setUpSayings } from "./saying";
 import { setUpSights } from "./sights";
+import { takeStaleBack } from "./stale";
 import { setUpLifetimes } from "./tcp-lifetime";
 import { Verdict } from "./verdict";
 import { setUpWorlds } from "./worlds";
@@ -141,6 +142,7 @@ export function totalsAddress(): usize {
  */
 export function replay(packets: usize, verdicts: usize, count: u32, traced: u64): void {
   startReplay(traced);
+  takeStaleBack();
   replayMore(packets, verdicts, count);
 }
 

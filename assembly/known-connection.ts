@@ -1,6 +1,7 @@
 // Connections as the host knows them: those of before the capture, as the node's dump has them, become
 // entries of the flow table that are there when the first packet comes (their seconds count from it); and
 // entries are read back.
+import { sameAddress } from "./bytes";
 import { now, SECOND } from "./clock";
 import {
   ENTRY_ASSURED,
@@ -103,9 +104,11 @@ export function addConnection(): void {
   const number = addEntry();
   const entry = entryAt(number);
   const flags: u32 = connection.flags;
-  memory.copy(changetype<usize>(tuplesOf(entry)) + offsetof<Tuples>("to0"), from + 32, 32);
-  tuplesOf(entry).toPort = connection.toPort;
-  tuplesOf(entry).fromPort = connection.fromPort;
+  if (!isAnsweredTurned()) {
+    memory.copy(changetype<usize>(tuplesOf(entry)) + offsetof<Tuples>("to0"), from + 32, 32);
+    tuplesOf(entry).toPort = connection.toPort;
+    tuplesOf(entry).fromPort = connection.fromPort;
+  }
   if ((flags & CONNECTION_ANSWERED) != 0) entry.flags |= ENTRY_SEEN_REPLY;
   if ((flags & CONNECTION_ASSURED) != 0) entry.flags |= ENTRY_ASSURED;
   if ((flags & CONNECTION_SNAT) != 0) entry.flags |= ENTRY_SNAT;
@@ -120,6 +123,15 @@ export function addConnection(): void {
   if (entry.protocol == 6) recallTcp(entry, connection.state);
   if (entry.protocol == 132) recallSctp(entry, connection.state);
   linkEntry(number);
+}
+
+// What answers the connection that the host wrote has its tuple turned round.
+function isAnsweredTurned(): bool {
+  const src = changetype<usize>(connection) + offsetof<Connection>("src0");
+  const to = src + 32;
+  if (connection.toPort != connection.dport || connection.fromPort != connection.sport)
+    return false;
+  return sameAddress(to, src + 16) && sameAddress(to + 16, src);
 }
 
 /** Numbers of connections are below this. */

@@ -213,6 +213,7 @@ function needsHead(protocol: u32): bool {
 
 // What this connection's first packet got. Errors about it have no ports of their own.
 function repeatDestination(entry: Entry): void {
+  if ((entry.flags & (ENTRY_DNAT | ENTRY_SNAT)) == 0) return;
   const src = changetype<usize>(tuplesOf(entry)) + offsetof<Tuples>("src0");
   const to = changetype<usize>(tuplesOf(entry)) + offsetof<Tuples>("to0");
   const ports = hasPorts(walk.protocol);

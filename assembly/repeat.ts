@@ -116,7 +116,7 @@ export function repeatVerdict(packet: Packet, verdict: Verdict, isRead: bool): b
   keyOfPacket(packet);
   const node = findFirst();
   let entry = node < 0 ? ENTRY_NONE : nodeEntry(node);
-  let isHeard = false;
+  let mayHear = false;
   let saying: Saying | null = null;
   let row: usize = 0;
   if (node >= 0) {
@@ -124,16 +124,14 @@ export function repeatVerdict(packet: Packet, verdict: Verdict, isRead: bool): b
     const kind = nodeKind(node);
     const where = whereOf(manner, kind);
     saying = sayingOfConnection(known, saidOf(known, kind & 1), where, packet, kind & 1);
-    row = rowHeard(known, kind & 1);
     if (saying == null) {
       saying = sayingOfAlike(known, manner, kind, packet);
-      isHeard = true;
-      row = 0;
-    }
+      mayHear = true;
+    } else row = rowHeard(known, kind & 1);
   }
   if (saying == null) {
     entry = ENTRY_NONE;
-    isHeard = false;
+    mayHear = false;
     const memo = findMemo(manner);
     if (memo != null) {
       saying =
@@ -156,7 +154,7 @@ export function repeatVerdict(packet: Packet, verdict: Verdict, isRead: bool): b
   rememberSight(packet, repeated, entry, true);
   if (row == 0) {
     row = count(packet, repeated);
-    if (isHeard && row != 0)
+    if (mayHear && row != 0)
       hear(entryAt(entry), nodeKind(node) & 1, changetype<usize>(saying), row);
     return true;
   }

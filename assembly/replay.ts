@@ -52,7 +52,6 @@ import { isRealNode } from "./route";
 import { defragActive } from "./rule";
 import { isOwn, needWhole } from "./share";
 import { noteSight } from "./sights";
-import { takeStaleBack } from "./stale";
 import { record, resumeTrace } from "./trace";
 import { Verdict } from "./verdict";
 import { walk } from "./walk";
@@ -70,7 +69,6 @@ export function setUpReplay(mayMiss: bool): void {
 export function startReplay(packet: u64): void {
   traced = packet;
   startBatch();
-  takeStaleBack();
 }
 
 /** Decodes and decides one packet. */

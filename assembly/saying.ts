@@ -56,6 +56,8 @@ export function setUpSayings(): void {
   buckets = makeBuckets();
   latest = 0;
   room = 0;
+  free = 0;
+  count = 0;
 }
 
 /** How many are kept. */

@@ -21,6 +21,7 @@ import { Packet } from "./records";
 import { replayDecoded, replayPacket, startReplay } from "./replay";
 import { isShared } from "./share";
 import { isNewSight, settleFrames } from "./sights";
+import { takeStaleBack } from "./stale";
 import {
   countStraight,
   forgetWhereSeen,
@@ -76,6 +77,7 @@ export function startScan(before: u64, time: u64, packetsMax: u32, big: bool): v
   count = 0;
   cut = false;
   startReplay(0);
+  takeStaleBack();
   forgetWhereSeen();
 }
 

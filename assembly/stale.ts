@@ -13,7 +13,7 @@ const PART: u32 = 16;
 // The manner that counted first when it was done last.
 let done: u32 = 1;
 
-/** Takes back what is stale, between batches: no packet under way has been told it. */
+/** Takes back what is stale. Precondition: no packet is under way, nor waits to be remembered by what was said of it. */
 export function takeStaleBack(): void {
   if (firstManner() == done) return;
   if (sayingCount() < max(STALE_MIN, entryLimit() / PART)) return;

@@ -184,7 +184,7 @@ function noteChange(number: u32): void {
   change.markDoubted = false;
   // Earlier tries in which it existed left it as it was.
   change.seen = tries > refusedTries(number);
-  leaves(change);
+  keepState(change);
   changeCount++;
 }
 
@@ -297,12 +297,13 @@ function noteState(change: Change): void {
   if (isRefused(change.entry)) return;
   if (!change.seen) {
     change.seen = true;
-    leaves(change);
+    keepState(change);
     return;
   }
   const kept = after(change);
   const one = changetype<Entry>(kept - ENTRY_STATE);
   const other = entryAt(change.entry);
+  // The mark is doubted by itself: it is no part of the state here.
   const doubt = (one.flags ^ other.flags) & ENTRY_MARK_DOUBTED;
   if (doubt != 0 || change.mark != markOf(other)) change.markDoubted = true;
   one.flags ^= doubt;
@@ -380,8 +381,8 @@ function take(at: usize): void {
   memory.copy(changetype<usize>(tracking), at + 8 + offsetof<Walk>(), offsetof<Tracking>());
 }
 
-// The connection is now as tries leave it.
-function leaves(change: Change): void {
+// Keeps how the connection is now, as a try leaves it.
+function keepState(change: Change): void {
   memory.copy(after(change), stateOfEntry(change.entry), ENTRY_STATE_SIZE);
   change.mark = markOf(entryAt(change.entry));
 }

@@ -27,11 +27,11 @@ export const flows: Question = {
   },
 };
 
-/** Bytes that each of so many connections takes at a node whose only rule lets all of them through: their rows, too. */
+/** Bytes that each of so many connections takes at a node that lets all of them through, three packets each: their rows, too. */
 async function openMemory(connections: number): Promise<number> {
   const subject = nodeSubject(firewallOf([ALL]));
   const memory = async (flows: number): Promise<number> => {
-    const traffic = await trafficFor(subject, { packets: flows, flows });
+    const traffic = await trafficFor(subject, { packets: 3 * flows, flows });
     return (await replayHere(subject, traffic)).matcher.allocate(0);
   };
   return ((await memory(connections)) - (await memory(10))) / (connections - 10);

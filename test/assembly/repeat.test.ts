@@ -3,6 +3,7 @@
  * since: they must walk the rules again. `judgeNode` walks every packet, too, and fails where any differs.
  */
 import { describe, expect, it } from "vitest";
+import type { Program } from "../../src/engine/program.ts";
 import { buildFrame, buildPcapng, TCP, UDP, type PacketSpec, type TimedFrame } from "../frames.ts";
 import { compileObjects, judgeCapture, replayCapture } from "../judge.ts";
 import { judgeNode, NODE_MAC, nodeOf } from "../match/judge-node.ts";
@@ -150,6 +151,19 @@ describe("a mark that a packet sets which is tried both ways", () => {
   });
 });
 
+it("is of a state that is known where two of its connection's packets doubt its mark otherwise", async () => {
+  const BY_CHANCE = "-A INPUT -m statistic --mode random --probability 0.5 -m ttl";
+  const rules = [
+    "-A INPUT -m ttl --ttl-eq 40 -m conntrack --ctstate ESTABLISHED -j DROP",
+    "-A INPUT -m ttl --ttl-eq 20 -m connmark --mark 1 -j DROP",
+    "-A INPUT -m ttl --ttl-eq 21 -m connmark --mark 0 -j DROP",
+    `${BY_CHANCE} --ttl-eq 10 -j CONNMARK --set-mark 1`,
+    `${BY_CHANCE} --ttl-eq 30 -j CONNMARK --set-mark 2`,
+  ];
+  const steps = [64, 40, 10, 40, 30, 40, 20, 21].map((ttl): Step => ({ ttl }));
+  expect(await dropped(rules, steps)).toBe("000000??");
+});
+
 describe("a set that is changed again and again", () => {
   const rules = [
     TRACKS,
@@ -183,6 +197,40 @@ describe("a set that is changed again and again", () => {
     const last = verdicts.slice(-idle.length);
     expect(new Set(last.map(({ verdict }) => verdict))).toEqual(new Set(["allow"]));
   });
+});
+
+describe("connections of one tuple after another", () => {
+  const CLIENTS = 20_000;
+  // Two packets of each, and all that came behind them has expired before the next turn.
+  const turn = Array.from({ length: CLIENTS }, (_, index): Step => ({ sourcePort: 2000 + index }));
+  const memoryAfter = async (compiled: Program, turns: number): Promise<number> => {
+    const list = Array.from({ length: turns * 2 }, () => turn).flat();
+    const capture = buildPcapng(
+      frames(list).map((frame, index) => {
+        const offset = BigInt(index % (2 * CLIENTS)) * 1000n;
+        const begun = BigInt(Math.floor(index / (2 * CLIENTS))) * 200_000_000_000n;
+        return { ...frame, timestampNs: START_NS + begun + offset };
+      }),
+      ["eth0"],
+    );
+    let memory = 0;
+    await replayCapture({ compiled, capture, packetsWanted: false }, (matcher) => {
+      memory = matcher.allocate(0);
+    });
+    return memory;
+  };
+
+  it.each([
+    ["are no more than those before", []],
+    ["are marked", ["-A INPUT -j CONNMARK --set-mark 1"]],
+  ])(
+    "take the memory that the first ones have left, and some of the index: they %s",
+    async (_, marking) => {
+      const compiled = nodeOf([TRACKS, ...marking], "legacy", 4);
+      const more = (await memoryAfter(compiled, 3)) - (await memoryAfter(compiled, 1));
+      expect(more).toBeLessThan(CLIENTS * 60);
+    },
+  );
 });
 
 describe("a packet that the node sends", () => {
