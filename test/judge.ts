@@ -109,11 +109,12 @@ export async function judgeCapture(question: Question): Promise<PacketVerdict[]>
   }
   if (!isDeepStrictEqual(short, walked))
     throw new Error("the short way counts what the walk does not");
-  if (question.turn !== undefined) return short.verdicts;
   const counted = await countCapture(question);
   if (!isDeepStrictEqual(counted, { ...short, verdicts: [] })) {
     throw new Error("packets without records of their own are counted otherwise");
   }
+  // Where rules change one worker decides all.
+  if (question.turn !== undefined) return short.verdicts;
   for (const count of [2, 3]) {
     const shared = await shareCapture(question, count);
     if (shared === undefined) break;
@@ -255,14 +256,17 @@ async function feedCapture(
     nameInterfaces();
     return matcher.walkRecords(records, Infinity, undefined);
   };
+  // As the command has it: up to there packets have records.
+  let isAhead = turn !== undefined;
   while (true) {
-    if (!packetsWanted && (await stream.walk(matcher.batch, walk)) > 0) continue;
+    if (!packetsWanted && !isAhead && (await stream.walk(matcher.batch, walk)) > 0) continue;
     if (!(await stream.fill(matcher.batch))) break;
     nameInterfaces();
     const { batch } = matcher;
     const index = (turn?.packet ?? Infinity) - 1 - (batch.packetNumber - batch.count);
     const inBatch = turn !== undefined && index >= 0 && index < batch.count;
     matcher.replay(inBatch ? { index, act: turn.act } : undefined);
+    if (inBatch) isAhead = false;
     onBatch(stream.reader.names);
   }
   matcher.finish();
