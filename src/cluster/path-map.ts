@@ -2,13 +2,13 @@
 
 /** What is under a sequence of keys, and where those are that go on from there. */
 export class PathMap<Key, Value> {
-  /** Most have one that goes on, if any. */
+  // Most have one that goes on, if any.
   #key: Key | undefined;
   #next: PathMap<Key, Value> | undefined;
   #others: Map<Key, PathMap<Key, Value>> | undefined;
   #value: Value | undefined;
 
-  /** One key further. */
+  /** One key further, which is there from now on. */
   at(key: Key): PathMap<Key, Value> {
     if (this.#next === undefined) {
       this.#key = key;
@@ -24,7 +24,7 @@ export class PathMap<Key, Value> {
     return other;
   }
 
-  /** What is here, or is made and put here. */
+  /** What is here, or is made and put here; `undefined` is nothing. */
   entry(make: () => Value): Value {
     return (this.#value ??= make());
   }

@@ -44,7 +44,7 @@ export class BodyList {
   readonly #placesByTable = new Map<TableName, TablePlaces>();
 
   /**
-   * @param apart every chain has a body of its own
+   * @param apart every chain object has a body of its own
    * @throws Error for loops and unknown chains
    */
   constructor(tables: readonly PlacedTable[], apart: boolean) {

@@ -36,7 +36,7 @@ export interface Packing {
   readonly interfaces: InterfaceNumbers;
   /** Of the nodes that are told apart. */
   readonly nodes: NodeNumbers;
-  /** Every chain has records of its own, also where others do the same. */
+  /** Every chain object has records of its own, also where others do the same. */
   readonly apart: boolean;
 }
 
@@ -251,10 +251,9 @@ class RulePacker {
   #packPayload(rule: Rule): Payload {
     const { matches } = rule;
     const target = carrying(rule.target);
-    // Lists that ask for sets are their rules' own, of which a large cluster has hundreds of thousands; one that was
-    // shared would be written twice.
-    const own = matches.some(({ kind }) => kind === "set");
-    const before = own ? undefined : this.#payloads.get(matches);
+    // Lists that ask for sets have other bytes in the other family, and are hundreds of thousands in a large cluster.
+    const asksForSets = matches.some(({ kind }) => kind === "set");
+    const before = asksForSets ? undefined : this.#payloads.get(matches);
     if (before !== undefined && before.target === target) return before;
     const bytes = this.#bytes;
     const start = bytes.length;
@@ -267,7 +266,7 @@ class RulePacker {
     if (target !== undefined) packTarget(target, bytes);
     bytes.align();
     const payload = { start, end, target, needs };
-    if (!own) this.#payloads.set(matches, payload);
+    if (!asksForSets) this.#payloads.set(matches, payload);
     this.#note(rule);
     return payload;
   }

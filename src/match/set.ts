@@ -16,7 +16,7 @@ import { needUse, parseNumber, refuseInvert, useOf, wordOf } from "./words.ts";
 /** What sets of one meaning are called, by family. */
 export type SetNames = { readonly [F in Family]: string };
 
-/** The name of a set; or the names of two, by which a rule is the same in both families. */
+/** The name of a set; or the names of two, by which a rule is the same in both families. `setNameOf` tells what to compare. */
 export type SetName = string | SetNames;
 
 /** The name in one family. */

@@ -20,5 +20,6 @@ export interface PolicyKind {
 export interface LowerContext {
   readonly onDiagnostic: OnDiagnostic;
   readonly tiers: Tiers;
+  /** Of those that say the same, each is made once; kinds that have others than labels make their own. */
   readonly selectors: SelectorPool;
 }

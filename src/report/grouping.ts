@@ -187,7 +187,8 @@ export function ruleKey(flow: Judged, find: FindEndpoint): string {
   const rule = decidingRule(flow);
   const origin = rule?.rule?.origin;
   if (origin?.kind === "invalid") {
-    const { owner = "" } = rule ?? {};
+    const owner = rule?.owner;
+    if (owner === undefined) throw new Error("bug: the rule's chain has no owner");
     const workload = find(owner)?.workload.name ?? owner;
     return `invalid\n${origin.direction}\n${workload}`;
   }

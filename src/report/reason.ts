@@ -249,14 +249,14 @@ function explainDecider(judged: Judged): string | undefined {
 /** Says what a rule with an origin does to a packet that it matches; `owner`: of the rule's chain. */
 export function explainOrigin(
   origin: RuleOrigin,
-  { owner = "it", reply }: { readonly owner: string | undefined; readonly reply: boolean },
+  { owner, reply }: { readonly owner: string | undefined; readonly reply: boolean },
 ): string {
   switch (origin.kind) {
     case "policy-rule":
       return `${formatPolicyName(origin.policy)} ${origin.direction}[${origin.rule}] ${EFFECT_WORDS[origin.effect]}`;
     case "isolation": {
       const tier = origin.tier === DEFAULT_TIER.name ? "" : ` in tier ${origin.tier}`;
-      return `no ${origin.direction} rule of the policies selecting ${owner}${tier} matches`;
+      return `no ${origin.direction} rule of the policies selecting ${named(owner)}${tier} matches`;
     }
     case "not-isolated":
       return `no policy isolates it for ${origin.direction}`;
@@ -280,9 +280,9 @@ export function explainOrigin(
       return `profile ${profile} ${direction}[${rule}] ${EFFECT_WORDS[effect]}${placeText(place)}`;
     }
     case "host-closed":
-      return `nothing allows ${origin.direction} of ${owner}, and host endpoints drop what no policy or profile allows${placeText(origin.place)}`;
+      return `nothing allows ${origin.direction} of ${named(owner)}, and host endpoints drop what no policy or profile allows${placeText(origin.place)}`;
     case "host-forward":
-      return `no policy of ${owner} says anything about what is forwarded`;
+      return `no policy of ${named(owner)} says anything about what is forwarded`;
     case "failsafe":
       return `a failsafe port of host endpoints, which no policy closes${placeText(origin.place)}`;
     case "to-host":
@@ -337,6 +337,11 @@ const EFFECT_WORDS: Readonly<Record<RuleAction | "part", string>> = {
   log: "logs it",
   part: "may match it",
 };
+
+function named(owner: string | undefined): string {
+  if (owner === undefined) throw new Error("bug: the rule's chain has no owner");
+  return owner;
+}
 
 function placeText(place: Place | undefined): string {
   return place === undefined ? "" : ` (${formatPlace(place)})`;

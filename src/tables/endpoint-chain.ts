@@ -38,7 +38,7 @@ export class EndpointChains {
   readonly #encapsulation: readonly Rule[];
   readonly #shared: SharedRules;
   /** By all that they are made of but the endpoint. */
-  readonly #chains = new PathMap<Policy | string, Chain>();
+  readonly #chains = new PathMap<Policy | string, EndpointRules>();
 
   constructor(settings: FelixSettings, dialect?: Dialect, version?: CalicoVersion) {
     this.#settings = settings;
@@ -52,15 +52,24 @@ export class EndpointChains {
   }
 
   compile(given: EndpointPolicies): Chain {
-    if (namesInterface(this.#shared.dialect, given.direction)) return this.#make(given);
-    const { endpoint, direction, policies } = given;
-    let path = this.#chains.at(direction).at(endpoint.namespace).at(endpoint.serviceAccount);
-    for (const policy of policies) path = path.at(policy);
-    return { ...path.entry(() => this.#make(given)), ...namesOf(given) };
+    const { endpoint, interfaceName, direction } = given;
+    return {
+      ...this.#rulesOf(given),
+      name: endpointChainName(direction, interfaceName),
+      owner: endpointName(endpoint),
+    };
   }
 
-  #make(given: EndpointPolicies): Chain {
-    return compileEndpointChain(given, {
+  #rulesOf(given: EndpointPolicies): EndpointRules {
+    const { endpoint, direction, policies } = given;
+    if (namesInterface(this.#shared.dialect, direction)) return this.#make(given);
+    let path = this.#chains.at(direction).at(endpoint.namespace).at(endpoint.serviceAccount);
+    for (const policy of policies) path = path.at(policy);
+    return path.entry(() => this.#make(given));
+  }
+
+  #make(given: EndpointPolicies): EndpointRules {
+    return compileEndpointRules(given, {
       shared: this.#shared,
       settings: this.#settings,
       encapsulation: this.#encapsulation,
@@ -68,15 +77,10 @@ export class EndpointChains {
   }
 }
 
-/** What the chain has of its endpoint alone. */
-function namesOf({ endpoint, interfaceName, direction }: EndpointPolicies): {
-  readonly name: string;
-  readonly owner: string;
-} {
-  return { name: endpointChainName(direction, interfaceName), owner: endpointName(endpoint) };
-}
+/** What a chain has but its names. */
+type EndpointRules = Omit<Chain, "name" | "owner">;
 
-function compileEndpointChain(
+function compileEndpointRules(
   given: EndpointPolicies,
   {
     shared,
@@ -87,7 +91,7 @@ function compileEndpointChain(
     readonly settings: FelixSettings;
     readonly encapsulation: readonly Rule[];
   },
-): Chain {
+): EndpointRules {
   const { endpoint, interfaceName, direction, policies } = given;
   const { dialect } = shared;
   const { namespace, serviceAccount } = endpoint;
@@ -104,7 +108,6 @@ function compileEndpointChain(
     END_UNACCEPTED,
   ];
   return {
-    ...namesOf(given),
     policy: undefined,
     ...(rules.every(isPrinted) ? {} : { partlyPrinted: true }),
     rules,

@@ -73,7 +73,7 @@ export function isPrinted({ origin }: Rule): boolean {
   }
 }
 
-/** What a rule stands for in policy words; of an endpoint, that of its chain's owner. */
+/** What a rule stands for in policy words. Where it speaks of an endpoint, that is its chain's `owner`. */
 export type RuleOrigin =
   /** One rule of one policy, and what it does; `part` only prepares for one that does. */
   | {
@@ -88,7 +88,6 @@ export type RuleOrigin =
       readonly missing?: string;
       /** What is not known of an implementation, and without which the same. No text has such rules. */
       readonly open?: OpenQuestion;
-      /** `namespace/name` is not known here: policy chains are shared by endpoints. */
     }
   /** No rule of the tier's policies that select the owner matched, and the tier then denies. */
   | {

@@ -47,7 +47,7 @@ export class SetCollector {
     this.#meanings = meanings;
   }
 
-  /** The name of the set of the addresses of the endpoints that a selector chooses. */
+  /** The names of the set of the addresses of the endpoints that a selector chooses. */
   podSet(selector: EndpointSelector): SetNames {
     const chosen = this.#meanings.chosen(selector);
     const known = this.#known(chosen.identity);
@@ -64,7 +64,7 @@ export class SetCollector {
     }));
   }
 
-  /** The name of the set of the addresses of nodes; with its members unknown unless all nodes are known. */
+  /** The names of the set of the addresses of nodes; with its members unknown unless all nodes are known. */
   nodeSet(nodeSelector: LabelSelector): SetNames {
     return this.#netSet(identityOf(nodesId(nodeSelectorText(nodeSelector))), () => ({
       members: this.#meanings
@@ -79,7 +79,7 @@ export class SetCollector {
   }
 
   /**
-   * The name of the set of the addresses of some nodes and of the endpoints that are on them.
+   * The names of the set of the addresses of some nodes and of the endpoints that are on them.
    *
    * @param from whether anything comes by them from outside
    */
@@ -92,7 +92,7 @@ export class SetCollector {
     }));
   }
 
-  /** The name of a set that has a name of its own, of what is told of it. */
+  /** The names of a set that has a name of its own, of what is told of it. */
   fixedSet(id: string, content: Content<Prefix>): SetNames {
     return this.#netSet(identityOf(id), () => content);
   }
@@ -102,7 +102,7 @@ export class SetCollector {
     return this.#meanings.knowsNodes();
   }
 
-  /** The name of the set of a domain name's addresses; there may be others where DNS tells not all. */
+  /** The names of the set of a domain name's addresses; there may be others where DNS tells not all. */
   domainSet(domainName: string): SetNames {
     return this.#netSet(identityOf(domainId(domainName)), () => ({
       members: this.#meanings.domainAddresses(domainName).map(hostPrefix),
@@ -116,7 +116,7 @@ export class SetCollector {
     return this.#meanings.knowsDomain(domainName);
   }
 
-  /** The name of the set of the addresses of a Service's endpoints, with others where not all are known. */
+  /** The names of the set of the addresses of a Service's endpoints, with others where not all are known. */
   serviceAddressSet(service: ServiceRef): SetNames {
     return this.#netSet(identityOf(serviceId(service, "without ports")), () => ({
       members: this.#meanings.serviceMembers(service).addresses.map(hostPrefix),
@@ -125,7 +125,7 @@ export class SetCollector {
     }));
   }
 
-  /** The name of the set of the addresses and ports of a Service's endpoints; the same. */
+  /** The names of the set of the addresses and ports of a Service's endpoints; the same. */
   servicePortSet(service: ServiceRef): SetNames {
     return this.#portNamedSet(identityOf(serviceId(service, "with ports")), (collector) => ({
       members: this.#meanings
@@ -143,7 +143,7 @@ export class SetCollector {
   }
 
   /**
-   * The name of the set of the addresses and ports that a named port means: on the endpoints that the
+   * The names of the set of the addresses and ports that a named port means: on the endpoints that the
    * selector chooses, or, without one, on every endpoint.
    */
   portSet(port: WantedPort, selector: EndpointSelector | undefined): SetNames {
@@ -179,7 +179,11 @@ export class SetCollector {
     return { result, names: [...names] };
   }
 
-  /** Makes the set that is in this family what another family's is there. @returns its name here */
+  /**
+   * Makes the set that is in this family what another family's is there.
+   *
+   * @returns its name here
+   */
   counterpartOf(name: string, other: SetCollector): string {
     const recipe = other.#recipeByName.get(name);
     if (recipe === undefined) throw new Error(`bug: nobody asked for set ${name}`);

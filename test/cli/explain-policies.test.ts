@@ -69,6 +69,34 @@ describe("explain of a pod", () => {
     expect(directions[1]?.tiers[0]?.table).toHaveLength(2);
   });
 
+  it("names the pod's own where others are isolated by the same policy", () => {
+    const file = join(mkdtempSync(join(tmpdir(), "netverdict-")), "closed.json");
+    const pod = (name: string, ip: string): object => ({
+      ...{ apiVersion: "v1", kind: "Pod", metadata: { name, namespace: "depot" } },
+      status: { podIPs: [{ ip }] },
+    });
+    const items = [
+      { apiVersion: "v1", kind: "Namespace", metadata: { name: "depot" } },
+      ...[pod("web", "10.1.9.1"), pod("api", "10.1.9.2")],
+      {
+        ...{ apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy" },
+        ...{ metadata: { name: "closed", namespace: "depot" }, spec: { podSelector: {} } },
+      },
+    ];
+    writeFileSync(file, JSON.stringify({ apiVersion: "v1", kind: "List", items }));
+    const chainsOf = (name: string): unknown => {
+      const { stdout } = explain("-f", file, `depot/${name}`, "-o", "json");
+      const { directions } = JSON.parse(stdout) as {
+        directions: { direction: string; tiers: { table: { chain: string }[] }[] }[];
+      };
+      return directions[1]?.tiers[0]?.table.map(({ chain }) => chain);
+    };
+    const [web, api] = [chainsOf("web"), chainsOf("api")];
+    expect(web).toHaveLength(2);
+    expect(api).toHaveLength(2);
+    expect(api).not.toEqual(web);
+  });
+
   it.each([
     [["kube-system/kube-dns"], "kube-system/kube-dns: no pod"],
     [["shop/web", "--port", "53/udp"], "--port is of a connection"],

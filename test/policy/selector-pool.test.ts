@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { LabelSelector, Requirement } from "../../src/cluster/selector.ts";
+import type { LabelledPods } from "../../src/policy/model.ts";
 import { SelectorPool } from "../../src/policy/selector-pool.ts";
 
 function selector(...requirements: readonly Requirement[]): LabelSelector {
@@ -38,6 +39,13 @@ describe("SelectorPool", () => {
     const [nobody, web] = all;
     const pods = { kind: "labels", namespaceSelector: nobody, podSelector: web } as const;
     const inShop = pool.pods({ ...pods, namespace: "shop" });
-    expect(pool.pods({ ...pods, namespace: undefined })).not.toBe(inShop);
+    const others: readonly LabelledPods[] = [
+      { ...pods, namespace: undefined },
+      { ...pods, namespace: "shop", namespaceSelector: web },
+      { ...pods, namespace: "shop", namespaceSelector: undefined },
+      { ...pods, namespace: "shop", podSelector: nobody },
+    ];
+    for (const other of others) expect(pool.pods(other)).toBe(other);
+    expect(pool.pods({ ...pods, namespace: "shop" })).toBe(inShop);
   });
 });
