@@ -1,6 +1,7 @@
 // The boxes of a chain's rules: ranges of numbers that stand for what each rule asks for. A rule with lists of ports
 // has a box for each pair of them.
 import {
+  BOX_OWNER,
   BOX_REACH,
   BOX_SIZE,
   ChainIndex,
@@ -41,10 +42,7 @@ const BOXES_FEW: u32 = 1024;
 
 /** Boxes of the chain under way, BOX_SIZE each, in the order of their rules. */
 export let boxes: usize = 0;
-/** Their owners, u32 each. */
-export let owners: usize = 0;
 export let boxCount: u32 = 0;
-let boxRoom: u32 = 0;
 
 /** Fills the boxes of a chain's rules, of so many records that there are. */
 export function gatherBoxes(index: ChainIndex, family: u32, recordCount: u32): void {
@@ -68,12 +66,7 @@ export function gatherBoxes(index: ChainIndex, family: u32, recordCount: u32): v
   if (fineDst) index.dstRanks = <u32>rankAddresses(index, family, WISH_DST);
   // Where there are too many lists of ports, each is one range.
   const listed = wanted <= rules * BOXES_EACH + BOXES_FEW;
-  const room = listed ? wanted : rules;
-  if (room > boxRoom) {
-    boxRoom = room;
-    boxes = heap.alloc(<usize>room * BOX_SIZE);
-    owners = heap.alloc((<usize>room) << 2);
-  }
+  boxes = heap.alloc(<usize>(listed ? wanted : rules) * BOX_SIZE);
   boxCount = 0;
   for (let rule = index.first; rule < index.end; rule++) {
     readWish(ruleAt(rule), family);
@@ -104,7 +97,7 @@ function putBoxes(index: ChainIndex, rule: u32, listed: bool): void {
       putPorts(box, FIELD_DPORT, WISH_DPORTS, dport);
       putShort(box, FIELD_PROTOCOL, protocolLeast, protocolMost);
       putNames(box, own);
-      store<u32>(owners + ((<usize>boxCount) << 2), owner);
+      store<u32>(box, owner, BOX_OWNER);
       boxCount++;
     }
   }
@@ -143,15 +136,16 @@ function putShort(box: usize, field: u32, least: u32, most: u32): void {
 /** Tells whether any rule asks for anything. */
 export function boxesDiffer(): bool {
   for (let index: u32 = 0; index < boxCount; index++) {
-    if (!isWholeBox(index)) return true;
+    if (!isWholeBox(boxes + <usize>index * BOX_SIZE)) return true;
   }
   return boxCount == 0;
 }
 
 /** Tells whether a box is all that there is. */
-export function isWholeBox(index: u32): bool {
-  const reach = boxes + <usize>index * BOX_SIZE + BOX_REACH;
-  return load<u64>(reach) == u64.MAX_VALUE && load<u64>(reach, 8) == WHOLE_SHORTS;
+export function isWholeBox(box: usize): bool {
+  return (
+    load<u64>(box, BOX_REACH) == u64.MAX_VALUE && load<u64>(box, BOX_REACH + 8) == WHOLE_SHORTS
+  );
 }
 
 // Of the fields of 16 bits: ports, protocol, interface.

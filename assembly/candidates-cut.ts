@@ -2,7 +2,7 @@
 // Good cuts leave few boxes in a piece, and few boxes in more than one.
 // Source of the idea: Gupta, McKeown, "Packet classification using hierarchical intelligent cuttings"; that what
 // is wide goes to trees of its own: Vamanan, Voskuilen, Vijaykumar, "EffiCuts".
-import { BOX_REACH, BOX_SIZE, fieldAt, FIELD_COUNT, FOUR } from "./candidates-index";
+import { BOX_REACH, fieldAt, FIELD_COUNT, FOUR } from "./candidates-index";
 
 // No field was found.
 const FIELD_NONE: u32 = 255;
@@ -40,15 +40,8 @@ export const regionMost: usize = memory.data(6 * 4);
 
 // u32[]: how many boxes more, or less, reach into a piece than into the one before.
 let steps: usize = 0;
-let stepRoom: u32 = 0;
-let boxes: usize = 0;
 let list: usize = 0;
 let listed: u32 = 0;
-
-/** Where boxes are, BOX_SIZE each. */
-export function cutAmong(all: usize): void {
-  boxes = all;
-}
 
 /** Where a listed box begins in a field, within the region. */
 export function leastOf(box: usize, field: u32): u32 {
@@ -61,22 +54,30 @@ export function mostOf(box: usize, field: u32): u32 {
   return min(most, load<u32>(regionMost + ((<usize>field) << 2)));
 }
 
-/** The box of a number of a list. */
-export function listedBox(numbers: usize, index: u32): usize {
-  return boxes + <usize>load<u32>(numbers + ((<usize>index) << 2)) * BOX_SIZE;
+/** A box of a list of addresses. */
+export function listedBox(list: usize, index: u32): usize {
+  return load<u32>(list + ((<usize>index) << 2));
 }
 
 /**
  * Finds the best cut of the boxes of a list.
  *
- * @param numbers    u32 each
- * @param piecesMost how many pieces there may be
- * @param copiesMost how many boxes more than now there may be in all of them
+ * @param boxesListed their addresses, u32 each
+ * @param piecesMost  how many pieces there may be
+ * @param copiesMost  how many boxes more than now there may be in all of them
+ * @param free        memory for a number of each piece and one more, u32 each
  * @returns false if there is none worth it
  */
-export function findCut(numbers: usize, count: u32, piecesMost: u32, copiesMost: u32): bool {
+export function findCut(
+  boxesListed: usize,
+  count: u32,
+  piecesMost: u32,
+  copiesMost: u32,
+  free: usize,
+): bool {
   cutField = FIELD_NONE;
-  list = numbers;
+  list = boxesListed;
+  steps = free;
   listed = count;
   // A power of 2.
   piecesLimit = 1 << (bitsOf(min(piecesMost, PIECES_MAX)) - 1);
@@ -98,7 +99,10 @@ export function findCut(numbers: usize, count: u32, piecesMost: u32, copiesMost:
 // Cuts of the field that was measured, into from 2 to the power of `fewest` pieces on.
 function tryCuts(field: u32, fewest: u32, most: u32): void {
   for (let bits = fewest; bits <= most; bits += 2) {
+    const shiftBefore = triedShift;
     place(field, min(max(1 << bits, PIECES_MIN), piecesLimit));
+    // There are no more numbers, or no more pieces.
+    if (bits > fewest && triedShift == shiftBefore) return;
     const apart = costOf(field, PIECES_NARROW);
     if (apart < least) {
       least = apart;
@@ -140,12 +144,15 @@ function keepCut(field: u32, parts: bool): void {
 
 // How far the boxes reach together; false where they all reach as far.
 function measure(field: u32): bool {
+  const first = load<u32>(regionLeast + ((<usize>field) << 2));
+  const last = load<u32>(regionMost + ((<usize>field) << 2));
   fieldLeast = u32.MAX_VALUE;
   fieldMost = 0;
   for (let index: u32 = 0; index < listed; index++) {
     const box = listedBox(list, index);
     fieldLeast = min(fieldLeast, leastOf(box, field));
     fieldMost = max(fieldMost, mostOf(box, field));
+    if (fieldLeast == first && fieldMost == last) break;
   }
   for (let index: u32 = 0; index < listed; index++) {
     const box = listedBox(list, index);
@@ -164,45 +171,50 @@ function place(field: u32, pieces: u32): void {
 
 // What a cut costs where boxes that reach into more than so many pieces are kept apart.
 function costOf(field: u32, reachMost: u32): u64 {
-  step(field, reachMost);
-  const together = sumUp();
-  if (stepped == 0 || total > <u64>stepped + copiesLimit) return u64.MAX_VALUE;
+  if (!step(field, reachMost)) return u64.MAX_VALUE;
   const wide = listed - stepped;
-  // Else it takes too many trees until all are in one.
-  if (wide > (listed >> 3) * WIDE_EIGHTHS) return u64.MAX_VALUE;
+  if (stepped == 0 || total > <u64>stepped + copiesLimit) return u64.MAX_VALUE;
   const apart = wide == 0 ? 0 : (REST_COST + <u64>bitsOf(wide) * REST_BITS_COST) * PARTS;
-  return (together * PARTS) / total + ((total - stepped) * COPY_COST * PARTS) / listed + apart;
+  const copied = ((total - stepped) * COPY_COST * PARTS) / listed;
+  return (meetings() * PARTS) / total + copied + apart;
 }
 
-// Notes where boxes begin and end that reach into no more than so many pieces.
-function step(field: u32, reachMost: u32): void {
-  if (triedCount >= stepRoom) {
-    stepRoom = triedCount * 2;
-    steps = heap.alloc((<usize>stepRoom) << 2);
-  }
+// Notes where boxes begin and end that reach into no more than so many pieces, and how many of them there are in all
+// pieces. Returns false as soon as there are too many, of these or of the others.
+function step(field: u32, reachMost: u32): bool {
   memory.fill(steps, 0, (<usize>triedCount + 1) << 2);
+  // With more it takes too many trees until all are in one.
+  const wideMost = (listed >> 3) * WIDE_EIGHTHS;
+  const totalMost = <u64>listed + copiesLimit;
+  let wide: u32 = 0;
+  total = 0;
   stepped = 0;
   for (let index: u32 = 0; index < listed; index++) {
     const box = listedBox(list, index);
     const first = (leastOf(box, field) >> triedShift) - triedFirst;
     const last = (mostOf(box, field) >> triedShift) - triedFirst;
-    if (last - first >= reachMost) continue;
+    if (last - first >= reachMost) {
+      wide++;
+      if (wide > wideMost) return false;
+      continue;
+    }
     stepped++;
+    total += last - first + 1;
+    if (total > totalMost) return false;
     const firstAt = steps + ((<usize>first) << 2);
     const behind = steps + ((<usize>(last + 1)) << 2);
     store<i32>(firstAt, load<i32>(firstAt) + 1);
     store<i32>(behind, load<i32>(behind) - 1);
   }
+  return true;
 }
 
-// Adds up how many boxes there are in all pieces (`total`), and how many others each of them meets there.
-function sumUp(): u64 {
+// Adds up how many others each box meets in the pieces.
+function meetings(): u64 {
   let count: i32 = 0;
   let together: u64 = 0;
-  total = 0;
   for (let piece: u32 = 0; piece < triedCount; piece++) {
     count += load<i32>(steps + ((<usize>piece) << 2));
-    total += count;
     together += <u64>count * <u64>max<i32>(count, FOUR);
   }
   return together;

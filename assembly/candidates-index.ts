@@ -97,15 +97,18 @@ export class Node {
 
 /**
  * A place: the address of a node or a leaf, which 16 divides, and in its low bits what is there. PLACE_NODE: a node;
- * else twice the number of fours in the leaf, up to FOURS_FEW. A longer leaf has 0 there, and in front of its fours
- * their number, u32.
+ * PLACE_LEFT: what is left of a piece until a packet lies in it, PLACE_FEW: of a piece of up to four boxes only their
+ * addresses, u32 each, 0 where there are fewer; else twice the number of fours in the leaf, up to FOURS_FEW. A longer
+ * leaf has 0 there, and in front of its fours their number, u32.
  */
 export const PLACE_NODE: u32 = 1;
+export const PLACE_LEFT: u32 = 8;
+export const PLACE_FEW: u32 = 8 | 2;
 export const PLACE_BITS: u32 = 15;
 export const FOURS_FEW: u32 = 3;
 export const LONG_HEAD: usize = 16;
 
-if (FOURS_FEW << 1 > PLACE_BITS) ERROR("FOURS_FEW has no room in a place");
+if (FOURS_FEW << 1 >= PLACE_LEFT) ERROR("FOURS_FEW has no room in a place");
 
 /** How many nodes there can be on the way to a leaf. */
 export const DEPTH_MAX: u32 = 16;
@@ -119,18 +122,16 @@ export const FIELD_PROTOCOL: u32 = 4;
 export const FIELD_INTERFACE: u32 = 5;
 export const FIELD_COUNT: u32 = 6;
 
-/** A box: its least corner, then how far it reaches from there; fields as in a corner. */
+/** A box: its least corner, then how far it reaches from there, fields as in a corner; its owner, u32. */
 export const BOX_REACH: usize = 16;
-export const BOX_SIZE: usize = 32;
+export const BOX_OWNER: usize = 32;
+export const BOX_SIZE: usize = 36;
 
-/**
- * Boxes in a leaf, four at a time: a row of 16 bytes for each u32 of a box, and one of their owners, OWNER_NONE
- * where there are fewer.
- */
+/** Boxes in a leaf, four at a time: a row of 16 bytes for each u32 of a box; OWNER_NONE where there are fewer. */
 export const FOUR: u32 = 4;
 export const FOUR_REACH: usize = BOX_REACH * 4;
-export const FOUR_OWNERS: usize = BOX_SIZE * 4;
-export const FOUR_SIZE: usize = FOUR_OWNERS + 16;
+export const FOUR_OWNERS: usize = BOX_OWNER * 4;
+export const FOUR_SIZE: usize = BOX_SIZE * 4;
 
 /** An owner: twice the record's index, and 1 if the rule asks for nothing but its box. */
 export const OWNER_SURE: u32 = 1;

@@ -3,6 +3,7 @@
 // what a u32 holds, as OWNER_NONE is.
 // A wrong guess of a branch takes longer than boxes that are looked at in vain: next to nothing is asked but how many
 // boxes there are.
+import { growPiece } from "./candidates-grow";
 import {
   DEPTH_MAX,
   FOUR_OWNERS,
@@ -11,6 +12,7 @@ import {
   LONG_HEAD,
   Node,
   PLACE_BITS,
+  PLACE_LEFT,
   PLACE_NODE,
 } from "./candidates-index";
 
@@ -51,6 +53,7 @@ export function nearest(root: u32, lower: u64, upper: u64, before: u32, near: u3
       top += (node.rest != 0 ? 1 : 0) << 3;
       const piece = (load<u32>(key + node.field) >> node.shift) & node.mask;
       place = load<u32>(changetype<usize>(node) + ((<usize>piece) << 2), offsetof<Node>());
+      if ((place & PLACE_LEFT) != 0) place = growPiece(node, piece);
     }
     let four: usize = place & ~PLACE_BITS;
     let fours = (place & PLACE_BITS) >> 1;

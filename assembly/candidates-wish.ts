@@ -58,8 +58,8 @@ export let wishIsVain: bool = false;
  */
 export function readWish(rule: Rule, family: u32): void {
   for (let at: usize = 0; at < 4 * RANGE_SIZE; at += RANGE_SIZE) {
-    memory.fill(ranges + at, 0, 16);
-    memory.fill(ranges + at + 16, 0xff, 16);
+    v128.store(ranges + at, i64x2.splat(0));
+    v128.store(ranges + at, i64x2.splat(-1), 16);
   }
   setPorts(WISH_SPORTS, 0, 0xffff);
   setPorts(WISH_DPORTS, 0, 0xffff);

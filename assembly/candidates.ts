@@ -19,8 +19,10 @@ import {
 import { hasPorts } from "./protocol";
 import { walk } from "./walk";
 
-// Making trees takes about as long as looking so often at each rule.
+// A chain's tree is made once each of its rules was looked at so often, as making it for few packets is in vain.
 const WALKS: u32 = 16;
+// Of long chains that would take longer than a tree in vain is worth: it is made after so many looks at rules.
+const LOOKS_MOST: u32 = 100_000;
 // Lists up to this long are searched from the front.
 const SHORT: u32 = 8;
 
@@ -61,7 +63,8 @@ function isReady(index: ChainIndex): bool {
   index.asked++;
   const rules = index.end - index.first;
   if (index.asked < rules) return false;
-  return goesByName(index) || (index.asked >= rules * WALKS && growTree(index, walk.family));
+  if (goesByName(index)) return true;
+  return index.asked >= min(rules * WALKS, LOOKS_MOST) && growTree(index, walk.family);
 }
 
 function firstOwner(index: ChainIndex, from: u32): u32 {
