@@ -37,6 +37,7 @@ const PIECES_MIN_BITS: u32 = 2;
 // u32[FIELD_COUNT] each: the part of each field under way, ends included.
 export const regionLeast: usize = memory.data(6 * 4);
 export const regionMost: usize = memory.data(6 * 4);
+export const REGION_SIZE: usize = (<usize>FIELD_COUNT) << 2;
 
 // u32[]: how many boxes more, or less, reach into a piece than into the one before.
 let steps: usize = 0;

@@ -5,7 +5,6 @@
 // 700 bytes of nodes, 800 of leaves, and 17 whenever it is left in a piece; usually a tenth of that.
 // Sources of the ideas: Gupta, McKeown, "Packet classification using hierarchical intelligent cuttings"; Vamanan,
 // Voskuilen, Vijaykumar, "EffiCuts: optimizing packet classification for memory and throughput".
-import { copyBytes } from "./bytes";
 import {
   cutCount,
   cutField,
@@ -21,18 +20,9 @@ import {
   regionLeast,
   regionMost,
 } from "./candidates-cut";
-import {
-  BOX_OWNER,
-  DEPTH_MAX,
-  FIELD_COUNT,
-  FOUR,
-  Node,
-  PLACE_BITS,
-  PLACE_FEW,
-  PLACE_LEFT,
-  PLACE_NODE,
-} from "./candidates-index";
-import { leaveFew, makeFew, makeLeaf } from "./candidates-leaf";
+import { BOX_OWNER, DEPTH_MAX, FOUR, Node, PLACE_NODE } from "./candidates-index";
+import { emptyLeaf, makeLeaf } from "./candidates-leaf";
+import { fewLeft, fewList, leaveFew, leaveMany, leftList, takeLeft } from "./candidates-left";
 
 // What a chain's tree may have for each box: copies in leaves, and slots, which are the places of nodes' pieces. A
 // node's pieces may take all of its slots, and boxes that are kept apart get their share nonetheless: with as many of
@@ -50,19 +40,6 @@ let lists: usize = 0;
 let listRoom: u32 = 0;
 let listMark: u32 = 0;
 
-/** What is left of a piece until it grows; behind it are the least and the most of its region, and its boxes. */
-@unmanaged
-class LeftPiece {
-  count: u32;
-  depth: u32;
-  copies: u32;
-  slots: u32;
-}
-
-const REGION_SIZE: usize = (<usize>FIELD_COUNT) << 2;
-const LEFT_REGION: usize = offsetof<LeftPiece>();
-const LEFT_LIST: usize = LEFT_REGION + 2 * REGION_SIZE;
-
 /** Starts the lists of a tree of so many boxes. @returns where the list of all goes */
 export function startLists(boxCount: u32): usize {
   const room = boxCount * (2 + COPIES_EACH) + ROOM_FEW;
@@ -79,11 +56,11 @@ export function growRoot(list: usize, count: u32): u32 {
   return grow(list, count, 0, count * COPIES_EACH + ROOM_FEW, count * SLOTS_EACH + ROOM_FEW);
 }
 
-/** Grows what was left of a node's piece, which neighbours may have as well. @returns its place */
-export function growPiece(node: Node, piece: u32): u32 {
+/** Grows what was left of a node's piece, which neighbours may have as well. */
+export function growPiece(node: Node, piece: u32): void {
   const slots = changetype<usize>(node) + offsetof<Node>();
   const left = load<u32>(slots + ((<usize>piece) << 2));
-  const place = (left & PLACE_BITS) == PLACE_FEW ? makeFew(left) : growLeft(left);
+  const place = growLeft(left);
   let first = piece;
   while (first > 0 && load<u32>(slots + ((<usize>(first - 1)) << 2)) == left) first--;
   for (let same = first; same <= node.mask; same++) {
@@ -91,16 +68,14 @@ export function growPiece(node: Node, piece: u32): u32 {
     if (load<u32>(slot) != left) break;
     store<u32>(slot, place);
   }
-  return place;
 }
 
 function growLeft(place: u32): u32 {
-  const at: usize = place - PLACE_LEFT;
-  const left = changetype<LeftPiece>(at);
-  copyBytes(regionLeast, at + LEFT_REGION, REGION_SIZE);
-  copyBytes(regionMost, at + LEFT_REGION + REGION_SIZE, REGION_SIZE);
+  const few = fewLeft(place);
+  if (few > 0) return makeLeaf(fewList(place), few);
+  const left = takeLeft(place);
   listMark = 0;
-  return grow(at + LEFT_LIST, left.count, left.depth, left.copies, left.slots);
+  return grow(leftList(left), left.count, left.depth, left.copies, left.slots);
 }
 
 // Of the room that is left for copies and slots each piece gets as much as it has boxes. @returns the place
@@ -166,32 +141,20 @@ function leavePieces(node: Node, mark: u32, depth: u32, copiesEach: u64, slotsEa
       behind++;
     }
     let place: u32;
-    if (length <= FOUR) place = leaveFew(list, length);
+    if (length == 0) place = emptyLeaf();
+    else if (length <= FOUR) place = leaveFew(list, length);
     else {
       store<u32>(least, max(leastBefore, (cutFirst + piece) << cutShift));
       store<u32>(most, min(mostBefore, ((cutFirst + behind) << cutShift) - 1));
       const copies = <u32>((length * copiesEach) >> SHARE_BITS);
       const slots = <u32>((length * slotsEach) >> SHARE_BITS);
-      place = leave(list, length, depth, copies, slots);
+      place = leaveMany(list, length, depth, copies, slots);
     }
     for (; piece < behind; piece++) store<u32>(placeAt(node, cutFirst + piece), place);
   }
-  for (; piece <= node.mask; piece++) store<u32>(placeAt(node, cutFirst + piece), makeLeaf(0, 0));
+  for (; piece <= node.mask; piece++) store<u32>(placeAt(node, cutFirst + piece), emptyLeaf());
   store<u32>(least, leastBefore);
   store<u32>(most, mostBefore);
-}
-
-function leave(list: usize, count: u32, depth: u32, copies: u32, slots: u32): u32 {
-  const at = heap.alloc(LEFT_LIST + ((<usize>count) << 2));
-  const left = changetype<LeftPiece>(at);
-  left.count = count;
-  left.depth = depth;
-  left.copies = copies;
-  left.slots = slots;
-  copyBytes(at + LEFT_REGION, regionLeast, REGION_SIZE);
-  copyBytes(at + LEFT_REGION + REGION_SIZE, regionMost, REGION_SIZE);
-  copyBytes(at + LEFT_LIST, list, (<usize>count) << 2);
-  return (<u32>at) | PLACE_LEFT;
 }
 
 // Puts those of a list that are wide in the field of the cut behind the others; each keep their order.

@@ -97,18 +97,17 @@ export class Node {
 
 /**
  * A place: the address of a node or a leaf, which 16 divides, and in its low bits what is there. PLACE_NODE: a node;
- * PLACE_LEFT: what is left of a piece until a packet lies in it, PLACE_FEW: of a piece of up to four boxes only their
- * addresses, u32 each, 0 where there are fewer; else twice the number of fours in the leaf, up to FOURS_FEW. A longer
- * leaf has 0 there, and in front of its fours their number, u32.
+ * PLACE_LEFT: what is left of a piece until a packet lies in it (candidates-left.ts); else twice the number of fours in
+ * the leaf, up to FOURS_FEW. A longer leaf has 0 there, and in front of its fours their number, u32.
  */
 export const PLACE_NODE: u32 = 1;
+export const PLACE_FOURS: u32 = 6;
 export const PLACE_LEFT: u32 = 8;
-export const PLACE_FEW: u32 = 8 | 2;
 export const PLACE_BITS: u32 = 15;
 export const FOURS_FEW: u32 = 3;
 export const LONG_HEAD: usize = 16;
 
-if (FOURS_FEW << 1 >= PLACE_LEFT) ERROR("FOURS_FEW has no room in a place");
+if (FOURS_FEW << 1 > PLACE_FOURS) ERROR("FOURS_FEW has no room in a place");
 
 /** How many nodes there can be on the way to a leaf. */
 export const DEPTH_MAX: u32 = 16;

@@ -3,7 +3,6 @@
 // what a u32 holds, as OWNER_NONE is.
 // A wrong guess of a branch takes longer than boxes that are looked at in vain: next to nothing is asked but how many
 // boxes there are.
-import { growPiece } from "./candidates-grow";
 import {
   DEPTH_MAX,
   FOUR_OWNERS,
@@ -12,12 +11,18 @@ import {
   LONG_HEAD,
   Node,
   PLACE_BITS,
+  PLACE_FOURS,
   PLACE_LEFT,
   PLACE_NODE,
 } from "./candidates-index";
 
 // So many rests are looked at without a question whether they come too late (`npm run bench -- classify`).
 const RESTS_FEW: u32 = 3;
+
+/** No owner can be found before `leftPiece` of `leftNode` has grown: less than how near one may be. */
+export const NEAREST_LEFT: u32 = 0;
+export let leftNode: usize = 0;
+export let leftPiece: u32 = 0;
 
 // The corner's fields, u32 each, by FIELD_*.
 const key: usize = memory.data(6 * 4, 8);
@@ -32,7 +37,7 @@ const rests: usize = memory.data(DEPTH_MAX * 8);
  * @param upper  and those of 16 bits
  * @param before the number
  * @param near   how near another owner is, which counts where none comes before it
- * @returns how near the owner is
+ * @returns how near the owner is, or NEAREST_LEFT
  */
 export function nearest(root: u32, lower: u64, upper: u64, before: u32, near: u32): u32 {
   const corner = i64x2.replace_lane(i64x2.splat(lower), 1, upper);
@@ -46,19 +51,24 @@ export function nearest(root: u32, lower: u64, upper: u64, before: u32, near: u3
   let place = root;
   let top = rests;
   let passed: u32 = 0;
+  let node = changetype<Node>(0);
   while (true) {
     while ((place & PLACE_NODE) != 0) {
-      const node = changetype<Node>(<usize>place - PLACE_NODE);
+      node = changetype<Node>(<usize>place - PLACE_NODE);
       store<u64>(top, load<u64>(changetype<usize>(node), offsetof<Node>("rest")));
       top += (node.rest != 0 ? 1 : 0) << 3;
-      const piece = (load<u32>(key + node.field) >> node.shift) & node.mask;
+      const piece = pieceOf(node);
       place = load<u32>(changetype<usize>(node) + ((<usize>piece) << 2), offsetof<Node>());
-      if ((place & PLACE_LEFT) != 0) place = growPiece(node, piece);
     }
     let four: usize = place & ~PLACE_BITS;
-    let fours = (place & PLACE_BITS) >> 1;
+    let fours = (place & PLACE_FOURS) >> 1;
     const long = fours == 0;
     if (long) {
+      if ((place & PLACE_LEFT) != 0) {
+        leftNode = changetype<usize>(node);
+        leftPiece = pieceOf(node);
+        return NEAREST_LEFT;
+      }
       const skipped = foursBefore(four, before + 1);
       fours = load<u32>(four) - skipped;
       four += LONG_HEAD + <usize>skipped * FOUR_SIZE;
@@ -79,6 +89,11 @@ export function nearest(root: u32, lower: u64, upper: u64, before: u32, near: u3
     } while (passed > RESTS_FEW && load<u32>(top, 4) >= before - greatest(best));
     place = load<u32>(top);
   }
+}
+
+// Which piece of a node the corner lies in.
+function pieceOf(node: Node): u32 {
+  return (load<u32>(key + node.field) >> node.shift) & node.mask;
 }
 
 // Not 0 where a box does not hold what has these fields.

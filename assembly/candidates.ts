@@ -4,10 +4,18 @@
 // interface each, it has a table (candidates-named.ts). Else each rule asks for a box in the space of these fields; the
 // boxes lie in a decision tree (candidates-build.ts), which is made once the chain was walked some times.
 import { growTree } from "./candidates-build";
+import { growPiece } from "./candidates-grow";
 import { interfaceRank } from "./candidates-interface";
-import { CHAIN_BY_NAME, CHAIN_WALKED, ChainIndex, indexOf, OWNER_SURE } from "./candidates-index";
+import {
+  CHAIN_BY_NAME,
+  CHAIN_WALKED,
+  ChainIndex,
+  indexOf,
+  Node,
+  OWNER_SURE,
+} from "./candidates-index";
 import { goesByName, ownerOfInterface } from "./candidates-named";
-import { nearest } from "./candidates-nearest";
+import { leftNode, leftPiece, nearest, NEAREST_LEFT } from "./candidates-nearest";
 import { rankOf } from "./candidates-rank";
 import {
   KNOWN_PORTS,
@@ -98,7 +106,13 @@ function firstOwner(index: ChainIndex, from: u32): u32 {
  */
 export function ownerOf(index: ChainIndex, lower: u64, upper: u64, from: u32): u32 {
   const before = from - 1;
-  return before - nearest(index.root, lower, upper, before, before - firstUnasked(index, from));
+  const unasked = before - firstUnasked(index, from);
+  let near = nearest(index.root, lower, upper, before, unasked);
+  while (near == NEAREST_LEFT) {
+    growPiece(changetype<Node>(leftNode), leftPiece);
+    near = nearest(index.root, lower, upper, before, unasked);
+  }
+  return before - near;
 }
 
 // The first from `from` on that is a candidate unasked, or the chain's end.
