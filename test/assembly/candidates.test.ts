@@ -13,7 +13,7 @@ import type { PacketVerdict } from "../../src/engine/verdict.ts";
 import type { Backend } from "../../src/match/extension.ts";
 import type { Family } from "../../src/net/address.ts";
 import { buildFrame, buildPcapng, ICMP, ICMPV6, SCTP, TCP, timed, UDP } from "../frames.ts";
-import { judgeCapture } from "../judge.ts";
+import { judgeCapture, replayCapture } from "../judge.ts";
 import { judgeNode, NODE_MAC } from "../match/judge-node.ts";
 import { makeRandom, type Random } from "../random.ts";
 
@@ -194,6 +194,22 @@ describe("candidates", () => {
       });
     }
   }
+
+  it("have no more of a tree than packets ask for", async () => {
+    const drawn = drawRules("ipc", 4000, 3);
+    const compiled = programOf(firewallOf(drawn));
+    const far = await memoryAfter(compiled, aimedPackets(drawn, 2000));
+    const near = await memoryAfter(compiled, aimedPackets(drawn.slice(0, 5), 2000));
+    expect(far - near).toBeGreaterThan(300_000);
+  });
+
+  it("have a tree after few packets where there are very many rules", async () => {
+    const drawn = drawRules("acl", 30_000, 3);
+    const compiled = programOf(firewallOf(drawn));
+    const packets = aimedPackets(drawn, 20);
+    const before = await memoryAfter(compiled, packets.slice(0, 1));
+    expect((await memoryAfter(compiled, packets)) - before).toBeGreaterThan(1_000_000);
+  });
 
   it("are found where rules are wide in every field, and no cut tells them apart", async () => {
     const random = makeRandom(5);
@@ -481,6 +497,20 @@ function classFrame(packet: ClassPacket): Uint8Array {
     destination: addressText(packet.destination),
     destinationMac: NODE_MACS[0],
   });
+}
+
+function aimedPackets(drawn: readonly ClassRule[], count: number): ClassPacket[] {
+  const random = makeRandom(1);
+  return Array.from({ length: count }, () => aimedPacket(random, drawn));
+}
+
+async function memoryAfter(compiled: Program, packets: readonly ClassPacket[]): Promise<number> {
+  const capture = buildPcapng(timed(packets.map(classFrame)), ["eth0"]);
+  let memory = 0;
+  await replayCapture({ compiled, capture, packetsWanted: false }, (matcher) => {
+    memory = matcher.allocate(0);
+  });
+  return memory;
 }
 
 function tupleOf({
