@@ -195,20 +195,15 @@ describe("candidates", () => {
     }
   }
 
-  it("have no more of a tree than packets ask for", async () => {
-    const drawn = drawRules("ipc", 4000, 3);
-    const compiled = programOf(firewallOf(drawn));
-    const far = await memoryAfter(compiled, aimedPackets(drawn, 2000));
-    const near = await memoryAfter(compiled, aimedPackets(drawn.slice(0, 5), 2000));
-    expect(far - near).toBeGreaterThan(300_000);
-  });
-
-  it("have a tree after few packets where there are very many rules", async () => {
+  it("have a tree after few packets where there are very many rules, and no more of it than is asked for", async () => {
     const drawn = drawRules("acl", 30_000, 3);
     const compiled = programOf(firewallOf(drawn));
     const packets = aimedPackets(drawn, 20);
     const before = await memoryAfter(compiled, packets.slice(0, 1));
-    expect((await memoryAfter(compiled, packets)) - before).toBeGreaterThan(1_000_000);
+    const each = ((await memoryAfter(compiled, packets)) - before) / drawn.length;
+    // A box takes 36 bytes; with all of its leaves the tree has 134 for each rule.
+    expect(each).toBeGreaterThan(36);
+    expect(each).toBeLessThan(100);
   });
 
   it("are found where rules are wide in every field, and no cut tells them apart", async () => {
