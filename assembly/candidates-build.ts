@@ -1,4 +1,4 @@
-// Finds the chains that are worth a tree of their rules' boxes, and makes a tree when it is asked for.
+// Begins the trees of rules' boxes: finds the chains that are worth one, and makes its root when it is asked for.
 import { zeros } from "./bytes";
 import { boxCount, boxes, boxesDiffer, gatherBoxes, isWholeBox } from "./candidates-boxes";
 import { regionLeast, regionMost } from "./candidates-cut";

@@ -37,6 +37,7 @@ const PIECES_MIN_BITS: u32 = 2;
 // u32[FIELD_COUNT] each: the part of each field under way, ends included.
 export const regionLeast: usize = memory.data(6 * 4);
 export const regionMost: usize = memory.data(6 * 4);
+/** Bytes of either. */
 export const REGION_SIZE: usize = (<usize>FIELD_COUNT) << 2;
 
 // u32[]: how many boxes more, or less, reach into a piece than into the one before.
@@ -56,28 +57,28 @@ export function mostOf(box: usize, field: u32): u32 {
 }
 
 /** A box of a list of addresses. */
-export function listedBox(list: usize, index: u32): usize {
-  return load<u32>(list + ((<usize>index) << 2));
+export function listedBox(addresses: usize, index: u32): usize {
+  return load<u32>(addresses + ((<usize>index) << 2));
 }
 
 /**
  * Finds the best cut of the boxes of a list.
  *
- * @param boxesListed their addresses, u32 each
- * @param piecesMost  how many pieces there may be
- * @param copiesMost  how many boxes more than now there may be in all of them
- * @param free        memory for a number of each piece and one more, u32 each
+ * @param addresses  theirs, u32 each
+ * @param piecesMost how many pieces there may be
+ * @param copiesMost how many boxes more than now there may be in all of them
+ * @param free       memory for a number of each piece and one more, u32 each
  * @returns false if there is none worth it
  */
 export function findCut(
-  boxesListed: usize,
+  addresses: usize,
   count: u32,
   piecesMost: u32,
   copiesMost: u32,
   free: usize,
 ): bool {
   cutField = FIELD_NONE;
-  list = boxesListed;
+  list = addresses;
   steps = free;
   listed = count;
   // A power of 2.

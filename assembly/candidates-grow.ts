@@ -1,8 +1,8 @@
 // Grows the tree of a long chain's rules. Each node cuts one field's numbers into pieces of the same size; boxes that
 // reach into many of them are kept apart, in a tree of their own, and what reaches into several is copied. A piece
 // grows when a packet lies in it: of a large tree few captures ask for all.
-// Memory is bounded whatever the rules are: what would need more stays together in a leaf. For each box up to
-// 700 bytes of nodes, 800 of leaves, and 17 whenever it is left in a piece; usually a tenth of that.
+// Memory is bounded whatever the rules are: what would need more stays together in a leaf. A box takes 36
+// bytes, up to 700 of nodes and 800 of leaves, and 20 whenever it is left in a piece; usually a tenth of that.
 // Sources of the ideas: Gupta, McKeown, "Packet classification using hierarchical intelligent cuttings"; Vamanan,
 // Voskuilen, Vijaykumar, "EffiCuts: optimizing packet classification for memory and throughput".
 import {
@@ -61,12 +61,16 @@ export function growPiece(node: Node, piece: u32): void {
   const slots = changetype<usize>(node) + offsetof<Node>();
   const left = load<u32>(slots + ((<usize>piece) << 2));
   const place = growLeft(left);
-  let first = piece;
-  while (first > 0 && load<u32>(slots + ((<usize>(first - 1)) << 2)) == left) first--;
-  for (let same = first; same <= node.mask; same++) {
-    const slot = slots + ((<usize>same) << 2);
-    if (load<u32>(slot) != left) break;
-    store<u32>(slot, place);
+  // As cuts begin at any piece, the last slot's neighbour is the first one.
+  let same = piece;
+  while (load<u32>(slots + ((<usize>same) << 2)) == left) {
+    store<u32>(slots + ((<usize>same) << 2), place);
+    same = (same + 1) & node.mask;
+  }
+  same = (piece - 1) & node.mask;
+  while (load<u32>(slots + ((<usize>same) << 2)) == left) {
+    store<u32>(slots + ((<usize>same) << 2), place);
+    same = (same - 1) & node.mask;
   }
 }
 
@@ -78,7 +82,9 @@ function growLeft(place: u32): u32 {
   return grow(leftList(left), left.count, left.depth, left.copies, left.slots);
 }
 
-// Of the room that is left for copies and slots each piece gets as much as it has boxes. @returns the place
+// Of the room that is left for copies and slots each piece gets as much as it has boxes. The lists have room enough, as
+// pieces grow one at a time: its bounds are there for safety. A list that has grown is in disorder.
+// @returns the place
 function grow(list: usize, count: u32, depth: u32, copies: u32, slots: u32): u32 {
   const room = listRoom - listMark;
   const may = count > LEAF_FEW && depth < DEPTH_MAX && room >= count && slots >= PIECES_MIN * 2;

@@ -6,8 +6,8 @@ import { FOUR, PLACE_LEFT } from "./candidates-index";
 /** A piece that has room of its own. Behind it are the least and the most of its region, and its boxes' addresses. */
 @unmanaged
 export class LeftPiece {
-  /** 0, which is no box's address. */
-  unused: u32;
+  /** 0 where the first box's address would be if there were few. */
+  notFew: u32;
   count: u32;
   depth: u32;
   copies: u32;
@@ -39,7 +39,7 @@ export function leaveFew(list: usize, count: u32): u32 {
 export function leaveMany(list: usize, count: u32, depth: u32, copies: u32, slots: u32): u32 {
   const at = heap.alloc(LIST + ((<usize>count) << 2));
   const left = changetype<LeftPiece>(at);
-  left.unused = 0;
+  left.notFew = 0;
   left.count = count;
   left.depth = depth;
   left.copies = copies;
@@ -63,7 +63,7 @@ export function fewList(place: u32): usize {
   return place - PLACE_LEFT;
 }
 
-/** What was left at a place where there are more; its region is the one under way from now on. */
+/** What was left at a place where there are more, to grow once; its region is the one under way from now on. */
 export function takeLeft(place: u32): LeftPiece {
   const at: usize = place - PLACE_LEFT;
   copyBytes(regionLeast, at + REGION, REGION_SIZE);

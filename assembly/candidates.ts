@@ -2,7 +2,8 @@
 // between. Only what a rule asks of addresses, interfaces, protocol and ports before anything else is used; the
 // walk tests each candidate as it tests any rule, but for those that ask for nothing else. Where rules ask for an
 // interface each, it has a table (candidates-named.ts). Else each rule asks for a box in the space of these fields; the
-// boxes lie in a decision tree (candidates-build.ts), which is made once the chain was walked some times.
+// boxes lie in a decision tree (candidates-build.ts), which is begun once the chain was walked some times, and grows
+// where packets lie.
 import { growTree } from "./candidates-build";
 import { growPiece } from "./candidates-grow";
 import { interfaceRank } from "./candidates-interface";
@@ -27,9 +28,9 @@ import {
 import { hasPorts } from "./protocol";
 import { walk } from "./walk";
 
-// A chain's tree is made once each of its rules was looked at so often, as making it for few packets is in vain.
+// A chain's tree is made once each of its rules was looked at so often: for fewer packets it would be in vain.
 const WALKS: u32 = 16;
-// Of long chains that would take longer than a tree in vain is worth: it is made after so many looks at rules.
+// Where that would be more looks, a tree in vain takes less time than these: it is made after so many, and one walk.
 const LOOKS_MOST: u32 = 100_000;
 // Lists up to this long are searched from the front.
 const SHORT: u32 = 8;

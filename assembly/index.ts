@@ -111,8 +111,8 @@ export function setUp(
   makeRoom();
 }
 
-// As much room as the tables take: each growth is so much more that V8 counts, and with every 64 MB it marks its heap,
-// which many rules make large, while packets are decided.
+// As much room as the tables take: V8 counts what memories grow by, and with every 64 MB it marks its heap, which many
+// rules make large, while packets are decided. (Threads with a copy have no rules in their heaps.)
 function makeRoom(): void {
   const missing = <i32>((heap.alloc(0) * 2) >> 16) - memory.size();
   if (missing > 0) memory.grow(missing);

@@ -206,6 +206,18 @@ describe("candidates", () => {
     expect(each).toBeLessThan(100);
   });
 
+  for (const seed of [603, 1034]) {
+    it(`are found where the last and the first piece of a node have their rules in common (seed ${seed})`, async () => {
+      const random = makeRandom(seed);
+      const rules = acrossPieces(random).map((rule) => `-A FORWARD ${rule} -j ACCEPT`);
+      const iptables = `*filter\n:FORWARD DROP [0:0]\n${rules.join("\n")}\nCOMMIT\n`;
+      const capture = buildPcapng(timed(portFrames(random)), ["eth0"]);
+      const compiled = programOf({ ...firewallOf([]), iptables });
+      const verdicts = await judgeCapture({ compiled, capture });
+      expect(new Set(verdicts.map((one) => one.rule?.number)).size).toBeGreaterThan(20);
+    });
+  }
+
   it("are found where rules are wide in every field, and no cut tells them apart", async () => {
     const random = makeRandom(5);
     const between = (most: number): [number, number] => {
@@ -405,6 +417,71 @@ describe("candidates", () => {
     }
   }
 });
+
+// Rules that ask for a range of ports in two pieces, the last and the first of eight, among others of one.
+function acrossPieces(random: Random): string[] {
+  const count = 300 + random.below(1200);
+  const further = random.pick([0.5, 0.6, 0.7, 0.8]);
+  const kinds = [0, 1, 2].flatMap((field) => [0, 1, 2, 3].map((size) => [field, size] as const));
+  if (random.chance(0.5)) kinds.sort((one, other) => one[1] - other[1]);
+  else {
+    for (let at = kinds.length - 1; at > 0; at--) {
+      const other = random.below(at + 1);
+      [kinds[at], kinds[other]] = [kinds[other]!, kinds[at]!];
+    }
+  }
+  const share = random.pick([0.3, 0.5, 0.6, 0.7]);
+  const apart = [0x50, 0x58, 0x60, 0x68, 0x90, 0x98, 0xa0, 0xb0, 0xb8].map(
+    (upper) => upper * 256 + random.below(0x700),
+  );
+  return Array.from({ length: count }, () => {
+    if (!random.chance(share)) {
+      const port = random.pick(apart);
+      const source = random.chance(0.5) ? ` -s 64.${random.below(256)}.1.1` : "";
+      return `-p udp -m udp --dport ${port}${source}`;
+    }
+    let kind = 0;
+    while (kind < kinds.length - 1 && random.chance(further)) kind++;
+    const [field, size] = kinds[kind]!;
+    const lengths = [
+      [28, 30, 32],
+      [12, 13, 14],
+      [6, 7, 8],
+      [2, 3, 4],
+    ];
+    const bits = lengths.map((some) => random.pick(some))[size]!;
+    const words: string[] = [];
+    if (field < 2) {
+      const [own, other] = field === 0 ? ["-s", "-d"] : ["-d", "-s"];
+      words.push(`${own} ${quad(random)}/${bits}`);
+      if (random.below(3) === 2) words.push(`${other} ${quad(random)}/${random.pick([1, 2])}`);
+    }
+    words.push("-p udp -m udp");
+    if (field === 2) {
+      const first = random.below(65_536);
+      words.push(`--sport ${first}:${Math.min(65_535, first + [2, 200, 3000, 20_000][size]!)}`);
+    }
+    return `${words.join(" ")} --dport 28672:36863`;
+  });
+}
+
+function quad(random: Random): string {
+  return [0, 1, 2, 3].map(() => random.below(256)).join(".");
+}
+
+function portFrames(random: Random): Uint8Array[] {
+  const address = (network: number): number =>
+    random.chance(0.5) ? network * 2 ** 24 + random.below(2 ** 24) : random.below(2 ** 32);
+  return Array.from({ length: 1500 }, () => {
+    return classFrame({
+      source: address(64),
+      destination: address(128),
+      protocol: UDP,
+      sourcePort: random.below(65_536),
+      destinationPort: random.chance(0.9) ? 0x7000 + random.below(0x2000) : random.below(65_536),
+    });
+  });
+}
 
 function interfaceNames(count: number): string[] {
   return Array.from({ length: count }, (_, index) => `if${index * 7}`);
