@@ -1,7 +1,8 @@
-/** The tasks of the whole path: netverdict in this process, its reference, a plain loop, and what only reads. */
+/** The tasks of the whole path: netverdict in a process of its own, its reference, a plain loop, and what only reads. */
 import { afford, compareCounters, comparePlain, compareReference } from "./compare.ts";
 import { interleave, secondsOf, type Task } from "./measure.ts";
 import type { Asking } from "./question.ts";
+import { Replayer } from "./replayer.ts";
 import { counterRivals } from "./rivals/counters.ts";
 import { plainLoop, type Decides } from "./rivals/plain-loop.ts";
 import { replayHere, trafficFor, type Subject, type Traffic } from "./subject.ts";
@@ -29,7 +30,7 @@ export interface PathSize {
 /** Measures a rule set with few connections of many packets, and with nothing but new ones, of many ends or few. */
 export async function measureTraffic(asking: Asking, path: PathSize): Promise<void> {
   // Many enough that neither making the look-up of many rules nor the first packets weigh.
-  const packets = asking.full ? 5_000_000 : 200_000;
+  const packets = asking.full ? 10_000_000 : 200_000;
   // New connections are walked: with many rules fewer of them take as long.
   const many = Math.min(asking.full ? 200_000 : 40_000, WALKS / path.at);
   for (const [what, shape] of [
@@ -40,8 +41,14 @@ export async function measureTraffic(asking: Asking, path: PathSize): Promise<vo
     const size = `${path.size}, ${what}`;
     asking.progress(size);
     const traffic = await trafficFor(path.subject, shape);
-    const tasks = await comparedTasks(asking, path, traffic);
+    const rivals = await comparedTasks(asking, path, traffic);
+    const replayer = new Replayer(path.subject, traffic);
+    const tasks = [
+      { name: NETVERDICT, units: traffic.packets, run: () => replayer.seconds() },
+      ...rivals,
+    ];
     const measured = await interleave(tasks, asking.full ? 7 : 3);
+    replayer.end();
     asking.add({ size, at: path.at, unit: "packets", tasks: measured });
   }
 }
@@ -58,7 +65,6 @@ async function comparedTasks(
   compareCounters(asking, traffic);
   const { file, packets } = traffic;
   return [
-    { name: NETVERDICT, units: packets, run: () => replaySeconds(subject, traffic, {}) },
     {
       name: REFERENCE,
       units: reference,

@@ -149,7 +149,8 @@ const NO_OPTIONS: JudgeOptions = {
   ...{ read: [], conntrackMax: CONNTRACK_MAX },
 };
 
-function subjectOf(given: Partial<JudgeOptions>, words: readonly string[]): Subject {
+/** Loads what the options name; `words` say the same on a command line. */
+export function subjectOf(given: Partial<JudgeOptions>, words: readonly string[]): Subject {
   const options = { ...NO_OPTIONS, ...given };
   const judge = loadJudge(options, quietLog());
   const rules = judge.program.rulesets.flatMap(rulesOf).length;
