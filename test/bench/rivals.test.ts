@@ -7,6 +7,7 @@ import { firewallOf, ipsetNode } from "../../bench/firewall.ts";
 import { interleave, median, spreadPercent } from "../../bench/measure.ts";
 import { plotThroughput } from "../../bench/plot.ts";
 import type { Group, Results } from "../../bench/question.ts";
+import { Replayer } from "../../bench/replayer.ts";
 import { decidesByRules, packetsOf, plainLoop } from "../../bench/rivals/plain-loop.ts";
 import { nodeSubject, replayHere, trafficFor } from "../../bench/subject.ts";
 import { resultsTable } from "../../bench/table.ts";
@@ -38,6 +39,22 @@ describe("drawRules", () => {
     const { totals } = await replayHere(subject, traffic);
     expect(totals.verdicts.allow).toBeGreaterThan(300);
     expect(totals.verdicts.unknown).toBe(0);
+  });
+});
+
+describe("Replayer", () => {
+  const subject = nodeSubject(firewallOf(drawRules("acl", 20, 1)));
+
+  it("replays as often as it is asked to", async () => {
+    const replayer = new Replayer(subject, await trafficFor(subject, { packets: 100, flows: 10 }));
+    expect(await replayer.seconds()).toBeGreaterThan(0);
+    expect(await replayer.seconds()).toBeGreaterThan(0);
+    replayer.end();
+  });
+
+  it("says that its process has failed", async () => {
+    const replayer = new Replayer(subject, { file: "no-such-file", packets: 0, bytes: 0 });
+    await expect(replayer.seconds()).rejects.toThrow("the process that replays has ended");
   });
 });
 
