@@ -8,6 +8,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stringify } from "yaml";
+import { ManifestBytes } from "../src/cli/manifest-bytes.ts";
+import { readWhole } from "../src/cli/read-whole.ts";
 import { boundYoungGeneration } from "../src/cli/young-generation.ts";
 import { buildSnapshot } from "../src/cluster/build.ts";
 import { parseManifests } from "../src/cluster/manifest.ts";
@@ -60,8 +62,9 @@ function compileFile(file: string): void {
   const onDiagnostic = (diagnostic: Diagnostic): void => {
     if (diagnostic.severity === "error") throw new Error(formatDiagnostic(diagnostic));
   };
-  const text = lap("read", () => readFileSync(file, "utf8"));
-  const objects = lap("parse", () => parseManifests([{ file, text }], onDiagnostic));
+  const text = lap("read", () => ManifestBytes.of(file, readWhole(file)));
+  if (text === undefined) throw new Error(`${file} is not UTF-8`);
+  const objects = lap("parse", () => parseManifests([text], onDiagnostic));
   const policies = lap("lower", () => lowerPolicies(objects, onDiagnostic));
   const snapshot = lap("build", () =>
     buildSnapshot(objects, { clusterPrefixes: [], endpoints: [] }, onDiagnostic),

@@ -15,6 +15,7 @@ export { buildSnapshot } from "./cluster/build.ts";
 export type { SnapshotOptions } from "./cluster/build.ts";
 export { parseManifests } from "./cluster/manifest.ts";
 export type { ManifestObject, ManifestText } from "./cluster/manifest-object.ts";
+export type { TextBytes } from "./cluster/text-bytes.ts";
 export { resolveClusterName } from "./cluster/names.ts";
 export type { Endpoint, Service, Snapshot } from "./cluster/snapshot.ts";
 export { checkPolicies } from "./policy/check.ts";

@@ -20,7 +20,7 @@ const HEAD = `# Changes that netverdict what-if does not report any more: somebo
 /** Reads the file; ends the command when it is not such a list. */
 export function readAccepted(file: string, log: DiagnosticLog): ChangeName[] {
   const text = readWhole(file).toString("utf8");
-  log.addText(file, text);
+  log.addText({ file, text });
   const names = parseYaml({ file, text }, log.report).flatMap((document) =>
     readList(document, log),
   );

@@ -1,6 +1,7 @@
 /**
  * Diagnostics on standard error as they are found, with their source line, and kept for the report.
  */
+import type { ManifestText } from "../cluster/manifest-object.ts";
 import { formatDiagnostic } from "../errors.ts";
 import type { Diagnostic } from "../errors.ts";
 
@@ -8,7 +9,7 @@ import type { Diagnostic } from "../errors.ts";
 export class DiagnosticLog {
   readonly found: Diagnostic[] = [];
   errors = 0;
-  readonly #texts = new Map<string, string>();
+  readonly #texts = new Map<string, ManifestText>();
   /** Of texts of which a line was shown. */
   readonly #lines = new Map<string, readonly string[]>();
   readonly #write: (text: string) => void;
@@ -31,9 +32,9 @@ export class DiagnosticLog {
   }
 
   /** Makes a text known, so that diagnostics can show its lines. */
-  addText(file: string, text: string): void {
-    this.#texts.set(file, text);
-    this.#lines.delete(file);
+  addText(text: ManifestText): void {
+    this.#texts.set(text.file, text);
+    this.#lines.delete(text.file);
   }
 
   /** The text of a file that was made known, with plain line ends. */
@@ -52,7 +53,7 @@ export class DiagnosticLog {
   };
 
   #linesOf(file: string): readonly string[] | undefined {
-    const lines = this.#lines.get(file) ?? this.#texts.get(file)?.split(/\r\n|\n|\r/);
+    const lines = this.#lines.get(file) ?? this.#texts.get(file)?.text.split(/\r\n|\n|\r/);
     if (lines !== undefined) this.#lines.set(file, lines);
     return lines;
   }

@@ -42,7 +42,7 @@ export function readExpectations(paths: readonly string[], log: DiagnosticLog): 
   const entries = paths.flatMap((path) => {
     const texts = readManifests(path);
     const found = texts.flatMap((text) => {
-      log.addText(text.file, text.text);
+      log.addText(text);
       return parseYaml(text, log.report).flatMap((document) => readDocument(document, log.report));
     });
     if (found.length > 0 || log.errors > 0) return found;

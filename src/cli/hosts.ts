@@ -35,7 +35,7 @@ export function makeResolver(
  */
 export function readHosts(file: string, log: DiagnosticLog): ReadonlyMap<string, Address[]> {
   const text = readWhole(file).toString("utf8");
-  log.addText(file, text);
+  log.addText({ file, text });
   const byName = new Map<string, Address[]>();
   for (const [index, line] of text.split(/\r?\n/).entries()) {
     const [addressText, ...names] = line

@@ -25,6 +25,7 @@ import type { DiagnosticLog } from "./diagnostics.ts";
 import { Failure, systemErrorText } from "./failure.ts";
 import { isGitPath, readGit } from "./git.ts";
 import { readHosts } from "./hosts.ts";
+import { ManifestBytes } from "./manifest-bytes.ts";
 import { MANIFEST_NAME } from "./manifest-name.ts";
 import type { ClusterOptions, GivenAddress } from "./options.ts";
 import { readWhole } from "./read-whole.ts";
@@ -128,7 +129,7 @@ export function loadManifests(
       }
       return found;
     });
-    for (const { file, text } of texts) log.addText(file, text);
+    for (const text of texts) log.addText(text);
     return parseManifests(texts, log.report, ({ place }, first) =>
       overlayable.has(place.file) && !overlayable.has(first.place.file)
         ? "with --overlay it takes the other's place"
@@ -218,10 +219,10 @@ function checkNode(snapshot: Snapshot, node: string | undefined): string | undef
 
 /** Reads a file, the YAML and JSON files of a folder and those below it, what a commit has, or `-`. */
 export function readManifests(path: string): ManifestText[] {
-  if (path === "-") return [{ file: "-", text: decodeText("-", readWhole("-")) }];
+  if (path === "-") return [toText("-", readWhole("-"))];
   if (isGitPath(path)) {
     const files = readGit(path, (name) => MANIFEST_NAME.test(name));
-    return files.map(({ file, bytes }) => ({ file, text: decodeText(file, bytes) }));
+    return files.map(({ file, bytes }) => toText(file, bytes));
   }
   let folder: boolean;
   try {
@@ -229,12 +230,12 @@ export function readManifests(path: string): ManifestText[] {
   } catch (error) {
     throw new Failure(`${path}: ${systemErrorText(error)}`);
   }
-  if (!folder) return [{ file: path, text: decodeText(path, readWhole(path)) }];
+  if (!folder) return [toText(path, readWhole(path))];
   const files = listFolder(path, new Set());
   if (files.length === 0) {
     throw new Failure(`${path}: the folder has no *.yaml, *.yml or *.json file`);
   }
-  return files.map((file) => ({ file, text: decodeText(file, readWhole(file)) }));
+  return files.map((file) => toText(file, readWhole(file)));
 }
 
 /** Manifests below a folder, ordered by path; folders that links lead to a second time are left out. */
@@ -254,7 +255,7 @@ function listFolder(folder: string, seen: Set<string>): string[] {
   }
 }
 
-function decodeText(path: string, bytes: Buffer): string {
+function toText(path: string, bytes: Buffer): ManifestText {
   const start = bytes.subarray(0, DETECT_SIZE);
   // Manifests may quote tcpdump's lines in comments: their name says what they are.
   const named = MANIFEST_NAME.test(path);
@@ -262,9 +263,7 @@ function decodeText(path: string, bytes: Buffer): string {
   if (formats.some((format) => format.detect(start))) {
     throw new Failure(`${path}: this is a capture, not a manifest (did you mean -r ${path}?)`);
   }
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    throw new Failure(`${path}: not a manifest: it is not UTF-8 text`);
-  }
+  const text = ManifestBytes.of(path, bytes);
+  if (text === undefined) throw new Failure(`${path}: not a manifest: it is not UTF-8 text`);
+  return text;
 }

@@ -91,6 +91,6 @@ function readText(file: string, log: DiagnosticLog): NodeText {
   } catch {
     text = bytes.toString("latin1");
   }
-  log.addText(file, text);
+  log.addText({ file, text });
   return { file, text };
 }

@@ -1,10 +1,13 @@
 /** What a manifest file holds: its text, and the objects in it with the place of every field. */
 import type { Place } from "../errors.ts";
+import type { TextBytes } from "./text-bytes.ts";
 
 /** One manifest file's text. */
 export interface ManifestText {
   readonly file: string;
   readonly text: string;
+  /** The same as bytes, where they are at hand: then the string is asked for where it is needed, and seldom is. */
+  readonly encoded?: TextBytes;
 }
 
 /** The steps from a value to a value inside it: keys and list positions. */

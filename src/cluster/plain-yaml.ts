@@ -8,6 +8,7 @@ import { PlainOffsets, type PlainNode } from "./plain-offsets.ts";
 import { noteKey, PlainRecord } from "./plain-record.ts";
 import { chomp, isStringKey, resolvePlain, unescape } from "./plain-scalar.ts";
 import { StringCache } from "./string-cache.ts";
+import type { TextBytes } from "./text-bytes.ts";
 import { Unread } from "./unread.ts";
 
 /** The documents of one file that are not empty, and where everything in them begins. */
@@ -17,7 +18,7 @@ export interface PlainYaml {
 }
 
 /** Reads the documents of a file; undefined when it holds anything that is not read here. */
-export function parsePlainYaml(text: string): PlainYaml | undefined {
+export function parsePlainYaml(text: TextBytes): PlainYaml | undefined {
   try {
     return new PlainReader(text).read();
   } catch (error) {
@@ -29,12 +30,14 @@ export function parsePlainYaml(text: string): PlainYaml | undefined {
 const SPACE = 0x20;
 const NEWLINE = 0x0a;
 const TAB = 0x09;
+const RETURN = 0x0d;
 const QUOTE = 0x22;
 const APOSTROPHE = 0x27;
 const HASH = 0x23;
 const PERCENT = 0x25;
 const COMMA = 0x2c;
 const DASH = 0x2d;
+const DOT = 0x2e;
 const COLON = 0x3a;
 const ANGLE = 0x3e;
 const BACKSLASH = 0x5c;
@@ -43,9 +46,11 @@ const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
 const BAR = 0x7c;
 const CLOSE_BRACE = 0x7d;
+const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
 
 /** Characters that no plain scalar read here begins with, whatever follows. */
-const INDICATORS = new Set([..."?:,[]{}#&*!|>'\"%@`"].map((character) => character.charCodeAt(0)));
+const INDICATORS = codesOf("?:,[]{}#&*!|>'\"%@`");
+const FLOW_INDICATORS = codesOf(",[]{}");
 /** Deeper values are left to the library, which refuses them at 100. */
 const DEPTH_MAX = 60;
 /** A key of YAML ends at 1024 characters. */
@@ -60,30 +65,31 @@ const NO_COLUMN = -1;
  * a place in the text took longer (tried).
  */
 class PlainReader {
-  readonly #text: string;
-  /** Lines end in carriage returns, too, of which `text` has made spaces. */
+  readonly #bytes: Uint8Array;
+  /** Lines end in carriage returns, too, which are spaces in `bytes`. */
   readonly #windows: boolean;
   readonly #offsets: PlainOffsets;
   /** Entries of the values on the way here, and of those in maps and lists that are not complete. */
   readonly #found: number[] = [];
+  readonly #decode: TextBytes["decode"];
   readonly #strings: StringCache;
   #at = 0;
   #lineStart = 0;
   #column = NO_COLUMN;
   #depth = 0;
 
-  constructor(text: string) {
-    this.#windows = text.includes("\r");
-    if (this.#windows && /(^|[^\r])\n/.test(text)) throw new Unread();
-    // A space before a line end says nothing, but in block scalars.
-    this.#text = this.#windows ? text.replaceAll("\r\n", " \n") : text;
-    this.#strings = new StringCache(this.#text);
-    this.#offsets = new PlainOffsets(text.length);
+  constructor({ bytes, decode }: TextBytes) {
+    this.#windows = bytes.includes(RETURN);
+    // A space before a line end says nothing, but in block scalars: nor do the returns that strings still hold.
+    this.#bytes = this.#windows ? withoutReturns(bytes) : bytes;
+    this.#decode = decode;
+    this.#strings = new StringCache(this.#bytes, decode);
+    this.#offsets = new PlainOffsets(bytes.length);
   }
 
   read(): PlainYaml {
-    const text = this.#text;
-    if (text.startsWith("\ufeff") || text.includes("\r")) throw new Unread();
+    const bytes = this.#bytes;
+    if (BYTE_ORDER_MARK.every((code, at) => bytes[at] === code)) throw new Unread();
     const documents: PlainNode[] = [];
     this.#findContent(0);
     while (true) {
@@ -94,7 +100,7 @@ class PlainReader {
         const entry = this.#found.pop() ?? 0;
         if (value !== null) documents.push({ value, entry });
       }
-      if (this.#at >= text.length) return { documents, offsets: this.#offsets };
+      if (this.#at >= bytes.length) return { documents, offsets: this.#offsets };
       // The marker of the next document.
       this.#at += 3;
       this.#nextContent();
@@ -103,11 +109,11 @@ class PlainReader {
 
   /** Goes on to the next line that has content; only a comment may be left of the present one. */
   #nextContent(): void {
-    const text = this.#text;
+    const bytes = this.#bytes;
     let at = this.#at;
-    while (text.charCodeAt(at) === SPACE) at += 1;
-    const code = text.charCodeAt(at);
-    if (at >= text.length) this.#findContent(at);
+    while (bytes[at] === SPACE) at += 1;
+    const code = bytes[at];
+    if (at >= bytes.length) this.#findContent(at);
     else if (code === NEWLINE) this.#findContent(at + 1);
     else if (code === HASH && at > this.#at) this.#findContent(this.#lineEnd(at) + 1);
     else throw new Unread();
@@ -115,47 +121,54 @@ class PlainReader {
 
   /** Goes on to the first content from the beginning of a line on. */
   #findContent(lineStart: number): void {
-    const text = this.#text;
+    const bytes = this.#bytes;
     let start = lineStart;
     while (true) {
       let at = start;
-      while (text.charCodeAt(at) === SPACE) at += 1;
-      const code = text.charCodeAt(at);
+      while (bytes[at] === SPACE) at += 1;
+      const code = bytes[at];
       if (code === NEWLINE) start = at + 1;
       else if (code === HASH) start = this.#lineEnd(at) + 1;
       else if (code === TAB) throw new Unread();
       else {
         this.#at = at;
         this.#lineStart = start;
-        this.#column = at >= text.length || this.#isMarker(at, start) ? NO_COLUMN : at - start;
+        this.#column = at >= bytes.length || this.#isMarker(at, start) ? NO_COLUMN : at - start;
         return;
       }
     }
   }
 
   #isMarker(at: number, lineStart: number): boolean {
-    const text = this.#text;
+    const bytes = this.#bytes;
     if (at !== lineStart) return false;
-    if (text.charCodeAt(at) === PERCENT || text.startsWith("...", at)) throw new Unread();
-    return text.startsWith("---", at) && this.#isBlank(at + 3);
+    const code = bytes[at];
+    const threefold = bytes[at + 1] === code && bytes[at + 2] === code;
+    if (code === PERCENT || (code === DOT && threefold)) throw new Unread();
+    return code === DASH && threefold && this.#isBlank(at + 3);
   }
 
   #lineEnd(at: number): number {
-    const end = this.#text.indexOf("\n", at);
-    return end < 0 ? this.#text.length : end;
+    const bytes = this.#bytes;
+    let end = at;
+    while (end < bytes.length && bytes[end] !== NEWLINE) end += 1;
+    return end;
   }
 
   #isBlank(at: number): boolean {
-    const code = this.#text.charCodeAt(at);
-    return code === SPACE || code === NEWLINE || at >= this.#text.length;
+    const code = this.#bytes[at];
+    return code === SPACE || code === NEWLINE || at >= this.#bytes.length;
   }
 
   #isDash(at: number): boolean {
-    return this.#text.charCodeAt(at) === DASH && this.#isBlank(at + 1);
+    return this.#bytes[at] === DASH && this.#isBlank(at + 1);
   }
 
   #skipSpaces(): void {
-    while (this.#text.charCodeAt(this.#at) === SPACE) this.#at += 1;
+    const bytes = this.#bytes;
+    let at = this.#at;
+    while (bytes[at] === SPACE) at += 1;
+    this.#at = at;
   }
 
   /** Reads a block value. @param parent column of the collection it is in; its lines are right of it */
@@ -169,19 +182,19 @@ class PlainReader {
 
   /** Where the key that begins here ends: at its colon; -1 where none does. */
   #keyEnd(): number {
-    const text = this.#text;
-    const first = text.charCodeAt(this.#at);
+    const bytes = this.#bytes;
+    const first = bytes[this.#at];
     if (first === QUOTE || first === APOSTROPHE) {
       let at = this.#quoteEnd(this.#at, first) + 1;
-      while (text.charCodeAt(at) === SPACE) at += 1;
-      return text.charCodeAt(at) === COLON && this.#isBlank(at + 1) ? at : -1;
+      while (bytes[at] === SPACE) at += 1;
+      return bytes[at] === COLON && this.#isBlank(at + 1) ? at : -1;
     }
     if (INDICATORS.has(first) || this.#isDash(this.#at)) return -1;
-    for (let at = this.#at; at < text.length; at++) {
-      const code = text.charCodeAt(at);
+    for (let at = this.#at; at < bytes.length; at++) {
+      const code = bytes[at];
       if (code === COLON && this.#isBlank(at + 1)) return at;
       if (code === NEWLINE) return -1;
-      if (code === HASH && text.charCodeAt(at - 1) === SPACE) return -1;
+      if (code === HASH && bytes[at - 1] === SPACE) return -1;
     }
     return -1;
   }
@@ -206,7 +219,7 @@ class PlainReader {
   /** Reads a key and its colon. */
   #readBlockKey(): string {
     const start = this.#at;
-    const code = this.#text.charCodeAt(start);
+    const code = this.#bytes[start];
     const colon = this.#keyEnd();
     if (colon < 0 || colon - start > KEY_MAX) throw new Unread();
     const quoted = code === QUOTE || code === APOSTROPHE;
@@ -250,7 +263,7 @@ class PlainReader {
   #readBehind(column: number, listColumn: number): unknown {
     const start = this.#at;
     this.#skipSpaces();
-    const returned = this.#windows && this.#text.charCodeAt(this.#at) === NEWLINE;
+    const returned = this.#windows && this.#bytes[this.#at] === NEWLINE;
     const slot = this.#found.push(returned ? this.#at - 1 : this.#at) - 1;
     if (!this.#endsLine(start)) {
       const value = this.#readInline(column);
@@ -268,13 +281,15 @@ class PlainReader {
 
   /** Nothing stands on the line from here on but perhaps a comment. */
   #endsLine(start: number): boolean {
-    const code = this.#text.charCodeAt(this.#at);
-    return code === NEWLINE || this.#at >= this.#text.length || (code === HASH && this.#at > start);
+    const code = this.#bytes[this.#at];
+    return (
+      code === NEWLINE || this.#at >= this.#bytes.length || (code === HASH && this.#at > start)
+    );
   }
 
   /** Reads a scalar or a flow collection. */
   #readInline(parent: number): unknown {
-    switch (this.#text.charCodeAt(this.#at)) {
+    switch (this.#bytes[this.#at]) {
       case QUOTE:
       case APOSTROPHE:
         return this.#readQuoted(parent);
@@ -315,13 +330,13 @@ class PlainReader {
 
   #readFlowMap(parent: number): Record<string, unknown> {
     this.#enter();
-    const text = this.#text;
+    const bytes = this.#bytes;
     const first = this.#found.length;
     const record = new PlainRecord();
     let keys: string[] | undefined;
     this.#at += 1;
     this.#skipFlowSpace(parent);
-    while (text.charCodeAt(this.#at) !== CLOSE_BRACE) {
+    while (bytes[this.#at] !== CLOSE_BRACE) {
       this.#found.push(this.#at);
       const key = this.#readFlowKey();
       keys = noteKey(record, key, keys);
@@ -336,9 +351,9 @@ class PlainReader {
 
   /** Reads a key of a flow map and its colon. */
   #readFlowKey(): string {
-    const text = this.#text;
+    const bytes = this.#bytes;
     const start = this.#at;
-    const code = text.charCodeAt(start);
+    const code = bytes[start];
     const quoted = code === QUOTE || code === APOSTROPHE;
     const end = quoted ? start : this.#flowPlainEnd(start);
     const key = quoted ? this.#readQuoted(undefined) : this.#plainKey(start, end);
@@ -346,7 +361,7 @@ class PlainReader {
     if (this.#at - start > KEY_MAX) throw new Unread();
     this.#skipSpaces();
     // Behind a quote the colon may be next to its value, as in JSON.
-    const ends = text.charCodeAt(this.#at) === COLON && (quoted || this.#isBlank(this.#at + 1));
+    const ends = bytes[this.#at] === COLON && (quoted || this.#isBlank(this.#at + 1));
     if (!ends) throw new Unread();
     this.#at += 1;
     return key;
@@ -358,7 +373,7 @@ class PlainReader {
     const list: unknown[] = [];
     this.#at += 1;
     this.#skipFlowSpace(parent);
-    while (this.#text.charCodeAt(this.#at) !== CLOSE_BRACKET) {
+    while (this.#bytes[this.#at] !== CLOSE_BRACKET) {
       this.#found.push(this.#at);
       list.push(this.#readFlowValue(parent));
       this.#endFlowItem(parent, CLOSE_BRACKET);
@@ -369,7 +384,7 @@ class PlainReader {
   }
 
   #readFlowValue(parent: number): unknown {
-    switch (this.#text.charCodeAt(this.#at)) {
+    switch (this.#bytes[this.#at]) {
       case QUOTE:
       case APOSTROPHE:
         return this.#readQuoted(parent);
@@ -388,7 +403,7 @@ class PlainReader {
   /** Goes on to the next item, or to the bracket. */
   #endFlowItem(parent: number, bracket: number): void {
     this.#skipFlowSpace(parent);
-    const code = this.#text.charCodeAt(this.#at);
+    const code = this.#bytes[this.#at];
     if (code === bracket) return;
     if (code !== COMMA) throw new Unread();
     // A bracket may follow.
@@ -398,14 +413,14 @@ class PlainReader {
 
   /** Skips spaces and line ends; lines must be right of the parent. */
   #skipFlowSpace(parent: number): void {
-    const text = this.#text;
+    const bytes = this.#bytes;
     while (true) {
       this.#skipSpaces();
-      if (text.charCodeAt(this.#at) !== NEWLINE) return;
+      if (bytes[this.#at] !== NEWLINE) return;
       this.#lineStart = this.#at + 1;
       this.#at += 1;
       this.#skipSpaces();
-      if (text.charCodeAt(this.#at) === NEWLINE) continue;
+      if (bytes[this.#at] === NEWLINE) continue;
       if (this.#at - this.#lineStart <= parent) throw new Unread();
       if (this.#isMarker(this.#at, this.#lineStart)) throw new Unread();
       return;
@@ -414,12 +429,12 @@ class PlainReader {
 
   /** Where a plain scalar in a flow collection ends; it is one line, and not empty. */
   #flowPlainEnd(start: number): number {
-    const text = this.#text;
-    const first = text.charCodeAt(start);
+    const bytes = this.#bytes;
+    const first = bytes[start];
     const dash = first === DASH && (this.#isBlank(start + 1) || this.#isFlowIndicator(start + 1));
     if (INDICATORS.has(first) || dash) throw new Unread();
-    for (let at = start; at < text.length; at++) {
-      switch (text.charCodeAt(at)) {
+    for (let at = start; at < bytes.length; at++) {
+      switch (bytes[at] ?? NEWLINE) {
         case COMMA:
         case CLOSE_BRACKET:
         case CLOSE_BRACE:
@@ -434,7 +449,7 @@ class PlainReader {
         case TAB:
           throw new Unread();
         case HASH:
-          if (text.charCodeAt(at - 1) === SPACE) throw new Unread();
+          if (bytes[at - 1] === SPACE) throw new Unread();
           break;
       }
     }
@@ -442,56 +457,56 @@ class PlainReader {
   }
 
   #isFlowIndicator(at: number): boolean {
-    return ",[]{}".includes(this.#text.charAt(at));
+    return FLOW_INDICATORS.has(this.#bytes[at]);
   }
 
   #trimmed(start: number, end: number): number {
     let at = end;
-    while (at > start && this.#text.charCodeAt(at - 1) === SPACE) at -= 1;
+    while (at > start && this.#bytes[at - 1] === SPACE) at -= 1;
     return at;
   }
 
   /** Reads a plain scalar in a block, which may go on in the lines below. */
   #readPlain(parent: number): unknown {
     const start = this.#at;
-    if (INDICATORS.has(this.#text.charCodeAt(start)) || this.#isDash(start)) throw new Unread();
+    if (INDICATORS.has(this.#bytes[start]) || this.#isDash(start)) throw new Unread();
     this.#at = this.#plainEnd(start);
     let value = this.#strings.get(start, this.#at);
     for (let next = this.#continuation(parent); next >= 0; next = this.#continuation(parent)) {
       this.#at = this.#plainEnd(next);
-      value += ` ${this.#text.slice(next, this.#at)}`;
+      value += ` ${this.#decode(next, this.#at)}`;
     }
     return resolvePlain(value);
   }
 
   /** Where the part of a plain scalar on one line ends. */
   #plainEnd(start: number): number {
-    const text = this.#text;
+    const bytes = this.#bytes;
     let at = start;
-    for (; at < text.length; at++) {
-      const code = text.charCodeAt(at);
+    for (; at < bytes.length; at++) {
+      const code = bytes[at];
       if (code === NEWLINE) break;
       if (code === TAB || (code === COLON && this.#isBlank(at + 1))) throw new Unread();
-      if (code === HASH && text.charCodeAt(at - 1) === SPACE) break;
+      if (code === HASH && bytes[at - 1] === SPACE) break;
     }
     return this.#trimmed(start, at);
   }
 
   /** Where a plain scalar goes on in the next line; -1 where it does not. */
   #continuation(parent: number): number {
-    const text = this.#text;
+    const bytes = this.#bytes;
     let at = this.#at;
-    while (text.charCodeAt(at) === SPACE) at += 1;
-    if (text.charCodeAt(at) !== NEWLINE) return -1;
+    while (bytes[at] === SPACE) at += 1;
+    if (bytes[at] !== NEWLINE) return -1;
     let lineStart = at + 1;
     let blank = false;
-    for (at = lineStart; text.charCodeAt(at) === SPACE || text.charCodeAt(at) === NEWLINE; at++) {
-      if (text.charCodeAt(at) !== NEWLINE) continue;
+    for (at = lineStart; bytes[at] === SPACE || bytes[at] === NEWLINE; at++) {
+      if (bytes[at] !== NEWLINE) continue;
       blank = true;
       lineStart = at + 1;
     }
-    if (at >= text.length || at - lineStart <= parent || this.#isMarker(at, lineStart)) return -1;
-    if (text.charCodeAt(at) === HASH) return -1;
+    if (at >= bytes.length || at - lineStart <= parent || this.#isMarker(at, lineStart)) return -1;
+    if (bytes[at] === HASH) return -1;
     // Empty lines in a scalar are its line ends.
     if (blank) throw new Unread();
     this.#lineStart = lineStart;
@@ -507,27 +522,27 @@ class PlainReader {
 
   /** The position of the quote that ends a scalar. */
   #quoteEnd(start: number, quote: number): number {
-    const text = this.#text;
-    const character = quote === QUOTE ? '"' : "'";
-    for (let end = text.indexOf(character, start + 1); ; end = text.indexOf(character, end + 1)) {
-      if (end < 0) throw new Unread();
+    const bytes = this.#bytes;
+    for (let end = start + 1; end < bytes.length; end++) {
+      if (bytes[end] !== quote) continue;
       if (quote === QUOTE) {
         let slashes = 0;
-        while (text.charCodeAt(end - 1 - slashes) === BACKSLASH) slashes += 1;
+        while (bytes[end - 1 - slashes] === BACKSLASH) slashes += 1;
         if (slashes % 2 === 0) return end;
-      } else if (text.charCodeAt(end + 1) === APOSTROPHE) {
+      } else if (bytes[end + 1] === APOSTROPHE) {
         end += 1;
       } else {
         return end;
       }
     }
+    throw new Unread();
   }
 
   /** Reads a quoted scalar. @param parent undefined: a key, which is one line */
   #readQuoted(parent: number | undefined): string {
-    const text = this.#text;
+    const bytes = this.#bytes;
     const start = this.#at + 1;
-    const quote = text.charCodeAt(start - 1);
+    const quote = bytes[this.#at] === QUOTE ? QUOTE : APOSTROPHE;
     const end = this.#quoteEnd(start - 1, quote);
     this.#at = end + 1;
     let value = this.#strings.get(start, end);
@@ -549,8 +564,8 @@ class PlainReader {
         const odd = content === "" || line.includes("\t") || line.endsWith("\\");
         if (odd || (!first && (column <= parent || this.#isMarker(lineStart + column, lineStart))))
           throw new Unread();
-        lineStart += line.length + 1;
         this.#lineStart = lineStart;
+        lineStart = this.#lineEnd(lineStart) + 1;
         return index === lines.length - 1 ? content : content.trimEnd();
       })
       .join(" ");
@@ -558,18 +573,18 @@ class PlainReader {
 
   /** Reads a literal or folded scalar, and stops at its last line end. */
   #readBlockScalar(parent: number): string {
-    const text = this.#text;
+    const bytes = this.#bytes;
     const head = this.#lineEnd(this.#at);
-    const indicator = text.slice(this.#at, head);
+    const indicator = this.#decode(this.#at, head);
     if (this.#windows || !/^[|>][-+]?$/.test(indicator)) throw new Unread();
     const lines: string[] = [];
     let indent = 0;
     let end = head;
-    for (let at = head + 1; at < text.length; at = end + 1) {
-      const lineEnd = text.indexOf("\n", at);
+    for (let at = head + 1; at < bytes.length; at = end + 1) {
+      const lineEnd = this.#lineEnd(at);
       // Without a line end at the end of the text, rules of their own begin.
-      if (lineEnd < 0) throw new Unread();
-      const line = text.slice(at, lineEnd);
+      if (lineEnd === bytes.length) throw new Unread();
+      const line = this.#decode(at, lineEnd);
       const column = line.search(/[^ ]/);
       if (column >= 0 && indent === 0) {
         indent = column;
@@ -584,4 +599,19 @@ class PlainReader {
     this.#lineStart = end + 1;
     return chomp(lines, indicator);
   }
+}
+
+/** Behind the end of a text there is none. */
+function codesOf(characters: string): ReadonlySet<number | undefined> {
+  return new Set([...characters].map((character) => character.charCodeAt(0)));
+}
+
+/** Makes spaces of carriage returns, of which every line has one at its end, and there alone. */
+function withoutReturns(bytes: Uint8Array): Uint8Array {
+  if (bytes.at(-1) === RETURN) throw new Unread();
+  return bytes.map((code, at) => {
+    const returned = at > 0 && bytes[at - 1] === RETURN;
+    if ((code === NEWLINE) !== returned) throw new Unread();
+    return code === RETURN ? SPACE : code;
+  });
 }

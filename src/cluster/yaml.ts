@@ -19,10 +19,12 @@ import {
 } from "yaml";
 
 import type { DiagnosticCode, OnDiagnostic, Place } from "../errors.ts";
+import { BytePlaces } from "./byte-places.ts";
 import type { FieldPart, FieldPath, ManifestText } from "./manifest-object.ts";
 import type { PlainNode, PlainOffsets } from "./plain-offsets.ts";
 import { resolveOldPlain } from "./plain-scalar.ts";
 import { parsePlainYaml } from "./plain-yaml.ts";
+import { encodeText } from "./text-bytes.ts";
 
 /** One document's value with the place of everything in it. */
 export interface PlacedValue {
@@ -61,12 +63,12 @@ const MAX_ALIASED_VALUES = 10_000;
  * out; the others stand. Reports BAD_YAML, DUPLICATE_KEY, UNSUPPORTED_FEATURE and LIMIT_EXCEEDED.
  */
 export function parseYaml(manifest: ManifestText, onDiagnostic: OnDiagnostic): PlacedValue[] {
-  const plain = parsePlainYaml(manifest.text);
-  if (plain === undefined) return parseAnyYaml(manifest, onDiagnostic);
+  const encoded = manifest.encoded ?? encodeText(manifest.text);
+  const plain = encoded && parsePlainYaml(encoded);
+  if (encoded === undefined || plain === undefined) return parseAnyYaml(manifest, onDiagnostic);
   const { documents, offsets } = plain;
-  const placeAt = makePlaceAt(manifest);
-  const source = { text: manifest.text, placeAt };
-  return documents.map((document) => new PlacedPlain(document, offsets, source));
+  const places = new BytePlaces(manifest.file, encoded);
+  return documents.map((document) => new PlacedPlain(document, offsets, places));
 }
 
 /** The same by the library alone: it reads everything, and says what is wrong. */
@@ -113,47 +115,16 @@ export function parseAnyYaml(
   return values;
 }
 
-/** Tells the places of a text that has no byte order mark. */
-function makePlaceAt({ file, text }: ManifestText): (offset: number) => Place {
-  let lineStarts: Int32Array | undefined;
-  return (offset) => {
-    lineStarts ??= findLines(text);
-    let line = 0;
-    for (let end = lineStarts.length; end - line > 1;) {
-      const middle = (line + end) >>> 1;
-      if ((lineStarts[middle] ?? 0) <= offset) line = middle;
-      else end = middle;
-    }
-    return { file, line: line + 1, column: offset - (lineStarts[line] ?? 0) + 1 };
-  };
-}
-
-function findLines(text: string): Int32Array {
-  // What is not touched of it costs nothing.
-  let starts = new Int32Array(Math.max(1024, text.length >>> 4));
-  let count = 1;
-  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) {
-    if (count === starts.length) {
-      const grown = new Int32Array(2 * count);
-      grown.set(starts);
-      starts = grown;
-    }
-    starts[count] = at + 1;
-    count += 1;
-  }
-  return starts.subarray(0, count);
-}
-
 /** A value of the plain reader; there is one for each object. */
 class PlacedPlain implements PlacedValue {
   readonly #node: PlainNode;
   readonly #offsets: PlainOffsets;
-  readonly #source: Source;
+  readonly #places: BytePlaces;
 
-  constructor(node: PlainNode, offsets: PlainOffsets, source: Source) {
+  constructor(node: PlainNode, offsets: PlainOffsets, places: BytePlaces) {
     this.#node = node;
     this.#offsets = offsets;
-    this.#source = source;
+    this.#places = places;
   }
 
   get value(): unknown {
@@ -161,15 +132,16 @@ class PlacedPlain implements PlacedValue {
   }
 
   placeOf(path: FieldPath, part?: FieldPart): Place {
-    const { text, placeAt } = this.#source;
     const key = part === "key" ? this.#offsets.ofKey(this.#node, path) : undefined;
-    if (key !== undefined) return placeAt(key);
+    if (key !== undefined) return this.#places.placeAt(key);
     const start = this.#offsets.offsetOf(this.#offsets.find(this.#node, path));
-    return placeAt(offsetInText(text, start, part));
+    if (typeof part !== "number") return this.#places.placeAt(start);
+    const text = this.#places.textAt(start, (part + 2) * ESCAPE_MAX);
+    return this.#places.placeAt(start, offsetInText(text, 0, part));
   }
 
   at(path: FieldPath): PlacedValue {
-    return new PlacedPlain(this.#offsets.find(this.#node, path), this.#offsets, this.#source);
+    return new PlacedPlain(this.#offsets.find(this.#node, path), this.#offsets, this.#places);
   }
 }
 
@@ -205,6 +177,8 @@ const ESCAPE_LENGTHS: ReadonlyMap<string | undefined, number> = new Map([
   ["u", 6],
   ["U", 10],
 ]);
+/** Length of the longest; no character has more bytes. */
+const ESCAPE_MAX = 10;
 
 /** Finds a token nested too deep, before anything recurses into it; its offset. */
 function deepToken(document: CST.Document): number | undefined {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 
 import { parsePlainYaml } from "../../src/cluster/plain-yaml.ts";
+import { encodeText } from "../../src/cluster/text-bytes.ts";
 import { parseAnyYaml, parseYaml, type PlacedValue } from "../../src/cluster/yaml.ts";
 import { makeRandom } from "../random.ts";
 
@@ -31,6 +32,8 @@ function written(values: readonly PlacedValue[]): string[] {
         placed.value,
       );
       const places = [placed.placeOf(path), placed.placeOf(path, "key")];
+      const characters = typeof value === "string" ? Math.min(value.length, 12) : 0;
+      for (let at = 0; at < characters; at++) places.push(placed.placeOf(path, at));
       // Only objects are asked for by themselves.
       if (typeof value === "object" && value !== null) places.push(placed.at(path).placeOf([]));
       const zero = Object.is(value, -0) ? "-" : "";
@@ -41,7 +44,8 @@ function written(values: readonly PlacedValue[]): string[] {
 
 /** Undefined where the library reads the text. */
 function compared(text: string): "equal" | undefined {
-  if (parsePlainYaml(text) === undefined) return undefined;
+  const encoded = encodeText(text);
+  if (encoded === undefined || parsePlainYaml(encoded) === undefined) return undefined;
   const manifest = { file: "f", text };
   const fail = (): void => expect.fail(`the library finds a fault in ${JSON.stringify(text)}`);
   expect(written(parseYaml(manifest, fail)), text).toEqual(written(parseAnyYaml(manifest, fail)));
@@ -66,6 +70,21 @@ describe("parsePlainYaml", () => {
     "a: one\n  two\n\n  # comment\nb: 'three\n  four'\nc: \"five\n  six\"\n",
     "a: 1\r\nb:\r\n- c\r\n-   \r\n",
     " a:\n  b: 1\n",
+    "",
+    "# nothing",
+    "---",
+    "a:",
+    "a: b",
+    "- a\n-",
+    "[a, 'b', \"c\"]",
+    "é: à, 中 😀 z\nb: ['é', \"中\\u00e9\", 😀]\n",
+    "{é: à, b: 'x😀''y', \"c\":[é]}",
+    "a: |\n  é\n  中\nb: >-\n  😀\n  x\nc: é\n",
+    "a: é\n  中\n  😀\nb: 'é\n  中'\nc: \"é\n  x: y\"\n",
+    "# é\r\na: é # 中\r\nb:\r\n- 'é\r\n  😀'\r\n- c\r\n",
+    "a: \ufeffb\nc: \u00a0\u2028d\ne: \u0085\n",
+    `a: "${"é".repeat(3000)}"\nb: [${"😀, ".repeat(600)}x]\nc: d\n`,
+    `${"é".repeat(400)}: 1\n`,
     "a: 1\n'': 2\n",
   ])("reads %j as the library does", (text) => {
     expect(compared(text)).toBe("equal");
@@ -95,6 +114,15 @@ describe("parsePlainYaml", () => {
     "a: 0x10\n",
     'a: "\\x41"\n',
     "a: |2\n   b\n",
+    "a: 1\r\nb: 2\n",
+    "a: 1\r\nb: 2\r",
+    "a: 1\r\r\n",
+    "a: |\r\n  b\r\n",
+    "a: \ud800\n",
+    "a: |\n  b",
+    "a: 'x''",
+    "a: {b",
+    "a: [b,",
     `a: ${"[".repeat(70)}${"]".repeat(70)}\n`,
   ])("leaves %j to the library", (text) => {
     expect(compared(text)).toBeUndefined();
@@ -118,6 +146,9 @@ describe("parsePlainYaml", () => {
       "'",
       "|\n",
       "0",
+      "é",
+      "😀",
+      "\r",
     ];
     const documents = EXAMPLE.flatMap((text) => text.split("---\n"));
     let equal = 0;
@@ -143,6 +174,7 @@ describe("parsePlainYaml", () => {
             text = lines.join("\n");
         }
       }
+      if (chance(0.2)) text = text.replaceAll("\n", "\r\n");
       if (compared(text) === "equal") equal += 1;
     }
     expect(equal).toBeGreaterThan(200);

@@ -1,0 +1,39 @@
+import { describe, expect, it } from "vitest";
+import { BytePlaces } from "../../src/cluster/byte-places.ts";
+import { encodeText } from "../../src/cluster/text-bytes.ts";
+import { makeRandom } from "../random.ts";
+
+function placesOf(text: string): BytePlaces {
+  const encoded = encodeText(text);
+  if (encoded === undefined) throw new Error("half a character");
+  return new BytePlaces("f", encoded);
+}
+
+describe("BytePlaces", () => {
+  it.each(["ab", "aé中", "é😀"])("counts lines and columns of %s as strings do", (characters) => {
+    const { below, pick } = makeRandom(7);
+    const drawn = Array.from({ length: 5000 }, () =>
+      below(40) === 0 ? "\n" : pick([...characters]),
+    );
+    const places = placesOf(drawn.join(""));
+    let [offset, line, column] = [0, 1, 1];
+    for (const character of drawn) {
+      expect(places.placeAt(offset)).toEqual({ file: "f", line, column });
+      offset += Buffer.byteLength(character);
+      column += character.length;
+      if (character === "\n") [line, column] = [line + 1, 1];
+    }
+    expect(places.placeAt(offset)).toEqual({ file: "f", line, column });
+  });
+
+  it("counts in one line longer than a block", () => {
+    const places = placesOf(`${"😀".repeat(2000)}x`);
+    expect(places.placeAt(8000, 3)).toEqual({ file: "f", line: 1, column: 4004 });
+  });
+
+  it("gives the text up to the end, however much is asked for", () => {
+    const places = placesOf("a: é\nb");
+    expect(places.textAt(3, 100)).toBe("é\nb");
+    expect(places.textAt(7, 10)).toBe("");
+  });
+});
