@@ -79,6 +79,11 @@ export function allocate(size: usize): usize {
   return zeros(size);
 }
 
+/** Gives what was taken last another size, where it is. Nothing was written to what is given back. */
+export function resize(address: usize, size: usize): void {
+  heap.realloc(address, size);
+}
+
 /** Prepares the tables that a replay fills. */
 export function setUp(
   assumeMidstream: bool,

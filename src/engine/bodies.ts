@@ -7,94 +7,34 @@
  */
 import type { Family } from "../net/address.ts";
 import type { Chain, TableName } from "../tables/model.ts";
-import type { Target } from "../target/index.ts";
+import type { RecordList } from "./record-list.ts";
 import type { PlacedTable } from "./rule-list.ts";
+import { calledBy } from "./rule-packer.ts";
+import type { RulePacker } from "./rule-packer.ts";
 
-/** Consecutive records. */
-export interface Body {
-  /** One of the chains whose rules they are. */
-  readonly chain: Chain;
-  /** Index of the first. */
-  readonly record: number;
-  /** Places of the chains that its jumps lead to, in their order. */
-  readonly calls: readonly number[];
-  /** The places are those of tables of this name. */
-  readonly table: TableName;
-  /** Only of its tables, as rules ask for its sets. Undefined: of those of both. */
-  readonly family: Family | undefined;
-}
-
-/** A table, and of each of its chains the place and the body. */
+/** A table, and of each of its chains the place and the index of the first record. */
 export interface PackedTable {
   readonly table: PlacedTable;
   readonly places: Uint32Array;
-  readonly bodies: readonly Body[];
+  readonly records: Uint32Array;
+  /** What the kernel does for its rules. */
+  readonly needs: number;
   /** Of all tables of its name. */
   readonly allPlaces: { readonly count: number };
 }
 
-/** Finds the bodies of all chains. */
-export class BodyList {
-  readonly all: Body[] = [];
-  readonly tables: readonly PackedTable[];
-  /** Records, chain ends included. */
-  recordCount = 0;
-  readonly #apart: boolean;
-  readonly #bodiesByRules = new Map<object, Body[]>();
-  readonly #placesByTable = new Map<TableName, TablePlaces>();
-
-  /**
-   * @param apart every chain object has a body of its own
-   * @throws Error for loops and unknown chains
-   */
-  constructor(tables: readonly PlacedTable[], apart: boolean) {
-    this.#apart = apart;
-    this.tables = tables.map((table) => this.#packTable(table));
-  }
-
-  /** What a table's chains jump to is in it. */
-  #packTable(table: PlacedTable): PackedTable {
-    const { name, chains, ruleset } = table;
-    const placesOfName = this.#placesByTable.get(name) ?? new TablePlaces();
-    this.#placesByTable.set(name, placesOfName);
-    const places = placesOfName.enter(chains);
-    const own = { table: name, places: placesOfName, family: ruleset.family };
-    const bodies = chains.map((chain) => this.#bodyOf(chain, own));
-    refuseCycle(places, bodies, placesOfName.count);
-    return { table, places, bodies, allPlaces: placesOfName };
-  }
-
-  #bodyOf(chain: Chain, { table, places, family }: TableContext): Body {
-    const sameRules = this.#apart ? chain : chain.rules;
-    const alike = this.#bodiesByRules.get(sameRules);
-    if (alike === undefined) {
-      const body = this.#addBody(chain, { table, places, family }, callsOf(chain, places));
-      this.#bodiesByRules.set(sameRules, [body]);
-      return body;
-    }
-    const fits = (body: Body): boolean =>
-      body.chain.policy === chain.policy && (body.family ?? family) === family;
-    // What has the same rules calls the same chains, which have one place in all tables of a name.
-    const same = alike.find((body) => body.table === table && fits(body));
-    if (same?.calls.every((place) => places.has(place)) === true) return same;
-    const calls = callsOf(chain, places);
-    const before = alike.find(
-      (body) => fits(body) && body.calls.every((place, index) => place === calls[index]),
-    );
-    if (before !== undefined) return before;
-    const body = this.#addBody(chain, { table, places, family }, calls);
-    alike.push(body);
-    return body;
-  }
-
-  #addBody(chain: Chain, context: TableContext, calls: readonly number[]): Body {
-    const { table } = context;
-    const family = asksByFamily(chain) ? context.family : undefined;
-    const body = { chain, record: this.recordCount, calls, table, family };
-    this.recordCount += chain.rules.length + 1;
-    this.all.push(body);
-    return body;
-  }
+/** Consecutive records, of rules that a chain has. */
+interface Body {
+  /** Index of the first. */
+  readonly record: number;
+  readonly needs: number;
+  readonly policy: Chain["policy"];
+  /** The places of chains that it calls are those of tables of this name. */
+  readonly table: TableName;
+  /** Only of its tables, as rules ask for its sets. Undefined: of those of both. */
+  readonly family: Family | undefined;
+  /** The one of the same rules that was made before. */
+  readonly before: Body | undefined;
 }
 
 interface TableContext {
@@ -103,14 +43,83 @@ interface TableContext {
   readonly family: Family;
 }
 
-/** Tells whether rules ask for sets that have other members in the other family. */
-function asksByFamily({ rules }: Chain): boolean {
-  for (const { matches } of rules) {
-    for (const match of matches) {
-      if (match.kind === "set" && typeof match.set !== "string") return true;
-    }
+/** Packs the rules of chains where no chain before has the same records. */
+export class BodyList {
+  readonly #packer: RulePacker;
+  readonly #records: RecordList;
+  readonly #apart: boolean;
+  readonly #bodyByRules = new Map<object, Body>();
+  readonly #placesByTable = new Map<TableName, TablePlaces>();
+
+  /**
+   * @param records those that the packer writes
+   * @param apart every chain object has a body of its own
+   */
+  constructor(packer: RulePacker, records: RecordList, apart: boolean) {
+    this.#packer = packer;
+    this.#records = records;
+    this.#apart = apart;
   }
-  return false;
+
+  /**
+   * Packs a table; what its chains jump to is in it.
+   *
+   * @throws Error for loops, unknown chains and sets
+   */
+  pack(table: PlacedTable): PackedTable {
+    const { name, chains, ruleset } = table;
+    const placesOfName = this.#placesByTable.get(name) ?? new TablePlaces();
+    this.#placesByTable.set(name, placesOfName);
+    const places = placesOfName.enter(chains);
+    const context = { table: name, places: placesOfName, family: ruleset.family };
+    const records = new Uint32Array(chains.length);
+    let needs = 0;
+    for (const [at, chain] of chains.entries()) {
+      const body = this.#bodyOf(chain, context);
+      records[at] = body.record;
+      needs |= body.needs;
+    }
+    const packed = { table, places, records, needs, allPlaces: placesOfName };
+    refuseCycle(packed, this.#records);
+    return packed;
+  }
+
+  #bodyOf(chain: Chain, context: TableContext): Body {
+    const { table, family, places } = context;
+    const { policy } = chain;
+    const rules = this.#apart ? chain : chain.rules;
+    const last = this.#bodyByRules.get(rules);
+    for (let body = last; body !== undefined; body = body.before) {
+      if (body.policy !== policy || (body.family ?? family) !== family) continue;
+      if (this.#callsAlike(body, chain, context)) return body;
+    }
+    const { record, needs, asksByFamily } = this.#packer.pack(chain, places);
+    const body = {
+      ...{ record, needs, policy, table },
+      ...{ family: asksByFamily ? family : undefined, before: last },
+    };
+    this.#bodyByRules.set(rules, body);
+    return body;
+  }
+
+  /** Tells whether the records of the same rules call the same chains in another table. */
+  #callsAlike(body: Body, { rules }: Chain, { table, places }: TableContext): boolean {
+    const records = this.#records;
+    let call = records.findCall(body.record);
+    // What has the same rules calls the same chains, which have one place in all tables of a name.
+    if (body.table === table) {
+      while (call !== undefined && places.has(records.calledAt(call)))
+        call = records.findCall(call + 1);
+      return call === undefined;
+    }
+    for (const { target } of rules) {
+      const called = calledBy(target);
+      if (called === undefined) continue;
+      if (call === undefined || places.find(called) !== records.calledAt(call)) return false;
+      call = records.findCall(call + 1);
+    }
+    return call === undefined;
+  }
 }
 
 /** The places of chains in all tables of one name, and which of them are in the latest. */
@@ -160,50 +169,32 @@ class TablePlaces {
   }
 }
 
-function callsOf({ name, rules }: Chain, places: TablePlaces): number[] {
-  let count = 0;
-  for (const { target } of rules) if (calledBy(target) !== undefined) count += 1;
-  // As much room as is needed: there are as many lists as chains.
-  const calls = new Array<number>(count);
-  let at = 0;
-  for (const { target } of rules) {
-    const called = calledBy(target);
-    if (called === undefined) continue;
-    const place = places.find(called);
-    if (place === undefined) throw new Error(`bug: no chain ${called} for ${name}`);
-    calls[at] = place;
-    at += 1;
-  }
-  return calls;
-}
-
-function calledBy(target: Target | undefined): string | undefined {
-  return target?.kind === "JUMP" || target?.kind === "GOTO" ? target.chain : undefined;
-}
-
 /** Whoever makes tables tells people of loops; here one would be walked for ever. */
-function refuseCycle(places: Uint32Array, bodies: readonly Body[], placeCount: number): void {
-  const state = new Uint8Array(placeCount);
-  const bodyAt: (Body | undefined)[] = new Array<Body | undefined>(placeCount);
-  for (const [at, body] of bodies.entries()) bodyAt[places[at] ?? 0] = body;
-  /** By place the next of the calls. */
-  const next = new Uint32Array(placeCount);
+function refuseCycle(
+  { table: { chains }, places, records, allPlaces: { count } }: PackedTable,
+  list: RecordList,
+): void {
+  const state = new Uint8Array(count);
+  /** By place the record from which on calls were not followed yet. */
+  const next = new Uint32Array(count);
+  for (const [at, place] of places.entries()) next[place] = records[at] ?? 0;
   const stack: number[] = [];
   for (const start of places) {
     if (state[start] !== DONE) stack.push(start);
     for (let place = stack.at(-1); place !== undefined; place = stack.at(-1)) {
       state[place] = OPEN;
-      const call = next[place] ?? 0;
-      const callee = bodyAt[place]?.calls[call];
-      next[place] = call + 1;
-      if (callee === undefined) {
+      const call = list.findCall(next[place] ?? 0);
+      if (call === undefined) {
         state[place] = DONE;
         stack.pop();
-      } else if (state[callee] === OPEN) {
-        throw new Error(`bug: chains loop at ${bodyAt[callee]?.chain.name ?? ""}`);
-      } else if (state[callee] !== DONE) {
-        stack.push(callee);
+        continue;
       }
+      next[place] = call + 1;
+      const callee = list.calledAt(call);
+      if (state[callee] === OPEN) {
+        throw new Error(`bug: chains loop at ${chains[places.indexOf(callee)]?.name ?? ""}`);
+      }
+      if (state[callee] !== DONE) stack.push(callee);
     }
   }
 }

@@ -10,6 +10,7 @@ export interface MatcherExports {
   };
   layoutVersion(): number;
   allocate(size: number): number;
+  resize(address: number, size: number): void;
   setUp(
     assumeMidstream: boolean,
     entriesMax: number,

@@ -6,6 +6,7 @@ import type { Match } from "../match/index.ts";
 import { setNameOf } from "../match/set.ts";
 import type { SetName } from "../match/set.ts";
 import type { Family } from "../net/address.ts";
+import type { PlacedTable } from "./rule-list.ts";
 
 /** A table that matches of one name share, and in which terms they differ. */
 export interface SharedTable extends SharedState {
@@ -18,18 +19,25 @@ export interface SharedTable extends SharedState {
 /** Bytes that grow as they are written, little-endian. */
 export class PayloadBytes implements PayloadWriter {
   length = 0;
-  /** Whose rules are written. */
-  table = "";
-  /** That of the table. */
-  family: Family = 4;
+  /** Set where the name of a set depends on the family. */
+  asksByFamily = false;
   readonly sharedStates = new Map<string, SharedTable>();
   #bytes: Uint8Array;
+  /** Whose rules are written. */
+  #table = "";
+  #family: Family = 4;
   readonly #setNumbers: ReadonlyMap<string, number>;
 
   /** @param room for so many bytes; what is not touched of it costs nothing */
   constructor(setNumbers: ReadonlyMap<string, number>, room: number) {
     this.#bytes = new Uint8Array(Math.max(4096, room));
     this.#setNumbers = setNumbers;
+  }
+
+  /** From now on rules of this table are written. */
+  enter({ ruleset: { backend, family }, name }: PlacedTable): void {
+    this.#table = `${backend} ${family} ${name}`;
+    this.#family = family;
   }
 
   /** Writes a match; a comment is not written. */
@@ -74,7 +82,8 @@ export class PayloadBytes implements PayloadWriter {
   }
 
   setId(set: SetName): number {
-    const name = setNameOf(set, this.family);
+    const name = setNameOf(set, this.#family);
+    if (typeof set !== "string") this.asksByFamily = true;
     const number = this.#setNumbers.get(name);
     if (number === undefined) throw new Error(`bug: no set ${name}`);
     return number;
@@ -88,7 +97,7 @@ export class PayloadBytes implements PayloadWriter {
       return differs ? bits | (1 << index) : bits;
     }, before?.conflicts ?? 0);
     const size = Math.max(state.size, before?.size ?? 0);
-    const users = new Set(before?.users).add(this.table);
+    const users = new Set(before?.users).add(this.#table);
     this.sharedStates.set(state.name, { ...(before ?? state), number, size, conflicts, users });
     return number;
   }
