@@ -1,5 +1,5 @@
 // The packed rules: their view, and the entry points of each family's tables.
-// Written by `engine/pack.ts`; the walk only reads them.
+// Written by `engine/record-list.ts`; the walk only reads them.
 import {
   BACKEND_COUNT,
   HOOK_COUNT,

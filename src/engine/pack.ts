@@ -1,6 +1,5 @@
 /**
- * Tables, sets and routes to bytes in the matcher's memory, as assembly/layout.ts draws them. The only
- * writer of those records.
+ * Tables, sets and routes to bytes in the matcher's memory, as assembly/layout.ts draws them.
  *
  * How the two differ: a ruleset names chains and sets, the bytes have indexes; a chain ends where its
  * list does, the bytes have a record there that returns or holds the chain's policy.
