@@ -38,8 +38,8 @@ export function clearBytes(address: usize, size: usize): void {
 }
 
 /**
- * Takes memory that holds zeros: a Wasm's memory begins so, the runtime ("stub") never gets back what `heap` has given,
- * and copies of a matcher are made into fresh memory.
+ * Takes memory that holds zeros: a Wasm's memory begins so, the runtime ("stub") gets back only what nobody wrote to
+ * (`resize`), and copies of a matcher are made into fresh memory.
  */
 export function zeros(size: usize): usize {
   return heap.alloc(size);

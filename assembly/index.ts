@@ -79,9 +79,9 @@ export function allocate(size: usize): usize {
   return zeros(size);
 }
 
-/** Gives what was taken last another size, where it is. Nothing was written to what is given back. */
-export function resize(address: usize, size: usize): void {
-  heap.realloc(address, size);
+/** Gives what was taken last another size. Nothing was written to what is given back. Its address, which stays. */
+export function resize(address: usize, size: usize): usize {
+  return heap.realloc(address, size);
 }
 
 /** Prepares the tables that a replay fills. */

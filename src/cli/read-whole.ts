@@ -2,11 +2,12 @@
  * Files that are read whole: manifests, dumps and lists. None is read further than one of them may be long;
  * what standard input and pipes say is kept, as a command that compares reads what both sides have in common twice.
  */
+import { constants } from "node:buffer";
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { Failure, systemErrorCode, systemErrorText } from "./failure.ts";
 
-/** A dump of a large cluster, 100,000 rules or a set of a million entries have some tens of MiB. */
-const BYTES_MAX = 512 * 1024 * 1024;
+/** That of the longest string. A dump of a large cluster, 100,000 rules or a set of a million entries have some tens of MiB. */
+const BYTES_MAX = constants.MAX_STRING_LENGTH;
 /** What is asked of a pipe or device at a time. */
 const PIECE = 1 << 16;
 

@@ -28,10 +28,12 @@ export class BytePlaces {
     return { file: this.#file, line: line + 1, column: before + behind + 1 };
   }
 
-  /** The text from a character on; behind so many bytes it may be cut within one. */
-  textAt(offset: number, length: number): string {
+  /** The text from a character on, so many bytes at least where there are as many. */
+  textAt(offset: number, byteCount: number): string {
     const { bytes, decode } = this.#text;
-    return decode(offset, Math.min(offset + length, bytes.length));
+    let end = Math.min(offset + byteCount, bytes.length);
+    while (isInside(bytes[end])) end += 1;
+    return decode(offset, end);
   }
 
   #findLines(): Int32Array {
@@ -39,10 +41,10 @@ export class BytePlaces {
     // What is not touched of it costs nothing.
     let starts = new Int32Array(Math.max(1024, bytes.length >>> 4));
     let count = 1;
-    let all = 0;
+    let bitsSeen = 0;
     for (let at = 0; at < bytes.length; at++) {
       const code = bytes[at] ?? 0;
-      all |= code;
+      bitsSeen |= code;
       if (code !== NEWLINE) continue;
       if (count === starts.length) {
         const grown = new Int32Array(2 * count);
@@ -52,7 +54,7 @@ export class BytePlaces {
       starts[count] = at + 1;
       count += 1;
     }
-    if (all >= 0x80) this.#surplus = countSurplus(bytes);
+    if (bitsSeen >= 0x80) this.#surplus = countSurplus(bytes);
     return starts.subarray(0, count);
   }
 
@@ -62,6 +64,11 @@ export class BytePlaces {
     const { bytes } = this.#text;
     return offset - (this.#surplus[block] ?? 0) - surplusOf(bytes, block * BLOCK, offset);
   }
+}
+
+/** Tells whether a byte goes on with a character; there is none behind the end. */
+function isInside(code: number | undefined): boolean {
+  return code !== undefined && code >= 0x80 && code < 0xc0;
 }
 
 const NEWLINE = 0x0a;
@@ -82,7 +89,7 @@ function surplusOf(bytes: Uint8Array, start: number, end: number): number {
   for (let at = start; at < end; at++) {
     const code = bytes[at] ?? 0;
     if (code >= 0xf0) surplus -= 1;
-    else if (code >= 0x80 && code < 0xc0) surplus += 1;
+    else if (isInside(code)) surplus += 1;
   }
   return surplus;
 }

@@ -18,9 +18,9 @@ export class PlainOffsets {
   /** Keys as written, of maps whose keys an object keeps in another order. */
   readonly #keys = new Map<object, readonly string[]>();
 
-  /** @param textLength characters, of which few have an entry: room that is not touched costs nothing */
-  constructor(textLength: number) {
-    this.#entries = new Int32Array(Math.max(1024, textLength >>> 3));
+  /** @param byteLength bytes of the text, of which few have an entry: room that is not touched costs nothing */
+  constructor(byteLength: number) {
+    this.#entries = new Int32Array(Math.max(1024, byteLength >>> 3));
   }
 
   /** The value at the end of a path; where there is none, undefined with the entry of the nearest outer one. */

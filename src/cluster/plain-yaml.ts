@@ -89,7 +89,6 @@ class PlainReader {
 
   read(): PlainYaml {
     const bytes = this.#bytes;
-    if (BYTE_ORDER_MARK.every((code, at) => bytes[at] === code)) throw new Unread();
     const documents: PlainNode[] = [];
     this.#findContent(0);
     while (true) {
@@ -129,7 +128,7 @@ class PlainReader {
       const code = bytes[at];
       if (code === NEWLINE) start = at + 1;
       else if (code === HASH) start = this.#lineEnd(at) + 1;
-      else if (code === TAB) throw new Unread();
+      else if (code === TAB || this.#isByteOrderMark(at)) throw new Unread();
       else {
         this.#at = at;
         this.#lineStart = start;
@@ -137,6 +136,10 @@ class PlainReader {
         return;
       }
     }
+  }
+
+  #isByteOrderMark(at: number): boolean {
+    return BYTE_ORDER_MARK.every((code, index) => this.#bytes[at + index] === code);
   }
 
   #isMarker(at: number, lineStart: number): boolean {
@@ -556,17 +559,18 @@ class PlainReader {
     if (parent === undefined) throw new Unread();
     let lineStart = start;
     return value
-      .split("\n")
+      .split(/\r?\n/)
       .map((line, index, lines) => {
         const first = index === 0;
-        const content = first ? line : line.trimStart();
+        // Other blanks, such as the no-break space, are the scalar's own.
+        const content = first ? line : line.replace(/^ +/, "");
         const column = line.length - content.length;
         const odd = content === "" || line.includes("\t") || line.endsWith("\\");
         if (odd || (!first && (column <= parent || this.#isMarker(lineStart + column, lineStart))))
           throw new Unread();
         this.#lineStart = lineStart;
         lineStart = this.#lineEnd(lineStart) + 1;
-        return index === lines.length - 1 ? content : content.trimEnd();
+        return index === lines.length - 1 ? content : content.replace(/ +$/, "");
       })
       .join(" ");
   }
@@ -601,7 +605,7 @@ class PlainReader {
   }
 }
 
-/** Behind the end of a text there is none. */
+/** The codes of characters. What is read behind the end of a text, undefined, is none of them. */
 function codesOf(characters: string): ReadonlySet<number | undefined> {
   return new Set([...characters].map((character) => character.charCodeAt(0)));
 }

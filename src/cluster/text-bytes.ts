@@ -1,6 +1,4 @@
 /** A text as its bytes in UTF-8: who reads them needs no string of it all, which takes memory and time. */
-
-/** The bytes of a text, and how strings are made of them. */
 export interface TextBytes {
   /** Valid UTF-8. */
   readonly bytes: Uint8Array;

@@ -17,7 +17,7 @@ export interface PackedTable {
   readonly table: PlacedTable;
   readonly places: Uint32Array;
   readonly records: Uint32Array;
-  /** What the kernel does for its rules. */
+  /** TRACKS, REASSEMBLES, COUNTS and LIMITS, as far as any rule needs them. */
   readonly needs: number;
   /** Of all tables of its name. */
   readonly allPlaces: { readonly count: number };
@@ -94,10 +94,8 @@ export class BodyList {
       if (this.#callsAlike(body, chain, context)) return body;
     }
     const { record, needs, asksByFamily } = this.#packer.pack(chain, places);
-    const body = {
-      ...{ record, needs, policy, table },
-      ...{ family: asksByFamily ? family : undefined, before: last },
-    };
+    const own = asksByFamily ? family : undefined;
+    const body: Body = { record, needs, policy, table, family: own, before: last };
     this.#bodyByRules.set(rules, body);
     return body;
   }

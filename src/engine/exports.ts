@@ -10,7 +10,7 @@ export interface MatcherExports {
   };
   layoutVersion(): number;
   allocate(size: number): number;
-  resize(address: number, size: number): void;
+  resize(address: number, size: number): number;
   setUp(
     assumeMidstream: boolean,
     entriesMax: number,

@@ -13,11 +13,11 @@ export interface RuleRecord {
 }
 
 const WORDS = layout.RULE_SIZE >>> 2;
-const MATCHES = layout.RULE_MATCHES >>> 2;
-const MATCHES_END = layout.RULE_MATCHES_END >>> 2;
+const MATCHES_WORD = layout.RULE_MATCHES >>> 2;
+const MATCHES_END_WORD = layout.RULE_MATCHES_END >>> 2;
 const TARGET_WORD = layout.RULE_TARGET >>> 2;
 const FLAGS_SHIFT = 8 * (layout.RULE_FLAGS - layout.RULE_TARGET);
-const ARGUMENT = layout.RULE_TARGET_ARG >>> 2;
+const ARGUMENT_WORD = layout.RULE_TARGET_ARG >>> 2;
 
 /** Until it is finished, nothing else is allocated. Wasm is little-endian as every machine of Node's is. */
 export class RecordList {
@@ -42,27 +42,28 @@ export class RecordList {
   add({ matches, matchesEnd, target, flags, argument }: RuleRecord): void {
     const words = this.#words;
     const at = this.count * WORDS;
-    words[at + MATCHES] = matches;
-    words[at + MATCHES_END] = matchesEnd;
+    words[at + MATCHES_WORD] = matches;
+    words[at + MATCHES_END_WORD] = matchesEnd;
     words[at + TARGET_WORD] = target | (flags << FLAGS_SHIFT);
-    words[at + ARGUMENT] = argument;
+    words[at + ARGUMENT_WORD] = argument;
     this.count += 1;
   }
 
   /** The first record from one on that calls a chain; undefined where its own chain ends before. */
   findCall(record: number): number | undefined {
     const words = this.#words;
-    for (let at = record * WORDS; ; at += WORDS) {
+    for (let at = record * WORDS; at < words.length; at += WORDS) {
       const word = words[at + TARGET_WORD] ?? 0;
       const target = word & 0xff;
       if (target === layout.TARGET_JUMP || target === layout.TARGET_GOTO) return at / WORDS;
       if (isEnd(word)) return undefined;
     }
+    throw new Error(`bug: no end behind record ${record}`);
   }
 
   /** The place of the chain that a record calls. */
   calledAt(record: number): number {
-    return this.#words[record * WORDS + ARGUMENT] ?? 0;
+    return this.#words[record * WORDS + ARGUMENT_WORD] ?? 0;
   }
 
   /** Takes no more records. */
@@ -75,13 +76,14 @@ export class RecordList {
     const words = new Uint32Array(this.#exports.memory.buffer, this.address, this.count * WORDS);
     for (let at = 0; at < words.length; at += WORDS) {
       if (isEnd(words[at + TARGET_WORD] ?? 0)) continue;
-      words[at + MATCHES] = (words[at + MATCHES] ?? 0) + address;
-      words[at + MATCHES_END] = (words[at + MATCHES_END] ?? 0) + address;
+      words[at + MATCHES_WORD] = (words[at + MATCHES_WORD] ?? 0) + address;
+      words[at + MATCHES_END_WORD] = (words[at + MATCHES_END_WORD] ?? 0) + address;
     }
   }
 
   #resize(count: number): void {
-    this.#exports.resize(this.address, count * layout.RULE_SIZE);
+    const address = this.#exports.resize(this.address, count * layout.RULE_SIZE);
+    if (address !== this.address) throw new Error("bug: records were not what was allocated last");
     const { buffer } = this.#exports.memory;
     this.#words = new Uint32Array(buffer, this.address, count * WORDS);
   }

@@ -105,7 +105,7 @@ describe.runIf(existsSync("/dev/zero"))("a file without an end", () => {
     ["--iptables", "/dev/zero"],
   ])("is refused: %j", (...words) => {
     const { status, stderr } = run("replay", "-r", CAPTURE, ...words);
-    expect(stderr).toContain("/dev/zero: longer than 536870912 bytes");
+    expect(stderr).toContain("/dev/zero: longer than 536870888 bytes");
     expect(status).toBe(2);
   });
 });

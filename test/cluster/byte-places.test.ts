@@ -34,6 +34,7 @@ describe("BytePlaces", () => {
   it("gives the text up to the end, however much is asked for", () => {
     const places = placesOf("a: é\nb");
     expect(places.textAt(3, 100)).toBe("é\nb");
+    expect(places.textAt(3, 1)).toBe("é");
     expect(places.textAt(7, 10)).toBe("");
   });
 });

@@ -128,6 +128,16 @@ describe("parsePlainYaml", () => {
     expect(compared(text)).toBeUndefined();
   });
 
+  it("takes blanks other than spaces for a quoted text's own", () => {
+    expect(compared("r: 'two\n  \u00a0lines'\n")).toBe("equal");
+    expect(compared('q: "two\u00a0\n  \u3000lines"\n')).toBe("equal");
+    expect(compared("r: 'two\u00a0\r\n  lines'\r\n")).toBe("equal");
+  });
+
+  it("leaves a byte order mark to the library, wherever content begins", () => {
+    expect(compared("\n\ufeffa: 1\na: 2\n")).toBeUndefined();
+  });
+
   it("agrees with the library on manifests with random changes", () => {
     const { below, chance, pick } = makeRandom(4);
     const pieces = [
@@ -149,6 +159,8 @@ describe("parsePlainYaml", () => {
       "é",
       "😀",
       "\r",
+      "\u00a0",
+      "\ufeff",
     ];
     const documents = EXAMPLE.flatMap((text) => text.split("---\n"));
     let equal = 0;
