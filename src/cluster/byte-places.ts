@@ -6,9 +6,7 @@ import type { TextBytes } from "./text-bytes.ts";
 export class BytePlaces {
   readonly #file: string;
   readonly #text: TextBytes;
-  #lineStarts: Int32Array | undefined;
-  /** Of each block, how many bytes more than characters are before it; none of a text in ASCII. */
-  #surplus: Int32Array | undefined;
+  #blocks: Blocks | undefined;
 
   constructor(file: string, text: TextBytes) {
     this.#file = file;
@@ -17,14 +15,17 @@ export class BytePlaces {
 
   /** @param behind how many characters of the line are between the byte and the place */
   placeAt(offset: number, behind = 0): Place {
-    const starts = (this.#lineStarts ??= this.#findLines());
-    let line = 0;
-    for (let end = starts.length; end - line > 1;) {
-      const middle = (line + end) >>> 1;
-      if ((starts[middle] ?? 0) <= offset) line = middle;
-      else end = middle;
+    const { bytes } = this.#text;
+    const { lines, lineStarts } = (this.#blocks ??= countBlocks(bytes));
+    const block = Math.floor(offset / BLOCK);
+    let line = lines[block] ?? 0;
+    let start = lineStarts[block] ?? 0;
+    for (let at = block * BLOCK; at < offset; at++) {
+      if (bytes[at] !== NEWLINE) continue;
+      line += 1;
+      start = at + 1;
     }
-    const before = this.#charactersTo(offset) - this.#charactersTo(starts[line] ?? 0);
+    const before = this.#charactersTo(offset) - this.#charactersTo(start);
     return { file: this.#file, line: line + 1, column: before + behind + 1 };
   }
 
@@ -36,33 +37,11 @@ export class BytePlaces {
     return decode(offset, end);
   }
 
-  #findLines(): Int32Array {
-    const { bytes } = this.#text;
-    // What is not touched of it costs nothing.
-    let starts = new Int32Array(Math.max(1024, bytes.length >>> 4));
-    let count = 1;
-    let bitsSeen = 0;
-    for (let at = 0; at < bytes.length; at++) {
-      const code = bytes[at] ?? 0;
-      bitsSeen |= code;
-      if (code !== NEWLINE) continue;
-      if (count === starts.length) {
-        const grown = new Int32Array(2 * count);
-        grown.set(starts);
-        starts = grown;
-      }
-      starts[count] = at + 1;
-      count += 1;
-    }
-    if (bitsSeen >= 0x80) this.#surplus = countSurplus(bytes);
-    return starts.subarray(0, count);
-  }
-
   #charactersTo(offset: number): number {
-    if (this.#surplus === undefined) return offset;
+    const surplus = this.#blocks?.surplus;
+    if (surplus === undefined) return offset;
     const block = Math.floor(offset / BLOCK);
-    const { bytes } = this.#text;
-    return offset - (this.#surplus[block] ?? 0) - surplusOf(bytes, block * BLOCK, offset);
+    return offset - (surplus[block] ?? 0) - surplusOf(this.#text.bytes, block * BLOCK, offset);
   }
 }
 
@@ -72,10 +51,43 @@ function isInside(code: number | undefined): boolean {
 }
 
 const NEWLINE = 0x0a;
-const BLOCK = 1024;
+/** Bytes: so many are counted for a place, and lines are not kept one by one. */
+const BLOCK = 64;
 
-function countSurplus(bytes: Uint8Array): Int32Array {
-  const surplus = new Int32Array(Math.floor(bytes.length / BLOCK) + 1);
+/** What is before each block of a text, and before its end. */
+interface Blocks {
+  /** How many line ends. */
+  readonly lines: Int32Array;
+  /** Where the line begins that the block's first byte is in. */
+  readonly lineStarts: Int32Array;
+  /** How many bytes more than characters; none of a text in ASCII. */
+  readonly surplus: Int32Array | undefined;
+}
+
+function countBlocks(bytes: Uint8Array): Blocks {
+  const count = Math.floor(bytes.length / BLOCK) + 1;
+  const lines = new Int32Array(count);
+  const lineStarts = new Int32Array(count);
+  let line = 0;
+  let start = 0;
+  let bitsSeen = 0;
+  for (let block = 0; block < count; block++) {
+    lines[block] = line;
+    lineStarts[block] = start;
+    const end = Math.min(bytes.length, (block + 1) * BLOCK);
+    for (let at = block * BLOCK; at < end; at++) {
+      const code = bytes[at] ?? 0;
+      bitsSeen |= code;
+      if (code !== NEWLINE) continue;
+      line += 1;
+      start = at + 1;
+    }
+  }
+  return { lines, lineStarts, surplus: bitsSeen < 0x80 ? undefined : countSurplus(bytes, count) };
+}
+
+function countSurplus(bytes: Uint8Array, count: number): Int32Array {
+  const surplus = new Int32Array(count);
   for (let block = 1; block < surplus.length; block++) {
     const end = block * BLOCK;
     surplus[block] = (surplus[block - 1] ?? 0) + surplusOf(bytes, end - BLOCK, end);

@@ -15,6 +15,10 @@ export class PlainOffsets {
   #entries: Int32Array;
   /** From 1: minus 0 is not below 0. */
   #count = 1;
+  /** Entries of the values on the way here, and of those in maps and lists that are not complete. */
+  #open = new Int32Array(1024);
+  /** How many of them there are. */
+  noted = 0;
   /** Keys as written, of maps whose keys an object keeps in another order. */
   readonly #keys = new Map<object, readonly string[]>();
 
@@ -49,19 +53,37 @@ export class PlainOffsets {
     return place < 0 ? undefined : this.#entries[place - 1];
   }
 
-  /** Notes a map or list, which has what was found from `start` on. @returns its entry */
-  add(found: readonly number[], start: number): number {
-    const first = this.#count;
-    const end = first + found.length - start;
-    let entries = this.#entries;
-    if (end > entries.length) {
-      entries = new Int32Array(Math.max(2 * entries.length, end));
-      entries.set(this.#entries);
-      this.#entries = entries;
-    }
-    for (let at = first; at < end; at++) entries[at] = found[start + at - first] ?? 0;
+  /** Notes where a value or key begins. @returns its slot, until what it is in is complete */
+  note(offset: number): number {
+    const slot = this.noted;
+    if (slot === this.#open.length) this.#open = grown(this.#open, slot + 1);
+    this.#open[slot] = offset;
+    this.noted = slot + 1;
+    return slot;
+  }
+
+  /** Notes that the value of a slot begins elsewhere. */
+  move(slot: number, offset: number): void {
+    this.#open[slot] = offset;
+  }
+
+  /** Takes back what was noted last. @returns the entry of the value that began there */
+  take(): number {
+    this.noted -= 1;
+    return this.#open[this.noted] ?? 0;
+  }
+
+  /** Behind a map or list, which has what was noted from a slot on, and its own offset in the slot before. */
+  complete(first: number): void {
+    const start = this.#count;
+    const end = start + this.noted - first + 1;
+    if (end > this.#entries.length) this.#entries = grown(this.#entries, end);
+    const entries = this.#entries;
+    const open = this.#open;
+    for (let at = start; at < end; at++) entries[at] = open[first - 1 + at - start] ?? 0;
     this.#count = end;
-    return -first;
+    open[first - 1] = -start;
+    this.noted = first;
   }
 
   /** Notes the keys of a map as written. */
@@ -79,6 +101,12 @@ export class PlainOffsets {
     const index = this.#keys.get(container)?.indexOf(step) ?? indexOfKey(container, step);
     return index < 0 ? -1 : 2 - entry + 2 * index;
   }
+}
+
+function grown(entries: Int32Array, needed: number): Int32Array<ArrayBuffer> {
+  const more = new Int32Array(Math.max(2 * entries.length, needed));
+  more.set(entries);
+  return more;
 }
 
 function indexOfKey(record: object, wanted: string): number {

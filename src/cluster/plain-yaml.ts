@@ -69,10 +69,10 @@ class PlainReader {
   /** Lines end in carriage returns, too, which are spaces in `bytes`. */
   readonly #windows: boolean;
   readonly #offsets: PlainOffsets;
-  /** Entries of the values on the way here, and of those in maps and lists that are not complete. */
-  readonly #found: number[] = [];
   readonly #decode: TextBytes["decode"];
   readonly #strings: StringCache;
+  /** The last quoted scalar has neither line ends nor escapes. */
+  #plainlyQuoted = true;
   #at = 0;
   #lineStart = 0;
   #column = NO_COLUMN;
@@ -93,10 +93,10 @@ class PlainReader {
     this.#findContent(0);
     while (true) {
       if (this.#column !== NO_COLUMN) {
-        this.#found.push(this.#at);
+        this.#offsets.note(this.#at);
         const value = this.#readBlock(-1);
         if (this.#column !== NO_COLUMN || typeof value !== "object") throw new Unread();
-        const entry = this.#found.pop() ?? 0;
+        const entry = this.#offsets.take();
         if (value !== null) documents.push({ value, entry });
       }
       if (this.#at >= bytes.length) return { documents, offsets: this.#offsets };
@@ -205,11 +205,11 @@ class PlainReader {
   #readBlockMap(): Record<string, unknown> {
     this.#enter();
     const column = this.#column;
-    const first = this.#found.length;
+    const first = this.#offsets.noted;
     const record = new PlainRecord();
     let keys: string[] | undefined;
     while (true) {
-      this.#found.push(this.#at);
+      this.#offsets.note(this.#at);
       const key = this.#readBlockKey();
       keys = noteKey(record, key, keys);
       record[key] = this.#readBehind(column, column);
@@ -234,7 +234,7 @@ class PlainReader {
   #readBlockList(): unknown[] {
     this.#enter();
     const column = this.#column;
-    const first = this.#found.length;
+    const first = this.#offsets.noted;
     const list: unknown[] = [];
     do {
       this.#at += 1;
@@ -253,7 +253,7 @@ class PlainReader {
       this.#at = start;
       return this.#readBehind(column, column + 1);
     }
-    this.#found.push(this.#at);
+    this.#offsets.note(this.#at);
     this.#column = this.#at - this.#lineStart;
     return this.#readBlock(column);
   }
@@ -267,7 +267,7 @@ class PlainReader {
     const start = this.#at;
     this.#skipSpaces();
     const returned = this.#windows && this.#bytes[this.#at] === NEWLINE;
-    const slot = this.#found.push(returned ? this.#at - 1 : this.#at) - 1;
+    const slot = this.#offsets.note(returned ? this.#at - 1 : this.#at);
     if (!this.#endsLine(start)) {
       const value = this.#readInline(column);
       this.#nextContent();
@@ -278,7 +278,7 @@ class PlainReader {
     if (this.#column <= column && !(this.#column >= listColumn && this.#isDash(this.#at))) {
       return null;
     }
-    this.#found[slot] = this.#at;
+    this.#offsets.move(slot, this.#at);
     return this.#readBlock(column);
   }
 
@@ -313,12 +313,10 @@ class PlainReader {
     if (this.#depth > DEPTH_MAX) throw new Unread();
   }
 
-  /** Behind a map or list, whose own offset is before what was found in it. */
+  /** Behind a map or list. */
   #leave<T extends object>(container: T, first: number): T {
-    const found = this.#found;
     this.#depth -= 1;
-    found[first - 1] = this.#offsets.add(found, first - 1);
-    found.length = first;
+    this.#offsets.complete(first);
     return container;
   }
 
@@ -334,17 +332,17 @@ class PlainReader {
   #readFlowMap(parent: number): Record<string, unknown> {
     this.#enter();
     const bytes = this.#bytes;
-    const first = this.#found.length;
+    const first = this.#offsets.noted;
     const record = new PlainRecord();
     let keys: string[] | undefined;
     this.#at += 1;
     this.#skipFlowSpace(parent);
     while (bytes[this.#at] !== CLOSE_BRACE) {
-      this.#found.push(this.#at);
+      this.#offsets.note(this.#at);
       const key = this.#readFlowKey();
       keys = noteKey(record, key, keys);
       this.#skipFlowSpace(parent);
-      this.#found.push(this.#at);
+      this.#offsets.note(this.#at);
       record[key] = this.#readFlowValue(parent);
       this.#endFlowItem(parent, CLOSE_BRACE);
     }
@@ -372,12 +370,12 @@ class PlainReader {
 
   #readFlowList(parent: number): unknown[] {
     this.#enter();
-    const first = this.#found.length;
+    const first = this.#offsets.noted;
     const list: unknown[] = [];
     this.#at += 1;
     this.#skipFlowSpace(parent);
     while (this.#bytes[this.#at] !== CLOSE_BRACKET) {
-      this.#found.push(this.#at);
+      this.#offsets.note(this.#at);
       list.push(this.#readFlowValue(parent));
       this.#endFlowItem(parent, CLOSE_BRACKET);
     }
@@ -526,16 +524,18 @@ class PlainReader {
   /** The position of the quote that ends a scalar. */
   #quoteEnd(start: number, quote: number): number {
     const bytes = this.#bytes;
+    this.#plainlyQuoted = true;
     for (let end = start + 1; end < bytes.length; end++) {
-      if (bytes[end] !== quote) continue;
-      if (quote === QUOTE) {
-        let slashes = 0;
-        while (bytes[end - 1 - slashes] === BACKSLASH) slashes += 1;
-        if (slashes % 2 === 0) return end;
-      } else if (bytes[end + 1] === APOSTROPHE) {
+      const code = bytes[end];
+      if (code === quote) {
+        if (quote === QUOTE || bytes[end + 1] !== APOSTROPHE) return end;
+        this.#plainlyQuoted = false;
         end += 1;
-      } else {
-        return end;
+      } else if (code === NEWLINE) {
+        this.#plainlyQuoted = false;
+      } else if (code === BACKSLASH && quote === QUOTE) {
+        this.#plainlyQuoted = false;
+        end += 1;
       }
     }
     throw new Unread();
@@ -549,9 +549,9 @@ class PlainReader {
     const end = this.#quoteEnd(start - 1, quote);
     this.#at = end + 1;
     let value = this.#strings.get(start, end);
+    if (this.#plainlyQuoted) return value;
     if (value.includes("\n")) value = this.#foldQuoted(value, start, parent);
-    if (quote === APOSTROPHE) return value.includes("'") ? value.replaceAll("''", "'") : value;
-    return value.includes("\\") ? unescape(value) : value;
+    return quote === APOSTROPHE ? value.replaceAll("''", "'") : unescape(value);
   }
 
   /** Line ends in a quoted scalar are spaces, with no other around them. */

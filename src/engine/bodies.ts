@@ -74,11 +74,11 @@ export class BodyList {
     const context = { table: name, places: placesOfName, family: ruleset.family };
     const records = new Uint32Array(chains.length);
     let needs = 0;
-    for (const [at, chain] of chains.entries()) {
+    chains.forEach((chain, at) => {
       const body = this.#bodyOf(chain, context);
       records[at] = body.record;
       needs |= body.needs;
-    }
+    });
     const packed = { table, places, records, needs, allPlaces: placesOfName };
     refuseCycle(packed, this.#records);
     return packed;
@@ -137,12 +137,12 @@ class TablePlaces {
     this.#tables += 1;
     const places = new Uint32Array(chains.length);
     let place = -1;
-    for (const [at, { name }] of chains.entries()) {
+    chains.forEach(({ name }, at) => {
       // Tables of one name have most chains in common, and those in one order.
       place = this.#names[place + 1] === name ? place + 1 : this.#placeOf(name);
       this.#lastTable[place] = this.#tables;
       places[at] = place;
-    }
+    });
     return places;
   }
 
@@ -175,16 +175,20 @@ function refuseCycle(
   const state = new Uint8Array(count);
   /** By place the record from which on calls were not followed yet. */
   const next = new Uint32Array(count);
-  for (const [at, place] of places.entries()) next[place] = records[at] ?? 0;
-  const stack: number[] = [];
+  places.forEach((place, at) => (next[place] = records[at] ?? 0));
+  const callers = new Uint32Array(count);
   for (const start of places) {
-    if (state[start] !== DONE) stack.push(start);
-    for (let place = stack.at(-1); place !== undefined; place = stack.at(-1)) {
+    if (state[start] === DONE) continue;
+    let depth = 0;
+    let place = start;
+    while (true) {
       state[place] = OPEN;
       const call = list.findCall(next[place] ?? 0);
       if (call === undefined) {
         state[place] = DONE;
-        stack.pop();
+        if (depth === 0) break;
+        depth -= 1;
+        place = callers[depth] ?? 0;
         continue;
       }
       next[place] = call + 1;
@@ -192,7 +196,10 @@ function refuseCycle(
       if (state[callee] === OPEN) {
         throw new Error(`bug: chains loop at ${chains[places.indexOf(callee)]?.name ?? ""}`);
       }
-      if (state[callee] !== DONE) stack.push(callee);
+      if (state[callee] === DONE) continue;
+      callers[depth] = place;
+      depth += 1;
+      place = callee;
     }
   }
 }

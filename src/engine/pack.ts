@@ -97,18 +97,18 @@ function packTable(exports: MatcherExports, packed: PackedTable): void {
   const { ruleset, name, chains, firsts } = table;
   const at = exports.allocate(Math.max(1, allPlaces.count) * layout.CHAIN_SIZE);
   const view = new DataView(exports.memory.buffer);
-  for (const [index, chain] of chains.entries()) {
+  chains.forEach((chain, index) => {
     const place = places[index] ?? 0;
     const record = at + place * layout.CHAIN_SIZE;
     view.setUint32(record + layout.CHAIN_NUMBER, firsts[index] ?? 0, true);
     view.setUint32(record + layout.CHAIN_RECORD, records[index] ?? 0, true);
-    if (chain.policy === undefined) continue;
+    if (chain.policy === undefined) return;
     const hook = HOOKS.findIndex((hookName) => hookName === chain.name);
-    if (hook < 0) continue;
+    if (hook < 0) return;
     const backend = BACKENDS.indexOf(ruleset.backend);
     const number = TABLES.indexOf(name);
     exports.setEntry(backend, ruleset.family, number, hook, at, place, chain.rules.length);
-  }
+  });
 }
 
 /** A table like a `hash:ip,port` set. */

@@ -27,10 +27,10 @@ export class RuleList {
     const tables = rulesets.flatMap((ruleset) =>
       ruleset.tables.map(({ name, chains }): PlacedTable => {
         const firsts = new Uint32Array(chains.length);
-        for (const [at, { rules }] of chains.entries()) {
+        chains.forEach(({ rules }, at) => {
           firsts[at] = count;
           count += rules.length + 1;
-        }
+        });
         // Who compiles again may change the list.
         return { ruleset, name, chains: [...chains], firsts };
       }),

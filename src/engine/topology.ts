@@ -160,7 +160,8 @@ function packRoutes(
     const { address, bits } = route.prefix;
     const table = tables[TABLES.indexOf(route.table ?? "main")];
     if (table === undefined) throw new Error("bug: a route in no table");
-    exports.insertMember(table[address.family], ...address.words, bits, 0, 0, first + index);
+    const [a, b, c, d] = address.words;
+    exports.insertMember(table[address.family], a, b, c, d, bits, 0, 0, first + index);
     const number = interfaces.add(route.interface);
     if (bits === 0) uplink = number;
     const at = records + (first + index) * layout.ROUTE_SIZE;

@@ -33,8 +33,21 @@ export const interfaceMatch: MatchExtension<InterfaceMatch> = {
     writer.u8(match.side === "in" ? SIDE_SRC : SIDE_DST);
     writer.u8(0);
     writer.u16(0);
+    for (let at = 0; at < NAME_BYTES; at += 4) writer.u32(wordAt(name, at));
     const masked = match.wildcard ? name.length : name.length + 1;
-    for (let at = 0; at < NAME_BYTES; at++) writer.u8(name[at] ?? 0);
-    for (let at = 0; at < NAME_BYTES; at++) writer.u8(at < masked ? 0xff : 0);
+    for (let at = 0; at < NAME_BYTES; at += 4) writer.u32(wordAt(MASK, NAME_BYTES - masked + at));
   },
 };
+
+/** As many bytes as a name has, all bits set. */
+const MASK = new Uint8Array(NAME_BYTES).fill(0xff);
+
+/** Four bytes, little-endian; those behind the end are 0. */
+function wordAt(bytes: Uint8Array, at: number): number {
+  return (
+    (bytes[at] ?? 0) |
+    ((bytes[at + 1] ?? 0) << 8) |
+    ((bytes[at + 2] ?? 0) << 16) |
+    ((bytes[at + 3] ?? 0) << 24)
+  );
+}

@@ -255,7 +255,7 @@ export function domainId(domainName: string): string {
 
 /** The node's end of a pod's veth pair. Source: libcalico-go conversion VethNameForWorkload. */
 export function vethName(namespace: string, name: string): string {
-  const hex = encodeBits(SHA1.of(`${namespace}.${name}`), 4, "0123456789abcdef");
+  const hex = encodeBits(SHA1.of(`${namespace}.${name}`), 4, BASE16);
   return `${WORKLOAD_INTERFACE_PREFIX}${hex.slice(0, 11)}`;
 }
 
@@ -340,22 +340,30 @@ const SHA3_224 = new TextDigest(() => sha3_224.create());
 
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
+const BASE64_URL = codesOf(`${LETTERS}${LETTERS.toLowerCase()}0123456789-_`);
+const BASE16 = codesOf("0123456789abcdef");
+const BASE32 = codesOf(`${LETTERS}234567`);
+
+function codesOf(alphabet: string): Uint8Array {
+  return Uint8Array.from(alphabet, (character) => character.charCodeAt(0));
+}
+
 /** RFC 4648 section 5, without padding. */
 export function base64Url(bytes: Uint8Array): string {
-  return encodeBits(bytes, 6, `${LETTERS}${LETTERS.toLowerCase()}0123456789-_`);
+  return encodeBits(bytes, 6, BASE64_URL);
 }
 
 /** RFC 4648 section 6, without padding. */
 function base32(bytes: Uint8Array): string {
-  return encodeBits(bytes, 5, `${LETTERS}234567`);
+  return encodeBits(bytes, 5, BASE32);
 }
 
 /**
- * Writes `width` bits at a time, the first bit first, each as a character of the alphabet. Joined at once: a text that
+ * Writes `width` bits at a time, the first bit first, each as a character of the alphabet. Made at once: a text that
  * grows by a character keeps a record of each.
  */
-function encodeBits(bytes: Uint8Array, width: number, alphabet: string): string {
-  const characters: string[] = [];
+function encodeBits(bytes: Uint8Array, width: number, alphabet: Uint8Array): string {
+  const codes: number[] = [];
   let pending = 0;
   let bits = 0;
   for (const byte of bytes) {
@@ -363,10 +371,10 @@ function encodeBits(bytes: Uint8Array, width: number, alphabet: string): string 
     bits += 8;
     while (bits >= width) {
       bits -= width;
-      characters.push(alphabet.charAt((pending >>> bits) & ((1 << width) - 1)));
+      codes.push(alphabet[(pending >>> bits) & ((1 << width) - 1)] ?? 0);
     }
     pending &= (1 << bits) - 1;
   }
-  if (bits > 0) characters.push(alphabet.charAt((pending << (width - bits)) & ((1 << width) - 1)));
-  return characters.join("");
+  if (bits > 0) codes.push(alphabet[(pending << (width - bits)) & ((1 << width) - 1)] ?? 0);
+  return String.fromCharCode(...codes);
 }
