@@ -11,6 +11,7 @@ import {
   type Address,
   type Prefix,
 } from "../net/address.ts";
+import { compareText } from "../net/compare-text.ts";
 import { suggestionFor } from "./fields.ts";
 import { readFelixScopes } from "./felix-environment.ts";
 import { automaticHostEndpoints, readHostEndpoint, readProfileLabels } from "./host-endpoints.ts";
@@ -284,9 +285,4 @@ const KINDS_NEAR_OURS = new Set(["PodTemplate"]);
 
 function uniquePrefixes(prefixes: readonly Prefix[]): Prefix[] {
   return [...new Map(prefixes.map((prefix) => [formatPrefix(prefix), prefix])).values()];
-}
-
-/** Orders by code unit, the same on every machine. */
-function compareText(one: string, other: string): number {
-  return one < other ? -1 : one > other ? 1 : 0;
 }

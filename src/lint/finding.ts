@@ -1,5 +1,5 @@
 /** What lint finds: a code, a sentence, a place and, where there is a likely one, what to write instead. */
-import { compareText } from "../policy/order.ts";
+import { compareText } from "../net/compare-text.ts";
 import type { Place } from "../errors.ts";
 import type { LintCode } from "./codes.ts";
 

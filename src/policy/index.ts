@@ -19,7 +19,7 @@ import { checkDialect, DEFAULT_DIALECT } from "./dialects.ts";
 import type { PolicyKind } from "./kind.ts";
 import type { Policy, PolicyKindName } from "./model.ts";
 import { networkPolicy } from "./network-policy.ts";
-import { compareText } from "./order.ts";
+import { compareText } from "../net/compare-text.ts";
 import { checkProfile, isProfile, profileLabels } from "./profile.ts";
 import { SelectorPool } from "./selector-pool.ts";
 import { settleStaged, type StagedMode } from "./staged.ts";

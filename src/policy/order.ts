@@ -2,6 +2,7 @@
  * The order in which policies are asked.
  * Source: Calico felix/calc/policy_sorter.go, tierInfo and PolKVLess.
  */
+import { compareText } from "../net/compare-text.ts";
 import type { CalicoVersion, Policy, PolicyKindName, Tier } from "./model.ts";
 
 /**
@@ -80,11 +81,6 @@ function compareRanks(one: Policy, other: Policy): number {
 /** Orders tiers as they are asked. */
 export function compareTiers(one: Tier, other: Tier): number {
   return compareNumbers(one.order, other.order) || compareText(one.name, other.name);
-}
-
-/** Orders text by code unit, the same on every machine. */
-export function compareText(one: string, other: string): number {
-  return one < other ? -1 : one > other ? 1 : 0;
 }
 
 /** Unlike a difference this can tell that Infinity equals itself. */

@@ -20,7 +20,7 @@ import {
   NAMESPACE_PREFIX,
   SERVICE_ACCOUNT_PREFIX,
 } from "./calico-labels.ts";
-import { compareText } from "./order.ts";
+import { compareText } from "../net/compare-text.ts";
 
 /** That of a policy whose pods, of one namespace, a label selector chooses. */
 export function namespacedSubjectText(podSelector: Field, namespace: string): string {

@@ -6,6 +6,7 @@
  */
 import { formatExpression } from "../cluster/selector-expression.ts";
 import type { LabelSelector, Requirement } from "../cluster/selector.ts";
+import { compareText } from "../net/compare-text.ts";
 import type { EndpointSelector } from "../policy/model.ts";
 
 /** The selector of every endpoint. */
@@ -62,7 +63,7 @@ export function orderedRequirements({ requirements }: LabelSelector): readonly R
   const split = firstExpression < 0 ? requirements.length : firstExpression;
   const labels = requirements
     .slice(0, split)
-    .toSorted((one, other) => (one.key < other.key ? -1 : one.key > other.key ? 1 : 0));
+    .toSorted((one, other) => compareText(one.key, other.key));
   return [...labels, ...requirements.slice(split)];
 }
 

@@ -7,15 +7,11 @@ import { endpointName } from "../cluster/snapshot.ts";
 import type { Endpoint, FelixSettings, Snapshot } from "../cluster/snapshot.ts";
 import type { OnDiagnostic } from "../errors.ts";
 import type { Family } from "../net/address.ts";
+import { compareText } from "../net/compare-text.ts";
 import type { CalicoVersion, Direction, Policy } from "../policy/model.ts";
 import type { Dialect } from "../policy/dialect.ts";
 import { DEFAULT_DIALECT } from "../policy/dialects.ts";
-import {
-  comparePoliciesByName,
-  compareText,
-  NEWEST_CALICO,
-  sortPolicies,
-} from "../policy/order.ts";
+import { comparePoliciesByName, NEWEST_CALICO, sortPolicies } from "../policy/order.ts";
 import type { Profile } from "../policy/profile.ts";
 import { EndpointIndex } from "../policy/endpoint-index.ts";
 import { bindCluster } from "./cluster-binding.ts";

@@ -15,7 +15,7 @@ import type { Target } from "../target/index.ts";
 import { compileDroppedJump } from "./dialect-protocols.ts";
 import { openRule } from "./dialect-rule.ts";
 import { isPrinted } from "./model.ts";
-import { compareText } from "../policy/order.ts";
+import { compareText } from "../net/compare-text.ts";
 import type { Chain, Rule } from "./model.ts";
 import { placeInOrder } from "./set-members.ts";
 import {

@@ -1,5 +1,6 @@
 /** Which interface each endpoint has on its node. */
 import type { Endpoint } from "../cluster/snapshot.ts";
+import { compareText } from "../net/compare-text.ts";
 import { vethName } from "./names.ts";
 
 /** The interface of every endpoint; no two have the same. */
@@ -31,8 +32,4 @@ export function assignInterfaces(endpoints: readonly Endpoint[]): Map<Endpoint, 
 
 function rank(endpoint: Endpoint): number {
   return endpoint.kind === "Pod" ? 0 : 1;
-}
-
-function compareText(one: string, other: string): number {
-  return one < other ? -1 : one > other ? 1 : 0;
 }

@@ -12,7 +12,7 @@ import { hostPrefix, formatAddress } from "../net/address.ts";
 import type { Address, Family } from "../net/address.ts";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../net/protocol.ts";
 import type { CalicoVersion } from "../policy/model.ts";
-import { compareText } from "../policy/order.ts";
+import { compareText } from "../net/compare-text.ts";
 import type { Target } from "../target/index.ts";
 import { natTo } from "../target/nat-range.ts";
 import type { Chain, Rule } from "./model.ts";

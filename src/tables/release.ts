@@ -6,6 +6,7 @@
  * release-v3.28, release-v3.31 and master.
  */
 import { formatPlace, type OnDiagnostic } from "../errors.ts";
+import { compareText } from "../net/compare-text.ts";
 import type { CalicoVersion, Direction, Policy } from "../policy/model.ts";
 import { formatPolicyRef } from "../policy/model.ts";
 import { policyNameBefore332 } from "../policy/order.ts";
@@ -81,7 +82,7 @@ export function asOfRelease(
       // Built-in chains come first, user chains by name.
       .sort((one, other) => {
         if (one.policy !== undefined || other.policy !== undefined) return 0;
-        return one.name < other.name ? -1 : one.name > other.name ? 1 : 0;
+        return compareText(one.name, other.name);
       });
   return (ruleset) => {
     const tables = ruleset.tables.map((table) => ({ ...table, chains: chains(table.chains) }));

@@ -1,6 +1,6 @@
 /** The tables of one family: what each hook jumps to, in which order, and the chains that are jumped to. */
 import type { Family } from "../net/address.ts";
-import { compareText } from "../policy/order.ts";
+import { compareText } from "../net/compare-text.ts";
 import { compileForwardEnd } from "./dispatch.ts";
 import { isPrinted } from "./model.ts";
 import type { Chain, Hook, Rule, Table, TableName } from "./model.ts";
