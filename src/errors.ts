@@ -149,8 +149,13 @@ export function formatPlace(place: Place): string {
  * zero-width characters become `\xNN` or `\u{NNNN}`, so that no input can steer a terminal.
  */
 export function escapeControls(text: string): string {
+  return escapeLines(text).replaceAll("\n", "\\x0a");
+}
+
+/** The same; line ends stay. */
+export function escapeLines(text: string): string {
   return text.replace(
-    /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/gu,
+    /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/gu,
     (character) => {
       const code = character.codePointAt(0) ?? 0;
       const digits = code.toString(16);

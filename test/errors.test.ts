@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { escapeControls, formatDiagnostic } from "../src/errors.ts";
+import { escapeControls, escapeLines, formatDiagnostic } from "../src/errors.ts";
 
 describe("formatDiagnostic", () => {
   const place = { file: "a.yaml", line: 3, column: 9 };
@@ -31,5 +31,11 @@ describe("formatDiagnostic", () => {
       place: { ...place, file: steering },
     });
     expect(text).toBe(escapeControls(text));
+  });
+
+  it("keeps the line ends of a text of several lines, and nothing else of that kind", () => {
+    const text = "a\tb\nc\u001b[2J\n";
+    expect(escapeLines(text)).toBe("a\\x09b\nc\\x1b[2J\n");
+    expect(escapeControls(text)).toBe("a\\x09b\\x0ac\\x1b[2J\\x0a");
   });
 });

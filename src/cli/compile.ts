@@ -1,5 +1,5 @@
 /** The `compile` command: manifests in, the tables of a node out. */
-import { escapeControls, formatPlace } from "../errors.ts";
+import { escapeLines, formatPlace } from "../errors.ts";
 import type { Json } from "../report/json.ts";
 import { policyJson, stringifyJson } from "../report/json.ts";
 import { policyPointOf } from "../report/reason.ts";
@@ -7,9 +7,8 @@ import { ruleText } from "../report/trace.ts";
 import { DIALECTS } from "../policy/dialects.ts";
 import type { CompiledCluster } from "../tables/compile.ts";
 import { renderIpsets } from "../tables/ipset.ts";
-import { renderIptables } from "../tables/iptables.ts";
 import { isPrinted } from "../tables/model.ts";
-import { withRuleHashes } from "../tables/rule-hash.ts";
+import { renderHashedTables } from "../tables/rule-hash.ts";
 import type { Ruleset, Table } from "../tables/model.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
 import { EXIT_DONE, Failure } from "./failure.ts";
@@ -51,23 +50,19 @@ export async function compile(options: CompileOptions): Promise<number> {
   return EXIT_DONE;
 }
 
+/** Chain and set names are derived and comments cleaned: escapes are for what should ever not be. */
 function formatTables(format: CompileFormat, compiled: CompiledCluster): string {
   const [four, six] = compiled.rulesets;
   switch (format) {
     case "iptables-save":
-      return inert(renderIptables(withRuleHashes(four)));
+      return escapeLines(renderHashedTables(four));
     case "ip6tables-save":
-      return inert(renderIptables(withRuleHashes(six)));
+      return escapeLines(renderHashedTables(six));
     case "ipset-save":
-      return inert(renderIpsets([four, six]));
+      return escapeLines(renderIpsets([four, six]));
     case "json":
       return `${stringifyJson({ rulesets: compiled.rulesets.map(rulesetJson) }, 1)}\n`;
   }
-}
-
-/** Chain and set names are derived and comments cleaned; this holds should one of them ever not be. */
-function inert(text: string): string {
-  return text.split("\n").map(escapeControls).join("\n");
 }
 
 function rulesetJson(ruleset: Ruleset): Json {

@@ -13,15 +13,31 @@ const TABLE_ORDER: readonly TableName[] = ["raw", "mangle", "nat", "filter", "se
 
 /** Renders one family's tables; the empty text when there are none. */
 export function renderIptables(ruleset: Ruleset): string {
+  return renderTables(ruleset, ({ rules, partlyPrinted }) =>
+    partlyPrinted === true ? rules.filter(isPrinted) : rules,
+  );
+}
+
+/**
+ * The same of a chain's rules as somebody else tells them.
+ *
+ * @param rulesOf asked once for each chain, when its text is made: nothing is kept of what it makes
+ */
+export function renderTables(
+  ruleset: Ruleset,
+  rulesOf: (chain: Chain, table: TableName) => readonly Rule[],
+): string {
   const tables = TABLE_ORDER.flatMap((name) =>
     ruleset.tables.filter((table) => table.name === name),
   );
   return tables
-    .map(({ name, chains }) =>
+    .map(({ name: table, chains }) =>
       [
-        `*${name}`,
+        `*${table}`,
         ...chains.map(({ name, policy }) => `:${name} ${policy ?? "-"} [0:0]`),
-        ...chains.flatMap((chain) => renderChain(chain, ruleset.family)),
+        ...chains.flatMap((chain) =>
+          rulesOf(chain, table).map((rule) => renderRule(chain.name, rule, ruleset.family)),
+        ),
         "COMMIT",
         "",
       ].join("\n"),
@@ -34,9 +50,4 @@ export function renderRule(chain: string, rule: Rule, family: Family): string {
   const matches = renderMatches(rule.matches, family);
   const target = rule.target === undefined ? "" : renderTarget(rule.target, family);
   return [`-A ${chain}`, matches, target].filter((words) => words !== "").join(" ");
-}
-
-function renderChain(chain: Chain, family: Family): string[] {
-  const rules = chain.partlyPrinted === true ? chain.rules.filter(isPrinted) : chain.rules;
-  return rules.map((rule) => renderRule(chain.name, rule, family));
 }

@@ -6,38 +6,37 @@
  * Of a protocol Felix writes what the policy does, a name or a number; here it is a name where there is one.
  */
 import { sha224 } from "@noble/hashes/sha2.js";
-import { concatBytes, utf8ToBytes } from "@noble/hashes/utils.js";
 import type { Match } from "../match/index.ts";
 import { renderMatch } from "../match/index.ts";
 import { formatPrefix } from "../net/address.ts";
 import type { Family } from "../net/address.ts";
 import type { Target } from "../target/index.ts";
 import { renderTarget } from "../target/index.ts";
+import { renderTables } from "./iptables.ts";
 import { isPrinted } from "./model.ts";
 import type { Chain, Rule, Ruleset, TableName } from "./model.ts";
 import { base64Url, CHAIN_PREFIX } from "./names.ts";
 import { MARK_SCRATCH0, MARK_SCRATCH1 } from "./rule.ts";
+import { TextDigest } from "./text-digest.ts";
 
-const HASH_LENGTH = 16;
+/** Bytes of a hash that are shown, in 16 characters. */
+const SHOWN = 12;
 
-/** Adds the comments to every rule of Felix's; rules that no text has are left out. */
-export function withRuleHashes(ruleset: Ruleset): Ruleset {
+const SHA224 = new TextDigest(() => sha224.create());
+
+/** Renders one family's tables, where every rule of Felix's has its comment. */
+export function renderHashedTables(ruleset: Ruleset): string {
   const { family } = ruleset;
-  const tables = ruleset.tables.map((table) => ({
-    ...table,
-    chains: table.chains.map((chain) => hashChain(chain, { family, table: table.name })),
-  }));
-  return { ...ruleset, tables };
+  return renderTables(ruleset, (chain, table) => hashedRules(chain, { family, table }));
 }
 
-function hashChain(
+function hashedRules(
   chain: Chain,
   { family, table }: { readonly family: Family; readonly table: TableName },
-): Chain {
+): readonly Rule[] {
   const rules = chain.rules.filter(isPrinted);
   if (chain.policy === undefined) {
-    if (!chain.name.startsWith(CHAIN_PREFIX)) return chain;
-    return { name: chain.name, policy: undefined, rules: hashRules(chain.name, rules, family) };
+    return chain.name.startsWith(CHAIN_PREFIX) ? hashRules(chain.name, rules, family) : rules;
   }
   // Of a built-in chain Felix has what it puts first and what it puts last, each hashed by itself.
   const jumps = rules.filter(isOwnJump);
@@ -49,7 +48,7 @@ function hashChain(
     ...zip(inserted, hashRules(chain.name, inserted, family)),
     ...zip(appended, hashRules(`${chain.name}*appends*`, appended, family)),
   ]);
-  return { ...chain, rules: rules.map((rule) => hashed.get(rule) ?? rule) };
+  return rules.map((rule) => hashed.get(rule) ?? rule);
 }
 
 function isOwnJump({ target }: Rule): boolean {
@@ -69,10 +68,10 @@ function zip<A, B>(keys: readonly A[], values: readonly B[]): (readonly [A, B])[
 }
 
 function hashRules(chain: string, rules: readonly Rule[], family: Family): Rule[] {
-  let hash = sha224(utf8ToBytes(chain));
+  let hash = SHA224.of(chain);
   return rules.map((rule) => {
-    hash = sha224(concatBytes(hash, utf8ToBytes(felixText(chain, rule, family))));
-    const text = `cali:${base64Url(hash).slice(0, HASH_LENGTH)}`;
+    hash = SHA224.of(felixText(chain, rule, family), hash);
+    const text = `cali:${base64Url(hash.subarray(0, SHOWN))}`;
     return { ...rule, matches: [{ kind: "comment", text }, ...rule.matches] };
   });
 }

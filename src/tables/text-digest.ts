@@ -25,10 +25,15 @@ export class TextDigest<Own extends Hash<Own>> {
     this.#digest = new Uint8Array(this.#fresh.outputLen);
   }
 
-  /** The digest of a text; it holds until the next one. */
-  of(text: string): Uint8Array {
+  /**
+   * The digest of a text; it holds until the next one.
+   *
+   * @param before bytes before it; they may be the last digest
+   */
+  of(text: string, before?: Uint8Array): Uint8Array {
     const used = this.#used;
     this.#fresh._cloneInto(used);
+    if (before !== undefined) used.update(before);
     used.update(encodeText(text));
     used.digestInto(this.#digest);
     return this.#digest;

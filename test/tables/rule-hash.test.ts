@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 
 import { renderIptables } from "../../src/tables/iptables.ts";
-import { withRuleHashes } from "../../src/tables/rule-hash.ts";
+import { renderHashedTables } from "../../src/tables/rule-hash.ts";
 import { makeRule, ACCEPT } from "../../src/tables/rule.ts";
 import type { Ruleset } from "../../src/tables/model.ts";
 import { dumpText, haveDumps } from "../dump/corpus.ts";
@@ -47,10 +47,10 @@ function pool(spec: object): object {
 /** Sets are none of the dump's: it leaves out the rules that ask for them. */
 function ofOurs(objects: readonly object[], calicoVersion?: CalicoVersion): string {
   const [four] = compileObjects(objects, undefined, calicoVersion).rulesets;
-  return renderIptables(withRuleHashes(four));
+  return renderHashedTables(four);
 }
 
-describe("withRuleHashes", () => {
+describe("renderHashedTables", () => {
   it.skipIf(!haveDumps())("gives the hashes of a real node's rules", () => {
     const text = ofOurs([...CLUSTER, pool({ vxlanMode: "Always" })]);
     const lines = text.split("\n").filter((line) => !line.includes("--match-set"));
@@ -80,6 +80,6 @@ describe("withRuleHashes", () => {
       tables: [{ name: "filter", chains: [{ name: "KUBE-FORWARD", policy: undefined, rules }] }],
       sets: [],
     };
-    expect(withRuleHashes(ruleset)).toEqual(ruleset);
+    expect(renderHashedTables(ruleset)).toBe(renderIptables(ruleset));
   });
 });
