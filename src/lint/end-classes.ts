@@ -1,7 +1,9 @@
 /** The other ends of a group's traffic, in classes: those of which its rules say the same. */
 import { endpointName } from "../cluster/snapshot.ts";
+import type { NamedPort } from "../cluster/snapshot.ts";
 import type { Family, Prefix } from "../net/address.ts";
 import type { Direction, ServiceRef } from "../policy/model.ts";
+import { entryOf } from "../tables/entry.ts";
 import { holdsFor } from "./conditions.ts";
 import type { Condition } from "./conditions.ts";
 import { outsideRanges, rangeOf } from "./ends.ts";
@@ -42,7 +44,8 @@ export class EndClasses {
   readonly #world: World;
   #all: readonly EndClass[] | undefined;
   #byEnd: ReadonlyMap<End, EndClass> | undefined;
-  #plain: Readonly<Record<Family, EndClass | undefined>> | undefined;
+  /** The class of an end of which every condition says what it says of most. */
+  #plainOf: ((end: End) => EndClass | undefined) | undefined;
 
   constructor({
     direction,
@@ -71,7 +74,7 @@ export class EndClasses {
   /** The class of an end of the cluster. */
   of(end: End): EndClass | undefined {
     this.all();
-    return this.#byEnd?.get(end) ?? this.#plain?.[end.family];
+    return this.#byEnd?.get(end) ?? this.#plainOf?.(end);
   }
 
   #make(): EndClass[] {
@@ -92,19 +95,22 @@ export class EndClasses {
     }
     // A node's own pods are not bound by its traffic.
     for (const end of ends.nodes) note(end, `node ${end.node ?? ""}`);
-    if (names.size > 0 || services.length > 0) {
-      this.#world.spent += ends.all.length;
+    if (names.size > 0 || services.length > 0) this.#world.spent += ends.all.length;
+    if (services.length > 0) {
       for (const end of ends.all) {
-        const ports = end.ports.filter(({ name }) => names.has(name));
-        if (ports.length > 0) note(end, JSON.stringify(ports));
-        if (services.length === 0) continue;
         const said = servicesAt(end, services, this.#world).services;
         if (said.size > 0) note(end, [...said].join());
       }
     }
+    const textByPorts = new Map<readonly NamedPort[], string>();
+    const portsText = (ports: readonly NamedPort[]): string =>
+      entryOf(textByPorts, ports, () => {
+        const named = ports.filter(({ name }) => names.has(name));
+        return named.length === 0 ? "" : JSON.stringify(named);
+      });
     const byKey = new Map<string, { ends: End[]; truths: readonly Truth[] }>();
     for (const [end, what] of odd) {
-      const key = `${end.family}${what}`;
+      const key = `${end.family}${what} ${portsText(end.ports)}`;
       const before = byKey.get(key);
       if (before !== undefined) before.ends.push(end);
       else {
@@ -125,33 +131,59 @@ export class EndClasses {
       classes.push(made);
       for (const end of own) classByEnd.set(end, made);
     }
-    const plain: Record<Family, EndClass | undefined> = { 4: undefined, 6: undefined };
-    const count = { 4: 0, 6: 0 };
-    for (const end of odd.keys()) count[end.family] += 1;
+    const plain = this.#plainClasses({ services, odd, portsText });
+    classes.push(...[...plain.values()].filter(({ ports }) => portsText(ports) !== ""));
     for (const family of [4, 6] as const) {
-      if (ends.count[family] > count[family]) {
-        let rest: readonly End[] | undefined;
-        const common = this.#classOfEnds(
-          family,
-          [],
-          (condition) => condition.common[family],
-          services,
-        );
-        plain[family] = {
-          ...common,
-          count: ends.count[family] - count[family],
-          get ends() {
-            return (rest ??= ends.all.filter((end) => end.family === family && !odd.has(end)));
-          },
-        };
-        classes.push(plain[family]);
-      }
+      const portless = plain.get(`${family}`);
+      if (portless !== undefined) classes.push(portless);
       classes.push(...this.#outside(family, conditions, services));
     }
     this.#byEnd = classByEnd;
-    this.#plain = plain;
+    this.#plainOf = ({ family, ports }) => plain.get(`${family}${portsText(ports)}`);
     // Its own family only.
     return classes.filter(({ family }) => this.#own[family] !== undefined);
+  }
+
+  /** Of the ends that are not odd, by their family and the ports that rules name. */
+  #plainClasses({
+    services,
+    odd,
+    portsText,
+  }: {
+    readonly services: readonly ServiceRef[];
+    readonly odd: ReadonlyMap<End, unknown>;
+    readonly portsText: (ports: readonly NamedPort[]) => string;
+  }): ReadonlyMap<string, EndClass> {
+    const keyOf = ({ family, ports }: Pick<End, "family" | "ports">): string =>
+      `${family}${portsText(ports)}`;
+    const oddCount = new Map<string, number>();
+    for (const end of odd.keys()) {
+      if (end.endpoint === undefined) continue;
+      oddCount.set(keyOf(end), (oddCount.get(keyOf(end)) ?? 0) + 1);
+    }
+    const groups = Map.groupBy(this.#world.ends.alike, keyOf);
+    const plain = new Map<string, EndClass>();
+    for (const [key, alike] of groups) {
+      const [first] = alike;
+      const all = alike.reduce((sum, { ends }) => sum + ends.length, 0);
+      const count = all - (oddCount.get(key) ?? 0);
+      if (first === undefined || count === 0) continue;
+      const { family } = first;
+      const common = (condition: Condition): Truth => condition.common[family];
+      let rest: readonly End[] | undefined;
+      plain.set(key, {
+        ...this.#classOfEnds(family, [], common, services),
+        count,
+        ports: first.ports,
+        get ends() {
+          rest ??= alike
+            .flatMap(({ ends }) => ends.filter((end) => !odd.has(end)))
+            .sort((one, other) => one.number - other.number);
+          return rest;
+        },
+      });
+    }
+    return plain;
   }
 
   #outside(

@@ -5,6 +5,7 @@
 import type { Endpoint, NamedPort, Snapshot } from "../cluster/snapshot.ts";
 import { addressBits, formatAddress, parsePrefix } from "../net/address.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
+import { entryOf } from "../tables/entry.ts";
 
 /** One address that something of the cluster has, or will have. */
 export interface End {
@@ -16,7 +17,15 @@ export interface End {
   readonly endpoint: Endpoint | undefined;
   /** That it is of, or on; undefined: not known. */
   readonly node: string | undefined;
+  /** One list for all that have the same. */
   readonly ports: readonly NamedPort[];
+}
+
+/** Ends of one family with the same ports. */
+export interface EndsAlike {
+  readonly family: Family;
+  readonly ports: readonly NamedPort[];
+  readonly ends: readonly End[];
 }
 
 /** Never sent between hosts: this network and loopback. */
@@ -38,12 +47,15 @@ export class Ends {
   /** Those of nodes. */
   readonly nodes: readonly End[];
   readonly count: Readonly<Record<Family, number>>;
+  /** Those of endpoints by their ports, of which most have the same few. */
+  readonly alike: readonly EndsAlike[];
   readonly #byAddress = new Map<string, End>();
   readonly #byEndpoint = new Map<Endpoint, End[]>();
   readonly #sorted: Readonly<Record<Family, readonly End[]>>;
 
   constructor({ endpoints, nodeByName, hostEndpoints }: Snapshot) {
     const all: End[] = [];
+    const portsByText = new Map<string, readonly NamedPort[]>();
     const add = (
       address: Address | Family,
       own: Pick<End, "endpoint" | "node" | "ports">,
@@ -56,6 +68,7 @@ export class Ends {
         family: told ? address.family : address,
         value: told ? valueOf(address) : undefined,
         ...own,
+        ports: entryOf(portsByText, JSON.stringify(own.ports), () => own.ports),
       };
       all.push(end);
       if (text !== undefined) this.#byAddress.set(text, end);
@@ -81,6 +94,7 @@ export class Ends {
     this.nodes = all.filter(({ endpoint }) => endpoint === undefined);
     const six = all.filter(({ family }) => family === 6).length;
     this.count = { 4: all.length - six, 6: six };
+    this.alike = alikeOf(all.filter(({ endpoint }) => endpoint !== undefined));
     const sorted = (family: Family): End[] =>
       all
         .filter((end) => end.family === family && end.value !== undefined)
@@ -103,6 +117,21 @@ export class Ends {
     const sorted = this.#sorted[prefix.address.family];
     return sorted.slice(firstFrom(sorted, start), firstFrom(sorted, end + 1n));
   }
+}
+
+function alikeOf(ends: readonly End[]): EndsAlike[] {
+  const byPorts = { 4: new Map<unknown, End[]>(), 6: new Map<unknown, End[]>() };
+  const alike: EndsAlike[] = [];
+  for (const end of ends) {
+    const { family, ports } = end;
+    const own = entryOf(byPorts[family], ports, () => {
+      const made: End[] = [];
+      alike.push({ family, ports, ends: made });
+      return made;
+    });
+    own.push(end);
+  }
+  return alike;
 }
 
 function firstFrom(sorted: readonly End[], value: bigint): number {

@@ -12,10 +12,10 @@ import { conditionsIn, EndClasses, namesIn } from "./end-classes.ts";
 import type { EndClass, OpenTest } from "./end-classes.ts";
 import type { End } from "./ends.ts";
 import { partTruth } from "./part-truth.ts";
+import type { Holder } from "./part-truth.ts";
 import type { RuleId } from "./rule-book.ts";
 import type { RuleTest } from "./rule-tests.ts";
 import { NO_SERVICES, servicesAt, servicesIn } from "./service-ports.ts";
-import type { Served } from "./service-ports.ts";
 import { both, either, MAYBE, NO } from "./three-valued.ts";
 import type { Truth } from "./three-valued.ts";
 import { partsOf } from "./traffic.ts";
@@ -39,7 +39,8 @@ export class Group {
   /** The API leaves open which policy comes first. */
   readonly tied: boolean;
   readonly parts: Readonly<Record<Family, readonly Part[]>>;
-  readonly #own: Readonly<Record<Family, End | undefined>>;
+  /** What an endpoint of the group holds as the end that its rules are for. */
+  readonly #own: Readonly<Record<Family, Holder>>;
   readonly #world: World;
   readonly #classes: EndClasses;
 
@@ -66,8 +67,14 @@ export class Group {
     );
     const [first] = endpoints;
     const own = first === undefined ? [] : world.ends.ofEndpoint(first);
-    this.#own = { 4: own.find((end) => end.family === 4), 6: own.find((end) => end.family === 6) };
-    this.#classes = new EndClasses({ direction, rules: this.rules, own: this.#own, world });
+    const [four, six] = ([4, 6] as const).map((family) => own.find((end) => end.family === family));
+    this.#own = { 4: this.#held(four), 6: this.#held(six) };
+    this.#classes = new EndClasses({
+      direction,
+      rules: this.rules,
+      own: { 4: four, 6: six },
+      world,
+    });
     const tests = this.rules.flatMap((rule) => rule.tests);
     this.parts = partsOf(tests, world.protocols, this.#numbers(tests));
   }
@@ -103,19 +110,16 @@ export class Group {
 
   #testTruth({ test, truth }: OpenTest, end: EndClass, part: Part): Truth {
     const own = this.#own[end.family];
-    const [source, destination] =
-      this.direction === "ingress"
-        ? [end, { ports: own?.ports ?? [], ...this.#ownServices(own) }]
-        : [{ ports: own?.ports ?? [], ...NO_SERVICES }, end];
+    const [source, destination] = this.direction === "ingress" ? [end, own] : [own, end];
     const said = both(truth, partTruth(test, part, { source, destination }));
     return test.wider && said === NO ? MAYBE : said;
   }
 
-  #ownServices(own: End | undefined): Served {
+  #held(own: End | undefined): Holder {
     const asked = servicesIn(this.rules, this.direction === "ingress");
-    return own === undefined || asked.length === 0
-      ? NO_SERVICES
-      : servicesAt(own, asked, this.#world);
+    const served =
+      own === undefined || asked.length === 0 ? NO_SERVICES : servicesAt(own, asked, this.#world);
+    return { ports: own?.ports ?? [], ...served };
   }
 
   /** Ports that names and Services mean. */
