@@ -13,7 +13,6 @@ import type { FindEndpoint } from "../report/workload.ts";
 import { addressOf, valueOf } from "../workload/address-classes.ts";
 import type { AddressClass, AddressRange } from "../workload/address-classes.ts";
 import { endName } from "../workload/gather-spots.ts";
-import { groupBy } from "../workload/group.ts";
 import type { ProbedClass } from "../workload/probe.ts";
 
 /** What has to pass. */
@@ -54,7 +53,7 @@ export function needsOf(groups: readonly FlipGroup[], fates: readonly FateGroup[
         : group.connections.map(({ opening }) => ({ pair: group, opening, before: opening })),
     ),
   ];
-  return [...groupBy(lost, ({ pair }) => pairKey(pair))].flatMap(([key, some]) => {
+  return [...Map.groupBy(lost, ({ pair }) => pairKey(pair))].flatMap(([key, some]) => {
     const [first] = some;
     if (first === undefined) return [];
     const { from, to, port } = first.pair;
@@ -89,12 +88,12 @@ export function needsOfClasses(probed: readonly ProbedClass[], context: FlipCont
     ({ before, after }) => before.verdict === "allow" && after.verdict === "drop",
   );
   const find = findEither(context);
-  const byEnds = groupBy(lost, ({ source, destination, after }) => {
+  const byEnds = Map.groupBy(lost, ({ source, destination, after }) => {
     const { from, to } = pairOf(after, find);
     return JSON.stringify([from, to, ...[source, destination].map((end) => rangesKey(end))]);
   });
   const needs = [...byEnds.values()].flatMap((some) => {
-    const byPort = groupBy(some, ({ after }) => portText(after));
+    const byPort = Map.groupBy(some, ({ after }) => portText(after));
     const narrow = some.every(({ service }) => isSingle(service)) && byPort.size <= PORTS_MAX;
     if (narrow) return [...byPort.values()].flatMap((each) => needOfClasses(each, find));
     return needOfClasses(some, find).map((need) => {
@@ -103,7 +102,7 @@ export function needsOfClasses(probed: readonly ProbedClass[], context: FlipCont
       return { ...need, pair, key: pairKey(ends), wide: true };
     });
   });
-  return [...groupBy(needs, ({ key }) => key).values()].flatMap(joinNeeds);
+  return [...Map.groupBy(needs, ({ key }) => key).values()].flatMap(joinNeeds);
 }
 
 const TOO_SCATTERED = "the addresses are too many prefixes for a rule";
@@ -163,7 +162,7 @@ export function neededBy(
   needs: readonly Need[],
   find: FindEndpoint,
 ): (opened: ProbedClass) => boolean {
-  const byKey = groupBy(
+  const byKey = Map.groupBy(
     needs.filter(({ hopeless }) => hopeless === undefined),
     ({ key }) => key,
   );

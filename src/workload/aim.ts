@@ -7,7 +7,6 @@ import type { Match } from "../match/index.ts";
 import { setNameOf } from "../match/set.ts";
 import type { Family } from "../net/address.ts";
 import type { IpSet, Rule, Ruleset, Table } from "../tables/model.ts";
-import { groupBy } from "./group.ts";
 import type { Random } from "./random.ts";
 import type { Wish } from "./wish.ts";
 import { wishMember, wishPorts, wishPrefix } from "./wish.ts";
@@ -62,7 +61,7 @@ function groundOf(ruleset: Ruleset, { chains }: Table): Ground {
   return {
     ruleset,
     spots: allowing.length > 0 ? allowing : all.filter(({ rule }) => nextChain(rule) === undefined),
-    waysTo: groupBy(all, ({ rule }) => nextChain(rule) ?? ""),
+    waysTo: Map.groupBy(all, ({ rule }) => nextChain(rule) ?? ""),
     builtIn: new Set(
       chains.filter(({ policy }) => policy !== undefined).map((chain) => chain.name),
     ),

@@ -6,7 +6,6 @@ import type { Program } from "../engine/program.ts";
 import { addressBits } from "../net/address.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
 import type { Route, Rule, Ruleset } from "../tables/model.ts";
-import { groupBy } from "./group.ts";
 import type { Random } from "./random.ts";
 
 /** What addresses and ports can be drawn from. */
@@ -47,7 +46,7 @@ export function gatherPlaces({ rulesets, topology }: Program): Places {
   return {
     families: both.length === 0 ? ruled : both,
     routes,
-    routesByInterface: groupBy(routes, (route) => route.interface),
+    routesByInterface: Map.groupBy(routes, (route) => route.interface),
     own,
     // Of a cluster's packets one end is an endpoint; aims add what lies outside.
     prefixes: topology.interfaces === undefined && routes.length > 0 ? [] : prefixes,
