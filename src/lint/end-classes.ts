@@ -44,8 +44,8 @@ export class EndClasses {
   readonly #world: World;
   #all: readonly EndClass[] | undefined;
   #byEnd: ReadonlyMap<End, EndClass> | undefined;
-  /** The class of an end of which every condition says what it says of most. */
-  #plainOf: ((end: End) => EndClass | undefined) | undefined;
+  /** Those of ends of which every condition says what it says of most, by their ports. */
+  #plain: Readonly<Record<Family, ReadonlyMap<readonly NamedPort[], EndClass>>> | undefined;
 
   constructor({
     direction,
@@ -74,7 +74,7 @@ export class EndClasses {
   /** The class of an end of the cluster. */
   of(end: End): EndClass | undefined {
     this.all();
-    return this.#byEnd?.get(end) ?? this.#plainOf?.(end);
+    return this.#byEnd?.get(end) ?? this.#plain?.[end.family].get(end.ports);
   }
 
   #make(): EndClass[] {
@@ -132,14 +132,13 @@ export class EndClasses {
       for (const end of own) classByEnd.set(end, made);
     }
     const plain = this.#plainClasses({ services, odd, portsText });
-    classes.push(...[...plain.values()].filter(({ ports }) => portsText(ports) !== ""));
+    const ofPorts = ({ ports }: EndClass): boolean => portsText(ports) !== "";
+    classes.push(...plain.filter(ofPorts));
     for (const family of [4, 6] as const) {
-      const portless = plain.get(`${family}`);
-      if (portless !== undefined) classes.push(portless);
+      classes.push(...plain.filter((each) => each.family === family && !ofPorts(each)));
       classes.push(...this.#outside(family, conditions, services));
     }
     this.#byEnd = classByEnd;
-    this.#plainOf = ({ family, ports }) => plain.get(`${family}${portsText(ports)}`);
     // Its own family only.
     return classes.filter(({ family }) => this.#own[family] !== undefined);
   }
@@ -153,7 +152,7 @@ export class EndClasses {
     readonly services: readonly ServiceRef[];
     readonly odd: ReadonlyMap<End, unknown>;
     readonly portsText: (ports: readonly NamedPort[]) => string;
-  }): ReadonlyMap<string, EndClass> {
+  }): EndClass[] {
     const keyOf = ({ family, ports }: Pick<End, "family" | "ports">): string =>
       `${family}${portsText(ports)}`;
     const oddCount = new Map<string, number>();
@@ -161,17 +160,20 @@ export class EndClasses {
       if (end.endpoint === undefined) continue;
       oddCount.set(keyOf(end), (oddCount.get(keyOf(end)) ?? 0) + 1);
     }
-    const groups = Map.groupBy(this.#world.ends.alike, keyOf);
-    const plain = new Map<string, EndClass>();
-    for (const [key, alike] of groups) {
+    const classByPorts = {
+      4: new Map<readonly NamedPort[], EndClass>(),
+      6: new Map<readonly NamedPort[], EndClass>(),
+    };
+    this.#plain = classByPorts;
+    return [...Map.groupBy(this.#world.ends.alike, keyOf)].flatMap(([key, alike]) => {
       const [first] = alike;
       const all = alike.reduce((sum, { ends }) => sum + ends.length, 0);
       const count = all - (oddCount.get(key) ?? 0);
-      if (first === undefined || count === 0) continue;
+      if (first === undefined || count === 0) return [];
       const { family } = first;
       const common = (condition: Condition): Truth => condition.common[family];
       let rest: readonly End[] | undefined;
-      plain.set(key, {
+      const made: EndClass = {
         ...this.#classOfEnds(family, [], common, services),
         count,
         ports: first.ports,
@@ -181,9 +183,10 @@ export class EndClasses {
             .sort((one, other) => one.number - other.number);
           return rest;
         },
-      });
-    }
-    return plain;
+      };
+      for (const { ports } of alike) classByPorts[family].set(ports, made);
+      return [made];
+    });
   }
 
   #outside(

@@ -47,6 +47,8 @@ export class Ends {
   /** Those of nodes. */
   readonly nodes: readonly End[];
   readonly count: Readonly<Record<Family, number>>;
+  /** Every list that some have, once. */
+  readonly ports: readonly (readonly NamedPort[])[];
   /** Those of endpoints by their ports, of which most have the same few. */
   readonly alike: readonly EndsAlike[];
   readonly #byAddress = new Map<string, End>();
@@ -94,6 +96,7 @@ export class Ends {
     this.nodes = all.filter(({ endpoint }) => endpoint === undefined);
     const six = all.filter(({ family }) => family === 6).length;
     this.count = { 4: all.length - six, 6: six };
+    this.ports = [...portsByText.values()];
     this.alike = alikeOf(all.filter(({ endpoint }) => endpoint !== undefined));
     const sorted = (family: Family): End[] =>
       all

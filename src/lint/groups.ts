@@ -142,7 +142,7 @@ export class Group {
       ),
     );
     if (names.size > 0) {
-      for (const { ports } of this.#world.ends.all) {
+      for (const ports of this.#world.ends.ports) {
         for (const { name, port } of ports) if (names.has(name)) numbers.add(port);
       }
     }
