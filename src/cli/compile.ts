@@ -50,7 +50,7 @@ export async function compile(options: CompileOptions): Promise<number> {
   return EXIT_DONE;
 }
 
-/** Chain and set names are derived and comments cleaned: escapes are for what should ever not be. */
+/** Chain and set names are derived and comments cleaned: nothing is escaped, unless one of them should ever not be. */
 function formatTables(format: CompileFormat, compiled: CompiledCluster): string {
   const [four, six] = compiled.rulesets;
   switch (format) {

@@ -17,8 +17,7 @@ export class PlainOffsets {
   #count = 1;
   /** Entries of the values on the way here, and of those in maps and lists that are not complete. */
   #open = new Int32Array(1024);
-  /** How many of them there are. */
-  noted = 0;
+  #noted = 0;
   /** Keys as written, of maps whose keys an object keeps in another order. */
   readonly #keys = new Map<object, readonly string[]>();
 
@@ -53,12 +52,17 @@ export class PlainOffsets {
     return place < 0 ? undefined : this.#entries[place - 1];
   }
 
+  /** How many entries there are of what is not complete: the slot of the next. */
+  get noted(): number {
+    return this.#noted;
+  }
+
   /** Notes where a value or key begins. @returns its slot, until what it is in is complete */
   note(offset: number): number {
-    const slot = this.noted;
+    const slot = this.#noted;
     if (slot === this.#open.length) this.#open = grown(this.#open, slot + 1);
     this.#open[slot] = offset;
-    this.noted = slot + 1;
+    this.#noted = slot + 1;
     return slot;
   }
 
@@ -69,21 +73,21 @@ export class PlainOffsets {
 
   /** Takes back what was noted last. @returns the entry of the value that began there */
   take(): number {
-    this.noted -= 1;
-    return this.#open[this.noted] ?? 0;
+    this.#noted -= 1;
+    return this.#open[this.#noted] ?? 0;
   }
 
   /** Behind a map or list, which has what was noted from a slot on, and its own offset in the slot before. */
   complete(first: number): void {
     const start = this.#count;
-    const end = start + this.noted - first + 1;
+    const end = start + this.#noted - first + 1;
     if (end > this.#entries.length) this.#entries = grown(this.#entries, end);
     const entries = this.#entries;
     const open = this.#open;
     for (let at = start; at < end; at++) entries[at] = open[first - 1 + at - start] ?? 0;
     this.#count = end;
     open[first - 1] = -start;
-    this.noted = first;
+    this.#noted = first;
   }
 
   /** Notes the keys of a map as written. */

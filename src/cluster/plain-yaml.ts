@@ -71,7 +71,7 @@ class PlainReader {
   readonly #offsets: PlainOffsets;
   readonly #decode: TextBytes["decode"];
   readonly #strings: StringCache;
-  /** The last quoted scalar has neither line ends nor escapes. */
+  /** What is before the quote that was found last has neither line ends nor escapes. */
   #plainlyQuoted = true;
   #at = 0;
   #lineStart = 0;
@@ -313,7 +313,7 @@ class PlainReader {
     if (this.#depth > DEPTH_MAX) throw new Unread();
   }
 
-  /** Behind a map or list. */
+  /** Notes where everything in a map or list began that has just been read. */
   #leave<T extends object>(container: T, first: number): T {
     this.#depth -= 1;
     this.#offsets.complete(first);
@@ -521,7 +521,7 @@ class PlainReader {
     return key;
   }
 
-  /** The position of the quote that ends a scalar. */
+  /** The position of the quote that ends a scalar; notes whether there is anything to fold or unescape before it. */
   #quoteEnd(start: number, quote: number): number {
     const bytes = this.#bytes;
     this.#plainlyQuoted = true;

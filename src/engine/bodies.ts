@@ -175,7 +175,9 @@ function refuseCycle(
   const state = new Uint8Array(count);
   /** By place the record from which on calls were not followed yet. */
   const next = new Uint32Array(count);
-  places.forEach((place, at) => (next[place] = records[at] ?? 0));
+  places.forEach((place, at) => {
+    next[place] = records[at] ?? 0;
+  });
   const callers = new Uint32Array(count);
   for (const start of places) {
     if (state[start] === DONE) continue;

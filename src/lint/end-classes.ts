@@ -16,7 +16,7 @@ import { both, either, NO, not, YES } from "./three-valued.ts";
 import type { Truth } from "./three-valued.ts";
 import type { World } from "./world.ts";
 
-/** Other ends that are the same to the rules of a group; what it holds, each of its ends holds. */
+/** Other ends that are the same to the rules of a group; what it holds of what they name, each of its ends holds. */
 export interface EndClass extends Holder {
   readonly family: Family;
   /** Empty: addresses outside, or of nobody. */
@@ -131,7 +131,7 @@ export class EndClasses {
       classes.push(made);
       for (const end of own) classByEnd.set(end, made);
     }
-    const plain = this.#plainClasses({ services, odd, portsText });
+    const { plain, classByPorts } = this.#plainClasses({ services, odd, portsText });
     const ofPorts = ({ ports }: EndClass): boolean => portsText(ports) !== "";
     classes.push(...plain.filter(ofPorts));
     for (const family of [4, 6] as const) {
@@ -139,6 +139,7 @@ export class EndClasses {
       classes.push(...this.#outside(family, conditions, services));
     }
     this.#byEnd = classByEnd;
+    this.#plain = classByPorts;
     // Its own family only.
     return classes.filter(({ family }) => this.#own[family] !== undefined);
   }
@@ -152,41 +153,46 @@ export class EndClasses {
     readonly services: readonly ServiceRef[];
     readonly odd: ReadonlyMap<End, unknown>;
     readonly portsText: (ports: readonly NamedPort[]) => string;
-  }): EndClass[] {
+  }): {
+    readonly plain: readonly EndClass[];
+    readonly classByPorts: Readonly<Record<Family, ReadonlyMap<readonly NamedPort[], EndClass>>>;
+  } {
     const keyOf = ({ family, ports }: Pick<End, "family" | "ports">): string =>
       `${family}${portsText(ports)}`;
     const oddCount = new Map<string, number>();
     for (const end of odd.keys()) {
       if (end.endpoint === undefined) continue;
-      oddCount.set(keyOf(end), (oddCount.get(keyOf(end)) ?? 0) + 1);
+      const key = keyOf(end);
+      oddCount.set(key, (oddCount.get(key) ?? 0) + 1);
     }
     const classByPorts = {
       4: new Map<readonly NamedPort[], EndClass>(),
       6: new Map<readonly NamedPort[], EndClass>(),
     };
-    this.#plain = classByPorts;
-    return [...Map.groupBy(this.#world.ends.alike, keyOf)].flatMap(([key, alike]) => {
-      const [first] = alike;
+    const classes = [...Map.groupBy(this.#world.ends.alike, keyOf)].flatMap(([key, alike]) => {
       const all = alike.reduce((sum, { ends }) => sum + ends.length, 0);
       const count = all - (oddCount.get(key) ?? 0);
-      if (first === undefined || count === 0) return [];
-      const { family } = first;
+      const firsts = alike.flatMap(({ ends }) => ends.find((end) => !odd.has(end)) ?? []);
+      const [first] = firsts.sort(byNumber);
+      if (first === undefined) return [];
+      const { family, ports, number } = first;
       const common = (condition: Condition): Truth => condition.common[family];
       let rest: readonly End[] | undefined;
       const made: EndClass = {
         ...this.#classOfEnds(family, [], common, services),
         count,
-        ports: first.ports,
+        ports,
         get ends() {
-          rest ??= alike
-            .flatMap(({ ends }) => ends.filter((end) => !odd.has(end)))
-            .sort((one, other) => one.number - other.number);
+          rest ??= alike.flatMap(({ ends }) => ends.filter((end) => !odd.has(end))).sort(byNumber);
           return rest;
         },
       };
-      for (const { ports } of alike) classByPorts[family].set(ports, made);
-      return [made];
+      for (const each of alike) classByPorts[family].set(each.ports, made);
+      return [{ number, made }];
     });
+    // In the order of their first ends, as the others are.
+    const plain = classes.sort(byNumber).map(({ made }) => made);
+    return { plain, classByPorts };
   }
 
   #outside(
@@ -246,6 +252,10 @@ export class EndClasses {
       unknownServices: new Set([...said.unknownServices, ...unknown.map(endpointName)]),
     };
   }
+}
+
+function byNumber(one: { readonly number: number }, other: { readonly number: number }): number {
+  return one.number - other.number;
 }
 
 /** All conditions on one end's address. */

@@ -19,9 +19,9 @@ export function renderIptables(ruleset: Ruleset): string {
 }
 
 /**
- * The same of a chain's rules as somebody else tells them.
+ * As `renderIptables`, with other rules than the chains have.
  *
- * @param rulesOf asked once for each chain, when its text is made: nothing is kept of what it makes
+ * @param rulesOf makes a chain's rules when its text is made, and nothing keeps them
  */
 export function renderTables(
   ruleset: Ruleset,

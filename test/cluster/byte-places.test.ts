@@ -26,6 +26,15 @@ describe("BytePlaces", () => {
     expect(places.placeAt(offset)).toEqual({ file: "f", line, column });
   });
 
+  it.each([0, 63, 64, 65, 128])("counts up to the end of %i bytes", (length) => {
+    const text = "é\n".repeat(length).slice(0, Math.floor(length / 3) * 2) + "x".repeat(length % 3);
+    const places = placesOf(text);
+    expect(Buffer.byteLength(text)).toBe(length);
+    const [last = ""] = text.split("\n").slice(-1);
+    const line = text.split("\n").length;
+    expect(places.placeAt(length)).toEqual({ file: "f", line, column: last.length + 1 });
+  });
+
   it("counts in one line longer than a block", () => {
     const places = placesOf(`${"😀".repeat(2000)}x`);
     expect(places.placeAt(8000, 3)).toEqual({ file: "f", line: 1, column: 4004 });

@@ -128,6 +128,17 @@ describe("parsePlainYaml", () => {
     expect(compared(text)).toBeUndefined();
   });
 
+  it.each([
+    String.raw`{"k\ty": "plain", b: "x\\", c: "", d: "\""}`,
+    String.raw`a: "x\"y"` + "\nb: 'plain'\n",
+    "a: ''''\n'it''s': 'x'\nb: plain\n",
+    'a: "one\n  two"\nb: "plain"\n',
+    "a: \"one\r\n  two\"\r\nb: 'it''s'\r\n",
+    `{"list": [${'["1"], {"x": "y"}, '.repeat(1500)}{"last": {"deep": ["z"]}}], "behind": 1}`,
+  ])("keeps what is quoted, and the places behind it: %.50s", (text) => {
+    expect(compared(text)).toBe("equal");
+  });
+
   it("takes blanks other than spaces for a quoted text's own", () => {
     expect(compared("r: 'two\n  \u00a0lines'\n")).toBe("equal");
     expect(compared('q: "two\u00a0\n  \u3000lines"\n')).toBe("equal");

@@ -201,4 +201,25 @@ describe("findRedundancy", () => {
     );
     expect(said(...PODS, deny, names)).toEqual([]);
   });
+
+  it("tells of the first pods whose traffic a rule would decide, whatever ports the pods have", () => {
+    const named = (name: string, app: string, port: string): string =>
+      `{apiVersion: v1, kind: Pod, metadata: {namespace: shop, name: ${name}, labels: {app: ${app}}}, spec: {nodeName: n, containers: [{name: c, image: i, ports: [${port}]}]}, status: {phase: Running, podIPs: [{ip: 10.1.1.${name.slice(1)}}]}}`;
+    const [http, web] = ["{name: http, containerPort: 80}", "{name: web, containerPort: 8080}"];
+    const pods = [
+      named("p1", "odd", http),
+      named("p2", "x", web),
+      named("p3", "x", `${http}, {name: more, containerPort: 81}`),
+      named("p4", "x", http),
+      named("p5", "me", "{name: other, containerPort: 99}"),
+    ];
+    const x = "to: [{podSelector: {matchLabels: {app: x}}}]";
+    const notOdd =
+      "to: [{podSelector: {matchExpressions: [{key: app, operator: NotIn, values: [odd]}]}}]";
+    const rules = `{${x}, ports: [{port: http}]}, {${x}, ports: [{port: web}]}, {${notOdd}, ports: [{port: http}, {port: web}]}`;
+    const spec = `{podSelector: {matchLabels: {app: me}}, policyTypes: [Egress], egress: [${rules}]}`;
+    expect(said(...pods, policy("p", spec))).toEqual([
+      "note SHADOWED_RULE: NetworkPolicy shop/p egress[2] never decides, with the pods there are: earlier rules do, such as NetworkPolicy shop/p egress[1], which allows",
+    ]);
+  });
 });

@@ -24,4 +24,12 @@ describe("TextDigest", () => {
       expect(bytesToHex(digest.of(text))).toBe(expected);
     }
   });
+  it.each(Object.entries(digests))("%s of each text behind the digest before", (name, digest) => {
+    let before = digest.of("");
+    for (const text of TEXTS) {
+      const expected = createHash(name).update(before).update(text).digest("hex");
+      before = digest.of(text, before);
+      expect(bytesToHex(before)).toBe(expected);
+    }
+  });
 });
