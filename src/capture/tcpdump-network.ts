@@ -39,9 +39,12 @@ export function parseNetwork(
   return parseEnds(text, at, first, packet);
 }
 
-/** What older versions say of a header that is longer than its frame, or impossible. */
+/**
+ * What older versions say of a header that is longer than its frame, or impossible; not of a length of 0, by which
+ * Linux hands on what is longer than a header can say.
+ */
 const TRUNCATED = /truncated-ip6? - \d+ bytes missing!\s*/y;
-const BAD_HEADER = /(?:bad-h?len \d+|, wrong link-layer encapsulation).*$/y;
+const BAD_HEADER = /(?:bad-hlen \d+|bad-len [1-9]\d*|, wrong link-layer encapsulation).*$/y;
 
 /** Steps over `[total length 40 > length 20] (invalid) ` and the like: Linux drops such packets. */
 function skipNotes(text: string, from: number, packet: TextPacket): number {

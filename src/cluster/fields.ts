@@ -63,6 +63,23 @@ export function thoseRead<T>(items: readonly (T | undefined)[]): readonly T[] {
   return items.every(isRead) ? items : items.filter(isRead).slice();
 }
 
+/** The same of a list of maps; what is none is reported and left out. */
+export function recordsOf(field: Field): Field[] {
+  return itemsOf(field).filter((item) => {
+    if (isRecord(item.value)) return true;
+    reportType(item, "a map");
+    return false;
+  });
+}
+
+/** A field that must be there; reported where it is not. */
+export function neededOf(outer: Field, key: string): Field {
+  const field = fieldOf(outer, key);
+  if (field.value === undefined || field.value === "")
+    reportField(field, { code: "MISSING_FIELD", message: "is required" });
+  return field;
+}
+
 /** The items of a list that is read elsewhere too, where it is reported if it is none. */
 export function itemsOfList(field: Field): Field[] {
   return Array.isArray(field.value) ? itemsOf(field) : [];

@@ -4,8 +4,10 @@ import { sameAddress, type Address, type Prefix } from "../net/address.ts";
 import {
   fieldOf,
   itemsOf,
+  neededOf,
   readText,
   recordOf,
+  recordsOf,
   rootField,
   withValue,
   type Field,
@@ -39,9 +41,9 @@ export interface NodeWithRanges {
 export function readNode(object: ManifestObject, onDiagnostic: OnDiagnostic): NodeWithRanges {
   const root = rootField(object, onDiagnostic);
   const annotations = recordOf(fieldOf(root, "metadata"), "annotations");
-  const told = itemsOf(fieldOf(recordOf(root, "status"), "addresses")).flatMap((item) => {
-    const type = readText(fieldOf(item, "type")) ?? "";
-    const address = type.endsWith("IP") ? readAddress(fieldOf(item, "address")) : undefined;
+  const told = recordsOf(fieldOf(recordOf(root, "status"), "addresses")).flatMap((item) => {
+    const type = readText(neededOf(item, "type")) ?? "";
+    const address = type.endsWith("IP") ? readAddress(neededOf(item, "address")) : undefined;
     return address === undefined ? [] : [{ type, address }];
   });
   const tunnels = TUNNEL_ANNOTATIONS.flatMap(([key, kind]) => {

@@ -8,11 +8,13 @@ import {
   fieldOf,
   itemsOf,
   itemsOfList,
+  neededOf,
   readBoolean,
   readInteger,
   readText,
   readTextMap,
   recordOf,
+  recordsOf,
   reportField,
   rootField,
   thoseRead,
@@ -41,7 +43,10 @@ export interface Owner {
   readonly name: string;
 }
 
-/** Reads the pods that have not finished, then the workloads that no pod belongs to. */
+/**
+ * Reads the pods that have not finished, then the workloads that no pod belongs to. Reports UNSUPPORTED_FEATURE, once,
+ * where they have ports of their node.
+ */
 export function readPods(objects: readonly ManifestObject[], onDiagnostic: OnDiagnostic): Pod[] {
   const workloads = new Map<string, ManifestObject>();
   for (const object of objects) {
@@ -50,13 +55,16 @@ export function readPods(objects: readonly ManifestObject[], onDiagnostic: OnDia
   }
   const owned = new Set<string>();
   const pods: Pod[] = [];
+  const hostPorts: Field[] = [];
   for (const object of objects) {
     if (object.kind !== "Pod") continue;
     const root = rootField(object, onDiagnostic);
     const chain = ownersOf(object, { workloads, onDiagnostic });
     for (const owner of chain) owned.add(ownerKey(object.metadata.namespace, owner));
     const pod = readPod(root, chain.at(-1) ?? asOwner(object));
-    if (pod !== undefined) pods.push(pod);
+    if (pod === undefined) continue;
+    pods.push(pod);
+    if (!pod.hostNetwork) hostPorts.push(...hostPortsOf(fieldOf(root, "spec")));
   }
   for (const object of workloads.values()) {
     const root = rootField(object, onDiagnostic);
@@ -68,9 +76,35 @@ export function readPods(objects: readonly ManifestObject[], onDiagnostic: OnDia
     if (stoodFor || owned.has(ownerKey(object.metadata.namespace, asOwner(object))) || isOver(root))
       continue;
     const pod = readTemplate(root, chain.at(-1) ?? asOwner(object));
-    if (pod !== undefined) pods.push(pod);
+    if (pod === undefined) continue;
+    pods.push(pod);
+    const template = (templatePath(object) ?? []).reduce(fieldOf, root);
+    if (!pod.hostNetwork) hostPorts.push(...hostPortsOf(fieldOf(template, "spec")));
   }
+  reportHostPorts(hostPorts);
   return pods;
+}
+
+/** Those of its node that a pod asks for. */
+function hostPortsOf(spec: Field): Field[] {
+  return ["containers", "initContainers"].flatMap((key) =>
+    itemsOfList(fieldOf(spec, key)).flatMap((container) =>
+      itemsOfList(fieldOf(container, "ports"))
+        .map((port) => fieldOf(port, "hostPort"))
+        .filter(({ value }) => value !== undefined && value !== 0),
+    ),
+  );
+}
+
+/** One for all: every node's pod of a DaemonSet has the same. */
+function reportHostPorts([first, ...others]: readonly Field[]): void {
+  if (first === undefined) return;
+  const more = others.length === 0 ? "" : ` (and ${others.length} more)`;
+  reportField(first, {
+    severity: "warning",
+    code: "UNSUPPORTED_FEATURE",
+    message: `is not modelled${more}: what goes to the node's port is judged as if it stayed at the node`,
+  });
 }
 
 /** Reads a pod; undefined when it has finished: its address is no longer its own. */
@@ -134,8 +168,8 @@ function readPodSpec(spec: Field): Pick<Endpoint, "serviceAccount" | "node" | "p
   const account = named ?? readText(fieldOf(spec, "serviceAccount"));
   const node = readText(fieldOf(spec, "nodeName"));
   const portsOf = (key: string): NamedPort[] =>
-    itemsOf(fieldOf(spec, key)).flatMap((container) =>
-      itemsOf(fieldOf(container, "ports")).flatMap(readNamed),
+    recordsOf(fieldOf(spec, key)).flatMap((container) =>
+      recordsOf(fieldOf(container, "ports")).flatMap(readNamed),
     );
   return {
     serviceAccount: account === undefined || account === "" ? "default" : account,
@@ -171,7 +205,7 @@ function readPowers(spec: Field, onHost = false): PodPower[] {
 
 /** Reads a container port; checked even when it has no name and so nobody can mean it. */
 function readNamed(field: Field): NamedPort[] {
-  const port = readPort(fieldOf(field, "containerPort"));
+  const port = readPort(neededOf(field, "containerPort"));
   const protocol = readProtocol(fieldOf(field, "protocol"));
   const name = readText(fieldOf(field, "name"));
   const whole = port !== undefined && protocol !== undefined && name !== undefined && name !== "";
@@ -180,7 +214,7 @@ function readNamed(field: Field): NamedPort[] {
 
 /** > podIPs holds the IP addresses allocated to the pod. If specified, the 0th entry must match podIP. */
 function podAddresses(status: Field): readonly Address[] {
-  const items = itemsOf(fieldOf(status, "podIPs")).map((item) => fieldOf(item, "ip"));
+  const items = recordsOf(fieldOf(status, "podIPs")).map((item) => neededOf(item, "ip"));
   const fields = items.length > 0 ? items : [fieldOf(status, "podIP")];
   return thoseRead(fields.map(readAddress));
 }

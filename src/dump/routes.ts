@@ -99,6 +99,10 @@ function readRoute(object: JsonObject, others: Set<string>): RankedRoute | strin
   const type = stringOf(object, "type") ?? "unicast";
   const kind = KINDS.get(type);
   if (kind === undefined) return `a route of type ${type} to ${dst} is not modelled`;
+  // By the packet's source or its type of service.
+  const only = ["from", "tos"].find((key) => object[key] !== undefined);
+  if (only !== undefined)
+    return `a route to ${dst} for some packets only (${only}) is not modelled`;
   const all = objectsOf(object, "nexthops");
   const hops = all.filter((hop) => !isDead(hop));
   // > A next hop whose interface is down is passed over, and a route that has no other.

@@ -601,6 +601,12 @@ describe.runIf(existsSync(SEED))("the seed", () => {
   });
 });
 
+it("says that a header whose length is 0 cannot be read: Linux hands on what is longer than it can say", () => {
+  const { packets, diagnostics } = readCapture(TCPDUMP, Buffer.from("1.000000 IP bad-len 0\n"));
+  expect(packets).toEqual([]);
+  expect(diagnostics.map(({ code }) => code)).toEqual(["UNREADABLE_PACKET_LINE"]);
+});
+
 describe.runIf(existsSync(PASTES))("pastes of strangers", () => {
   it("are read whole: so many packets, so many of them IP with both ends", () => {
     const counts = Object.fromEntries(

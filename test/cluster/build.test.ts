@@ -75,6 +75,36 @@ status: {phase: Running, podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}, {ip: "fd00::1
     expect(said).toEqual([]);
   });
 
+  it("reports what is no address of a pod or a node, and ports of the node that pods ask for", () => {
+    const { snapshot, said } = load(
+      documents(
+        pod("text", 'status: {podIPs: ["10.0.0.1"]}'),
+        pod("misspelt", "status: {podIP: 10.0.0.2, podIPs: [{IP: 10.0.0.2}]}"),
+        pod(
+          "ports",
+          "spec: {containers: [{ports: [http, {port: 80}]}]}, status: {podIP: 10.0.0.3}",
+        ),
+        "{apiVersion: v1, kind: Node, metadata: {name: n}, status: {addresses: [192.0.2.1, {type: InternalIP}]}}",
+        pod("door", "spec: {containers: [{ports: [{containerPort: 80, hostPort: 8080}]}]}"),
+        pod("other", "spec: {containers: [{ports: [{containerPort: 80, hostPort: 8080}]}]}"),
+        pod(
+          "host",
+          "spec: {hostNetwork: true, containers: [{ports: [{containerPort: 80, hostPort: 80}]}]}",
+        ),
+      ),
+    );
+    expect(snapshot.nodeByName.get("n")?.addresses).toEqual([]);
+    expect(said).toEqual([
+      'a.yaml:7:72: error: status.addresses[0]: must be a map, not "192.0.2.1" [BAD_VALUE]',
+      "a.yaml:7:83: error: status.addresses[1].address: is required [MISSING_FIELD]",
+      "a.yaml:3:94: error: status.podIPs[0].ip: is required [MISSING_FIELD]",
+      'a.yaml:5:85: error: spec.containers[0].ports[0]: must be a map, not "http" [BAD_VALUE]',
+      "a.yaml:5:91: error: spec.containers[0].ports[1].containerPort: is required [MISSING_FIELD]",
+      'a.yaml:1:73: error: status.podIPs[0]: must be a map, not "10.0.0.1" [BAD_VALUE]',
+      "a.yaml:9:114: warning: spec.containers[0].ports[0].hostPort: is not modelled (and 1 more): what goes to the node's port is judged as if it stayed at the node [UNSUPPORTED_FEATURE]",
+    ]);
+  });
+
   it("leaves finished pods out and puts host-network pods aside", () => {
     const loaded = load(
       documents(

@@ -153,6 +153,18 @@ describe("a node's routes", () => {
     ]);
   });
 
+  it("are refused where only some packets take them", () => {
+    const routes = JSON.stringify([
+      { dst: "10.1.0.0/16", dev: "eth0", tos: "0x10" },
+      { dst: "2001:db8:77::/64", from: "2001:db8:1::/64", dev: "eth0" },
+    ]);
+    const { said } = load({ ...WHOLE, routes });
+    expect(said.filter((line) => line.startsWith("error"))).toEqual([
+      "error: a route to 10.1.0.0/16 for some packets only (tos) is not modelled",
+      "error: a route to 2001:db8:77::/64 for some packets only (from) is not modelled",
+    ]);
+  });
+
   it("are passed over where their interface is down, which the carrier alone does not do", () => {
     const routes = JSON.stringify([
       { dst: "default", gateway: "10.0.0.2", dev: "eth1", metric: 50, flags: ["dead", "linkdown"] },
