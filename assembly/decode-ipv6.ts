@@ -33,6 +33,7 @@ import {
   isExtension,
   walkChain,
 } from "./decode-extension";
+import { HOP_BY_HOP_BAD, HOP_BY_HOP_SOUND, PAYLOAD_MAX, readHopByHop } from "./hop-by-hop";
 import { decodeTransport } from "./decode-transport";
 import { PROTOCOL_TCP } from "./protocol";
 import { Packet } from "./records";
@@ -45,20 +46,6 @@ const HOP_LIMIT: u32 = 7;
 const SRC: u32 = 8;
 const DST: u32 = 24;
 const SIZE: u32 = 40;
-
-// Hop-by-hop options header (RFC 8200, section 4.3) and its jumbo payload option (RFC 2675, section 2).
-const OPTIONS_LENGTH: u32 = 1;
-const OPTIONS_SIZE: u32 = 8;
-const OPTIONS_FIRST: u32 = 2;
-const OPTION_PAD1: u32 = 0;
-const OPTION_JUMBO: u32 = 0xc2;
-const OPTION_JUMBO_LENGTH: u32 = 4;
-const PAYLOAD_MAX: u32 = 65535;
-
-// `jumboLength` instead of a length; lengths are above PAYLOAD_MAX.
-const JUMBO_NONE: u32 = 0;
-const JUMBO_CUT: u32 = 1;
-const JUMBO_BAD: u32 = 2;
 
 const KNOWN_HEADER: u32 = KNOWN_SRC | KNOWN_DST | KNOWN_TTL | KNOWN_TOS;
 
@@ -99,19 +86,16 @@ export function decodeIpv6(packet: Packet, at: usize, captured: u32, wire: u32):
   let length = SIZE + payload;
   let bound = length;
   let lengthKnown = true;
-  if (payload == 0 && next == EXTENSION_HOP_BY_HOP) {
-    const jumbo = jumboLength(at + SIZE, captured - SIZE, wire - SIZE);
-    if (jumbo > PAYLOAD_MAX) {
-      length = SIZE + jumbo;
+  if (next == EXTENSION_HOP_BY_HOP) {
+    const options = readHopByHop(at + SIZE, captured - SIZE, wire - SIZE, payload);
+    if (options == HOP_BY_HOP_BAD) packet.malformed = <u8>MALFORMED_IP;
+    if (options > PAYLOAD_MAX) {
+      length = SIZE + options;
       bound = length;
-    } else {
+    } else if (payload == 0) {
       // Without the option ip6_rcv_core() does not trim the packet.
       bound = wire;
-      if (jumbo == JUMBO_CUT) lengthKnown = false;
-      if (jumbo == JUMBO_BAD) {
-        lengthKnown = false;
-        packet.malformed = <u8>MALFORMED_IP;
-      }
+      if (options != HOP_BY_HOP_SOUND) lengthKnown = false;
     }
   } else if (payload == 0 && <u32>next == PROTOCOL_TCP && wire > SIZE + PAYLOAD_MAX) {
     // BIG TCP as newer kernels show it: no jumbo option (ipv6_payload_len()).
@@ -207,37 +191,4 @@ function decodeStart(packet: Packet, at: usize, captured: u32, wire: u32): void 
   packet.src2 = bswap<u32>(load<u32>(at, SRC + 8));
   packet.src3 = bswap<u32>(load<u32>(at, SRC + 12));
   packet.known |= KNOWN_SRC;
-}
-
-/**
- * Finds the payload length in a hop-by-hop options header, or one of JUMBO_*.
- *
- * Source: RFC 2675, section 3; Linux, ip6_parse_tlv() and ipv6_hop_jumbo().
- */
-function jumboLength(at: usize, captured: u32, wire: u32): u32 {
-  if (wire < OPTIONS_SIZE) return JUMBO_BAD;
-  if (captured < OPTIONS_SIZE) return JUMBO_CUT;
-  const size = (<u32>load<u8>(at, OPTIONS_LENGTH) + 1) << 3;
-  if (wire < size) return JUMBO_BAD;
-  if (captured < size) return JUMBO_CUT;
-  let offset = OPTIONS_FIRST;
-  while (offset < size) {
-    const type = <u32>load<u8>(at + offset);
-    if (type == OPTION_PAD1) {
-      offset++;
-      continue;
-    }
-    if (size - offset < 2) return JUMBO_BAD;
-    const optionLength = <u32>load<u8>(at + offset + 1);
-    if (size - offset - 2 < optionLength) return JUMBO_BAD;
-    if (type == OPTION_JUMBO) {
-      // > alignment requirement: 4n + 2.
-      if (optionLength != OPTION_JUMBO_LENGTH || (offset & 3) != 2) return JUMBO_BAD;
-      const jumbo = bswap<u32>(load<u32>(at + offset + 2));
-      // > The Jumbo Payload Length must be greater than 65,535.
-      return jumbo > PAYLOAD_MAX && jumbo <= wire ? jumbo : JUMBO_BAD;
-    }
-    offset += 2 + optionLength;
-  }
-  return JUMBO_NONE;
 }

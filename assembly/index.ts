@@ -66,7 +66,8 @@ export { scanText } from "./scan-text";
 export { addTranslatedPort, setShare, shareObstacle } from "./share";
 export { setSharedStates, sharedStates } from "./shared-state";
 export { straightCount } from "./straight";
-export { setInterfaceSwitches, setTcpSwitches } from "./switches";
+export { setLeastMtu } from "./path-mtu";
+export { setFullSourceCheck, setInterfaceSwitches, setTcpSwitches } from "./switches";
 export { traceCount, traceSteps } from "./trace";
 export { visitCount } from "./traverse";
 

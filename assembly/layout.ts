@@ -322,6 +322,12 @@ export const REASON_BAD_HEADER = 6;
 export const REASON_NO_ROUTE = 7;
 /** drop: the source address cannot come from there (fib_validate_source). */
 export const REASON_MARTIAN = 8;
+/** drop: no packet that arrives may go to such an address. */
+export const REASON_MARTIAN_DESTINATION = 14;
+/** drop: longer than the MTU of the way out, and not to be cut. */
+export const REASON_TOO_LONG = 15;
+/** drop: the IP stack discards it behind PREROUTING for the options in its header. */
+export const REASON_OPTIONS = 26;
 /** drop: the TTL is used up where the packet would be forwarded. */
 export const REASON_TTL = 9;
 /** drop: the route says so (blackhole, unreachable, prohibit). */
@@ -412,6 +418,10 @@ export const REASON_NO_FORWARDING = 57;
 export const REASON_BY_NODE = 58;
 /** Whether a node masquerades what its pods send out of the pods' ranges. */
 export const REASON_OUTGOING = 59;
+/** Whether it fits the way out, or was put together of segments that do, or may be cut. */
+export const REASON_SEGMENTS = 60;
+/** The options in its header were not captured, or are not modelled. */
+export const REASON_OPTIONS_UNKNOWN = 61;
 
 // Hooks, in the kernel's order (NF_INET_*).
 export const HOOK_PREROUTING = 0;
@@ -838,14 +848,16 @@ export const FORK_PATHS_MAX = 4096;
 export const FORK_DEPTH_MAX = 4096;
 
 // ── Routes ─────────────────────────────────────────────────────────────────────────────────────────
-// kind u8 ROUTE_*, flags u8, node u16 (0: unknown), interface u32, gateway 4 words (0: none), realm u32.
+// kind u8 ROUTE_*, flags u8, node u16 (0: unknown), interface u32, gateway 4 words (0: none), realm u32,
+// MTU u32 (0: that of the interface).
 export const ROUTE_KIND = 0;
 export const ROUTE_FLAGS = 1;
 export const ROUTE_NODE = 2;
 export const ROUTE_INTERFACE = 4;
 export const ROUTE_GATEWAY = 8;
 export const ROUTE_REALM = 24;
-export const ROUTE_SIZE = 28;
+export const ROUTE_MTU = 28;
+export const ROUTE_SIZE = 32;
 // ROUTE_FLAGS
 export const ROUTE_MULTIPATH = 1 << 0;
 /** The realm has a name whose number only the node knows. */
@@ -871,16 +883,31 @@ export const ROUTE_BLACKHOLE = 9;
 export const INTERFACE_SIZE = 16;
 export const INTERFACES_MAX = 1 << 24;
 
-// What a real node tells of an interface, by its number: flags u8, three zeros, MAC 6 bytes as they lie in
-// a frame, 0 u16, group u32.
+// What a real node tells of an interface, by its number: flags u16, VLAN identifier plus one u16 (0: none),
+// MAC 6 bytes as they lie in a frame, 0 u16, group u32, MTU for IPv4 u32 and for IPv6 u32 (0: not told), the
+// interface that takes its frames u32 (0: none), the interface below u32 (0: none).
 export const INTERFACE_LINK_FLAGS = 0;
+export const INTERFACE_LINK_VLAN = 2;
 export const INTERFACE_LINK_MAC = 4;
 export const INTERFACE_LINK_GROUP = 12;
-export const INTERFACE_LINK_SIZE = 16;
+export const INTERFACE_LINK_MTU = 16;
+export const INTERFACE_LINK_MTU6 = 20;
+export const INTERFACE_LINK_UPPER = 24;
+export const INTERFACE_LINK_LOWER = 28;
+export const INTERFACE_LINK_SIZE = 32;
 export const INTERFACE_LINK_EXISTS = 1 << 0;
 export const INTERFACE_LINK_HAS_MAC = 1 << 1;
 export const INTERFACE_LINK_LOOPBACK = 1 << 2;
 export const INTERFACE_LINK_HAS_GROUP = 1 << 3;
+export const INTERFACE_LINK_BRIDGE = 1 << 4;
+/** Of a bridge: the rules of a family see what goes from port to port; with UNKNOWN: perhaps. */
+export const INTERFACE_LINK_CALLS4 = 1 << 5;
+export const INTERFACE_LINK_CALLS6 = 1 << 6;
+export const INTERFACE_LINK_CALLS_UNKNOWN = 1 << 7;
+/** What takes its frames is not modelled, or was not told. */
+export const INTERFACE_LINK_ASTRAY = 1 << 8;
+/** There are interfaces above it of which it was not told whether they take a VLAN, and which. */
+export const INTERFACE_LINK_VLANS_UNKNOWN = 1 << 9;
 
 // One address from which a node of a cluster sends: node u16, family u8, tunnel u8 (1: of a device that
 // wraps packets), 4 words.
@@ -944,6 +971,8 @@ export const SWITCH_RP_STRICT = 1 << 2;
 export const SWITCH_RP_LOOSE = 1 << 3;
 export const SWITCH_ACCEPT_LOCAL = 1 << 4;
 export const SWITCH_ROUTE_LOCALNET = 1 << 5;
+export const SWITCH_SOURCE_ROUTE = 1 << 6;
+export const SWITCH_REDIRECTS = 1 << 7;
 
 // ── ipsets ─────────────────────────────────────────────────────────────────────────────────────────
 // What entries of a set have; one with both addresses and a port has the port between them.

@@ -16,9 +16,13 @@ import {
   INTERFACE_LINK_HAS_MAC,
   INTERFACE_LINK_LOOPBACK,
   INTERFACE_LINK_MAC,
+  INTERFACE_LINK_MTU,
+  INTERFACE_LINK_MTU6,
   INTERFACE_LINK_SIZE,
+  ROUTE_LOCAL,
 } from "./layout";
 import { Packet } from "./records";
+import { localRouteOf, routeKind } from "./route";
 
 let links: usize = 0;
 let linkCount: u32 = 0;
@@ -46,7 +50,7 @@ export function addressesTold(): bool {
 export function isLoopback(number: u32): bool {
   return (
     number < linkCount &&
-    (load<u8>(linkAt(number), INTERFACE_LINK_FLAGS) & INTERFACE_LINK_LOOPBACK) != 0
+    (load<u16>(linkAt(number), INTERFACE_LINK_FLAGS) & INTERFACE_LINK_LOOPBACK) != 0
   );
 }
 
@@ -67,8 +71,15 @@ export function interfaceNumbers(): u32 {
 export function isNodeInterface(number: u32): bool {
   return (
     number < linkCount &&
-    (load<u8>(linkAt(number), INTERFACE_LINK_FLAGS) & INTERFACE_LINK_EXISTS) != 0
+    (load<u16>(linkAt(number), INTERFACE_LINK_FLAGS) & INTERFACE_LINK_EXISTS) != 0
   );
+}
+
+/** How long packets of a family may be there; 0: it was not told. */
+export function mtuOf(number: u32, family: u32): u32 {
+  if (number >= linkCount) return 0;
+  const link = linkAt(number);
+  return family == 4 ? load<u32>(link, INTERFACE_LINK_MTU) : load<u32>(link, INTERFACE_LINK_MTU6);
 }
 
 /** Tells whether the frame's source address is that of the interface: the node sends it. */
@@ -84,7 +95,7 @@ export function isDestinationMac(number: u32, packet: Packet): bool {
 export function hasMac(number: u32): bool {
   return (
     number < linkCount &&
-    (load<u8>(linkAt(number), INTERFACE_LINK_FLAGS) & INTERFACE_LINK_HAS_MAC) != 0
+    (load<u16>(linkAt(number), INTERFACE_LINK_FLAGS) & INTERFACE_LINK_HAS_MAC) != 0
   );
 }
 
@@ -92,7 +103,7 @@ export function hasMac(number: u32): bool {
 export function hasGroup(number: u32): bool {
   return (
     number < linkCount &&
-    (load<u8>(linkAt(number), INTERFACE_LINK_FLAGS) & INTERFACE_LINK_HAS_GROUP) != 0
+    (load<u16>(linkAt(number), INTERFACE_LINK_FLAGS) & INTERFACE_LINK_HAS_GROUP) != 0
   );
 }
 
@@ -182,6 +193,49 @@ export function hasAddress(number: u32, family: u32): bool {
   }
   return false;
 }
+
+/** Tells whether an interface has the IPv4 address; where none was told, the local routes say. */
+export function isOwnAddress4(word: u32): bool {
+  if (routeKind(localRouteOf(word)) != ROUTE_LOCAL) return false;
+  if (!addressesTold()) return word >> 24 != 127 || word == LOOPBACK4;
+  for (let index: u32 = 0; index < addressCount; index++) {
+    const at = addressAt(index);
+    if (load<u8>(at, INTERFACE_ADDRESS_FAMILY) != 4) continue;
+    if (load<u32>(at, INTERFACE_ADDRESS_WORDS) == word) return true;
+  }
+  return false;
+}
+
+/** The interface itself has the IPv6 address. */
+export function isOwnAddress6(
+  number: u32,
+  word0: u32,
+  word1: u32,
+  word2: u32,
+  word3: u32,
+): bool {
+  for (let index: u32 = 0; index < addressCount; index++) {
+    const at = addressAt(index);
+    if (load<u32>(at, INTERFACE_ADDRESS_INTERFACE) != number) continue;
+    const words = at + INTERFACE_ADDRESS_WORDS;
+    const same = load<u32>(words) == word0 && load<u32>(words, 4) == word1;
+    if (same && load<u32>(words, 8) == word2 && load<u32>(words, 12) == word3) return true;
+  }
+  return false;
+}
+
+/** The interface has a link-local IPv6 address of the usual subnet. */
+export function hasLinkLocal(number: u32): bool {
+  for (let index: u32 = 0; index < addressCount; index++) {
+    const at = addressAt(index);
+    if (load<u32>(at, INTERFACE_ADDRESS_INTERFACE) != number) continue;
+    const words = at + INTERFACE_ADDRESS_WORDS;
+    if (load<u32>(words) == 0xfe800000 && load<u32>(words, 4) == 0) return true;
+  }
+  return false;
+}
+
+const LOOPBACK4: u32 = 0x7f000001;
 
 const SCOPE_INTERFACE: u32 = 1;
 const SCOPE_LINK: u32 = 2;

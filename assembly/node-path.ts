@@ -18,6 +18,7 @@ import { track, wasSeen } from "./conntrack";
 import { FRAGMENT_NONE, packetOf } from "./fragment";
 import { deliveredMark, deliveredMarkUnknown, longestFragment, nextPiece } from "./fragments";
 import { isPerhapsLocal } from "./departure";
+import { isConfined6, martian4, martian6 } from "./martian";
 import { isPerhapsExpected } from "./expectation";
 import {
   BACKEND_LEGACY,
@@ -47,13 +48,15 @@ import {
   REASON_NO_ROUTES,
   REASON_NO_SOCKET,
   REASON_NOT_MODELLED,
+  REASON_OPTIONS,
+  REASON_OPTIONS_UNKNOWN,
+  REASON_TOO_LONG,
   REASON_TTL,
   ROUTE_ANYCAST,
   ROUTE_BLACKHOLE,
   ROUTE_BROADCAST,
   ROUTE_LOCAL,
   ROUTE_MISSING,
-  ROUTE_MULTICAST,
   ROUTE_NONE,
   RULE_NONE,
   TABLE_FILTER,
@@ -65,13 +68,21 @@ import {
 } from "./layout";
 import { takeNewSource, translateDestination, translateSource } from "./nat";
 import { startSource } from "./new-source";
-import { addressesTold, isLoopback, loopbackInterface } from "./node-interface";
+import {
+  addressesTold,
+  hasLinkLocal,
+  isLoopback,
+  isOwnAddress6,
+  loopbackInterface,
+} from "./node-interface";
+import { fateByOptions, OPTIONS_BAD, OPTIONS_FINE } from "./ip-options";
+import { isTooLong } from "./path-mtu";
 import { piece } from "./piece";
 import { Packet } from "./records";
 import { routeInterface, routeIsMultipath, routeKind, routeOf } from "./route";
 import { conntrackActive } from "./rule";
 import { runTable, runTableOf } from "./run-table";
-import { forwards, isValidSource, routesLocalnet } from "./switches";
+import { forwards } from "./switches";
 import { tracking, trackNothing } from "./tracking";
 import { walk } from "./walk";
 
@@ -80,7 +91,8 @@ export function tryNodePath(packet: Packet): bool {
   arrive(packet);
   // For raw, which comes before connections are looked up.
   trackNothing();
-  if (walk.family == 6 && isMartian6()) return end(VERDICT_DROP, REASON_MARTIAN);
+  const martian = walk.family == 6 ? martian6() : 0;
+  if (martian != 0) return end(VERDICT_DROP, martian);
   if ((packet.flags & PACKET_AT_INPUT) != 0) return comeIn(packet);
   if (walk.generated) return goOut(packet);
   attempt.inInterface = walk.inInterface;
@@ -115,14 +127,36 @@ function routeIn(): bool {
   if (walk.proxied) return endBefore(AT_INPUT, REASON_NO_SOCKET);
   attempt.dstRoute = routeOf(walk.family, walk.dst0, walk.dst1, walk.dst2, walk.dst3);
   const kind = routeKind(attempt.dstRoute);
-  if (walk.family == 4 && isMartian4(kind)) return end(VERDICT_DROP, REASON_MARTIAN);
+  const martian = walk.family == 4 ? martian4(attempt.dstRoute) : 0;
+  if (martian != 0) return end(VERDICT_DROP, martian);
+  if (walk.family == 4) {
+    const options = fateByOptions(walk.packet);
+    if (options == OPTIONS_BAD) return end(VERDICT_DROP, REASON_OPTIONS);
+    if (options != OPTIONS_FINE)
+      return endBefore(AT_INPUT | AT_FORWARD | AT_POSTROUTING, REASON_OPTIONS_UNKNOWN);
+  }
   if (isMulticast()) return deliver() && hasJoined();
+  const link = linkLocalInterface();
+  if (link != 0 && !isOwnAddress6(link, walk.dst0, walk.dst1, walk.dst2, walk.dst3))
+    return forward(link);
   if (isBroadcast(kind) || kind == ROUTE_LOCAL || kind == ROUTE_ANYCAST) return deliver();
   if (attempt.dstRoute == ROUTE_NONE) return end(VERDICT_DROP, REASON_NO_ROUTE);
   if (kind == ROUTE_BLACKHOLE) return end(VERDICT_DROP, REASON_BLACKHOLE);
   if (kind == ROUTE_MISSING && !addressesTold() && isPerhapsLocal(RULE_NONE)) return deliver();
-  return forward();
+  return forward(routeInterface(attempt.dstRoute));
 }
+
+// > A link-local address is one of the link by which the packet came, whatever other links have.
+// The interface that reaches it; 0: it is no such address, or nothing tells.
+function linkLocalInterface(): u32 {
+  if (walk.family != 6 || walk.dst0 != LINK_LOCAL || walk.dst1 != 0) return 0;
+  // The subnet's routers' own address is among the routes.
+  if ((walk.dst2 | walk.dst3) == 0 || !addressesTold()) return 0;
+  const number = inInterfaceFor(RULE_NONE);
+  return hasLinkLocal(number) ? number : 0;
+}
+
+const LINK_LOCAL: u32 = 0xfe800000;
 
 // What was put together behind PREROUTING goes on as its first fragment came.
 function comeIn(packet: Packet): bool {
@@ -154,21 +188,22 @@ function settleInput(): bool {
   return runTableOf(BACKEND_NFT, TABLE_SECURITY);
 }
 
-function forward(): bool {
+function forward(out: u32): bool {
   if (!forwards()) return end(VERDICT_DROP, REASON_NO_FORWARDING);
   // > ip_forward() looks at the TTL before the hook, and decrements it.
   if ((walk.known & KNOWN_TTL) != 0) {
     if (walk.ttl <= 1) return end(VERDICT_DROP, REASON_TTL);
     walk.ttl--;
   }
-  if (walk.family == 6 && isConfined6()) return end(VERDICT_DROP, REASON_MARTIAN);
+  if (walk.family == 6 && isConfined6(out)) return end(VERDICT_DROP, REASON_MARTIAN);
   // > Only what was sent to this host alone is forwarded, wherever a translation has it go.
   if (isToGroup(walk.packet)) return end(VERDICT_DROP, REASON_OTHER_HOST);
   if (routeIsMultipath(attempt.dstRoute))
     return endBefore(AT_FORWARD | AT_POSTROUTING, REASON_MULTIPATH);
-  walk.outInterface = routeInterface(attempt.dstRoute);
-  walk.outUnknown = routeKind(attempt.dstRoute) == ROUTE_MISSING;
-  attempt.outInterface = walk.outInterface;
+  if (isTooLong(attempt.dstRoute, out)) return end(VERDICT_DROP, REASON_TOO_LONG);
+  walk.outInterface = out;
+  walk.outUnknown = out == 0;
+  attempt.outInterface = out;
   walk.hook = HOOK_FORWARD;
   if (!runTable(TABLE_MANGLE) || !runTable(TABLE_FILTER) || !runTable(TABLE_SECURITY)) return false;
   return walk.outUnknown ? endBefore(AT_POSTROUTING, REASON_NO_ROUTES) : postroute();
@@ -277,40 +312,6 @@ function runPieces(intoInput: bool): bool {
   return true;
 }
 
-// Source: Linux, ip_route_input_slow() and fib_validate_source().
-function isMartian4(kind: u32): bool {
-  const src = walk.src0;
-  const dst = walk.dst0;
-  if (src >> 28 == 0xe || src == 0xffffffff) return true;
-  if (dst == 0xffffffff || (src | dst) == 0) return src >> 24 != 0 && !isValidSource();
-  const toGroup = dst >> 28 == 0xe;
-  // > 0.0.0.0 may ask its link-local neighbours.
-  if (src >> 24 == 0 && !(toGroup && dst >> 8 == 0xe00000)) return true;
-  if (dst >> 24 == 0) return true;
-  const looped = src >> 24 == 127 || dst >> 24 == 127;
-  if (looped && !routesLocalnet() && !isLoopback(inInterfaceFor(RULE_NONE))) return true;
-  return src >> 24 != 0 && !isValidSource();
-}
-
-// Source: Linux, ip6_rcv_core().
-function isMartian6(): bool {
-  const loopbackSrc = (walk.src0 | walk.src1 | walk.src2) == 0 && walk.src3 == 1;
-  const loopbackDst = (walk.dst0 | walk.dst1 | walk.dst2) == 0 && walk.dst3 == 1;
-  if (walk.src0 >> 24 == 0xff) return true;
-  if ((loopbackSrc || loopbackDst) && !isLoopback(walk.inInterface)) return !walk.generated;
-  // > Interface-local groups and the reserved scope never come over a wire.
-  const scope = (walk.dst0 >> 16) & 0xf;
-  if (walk.dst0 >> 24 == 0xff && scope <= 1) return true;
-  return (walk.src0 | walk.src1) == 0 && walk.src2 == 0xffff;
-}
-
-// Source: Linux, ip6_forward(): such sources are not forwarded to another link.
-function isConfined6(): bool {
-  if (routeInterface(attempt.dstRoute) == inInterfaceFor(RULE_NONE)) return false;
-  const unspecified = (walk.src0 | walk.src1 | walk.src2 | walk.src3) == 0;
-  return unspecified || walk.src0 >> 22 == 0x3fa;
-}
-
 // The first bit on the wire tells one host from several.
 function isToGroup(packet: Packet): bool {
   return packet.linkType == LINK_ETHERNET && (packet.dstMac & 1) != 0;
@@ -321,7 +322,7 @@ function isMulticast(): bool {
 }
 
 function isBroadcast(kind: u32): bool {
-  if (kind == ROUTE_BROADCAST || kind == ROUTE_MULTICAST) return true;
+  if (kind == ROUTE_BROADCAST) return true;
   return walk.family == 4 && (walk.dst0 == 0xffffffff || (walk.dst0 | walk.src0) == 0);
 }
 

@@ -1,8 +1,10 @@
 // IP protocol numbers that the matcher treats by name (IANA, "Assigned Internet Protocol Numbers").
 export const PROTOCOL_ICMP: u32 = 1;
+export const PROTOCOL_IPIP: u32 = 4;
 export const PROTOCOL_TCP: u32 = 6;
 export const PROTOCOL_UDP: u32 = 17;
 export const PROTOCOL_DCCP: u32 = 33;
+export const PROTOCOL_IPV6: u32 = 41;
 export const PROTOCOL_GRE: u32 = 47;
 export const PROTOCOL_ICMPV6: u32 = 58;
 export const PROTOCOL_SCTP: u32 = 132;

@@ -52,6 +52,7 @@ import { mannerOf } from "./manner";
 import { findMemo, hearMemo, Memo, placeFor } from "./memo";
 import { confirm } from "./new-connection";
 import { verdictOfOutcome } from "./outcome";
+import { isPerhapsTooLong } from "./path-mtu";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "./protocol";
 import { Packet } from "./records";
 import { isRealNode } from "./route";
@@ -277,6 +278,7 @@ function isPlain(packet: Packet): bool {
   const needed = packet.protocol == PROTOCOL_TCP ? KNOWN_PORTS | KNOWN_TCP_FLAGS : KNOWN_PORTS;
   if ((packet.known & needed) != needed) return false;
   if ((packet.known & KNOWN_TTL) != 0 && packet.ttl <= 1) return false;
+  if (isPerhapsTooLong(packet.ipLength)) return false;
   // A text shows no bytes; options and extension headers, it tells or nobody knows.
   if ((packet.flags & PACKET_DECODED) != 0) return packet.family == 4;
   const size = packet.family == 4 ? IPV4_SIZE : IPV6_SIZE;

@@ -5,6 +5,7 @@ import {
   ROUTE_GATEWAY,
   ROUTE_INTERFACE,
   ROUTE_KIND,
+  ROUTE_MTU,
   ROUTE_MULTIPATH,
   ROUTE_NODE,
   ROUTE_NONE,
@@ -137,6 +138,11 @@ export function routeIsBare(route: i32): bool {
 /** Realm of the route: that of destinations in the lower half, of sources in the upper one. */
 export function routeRealm(route: i32): u32 {
   return route == ROUTE_NONE ? 0 : load<u32>(routeAt(route), ROUTE_REALM);
+}
+
+/** How long packets may be that go by the route; 0: the interface says. */
+export function routeMtu(route: i32): u32 {
+  return route == ROUTE_NONE ? 0 : load<u32>(routeAt(route), ROUTE_MTU);
 }
 
 export function routeRealmIsKnown(route: i32): bool {

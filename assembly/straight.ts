@@ -19,6 +19,7 @@ import { isMannerValid, mannerOf } from "./manner";
 import { findPlainMemo } from "./memo";
 import { hasMac } from "./node-interface";
 import { ETHERNET, IP_SIZE, lengthOf, protocolOf, TCP_SIZE, tcpOf, ttlOf } from "./plain-frame";
+import { isPerhapsTooLong } from "./path-mtu";
 import { PROTOCOL_TCP } from "./protocol";
 import { Packet } from "./records";
 import { countRepeats, lookedAt, mayRepeat } from "./repeat";
@@ -49,7 +50,7 @@ export function startStraight(number: u64): void {
 /** Decides a plain frame, whose node is found if it has one; false: it goes another way. */
 export function goStraight(one: Gathered, number: u64): bool {
   const frame: usize = one.frame;
-  if (!isOpen || ttlOf(frame) <= 1) return false;
+  if (!isOpen || ttlOf(frame) <= 1 || isPerhapsTooLong(lengthOf(frame))) return false;
   if (isShared() && isOthers(frame)) return false;
   const manner = mannerLike(one);
   if (!isMannerValid(manner)) return false;

@@ -56,7 +56,7 @@ function isOf(address: usize, types: u32, device: u32): bool {
 
 // Source: Linux, inet_dev_addr_type().
 function isOf4(word: u32, types: u32, device: u32): bool {
-  if (word >> 24 == 0 || word == 0xffffffff) return (types & ADDRTYPE_BROADCAST) != 0;
+  if (word == 0 || word == 0xffffffff) return (types & ADDRTYPE_BROADCAST) != 0;
   if (word >> 28 == 0xe) return (types & ADDRTYPE_MULTICAST) != 0;
   const route = localRouteOf(word);
   const kind = routeKind(route);

@@ -30,7 +30,7 @@ export function matchRpfilter(match: usize, rule: i32): bool {
   if (walk.family == 4) {
     if (walk.src0 >> 28 == 0xe || walk.src0 == 0xffffffff) return false;
     // > From nowhere to a group or to everybody.
-    if (walk.src0 >> 24 == 0) {
+    if (walk.src0 == 0) {
       if (walk.dst0 >> 28 == 0xe || walk.dst0 == 0xffffffff) return true;
     }
   } else {

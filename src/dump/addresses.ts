@@ -27,6 +27,7 @@ export function parseAddresses(
       mac: macOf(object) ?? before?.mac,
       loopback: flagsOf(object).includes("LOOPBACK"),
       ...groupOf(object, before),
+      ...mtuOf(object, before),
       addresses: [
         ...(before?.addresses ?? []),
         ...objectsOf(object, "addr_info").flatMap(addressOf),
@@ -47,6 +48,11 @@ function groupOf(object: JsonObject, before: NodeInterface | undefined): { group
   if (text === "default") return { group: 0 };
   if (/^\d+$/.test(text)) return { group: Number(text) };
   return before?.group === undefined ? {} : { group: before.group };
+}
+
+function mtuOf(object: JsonObject, before: NodeInterface | undefined): { mtu?: number } {
+  const mtu = numberOf(object, "mtu") ?? before?.mtu;
+  return mtu === undefined ? {} : { mtu };
 }
 
 function macOf(object: JsonObject): number[] | undefined {

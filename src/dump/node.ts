@@ -5,7 +5,7 @@
 import type { DiagnosticCode, OnDiagnostic } from "../errors.ts";
 import type { Backend } from "../match/extension.ts";
 import type { Family } from "../net/address.ts";
-import { parsePrefix } from "../net/address.ts";
+import { parsePrefix, sameAddress } from "../net/address.ts";
 import type {
   Connection,
   IpSet,
@@ -48,15 +48,25 @@ export function parseNode(given: NodeTexts, onDiagnostic: OnDiagnostic): NodeSta
     if (given[part].length > 0) continue;
     warn(`no ${option}: every IPv${family} packet is unknown`);
   }
-  const topology = buildTopology(texts, rulesets, { onDiagnostic, warn });
-  const told = texts.addresses.length > 0 ? topology.interfaces : undefined;
-  warnOfDataplanes({ rulesets, interfaces: told }, onDiagnostic);
+  const { sysctl = [] } = texts;
+  const switches = sysctl.length === 0 ? undefined : parseSysctls(sysctl, onDiagnostic);
+  const told = buildTopology(texts, rulesets, { onDiagnostic, warn });
+  const topology = {
+    ...told,
+    interfaces: told.interfaces?.map((each) => switched(each, switches)),
+  };
+  const interfaces = texts.addresses.length > 0 ? topology.interfaces : undefined;
+  warnOfDataplanes({ rulesets, interfaces }, onDiagnostic);
   const connections = (texts.conntrack ?? []).flatMap(({ file, text }) =>
     parseConnections(text, file, onDiagnostic),
   );
-  const { sysctl = [] } = texts;
-  const switches = sysctl.length === 0 ? undefined : parseSysctls(sysctl, onDiagnostic);
   return { rulesets, topology, connections, switches };
+}
+
+/** An interface with what only its switches tell. */
+function switched(one: NodeInterface, switches: NodeSwitches | undefined): NodeInterface {
+  const mtu6 = switches?.mtus6.get(one.name);
+  return mtu6 === undefined ? one : { ...one, mtu6 };
 }
 
 const FAMILIES = [
@@ -145,7 +155,8 @@ function buildTopology(
   const told = texts.addresses.flatMap(({ file, text }) =>
     parseAddresses(text, file, onDiagnostic),
   );
-  const given = texts.routes.flatMap(({ file, text }) => parseRoutes(text, file, onDiagnostic));
+  const files = texts.routes.map(({ file, text }) => parseRoutes(text, file, onDiagnostic));
+  const given = files.flatMap(({ routes }) => routes);
   const hasAddresses = texts.addresses.length > 0;
   if (!hasAddresses) {
     warn(
@@ -174,7 +185,22 @@ function buildTopology(
     ];
   });
   const interfaces = hasAddresses ? told : namedInterfaces(routes, rulesets);
-  return { routes: uniqueRoutes(routes), wholeCluster: false, interfaces };
+  const fullSourceCheck =
+    files.some(({ otherTables }) => otherTables) || given.some((route) => isTelling(route, told));
+  return { routes: uniqueRoutes(routes), wholeCluster: false, fullSourceCheck, interfaces };
+}
+
+/**
+ * By such routes the kernel looks up every source: they have a realm, or make local what no interface has.
+ * Source: Linux, fib_validate_source().
+ */
+function isTelling(route: Route, told: readonly NodeInterface[]): boolean {
+  const { address, bits } = route.prefix;
+  if (address.family !== 4) return false;
+  if ("realm" in route) return true;
+  if (route.kind !== "local" || address.words[0] >>> 24 === 127) return false;
+  const own = told.flatMap(({ addresses }) => addresses);
+  return own.length > 0 && (bits < 32 || !own.some((each) => sameAddress(each.address, address)));
 }
 
 const AROUND = { node: undefined, owner: undefined } as const;

@@ -29,8 +29,14 @@ const ANY: Readonly<Record<Family, Address>> = {
   6: { family: 6, words: [0, 0, 0, 0] },
 };
 
+export interface ParsedRoutes {
+  readonly routes: readonly Route[];
+  /** There are routes in tables that only `ip rule` leads to. */
+  readonly otherTables: boolean;
+}
+
 /** Parses the file; of routes to one prefix in one table that of the lowest metric counts. */
-export function parseRoutes(text: string, file: string, onDiagnostic: OnDiagnostic): Route[] {
+export function parseRoutes(text: string, file: string, onDiagnostic: OnDiagnostic): ParsedRoutes {
   const objects = parseJsonArrays(text, file, onDiagnostic) ?? [];
   const bestByKey = new Map<string, RankedRoute>();
   const others = new Set<string>();
@@ -49,7 +55,8 @@ export function parseRoutes(text: string, file: string, onDiagnostic: OnDiagnost
     const message = `routes of other tables (${[...others].join(", ")}) are left aside: ip rules are not modelled`;
     onDiagnostic({ severity: "warning", code: "UNSUPPORTED_FEATURE", message, place: { file } });
   }
-  return [...bestByKey.values()].map(({ route }) => route);
+  const routes = [...bestByKey.values()].map(({ route }) => route);
+  return { routes, otherTables: others.size > 0 };
 }
 
 /**
@@ -127,6 +134,7 @@ function readRoute(object: JsonObject, others: Set<string>): RankedRoute | strin
       ...(gateway === undefined ? {} : { gateway }),
       ...(source === undefined ? {} : { source }),
       ...realmOf(via),
+      ...mtuOf(object),
       ...(hops.length > 1 ? { multipath: true } : {}),
     },
   };
@@ -149,6 +157,12 @@ function realmOf(object: JsonObject): { realm?: number | undefined } {
   const [source = NaN, destination = NaN] = numbers;
   const known = !Number.isNaN(source + destination);
   return { realm: known ? source * 0x10000 + destination : undefined };
+}
+
+/** `"metrics": [{"mtu": 1400}]`. */
+function mtuOf(object: JsonObject): { mtu?: number } {
+  const [mtu] = objectsOf(object, "metrics").flatMap((each) => numberOf(each, "mtu") ?? []);
+  return mtu === undefined ? {} : { mtu };
 }
 
 function gatewayOf(object: JsonObject): Address | undefined {

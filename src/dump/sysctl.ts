@@ -64,12 +64,17 @@ const SWITCHES: readonly string[] = [
 const IDLE: readonly string[] = [`${CT}checksum`, `${CT}acct`, `${CT}max`];
 
 const OF_INTERFACES: Readonly<Record<4 | 6, readonly string[]>> = {
-  4: ["forwarding", "rp_filter", "accept_local", "route_localnet", "log_martians"],
-  6: ["forwarding", "force_forwarding"],
+  4: [
+    ...["forwarding", "rp_filter", "accept_local", "route_localnet", "accept_source_route"],
+    ...["send_redirects", "log_martians"],
+  ],
+  6: ["forwarding", "force_forwarding", "mtu"],
 };
 
 /** Not modelled: the value that is assumed, and what is judged as with it. */
 const NOT_MODELLED: readonly (readonly [pattern: RegExp, assumed: number, what: string])[] = [
+  [/^net\.ipv4\.ip_forward_use_pmtu$/, 0, "packets beyond an MTU that was learnt"],
+  [/^net\.ipv6\.conf\..+\.ioam6_enabled$/, 0, "packets with IOAM options"],
   [/^net\.ipv4\.conf\..+\.bc_forwarding$/, 0, "packets to a subnet's broadcast address"],
   [/^net\.ipv4\.conf\..+\.src_valid_mark$/, 0, "sources where ip rules look at marks"],
   [/^net\.ipv6\.conf\..+\.disable_ipv6$/, 0, "IPv6 packets of that interface"],
@@ -185,15 +190,25 @@ function buildSwitches(values: ReadonlyMap<string, number>): NodeSwitches {
         return seconds === undefined ? [] : [[name, seconds] as const];
       }),
     ),
+    mtus6: new Map(
+      [...names].flatMap((name) => {
+        const mtu = values.get(`net.ipv6.conf.${name}.mtu`);
+        return mtu === undefined ? [] : [[name, mtu] as const];
+      }),
+    ),
     interfaces: new Map([...names].map((name) => [name, switchesOf(values, name)])),
-    others: switchesOf(values, "all"),
+    others: switchesOf(values, undefined),
   };
 }
 
 /** > For each switch there is a rule of how `conf.all` and `conf.NAME` go together. */
-function switchesOf(values: ReadonlyMap<string, number>, name: string): InterfaceSwitches {
+function switchesOf(
+  values: ReadonlyMap<string, number>,
+  name: string | undefined,
+): InterfaceSwitches {
   const all = (key: string): number | undefined => values.get(`net.ipv4.conf.all.${key}`);
-  const own = (key: string): number | undefined => values.get(`net.ipv4.conf.${name}.${key}`);
+  const own = (key: string): number | undefined =>
+    name === undefined ? undefined : values.get(`net.ipv4.conf.${name}.${key}`);
   // > What is written for all is written to each; read is each one's own.
   const forwarding =
     own("forwarding") ?? all("forwarding") ?? values.get("net.ipv4.ip_forward") ?? 1;
@@ -203,12 +218,16 @@ function switchesOf(values: ReadonlyMap<string, number>, name: string): Interfac
   const either = (key: string): boolean => (all(key) ?? 0) !== 0 || (own(key) ?? 0) !== 0;
   const forwarding6 =
     (values.get("net.ipv6.conf.all.forwarding") ?? 1) !== 0 ||
-    (values.get(`net.ipv6.conf.${name}.force_forwarding`) ?? 0) !== 0;
+    (values.get(`net.ipv6.conf.${name ?? "all"}.force_forwarding`) ?? 0) !== 0;
   return {
     forwarding: forwarding !== 0,
     forwarding6,
     rpFilter: filter === 0 ? "off" : filter === 1 ? "strict" : "loose",
     acceptLocal: either("accept_local"),
     routeLocalnet: either("route_localnet"),
+    // > IN_DEV_ANDCONF(); new interfaces have 1, all of them together 0.
+    acceptSourceRoute:
+      (all("accept_source_route") ?? 0) !== 0 && (own("accept_source_route") ?? 1) !== 0,
+    sendRedirects: (all("send_redirects") ?? 1) !== 0 || (own("send_redirects") ?? 1) !== 0,
   };
 }

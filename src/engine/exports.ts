@@ -126,6 +126,8 @@ export interface MatcherExports {
     retransmissionsMax: number,
   ): void;
   setInterfaceSwitches(bytes: number, count: number): void;
+  setFullSourceCheck(full: boolean): void;
+  setLeastMtu(bytes: number): void;
   connectionRecord(): number;
   addConnection(): void;
   connectionLimit(): number;

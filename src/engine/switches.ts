@@ -65,6 +65,8 @@ function bitsOf(own: InterfaceSwitches): number {
     (own.rpFilter === "strict" ? layout.SWITCH_RP_STRICT : 0) |
     (own.rpFilter === "loose" ? layout.SWITCH_RP_LOOSE : 0) |
     (own.acceptLocal ? layout.SWITCH_ACCEPT_LOCAL : 0) |
-    (own.routeLocalnet ? layout.SWITCH_ROUTE_LOCALNET : 0)
+    (own.routeLocalnet ? layout.SWITCH_ROUTE_LOCALNET : 0) |
+    (own.acceptSourceRoute ? layout.SWITCH_SOURCE_ROUTE : 0) |
+    (own.sendRedirects ? layout.SWITCH_REDIRECTS : 0)
   );
 }

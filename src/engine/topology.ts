@@ -36,6 +36,8 @@ export function packTopology(
   for (const { name } of told) interfaces.add(name);
   const packed = packRoutes(exports, program, context, before);
   packInterfaces(exports, told, interfaces);
+  exports.setLeastMtu(leastMtu(topology));
+  exports.setFullSourceCheck(topology.fullSourceCheck ?? false);
   return packed;
 }
 
@@ -177,6 +179,7 @@ function packRoutes(
     );
     view.setUint32(at + layout.ROUTE_REALM, route.realm ?? 0, true);
     view.setUint32(at + layout.ROUTE_INTERFACE, number, true);
+    view.setUint32(at + layout.ROUTE_MTU, route.mtu ?? 0, true);
     view.setUint16(at + layout.ROUTE_NODE, numberByNode.get(route.node ?? "") ?? 0, true);
     route.gateway?.words.forEach((word, place) => {
       view.setUint32(at + layout.ROUTE_GATEWAY + 4 * place, word, true);
@@ -256,6 +259,18 @@ function packNodeUplinks(
   exports.setNodeUplinks(words, count);
 }
 
+/** > What is longer than where it came from is segments, which fit where packets may be as long. */
+function leastMtu({ routes, interfaces = [] }: Topology): number {
+  const mtus = [
+    ...routes.map(({ mtu }) => mtu),
+    ...interfaces.flatMap(({ loopback, mtu, mtu6 }) => (loopback ? [] : [mtu, mtu6 ?? mtu])),
+  ].filter((mtu) => mtu !== undefined);
+  const least = Math.min(...mtus);
+  return mtus.every((mtu) => mtu === least) ? NO_LIMIT : least;
+}
+
+const NO_LIMIT = 0xffffffff;
+
 function packInterfaces(
   exports: MatcherExports,
   real: readonly NodeInterface[],
@@ -266,15 +281,18 @@ function packInterfaces(
   const owned = real.flatMap((each) => each.addresses.map((own) => ({ own, name: each.name })));
   const addresses = exports.allocate(Math.max(1, owned.length) * layout.INTERFACE_ADDRESS_SIZE);
   const view = new DataView(exports.memory.buffer);
-  for (const { name, mac, loopback, group } of real) {
+  for (const { name, mac, loopback, group, mtu, mtu6 } of real) {
     const at = links + interfaces.known(name) * layout.INTERFACE_LINK_SIZE;
-    view.setUint8(
+    view.setUint16(
       at + layout.INTERFACE_LINK_FLAGS,
       layout.INTERFACE_LINK_EXISTS |
         (mac === undefined ? 0 : layout.INTERFACE_LINK_HAS_MAC) |
         (loopback ? layout.INTERFACE_LINK_LOOPBACK : 0) |
         (group === undefined ? 0 : layout.INTERFACE_LINK_HAS_GROUP),
+      true,
     );
+    view.setUint32(at + layout.INTERFACE_LINK_MTU, mtu ?? 0, true);
+    view.setUint32(at + layout.INTERFACE_LINK_MTU6, mtu6 ?? mtu ?? 0, true);
     view.setUint32(at + layout.INTERFACE_LINK_GROUP, group ?? 0, true);
     mac?.forEach((byte, place) => view.setUint8(at + layout.INTERFACE_LINK_MAC + place, byte));
   }

@@ -96,7 +96,7 @@ def set_up_node(node, home, wire):
     for name in names:
         stop_offloads(name)
     enter(home)
-    quiet = {"rp_filter": 0, "send_redirects": 0, "accept_redirects": 0}
+    quiet = {"rp_filter": 0, "accept_redirects": 0}
     quiet6 = {"accept_dad": 0, "dad_transmits": 0, "accept_ra": 0, "router_solicitations": 0, "forwarding": 1}
     for name in ["all", "default", *names]:
         for key, value in quiet.items():

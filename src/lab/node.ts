@@ -39,7 +39,8 @@ export function buildLabGround({ interfaces = [], routes }: Topology): LabGround
       .map(
         ({ prefix }) => `${formatAddress(prefix.address)}/${addressBits(prefix.address.family)}`,
       );
-    return { name, mac: macText(one, index), addresses: [...own, ...strays] };
+    const mtu = one?.mtu;
+    return { name, mac: macText(one, index), addresses: [...own, ...strays], mtu };
   });
   const withoutMac = known.filter(({ mac }) => mac === undefined).map(({ name }) => name);
   if (withoutMac.length > 0) {

@@ -210,6 +210,16 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
       return "it gets through, and by which interface depends on what is not known";
     case "martian":
       return `${addressText(judged.source)} cannot be the source of a packet that arrives there`;
+    case "too-long":
+      return "it is longer than the MTU of the way out, and may not be cut: Linux discards it before FORWARD";
+    case "segments":
+      return "it is longer than the MTU of the way out, and the capture does not show whether it may be cut, or is several segments that the node put together";
+    case "options":
+      return "its IPv4 header has a source route, or options that are malformed: Linux discards the packet behind PREROUTING";
+    case "options-unknown":
+      return "its IPv4 header has a source route or a label that is not modelled, or options that were not captured";
+    case "martian-destination":
+      return `nothing that arrives there may be for ${destinationText(judged)}`;
     case "ttl":
       return "the TTL is used up";
     case "blackhole":

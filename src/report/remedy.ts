@@ -31,6 +31,8 @@ export function remedyFor(flow: Tuple & Judgement, nature: CaptureNature): strin
         : "capture bytes instead of text: tcpdump -w FILE";
     case "no-fragments":
       return "capture all fragments: with -v where it is text, from before the datagram to behind it";
+    case "segments":
+      return "capture bytes instead of text, on a node that puts nothing together: ethtool -K INTERFACE gro off tso off gso off";
     case "link-type":
       return "capture on an Ethernet, raw IP or the any interface";
     case "backend":
@@ -74,7 +76,11 @@ export function remedyFor(flow: Tuple & Judgement, nature: CaptureNature): strin
     case "multicast":
     case "table-order":
     case "out-interface":
+    case "too-long":
+    case "options":
+    case "options-unknown":
     case "martian":
+    case "martian-destination":
     case "ttl":
     case "blackhole":
     case "bad-fragments":

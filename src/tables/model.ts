@@ -306,6 +306,8 @@ export interface Topology {
    * one: that of those without host endpoints, and the others'.
    */
   readonly uplinks?: readonly string[];
+  /** Of a real node: IPv4 sources are looked up in its routes even where `rp_filter` is off. */
+  readonly fullSourceCheck?: boolean;
   /** The interfaces of a real node as it told them; undefined where manifests were compiled. */
   readonly interfaces: readonly NodeInterface[] | undefined;
 }
@@ -320,6 +322,9 @@ export interface NodeInterface {
   readonly loopback: boolean;
   /** Undefined: not told, or by a name that only the node knows. */
   readonly group?: number;
+  /** Bytes; undefined: not told. IPv6 may have one of its own (`net.ipv6.conf.NAME.mtu`). */
+  readonly mtu?: number;
+  readonly mtu6?: number;
   /** Addresses in the order the node lists them, each with the bits of its subnet. */
   readonly addresses: readonly InterfaceAddress[];
 }
@@ -392,6 +397,8 @@ export interface Route {
   readonly source?: Address;
   /** `realm` of the route, that of sources in the upper half; undefined: a name that only the node knows. */
   readonly realm?: number | undefined;
+  /** Bytes of a packet that goes by it; undefined: the interface says. */
+  readonly mtu?: number;
   /** Several next hops of equal rank: `interface` is that of the first. */
   readonly multipath?: boolean;
   /** Where several nodes are judged as one: what other nodes send there is wrapped; undefined: perhaps. */

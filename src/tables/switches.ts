@@ -38,6 +38,8 @@ export interface NodeSwitches {
   readonly tcpRetransmissionsMax: number;
   /** Seconds, of those that were told. */
   readonly timeouts: ReadonlyMap<TimeoutName, number>;
+  /** MTU for IPv6 by interface, bytes, of those that were told. */
+  readonly mtus6: ReadonlyMap<string, number>;
   /** Of interfaces that have their own. */
   readonly interfaces: ReadonlyMap<string, InterfaceSwitches>;
   /** Of all others. */
@@ -51,4 +53,6 @@ export interface InterfaceSwitches {
   readonly rpFilter: "off" | "strict" | "loose";
   readonly acceptLocal: boolean;
   readonly routeLocalnet: boolean;
+  readonly acceptSourceRoute: boolean;
+  readonly sendRedirects: boolean;
 }

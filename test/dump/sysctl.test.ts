@@ -24,6 +24,7 @@ describe("parseSysctls", () => {
       others: {
         ...{ forwarding: true, forwarding6: true, rpFilter: "off" },
         ...{ acceptLocal: false, routeLocalnet: false },
+        ...{ acceptSourceRoute: false, sendRedirects: true },
       },
     });
   });
@@ -44,6 +45,19 @@ describe("parseSysctls", () => {
     ["net/ipv4/conf/eth0.100/accept_local = 1", "eth0.100", { acceptLocal: true }],
     ["net.ipv4.conf.eth0/100.accept_local=1", "eth0.100", { acceptLocal: true }],
     ["net.ipv4.conf.all.route_localnet = 1", "eth0", { routeLocalnet: true }],
+    ["net.ipv4.conf.all.accept_source_route = 1", "eth0", { acceptSourceRoute: true }],
+    ["net.ipv4.conf.eth0.accept_source_route = 1", "eth0", { acceptSourceRoute: false }],
+    [
+      "net.ipv4.conf.all.accept_source_route = 1\nnet.ipv4.conf.eth0.accept_source_route = 0",
+      "eth0",
+      { acceptSourceRoute: false },
+    ],
+    ["net.ipv4.conf.all.send_redirects = 0", "eth0", { sendRedirects: true }],
+    [
+      "net.ipv4.conf.all.send_redirects = 0\nnet.ipv4.conf.eth0.send_redirects = 0",
+      "eth0",
+      { sendRedirects: false },
+    ],
     ["net.ipv6.conf.all.forwarding = 0", "eth0", { forwarding6: false }],
     ["net.ipv6.conf.eth0.forwarding = 0", "eth0", { forwarding6: true }],
     [

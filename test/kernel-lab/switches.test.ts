@@ -47,14 +47,23 @@ const SWITCHES: readonly (readonly string[])[] = [
   ["net.ipv4.conf.eth0.accept_local=1", "net.ipv4.conf.all.rp_filter=2"],
   ["net.ipv4.conf.eth0.accept_local=1", "net.ipv4.conf.all.rp_filter=1"],
   ["net.ipv4.conf.all.route_localnet=1"],
+  ["net.ipv4.conf.all.send_redirects=0", "net.ipv4.conf.eth0.send_redirects=0"],
 ];
+
+// > Where a route has a realm every source is looked up.
+const WITHOUT_REALMS = {
+  4: ROUTES[4].map((route) => route.replace(/ realm .*/, "")),
+  6: ROUTES[6],
+};
 
 const SOURCES = [
   ...["10.65.0.1", "10.65.0.3", "192.0.2.20", "192.0.2.10", "198.51.100.10", "198.51.100.20"],
   ...["10.65.9.1", "10.65.9.7", "10.66.0.5", "127.0.0.1", "127.0.0.2", "8.8.8.8", "192.0.2.255"],
+  ...["0.1.2.3", "0.0.0.0", "127.0.0.5"],
 ];
 const DESTINATIONS = [
   ...["10.65.0.2", "192.0.2.10", "198.51.100.20", "192.0.2.255", "255.255.255.255", "127.0.0.1"],
+  ...["0.1.2.3", "0.0.0.0"],
 ];
 const PORTS_BEGIN = 10_000;
 
@@ -83,7 +92,7 @@ describe.runIf(haveLab())("the node's switches", () => {
     async (_, switches) => {
       const lab = await startLab({
         interfaces: INTERFACES,
-        routes: ROUTES,
+        routes: switches.length === 0 ? ROUTES : WITHOUT_REALMS,
         tables: { legacy: { 4: STATES, 6: STATES.replaceAll("icmp ", "ipv6-icmp ") } },
         ipsets: "",
         sysctls: Object.fromEntries(

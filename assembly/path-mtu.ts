@@ -1,0 +1,95 @@
+// Whether a packet that is forwarded fits the way out. What may not be cut, and does not, is discarded before
+// FORWARD. Source: Linux, ip_exceeds_mtu(), ip6_pkt_too_big(), ip_dst_mtu_maybe_forward().
+import { inInterfaceFor, SEEN_LEAVING, whereSeen } from "./arrival";
+import { ask } from "./fork";
+import { longestFragment } from "./fragments";
+import {
+  KNOWN_FRAGMENT,
+  KNOWN_IP_LENGTH,
+  PACKET_REASSEMBLED,
+  REASON_SEGMENTS,
+  RULE_NONE,
+} from "./layout";
+import { mtuOf } from "./node-interface";
+import {
+  PROTOCOL_GRE,
+  PROTOCOL_IPIP,
+  PROTOCOL_IPV6,
+  PROTOCOL_SCTP,
+  PROTOCOL_TCP,
+  PROTOCOL_UDP,
+} from "./protocol";
+import { routeMtu } from "./route";
+import { walk } from "./walk";
+
+const QUESTION_MTU: u64 = 1 << 44;
+
+const IPV4_FRAGMENT: usize = 6;
+// As it lies in memory.
+const IPV4_DONT_FRAGMENT: u16 = 0x0040;
+const IPV6_MTU_MIN: u32 = 1280;
+
+let leastMtu: u32 = 0xffffffff;
+
+/** Says how long TCP and UDP packets may be that fit, whatever way they go. */
+export function setLeastMtu(bytes: u32): void {
+  leastMtu = bytes;
+}
+
+/** A TCP or UDP packet of so many bytes may be too long for one of the ways out. */
+export function isPerhapsTooLong(bytes: u32): bool {
+  return bytes > leastMtu;
+}
+
+/** The packet is discarded: it is too long for an interface, by a route. */
+export function isTooLong(route: i32, out: u32): bool {
+  const packet = walk.packet;
+  if ((walk.known & KNOWN_IP_LENGTH) == 0) return false;
+  // What left has fitted.
+  if (out == 0 || whereSeen(packet) == SEEN_LEAVING) return false;
+  const own = mtuOf(out, walk.family);
+  const byRoute = routeMtu(route);
+  if (own == 0 && byRoute == 0) return false;
+  if (walk.family == 4) return exceeds(byRoute == 0 ? own : byRoute) && !isCut();
+  if (own != 0 && exceeds(max(own, IPV6_MTU_MIN))) return true;
+  // > IPv6 looks at a locked MTU of the route only, and no dump shows which are.
+  const narrow = byRoute != 0 && lengthOnWay() > max(byRoute, IPV6_MTU_MIN);
+  return narrow && ask(QUESTION_MTU, REASON_SEGMENTS, RULE_NONE);
+}
+
+// It may be fragmented.
+function isCut(): bool {
+  const header: usize = walk.packet.network;
+  // A text does not always say so.
+  if (header == 0 || (walk.known & KNOWN_FRAGMENT) == 0)
+    return ask(QUESTION_MTU | 1, REASON_SEGMENTS, RULE_NONE);
+  return (load<u16>(header, IPV4_FRAGMENT) & IPV4_DONT_FRAGMENT) == 0;
+}
+
+// > What was put together of fragments is as long as the longest of them.
+function lengthOnWay(): u32 {
+  const packet = walk.packet;
+  return (packet.flags & PACKET_REASSEMBLED) != 0 ? longestFragment() : packet.ipLength;
+}
+
+// > What the node has put together of segments (GRO), or never cut (TSO), is as long as one of them. It came by an
+// interface that they all fitted.
+function exceeds(mtu: u32): bool {
+  const length = lengthOnWay();
+  if (length <= mtu) return false;
+  if ((walk.flags & PACKET_REASSEMBLED) != 0 || !isOfSegments(walk.protocol)) return true;
+  const came = mtuOf(inInterfaceFor(RULE_NONE), walk.family);
+  if (came != 0 && length > came && came <= mtu) return false;
+  return ask(QUESTION_MTU | 2, REASON_SEGMENTS, RULE_NONE);
+}
+
+function isOfSegments(protocol: u32): bool {
+  return (
+    protocol == PROTOCOL_TCP ||
+    protocol == PROTOCOL_UDP ||
+    protocol == PROTOCOL_SCTP ||
+    protocol == PROTOCOL_IPIP ||
+    protocol == PROTOCOL_IPV6 ||
+    protocol == PROTOCOL_GRE
+  );
+}
