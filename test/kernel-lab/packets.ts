@@ -85,11 +85,10 @@ export function cutBody(packet: Uint8Array, length: number): Uint8Array {
   return withBody(packet, packet.subarray(start, start + length));
 }
 
-/** IPv4 options behind the header; `words` of no operation. */
-export function withOptions(packet: Uint8Array, words: number): Uint8Array {
-  const body = packet.subarray(20);
-  const whole = concat(packet.subarray(0, 20), new Uint8Array(words * 4).fill(1), body);
-  whole[0] = 0x45 + words;
+/** IPv4 options behind the header: whole words. */
+export function withOptions(packet: Uint8Array, options: Uint8Array): Uint8Array {
+  const whole = concat(packet.subarray(0, 20), options, packet.subarray(20));
+  whole[0] = 0x45 + options.length / 4;
   const view = viewOf(whole);
   view.setUint16(2, whole.length);
   fixHeader(whole);
@@ -114,6 +113,22 @@ export function withExtensions(packet: Uint8Array, kinds: readonly number[]): Ui
   const whole = withBody(packet, concat(...headers, packet.subarray(HEADER6)));
   whole[6] = kinds[0] ?? packet[6]!;
   return whole;
+}
+
+/** An IPv6 hop-by-hop options header with these options: eight bytes or a multiple, but for the first two. */
+export function withHopByHop(packet: Uint8Array, options: Uint8Array): Uint8Array {
+  const header = concat(Uint8Array.of(packet[6]!, (options.length + 2) / 8 - 1), options);
+  const whole = withBody(packet, concat(header, packet.subarray(HEADER6)));
+  whole[6] = 0;
+  return whole;
+}
+
+/** An IPv4 packet that may be cut into fragments on its way. */
+export function withoutDontFragment(packet: Uint8Array): Uint8Array {
+  const copy = packet.slice();
+  viewOf(copy).setUint16(6, 0);
+  fixHeader(copy);
+  return copy;
 }
 
 /** Which bytes of its datagram a packet carries; a whole one carries all. */

@@ -174,7 +174,9 @@ function dress(ends: Ends, sent: Sent): Sent[] {
   const { random, family, allowed } = ends;
   const { packet } = sent;
   if (family === 4 && allowed.has("ip-options") && random.chance(0.01)) {
-    return [{ ...sent, packet: withOptions(packet, 1 + random.below(2)) }];
+    return [
+      { ...sent, packet: withOptions(packet, new Uint8Array(4 + 4 * random.below(2)).fill(1)) },
+    ];
   }
   if (family === 6 && allowed.has("extension-headers") && random.chance(0.04)) {
     const kinds = random.pick([[60], [0], [0, 60], [60, 60], [43], [0, 43, 60], [51], [60, 51]]);
