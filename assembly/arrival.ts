@@ -6,21 +6,27 @@ import { ask } from "./fork";
 import { captureInterfaceNumber } from "./interface";
 import {
   LINK_ETHERNET,
+  PACKET_HAS_MAC,
+  PACKET_HAS_SENDER,
   PACKET_INBOUND,
+  PACKET_OTHER_HOST,
   PACKET_OUTBOUND,
   REASON_NO_IN_INTERFACE,
   ROUTE_LOCAL,
   ROUTE_UNICAST,
 } from "./layout";
-import {
-  hasMac,
-  interfaceNumbers,
-  isDestinationMac,
-  isNodeInterface,
-  isSourceMac,
-} from "./node-interface";
+import { hasMac, interfaceNumbers, isNodeInterface } from "./node-interface";
 import { Packet } from "./records";
 import { isRealNode, routeInterface, routeIsMultipath, routeKind, routeOf } from "./route";
+import {
+  isBridge,
+  isForPort,
+  isForStack,
+  isFromStack,
+  TOP_ASTRAY,
+  TOP_NOBODY,
+  topOf,
+} from "./stack";
 import { walk } from "./walk";
 
 /** The capture does not show it. */
@@ -31,6 +37,12 @@ export const SEEN_ARRIVING: u32 = 1;
 export const SEEN_LEAVING: u32 = 2;
 /** Addressed to another host. */
 export const SEEN_PASSING: u32 = 3;
+/** A bridge hands it from port to port; on which side of its rules is not shown. */
+export const SEEN_BRIDGED: u32 = 4;
+/** Of a VLAN that no interface has. */
+export const SEEN_BY_NOBODY: u32 = 5;
+/** Where it goes from there is not modelled, or was not told. */
+export const SEEN_ASTRAY: u32 = 6;
 
 const QUESTION_ARRIVAL: u64 = 1 << 58;
 
@@ -41,18 +53,64 @@ export function whereSeen(packet: Packet): u32 {
 }
 
 function findSeen(packet: Packet): u32 {
-  if ((packet.flags & PACKET_INBOUND) != 0) return SEEN_ARRIVING;
-  if ((packet.flags & PACKET_OUTBOUND) != 0) return SEEN_LEAVING;
-  if (!isRealNode()) return SEEN_ANYWHERE;
-  const number = captureInterfaceNumber(packet.captureInterface);
-  if (number == 0) return SEEN_ANYWHERE;
-  if (packet.linkType != LINK_ETHERNET || !hasMac(number)) {
-    return leavesByRoute(packet, number) ? SEEN_LEAVING : SEEN_ANYWHERE;
+  if (!isRealNode()) {
+    if ((packet.flags & PACKET_INBOUND) != 0) return SEEN_ARRIVING;
+    return (packet.flags & PACKET_OUTBOUND) != 0 ? SEEN_LEAVING : SEEN_ANYWHERE;
   }
-  if (isSourceMac(number, packet)) return SEEN_LEAVING;
-  if (isDestinationMac(number, packet)) return SEEN_ARRIVING;
+  if ((packet.flags & PACKET_OUTBOUND) != 0) return whereOut(packet);
+  const inbound = (packet.flags & PACKET_INBOUND) != 0;
+  const number = captureInterfaceNumber(packet.captureInterface);
+  const otherHost = (packet.flags & PACKET_OTHER_HOST) != 0;
+  if (number == 0) return otherHost ? SEEN_PASSING : inbound ? SEEN_ARRIVING : SEEN_ANYWHERE;
+  const top = topOf(number, packet.vlan);
+  if (top == TOP_NOBODY) return SEEN_BY_NOBODY;
+  if (top == TOP_ASTRAY) return SEEN_ASTRAY;
+  const bridge = isBridge(top);
+  if (otherHost) return bridge ? whereOnBridge(packet, top) : SEEN_PASSING;
+  if (inbound && !bridge) return SEEN_ARRIVING;
+  if (packet.linkType != LINK_ETHERNET || !hasMac(number)) {
+    if (inbound) return SEEN_ARRIVING;
+    return leavesByRoute(packet, top) ? SEEN_LEAVING : SEEN_ANYWHERE;
+  }
+  if (!inbound && isFromStack(number, top, packet)) return SEEN_LEAVING;
+  if (isForStack(number, top, packet)) return SEEN_ARRIVING;
   // The first bit on the wire: a group of hosts.
-  return (packet.dstMac & 1) != 0 ? SEEN_ARRIVING : SEEN_PASSING;
+  if ((packet.dstMac & 1) != 0) return SEEN_ARRIVING;
+  if (!bridge) return SEEN_PASSING;
+  if (!isForPort(top, packet)) return SEEN_BRIDGED;
+  // > For the port by which it came the IP stack takes it, for another one it does not.
+  return number == top ? SEEN_ASTRAY : SEEN_PASSING;
+}
+
+const SENDER_KNOWN: u32 = PACKET_HAS_MAC | PACKET_HAS_SENDER;
+
+// What leaves by a bridge's port comes from the bridge itself, or from another port.
+function whereOut(packet: Packet): u32 {
+  const bridge = bridgeOfPort(packet);
+  if (bridge == 0 || (packet.flags & SENDER_KNOWN) == 0) return SEEN_LEAVING;
+  const number = captureInterfaceNumber(packet.captureInterface);
+  return isFromStack(number, bridge, packet) ? SEEN_LEAVING : SEEN_BRIDGED;
+}
+
+/** It leaves by a bridge's port, and nothing tells whether it comes from another port. */
+export function isPerhapsBridged(packet: Packet): bool {
+  const out = (packet.flags & PACKET_OUTBOUND) != 0;
+  return out && (packet.flags & SENDER_KNOWN) == 0 && isRealNode() && bridgeOfPort(packet) != 0;
+}
+
+// The bridge one of whose ports shows the packet; 0 without one.
+function bridgeOfPort(packet: Packet): u32 {
+  const number = captureInterfaceNumber(packet.captureInterface);
+  const top = number == 0 ? 0 : topOf(number, packet.vlan);
+  return top != number && isBridge(top) ? top : 0;
+}
+
+// > For the port it is another host's, be it the bridge's own or that of somebody behind another port. Without its
+// address the routes tell: who is behind the bridge gets it from port to port.
+function whereOnBridge(packet: Packet, bridge: u32): u32 {
+  const route = routeOf(packet.family, packet.dst0, packet.dst1, packet.dst2, packet.dst3);
+  const near = routeKind(route) == ROUTE_UNICAST && routeInterface(route) == bridge;
+  return near ? SEEN_BRIDGED : SEEN_ARRIVING;
 }
 
 // Without direction and MAC addresses the routes tell: the way to the destination leads out by this
@@ -80,8 +138,14 @@ export function arrive(packet: Packet): void {
   }
   walk.generated = isLocal(attempt.srcRoute) && seen == SEEN_ANYWHERE;
   if (walk.generated) return;
-  walk.inInterface = captureInterfaceNumber(packet.captureInterface);
-  walk.inUnknown = walk.inInterface == 0;
+  const number = captureInterfaceNumber(packet.captureInterface);
+  walk.inInterface = number == 0 ? 0 : topOf(number, packet.vlan);
+  walk.inUnknown = number == 0;
+}
+
+/** The capture may show the packet behind a hook, with addresses that it has there. */
+export function isPerhapsBehindHooks(seen: u32): bool {
+  return !isRealNode() || seen == SEEN_LEAVING || seen == SEEN_BRIDGED;
 }
 
 function isLocal(route: i32): bool {

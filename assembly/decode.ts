@@ -16,6 +16,7 @@ import {
   MALFORMED_IP,
   PACKET_DECODED,
   PACKET_HAS_MAC,
+  PACKET_HAS_SENDER,
   PACKET_INBOUND,
   PACKET_NOT_IP,
   PACKET_OTHER_HOST,
@@ -43,13 +44,19 @@ const VLAN_TAGS_MAX: u32 = 8;
 
 // LINKTYPE_LINUX_SLL, the cooked header of `-i any`.
 const SLL_PACKET_TYPE: u32 = 0;
+const SLL_ADDRESS_LENGTH: u32 = 4;
+const SLL_ADDRESS: u32 = 6;
 const SLL_PROTOCOL: u32 = 14;
 const SLL_SIZE: u32 = 16;
 
 // LINKTYPE_LINUX_SLL2.
 const SLL2_PROTOCOL: u32 = 0;
 const SLL2_PACKET_TYPE: u32 = 10;
+const SLL2_ADDRESS_LENGTH: u32 = 11;
+const SLL2_ADDRESS: u32 = 12;
 const SLL2_SIZE: u32 = 20;
+
+const MAC_SIZE: u32 = 6;
 
 // sll_pkttype of both (linux/if_packet.h).
 const SLL_MULTICAST: u32 = 2;
@@ -140,6 +147,8 @@ function decodeSll(packet: Packet, at: usize, captured: u32, wire: u32): void {
   }
   if (captured < SLL_SIZE) return;
   packet.flags |= sllDirection(<u32>bswap<u16>(load<u16>(at, SLL_PACKET_TYPE)));
+  const length = <u32>bswap<u16>(load<u16>(at, SLL_ADDRESS_LENGTH));
+  if (length == MAC_SIZE) setSender(packet, at + SLL_ADDRESS);
   const protocol = <u32>bswap<u16>(load<u16>(at, SLL_PROTOCOL));
   decodeEtherType(packet, protocol, at + SLL_SIZE, captured - SLL_SIZE, wire - SLL_SIZE);
 }
@@ -151,8 +160,15 @@ function decodeSll2(packet: Packet, at: usize, captured: u32, wire: u32): void {
   }
   if (captured < SLL2_SIZE) return;
   packet.flags |= sllDirection(<u32>load<u8>(at, SLL2_PACKET_TYPE));
+  if (load<u8>(at, SLL2_ADDRESS_LENGTH) == MAC_SIZE) setSender(packet, at + SLL2_ADDRESS);
   const protocol = <u32>bswap<u16>(load<u16>(at, SLL2_PROTOCOL));
   decodeEtherType(packet, protocol, at + SLL2_SIZE, captured - SLL2_SIZE, wire - SLL2_SIZE);
+}
+
+function setSender(packet: Packet, at: usize): void {
+  packet.srcMac = load<u32>(at);
+  packet.srcMacTail = load<u16>(at, 4);
+  packet.flags |= PACKET_HAS_SENDER;
 }
 
 /** The flag for a cooked header's packet type; 0 for those the kernel keeps to itself. */

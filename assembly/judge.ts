@@ -2,7 +2,16 @@
 // missing facts demand. Only here do counters, entries and rows change, once the verdict is settled.
 import { keepVisit, noteVisit, startVisit } from "./affinity";
 import { visitAgain } from "./affinity-visits";
-import { SEEN_ARRIVING, SEEN_LEAVING, SEEN_PASSING, whereSeen } from "./arrival";
+import {
+  isPerhapsBehindHooks,
+  isPerhapsBridged,
+  SEEN_ASTRAY,
+  SEEN_BRIDGED,
+  SEEN_BY_NOBODY,
+  SEEN_LEAVING,
+  SEEN_PASSING,
+  whereSeen,
+} from "./arrival";
 import { attempt, HOOKS_ALL, isQuestion, startQuestions } from "./attempt";
 import { leadsToBackend } from "./backends";
 import { mayBeMasqueraded } from "./between-nodes";
@@ -49,8 +58,11 @@ import {
   PACKET_SRC,
   PACKET_TRUNCATED,
   PACKET_UNKNOWN_LINK,
+  REASON_ASTRAY,
   REASON_BACKEND,
   REASON_BAD_HEADER,
+  REASON_BRIDGED,
+  REASON_BRIDGE_CALLS,
   REASON_CONNTRACK_FULL,
   REASON_LINK_TYPE,
   REASON_NAME_DST,
@@ -60,6 +72,7 @@ import {
   REASON_NO_PORTS,
   REASON_NO_PROTOCOL,
   REASON_NO_TABLES,
+  REASON_NO_VLAN,
   REASON_NOT_IP,
   REASON_OTHER_HOST,
   REASON_OUT_INTERFACE,
@@ -94,7 +107,8 @@ import { isRealNode, policesHosts, rawUntracks, routeKind, routeOf, severalNodes
 import { logRow } from "./row-log";
 import { familyLoaded } from "./rule";
 import { sharesStates } from "./shared-state";
-import { recallSight, rememberSight, severalSights } from "./sights";
+import { isSeenOnce, recallSight, rememberSight } from "./sights";
+import { bridgeCalls, CALLS_NO, CALLS_UNKNOWN, CALLS_YES } from "./stack";
 import { pauseTrace } from "./trace";
 import {
   DIRECTION_ORIGINAL,
@@ -117,16 +131,37 @@ export function decideAtOnce(packet: Packet, verdict: Verdict): bool {
   const flags = packet.flags;
   if ((flags & PACKET_NOT_IP) != 0) return say(verdict, VERDICT_UNFILTERED, REASON_NOT_IP);
   if ((flags & PACKET_UNKNOWN_LINK) != 0) return doubtAtOnce(packet, verdict, REASON_LINK_TYPE);
-  if ((flags & PACKET_OTHER_HOST) != 0) return say(verdict, VERDICT_UNFILTERED, REASON_OTHER_HOST);
+  const passing = (flags & PACKET_OTHER_HOST) != 0 && !isRealNode();
+  if (passing) return say(verdict, VERDICT_UNFILTERED, REASON_OTHER_HOST);
   // > ip_rcv() discards a packet with a bad header before any hook.
-  if (packet.malformed == MALFORMED_IP) return say(verdict, VERDICT_DROP, REASON_BAD_HEADER);
+  if (packet.malformed == MALFORMED_IP)
+    return isElsewhere(packet, verdict) || say(verdict, VERDICT_DROP, REASON_BAD_HEADER);
   describeEnds(packet, verdict);
   const missing = missingAddress(packet);
   if (missing != 0) return doubtAtOnce(packet, verdict, missing);
   if (!familyLoaded(packet.family)) return say(verdict, VERDICT_UNKNOWN, REASON_NO_TABLES);
-  if (whereSeen(packet) == SEEN_PASSING) return say(verdict, VERDICT_UNFILTERED, REASON_OTHER_HOST);
+  if (isElsewhere(packet, verdict)) return true;
   if (isRealNode() || !isOwnAddress(packet, verdict)) return false;
   return say(verdict, VERDICT_ALLOW, REASON_SAME_ENDPOINT);
+}
+
+// Where a real node's interfaces lead the frame past its rules, or nobody knows where.
+function isElsewhere(packet: Packet, verdict: Verdict): bool {
+  switch (<i32>whereSeen(packet)) {
+    case SEEN_PASSING:
+      return say(verdict, VERDICT_UNFILTERED, REASON_OTHER_HOST);
+    case SEEN_BY_NOBODY:
+      return say(verdict, VERDICT_UNFILTERED, REASON_NO_VLAN);
+    case SEEN_ASTRAY:
+      return doubtAtOnce(packet, verdict, REASON_ASTRAY);
+    case SEEN_BRIDGED: {
+      const calls = bridgeCalls(packet);
+      if (calls == CALLS_UNKNOWN) return doubtAtOnce(packet, verdict, REASON_BRIDGE_CALLS);
+      return calls == CALLS_NO && say(verdict, VERDICT_UNFILTERED, REASON_BRIDGED);
+    }
+    default:
+      return false;
+  }
 }
 
 function doubtAtOnce(packet: Packet, verdict: Verdict, reason: u32): bool {
@@ -150,9 +185,14 @@ export function decideByHooks(packet: Packet, verdict: Verdict): void {
     return;
   }
   const seen = whereSeen(packet);
-  lookUpSights(!isRealNode() || seen == SEEN_LEAVING);
-  const again = severalSights() && (!isRealNode() || seen != SEEN_ARRIVING);
+  lookUpSights(isPerhapsBehindHooks(seen));
+  const again = !isSeenOnce(packet.captureInterface, false, seen);
   if (again && recallSight(packet, entryOfPacket(packet), verdict)) return;
+  if (isPerhapsBridged(packet) && bridgeCalls(packet) != CALLS_YES) {
+    say(verdict, VERDICT_UNKNOWN, REASON_BRIDGE_CALLS);
+    blurUnwalked(packet);
+    return;
+  }
   // The raw table comes first, where it may say that a packet is not tracked.
   if (isRealNode() || rawUntracks()) trackNothing();
   else track(packet, wasSeen(packet));
@@ -168,7 +208,7 @@ export function decideByHooks(packet: Packet, verdict: Verdict): void {
  * its protocol is known, and ports where that has them.
  */
 export function askByHooks(packet: Packet, verdict: Verdict): void {
-  lookUpSights(!isRealNode() || whereSeen(packet) == SEEN_LEAVING);
+  lookUpSights(isPerhapsBehindHooks(whereSeen(packet)));
   startQuestions(true);
   startJournal();
   // In a cluster connections move on before anything is tried.

@@ -160,6 +160,8 @@ export const PACKET_REASSEMBLED = 1 << 17;
 export const PACKET_DEEP_QUOTE = 1 << 18;
 /** The timestamp is a date and time of day, in a zone that the capture does not name. */
 export const PACKET_LOCAL_TIME = 1 << 19;
+/** The sender's MAC address is there (cooked headers have no other). */
+export const PACKET_HAS_SENDER = 1 << 20;
 
 // PACKET_KNOWN: which decoded fields hold what the packet on the wire had. A field whose bit is missing
 // was beyond the snap length, or is not spelt out by the text.
@@ -422,6 +424,14 @@ export const REASON_OUTGOING = 59;
 export const REASON_SEGMENTS = 60;
 /** The options in its header were not captured, or are not modelled. */
 export const REASON_OPTIONS_UNKNOWN = 61;
+/** unfiltered: a bridge hands it on, and no rule sees that. */
+export const REASON_BRIDGED = 62;
+/** unfiltered: no interface has its VLAN. */
+export const REASON_NO_VLAN = 63;
+/** Whether rules see what a bridge hands on (net.bridge.bridge-nf-call-iptables), is not known. */
+export const REASON_BRIDGE_CALLS = 64;
+/** What takes the frames of the interface is not modelled, or was not told. */
+export const REASON_ASTRAY = 65;
 
 // Hooks, in the kernel's order (NF_INET_*).
 export const HOOK_PREROUTING = 0;
@@ -908,6 +918,8 @@ export const INTERFACE_LINK_CALLS_UNKNOWN = 1 << 7;
 export const INTERFACE_LINK_ASTRAY = 1 << 8;
 /** There are interfaces above it of which it was not told whether they take a VLAN, and which. */
 export const INTERFACE_LINK_VLANS_UNKNOWN = 1 << 9;
+/** Another interface lies below it. */
+export const INTERFACE_LINK_STACKED = 1 << 10;
 
 // One address from which a node of a cluster sends: node u16, family u8, tunnel u8 (1: of a device that
 // wraps packets), 4 words.

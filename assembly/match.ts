@@ -76,7 +76,7 @@ import { matchRecent } from "./match/recent";
 import { matchHashlimit } from "./match/hashlimit";
 import { matchConnlimit } from "./match/connlimit";
 import { matchConnbytes } from "./match/connbytes";
-import { matchDevgroup, matchOwner, matchRealm } from "./match/device";
+import { matchDevgroup, matchOwner, matchPhysdev, matchRealm } from "./match/device";
 import {
   matchFrag,
   matchIpv6header,
@@ -206,8 +206,9 @@ export function matches(match: usize, rule: i32): bool {
       return matchDevgroup(match, rule);
     case MATCH_OWNER:
       return matchOwner(match, rule);
-    // No bridge hands packets over here, and no policy of IPsec is in force.
     case MATCH_PHYSDEV:
+      return matchPhysdev(match, rule);
+    // No policy of IPsec is in force.
     case MATCH_POLICY:
       return load<u8>(match, PAYLOAD) != 0;
     case MATCH_COMMENT:

@@ -18,7 +18,10 @@ import {
   INTERFACE_LINK_MAC,
   INTERFACE_LINK_MTU,
   INTERFACE_LINK_MTU6,
+  INTERFACE_LINK_LOWER,
   INTERFACE_LINK_SIZE,
+  INTERFACE_LINK_UPPER,
+  INTERFACE_LINK_VLAN,
   ROUTE_LOCAL,
 } from "./layout";
 import { Packet } from "./records";
@@ -73,6 +76,26 @@ export function isNodeInterface(number: u32): bool {
     number < linkCount &&
     (load<u16>(linkAt(number), INTERFACE_LINK_FLAGS) & INTERFACE_LINK_EXISTS) != 0
   );
+}
+
+/** INTERFACE_LINK_* bits. */
+export function linkFlags(number: u32): u32 {
+  return number < linkCount ? load<u16>(linkAt(number), INTERFACE_LINK_FLAGS) : 0;
+}
+
+/** The interface that takes its frames; 0 without one. */
+export function upperInterface(number: u32): u32 {
+  return number < linkCount ? load<u32>(linkAt(number), INTERFACE_LINK_UPPER) : 0;
+}
+
+/** The interface below a VLAN; 0: it is none. */
+export function lowerInterface(number: u32): u32 {
+  return number < linkCount ? load<u32>(linkAt(number), INTERFACE_LINK_LOWER) : 0;
+}
+
+/** Its VLAN identifier plus one; 0: it is none. */
+export function vlanOf(number: u32): u32 {
+  return number < linkCount ? load<u16>(linkAt(number), INTERFACE_LINK_VLAN) : 0;
 }
 
 /** How long packets of a family may be there; 0: it was not told. */

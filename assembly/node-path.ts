@@ -1,7 +1,7 @@
 // The way of a packet through a real node: hooks in the kernel's order, the routing decision between
 // them, and what the IP stack itself discards.
 // Source: Linux, ip_input.c, ip_forward.c, ip_output.c, route.c and their IPv6 twins; semantics.md H-1 to H-6.
-import { arrive, inInterfaceFor } from "./arrival";
+import { arrive, inInterfaceFor, SEEN_BRIDGED, whereSeen } from "./arrival";
 import {
   AT_FORWARD,
   AT_INPUT,
@@ -58,6 +58,7 @@ import {
   ROUTE_LOCAL,
   ROUTE_MISSING,
   ROUTE_NONE,
+  ROUTE_UNICAST,
   RULE_NONE,
   TABLE_FILTER,
   TABLE_MANGLE,
@@ -91,7 +92,8 @@ export function tryNodePath(packet: Packet): bool {
   arrive(packet);
   // For raw, which comes before connections are looked up.
   trackNothing();
-  const martian = walk.family == 6 ? martian6() : 0;
+  const bridged = whereSeen(packet) == SEEN_BRIDGED;
+  const martian = walk.family == 6 && !bridged ? martian6() : 0;
   if (martian != 0) return end(VERDICT_DROP, martian);
   if ((packet.flags & PACKET_AT_INPUT) != 0) return comeIn(packet);
   if (walk.generated) return goOut(packet);
@@ -102,7 +104,7 @@ export function tryNodePath(packet: Packet): bool {
     connect(packet) &&
     runTable(TABLE_MANGLE) &&
     translateDestination() &&
-    routeIn()
+    (bridged ? crossBridge() : routeIn())
   );
 }
 
@@ -158,6 +160,29 @@ function linkLocalInterface(): u32 {
 
 const LINK_LOCAL: u32 = 0xfe800000;
 
+// > What goes from port to port of a bridge meets the rules as if it were forwarded there, but is not routed: no TTL,
+// no source is looked at. What is translated to somebody elsewhere goes up.
+// Source: Linux, br_netfilter_hooks.c, br_nf_pre_routing_finish(); kernel lab.
+function crossBridge(): bool {
+  const bridge = walk.inInterface;
+  if (!hasDestinationOf(walk.packet)) {
+    const route = routeOf(walk.family, walk.dst0, walk.dst1, walk.dst2, walk.dst3);
+    const near = routeKind(route) == ROUTE_UNICAST && routeInterface(route) == bridge;
+    if (!near || routeIsMultipath(route)) return routeIn();
+    attempt.dstRoute = route;
+  }
+  return passForward(bridge);
+}
+
+function hasDestinationOf(packet: Packet): bool {
+  return (
+    walk.dst0 == packet.dst0 &&
+    walk.dst1 == packet.dst1 &&
+    walk.dst2 == packet.dst2 &&
+    walk.dst3 == packet.dst3
+  );
+}
+
 // What was put together behind PREROUTING goes on as its first fragment came.
 function comeIn(packet: Packet): bool {
   if (walk.generated) walk.inInterface = loopbackInterface();
@@ -201,6 +226,10 @@ function forward(out: u32): bool {
   if (routeIsMultipath(attempt.dstRoute))
     return endBefore(AT_FORWARD | AT_POSTROUTING, REASON_MULTIPATH);
   if (isTooLong(attempt.dstRoute, out)) return end(VERDICT_DROP, REASON_TOO_LONG);
+  return passForward(out);
+}
+
+function passForward(out: u32): bool {
   walk.outInterface = out;
   walk.outUnknown = out == 0;
   attempt.outInterface = out;

@@ -1,7 +1,7 @@
 // The short way of a packet: its connection moves on, and what was said of an earlier packet is said again,
 // when nothing that the walk of that one looked at is different. Everything else goes the long way.
 import { findAlike, isMetAgain, placeForAlike, WAY_FIRST } from "./alike";
-import { SEEN_ARRIVING, SEEN_LEAVING, whereSeen } from "./arrival";
+import { isPerhapsBehindHooks, SEEN_LEAVING, whereSeen } from "./arrival";
 import { copyBytes } from "./bytes";
 import { track } from "./conntrack";
 import { beginsPlainly } from "./conntrack-first";
@@ -60,7 +60,7 @@ import { countRow, isFirstOfRow } from "./row";
 import { logRow } from "./row-log";
 import { conntrackActive } from "./rule";
 import { Saying, sayingOf } from "./saying";
-import { rememberSight, severalSights } from "./sights";
+import { isSeenOnce, rememberSight } from "./sights";
 import { moveTcp, TCP_BELONGS } from "./tcp-track";
 import { DIRECTION_ORIGINAL, DIRECTION_REPLY, ENTRY_NONE, keyOfPacket, tracking } from "./tracking";
 import { markOf } from "./tuples";
@@ -111,9 +111,10 @@ export function repeatVerdict(packet: Packet, verdict: Verdict, isRead: bool): b
   const seen = whereSeen(packet);
   const manner = mannerOf(packet, seen);
   if (manner == 0) return false;
-  lookUpSights(!isRealNode() || seen == SEEN_LEAVING);
+  lookUpSights(isPerhapsBehindHooks(seen));
   // What needs no rules has no part in where the capture shows packets: it is kept nowhere.
-  if (!isSeenOnce(packet, seen)) return false;
+  const inbound = (packet.flags & PACKET_INBOUND) != 0;
+  if (!isSeenOnce(packet.captureInterface, inbound, seen)) return false;
   keyOfPacket(packet);
   const node = findFirst();
   let entry = node < 0 ? ENTRY_NONE : nodeEntry(node);
@@ -279,18 +280,12 @@ function isPlain(packet: Packet): bool {
   if ((packet.known & needed) != needed) return false;
   if ((packet.known & KNOWN_TTL) != 0 && packet.ttl <= 1) return false;
   if (isPerhapsTooLong(packet.ipLength)) return false;
+  // Where it arrives hangs on its tag.
+  if (packet.vlan > 1 && isRealNode()) return false;
   // A text shows no bytes; options and extension headers, it tells or nobody knows.
   if ((packet.flags & PACKET_DECODED) != 0) return packet.family == 4;
   const size = packet.family == 4 ? IPV4_SIZE : IPV6_SIZE;
   return packet.transport - packet.network == size;
-}
-
-// It cannot be another's second sight. Where the capture shows more than one place, a packet that arrives
-// at a real node is none.
-function isSeenOnce(packet: Packet, seen: u32): bool {
-  if (!severalSights()) return true;
-  if (!isRealNode()) return false;
-  return (packet.flags & PACKET_INBOUND) != 0 || seen == SEEN_ARRIVING;
 }
 
 // What was said of packets like this one, whose connection moves on; null: nothing, and it stays as it is.

@@ -1,6 +1,7 @@
 // Second sights: a capture on several interfaces (or on `any`) shows a packet once where it arrives and
 // once where it leaves. Only where the capture itself tells interfaces or directions apart.
 // Source: semantics.md C-8 and C-9.
+import { SEEN_ARRIVING } from "./arrival";
 import { clearBytes, copyBytes, sameAddress, zeros } from "./bytes";
 import { decodePlain } from "./decode-plain";
 import { nodeEntry } from "./entry-tuples";
@@ -21,6 +22,7 @@ import { PROTOCOL_TCP } from "./protocol";
 import { Packet } from "./records";
 import { isRealNode } from "./route";
 import { Saying } from "./saying";
+import { isBelow, isStacked, topOf } from "./stack";
 import { ENTRY_NONE } from "./tracking";
 import { Verdict } from "./verdict";
 
@@ -221,6 +223,16 @@ function sameContent(seen: Packet, packet: Packet): bool {
   );
 }
 
+/**
+ * The packet cannot be another's second sight. Where the capture shows more than one place, a packet that arrives
+ * at a real node is none, unless it came by an interface below.
+ */
+export function isSeenOnce(captureInterface: u32, inbound: bool, seen: u32): bool {
+  if (!several) return true;
+  if (!isRealNode()) return false;
+  return (inbound || seen == SEEN_ARRIVING) && !isStacked(captureInterfaceNumber(captureInterface));
+}
+
 // Another interface, or arrived before and leaving now; and the TTL did not rise.
 function elsewhere(seen: Packet, verdict: Verdict, packet: Packet): bool {
   if (packet.ttl > seen.ttl) return false;
@@ -234,10 +246,15 @@ function elsewhere(seen: Packet, verdict: Verdict, packet: Packet): bool {
   );
 }
 
-// On a real node the first sight's verdict says by which interface the packet leaves.
+// On a real node the first sight's verdict says by which interface the packet leaves. It is seen again on the
+// interfaces that lie above or below, and at a bridge's other port.
 function leavesThere(seen: Packet, verdict: Verdict, packet: Packet): bool {
   const number = captureInterfaceNumber(packet.captureInterface);
-  return number != 0 && verdict.outInterface == number && packet.ttl + 1 == seen.ttl;
+  if (number == 0) return false;
+  const top = topOf(number, packet.vlan);
+  if (packet.ttl + 1 == seen.ttl) return verdict.outInterface == top;
+  const before = captureInterfaceNumber(seen.captureInterface);
+  return packet.ttl == seen.ttl && before != 0 && before != number && isBelow(before, top);
 }
 
 function directionOf(packet: Packet): u32 {

@@ -2,7 +2,7 @@
 // none, as before, and what was said of an earlier packet is said again. It is the short way (repeat.ts) where that is shortest; at anything
 // unusual nothing has changed but the clock, and the packet goes one of the other ways.
 import { isOthers } from "./ahead";
-import { SEEN_ARRIVING, whereSeen } from "./arrival";
+import { whereSeen } from "./arrival";
 import { now, passTime } from "./clock";
 import { Entry, ENTRY_SEEN_REPLY } from "./entry";
 import { refresh } from "./entry-life";
@@ -28,7 +28,7 @@ import { countRow } from "./row";
 import { isRowLogged, logRow } from "./row-log";
 import { Saying } from "./saying";
 import { isShared } from "./share";
-import { rememberLater, severalSights } from "./sights";
+import { isSeenOnce, rememberLater, severalSights } from "./sights";
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TCP_URG } from "./tcp";
 import { moveEstablished } from "./tcp-track";
 import { DIRECTION_ORIGINAL, DIRECTION_REPLY } from "./tracking";
@@ -188,7 +188,8 @@ export function keepWhereSeen(one: Gathered, packet: Packet): void {
   const seen = whereSeen(packet);
   place.macs = macs;
   place.rest = rest;
-  place.manner = isSeenOnce(seen) ? mannerOf(packet, seen) : 0;
+  const once = isSeenOnce(one.captureInterface, false, seen);
+  place.manner = once ? mannerOf(packet, seen) : 0;
 }
 
 // Number of the frame's manner; 0: it is not known.
@@ -217,9 +218,4 @@ function restOf(one: Gathered): u64 {
 function placeOf(macs: u64, rest: u64): SeenLike {
   const mixed = (macs ^ rotl<u64>(rest, 20)) * 0x9e3779b97f4a7c15;
   return changetype<SeenLike>(kept + <usize>(mixed >> 56) * offsetof<SeenLike>());
-}
-
-// As in repeat.ts.
-function isSeenOnce(seen: u32): bool {
-  return !several || (isRealNode() && seen == SEEN_ARRIVING);
 }

@@ -17,6 +17,7 @@ import {
 } from "../layout";
 import { groupOf, hasGroup } from "../node-interface";
 import { routeKind, routeOf, routeRealm, routeRealmIsKnown } from "../route";
+import { anyBridgeCalls, callsOf, CALLS_NO } from "../stack";
 import { walk } from "../walk";
 
 const PAYLOAD: usize = MATCH_HEADER_SIZE;
@@ -63,6 +64,14 @@ export function matchRealm(match: usize, rule: i32): bool {
     if (realm >> 16 == 0) realm |= routeRealm(from) << 16;
   }
   return (realm & load<u32>(match, PAYLOAD + 4)) == load<u32>(match, PAYLOAD);
+}
+
+/** > What no bridge handed to the rules has no ports: only what is all negated matches. */
+export function matchPhysdev(match: usize, rule: i32): bool {
+  const called = !walk.generated && anyBridgeCalls(walk.family);
+  if (called && callsOf(inInterfaceFor(rule), walk.family) != CALLS_NO)
+    return ask(<u64>match, REASON_NOT_MODELLED, rule);
+  return load<u8>(match, PAYLOAD) != 0;
 }
 
 /** > Without a socket only what is all negated matches. */

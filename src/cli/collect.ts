@@ -78,11 +78,17 @@ switches() {
   for path in /proc/sys/net/netfilter/nf_conntrack_* /proc/sys/net/ipv4/ip_forward \\
     /proc/sys/net/ipv4/conf/*/forwarding /proc/sys/net/ipv4/conf/*/rp_filter \\
     /proc/sys/net/ipv4/conf/*/accept_local /proc/sys/net/ipv4/conf/*/route_localnet \\
+    /proc/sys/net/ipv4/conf/*/accept_source_route /proc/sys/net/ipv4/conf/*/send_redirects \\
+    /proc/sys/net/ipv4/ip_forward_use_pmtu /proc/sys/net/ipv6/conf/*/mtu \\
+    /proc/sys/net/ipv6/conf/*/ioam6_enabled /proc/sys/net/bridge/bridge-nf-* \\
     /proc/sys/net/ipv4/conf/*/bc_forwarding /proc/sys/net/ipv4/conf/*/src_valid_mark \\
     /proc/sys/net/ipv6/conf/*/forwarding /proc/sys/net/ipv6/conf/*/force_forwarding \\
     /proc/sys/net/ipv6/conf/*/disable_ipv6 /proc/sys/net/ipv6/conf/*/seg6_enabled; do
     [ -r "$path" ] && echo "\${path#/proc/sys/} = $(cat "$path")"
   done
+  # Without br_netfilter no rule sees what bridges hand on.
+  [ -d /proc/sys/net/bridge ] || echo "net.bridge.bridge-nf-call-iptables = 0
+net.bridge.bridge-nf-call-ip6tables = 0"
   return 0
 }
 
@@ -91,7 +97,7 @@ mkdir -p "$folder" || exit 1
 rules iptables /proc/net/ip_tables_names
 rules ip6tables /proc/net/ip6_tables_names
 gather ipset-save ipset save
-gather ip-addr.json ip -j addr
+gather ip-addr.json ip -d -j addr
 gather ip-route.json routes
 gather sysctl switches
 `;

@@ -1,8 +1,9 @@
-/** `ip -j addr`: the node's interfaces and their addresses. */
+/** `ip -d -j addr`, or without `-d`: the node's interfaces and their addresses. */
 import type { OnDiagnostic } from "../errors.ts";
 import { parseAddress } from "../net/address.ts";
 import type { InterfaceAddress, NodeInterface } from "../tables/model.ts";
-import { numberOf, objectsOf, parseJsonArrays, stringOf } from "./json.ts";
+import type { LinkFacts, ToldInterface } from "./stack.ts";
+import { numberOf, objectOf, objectsOf, parseJsonArrays, stringOf } from "./json.ts";
 import type { JsonObject } from "./json.ts";
 
 /** Parses the file; what is given twice (once for each family) is joined by name. */
@@ -10,9 +11,9 @@ export function parseAddresses(
   text: string,
   file: string,
   onDiagnostic: OnDiagnostic,
-): NodeInterface[] {
+): ToldInterface[] {
   const objects = parseJsonArrays(text, file, onDiagnostic) ?? [];
-  const byName = new Map<string, NodeInterface>();
+  const byName = new Map<string, ToldInterface>();
   for (const object of objects) {
     const name = stringOf(object, "ifname");
     if (name === undefined) {
@@ -28,6 +29,7 @@ export function parseAddresses(
       loopback: flagsOf(object).includes("LOOPBACK"),
       ...groupOf(object, before),
       ...mtuOf(object, before),
+      facts: before?.facts ?? factsOf(object),
       addresses: [
         ...(before?.addresses ?? []),
         ...objectsOf(object, "addr_info").flatMap(addressOf),
@@ -40,6 +42,26 @@ export function parseAddresses(
 function flagsOf(object: JsonObject): unknown[] {
   const flags = object["flags"];
   return Array.isArray(flags) ? flags : [];
+}
+
+function factsOf(object: JsonObject): LinkFacts {
+  const info = objectOf(object, "linkinfo");
+  const data = objectOf(info, "info_data");
+  const port = objectOf(info, "info_slave_data");
+  const calls = (key: string): boolean => numberOf(data, key) === 1;
+  // > Physical interfaces have no kind, even with -d, which tells how often they are promiscuous.
+  const detailed = object["promiscuity"] !== undefined;
+  return {
+    master: stringOf(object, "master"),
+    link: stringOf(object, "link"),
+    kind: stringOf(info, "info_kind") ?? (detailed ? "" : undefined),
+    flags: flagsOf(object),
+    vlanId: numberOf(data, "id"),
+    filtersVlans: numberOf(data, "vlan_filtering") === 1,
+    idle: stringOf(info, "info_slave_kind") === "bond" && stringOf(port, "state") === "BACKUP",
+    calls: { 4: calls("nf_call_iptables"), 6: calls("nf_call_ip6tables") },
+    ethernet: (stringOf(object, "link_type") ?? "ether") === "ether",
+  };
 }
 
 /** > Groups have names in /etc/iproute2/group, of which everybody has one. */

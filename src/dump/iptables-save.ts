@@ -36,7 +36,7 @@ const HOOKS: Readonly<Record<TableName, readonly Hook[]>> = {
 /** Matches about what no file of a node tells, and what it is taken to be. */
 const TAKEN_FOR_GRANTED: ReadonlyMap<string, string> = new Map([
   ["policy", "the node had no IPsec policy, which its files do not tell"],
-  ["physdev", "no bridge handed packets over, which its files do not tell"],
+  ["physdev", "no bridge handed packets over but those that its interfaces show (--addresses)"],
 ]);
 
 interface OpenChain {

@@ -54,6 +54,12 @@ export function numberOf(object: JsonObject, key: string): number | undefined {
   return typeof value === "number" ? value : undefined;
 }
 
+/** The object of a field; an empty one when it is none. */
+export function objectOf(object: JsonObject, key: string): JsonObject {
+  const value = object[key];
+  return isObject(value) ? value : {};
+}
+
 /** The objects of a field that is an array; none when it is absent. */
 export function objectsOf(object: JsonObject, key: string): JsonObject[] {
   const value = object[key];

@@ -23,6 +23,7 @@ import { backendOf, parseIptablesSave } from "./iptables-save.ts";
 import { refuseMistaken } from "./mistaken.ts";
 import { parseSysctls } from "./sysctl.ts";
 import type { NodeText, NodeTexts } from "./node-text.ts";
+import { stackInterfaces } from "./stack.ts";
 import { parseRoutes, routesOfAddresses } from "./routes.ts";
 
 /** A node's rules, and where it sends packets. */
@@ -50,23 +51,13 @@ export function parseNode(given: NodeTexts, onDiagnostic: OnDiagnostic): NodeSta
   }
   const { sysctl = [] } = texts;
   const switches = sysctl.length === 0 ? undefined : parseSysctls(sysctl, onDiagnostic);
-  const told = buildTopology(texts, rulesets, { onDiagnostic, warn });
-  const topology = {
-    ...told,
-    interfaces: told.interfaces?.map((each) => switched(each, switches)),
-  };
+  const topology = buildTopology(texts, { rulesets, switches }, { onDiagnostic, warn });
   const interfaces = texts.addresses.length > 0 ? topology.interfaces : undefined;
   warnOfDataplanes({ rulesets, interfaces }, onDiagnostic);
   const connections = (texts.conntrack ?? []).flatMap(({ file, text }) =>
     parseConnections(text, file, onDiagnostic),
   );
   return { rulesets, topology, connections, switches };
-}
-
-/** An interface with what only its switches tell. */
-function switched(one: NodeInterface, switches: NodeSwitches | undefined): NodeInterface {
-  const mtu6 = switches?.mtus6.get(one.name);
-  return mtu6 === undefined ? one : { ...one, mtu6 };
 }
 
 const FAMILIES = [
@@ -149,12 +140,16 @@ interface Reporting {
 
 function buildTopology(
   texts: NodeTexts,
-  rulesets: readonly Ruleset[],
+  {
+    rulesets,
+    switches,
+  }: { readonly rulesets: readonly Ruleset[]; readonly switches: NodeSwitches | undefined },
   { onDiagnostic, warn }: Reporting,
 ): Topology {
-  const told = texts.addresses.flatMap(({ file, text }) =>
-    parseAddresses(text, file, onDiagnostic),
-  );
+  const told = stackInterfaces(
+    texts.addresses.flatMap(({ file, text }) => parseAddresses(text, file, onDiagnostic)),
+    switches,
+  ).map((each) => switched(each, switches));
   const files = texts.routes.map(({ file, text }) => parseRoutes(text, file, onDiagnostic));
   const given = files.flatMap(({ routes }) => routes);
   const hasAddresses = texts.addresses.length > 0;
@@ -188,6 +183,12 @@ function buildTopology(
   const fullSourceCheck =
     files.some(({ otherTables }) => otherTables) || given.some((route) => isTelling(route, told));
   return { routes: uniqueRoutes(routes), wholeCluster: false, fullSourceCheck, interfaces };
+}
+
+/** An interface with what only its switches tell. */
+function switched(one: NodeInterface, switches: NodeSwitches | undefined): NodeInterface {
+  const mtu6 = switches?.mtus6.get(one.name);
+  return mtu6 === undefined ? one : { ...one, mtu6 };
 }
 
 /**

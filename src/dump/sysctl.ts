@@ -57,6 +57,7 @@ const SWITCHES: readonly string[] = [
   `${CT}tcp_ignore_invalid_rst`,
   `${CT}tcp_max_retrans`,
   "net.ipv4.ip_forward",
+  ...["net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables"],
   ...TIMEOUT_NAMES.map((name) => CT + name),
 ];
 
@@ -73,6 +74,12 @@ const OF_INTERFACES: Readonly<Record<4 | 6, readonly string[]>> = {
 
 /** Not modelled: the value that is assumed, and what is judged as with it. */
 const NOT_MODELLED: readonly (readonly [pattern: RegExp, assumed: number, what: string])[] = [
+  [
+    /^net\.bridge\.bridge-nf-filter-vlan-tagged$/,
+    0,
+    "frames with a VLAN tag that a bridge hands on",
+  ],
+  [/^net\.bridge\.bridge-nf-pass-vlan-input-dev$/, 0, "the interface of frames with a VLAN tag"],
   [/^net\.ipv4\.ip_forward_use_pmtu$/, 0, "packets beyond an MTU that was learnt"],
   [/^net\.ipv6\.conf\..+\.ioam6_enabled$/, 0, "packets with IOAM options"],
   [/^net\.ipv4\.conf\..+\.bc_forwarding$/, 0, "packets to a subnet's broadcast address"],
@@ -179,6 +186,10 @@ function buildSwitches(values: ReadonlyMap<string, number>): NodeSwitches {
   const names = new Set([...values.keys()].flatMap((key) => confKeyOf(key)?.interface ?? []));
   // > What is set for `default` is for interfaces that are yet to be made.
   for (const name of ["all", "default"]) names.delete(name);
+  const isOn = (key: string): boolean | undefined => {
+    const value = values.get(key);
+    return value === undefined ? undefined : value !== 0;
+  };
   return {
     tcpLiberal: (values.get(`${CT}tcp_be_liberal`) ?? 0) !== 0,
     tcpLoose: (values.get(`${CT}tcp_loose`) ?? 1) !== 0,
@@ -190,6 +201,10 @@ function buildSwitches(values: ReadonlyMap<string, number>): NodeSwitches {
         return seconds === undefined ? [] : [[name, seconds] as const];
       }),
     ),
+    bridgeCalls: {
+      4: isOn("net.bridge.bridge-nf-call-iptables"),
+      6: isOn("net.bridge.bridge-nf-call-ip6tables"),
+    },
     mtus6: new Map(
       [...names].flatMap((name) => {
         const mtu = values.get(`net.ipv6.conf.${name}.mtu`);

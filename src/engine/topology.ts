@@ -259,6 +259,24 @@ function packNodeUplinks(
   exports.setNodeUplinks(words, count);
 }
 
+/** INTERFACE_LINK_* bits that the interface alone tells. */
+function linkFlags(one: NodeInterface): number {
+  const { mac, loopback, group, bridge, astray = false, vlansUnknown = false } = one;
+  const calls = bridge === undefined ? [] : [bridge[4], bridge[6]];
+  return (
+    layout.INTERFACE_LINK_EXISTS |
+    (mac === undefined ? 0 : layout.INTERFACE_LINK_HAS_MAC) |
+    (loopback ? layout.INTERFACE_LINK_LOOPBACK : 0) |
+    (group === undefined ? 0 : layout.INTERFACE_LINK_HAS_GROUP) |
+    (bridge === undefined ? 0 : layout.INTERFACE_LINK_BRIDGE) |
+    (bridge?.[4] === true ? layout.INTERFACE_LINK_CALLS4 : 0) |
+    (bridge?.[6] === true ? layout.INTERFACE_LINK_CALLS6 : 0) |
+    (calls.includes(undefined) ? layout.INTERFACE_LINK_CALLS_UNKNOWN : 0) |
+    (astray ? layout.INTERFACE_LINK_ASTRAY : 0) |
+    (vlansUnknown ? layout.INTERFACE_LINK_VLANS_UNKNOWN : 0)
+  );
+}
+
 /** > What is longer than where it came from is segments, which fit where packets may be as long. */
 function leastMtu({ routes, interfaces = [] }: Topology): number {
   const mtus = [
@@ -281,16 +299,21 @@ function packInterfaces(
   const owned = real.flatMap((each) => each.addresses.map((own) => ({ own, name: each.name })));
   const addresses = exports.allocate(Math.max(1, owned.length) * layout.INTERFACE_ADDRESS_SIZE);
   const view = new DataView(exports.memory.buffer);
-  for (const { name, mac, loopback, group, mtu, mtu6 } of real) {
+  const stacked = new Set([
+    ...real.map(({ upper }) => upper),
+    ...real.flatMap(({ name, vlan }) => (vlan === undefined ? [] : [name])),
+  ]);
+  for (const each of real) {
+    const { name, mac, group, mtu, mtu6, upper, vlan } = each;
     const at = links + interfaces.known(name) * layout.INTERFACE_LINK_SIZE;
     view.setUint16(
       at + layout.INTERFACE_LINK_FLAGS,
-      layout.INTERFACE_LINK_EXISTS |
-        (mac === undefined ? 0 : layout.INTERFACE_LINK_HAS_MAC) |
-        (loopback ? layout.INTERFACE_LINK_LOOPBACK : 0) |
-        (group === undefined ? 0 : layout.INTERFACE_LINK_HAS_GROUP),
+      linkFlags(each) | (stacked.has(name) ? layout.INTERFACE_LINK_STACKED : 0),
       true,
     );
+    view.setUint16(at + layout.INTERFACE_LINK_VLAN, vlan === undefined ? 0 : vlan.id + 1, true);
+    view.setUint32(at + layout.INTERFACE_LINK_UPPER, interfaces.known(upper ?? ""), true);
+    view.setUint32(at + layout.INTERFACE_LINK_LOWER, interfaces.known(vlan?.lower ?? ""), true);
     view.setUint32(at + layout.INTERFACE_LINK_MTU, mtu ?? 0, true);
     view.setUint32(at + layout.INTERFACE_LINK_MTU6, mtu6 ?? mtu ?? 0, true);
     view.setUint32(at + layout.INTERFACE_LINK_GROUP, group ?? 0, true);

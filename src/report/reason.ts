@@ -210,6 +210,14 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
       return "it gets through, and by which interface depends on what is not known";
     case "martian":
       return `${addressText(judged.source)} cannot be the source of a packet that arrives there`;
+    case "bridged":
+      return "a bridge hands it from port to port, and iptables does not see that (net.bridge.bridge-nf-call-iptables)";
+    case "no-vlan":
+      return "no interface of the node has its VLAN: the IP stack never sees it";
+    case "bridge-calls":
+      return "whether iptables sees what a bridge hands from port to port (net.bridge.bridge-nf-call-iptables, -ip6tables), or that this packet is handed on so, is not in what was given";
+    case "astray":
+      return "what takes the frames of that interface is not modelled (a VRF, Open vSwitch, a bridge that keeps VLANs apart), or was not given";
     case "too-long":
       return "it is longer than the MTU of the way out, and may not be cut: Linux discards it before FORWARD";
     case "segments":

@@ -31,6 +31,10 @@ export function remedyFor(flow: Tuple & Judgement, nature: CaptureNature): strin
         : "capture bytes instead of text: tcpdump -w FILE";
     case "no-fragments":
       return "capture all fragments: with -v where it is text, from before the datagram to behind it";
+    case "bridge-calls":
+      return "give the node's switches: --sysctl FILE with the output of sysctl -a, or --sysctl net.bridge.bridge-nf-call-iptables=0 where the module br_netfilter is not loaded";
+    case "astray":
+      return "give the node's interfaces in detail: --addresses FILE with the output of ip -d -j addr, or capture on the interface that takes its frames";
     case "segments":
       return "capture bytes instead of text, on a node that puts nothing together: ethtool -K INTERFACE gro off tso off gso off";
     case "link-type":
@@ -76,6 +80,8 @@ export function remedyFor(flow: Tuple & Judgement, nature: CaptureNature): strin
     case "multicast":
     case "table-order":
     case "out-interface":
+    case "bridged":
+    case "no-vlan":
     case "too-long":
     case "options":
     case "options-unknown":

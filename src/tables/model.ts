@@ -325,6 +325,16 @@ export interface NodeInterface {
   /** Bytes; undefined: not told. IPv6 may have one of its own (`net.ipv6.conf.NAME.mtu`). */
   readonly mtu?: number;
   readonly mtu6?: number;
+  /** The bridge or bond that it is a port of: it takes all its frames. */
+  readonly upper?: string;
+  /** It takes the frames of the interface below that have this VLAN identifier. */
+  readonly vlan?: { readonly lower: string; readonly id: number };
+  /** Of a bridge: whether a family's rules see what it hands from port to port; undefined: not told. */
+  readonly bridge?: Readonly<Record<Family, boolean | undefined>>;
+  /** What takes its frames is not modelled, or was not told. */
+  readonly astray?: boolean;
+  /** Interfaces lie on it that may be VLANs: which they take was not told. */
+  readonly vlansUnknown?: boolean;
   /** Addresses in the order the node lists them, each with the bits of its subnet. */
   readonly addresses: readonly InterfaceAddress[];
 }

@@ -40,6 +40,8 @@ export interface NodeSwitches {
   readonly timeouts: ReadonlyMap<TimeoutName, number>;
   /** MTU for IPv6 by interface, bytes, of those that were told. */
   readonly mtus6: ReadonlyMap<string, number>;
+  /** Whether a family's rules see what bridges hand from port to port; undefined: not told. */
+  readonly bridgeCalls: Readonly<Record<4 | 6, boolean | undefined>>;
   /** Of interfaces that have their own. */
   readonly interfaces: ReadonlyMap<string, InterfaceSwitches>;
   /** Of all others. */

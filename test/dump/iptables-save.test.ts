@@ -176,7 +176,7 @@ describe("a dump", () => {
     );
     expect(said).toEqual([
       "3: UNSUPPORTED_FEATURE -m policy is judged as if the node had no IPsec policy, which its files do not tell",
-      "5: UNSUPPORTED_FEATURE -m physdev is judged as if no bridge handed packets over, which its files do not tell",
+      "5: UNSUPPORTED_FEATURE -m physdev is judged as if no bridge handed packets over but those that its interfaces show (--addresses)",
     ]);
   });
 
