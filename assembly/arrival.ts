@@ -19,6 +19,8 @@ import { hasMac, interfaceNumbers, isNodeInterface } from "./node-interface";
 import { Packet } from "./records";
 import { isRealNode, routeInterface, routeIsMultipath, routeKind, routeOf } from "./route";
 import {
+  CALLS_NO,
+  callsOf,
   isBridge,
   isForPort,
   isForStack,
@@ -78,8 +80,9 @@ function findSeen(packet: Packet): u32 {
   if ((packet.dstMac & 1) != 0) return SEEN_ARRIVING;
   if (!bridge) return SEEN_PASSING;
   if (!isForPort(top, packet)) return SEEN_BRIDGED;
-  // > For the port by which it came the IP stack takes it, for another one it does not.
-  return number == top ? SEEN_ASTRAY : SEEN_PASSING;
+  // > For the port by which it came the IP stack takes it, for another one it does not, unless rules turn it.
+  const passing = number != top && callsOf(top, packet.family) == CALLS_NO;
+  return passing ? SEEN_PASSING : SEEN_ASTRAY;
 }
 
 const SENDER_KNOWN: u32 = PACKET_HAS_MAC | PACKET_HAS_SENDER;

@@ -18,6 +18,7 @@ import { track, wasSeen } from "./conntrack";
 import { FRAGMENT_NONE, packetOf } from "./fragment";
 import { deliveredMark, deliveredMarkUnknown, longestFragment, nextPiece } from "./fragments";
 import { isPerhapsLocal } from "./departure";
+import { ask } from "./fork";
 import { isConfined6, martian4, martian6 } from "./martian";
 import { isPerhapsExpected } from "./expectation";
 import {
@@ -39,6 +40,7 @@ import {
   PACKET_REASSEMBLED,
   REASON_CHAIN_POLICY,
   REASON_BLACKHOLE,
+  REASON_BRIDGE_CALLS,
   REASON_MARTIAN,
   REASON_MULTICAST,
   REASON_MULTIPATH,
@@ -84,6 +86,7 @@ import { routeInterface, routeIsMultipath, routeKind, routeOf } from "./route";
 import { conntrackActive } from "./rule";
 import { runTable, runTableOf } from "./run-table";
 import { forwards } from "./switches";
+import { callsOf, CALLS_NO, CALLS_YES } from "./stack";
 import { tracking, trackNothing } from "./tracking";
 import { walk } from "./walk";
 
@@ -104,7 +107,7 @@ export function tryNodePath(packet: Packet): bool {
     connect(packet) &&
     runTable(TABLE_MANGLE) &&
     translateDestination() &&
-    (bridged ? crossBridge() : routeIn())
+    (bridged || isHandedBack() ? crossBridge() : routeIn())
   );
 }
 
@@ -161,18 +164,33 @@ function linkLocalInterface(): u32 {
 const LINK_LOCAL: u32 = 0xfe800000;
 
 // > What goes from port to port of a bridge meets the rules as if it were forwarded there, but is not routed: no TTL,
-// no source is looked at. What is translated to somebody elsewhere goes up.
+// no source is looked at unless it is translated. What is translated to somebody elsewhere goes up.
 // Source: Linux, br_netfilter_hooks.c, br_nf_pre_routing_finish(); kernel lab.
 function crossBridge(): bool {
-  const bridge = walk.inInterface;
-  if (!hasDestinationOf(walk.packet)) {
-    const route = routeOf(walk.family, walk.dst0, walk.dst1, walk.dst2, walk.dst3);
-    const near = routeKind(route) == ROUTE_UNICAST && routeInterface(route) == bridge;
-    if (!near || routeIsMultipath(route)) return routeIn();
-    attempt.dstRoute = route;
-  }
-  return passForward(bridge);
+  if (hasDestinationOf(walk.packet)) return passForward(walk.inInterface);
+  if (!leadsBack()) return routeIn();
+  attempt.dstRoute = routeOf(walk.family, walk.dst0, walk.dst1, walk.dst2, walk.dst3);
+  // > The route to where it is translated is looked up with its source.
+  const martian = walk.family == 4 ? martian4(attempt.dstRoute) : 0;
+  return martian != 0 ? end(VERDICT_DROP, martian) : passForward(walk.inInterface);
 }
+
+// > What is for the bridge itself, and translated to somebody behind it, never goes up, either.
+function isHandedBack(): bool {
+  if (walk.inUnknown || hasDestinationOf(walk.packet)) return false;
+  const calls = callsOf(walk.inInterface, walk.family);
+  if (calls == CALLS_NO || !leadsBack()) return false;
+  return calls == CALLS_YES || ask(QUESTION_CALLS, REASON_BRIDGE_CALLS, RULE_NONE);
+}
+
+// The destination is reached by the interface where the packet came.
+function leadsBack(): bool {
+  const route = routeOf(walk.family, walk.dst0, walk.dst1, walk.dst2, walk.dst3);
+  if (routeKind(route) != ROUTE_UNICAST || routeIsMultipath(route)) return false;
+  return routeInterface(route) == walk.inInterface;
+}
+
+const QUESTION_CALLS: u64 = 1 << 43;
 
 function hasDestinationOf(packet: Packet): bool {
   return (

@@ -114,10 +114,28 @@ def set_up_node(node, home, wire):
         for address in each["addresses"]:
             up.append(f"addr add {address} dev {each['name']}{' nodad' if ':' in address else ''}")
     run("ip", "-batch", "-", text="".join(f"{line}\n" for line in up))
+    bridges = node.get("bridges", [])
+    run("ip", "-batch", "-", text="".join(f"{line}\n" for each in bridges for line in bridge_lines(each)))
+    for each in bridges:
+        for neighbour in each["neighbours"]:
+            run("bridge", "fdb", "replace", neighbour["mac"], "dev", neighbour["port"], "master", "static")
     for family in ("4", "6"):
         lines = "".join(f"route add {line}\n" for line in node["routes"][family])
         if lines:
             run("ip", f"-{family}", "-batch", "-", text=lines)
+
+
+def bridge_lines(bridge):
+    name = bridge["name"]
+    yield f"link add {name} address {bridge['mac']} type bridge mcast_snooping 0"
+    for port in bridge["ports"]:
+        yield f"link set {port} master {name}"
+    yield f"link set {name} up"
+    for address in bridge["addresses"]:
+        yield f"addr add {address} dev {name}{' nodad' if ':' in address else ''}"
+    # A bridge asks for neighbours, whatever its ports do.
+    for each in bridge["neighbours"]:
+        yield f"neigh replace {each['address']} lladdr {each['mac']} dev {name} nud permanent"
 
 
 def link_lines(node, wire):
@@ -267,7 +285,7 @@ def describe(node):
     return {
         "tables": save_tables(node),
         "ipsets": run("ipset", "save"),
-        "addresses": run("ip", "-j", "addr"),
+        "addresses": run("ip", "-d", "-j", "addr"),
         "routes": json.dumps(routes[0] + routes[1]),
     }
 

@@ -12,6 +12,7 @@ import type { Backend } from "../match/extension.ts";
 export interface LabNode {
   /** At least one. */
   readonly interfaces: readonly LabInterface[];
+  readonly bridges?: readonly LabBridge[];
   /** What follows `ip route add`, in this order; those of the addresses' own subnets come by themselves. */
   readonly routes: { readonly 4: readonly string[]; readonly 6: readonly string[] };
   /** Restored in this order; a backend that is left out is not touched. */
@@ -32,6 +33,20 @@ export interface LabInterface {
   readonly mtu?: number | undefined;
   /** 0 when absent. */
   readonly group?: number | undefined;
+}
+
+/** A bridge whose ports are among the interfaces; what it hands on comes out by its ports. */
+export interface LabBridge {
+  readonly name: string;
+  readonly mac: string;
+  readonly ports: readonly string[];
+  readonly addresses: readonly string[];
+  /** Who is behind which port. */
+  readonly neighbours: readonly {
+    readonly address: string;
+    readonly mac: string;
+    readonly port: string;
+  }[];
 }
 
 /** One text for each family; empty: that family's tables stay as they are in a new namespace. */
@@ -71,7 +86,7 @@ export interface LoadedState {
   readonly tables: Partial<Readonly<Record<Backend, FamilyTexts>>>;
   /** What `ipset save` prints. */
   readonly ipsets: string;
-  /** What `ip -j addr` prints. */
+  /** What `ip -d -j addr` prints. */
   readonly addresses: string;
   /** What `ip -j route show table all` prints, both families' in one array. */
   readonly routes: string;
