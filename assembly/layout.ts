@@ -910,14 +910,15 @@ export const INTERFACE_LINK_HAS_MAC = 1 << 1;
 export const INTERFACE_LINK_LOOPBACK = 1 << 2;
 export const INTERFACE_LINK_HAS_GROUP = 1 << 3;
 export const INTERFACE_LINK_BRIDGE = 1 << 4;
-/** Of a bridge: the rules of a family see what goes from port to port; with UNKNOWN: perhaps. */
+/** Of a bridge: the rules of a family see what goes from port to port, or perhaps. */
 export const INTERFACE_LINK_CALLS4 = 1 << 5;
 export const INTERFACE_LINK_CALLS6 = 1 << 6;
-export const INTERFACE_LINK_CALLS_UNKNOWN = 1 << 7;
+export const INTERFACE_LINK_CALLS4_UNKNOWN = 1 << 7;
 /** What takes its frames is not modelled, or was not told. */
 export const INTERFACE_LINK_ASTRAY = 1 << 8;
 /** There are interfaces above it of which it was not told whether they take a VLAN, and which. */
 export const INTERFACE_LINK_VLANS_UNKNOWN = 1 << 9;
+export const INTERFACE_LINK_CALLS6_UNKNOWN = 1 << 11;
 /** Another interface lies below it. */
 export const INTERFACE_LINK_STACKED = 1 << 10;
 

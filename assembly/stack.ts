@@ -6,8 +6,9 @@ import {
   INTERFACE_LINK_ASTRAY,
   INTERFACE_LINK_BRIDGE,
   INTERFACE_LINK_CALLS4,
+  INTERFACE_LINK_CALLS4_UNKNOWN,
   INTERFACE_LINK_CALLS6,
-  INTERFACE_LINK_CALLS_UNKNOWN,
+  INTERFACE_LINK_CALLS6_UNKNOWN,
   INTERFACE_LINK_STACKED,
   INTERFACE_LINK_VLANS_UNKNOWN,
 } from "./layout";
@@ -91,7 +92,9 @@ export function callsOf(bridge: u32, family: u32): u32 {
   const flags = linkFlags(bridge);
   const called: u32 = family == 4 ? INTERFACE_LINK_CALLS4 : INTERFACE_LINK_CALLS6;
   if ((flags & called) != 0) return CALLS_YES;
-  return (flags & INTERFACE_LINK_CALLS_UNKNOWN) != 0 ? CALLS_UNKNOWN : CALLS_NO;
+  const perhaps: u32 =
+    family == 4 ? INTERFACE_LINK_CALLS4_UNKNOWN : INTERFACE_LINK_CALLS6_UNKNOWN;
+  return (flags & perhaps) != 0 ? CALLS_UNKNOWN : CALLS_NO;
 }
 
 /** Of some bridge it is not CALLS_NO. */

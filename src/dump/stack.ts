@@ -36,6 +36,8 @@ export function stackInterfaces(
 ): NodeInterface[] {
   const byName = new Map(told.map((each) => [each.name, each]));
   const masters = new Set(told.map(({ facts }) => facts.master));
+  const perhapsVlans = told.filter((each) => mayBeVlan(each, byName));
+  const belowVlans = new Set(perhapsVlans.map(({ facts }) => facts.link));
   return told.map(({ facts, ...plain }): NodeInterface => {
     const { name } = plain;
     const kind = kindOf(name, facts, masters.has(name));
@@ -45,7 +47,7 @@ export function stackInterfaces(
       ...masterOf(facts, byName),
       ...(vlan ? { vlan: { lower: facts.link, id: facts.vlanId } } : {}),
       ...(kind === "bridge" ? { bridge: callsOf(facts, switches) } : {}),
-      ...(told.some((each) => mayBeVlanOn(name, each, byName)) ? { vlansUnknown: true } : {}),
+      ...(belowVlans.has(name) ? { vlansUnknown: true } : {}),
     };
   });
 }
@@ -84,11 +86,10 @@ function callsOf(
 }
 
 /** A pair of veth is made upon each other, and tunnels carry no frames. */
-function mayBeVlanOn(
-  name: string,
-  { name: own, facts }: ToldInterface,
+function mayBeVlan(
+  { name, facts: { kind, link, ethernet } }: ToldInterface,
   byName: ReadonlyMap<string, ToldInterface>,
 ): boolean {
-  if (facts.kind !== undefined || facts.link !== name || !facts.ethernet) return false;
-  return byName.get(name)?.facts.link !== own;
+  if (kind !== undefined || link === undefined || !ethernet) return false;
+  return byName.get(link)?.facts.link !== name;
 }

@@ -262,19 +262,30 @@ function packNodeUplinks(
 /** INTERFACE_LINK_* bits that the interface alone tells. */
 function linkFlags(one: NodeInterface): number {
   const { mac, loopback, group, bridge, astray = false, vlansUnknown = false } = one;
-  const calls = bridge === undefined ? [] : [bridge[4], bridge[6]];
   return (
     layout.INTERFACE_LINK_EXISTS |
     (mac === undefined ? 0 : layout.INTERFACE_LINK_HAS_MAC) |
     (loopback ? layout.INTERFACE_LINK_LOOPBACK : 0) |
     (group === undefined ? 0 : layout.INTERFACE_LINK_HAS_GROUP) |
     (bridge === undefined ? 0 : layout.INTERFACE_LINK_BRIDGE) |
-    (bridge?.[4] === true ? layout.INTERFACE_LINK_CALLS4 : 0) |
-    (bridge?.[6] === true ? layout.INTERFACE_LINK_CALLS6 : 0) |
-    (calls.includes(undefined) ? layout.INTERFACE_LINK_CALLS_UNKNOWN : 0) |
+    (bridge === undefined ? 0 : callsFlag(bridge[4], CALLS[4]) | callsFlag(bridge[6], CALLS[6])) |
     (astray ? layout.INTERFACE_LINK_ASTRAY : 0) |
     (vlansUnknown ? layout.INTERFACE_LINK_VLANS_UNKNOWN : 0)
   );
+}
+
+/** Bits for what rules see, and for what they perhaps see. */
+const CALLS = {
+  4: [layout.INTERFACE_LINK_CALLS4, layout.INTERFACE_LINK_CALLS4_UNKNOWN],
+  6: [layout.INTERFACE_LINK_CALLS6, layout.INTERFACE_LINK_CALLS6_UNKNOWN],
+} as const;
+
+function callsFlag(
+  calls: boolean | undefined,
+  [certain, perhaps]: readonly [number, number],
+): number {
+  if (calls === undefined) return perhaps;
+  return calls ? certain : 0;
 }
 
 /** > What is longer than where it came from is segments, which fit where packets may be as long. */

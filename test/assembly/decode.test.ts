@@ -297,13 +297,14 @@ describe("decode: link layer", () => {
       layout.PACKET_OUTBOUND,
       0,
     ];
+    const sender = layout.PACKET_HAS_SENDER;
     flags.forEach((flag, type) => {
       const sll = bytes([0, type, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 8, 0], packet);
       const cooked = decode(sll, { linkType: layout.LINK_LINUX_SLL });
-      expect(cooked).toMatchObject({ ...decoded, flags: flag, network: 16 });
+      expect(cooked).toMatchObject({ ...decoded, flags: flag | sender, network: 16 });
       const sll2 = bytes([8, 0, 0, 0, 0, 0, 0, 3, 0, 1, type, 6, 2, 0, 0, 0, 0, 1, 0, 0], packet);
       const cooked2 = decode(sll2, { linkType: layout.LINK_LINUX_SLL2 });
-      expect(cooked2).toMatchObject({ ...decoded, flags: flag, network: 20 });
+      expect(cooked2).toMatchObject({ ...decoded, flags: flag | sender, network: 20 });
     });
   });
 
@@ -313,7 +314,7 @@ describe("decode: link layer", () => {
     expect(decode(sll, { linkType: layout.LINK_LINUX_SLL, flags })).toMatchObject({
       ...decoded,
       vlan: 8,
-      flags: flags | layout.PACKET_OUTBOUND,
+      flags: flags | layout.PACKET_OUTBOUND | layout.PACKET_HAS_SENDER,
     });
   });
 

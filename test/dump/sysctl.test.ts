@@ -20,6 +20,8 @@ describe("parseSysctls", () => {
       tcpIgnoreInvalidResets: false,
       tcpRetransmissionsMax: 3,
       timeouts: new Map(),
+      mtus6: new Map(),
+      bridgeCalls: { 4: undefined, 6: undefined },
       interfaces: new Map(),
       others: {
         ...{ forwarding: true, forwarding6: true, rpFilter: "off" },

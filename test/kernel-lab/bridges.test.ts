@@ -134,10 +134,7 @@ describe.runIf(haveLab())("a bridge", () => {
       ...{ bytes, timestampNs: sentNs[at] ?? 0n, captureInterface: names.indexOf(arrival) },
     }));
     const switches = Object.entries(calls).map(([key, value]) => `net/${key} = ${value}`);
-    const compiled = programOf(lab.loaded, {
-      connections: undefined,
-      switches: switches.join("\n"),
-    });
+    const compiled = programOf(lab.loaded, { switches: switches.join("\n") });
     const verdicts = await judgeCapture({ compiled, capture: buildPcapng(frames, names) });
     const counts = new Map<string, number>();
     const differences = verdicts.flatMap((verdict, at) => {
