@@ -91,6 +91,22 @@ export interface Endpoint {
   readonly node: string | undefined;
   /** Named container ports, those of init containers included. */
   readonly ports: readonly NamedPort[];
+  /** Ports of its node that its containers ask for; absent: none. */
+  readonly hostPorts?: readonly HostPort[];
+  readonly place: Place;
+}
+
+/** A port of the pod's node by which a container is reached. */
+export interface HostPort {
+  readonly protocol: PortProtocol;
+  /** The node's. */
+  readonly port: number;
+  /** The container's. */
+  readonly target: number;
+  /** Of the node's addresses only this one; `0.0.0.0` and `::` are all of their family. Undefined: all. */
+  readonly address: Address | undefined;
+  /** Of an init container that goes on running. */
+  readonly sidecar?: true;
   readonly place: Place;
 }
 

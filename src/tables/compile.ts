@@ -35,6 +35,7 @@ import { EndpointChains } from "./endpoint-chain.ts";
 import { bindHostEndpoints, UNBOUND } from "./host-binding.ts";
 import { compileProtocolChains } from "./dialect-protocols.ts";
 import { compileFailsafe } from "./host-chain.ts";
+import { compileHostPorts, planHostPorts } from "./host-ports.ts";
 import { compileHostTables, reportUntrackedEverywhere } from "./host-tables.ts";
 import type { HostTableName } from "./host-tables.ts";
 import { assignInterfaces } from "./endpoint-interface.ts";
@@ -182,6 +183,7 @@ export function compileWhole(
     ...chainsOfEndpoints.groups.chains(),
     ...profileChains(local),
   ].sort(compareChains);
+  const hostPorts = planHostPorts(snapshot, node, dialect);
   const meanings = new PeerMeanings(snapshot, index);
   const onWider = widerReporter(onDiagnostic);
   const toRelease = asOfRelease(ordered, calicoVersion);
@@ -231,13 +233,14 @@ export function compileWhole(
       };
     });
     const { services, tunnels, natChains } = result;
+    const hostPortRules = compileHostPorts(hostPorts, family);
     const own = { sets, fixedSets, compiled, chainOf };
     if (dialect.tables === "kube-router") {
       const given = { family, dialect, meanings, wholeCluster: node === undefined };
       const router = compileRouter(routerPods(local, selected), given);
       const tables = [
         tableOf("raw", { PREROUTING: [spoofedRule(dialect)] }, []),
-        natTable(services.nat, undefined),
+        natTable(services.nat, undefined, hostPortRules),
         filterTable(family, CHAIN_ROUTER, [...router.chains, ...services.filterChains]),
       ];
       const all = [...sets.sets(), ...router.sets];
@@ -258,7 +261,7 @@ export function compileWhole(
     const tables = [
       tableOf("raw", RAW_JUMPS, [...compileRawChains(tunnels, dialect), ...ofHosts("raw")]),
       tableOf("mangle", MANGLE_JUMPS, [...compileMangleChains(), ...ofHosts("mangle")]),
-      natTable(services.nat, natChains),
+      natTable(services.nat, natChains, hostPortRules),
       filter,
     ];
     const ruleset: Ruleset = { family, backend: "legacy", tables, sets: sets.sets() };
@@ -270,6 +273,7 @@ export function compileWhole(
     compileTopology(given, interfaces, {
       node,
       binding,
+      untold: hostPorts.untold,
       // Without either, no verdict hangs on what is tracked of wrapped packets.
       untracks:
         hostTables.raw.failsafe.length > 0 ||

@@ -195,7 +195,10 @@ class State {
     return (
       new Set(names).size === names.length &&
       names.every((name) => !this.#taken.has(name)) &&
-      endpoints.every(({ floatingAddresses }) => floatingAddresses === undefined) &&
+      endpoints.every(
+        ({ floatingAddresses, hostPorts }) =>
+          floatingAddresses === undefined && hostPorts === undefined,
+      ) &&
       // Also tables of Services are made of what nodes there are.
       endpoints.every(
         ({ node }) => this.#nodes.has(node) && (this.#node === undefined || node !== undefined),
