@@ -72,6 +72,8 @@ export function end(verdict: u32, reason: u32): bool {
 /** Ends the try unknown, as nothing tells where the rule leads that translated the packet; always false. */
 export function endUntold(): bool {
   attempt.undecidedRule = walk.translator;
+  // Nor whether it is masqueraded, as what a pod sends to itself is.
+  walk.masqueraded = true;
   return end(VERDICT_UNKNOWN, REASON_NO_BACKENDS);
 }
 

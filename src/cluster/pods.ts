@@ -21,6 +21,7 @@ import {
   thoseRead,
   type Field,
 } from "./fields.ts";
+import { givenLabels } from "./given-labels.ts";
 import type { ManifestObject } from "./manifest-object.ts";
 import { readAddress, readPort, readProtocol } from "./read-network.ts";
 import type { Endpoint, HostPort, NamedPort, PodPower } from "./snapshot.ts";
@@ -121,7 +122,7 @@ function readTemplate(root: Field, workload: Owner): Pod | undefined {
       name,
       kind,
       workload,
-      labels: readTextMap(fieldOf(recordOf(template, "metadata"), "labels")),
+      ...givenLabels(root, readTextMap(fieldOf(recordOf(template, "metadata"), "labels"))),
       addresses: [],
       ...(hostNetwork ? {} : readHostPorts(spec)),
       ...readPodSpec(spec),

@@ -82,6 +82,8 @@ export interface Endpoint {
   /** Owner to group by in reports: `Deployment web`; the endpoint itself when there is none. */
   readonly workload: { readonly kind: string; readonly name: string };
   readonly labels: Labels;
+  /** Others that its pods have, of a workload without pods; absent: none. */
+  readonly openLabels?: ReadonlyMap<string, OpenLabel>;
   readonly serviceAccount: string;
   /** One for each family; empty for a workload without pods, unless the user maps addresses to it. */
   readonly addresses: readonly Address[];
@@ -94,6 +96,14 @@ export interface Endpoint {
   /** Ports of its node that its containers ask for; absent: none. */
   readonly hostPorts?: readonly HostPort[];
   readonly place: Place;
+}
+
+/** A label that every pod of a workload has, of which the value is not known. */
+export interface OpenLabel {
+  /** All that there are, each at some pod; undefined: not known. */
+  readonly values?: readonly string[];
+  /** What they all look like; undefined: anything. */
+  readonly form?: RegExp;
 }
 
 /** A port of the pod's node by which a container is reached. */

@@ -11,6 +11,7 @@ import { compareText } from "../net/compare-text.ts";
 import type { CalicoVersion, Direction, Policy } from "../policy/model.ts";
 import type { Dialect } from "../policy/dialect.ts";
 import { DEFAULT_DIALECT } from "../policy/dialects.ts";
+import { refuseOpenLabels } from "../policy/open-labels.ts";
 import { comparePoliciesByName, NEWEST_CALICO, sortPolicies } from "../policy/order.ts";
 import type { Profile } from "../policy/profile.ts";
 import { EndpointIndex } from "../policy/endpoint-index.ts";
@@ -81,7 +82,7 @@ export interface CompiledCluster {
 /**
  * Compiles for one node (`node` given: only its endpoints have chains), or for the whole cluster seen as
  * one node that has every endpoint. The order of the input does not matter. Reports BAD_VALUE for a node
- * that nothing names, DUPLICATE_OBJECT for policies of one name in the release, MISSING_FIELD for pods of
+ * that nothing names, UNKNOWN_LABEL for policies that choose pods by what is not known of them, DUPLICATE_OBJECT for policies of one name in the release, MISSING_FIELD for pods of
  * which it is not known whether they are on the node (an error where they have floating addresses),
  * WIDER_RULE for rules that match more than their policy says, UNSUPPORTED_FEATURE for pods of a family that
  * Felix does not police and, where all nodes are seen as one, for host endpoints of which only one node's
@@ -137,6 +138,7 @@ export function compileWhole(
     dialect = DEFAULT_DIALECT,
   } = options;
   if (node !== undefined) checkNode(snapshot, node, onDiagnostic);
+  refuseOpenLabels(policies, snapshot, onDiagnostic);
   const interfaces = assignInterfaces(snapshot.endpoints);
   const local = snapshot.endpoints
     .filter((endpoint) => node === undefined || endpoint.node === node)

@@ -87,7 +87,8 @@ function serviceOpening(
   const sources = CLIENTS.includes(destination)
     ? [...pods, ...nodes]
     : [...own(CLIENTS), ...own(CLIENTS), ...pods, ...nodes];
-  const source = random.pick(sources);
+  // What a pod sends to itself never leaves it.
+  const source = random.pick(sources.filter((one) => one !== destination || nodes.includes(one)));
   const protocol = PROTOCOLS[service.protocol];
   const usual = toNodePort ? service.nodePort : toService ? service.port : service.targetPort;
   const destinationPort = random.chance(0.95) ? usual : 81;
