@@ -159,7 +159,7 @@ export interface Service {
   readonly type: "ClusterIP" | "NodePort" | "LoadBalancer" | "ExternalName";
   /** Empty when headless or ExternalName, or when none was given yet. */
   readonly clusterAddresses: readonly Address[];
-  /** Those in which kube-proxy serves it; none: headless or ExternalName. */
+  /** Those in which kube-proxy serves it; none: headless, labelled so, or ExternalName. */
   readonly families: readonly Family[];
   /** Who serves it instead of kube-proxy. */
   readonly proxy?: string;
