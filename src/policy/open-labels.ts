@@ -14,6 +14,7 @@ export function refuseOpenLabels(
   snapshot: Snapshot,
   onDiagnostic: OnDiagnostic,
 ): void {
+  if (policies.length === 0) return;
   const workloads = snapshot.endpoints.filter(({ openLabels }) => openLabels !== undefined);
   if (workloads.length === 0) return;
   const keys = new Set(workloads.flatMap(({ openLabels = NONE }) => [...openLabels.keys()]));
