@@ -7,6 +7,7 @@ import {
   HOOK_OUTPUT,
   HOOK_POSTROUTING,
   HOOK_PREROUTING,
+  REASON_NO_BACKENDS,
   RULE_NONE,
   TABLE_FILTER,
   VERDICT_UNKNOWN,
@@ -66,6 +67,14 @@ export function end(verdict: u32, reason: u32): bool {
   attempt.reason = reason;
   if (verdict == VERDICT_UNKNOWN) attempt.behind = hooksFrom(walk.hook);
   return false;
+}
+
+/** Ends the try unknown, as nothing tells where the rule leads that translated the packet; always false. */
+export function endUntold(): bool {
+  attempt.undecidedRule = walk.translator;
+  // Nor whether it is masqueraded, as what a pod sends to itself is.
+  walk.masqueraded = true;
+  return end(VERDICT_UNKNOWN, REASON_NO_BACKENDS);
 }
 
 /** Ends the try unknown; always false. `hooks`: those at which rules may be asked yet, a bit for each. */

@@ -4,7 +4,7 @@
 // between two nodes. Others pass both nodes' chains at once.
 // Source: semantics.md section 19, rows 8 and 10 to 13.
 import { recallAnew } from "./affinity";
-import { attempt, end } from "./attempt";
+import { attempt, end, endUntold } from "./attempt";
 import {
   isAtNode,
   isHere,
@@ -31,7 +31,6 @@ import {
   NODE_ADDRESS_TUNNEL,
   NODE_ADDRESS_WORDS,
   REASON_BY_NODE,
-  REASON_NO_BACKENDS,
   REASON_NO_NODE,
   REASON_OUTGOING,
   ROUTE_LOCAL,
@@ -205,6 +204,7 @@ function hop(): bool {
   walk.ctState &= ~(<u32>CT_DNAT);
   walk.node = routeNode(attempt.srcRoute);
   attempt.dstRoute = routeOfDestination();
+  walk.masqueraded = true;
   if (!takeNodeAddress()) return false;
   walk.node = before;
   return arrive();
@@ -237,7 +237,7 @@ function arrive(): bool {
   attempt.dstRoute = routeOfDestination();
   const kind = routeKind(attempt.dstRoute);
   walk.dstLocal = kind == ROUTE_LOCAL;
-  return kind != ROUTE_UNTRANSLATED || end(VERDICT_UNKNOWN, REASON_NO_BACKENDS);
+  return kind != ROUTE_UNTRANSLATED || endUntold();
 }
 
 function arriveAtLast(): bool {

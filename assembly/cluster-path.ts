@@ -1,6 +1,6 @@
 // The way of a packet through a cluster seen as one node, or through one node as its manifests tell it:
 // interfaces and ends follow from the addresses, and an end that no object has is missing.
-import { attempt, end } from "./attempt";
+import { attempt, end, endUntold } from "./attempt";
 import { track, wasSeen } from "./conntrack";
 import { decidedBefore, stateOfPacket, takeFirstTuple } from "./connection-state";
 import { crossesNodes, crossNodes, passesHosts, QUESTION_NODE } from "./between-nodes";
@@ -19,7 +19,6 @@ import {
   REASON_BACKEND,
   REASON_MISSING_DST,
   REASON_MISSING_SRC,
-  REASON_NO_BACKENDS,
   REASON_NO_ENDPOINT,
   REASON_NO_NODE,
   REASON_NO_ROUTE,
@@ -42,7 +41,6 @@ import { startSource } from "./new-source";
 import { Packet } from "./records";
 import {
   policesEachHost,
-  policesHosts,
   rawUntracks,
   routeInterface,
   routeIsMultipath,
@@ -136,7 +134,7 @@ function goOn(packet: Packet): bool {
     if (!runTable(TABLE_FILTER) || !runTable(TABLE_SECURITY)) return false;
     leaveByRoute(packet);
     if (!postroute()) return false;
-    if (delivered && policesHosts()) return comeBack();
+    if (delivered) return comeBack();
     attempt.outInterface = walk.outUnknown ? 0 : walk.outInterface;
     return true;
   }
@@ -220,7 +218,7 @@ function wayUnknown(): bool {
   const srcKind = routeKind(attempt.srcRoute);
   const dstKind = routeKind(attempt.dstRoute);
   if (dstKind == ROUTE_UNTRANSLATED && (walk.ctState & CT_NEW) != 0) {
-    end(VERDICT_UNKNOWN, REASON_NO_BACKENDS);
+    endUntold();
     return true;
   }
   if (srcKind == ROUTE_UNICAST || srcKind == ROUTE_LOCAL) return false;

@@ -78,8 +78,8 @@ import {
   REASON_OUT_INTERFACE,
   REASON_SAME_ENDPOINT,
   REASON_TOO_MANY_PATHS,
-  ROUTE_LOCAL,
   ROUTE_UNICAST,
+  RULE_NONE,
   TOTAL_ALLOW,
   TOTAL_BYTES,
   TOTAL_DUPLICATES,
@@ -103,7 +103,7 @@ import {
 import { confirm } from "./new-connection";
 import { hasPorts } from "./protocol";
 import { Packet } from "./records";
-import { isRealNode, policesHosts, rawUntracks, routeKind, routeOf, severalNodes } from "./route";
+import { isRealNode, rawUntracks, routeKind, routeOf, severalNodes } from "./route";
 import { logRow } from "./row-log";
 import { familyLoaded } from "./rule";
 import { sharesStates } from "./shared-state";
@@ -244,6 +244,8 @@ function settle(packet: Packet, verdict: Verdict): void {
   let unknown = attempt.verdict == VERDICT_UNKNOWN;
   let guessed = walk.translated && askedFor(REASON_BACKEND);
   let masqueraded = mayBeMasqueraded();
+  // In some tries, and in others not.
+  let masqueradedPerhaps = false;
   // All that is not known is the backend: the packet that shows it settles the connection.
   let drawn = drewOnlyBackend();
   const out = attempt.outInterface;
@@ -274,13 +276,18 @@ function settle(packet: Packet, verdict: Verdict): void {
       lackingRule = flippedRule();
       if (walk.translated && askedFor(REASON_BACKEND)) guessed = true;
       if (leadsElsewhere()) guessed = true;
-      if (mayBeMasqueraded()) masqueraded = true;
+      if (mayBeMasqueraded() != masqueraded) {
+        masqueraded = true;
+        masqueradedPerhaps = true;
+      }
       drawn = drawn && drewOnlyBackend();
       if (attempt.verdict == VERDICT_ALLOW && attempt.outInterface != out) severalWays = true;
       if (attempt.verdict != word && !unknown) {
         unknown = true;
         reason = attempt.verdict == VERDICT_UNKNOWN ? attempt.reason : lacking;
         undecidedRule = lackingRule;
+        if (attempt.verdict == VERDICT_UNKNOWN && attempt.undecidedRule != RULE_NONE)
+          undecidedRule = attempt.undecidedRule;
       }
       const enough = !leaves || forkPaths() >= UNKNOWN_PATHS_MAX;
       if (unknown && enough && (isRealNode() || !drawn)) {
@@ -342,7 +349,7 @@ function settle(packet: Packet, verdict: Verdict): void {
     return;
   }
   const through = attempt.verdict == VERDICT_ALLOW || attempt.confirmed;
-  if (!asWorlds && through) room = confirm(packet, walk, guessed);
+  if (!asWorlds && through) room = confirm(packet, walk, guessed || masqueradedPerhaps);
   keepVisit(packet, complete, !room);
   if (!room) {
     say(verdict, VERDICT_UNKNOWN, REASON_CONNTRACK_FULL);
@@ -456,9 +463,8 @@ function missingAddress(packet: Packet): u32 {
 // > A pod cannot block access to itself: what it sends to its own address never leaves it.
 function isOwnAddress(packet: Packet, verdict: Verdict): bool {
   const src = changetype<usize>(packet) + PACKET_SRC;
-  if (!sameAddress(src, src + 16)) return false;
-  const kind = routeKind(verdict.srcRoute);
-  return kind == ROUTE_UNICAST || (kind == ROUTE_LOCAL && !policesHosts());
+  // What a node sends to itself may be for a port that leads to a pod.
+  return sameAddress(src, src + 16) && routeKind(verdict.srcRoute) == ROUTE_UNICAST;
 }
 
 /** Writes a verdict's word; always true, for `return say(...)`. */

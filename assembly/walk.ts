@@ -134,6 +134,8 @@ export class Walk {
   again: bool;
   /** The destination was translated: the new one is in dst and dport. */
   translated: bool;
+  /** By this rule. */
+  translator: i32;
   /** The source becomes an address that is not known (a cluster's node). */
   masqueraded: bool;
   /** The source after the last hook, and whether that is another one. */
@@ -196,6 +198,7 @@ export function startWalk(packet: Packet): void {
   walk.ctState = CT_INVALID;
   walk.rule = RULE_NONE;
   walk.decider = RULE_NONE;
+  walk.translator = RULE_NONE;
 }
 
 /** The packet is ICMP's, of either family. */

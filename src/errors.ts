@@ -57,6 +57,7 @@ export type DiagnosticCode =
   | "UNKNOWN_TIER"
   | "UNKNOWN_PROFILE"
   | "UNKNOWN_NODE"
+  | "UNKNOWN_LABEL"
   | "UNKNOWN_NAMED_PORT"
   | "UNKNOWN_SERVICE"
   | "ADDRESS_CONFLICT"

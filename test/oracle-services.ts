@@ -1,6 +1,6 @@
 /**
  * Where kube-proxy on one node sends a connection, straight from the objects: the backends among which it
- * chooses, or why there is none. By KP-3 to KP-5 of the semantics; shares no code with what it checks.
+ * chooses, or why there is none; and to which pod a port of the node leads (`hostPort`). By KP-3 to KP-5 of the semantics; shares no code with what it checks.
  */
 import ipaddr from "ipaddr.js";
 
@@ -21,7 +21,12 @@ export interface Connection {
 export type Translation =
   | { readonly kind: "untouched" }
   | { readonly kind: "refused" | "dropped"; readonly softly: boolean }
-  | { readonly kind: "backends"; readonly backends: readonly string[] };
+  | {
+      readonly kind: "backends";
+      readonly backends: readonly string[];
+      /** A port of the node that leads to a pod, and no Service. */
+      readonly isHostPort?: true;
+    };
 
 const PROTOCOLS = { TCP: 6, UDP: 17, SCTP: 132 } as const;
 
@@ -34,9 +39,41 @@ export function translateConnection(
   for (const service of world.services) {
     if (PROTOCOLS[service.protocol] !== connection.protocol) continue;
     const way = wayOf(world, nodeName, service, connection);
-    if (way !== undefined) return spread(world, nodeName, service, { connection, way });
+    if (way === undefined) continue;
+    const translation = spread(world, nodeName, service, { connection, way });
+    return (
+      (translation.kind === "backends" ? undefined : toHostPort(world, nodeName, connection)) ??
+      translation
+    );
   }
-  return { kind: "untouched" };
+  return toHostPort(world, nodeName, connection) ?? { kind: "untouched" };
+}
+
+/** The pod that has this port of its node; what kube-proxy leaves untranslated comes to it. */
+function toHostPort(
+  world: ServiceWorld,
+  nodeName: string,
+  { destination, protocol, port }: Connection,
+): Translation | undefined {
+  if (!addressesOf(world, nodeName).includes(destination)) return undefined;
+  const six = destination.includes(":");
+  for (const { node, addresses, hostPorts } of world.pods) {
+    if (node !== nodeName) continue;
+    const found = hostPorts.find(
+      (own) =>
+        PROTOCOLS[own.protocol] === protocol &&
+        own.port === port &&
+        [undefined, six ? "::" : "0.0.0.0", destination].includes(own.ip),
+    );
+    if (found === undefined) continue;
+    const address = addresses[six ? 1 : 0];
+    return {
+      kind: "backends",
+      isHostPort: true,
+      backends: [six ? `[${address}]:${found.target}` : `${address}:${found.target}`],
+    };
+  }
+  return undefined;
 }
 
 type Way = "internal" | "external" | "balancer";

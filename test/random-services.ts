@@ -32,6 +32,15 @@ export interface RandomService {
   readonly endpoints: readonly RawServiceEndpoint[];
 }
 
+/** A port of its node by which a pod is reached. */
+export interface RandomHostPort {
+  readonly protocol: "TCP" | "UDP" | "SCTP";
+  readonly port: number;
+  readonly target: number;
+  /** Undefined: at all of the node's addresses. */
+  readonly ip: string | undefined;
+}
+
 /** A cluster. */
 export interface ServiceWorld {
   readonly nodes: readonly {
@@ -47,6 +56,7 @@ export interface ServiceWorld {
     /** Undefined: no object tells it. */
     readonly node: string | undefined;
     readonly addresses: readonly [string, string];
+    readonly hostPorts: readonly RandomHostPort[];
   }[];
   readonly services: readonly RandomService[];
   /** What nodes do with the sources of what pods send out; undefined: no object tells. */
@@ -111,6 +121,7 @@ export function randomServiceWorld(random: Random, between?: "bare" | "wrapped")
       name: `pod-${index}`,
       node: unplaced && random.chance(0.3) ? undefined : nodes[node]!.name,
       addresses: [`10.244.${node}.${index + 2}`, `fd00:244:0:${node + 2}::${index + 2}`] as const,
+      hostPorts: random.chance(0.5) ? [randomHostPort(random, index, nodes[node]!)] : [],
     };
   });
   const services = Array.from({ length: 12 }, (_, index) =>
@@ -161,17 +172,21 @@ export function withObjects(world: Omit<ServiceWorld, "objects">): ServiceWorld 
       spec: { podCIDRs: [`10.244.${index}.0/24`, `fd00:244:0:${index + 2}::/64`] },
       status: { addresses: addresses.map((address) => ({ type: "InternalIP", address })) },
     })),
-    ...pods.map(({ name, node, addresses }, index) => ({
+    ...pods.map(({ name, node, addresses, hostPorts }, index) => ({
       apiVersion: "v1",
       kind: "Pod",
       metadata: { name, namespace: "a", labels: { app: `app-${index % 4}` } },
-      spec: { nodeName: node, containers: [] },
+      spec: { nodeName: node, containers: [{ name: "c", ports: hostPorts.map(containerPort) }] },
       status: { phase: "Running", podIPs: addresses.map((ip) => ({ ip })) },
     })),
     ...services.flatMap(serviceObjects),
     ...policies,
   ];
   return { ...world, objects };
+}
+
+function containerPort({ protocol, port, target, ip }: RandomHostPort): object {
+  return { protocol, containerPort: target, hostPort: port, hostIP: ip };
 }
 
 function wireguard(wrapping: Wrapping): object {
@@ -195,6 +210,20 @@ function tunnelAnnotations(
   return {
     ...(four === undefined ? {} : { [`projectcalico.org/${key}`]: four }),
     ...(six === undefined ? {} : { [`projectcalico.org/${key6}`]: six }),
+  };
+}
+
+/** Of its own, or that of a node port; no two pods have the same. */
+function randomHostPort(
+  random: Random,
+  index: number,
+  { addresses }: ServiceWorld["nodes"][number],
+): RandomHostPort {
+  return {
+    protocol: random.pick(["TCP", "UDP", "SCTP"]),
+    port: random.chance(0.3) ? 30_000 + index : 9000 + index,
+    target: random.pick([8080, 80]),
+    ip: random.pick([undefined, undefined, undefined, "0.0.0.0", "::", ...addresses]),
   };
 }
 

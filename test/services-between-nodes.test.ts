@@ -78,7 +78,10 @@ describe("Services between nodes", () => {
         // learnt where nothing else is missing, and a packet that comes again may come by another node.
         if (
           verdict.verdict === "unknown" &&
-          (openPods(world, flow).length > 0 || alone?.size === 2 || again === true)
+          (openPods(world, flow).length > 0 ||
+            isOpenPort(world, flow) ||
+            alone?.size === 2 ||
+            again === true)
         ) {
           counts.cautious++;
           continue;
@@ -201,6 +204,8 @@ function shownTo(spec: PacketSpec, backend: string): PacketSpec {
 
 /** `before`: of the same client to the same Service. */
 function randomFlow(random: Random, world: ServiceWorld, before?: Flow): Flow {
+  if (before === undefined ? random.chance(0.2) : before.service.endpoints === NOBODY)
+    return hostPortFlow(random, world);
   const service = before?.service ?? random.pick(world.services);
   const six =
     before?.source.includes(":") ??
@@ -222,12 +227,55 @@ function randomFlow(random: Random, world: ServiceWorld, before?: Flow): Flow {
       ...CLIENTS,
       ...world.pods.flatMap(({ addresses }) => addresses),
       ...world.nodes.flatMap(({ addresses }) => addresses),
-    ]).filter((address) => address !== destination),
+    ]),
   );
   const port = nodePort ? service.nodePort : service.port;
-  const source = before !== undefined && before.source !== destination ? before.source : others;
+  const source = before?.source ?? others;
   return { source, destination, protocol: PROTOCOLS[service.protocol], port, service };
 }
+
+/** To a port of a node by which a pod is reached, or to the same port of another. */
+function hostPortFlow(random: Random, world: ServiceWorld): Flow {
+  const pods = world.pods.filter(
+    ({ node, hostPorts }) => node !== undefined && hostPorts.length > 0,
+  );
+  const pod = pods.length === 0 ? undefined : random.pick(pods);
+  const { protocol, port } = pod?.hostPorts[0] ?? { protocol: "TCP", port: 9999 };
+  const family = random.below(2);
+  const node =
+    world.nodes.find(({ name }) => name === pod?.node && random.chance(0.8)) ??
+    random.pick(world.nodes);
+  const sources = [
+    ...CLIENTS,
+    ...world.pods.flatMap(({ addresses }) => addresses),
+    ...world.nodes.flatMap(({ addresses }) => addresses),
+  ].filter((address) => address.includes(":") === (family === 1));
+  return {
+    source: random.pick(sources),
+    destination: node.addresses[family]!,
+    protocol: PROTOCOLS[protocol],
+    port,
+    service: { ...NO_SERVICE, name: `host port of ${pod?.name}` },
+  };
+}
+
+const NOBODY: RandomService["endpoints"] = [];
+/** Whoever asks it for its rules gets none. */
+const NO_SERVICE: RandomService = {
+  name: "none",
+  protocol: "TCP",
+  port: 0,
+  targetPort: 0,
+  nodePort: undefined,
+  clusterIPs: [],
+  externalIPs: [],
+  balancer: [],
+  sourceRanges: [],
+  internal: "Cluster",
+  external: "Cluster",
+  affinitySeconds: undefined,
+  endpoints: NOBODY,
+};
 
 /** The ways there are, wherever the pods are of which nothing tells it. */
 function placesOf(world: ServiceWorld, flow: Flow): (readonly Way[])[] {
@@ -249,9 +297,16 @@ function openPods(world: ServiceWorld, { source, service }: Flow): ServiceWorld[
   );
 }
 
+/** Nothing tells on which node the pod is that has this port of it. */
+function isOpenPort({ pods }: ServiceWorld, { port }: Flow): boolean {
+  return pods.some(
+    ({ node, hostPorts }) => node === undefined && hostPorts.some((own) => own.port === port),
+  );
+}
+
 /** None: the test has no word on it. */
 function waysOf(world: ServiceWorld, given: Flow): readonly Way[] {
-  const service = world.services.find(({ name }) => name === given.service.name)!;
+  const service = world.services.find(({ name }) => name === given.service.name) ?? given.service;
   const flow = { ...given, service };
   const from = nodeOf(world, flow.source);
   const to = nodeOf(world, flow.destination);
@@ -304,7 +359,9 @@ function atNode(world: ServiceWorld, node: string, flow: Flow, source: string): 
           policies(world, { ...backend, source: each, ingressOnly: true });
         const words = new Set(shown.map((each) => (sends && takes(each) ? "allow" : "drop")));
         const bare = !masked && !hairpin && source === flow.source;
-        return { words: [...words], chain, backend: text, bare };
+        // Nobody remembers who came to a port of the node.
+        const remembered = translation.isHostPort === true ? {} : { chain, backend: text };
+        return { words: [...words], ...remembered, bare };
       });
     }
   }

@@ -69,6 +69,7 @@ export function translateTo(range: usize, index: u32): u32 {
   const candidate = choose(addresses * ports, index);
   const last: usize = walk.family == 4 ? 0 : 12;
   store<u32>(chosen + last, load<u32>(chosen + last) + candidate / ports);
+  walk.translator = index;
   return setDestination(chosen, port + (candidate % ports));
 }
 

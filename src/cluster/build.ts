@@ -211,8 +211,11 @@ function settleAddresses(pods: readonly Pod[]): Pod[] {
   );
   return pods.map((pod) => {
     if (!pod.terminating) return pod;
-    const addresses = pod.endpoint.addresses.filter((one) => !living.has(formatAddress(one)));
-    return { ...pod, endpoint: { ...pod.endpoint, addresses } };
+    const { hostPorts, ...endpoint } = pod.endpoint;
+    const addresses = endpoint.addresses.filter((one) => !living.has(formatAddress(one)));
+    // Without any its network is gone, and with it what led there.
+    const own = hostPorts === undefined || addresses.length === 0 ? {} : { hostPorts };
+    return { ...pod, endpoint: { ...endpoint, ...own, addresses } };
   });
 }
 

@@ -16,26 +16,52 @@ export function resolvePlain(text: string): unknown {
 }
 
 /**
- * What a plain scalar is by YAML 1.1 and not by 1.2: kubectl takes `on` for a boolean, `010` for eight and
- * `1_000` for a thousand. Undefined where both say the same, or 1.1 is not heeded.
- * Source: sigs.k8s.io/yaml, resolve.go of its goyaml.v2.
+ * What a plain scalar is by YAML 1.1 and not by 1.2, as kubectl reads it: `on` is a boolean, `010` eight, `0b11` three,
+ * `-0x10` and `1_000` numbers. Undefined where both say the same, or 1.1 is not heeded.
+ * Source: sigs.k8s.io/yaml, resolve.go of its goyaml.v2; Go, strconv.ParseInt() with base 0.
  */
 export function resolveOldPlain(text: string): boolean | number | undefined {
   if (/^(yes|Yes|YES|on|On|ON)$/.test(text)) return true;
   if (/^(no|No|NO|off|Off|OFF)$/.test(text)) return false;
-  if (!/^[-+]?\d[\d_]*$/.test(text)) return undefined;
-  const digits = text.replaceAll("_", "");
-  return /^[-+]?0[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : Number(digits);
+  return /^[-+\d]/.test(text) ? resolveNumber(text.replaceAll("_", "")) : undefined;
 }
+
+function resolveNumber(text: string): number | undefined {
+  const whole = /^([-+]?)(?:0[bB]([01]+)|0[oO]?([0-7]+)|0[xX]([\da-fA-F]+)|(0|[1-9]\d*))$/.exec(
+    text,
+  );
+  if (whole === null) return FLOAT.test(text) ? Number.parseFloat(text) : undefined;
+  const [, sign, binary, octal, hex, decimal] = whole;
+  const radixes = [
+    [binary, 2],
+    [octal, 8],
+    [hex, 16],
+    [decimal, 10],
+  ] as const;
+  for (const [digits, radix] of radixes) {
+    if (digits === undefined) continue;
+    const size = Number.parseInt(digits, radix);
+    // No zero has a sign.
+    return sign === "-" && size !== 0 ? -size : size;
+  }
+  return undefined;
+}
+
+const FLOAT = /^[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?$/;
 
 /** Tells whether a plain key is the string that it is written as. */
 export function isStringKey(text: string): boolean {
-  if (text === "<<" || text.includes("\t") || WORDS.has(text)) return false;
-  return !(looksNumeric(text) && isNumeric(text) && !/^(0|[1-9]\d{0,14})$/.test(text));
+  if (text === "<<" || text.includes("\t")) return false;
+  if (!looksNumeric(text)) {
+    return text.length > WORD_MAX || (!WORDS.has(text) && resolveOldPlain(text) === undefined);
+  }
+  return (
+    /^(0|[1-9]\d{0,14})$/.test(text) || (resolveOldPlain(text) === undefined && !isNumeric(text))
+  );
 }
 
 function resolveFloat(text: string): number | string {
-  if (/^[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?$/.test(text)) return Number.parseFloat(text);
+  if (FLOAT.test(text)) return Number.parseFloat(text);
   if (isNumeric(text)) throw new Unread();
   return text;
 }

@@ -9,6 +9,7 @@ import {
   itemsOf,
   itemsOfList,
   neededOf,
+  placeOfField,
   readBoolean,
   readInteger,
   readText,
@@ -20,9 +21,10 @@ import {
   thoseRead,
   type Field,
 } from "./fields.ts";
+import { givenLabels } from "./given-labels.ts";
 import type { ManifestObject } from "./manifest-object.ts";
 import { readAddress, readPort, readProtocol } from "./read-network.ts";
-import type { Endpoint, NamedPort, PodPower } from "./snapshot.ts";
+import type { Endpoint, HostPort, NamedPort, PodPower } from "./snapshot.ts";
 
 /** A pod, or what stands for the pods of a workload that has none. */
 export interface Pod {
@@ -43,10 +45,7 @@ export interface Owner {
   readonly name: string;
 }
 
-/**
- * Reads the pods that have not finished, then the workloads that no pod belongs to. Reports UNSUPPORTED_FEATURE, once,
- * where they have ports of their node.
- */
+/** Reads the pods that have not finished, then the workloads that no pod belongs to. */
 export function readPods(objects: readonly ManifestObject[], onDiagnostic: OnDiagnostic): Pod[] {
   const workloads = new Map<string, ManifestObject>();
   for (const object of objects) {
@@ -55,16 +54,13 @@ export function readPods(objects: readonly ManifestObject[], onDiagnostic: OnDia
   }
   const owned = new Set<string>();
   const pods: Pod[] = [];
-  const hostPorts: Field[] = [];
   for (const object of objects) {
     if (object.kind !== "Pod") continue;
     const root = rootField(object, onDiagnostic);
     const chain = ownersOf(object, { workloads, onDiagnostic });
     for (const owner of chain) owned.add(ownerKey(object.metadata.namespace, owner));
     const pod = readPod(root, chain.at(-1) ?? asOwner(object));
-    if (pod === undefined) continue;
-    pods.push(pod);
-    if (!pod.hostNetwork) hostPorts.push(...hostPortsOf(fieldOf(root, "spec")));
+    if (pod !== undefined) pods.push(pod);
   }
   for (const object of workloads.values()) {
     const root = rootField(object, onDiagnostic);
@@ -76,35 +72,9 @@ export function readPods(objects: readonly ManifestObject[], onDiagnostic: OnDia
     if (stoodFor || owned.has(ownerKey(object.metadata.namespace, asOwner(object))) || isOver(root))
       continue;
     const pod = readTemplate(root, chain.at(-1) ?? asOwner(object));
-    if (pod === undefined) continue;
-    pods.push(pod);
-    const template = (templatePath(object) ?? []).reduce(fieldOf, root);
-    if (!pod.hostNetwork) hostPorts.push(...hostPortsOf(fieldOf(template, "spec")));
+    if (pod !== undefined) pods.push(pod);
   }
-  reportHostPorts(hostPorts);
   return pods;
-}
-
-/** Those of its node that a pod asks for. */
-function hostPortsOf(spec: Field): Field[] {
-  return ["containers", "initContainers"].flatMap((key) =>
-    itemsOfList(fieldOf(spec, key)).flatMap((container) =>
-      itemsOfList(fieldOf(container, "ports"))
-        .map((port) => fieldOf(port, "hostPort"))
-        .filter(({ value }) => value !== undefined && value !== 0),
-    ),
-  );
-}
-
-/** One for all: every node's pod of a DaemonSet has the same. */
-function reportHostPorts([first, ...others]: readonly Field[]): void {
-  if (first === undefined) return;
-  const more = others.length === 0 ? "" : ` (and ${others.length} more)`;
-  reportField(first, {
-    severity: "warning",
-    code: "UNSUPPORTED_FEATURE",
-    message: `is not modelled${more}: what goes to the node's port is judged as if it stayed at the node`,
-  });
 }
 
 /** Reads a pod; undefined when it has finished: its address is no longer its own. */
@@ -127,7 +97,7 @@ function readPod(root: Field, workload: Owner): Pod | undefined {
       workload,
       labels,
       addresses,
-      ...(hostNetwork ? {} : readFloatingAddresses(root)),
+      ...(hostNetwork ? {} : { ...readFloatingAddresses(root), ...readHostPorts(spec) }),
       ...readPodSpec(spec),
       place: root.object.place,
     },
@@ -144,6 +114,7 @@ function readTemplate(root: Field, workload: Owner): Pod | undefined {
   if (kind === undefined || path === undefined) return undefined;
   const template = path.reduce(recordOf, root);
   const spec = recordOf(template, "spec");
+  const hostNetwork = readBoolean(fieldOf(spec, "hostNetwork")) ?? false;
   const { namespace, name } = root.object.metadata;
   return {
     endpoint: {
@@ -151,12 +122,13 @@ function readTemplate(root: Field, workload: Owner): Pod | undefined {
       name,
       kind,
       workload,
-      labels: readTextMap(fieldOf(recordOf(template, "metadata"), "labels")),
+      ...givenLabels(root, readTextMap(fieldOf(recordOf(template, "metadata"), "labels"))),
       addresses: [],
+      ...(hostNetwork ? {} : readHostPorts(spec)),
       ...readPodSpec(spec),
       place: root.object.place,
     },
-    hostNetwork: readBoolean(fieldOf(spec, "hostNetwork")) ?? false,
+    hostNetwork,
     powers: readPowers(spec),
     ready: true,
     terminating: false,
@@ -180,6 +152,37 @@ function readPodSpec(spec: Field): Pick<Endpoint, "serviceAccount" | "node" | "p
     ],
   };
 }
+
+/**
+ * Reads the ports of its node that a pod asks for; those of init containers that end are never given.
+ * Source: kubernetes pkg/kubelet/kuberuntime/kuberuntime_sandbox.go, generatePodSandboxConfig().
+ */
+function readHostPorts(spec: Field): Pick<Endpoint, "hostPorts"> {
+  const portsOf = (container: Field): HostPort[] =>
+    itemsOfList(fieldOf(container, "ports")).flatMap(readHostPort);
+  const own = itemsOfList(fieldOf(spec, "containers")).flatMap(portsOf);
+  const ofSidecars = itemsOfList(fieldOf(spec, "initContainers"))
+    .filter((container) => fieldOf(container, "restartPolicy").value === "Always")
+    .flatMap(portsOf)
+    .map((port): HostPort => ({ ...port, sidecar: true }));
+  const hostPorts = [...own, ...ofSidecars];
+  return hostPorts.length === 0 ? {} : { hostPorts };
+}
+
+function readHostPort(field: Field): HostPort[] {
+  const hostPort = fieldOf(field, "hostPort");
+  // > 0, too, means that none is asked for.
+  if (hostPort.value === undefined || hostPort.value === 0) return [];
+  const port = readPort(hostPort);
+  const address = readAddress(fieldOf(field, "hostIP"));
+  // What is wrong with these is reported where their names are read.
+  const target = fieldOf(field, "containerPort").value;
+  const protocol = PROTOCOLS.find((one) => one === (fieldOf(field, "protocol").value ?? "TCP"));
+  if (port === undefined || protocol === undefined || typeof target !== "number") return [];
+  return [{ protocol, port, target, address, place: placeOfField(hostPort) }];
+}
+
+const PROTOCOLS = ["TCP", "UDP", "SCTP"] as const;
 
 const CAPABILITIES = ["ALL", "NET_ADMIN", "NET_RAW"] as const;
 

@@ -27,6 +27,8 @@ export interface EndpointGroup extends Pick<ServiceBackend, "node" | "zoneHints"
   readonly ready: boolean;
   /** Not ready, but still serves while it terminates. */
   readonly lastResort: boolean;
+  /** kube-proxy does not see it; policies do. */
+  readonly unseen?: true;
 }
 
 interface EndpointPort {
@@ -122,7 +124,7 @@ export function backendsOf(
 ): ServiceBackend[] {
   const backends = new Map<string, ServiceBackend>();
   for (const group of groups) {
-    if (!group.ready && !group.lastResort) continue;
+    if (group.unseen === true || (!group.ready && !group.lastResort)) continue;
     const { ready, node, zoneHints, nodeHints } = group;
     for (const { portName, protocol, port } of group.ports) {
       if (portName !== wanted.name || protocol !== wanted.protocol) continue;

@@ -15,7 +15,7 @@ import {
   type Field,
 } from "./fields.ts";
 import { readAddress, readPort, readPrefix, readProtocol, readWord } from "./read-network.ts";
-import type { PortProtocol, Service } from "./snapshot.ts";
+import type { Labels, PortProtocol, Service } from "./snapshot.ts";
 
 const TYPES = ["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"] as const;
 const TRAFFIC_POLICIES = ["Cluster", "Local"] as const;
@@ -47,6 +47,13 @@ const PORT_FIELDS = ["appProtocol", "name", "nodePort", "port", "protocol", "tar
 
 /** > Services with this label are left to the proxy that it names. */
 const PROXY_LABEL = "service.kubernetes.io/service-proxy-name";
+/** > Services and EndpointSlices with this label, of whatever value, are for headless Services. */
+const HEADLESS_LABEL = "service.kubernetes.io/headless";
+
+/** kube-proxy never sees an EndpointSlice with these labels. Source: kubernetes cmd/kube-proxy/app/server.go. */
+export function isUnseen(labels: Labels): boolean {
+  return labels.has(PROXY_LABEL) || labels.has(HEADLESS_LABEL);
+}
 
 /** One port of a Service. */
 export interface WantedPort {
@@ -105,7 +112,8 @@ export function readServiceSpec(root: Field): Omit<Service, "ports"> {
     name,
     type,
     clusterAddresses: addresses,
-    families: type === "ExternalName" ? [] : familiesOf(spec, addresses),
+    families:
+      type === "ExternalName" || labels.has(HEADLESS_LABEL) ? [] : familiesOf(spec, addresses),
     ...(proxy === undefined ? {} : { proxy }),
     externalAddresses: addressesOf(itemsOf(fieldOf(spec, "externalIPs"))),
     balancerAddresses: balancerAddresses(root),

@@ -17,7 +17,7 @@ import {
   type EndpointGroup,
   type Found,
 } from "./service-endpoints.ts";
-import { readServicePorts, readServiceSpec } from "./service-spec.ts";
+import { isUnseen, readServicePorts, readServiceSpec } from "./service-spec.ts";
 import type { Service, ServicePort, Snapshot } from "./snapshot.ts";
 
 /** Reads the Services among the objects, with their backends and members. */
@@ -34,7 +34,10 @@ export function readServices(
       const service = labels.get("kubernetes.io/service-name");
       if (service === undefined) continue;
       const key = `${namespace}/${service}`;
-      const groups = readSlice(rootField(object, onDiagnostic));
+      const read = readSlice(rootField(object, onDiagnostic));
+      const groups = isUnseen(labels)
+        ? read.map((group) => ({ ...group, unseen: true as const }))
+        : read;
       slices.set(key, [...(slices.get(key) ?? []), ...groups]);
     } else if (object.kind === "Endpoints") {
       endpoints.set(`${namespace}/${name}`, readEndpoints(rootField(object, onDiagnostic)));
@@ -62,7 +65,9 @@ export function readServices(
           nodePort,
           backends: backendsOf(found.groups, port, nodeOf),
         };
-        const missing = found.missing ?? missingOf(service);
+        // Nobody translates what is labelled as headless.
+        const translated = service.families.length > 0 || service.clusterAddresses.length === 0;
+        const missing = (translated ? found.missing : undefined) ?? missingOf(service);
         if (missing !== undefined) return { ...own, backends: [], missing };
         const unplaced = unplacedOf(service, own);
         return unplaced === undefined ? own : { ...own, unplaced };

@@ -82,6 +82,8 @@ export interface Endpoint {
   /** Owner to group by in reports: `Deployment web`; the endpoint itself when there is none. */
   readonly workload: { readonly kind: string; readonly name: string };
   readonly labels: Labels;
+  /** Others that its pods have, of a workload without pods; absent: none. */
+  readonly openLabels?: ReadonlyMap<string, OpenLabel>;
   readonly serviceAccount: string;
   /** One for each family; empty for a workload without pods, unless the user maps addresses to it. */
   readonly addresses: readonly Address[];
@@ -91,6 +93,30 @@ export interface Endpoint {
   readonly node: string | undefined;
   /** Named container ports, those of init containers included. */
   readonly ports: readonly NamedPort[];
+  /** Ports of its node that its containers ask for; absent: none. */
+  readonly hostPorts?: readonly HostPort[];
+  readonly place: Place;
+}
+
+/** A label that every pod of a workload has, of which the value is not known. */
+export interface OpenLabel {
+  /** All that there are, each at some pod; undefined: not known. */
+  readonly values?: readonly string[];
+  /** What they all look like; undefined: anything. */
+  readonly form?: RegExp;
+}
+
+/** A port of the pod's node by which a container is reached. */
+export interface HostPort {
+  readonly protocol: PortProtocol;
+  /** The node's. */
+  readonly port: number;
+  /** The container's. */
+  readonly target: number;
+  /** Of the node's addresses only this one; `0.0.0.0` and `::` are all of their family. Undefined: all. */
+  readonly address: Address | undefined;
+  /** Of an init container that goes on running. */
+  readonly sidecar?: true;
   readonly place: Place;
 }
 
@@ -133,7 +159,7 @@ export interface Service {
   readonly type: "ClusterIP" | "NodePort" | "LoadBalancer" | "ExternalName";
   /** Empty when headless or ExternalName, or when none was given yet. */
   readonly clusterAddresses: readonly Address[];
-  /** Those in which kube-proxy serves it; none: headless or ExternalName. */
+  /** Those in which kube-proxy serves it; none: headless, labelled so, or ExternalName. */
   readonly families: readonly Family[];
   /** Who serves it instead of kube-proxy. */
   readonly proxy?: string;

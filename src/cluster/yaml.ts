@@ -1,6 +1,6 @@
 /**
  * YAML and JSON text to plain data with places. Reads what kubectl would send to an API server: the
- * YAML 1.2 core schema, and the YAML 1.1 booleans and octals that kubectl's reader still resolves.
+ * YAML 1.2 core schema, and the YAML 1.1 booleans and numbers that kubectl's reader still resolves.
  * Refuses what could mislead or exhaust: duplicate keys, merge keys, tags, alias bombs, deep nesting.
  * Knows nothing of Kubernetes objects.
  */
@@ -379,7 +379,7 @@ function offsetOfNode(node: unknown): number {
 /** A key as JSON has it: kubectl turns numbers and booleans into text. */
 function keyOf(node: unknown): string | undefined {
   if (!isScalar(node)) return undefined;
-  const { value } = node;
+  const value = scalarValue(node);
   if (typeof value === "string") return value;
   return typeof value === "number" || typeof value === "boolean" ? `${value}` : undefined;
 }

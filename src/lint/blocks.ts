@@ -87,8 +87,9 @@ export class BlockOwners {
     const single = prefix.bits === addressBits(prefix.address.family);
     const asDestination = single && direction === "egress";
     const service = this.#snapshot.services.find(
-      ({ proxy, clusterAddresses, externalAddresses, balancerAddresses }) =>
+      ({ proxy, families, clusterAddresses, externalAddresses, balancerAddresses }) =>
         proxy === undefined &&
+        families.length > 0 &&
         // Addresses beside a balancer's may be somebody's outside of the cluster.
         [clusterAddresses, asDestination ? [externalAddresses, balancerAddresses].flat() : []]
           .flat()

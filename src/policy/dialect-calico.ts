@@ -26,4 +26,5 @@ export const calico: Dialect = {
   equalPriorities: "open",
   knowsNodePeers: true,
   outsideServices: "kube-proxy",
+  hostPorts: "portmap",
 };

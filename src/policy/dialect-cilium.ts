@@ -22,4 +22,5 @@ export const cilium: Dialect = {
   equalPriorities: "open",
   knowsNodePeers: true,
   outsideServices: "open",
+  hostPorts: "open",
 };

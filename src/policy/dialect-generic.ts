@@ -27,4 +27,5 @@ export const generic: Dialect = {
   equalPriorities: "open",
   knowsNodePeers: true,
   outsideServices: "kube-proxy",
+  hostPorts: "open",
 };

@@ -28,4 +28,5 @@ export const kubeNetworkPolicies: Dialect = {
   // What it makes of them are the pods of such nodes.
   knowsNodePeers: false,
   outsideServices: "kube-proxy",
+  hostPorts: "open",
 };

@@ -22,4 +22,5 @@ export const kubeRouter: Dialect = {
   equalPriorities: "open",
   knowsNodePeers: true,
   outsideServices: "kube-proxy",
+  hostPorts: "portmap",
 };

@@ -60,6 +60,8 @@ export interface Dialect {
   readonly knowsNodePeers: boolean;
   /** Connections to node ports and to Services' addresses for outside are taken as kube-proxy takes them. */
   readonly outsideServices: "kube-proxy" | "open";
+  /** Ports of nodes that containers ask for lead to them by the rules of the CNI plugin portmap. */
+  readonly hostPorts: "portmap" | "open";
 }
 
 /** What is not known of a dialect, where it makes a difference. */

@@ -101,6 +101,8 @@ export function policyPointsOf(origin: RuleOrigin): PolicyPoint[] {
     case "service":
     case "service-unknown":
     case "service-refused":
+    case "host-port":
+    case "host-port-unknown":
       return [];
   }
 }
@@ -160,7 +162,10 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
     case "too-many-rules":
       return "the walk visits more rules than one packet may cost";
     case "no-backends":
-      return `the manifests do not show the backends of ${judged.destinationRoute?.owner ?? "the Service"}`;
+      return (
+        explainMissing(judged.undecidedRule?.rule?.origin) ??
+        `the manifests do not show the backends of ${judged.destinationRoute?.owner ?? "the Service"}`
+      );
     case "not-modelled":
       return (
         explainMissing(judged.undecidedRule?.rule?.origin) ??
@@ -315,6 +320,10 @@ export function explainOrigin(
       return `Service ${origin.service} chooses the backend`;
     case "service-unknown":
       return `nothing tells the backends of Service ${origin.service}`;
+    case "host-port":
+      return `hostPort ${origin.hostPort} leads there${placeText(origin.place)}`;
+    case "host-port-unknown":
+      return origin.missing;
     case "service-refused":
       return REFUSALS[origin.why](origin.service);
   }
@@ -335,6 +344,9 @@ function explainMissing(origin: RuleOrigin | undefined): string | undefined {
     return `${tiedText(origin.policies)} have equal priorities and disagree: which of them decides is undefined`;
   }
   if (origin?.kind === "dialect") return openText(origin.about);
+  if (origin?.kind === "service-unknown" || origin?.kind === "host-port-unknown") {
+    return explainOrigin(origin, { owner: undefined, reply: false });
+  }
   if (origin?.kind !== "policy-rule") return undefined;
   const { policy, direction, rule, missing, open } = origin;
   if (open !== undefined) {

@@ -11,6 +11,7 @@ import { compareText } from "../net/compare-text.ts";
 import type { CalicoVersion, Direction, Policy } from "../policy/model.ts";
 import type { Dialect } from "../policy/dialect.ts";
 import { DEFAULT_DIALECT } from "../policy/dialects.ts";
+import { refuseOpenLabels } from "../policy/open-labels.ts";
 import { comparePoliciesByName, NEWEST_CALICO, sortPolicies } from "../policy/order.ts";
 import type { Profile } from "../policy/profile.ts";
 import { EndpointIndex } from "../policy/endpoint-index.ts";
@@ -35,6 +36,7 @@ import { EndpointChains } from "./endpoint-chain.ts";
 import { bindHostEndpoints, UNBOUND } from "./host-binding.ts";
 import { compileProtocolChains } from "./dialect-protocols.ts";
 import { compileFailsafe } from "./host-chain.ts";
+import { compileHostPorts, planHostPorts } from "./host-ports.ts";
 import { compileHostTables, reportUntrackedEverywhere } from "./host-tables.ts";
 import type { HostTableName } from "./host-tables.ts";
 import { assignInterfaces } from "./endpoint-interface.ts";
@@ -80,7 +82,7 @@ export interface CompiledCluster {
 /**
  * Compiles for one node (`node` given: only its endpoints have chains), or for the whole cluster seen as
  * one node that has every endpoint. The order of the input does not matter. Reports BAD_VALUE for a node
- * that nothing names, DUPLICATE_OBJECT for policies of one name in the release, MISSING_FIELD for pods of
+ * that nothing names, UNKNOWN_LABEL for policies that choose pods by what is not known of them, DUPLICATE_OBJECT for policies of one name in the release, MISSING_FIELD for pods of
  * which it is not known whether they are on the node (an error where they have floating addresses),
  * WIDER_RULE for rules that match more than their policy says, UNSUPPORTED_FEATURE for pods of a family that
  * Felix does not police and, where all nodes are seen as one, for host endpoints of which only one node's
@@ -136,6 +138,7 @@ export function compileWhole(
     dialect = DEFAULT_DIALECT,
   } = options;
   if (node !== undefined) checkNode(snapshot, node, onDiagnostic);
+  refuseOpenLabels(policies, snapshot, onDiagnostic);
   const interfaces = assignInterfaces(snapshot.endpoints);
   const local = snapshot.endpoints
     .filter((endpoint) => node === undefined || endpoint.node === node)
@@ -182,6 +185,7 @@ export function compileWhole(
     ...chainsOfEndpoints.groups.chains(),
     ...profileChains(local),
   ].sort(compareChains);
+  const hostPorts = planHostPorts(snapshot, node, dialect);
   const meanings = new PeerMeanings(snapshot, index);
   const onWider = widerReporter(onDiagnostic);
   const toRelease = asOfRelease(ordered, calicoVersion);
@@ -231,13 +235,14 @@ export function compileWhole(
       };
     });
     const { services, tunnels, natChains } = result;
+    const hostPortRules = compileHostPorts(hostPorts, family);
     const own = { sets, fixedSets, compiled, chainOf };
     if (dialect.tables === "kube-router") {
       const given = { family, dialect, meanings, wholeCluster: node === undefined };
       const router = compileRouter(routerPods(local, selected), given);
       const tables = [
         tableOf("raw", { PREROUTING: [spoofedRule(dialect)] }, []),
-        natTable(services.nat, undefined),
+        natTable(services.nat, undefined, hostPortRules),
         filterTable(family, CHAIN_ROUTER, [...router.chains, ...services.filterChains]),
       ];
       const all = [...sets.sets(), ...router.sets];
@@ -258,7 +263,7 @@ export function compileWhole(
     const tables = [
       tableOf("raw", RAW_JUMPS, [...compileRawChains(tunnels, dialect), ...ofHosts("raw")]),
       tableOf("mangle", MANGLE_JUMPS, [...compileMangleChains(), ...ofHosts("mangle")]),
-      natTable(services.nat, natChains),
+      natTable(services.nat, natChains, hostPortRules),
       filter,
     ];
     const ruleset: Ruleset = { family, backend: "legacy", tables, sets: sets.sets() };
@@ -270,6 +275,7 @@ export function compileWhole(
     compileTopology(given, interfaces, {
       node,
       binding,
+      untold: hostPorts.untold,
       // Without either, no verdict hangs on what is tracked of wrapped packets.
       untracks:
         hostTables.raw.failsafe.length > 0 ||

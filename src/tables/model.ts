@@ -63,6 +63,7 @@ export function isPrinted({ origin }: Rule): boolean {
   switch (origin?.kind) {
     case "tie":
     case "service-unknown":
+    case "host-port-unknown":
       return false;
     case "policy-rule":
       return origin.open === undefined;
@@ -145,6 +146,10 @@ export type RuleOrigin =
   | { readonly kind: "service"; readonly service: string; readonly place: Place }
   /** A Service's node port whose backends nobody told. No text has such rules. */
   | { readonly kind: "service-unknown"; readonly service: string; readonly place: Place }
+  /** A port of the node that leads to a pod: `8080/TCP of Pod a/web`. */
+  | { readonly kind: "host-port"; readonly hostPort: string; readonly place: Place }
+  /** One of which nothing tells where it leads. No text has such rules. */
+  | { readonly kind: "host-port-unknown"; readonly missing: string; readonly place: Place }
   /** A Service that takes the packet's connection nowhere: for want of backends, or of this source. */
   | {
       readonly kind: "service-refused";
@@ -391,7 +396,7 @@ export interface Route {
     | "missing"
     /** Not in the cluster. Reached through `interface`. */
     | "outside"
-    /** A Service's address, and its backends are not in the snapshot: where packets go is not known. */
+    /** A Service's address, or what stands for a node's port: where packets go is not known. */
     | "untranslated"
     /** A real node's local table: delivered to the node, and no address of it. */
     | "broadcast"

@@ -42,6 +42,11 @@ export const CHAIN_FLOATING_DNAT = "cali-fip-dnat";
 export const CHAIN_FLOATING_SNAT = "cali-fip-snat";
 /** What pods send out of the cluster. */
 export const CHAIN_NAT_OUTGOING = "cali-nat-outgoing";
+// The CNI plugin portmap's: ports of the node that lead to pods.
+export const CHAIN_HOST_PORTS = "CNI-HOSTPORT-DNAT";
+export const CHAIN_HOST_PORT_MARK = "CNI-HOSTPORT-SETMARK";
+export const CHAIN_HOST_PORT_MASQUERADE = "CNI-HOSTPORT-MASQ";
+const HOST_PORT_PREFIX = "CNI-DN-";
 // Sets that every node has.
 export const SET_MASQUERADED_POOLS = "masq-ipam-pools";
 export const SET_NETWORK_POOLS = "network-ip-pools";
@@ -266,6 +271,14 @@ export function interfaceOfNode(name: string, node: string): string {
   const beginning = `${name.slice(0, 4)}@`;
   const hash = base64Url(SHA256.of(whole));
   return beginning + hash.slice(0, LONGEST_INTERFACE_NAME - beginning.length);
+}
+
+/**
+ * The chain that leads a node's ports to a pod. The plugin takes the sandbox's identity for the pod's name, which no
+ * manifest tells.
+ */
+export function hostPortChainName(pod: string): string {
+  return `${HOST_PORT_PREFIX}${encodeBits(SHA256.of(pod), 4, BASE16).slice(0, 21)}`;
 }
 
 /** One port of a Service, as kube-proxy names it: `namespace/name:port`, without colon when unnamed. */

@@ -9,6 +9,7 @@ import { DEFAULT_DIALECT } from "../policy/dialects.ts";
 import type { Direction, Policy } from "../policy/model.ts";
 import { compareText } from "../net/compare-text.ts";
 import { comparePolicies } from "../policy/order.ts";
+import { refuseOpenLabels } from "../policy/open-labels.ts";
 import { SelectorIndex } from "../policy/selector-index.ts";
 import { selectsEndpoint } from "../policy/selects.ts";
 import { compileWhole, profileChains } from "./compile.ts";
@@ -62,7 +63,7 @@ export class ClusterCompiler {
     const added = addedTo(state.snapshot.endpoints, snapshot.endpoints);
     if (added === undefined || !state.canAdd(added)) return undefined;
     for (const endpoint of added) state.addEndpoint(endpoint, snapshot);
-    state.changePolicies(policies);
+    refuseOpenLabels(state.changePolicies(policies), snapshot, this.#onDiagnostic);
     return state.finish(snapshot, policies);
   }
 }
@@ -195,7 +196,10 @@ class State {
     return (
       new Set(names).size === names.length &&
       names.every((name) => !this.#taken.has(name)) &&
-      endpoints.every(({ floatingAddresses }) => floatingAddresses === undefined) &&
+      endpoints.every(
+        ({ floatingAddresses, hostPorts, openLabels }) =>
+          floatingAddresses === undefined && hostPorts === undefined && openLabels === undefined,
+      ) &&
       // Also tables of Services are made of what nodes there are.
       endpoints.every(
         ({ node }) => this.#nodes.has(node) && (this.#node === undefined || node !== undefined),
@@ -236,12 +240,15 @@ class State {
     }
   }
 
-  changePolicies(policies: readonly Policy[]): void {
-    if (policies === this.#policies) return;
+  /** @returns those that are new */
+  changePolicies(policies: readonly Policy[]): Policy[] {
+    if (policies === this.#policies) return [];
     const [before, after] = whereDifferent(this.#policies, policies);
     const [known, wanted] = [new Set(before), new Set(after)];
     for (const policy of before) if (!wanted.has(policy)) this.#removePolicy(policy);
-    for (const policy of after) if (!known.has(policy)) this.#addPolicy(policy);
+    const added = after.filter((policy) => !known.has(policy));
+    for (const policy of added) this.#addPolicy(policy);
+    return added;
   }
 
   /** The tables with all changes since the last time. */

@@ -33,6 +33,9 @@ export const MARK_ALL = MARK_ACCEPT | MARK_PASS | MARK_SCRATCH0 | MARK_SCRATCH1;
 /** kube-proxy: the packet's source is to be masqueraded; outside Calico's mask. */
 export const MARK_MASQUERADE = 0x4000;
 
+/** portmap: the same of what comes to a node's port from its own pod or from the node's loopback address. */
+export const MARK_HOST_PORT = 0x2000;
+
 export interface RuleParts {
   /** In any order; the rule has them in the kernel's. */
   readonly matches?: readonly Match[];

@@ -2,6 +2,7 @@
 import type { Family } from "../net/address.ts";
 import { compareText } from "../net/compare-text.ts";
 import { compileForwardEnd } from "./dispatch.ts";
+import type { HostPortRules } from "./host-ports.ts";
 import { isPrinted } from "./model.ts";
 import type { Chain, Hook, Rule, Table, TableName } from "./model.ts";
 import {
@@ -42,20 +43,31 @@ export function filterTable(
   );
 }
 
-/** Calico's jumps, where there are some, come first, but behind kube-proxy's where sources are translated. */
-export function natTable(services: Table, chains: readonly Chain[] | undefined): Table {
+/**
+ * Calico's jumps, where there are some, come first, but behind kube-proxy's where sources are translated. Ports of
+ * the node that lead to pods come last.
+ */
+export function natTable(
+  services: Table,
+  chains: readonly Chain[] | undefined,
+  hostPorts: HostPortRules,
+): Table {
   const jumps = (chain: string): Rule[] => (chains === undefined ? [] : [jumpTo(chain)]);
   const own = (hook: Hook): readonly Rule[] =>
     services.chains.find(({ name }) => name === hook)?.rules ?? [];
   return tableOf(
     "nat",
     {
-      PREROUTING: [...jumps(CHAIN_PREROUTING), ...own("PREROUTING")],
+      PREROUTING: [...jumps(CHAIN_PREROUTING), ...own("PREROUTING"), ...hostPorts.destination],
       INPUT: own("INPUT"),
-      OUTPUT: [...jumps(CHAIN_OUTPUT), ...own("OUTPUT")],
-      POSTROUTING: [...own("POSTROUTING"), ...jumps(CHAIN_POSTROUTING)],
+      OUTPUT: [...jumps(CHAIN_OUTPUT), ...own("OUTPUT"), ...hostPorts.destination],
+      POSTROUTING: [...hostPorts.source, ...own("POSTROUTING"), ...jumps(CHAIN_POSTROUTING)],
     },
-    [...services.chains.filter(({ policy }) => policy === undefined), ...(chains ?? [])],
+    [
+      ...services.chains.filter(({ policy }) => policy === undefined),
+      ...(chains ?? []),
+      ...hostPorts.chains,
+    ],
   );
 }
 

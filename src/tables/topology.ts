@@ -19,6 +19,7 @@ import type { InterfaceByEndpoint } from "./endpoint-interface.ts";
 import { interfaceOfNode, LOOPBACK_INTERFACE } from "./names.ts";
 import { untoldTunnels } from "./tunnels.ts";
 import { UNBOUND, type HostBinding } from "./host-binding.ts";
+import type { UntoldPort } from "./host-ports.ts";
 import type { Route, Topology } from "./model.ts";
 import { compareAddresses, placeInOrder } from "./set-members.ts";
 
@@ -39,10 +40,12 @@ export function compileTopology(
     node,
     binding = UNBOUND,
     untracks = false,
+    untold = [],
   }: {
     readonly node: string | undefined;
     readonly binding?: HostBinding;
     readonly untracks?: boolean;
+    readonly untold?: readonly UntoldPort[];
   },
 ): Topology {
   const [uplink, ...otherUplinks] = binding.uplinks;
@@ -114,6 +117,17 @@ export function compileTopology(
         ...away,
         node: undefined,
         owner: `service ${endpointName(service)}`,
+      });
+    }
+  }
+  for (const { addresses, owner } of untold) {
+    for (const address of [addresses[4], addresses[6]]) {
+      routes.add({
+        prefix: hostPrefix(address),
+        kind: "untranslated",
+        ...away,
+        node: undefined,
+        owner,
       });
     }
   }

@@ -186,6 +186,25 @@ describe("readServices", () => {
     ).toBe(expected);
   });
 
+  it("leaves out what is labelled as headless", () => {
+    const spec = "clusterIP: 10.96.0.1, selector: {app: web}, ports: [{port: 80}]";
+    const labelled = (labels: string): string =>
+      `{apiVersion: v1, kind: Service, metadata: {name: web, labels: {${labels}}}, spec: {${spec}}}`;
+    const families = (labels: string): unknown =>
+      load(labelled(labels)).snapshot.services.map((one) => [one.families, one.ports[0]?.missing]);
+    expect(families('service.kubernetes.io/headless: ""')).toEqual([[[], undefined]]);
+    expect(
+      families("service.kubernetes.io/headless: x, service.kubernetes.io/service-proxy-name: y"),
+    ).toEqual([[[], "it is left to y, which is not kube-proxy"]]);
+    const body = "addressType: IPv4, ports: [{port: 8080}], endpoints: [{addresses: [10.0.0.1]}]";
+    const hidden = slice("s", body).replace("web}}", 'web, service.kubernetes.io/headless: ""}}');
+    const web = service("clusterIP: 10.96.0.1, ports: [{port: 80, targetPort: 8080}]");
+    expect(backends(web, slice("s", body))).toBe("10.0.0.1>8080");
+    expect(backends(web, hidden)).toBe("");
+    // Policies mean them all the same.
+    expect(members(web, hidden)).toEqual(["10.0.0.1", "10.0.0.1>TCP:8080"]);
+  });
+
   it("joins slices, and drops names and doubles", () => {
     const dying = "conditions: {ready: false, serving: true, terminating: true}";
     expect(

@@ -142,8 +142,9 @@ async function faultsOf(
       `${said.words} at ${placeName(said.sight.at)}: ${ours(verdicts[index]!)}, kernel ${journeyInWords(journey)}`
     );
   };
-  // Who the server is, once it has shown itself by its own address.
-  const servers = new Map<number, string>();
+  // Who the server is, once it has shown itself by its own address; undefined: several have, as what is out of the
+  // window is not translated.
+  const servers = new Map<number, string | undefined>();
   return shown.flatMap(({ flow, said, packet, journey }, index) => {
     const { verdict, translated } = verdicts[index]!;
     const kernel = journey.end === undefined ? "drop" : "allow";
@@ -151,7 +152,8 @@ async function faultsOf(
     if (kernel === "drop") counts.dropped++;
     if (verdict === "unknown") counts.unknown++;
     if (said.side === "server" && !said.error && packet === said.sight.packet) {
-      servers.set(flow, serverOf(packet));
+      const other = servers.has(flow) && servers.get(flow) !== serverOf(packet);
+      servers.set(flow, other ? undefined : serverOf(packet));
     }
     const server = servers.get(flow);
     const isShown =

@@ -67,8 +67,9 @@ function serviceOpening(
   { truth, ground }: { readonly truth: ServiceWorld; readonly ground: ClusterGround },
   index: number,
 ): Opening {
-  const service = random.pick(truth.services);
   const six = random.chance(0.4);
+  if (random.chance(0.2)) return hostPortOpening(random, { truth, ground }, { six, index });
+  const service = random.pick(truth.services);
   const own = (addresses: readonly string[]): string[] =>
     addresses.filter((address) => address.includes(":") === six);
   const portals = own([
@@ -86,7 +87,8 @@ function serviceOpening(
   const sources = CLIENTS.includes(destination)
     ? [...pods, ...nodes]
     : [...own(CLIENTS), ...own(CLIENTS), ...pods, ...nodes];
-  const source = random.pick(sources.filter((address) => address !== destination));
+  // What a pod sends to itself never leaves it.
+  const source = random.pick(sources.filter((one) => one !== destination || nodes.includes(one)));
   const protocol = PROTOCOLS[service.protocol];
   const usual = toNodePort ? service.nodePort : toService ? service.port : service.targetPort;
   const destinationPort = random.chance(0.95) ? usual : 81;
@@ -104,6 +106,34 @@ function serviceOpening(
     sourcePort: 20_000 + index,
     destinationPort,
     entries,
+  });
+}
+
+/** To a port of a node by which a pod is reached, mostly of the pod's own. */
+function hostPortOpening(
+  random: Random,
+  { truth, ground }: { readonly truth: ServiceWorld; readonly ground: ClusterGround },
+  { six, index }: { readonly six: boolean; readonly index: number },
+): Opening {
+  const pods = truth.pods.filter(({ hostPorts }) => hostPorts.length > 0);
+  const pod = pods.length === 0 ? undefined : random.pick(pods);
+  const { protocol, port } = pod?.hostPorts[0] ?? { protocol: "TCP", port: 9999 };
+  const node =
+    truth.nodes.find(({ name }) => name === pod?.node && random.chance(0.9)) ??
+    random.pick(truth.nodes);
+  const sources = [
+    ...CLIENTS,
+    ...CLIENTS,
+    ...truth.pods.flatMap(({ addresses }) => addresses),
+    ...truth.nodes.flatMap(({ addresses }) => addresses),
+  ].filter((address) => address.includes(":") === six);
+  return makeOpening(random, ground, {
+    source: random.pick(sources),
+    destination: node.addresses[six ? 1 : 0],
+    protocol: PROTOCOLS[protocol],
+    sourcePort: 20_000 + index,
+    destinationPort: port,
+    entries: [node.name],
   });
 }
 

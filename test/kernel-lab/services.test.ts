@@ -122,7 +122,8 @@ async function faultsOf(
       return faults;
     }
     // Where it leaves is not told where several ways come to the same.
-    const untold = verdict.hook !== "INPUT" && verdict.outInterface === undefined;
+    const several = told.kind === "backends" && told.backends.length > 1;
+    const untold = (verdict.hook !== "INPUT" || several) && verdict.outInterface === undefined;
     const place = untold ? "somewhere" : (verdict.outInterface ?? "local");
     const ours = verdict.verdict === "allow" ? place : "drop";
     if (ours === "somewhere" ? kernel === "drop" : ours !== kernel) {
@@ -184,16 +185,20 @@ function randomPacket(random: Random, world: ServiceWorld, index: number): Packe
       ...world.pods.flatMap(({ addresses }) => addresses),
       ...node!.addresses,
       ...other!.addresses,
-    ]).filter((address) => address !== destination),
+    ]),
   );
+  const pods = world.pods.filter((pod) => pod.node === NODE && pod.hostPorts.length > 0);
+  const hostPort =
+    pods.length > 0 && random.chance(0.2) ? random.pick(pods).hostPorts[0] : undefined;
+  const { protocol } = hostPort ?? service;
   const port = nodePort ? service.nodePort : service.port;
   return {
     source,
-    destination,
-    protocol: PROTOCOLS[service.protocol],
+    destination: hostPort === undefined ? destination : node!.addresses[six ? 1 : 0],
+    protocol: PROTOCOLS[protocol],
     sourcePort: 20_000 + index,
-    destinationPort: random.chance(0.95) ? port : 81,
-    ...(service.protocol === "SCTP" ? { chunk: 1 } : {}),
+    destinationPort: hostPort?.port ?? (random.chance(0.95) ? port : 81),
+    ...(protocol === "SCTP" ? { chunk: 1 } : {}),
   };
 }
 

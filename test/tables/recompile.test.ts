@@ -44,7 +44,8 @@ function drawPool(random: Random, seed: number): Pool {
   const list = { apiVersion: "v1", kind: "List", items: worldObjects(world) };
   const objects = parseManifests([{ file: "world.json", text: JSON.stringify(list) }], () => {});
   const options = { clusterPrefixes: [], endpoints: [] };
-  const snapshot = buildSnapshot(objects, options, () => {});
+  const built = buildSnapshot(objects, options, () => {});
+  const snapshot = seed % 6 === 5 ? withHostPorts(random, built) : built;
   const nodes = [...snapshot.nodeByName.keys(), undefined];
   return {
     snapshot,
@@ -55,6 +56,20 @@ function drawPool(random: Random, seed: number): Pool {
       ...(dialect === undefined ? {} : { dialect: DIALECTS[dialect] }),
     },
   };
+}
+
+/** Some pods ask for ports of their nodes, and some of them for the same. */
+function withHostPorts(random: Random, snapshot: Snapshot): Snapshot {
+  const endpoints = snapshot.endpoints.map((endpoint): Endpoint => {
+    if (!random.chance(0.3)) return endpoint;
+    const port = 8000 + random.below(4);
+    const { place } = endpoint;
+    return {
+      ...endpoint,
+      hostPorts: [{ protocol: "TCP", port, target: 80, address: undefined, place }],
+    };
+  });
+  return { ...snapshot, endpoints };
 }
 
 /** A policy as it is after an edit: it is another object, with the rules, the subject or the tier of some other. */
