@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 26;
+export const LAYOUT_VERSION = 27;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -43,8 +43,8 @@ export const LAYOUT_VERSION = 26;
 // ├───────────────────────────────────────────────┼───────────────┤
 // │  dstMac, 6 bytes                              │  vlan         │ 128
 // ├───────┬───────┬───────────────┬───────────────┼───────────────┤
-// │quoted │quoted │  quotedSport  │  quotedDport  │  quotedIcmpId │ 136
-// │proto  │type   │               │               │               │
+// │quoted │   -   │  quotedSport  │  quotedDport  │       -       │ 136
+// │proto  │       │               │               │               │
 // ├───────┴───────┴───────────────┴───────────────┴───────────────┤
 // │  quotedSrc, 4 words                                           │ 144
 // │  quotedDst, 4 words                                           │ 160
@@ -108,11 +108,10 @@ export const PACKET_DST_MAC = PACKET_ETHER_TYPE + 2;
 export const PACKET_VLAN = PACKET_DST_MAC + 6;
 // The header an ICMP error quotes, where KNOWN_QUOTE is set.
 export const PACKET_QUOTED_PROTOCOL = PACKET_VLAN + 2;
-export const PACKET_QUOTED_ICMP_TYPE = PACKET_QUOTED_PROTOCOL + 1;
-export const PACKET_QUOTED_SPORT = PACKET_QUOTED_ICMP_TYPE + 1;
+/** Of ICMP the id, and in the destination's place type << 8 | code: as a tuple has them. */
+export const PACKET_QUOTED_SPORT = PACKET_QUOTED_PROTOCOL + 2;
 export const PACKET_QUOTED_DPORT = PACKET_QUOTED_SPORT + 2;
-export const PACKET_QUOTED_ICMP_ID = PACKET_QUOTED_DPORT + 2;
-export const PACKET_QUOTED_SRC = PACKET_QUOTED_ICMP_ID + 2;
+export const PACKET_QUOTED_SRC = PACKET_QUOTED_DPORT + 4;
 export const PACKET_QUOTED_DST = PACKET_QUOTED_SRC + 16;
 export const PACKET_NUMBER = PACKET_QUOTED_DST + 16;
 export const PACKET_SIZE = PACKET_NUMBER + 8;

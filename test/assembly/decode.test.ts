@@ -568,6 +568,9 @@ describe("decode: transport", () => {
     const id = (type: number): number => raw(ipv4(1, bytes([type, 0, 0, 0, 0, 7, 0, 1]))).icmpId;
     expect([0, 8, 13, 14, 15, 16, 17, 18].map(id)).toEqual(new Array(8).fill(7));
     expect([3, 4, 5, 9, 10, 11, 12, 19, 42].map(id)).toEqual(new Array(9).fill(0));
+    const id6 = (type: number): number => raw(ipv6(58, bytes([type, 0, 0, 0, 0, 7, 0, 1]))).icmpId;
+    expect([128, 129, 139, 140].map(id6)).toEqual(new Array(4).fill(7));
+    expect([1, 2, 127, 130, 138, 141].map(id6)).toEqual(new Array(6).fill(0));
   });
 });
 
@@ -592,10 +595,10 @@ describe("decode: quoted headers", () => {
   });
 
   it("reads a quoted echo and a quoted protocol without ports", () => {
-    expect(error(ipv4(1, bytes([8, 0, 0, 0, 0x12, 0x34, 0, 1])))).toMatchObject({
+    expect(error(ipv4(1, bytes([8, 3, 0, 0, 0x12, 0x34, 0, 1])))).toMatchObject({
       quotedProtocol: 1,
-      quotedIcmpType: 8,
-      quotedIcmpId: 0x1234,
+      quotedSport: 0x1234,
+      quotedDport: 0x803,
     });
     expect(error(ipv4(47, bytes()))).toMatchObject({ quotedProtocol: 47, quotedDst: "10.0.0.2" });
   });

@@ -230,6 +230,34 @@ describe("an ICMPv6 error that quotes extension headers", () => {
   });
 });
 
+describe("an ICMP query with a code", () => {
+  const query = { request: 128, reply: 129 };
+  const nodeQuery = { request: 139, reply: 140 };
+
+  it.each([
+    ["is answered with its code", query, 1, [129, 0], "INVALID"],
+    ["is answered with its code", query, 1, [129, 1], "ESTABLISHED"],
+    ["has errors that quote its code", query, 1, [1, 0], "INVALID"],
+    ["has errors that quote its code", query, 1, [1, 1], "RELATED"],
+    ["has errors that quote its code", query, 0, [2, 0], "RELATED"],
+    ["has errors that quote its code", query, 0, [2, 255], "INVALID"],
+    ["has an id, too, where it asks for a node's names", nodeQuery, 0, [1, 0], "RELATED"],
+    ["has an id, too, where it asks for a node's names", nodeQuery, 0, [140, 0], "ESTABLISHED"],
+  ])("%s: %o, code %i, then %o", async (_, { request }, code, [type = 0, later = 0], state) => {
+    const asking = (asked: number): PacketSpec => ({
+      ...{ source: PEER, destination: NODE, protocol: ICMPV6 },
+      icmp: { type: request, code: asked, id: 5 },
+    });
+    const icmp =
+      type < 128 ? { type, quote: buildPacket(asking(later)) } : { type, code: later, id: 5 };
+    const verdicts = await judge6(
+      "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m conntrack --ctstate INVALID -j DROP\nCOMMIT\n",
+      [asking(code), { source: NODE, destination: PEER, protocol: ICMPV6, icmp }],
+    );
+    expect(verdicts.map(({ ctState }) => ctState)).toEqual(["NEW", state]);
+  });
+});
+
 /** A packet of the client's, or of its backend's. */
 type Step = readonly [from: "client" | "backend", fields: Partial<PacketSpec>];
 
