@@ -4,7 +4,6 @@
 import { KNOWN_ICMP, KNOWN_ICMP_ID, KNOWN_QUOTE, PACKET_DEEP_QUOTE } from "./layout";
 import { CHAIN_CUT, CHAIN_WHOLE, chainOffset, chainProtocol, walkQuote } from "./decode-extension";
 import {
-  PROTOCOL_DCCP,
   PROTOCOL_ICMP,
   PROTOCOL_ICMPV6,
   PROTOCOL_SCTP,
@@ -164,7 +163,6 @@ function decodeQuotedTransport(packet: Packet, protocol: u32, at: usize, capture
     case PROTOCOL_UDP:
     case PROTOCOL_UDPLITE:
     case PROTOCOL_SCTP:
-    case PROTOCOL_DCCP:
       if (captured < PORTS_SIZE) return false;
       packet.quotedSport = bswap<u16>(load<u16>(at, SPORT));
       packet.quotedDport = bswap<u16>(load<u16>(at, DPORT));

@@ -191,7 +191,7 @@ export const MALFORMED_IP = 1;
 export const MALFORMED_EXTENSION = 2;
 /** The transport header is longer than the packet (by the IP lengths). */
 export const MALFORMED_TRANSPORT = 3;
-/** TCP data offset below 5 or beyond the packet; UDP length below 8 or beyond the packet. */
+/** TCP data offset below 5 or beyond the packet; UDP length so, or UDP-Lite's coverage, or no checksum there. */
 export const MALFORMED_LENGTH = 4;
 
 // Link types (LINKTYPE_* of the tcpdump group).

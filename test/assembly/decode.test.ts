@@ -122,7 +122,7 @@ describe("decode: one frame of each protocol", () => {
       protocol: 33,
       sport: 40000,
       dport: 5000,
-      payloadLength: 0,
+      payloadLength: 20,
     });
   });
 
@@ -537,7 +537,6 @@ describe("decode: transport", () => {
       [17, 8],
       [132, 12],
       [136, 8],
-      [33, 12],
       [1, 8],
     ] as const;
     for (const [protocol, size] of shortest) {
@@ -546,6 +545,8 @@ describe("decode: transport", () => {
       expect(short.known & layout.KNOWN_PAYLOAD_LENGTH).toBe(0);
     }
     expect(raw(ipv6(58, new Uint8Array(7)))).toMatchObject({ malformed: 3 });
+    // Nobody reads DCCP's but rules.
+    expect(raw(ipv4(33, new Uint8Array(3)))).toMatchObject({ malformed: 0, payloadLength: 3 });
     // What the packet does hold is there: `-m multiport` reads four bytes.
     expect(raw(ipv4(6, SYN.subarray(0, 4)))).toMatchObject({ malformed: 3, dport: 80 });
   });
@@ -557,11 +558,12 @@ describe("decode: transport", () => {
     expect(offset(6)).toMatchObject({ malformed: layout.MALFORMED_LENGTH, dport: 80 });
   });
 
-  it("checks the UDP length and the UDP-Lite coverage", () => {
-    const length = (protocol: number, value: number): number =>
-      raw(ipv4(protocol, udp(bytes(1, 2, 3, 4), value))).malformed;
-    expect([0, 7, 8, 11, 12, 13].map((value) => length(17, value))).toEqual([4, 4, 0, 0, 0, 4]);
-    expect([0, 7, 8, 12, 13].map((value) => length(136, value))).toEqual([0, 4, 0, 0, 4]);
+  it("checks the UDP length and the UDP-Lite coverage, which has to have a checksum", () => {
+    const length = (protocol: number, value: number, checksum: number): number =>
+      raw(ipv4(protocol, patched(udp(bytes(1, 2, 3, 4), value), 7, checksum))).malformed;
+    expect([0, 7, 8, 11, 12, 13].map((value) => length(17, value, 0))).toEqual([4, 4, 0, 0, 0, 4]);
+    expect([0, 7, 8, 12, 13].map((value) => length(136, value, 1))).toEqual([0, 4, 0, 0, 4]);
+    expect([0, 7, 8, 12, 13].map((value) => length(136, value, 0))).toEqual([4, 4, 4, 4, 4]);
   });
 
   it("reads ids of timestamp, information and mask messages, and of no others", () => {
