@@ -384,6 +384,32 @@ describe("REDIRECT of what was sent to a group", () => {
   });
 });
 
+describe("a group that the kernel joins by itself", () => {
+  const own = [
+    ["fd00:1::5:77", 128],
+    ["fd00:2::45:9912", 112],
+    ["fd00:3::8", 127],
+  ] as const;
+  const more = own.map(([local, prefixlen]) => ({ family: "inet6", local, prefixlen }));
+
+  it.each([
+    ["all hosts", ["ff02::1"], ["ff02:1::1", "ff05::1", "ff12::1"]],
+    ["a router's", ["ff02::2", "ff05::2"], ["ff08::2", "ff02::3"]],
+    ["that of an address", ["ff02::1:ff00:1", "ff02::1:ff05:77"], ["ff02::1:ff00:77"]],
+    ["that of a subnet", ["ff02::1:ff00:0", "ff02::1:ff45:0"], ["ff02::1:ff45:9910"]],
+    ["not another scope's", ["ff02::1:ff00:8"], ["ff05::1:ff00:1", "ff02::2:ff00:1"]],
+  ])("gets what is sent to it: %s", async (_, joined, others) => {
+    const packets = [...joined, ...others].map((destination) => ({
+      ...{ source: PEER, destination, protocol: UDP, destinationPort: 53 },
+    }));
+    const verdicts = await judge6("*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n", packets, more);
+    expect(verdicts.map(({ verdict, reason }) => `${verdict} ${reason}`)).toEqual([
+      ...joined.map(() => "allow chain-policy"),
+      ...others.map(() => "unknown multicast"),
+    ]);
+  });
+});
+
 describe("a conversation's odd packets", () => {
   it.each(CONVERSATIONS)("are INVALID where the kernel's are: %s", async (_, ...each) => {
     const [protocol, steps, invalid] = each;
