@@ -1102,7 +1102,9 @@ export const TOTAL_DUPLICATES = 72;
 export const TOTAL_MIDSTREAM = 80;
 /** Packets whose flow did not fit the list of flows. */
 export const TOTAL_FLOWS_LOST = 88;
-export const TOTAL_SIZE = 96;
+/** Undecided packets that belong to no flow: they have no addresses, or none that can be read. */
+export const TOTAL_WITHOUT_FLOW = 96;
+export const TOTAL_SIZE = 104;
 
 // ── Shares of several workers ──────────────────────────────────────────────────────────────────────
 // What came up that no worker can decide from its share of the packets.
