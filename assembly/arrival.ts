@@ -25,6 +25,7 @@ import {
   isForPort,
   isForStack,
   isFromStack,
+  isOfNode,
   TOP_ASTRAY,
   TOP_NOBODY,
   topOf,
@@ -78,7 +79,8 @@ function findSeen(packet: Packet): u32 {
   if (isForStack(number, top, packet)) return SEEN_ARRIVING;
   // The first bit on the wire: a group of hosts.
   if ((packet.dstMac & 1) != 0) return SEEN_ARRIVING;
-  if (!bridge) return SEEN_PASSING;
+  // Whose frames come by another interface (macvlan), takes them where nobody follows.
+  if (!bridge) return isOfNode(packet) ? SEEN_ASTRAY : SEEN_PASSING;
   if (!isForPort(top, packet)) return SEEN_BRIDGED;
   // > For the port by which it came the IP stack takes it, for another one it does not, unless rules turn it.
   const passing = number != top && callsOf(top, packet.family) == CALLS_NO;

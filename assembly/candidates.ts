@@ -25,7 +25,7 @@ import {
   PACKET_AUTHENTICATED,
   PACKET_FRAGMENT,
 } from "./layout";
-import { hasPorts } from "./protocol";
+import { hasPorts, PROTOCOL_DCCP } from "./protocol";
 import { walk } from "./walk";
 
 // A chain's tree is made once each of its rules was looked at so often: for fewer packets it would be in vain.
@@ -54,7 +54,8 @@ export function hasCandidates(): bool {
   if (!allowed || walk.inUnknown || walk.outUnknown) return false;
   if (walk.packet.malformed != MALFORMED_NONE || (walk.known & KNOWN_PROTOCOL) == 0) return false;
   if ((walk.flags & (PACKET_FRAGMENT | PACKET_AUTHENTICATED)) != 0) return false;
-  if (!hasPorts(walk.protocol)) return true;
+  // Rules read DCCP's header, which may be too short for them, and malformed to nobody else.
+  if (!hasPorts(walk.protocol)) return walk.protocol != PROTOCOL_DCCP;
   return (walk.known & KNOWN_PORTS) != 0 && !walk.sportDrawn;
 }
 

@@ -103,6 +103,7 @@ function connect(packet: Packet): bool {
 }
 
 function takeConnection(): bool {
+  walk.ctState = tracking.state;
   if (!decidedBefore()) return false;
   walk.ctState = stateOfPacket();
   takeFirstTuple();

@@ -24,7 +24,6 @@ import {
   PACKET_QUOTED_SRC,
 } from "./layout";
 import { ANSWERS_SOME, findMasqueraded } from "./masqueraded-source";
-import { hasPorts } from "./protocol";
 import { Packet } from "./records";
 import { isRealNode, severalNodes } from "./route";
 import { DIRECTION_ORIGINAL, DIRECTION_REPLY, tracking } from "./tracking";
@@ -43,17 +42,9 @@ export function trackError(packet: Packet): void {
   key.family = packet.family;
   key.protocol = packet.quotedProtocol;
   key.unused = 0;
-  if (hasPorts(packet.quotedProtocol)) {
-    key.sport = packet.quotedSport;
-    key.dport = packet.quotedDport;
-  } else if (packet.quotedProtocol == 1 || packet.quotedProtocol == 58) {
-    key.sport = packet.quotedIcmpId;
-    key.dport = (<u16>packet.quotedIcmpType) << 8;
-  } else {
-    key.sport = 0;
-    key.dport = 0;
-    if (packet.quotedProtocol == 47 && quotesOddGre(packet)) return;
-  }
+  key.sport = packet.quotedSport;
+  key.dport = packet.quotedDport;
+  if (packet.quotedProtocol == 47 && quotesOddGre(packet)) return;
   // > The quoted packet is looked up by what answers it: translated connections are found so, too.
   if (isRealNode()) invertKey();
   let node = findLive();

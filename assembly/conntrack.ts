@@ -2,6 +2,7 @@
 // change when they are looked up, before any rule; a new entry enters the table only when the packet got
 // through its last hook (new-connection.ts). The clock is packet time.
 // Source: Linux, net/netfilter/nf_conntrack_core.c; semantics.md section 9.
+import { SEEN_ARRIVING, whereSeen } from "./arrival";
 import { trackError } from "./conntrack-error";
 import { assumesMidstream, trackFirst } from "./conntrack-first";
 import { trackKnown } from "./conntrack-later";
@@ -13,11 +14,18 @@ import { NODE_REPLY, NODE_REPLY_SEEN, nodeEntry, nodeKind } from "./entry-tuples
 import { flowSeen } from "./flow-rows";
 import { isOddGre } from "./gre";
 import { findLive } from "./half-known";
-import { CT_UNTRACKED, KNOWN_ICMP, MALFORMED_NONE, PACKET_LATER_FRAGMENT } from "./layout";
+import {
+  CT_UNTRACKED,
+  KNOWN_ICMP,
+  MALFORMED_NONE,
+  PACKET_LATER_FRAGMENT,
+  ROUTE_LOCAL,
+} from "./layout";
 import { ANSWERS_SOME, findMasqueraded } from "./masqueraded-source";
+import { PROTOCOL_UDPLITE } from "./protocol";
 import { isIcmpError } from "./quote";
 import { Packet } from "./records";
-import { isRealNode, severalNodes } from "./route";
+import { isRealNode, routeKind, routeOf, severalNodes } from "./route";
 import { TCP_SYN_SENT } from "./tcp";
 import { ENTRY_NONE, keyOfPacket, tracking, trackNothing } from "./tracking";
 import { hasTuples, Tuples, tuplesOf } from "./tuples";
@@ -60,7 +68,7 @@ function find(packet: Packet, seenBefore: bool): void {
     trackError(packet);
     return;
   }
-  if (isOddGre(packet)) return;
+  if (isOddGre(packet) || isTakenForBad(packet)) return;
   keyOfPacket(packet);
   let node = findLive();
   if (node < 0 && severalNodes()) {
@@ -77,6 +85,15 @@ function find(packet: Packet, seenBefore: bool): void {
   const answered = isRealNode() ? findPortUnknown() : -1;
   if (answered >= 0) trackKnown(packet, answered, seenBefore);
   else trackFirst(packet, seenBefore);
+}
+
+// > The checksum of UDP-Lite is verified where it arrives, as if it were UDP's: a right one is bad.
+// Source: nf_conntrack_proto_udp.c, udplite_error().
+function isTakenForBad(packet: Packet): bool {
+  if (packet.protocol != PROTOCOL_UDPLITE) return false;
+  const family: u32 = packet.family;
+  const src = routeOf(family, packet.src0, packet.src1, packet.src2, packet.src3);
+  return routeKind(src) != ROUTE_LOCAL || whereSeen(packet) == SEEN_ARRIVING;
 }
 
 /** Number of the entry that a packet belongs to, without touching it; ENTRY_NONE without one. */

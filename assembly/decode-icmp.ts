@@ -4,7 +4,6 @@
 import { KNOWN_ICMP, KNOWN_ICMP_ID, KNOWN_QUOTE, PACKET_DEEP_QUOTE } from "./layout";
 import { CHAIN_CUT, CHAIN_WHOLE, chainOffset, chainProtocol, walkQuote } from "./decode-extension";
 import {
-  PROTOCOL_DCCP,
   PROTOCOL_ICMP,
   PROTOCOL_ICMPV6,
   PROTOCOL_SCTP,
@@ -35,6 +34,8 @@ const ICMP_MASK_REPLY: u32 = 18;
 const ICMPV6_INFORMATIONAL: u32 = 128;
 const ICMPV6_ECHO: u32 = 128;
 const ICMPV6_ECHO_REPLY: u32 = 129;
+const ICMPV6_NODE_QUERY: u32 = 139;
+const ICMPV6_NODE_REPLY: u32 = 140;
 
 // The quoted IPv4 header (RFC 791, section 3.1).
 const IPV4_IHL: u32 = 0;
@@ -97,7 +98,12 @@ export function decodeIcmpv6(packet: Packet, at: usize, captured: u32): void {
   packet.icmpCode = load<u8>(at, CODE);
   packet.known |= KNOWN_ICMP;
   if (captured < ID + 2) return;
-  if (type == ICMPV6_ECHO || type == ICMPV6_ECHO_REPLY) {
+  if (
+    type == ICMPV6_ECHO ||
+    type == ICMPV6_ECHO_REPLY ||
+    type == ICMPV6_NODE_QUERY ||
+    type == ICMPV6_NODE_REPLY
+  ) {
     packet.icmpId = bswap<u16>(load<u16>(at, ID));
     packet.known |= KNOWN_ICMP_ID;
     return;
@@ -147,7 +153,7 @@ function decodeQuotedIpv6(packet: Packet, at: usize, captured: u32): void {
 }
 
 /**
- * Decodes the quoted ports, or the ICMP type and id; false when the quote is too short for them.
+ * Decodes the quoted ports, or the ICMP id, type and code; false when the quote is too short for them.
  *
  * Source: Linux, nf_conntrack_core.c, nf_ct_get_tuple(): 4 bytes for ports, 8 for ICMP, none for others.
  */
@@ -157,7 +163,6 @@ function decodeQuotedTransport(packet: Packet, protocol: u32, at: usize, capture
     case PROTOCOL_UDP:
     case PROTOCOL_UDPLITE:
     case PROTOCOL_SCTP:
-    case PROTOCOL_DCCP:
       if (captured < PORTS_SIZE) return false;
       packet.quotedSport = bswap<u16>(load<u16>(at, SPORT));
       packet.quotedDport = bswap<u16>(load<u16>(at, DPORT));
@@ -165,8 +170,8 @@ function decodeQuotedTransport(packet: Packet, protocol: u32, at: usize, capture
     case PROTOCOL_ICMP:
     case PROTOCOL_ICMPV6:
       if (captured < SIZE) return false;
-      packet.quotedIcmpType = load<u8>(at, TYPE);
-      packet.quotedIcmpId = bswap<u16>(load<u16>(at, ID));
+      packet.quotedSport = bswap<u16>(load<u16>(at, ID));
+      packet.quotedDport = bswap<u16>(load<u16>(at, TYPE));
   }
   packet.quotedProtocol = <u8>protocol;
   return true;

@@ -39,16 +39,13 @@ const TCP_SIZE: u32 = 20;
 // UDP (RFC 768) and UDP-Lite (RFC 3828, section 3.1), where the same field is the checksum coverage.
 const UDP_LENGTH: u32 = 4;
 const UDP_SIZE: u32 = 8;
+const UDPLITE_CHECKSUM: u32 = 6;
 
 // ICMP (RFC 792) and ICMPv6 (RFC 4443, section 2.1) header.
 const ICMP_SIZE: u32 = 8;
 
 // SCTP common header (RFC 9260, section 3.1).
 const SCTP_SIZE: u32 = 12;
-
-// DCCP generic header with short sequence numbers (RFC 4340, section 5.1).
-const DCCP_OFFSET: u32 = 4;
-const DCCP_SIZE: u32 = 12;
 
 /**
  * Decodes what follows the IP headers of an unfragmented packet or of a first fragment.
@@ -80,7 +77,8 @@ export function decodeTransport(packet: Packet, at: usize, captured: u32, wire: 
     case PROTOCOL_UDPLITE:
       return decodeUdplite(packet, at, captured, wire);
     case PROTOCOL_DCCP:
-      return decodeDccp(packet, at, captured, wire);
+      // > Nobody minds what its header says.
+      decodePorts(packet, at, captured);
   }
   setPayload(packet, wire, 0);
 }
@@ -157,17 +155,9 @@ function decodeUdplite(packet: Packet, at: usize, captured: u32, wire: u32): voi
   if (captured < UDP_LENGTH + 2) return;
   const coverage = <u32>bswap<u16>(load<u16>(at, UDP_LENGTH));
   // > A Checksum Coverage of zero indicates that the entire UDP-Lite packet is covered.
-  if (coverage == 0) return;
-  if (coverage < UDP_SIZE || coverage > wire) setMalformed(packet, MALFORMED_LENGTH);
+  const odd = coverage != 0 && (coverage < UDP_SIZE || coverage > wire);
+  // > Unlike in UDP, there has to be one.
+  const bare = captured >= UDP_SIZE && load<u16>(at, UDPLITE_CHECKSUM) == 0;
+  if (odd || bare) setMalformed(packet, MALFORMED_LENGTH);
 }
 
-/** Source: RFC 4340, section 5.1; Linux, nf_conntrack_proto_dccp.c, dccp_error(). */
-function decodeDccp(packet: Packet, at: usize, captured: u32, wire: u32): void {
-  decodePorts(packet, at, captured);
-  if (wire < DCCP_SIZE) return setMalformed(packet, MALFORMED_TRANSPORT);
-  if (captured < DCCP_OFFSET + 1) return;
-  const header = (<u32>load<u8>(at, DCCP_OFFSET)) << 2;
-  if (header < DCCP_SIZE || header > wire) return setMalformed(packet, MALFORMED_LENGTH);
-  packet.payloadLength = wire - header;
-  packet.known |= KNOWN_PAYLOAD_LENGTH;
-}

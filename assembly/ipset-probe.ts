@@ -102,7 +102,7 @@ function unknown(reason: u32): u32 {
 function fillPort(set: IpSet, src: bool): u32 {
   const protocol = walk.protocol;
   const icmp = walk.family == 4 ? protocol == 1 : protocol == 58;
-  const numbered = hasPorts(protocol) && protocol != 33;
+  const numbered = hasPorts(protocol);
   const bitmap = (set.flags & SET_ONLY_TCP_UDP) != 0;
   if (bitmap && protocol != 6 && protocol != 17) return PROBE_NO;
   if ((numbered || icmp) && (walk.flags & PACKET_LATER_FRAGMENT) != 0) return PROBE_NO;

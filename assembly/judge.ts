@@ -89,6 +89,7 @@ import {
   TOTAL_MIDSTREAM,
   TOTAL_PACKETS,
   TOTAL_SIZE,
+  TOTAL_WITHOUT_FLOW,
   TOTAL_TRUNCATED,
   VERDICT_ALLOW,
   VERDICT_DNAT,
@@ -483,7 +484,9 @@ export function count(packet: Packet, verdict: Verdict): usize {
   countTotals(packet, verdict.verdict, verdict.flags);
   if (verdict.duplicateOf != 0) add(TOTAL_DUPLICATES, 1);
   let row: usize = 0;
-  if (verdict.duplicateOf == 0 && packet.family != 0) {
+  if (packet.family == 0) {
+    if (verdict.verdict == VERDICT_UNKNOWN) add(TOTAL_WITHOUT_FLOW, 1);
+  } else if (verdict.duplicateOf == 0) {
     row = countFlow(packet, verdict);
     if (row == 0) add(TOTAL_FLOWS_LOST, 1);
   }

@@ -41,6 +41,7 @@ import {
   RULE_NONE,
 } from "./layout";
 import { countsConnections } from "./match/connbytes";
+import { PROTOCOL_DCCP } from "./protocol";
 import { natLoaded } from "./rule";
 import { recallSctp } from "./sctp";
 import { recallTcp } from "./tcp-track";
@@ -91,6 +92,7 @@ export function connectionRecord(): usize {
 
 /** Takes up the connection that the host wrote. Precondition: there is room. */
 export function addConnection(): void {
+  if (connection.protocol == PROTOCOL_DCCP) leaveDccpPorts();
   const from = changetype<usize>(connection) + offsetof<Connection>("src0");
   memory.copy(changetype<usize>(key), from, 32);
   key.family = connection.family;
@@ -123,6 +125,16 @@ export function addConnection(): void {
   if (entry.protocol == 6) recallTcp(entry, connection.state);
   if (entry.protocol == 132) recallSctp(entry, connection.state);
   linkEntry(number);
+}
+
+// > Only a kernel before 6.17, which followed DCCP, has ports of it: what that says of its packets, nobody knows.
+function leaveDccpPorts(): void {
+  if ((connection.sport | connection.dport) == 0) return;
+  connection.sport = 0;
+  connection.dport = 0;
+  connection.toPort = 0;
+  connection.fromPort = 0;
+  connection.flags |= <u8>CONNECTION_BEYOND;
 }
 
 // What answers the connection that the host wrote has its tuple turned round.

@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 26;
+export const LAYOUT_VERSION = 27;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -43,8 +43,8 @@ export const LAYOUT_VERSION = 26;
 // ├───────────────────────────────────────────────┼───────────────┤
 // │  dstMac, 6 bytes                              │  vlan         │ 128
 // ├───────┬───────┬───────────────┬───────────────┼───────────────┤
-// │quoted │quoted │  quotedSport  │  quotedDport  │  quotedIcmpId │ 136
-// │proto  │type   │               │               │               │
+// │quoted │   -   │  quotedSport  │  quotedDport  │       -       │ 136
+// │proto  │       │               │               │               │
 // ├───────┴───────┴───────────────┴───────────────┴───────────────┤
 // │  quotedSrc, 4 words                                           │ 144
 // │  quotedDst, 4 words                                           │ 160
@@ -108,11 +108,10 @@ export const PACKET_DST_MAC = PACKET_ETHER_TYPE + 2;
 export const PACKET_VLAN = PACKET_DST_MAC + 6;
 // The header an ICMP error quotes, where KNOWN_QUOTE is set.
 export const PACKET_QUOTED_PROTOCOL = PACKET_VLAN + 2;
-export const PACKET_QUOTED_ICMP_TYPE = PACKET_QUOTED_PROTOCOL + 1;
-export const PACKET_QUOTED_SPORT = PACKET_QUOTED_ICMP_TYPE + 1;
+/** Of ICMP the id, and in the destination's place type << 8 | code: as a tuple has them. */
+export const PACKET_QUOTED_SPORT = PACKET_QUOTED_PROTOCOL + 2;
 export const PACKET_QUOTED_DPORT = PACKET_QUOTED_SPORT + 2;
-export const PACKET_QUOTED_ICMP_ID = PACKET_QUOTED_DPORT + 2;
-export const PACKET_QUOTED_SRC = PACKET_QUOTED_ICMP_ID + 2;
+export const PACKET_QUOTED_SRC = PACKET_QUOTED_DPORT + 4;
 export const PACKET_QUOTED_DST = PACKET_QUOTED_SRC + 16;
 export const PACKET_NUMBER = PACKET_QUOTED_DST + 16;
 export const PACKET_SIZE = PACKET_NUMBER + 8;
@@ -194,7 +193,7 @@ export const MALFORMED_IP = 1;
 export const MALFORMED_EXTENSION = 2;
 /** The transport header is longer than the packet (by the IP lengths). */
 export const MALFORMED_TRANSPORT = 3;
-/** TCP data offset below 5 or beyond the packet; UDP length below 8 or beyond the packet. */
+/** TCP data offset below 5 or beyond the packet; UDP length so, or UDP-Lite's coverage, or no checksum there. */
 export const MALFORMED_LENGTH = 4;
 
 // Link types (LINKTYPE_* of the tcpdump group).
@@ -1145,7 +1144,9 @@ export const TOTAL_DUPLICATES = 72;
 export const TOTAL_MIDSTREAM = 80;
 /** Packets whose flow did not fit the list of flows. */
 export const TOTAL_FLOWS_LOST = 88;
-export const TOTAL_SIZE = 96;
+/** Undecided packets that belong to no flow: they have no addresses, or none that can be read. */
+export const TOTAL_WITHOUT_FLOW = 96;
+export const TOTAL_SIZE = 104;
 
 // ── Shares of several workers ──────────────────────────────────────────────────────────────────────
 // What came up that no worker can decide from its share of the packets.

@@ -135,7 +135,7 @@ export function takeNewSource(): void {
   if (tracking.fresh) {
     if (!walk.srcTranslated) return;
     memory.copy(walkSrc, walkNewSrc, 16);
-    walk.sport = walk.newSport;
+    if (hasPorts(walk.protocol)) walk.sport = walk.newSport;
     if (walk.sportUnknown) hideSourcePort();
     return;
   }

@@ -205,7 +205,8 @@ function takesOver(): bool {
   return true;
 }
 
-// The number that tells connections of one source apart: a port, or an ICMP id.
+// The number that tells connections of one source apart: a port, or an ICMP id; 0: there is none.
 function identifier(): u32 {
-  return isIcmp() ? walk.packet.icmpId : walk.sport;
+  if (isIcmp()) return walk.packet.icmpId;
+  return hasPorts(walk.protocol) ? walk.sport : 0;
 }

@@ -312,3 +312,25 @@ function linkAt(number: u32): usize {
 function addressAt(index: u32): usize {
   return addresses + <usize>index * INTERFACE_ADDRESS_SIZE;
 }
+
+/**
+ * Tells whether addresses that end in these 24 bits are asked for at the interface: those that it has, and on a router
+ * the anycast address of each of its subnets. Source: Linux, addrconf.c, addrconf_join_solict(), addrconf_join_anycast().
+ */
+export function isSolicitedAt(number: u32, tail: u32, router: bool): bool {
+  // > Nobody is asked where there are no neighbours' addresses.
+  if (!hasMac(number)) return false;
+  for (let index: u32 = 0; index < addressCount; index++) {
+    const at = addressAt(index);
+    if (load<u32>(at, INTERFACE_ADDRESS_INTERFACE) != number) continue;
+    if (load<u8>(at, INTERFACE_ADDRESS_FAMILY) != 6) continue;
+    const own = load<u32>(at + INTERFACE_ADDRESS_WORDS, 12) & 0xffffff;
+    if (own == tail) return true;
+    const bits: u32 = load<u8>(at, INTERFACE_ADDRESS_BITS);
+    // > Links of two (RFC 6164), and single addresses, have none.
+    if (!router || bits >= 127) continue;
+    const subnet: u32 = bits <= 104 ? 0 : own & (0xffffffff << (128 - bits));
+    if (subnet == tail) return true;
+  }
+  return false;
+}

@@ -76,6 +76,7 @@ import {
   hasLinkLocal,
   isLoopback,
   isOwnAddress6,
+  isSolicitedAt,
   loopbackInterface,
 } from "./node-interface";
 import { fateByOptions, OPTIONS_BAD, OPTIONS_FINE } from "./ip-options";
@@ -375,10 +376,16 @@ function isBroadcast(kind: u32): bool {
 
 // Groups that every host joins, and an IPv6 router; of others nobody told.
 function hasJoined(): bool {
-  if (walk.family == 4) {
-    return walk.dst0 == 0xe0000001 || endBefore(0, REASON_MULTICAST);
-  }
-  const all = walk.dst0 == 0xff020000 && (walk.dst1 | walk.dst2) == 0;
-  if (all && (walk.dst3 == 1 || (walk.dst3 == 2 && forwards()))) return true;
-  return endBefore(0, REASON_MULTICAST);
+  const joined = walk.family == 4 ? walk.dst0 == 0xe0000001 : isOwnGroup6();
+  return joined || endBefore(0, REASON_MULTICAST);
+}
+
+// > All hosts' group, all routers' (of the link, and of the site), and those at which addresses are asked for.
+function isOwnGroup6(): bool {
+  const ofLink = walk.dst0 == 0xff020000;
+  if (walk.dst1 != 0) return false;
+  if (walk.dst2 == 0 && walk.dst3 == 2) return (ofLink || walk.dst0 == 0xff050000) && forwards();
+  if (walk.dst2 == 0) return ofLink && walk.dst3 == 1;
+  if (!ofLink || walk.dst2 != 1 || walk.dst3 >> 24 != 0xff) return false;
+  return isSolicitedAt(inInterfaceFor(RULE_NONE), walk.dst3 & 0xffffff, forwards());
 }

@@ -10,13 +10,15 @@ export const PROTOCOL_ICMPV6: u32 = 58;
 export const PROTOCOL_SCTP: u32 = 132;
 export const PROTOCOL_UDPLITE: u32 = 136;
 
-/** Tells whether a protocol's header begins with two ports. */
+/**
+ * Tells whether a protocol's connections have ports.
+ * > DCCP is followed like a protocol that nobody knows. Before Linux 6.17 it was not.
+ */
 export function hasPorts(protocol: u32): bool {
   return (
     protocol == PROTOCOL_TCP ||
     protocol == PROTOCOL_UDP ||
     protocol == PROTOCOL_SCTP ||
-    protocol == PROTOCOL_UDPLITE ||
-    protocol == PROTOCOL_DCCP
+    protocol == PROTOCOL_UDPLITE
   );
 }

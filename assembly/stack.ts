@@ -121,6 +121,14 @@ export function isForStack(number: u32, top: u32, packet: Packet): bool {
   return isDestinationMac(number, packet) || (top < TOP_ASTRAY && isDestinationMac(top, packet));
 }
 
+/** The frame is for some interface of the node. */
+export function isOfNode(packet: Packet): bool {
+  for (let number: u32 = 1; number < interfaceNumbers(); number++) {
+    if (isDestinationMac(number, packet)) return true;
+  }
+  return false;
+}
+
 /** The frame is for one of the bridge's ports itself. */
 export function isForPort(top: u32, packet: Packet): bool {
   for (let number: u32 = 1; number < interfaceNumbers(); number++) {

@@ -34,7 +34,7 @@ import {
   REASON_STATE,
   SIDE_SRC,
 } from "../layout";
-import { hasPorts, PROTOCOL_DCCP, PROTOCOL_GRE } from "../protocol";
+import { hasPorts, PROTOCOL_GRE } from "../protocol";
 import { mix } from "../set";
 import { TCP_CLOSE, TCP_TIME_WAIT } from "../tcp";
 import { ENTRY_NONE, keyOfPacket, tracking } from "../tracking";
@@ -187,8 +187,7 @@ function takeSubject(): u32 {
   if ((walk.flags & PACKET_LATER_FRAGMENT) != 0 || walk.transportLength < headSize())
     return ROLE_NONE;
   if (walk.protocol == PROTOCOL_GRE && isOddGre(packet)) return ROLE_NONE;
-  const odd = walk.protocol == PROTOCOL_DCCP || packet.malformed == MALFORMED_EXTENSION;
-  if (odd) return ROLE_UNKNOWN;
+  if (packet.malformed == MALFORMED_EXTENSION) return ROLE_UNKNOWN;
   if (hasPorts(walk.protocol) && (walk.known & KNOWN_PORTS) == 0) return ROLE_UNKNOWN;
   keyOfPacket(packet);
   const node = findLive();
@@ -202,7 +201,7 @@ function takeSubject(): u32 {
 // What of the header makes the tuple.
 function headSize(): u32 {
   if (walk.protocol == 1 || walk.protocol == 58) return 8;
-  return hasPorts(walk.protocol) && walk.protocol != PROTOCOL_DCCP ? 4 : 0;
+  return hasPorts(walk.protocol) ? 4 : 0;
 }
 
 function takeEntry(number: u32): u32 {

@@ -8,9 +8,11 @@ import {
   HASHLIMIT_SPORT,
   HASHLIMIT_SRC,
   HASHLIMIT_SRC_BITS,
+  KNOWN_PORTS,
   PACKET_LATER_FRAGMENT,
 } from "../layout";
 import { transportBytes } from "../payload";
+import { hasPorts, PROTOCOL_DCCP } from "../protocol";
 import { walk } from "../walk";
 
 @unmanaged
@@ -67,10 +69,9 @@ export function takePorts(flags: u32): bool {
   if (later && walk.family == 6) return true;
   let ports: u32;
   const protocol = walk.protocol;
-  const plain =
-    protocol == 6 || protocol == 17 || protocol == 132 || protocol == 136 || protocol == 33;
+  const plain = hasPorts(protocol) || protocol == PROTOCOL_DCCP;
   if (plain && !later) {
-    if (isShort()) return false;
+    if (isShort() || (walk.known & KNOWN_PORTS) == 0) return false;
     ports = (walk.sport << 16) | walk.dport;
   } else if (plain || protocol == ESP || protocol == AH) {
     // Four bytes are taken for ports, whatever they are.

@@ -2,7 +2,6 @@
  * What the tcpdump reader reports: lines that look like packets and cannot be read, and names that
  * nobody knows. The first lines are reported one by one, the rest as a number.
  */
-import type { DiagnosticCode } from "../errors.ts";
 import type { ReaderOptions } from "./format.ts";
 import type { Line } from "./tcpdump-line.ts";
 
@@ -25,13 +24,15 @@ export class TextLog {
     this.unreadable += 1;
     if (this.unreadable > LINES_MAX) return;
     const message = `looks like a packet and cannot be read: ${why}`;
-    this.#warn("UNREADABLE_PACKET_LINE", message, number, columnOf(line, index));
+    const { file, onDiagnostic } = this.#options;
+    const place = { file, line: number, column: columnOf(line, index) };
+    onDiagnostic({ severity: "error", code: "UNREADABLE_PACKET_LINE", message, place });
   }
 
   /** Reports a host name, which the caller has not reported before. */
   unresolvedName(name: string, number: number): void {
     const message = `nobody knows the address of ${name}: verdicts on its packets stay unknown`;
-    this.#warn("UNRESOLVED_NAME", message, number);
+    this.#warn(message, number);
   }
 
   /** Reports a service name the first time. */
@@ -39,7 +40,7 @@ export class TextLog {
     if (this.#services.has(label) || this.#services.size >= LINES_MAX) return;
     this.#services.add(label);
     const message = `nobody knows the port of service ${label}: run tcpdump with -n`;
-    this.#warn("UNRESOLVED_NAME", message, number);
+    this.#warn(message, number);
   }
 
   /** Says at the end how many lines were not reported one by one. */
@@ -48,7 +49,7 @@ export class TextLog {
     if (rest <= 0) return;
     const message = `${rest} more lines look like packets and cannot be read, ${this.unreadable} in all`;
     this.#options.onDiagnostic({
-      severity: "warning",
+      severity: "error",
       code: "UNREADABLE_PACKET_LINE",
       message,
       place: { file: this.#options.file },
@@ -56,10 +57,9 @@ export class TextLog {
     this.unreadable = 0;
   }
 
-  #warn(code: DiagnosticCode, message: string, line: number, column?: number): void {
+  #warn(message: string, line: number): void {
     const { file, onDiagnostic } = this.#options;
-    const place = column === undefined ? { file, line } : { file, line, column };
-    onDiagnostic({ severity: "warning", code, message, place });
+    onDiagnostic({ severity: "warning", code: "UNRESOLVED_NAME", message, place: { file, line } });
   }
 }
 

@@ -187,20 +187,26 @@ function writeTransport(view: DataView, at: number, packet: TextPacket): number 
 
 /** Writes the quoted header where it is whole; a part of it is of no use to conntrack. */
 function writeQuote(batch: PacketBatch, at: number, quote: TextPacket): number {
-  const { src, dst, protocol, sport, dport, icmpId, icmpType } = quote;
+  const { src, dst, protocol } = quote;
   if (src === undefined || dst === undefined || protocol === undefined) return 0;
   if (typeof src === "string" || typeof dst === "string") return 0;
-  const ports = sport !== undefined && dport !== undefined;
-  if (!ports && (icmpId === undefined || icmpType === undefined)) return 0;
+  const ends = tupleEnds(quote);
+  if (ends === undefined) return 0;
   const view = batch.view;
   view.setUint8(at + layout.PACKET_QUOTED_PROTOCOL, protocol);
   batch.setAddress(at, layout.PACKET_QUOTED_SRC, src);
   batch.setAddress(at, layout.PACKET_QUOTED_DST, dst);
-  view.setUint16(at + layout.PACKET_QUOTED_SPORT, sport ?? 0, true);
-  view.setUint16(at + layout.PACKET_QUOTED_DPORT, dport ?? 0, true);
-  view.setUint16(at + layout.PACKET_QUOTED_ICMP_ID, icmpId ?? 0, true);
-  view.setUint8(at + layout.PACKET_QUOTED_ICMP_TYPE, icmpType ?? 0);
+  view.setUint16(at + layout.PACKET_QUOTED_SPORT, ends[0], true);
+  view.setUint16(at + layout.PACKET_QUOTED_DPORT, ends[1], true);
   return layout.KNOWN_QUOTE;
+}
+
+/** Ports, or what conntrack has in their place of ICMP. */
+function tupleEnds(quote: TextPacket): readonly [number, number] | undefined {
+  const { sport, dport, icmpId, icmpType, icmpCode } = quote;
+  if (sport !== undefined && dport !== undefined) return [sport, dport];
+  if (icmpId === undefined || icmpType === undefined || icmpCode === undefined) return undefined;
+  return [icmpId, (icmpType << 8) | icmpCode];
 }
 
 const TCP_SYN = 0x02;

@@ -135,7 +135,7 @@ export function addNodeOptions(command: Command): Command {
     .addOption(files("--iptables", "a node's rules: output of iptables-save"))
     .addOption(files("--ip6tables", "output of ip6tables-save"))
     .addOption(files("--ipset", "output of ipset save"))
-    .addOption(files("--addresses", "output of ip -j addr"))
+    .addOption(files("--addresses", "output of ip -d -j addr"))
     .addOption(files("--routes", "output of ip -j route show table all, IPv4 and IPv6"))
     .addOption(
       files("--conntrack", "connections that are there: /proc/net/nf_conntrack or conntrack -L"),

@@ -14,7 +14,6 @@ import type { Matcher, Questions } from "../engine/matcher.ts";
 import type { Program } from "../engine/program.ts";
 import type { PacketVerdict } from "../engine/verdict.ts";
 import {
-  PROTOCOL_DCCP,
   PROTOCOL_ICMP,
   PROTOCOL_ICMPV6,
   PROTOCOL_SCTP,
@@ -167,7 +166,7 @@ function laterPackets(connection: FollowedConnection, timestampNs: bigint): Open
   if (vague || (icmp && answer === undefined)) return [there];
   const back: Opening = {
     ...{ protocol, source: reply.source, destination: reply.destination, timestampNs },
-    destinationPort: icmp ? undefined : reply.destinationPort,
+    destinationPort: hasPorts(protocol) ? reply.destinationPort : undefined,
     sourcePort: reply.sourcePort,
     ...(answer === undefined ? {} : { icmpType: answer, icmpId: original.sourcePort }),
     later: { tcpFlags: opens ? TCP_SYN | TCP_ACK : TCP_ACK },
@@ -189,9 +188,7 @@ function openingOf({ protocol, original }: FollowedConnection): Opening {
 const NO_PORTS = { destinationPort: undefined };
 
 function hasPorts(protocol: number): boolean {
-  return [PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_SCTP, PROTOCOL_DCCP, PROTOCOL_UDPLITE].includes(
-    protocol,
-  );
+  return [PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_SCTP, PROTOCOL_UDPLITE].includes(protocol);
 }
 
 function isIcmp(protocol: number): boolean {

@@ -40,6 +40,12 @@ const RATIO_FREE = 1 << 20;
 /** Longest magic number below. */
 const MAGIC_SIZE = 6;
 
+// Frames that zstd and lz4 pass over, each with its length behind; pzstd begins with one (RFC 8878, 3.1.2).
+const SKIPPABLE_MAGIC = 0x184d2a50;
+const SKIPPABLE_HEADER = 8;
+/** Further behind nobody looks for what is compressed. */
+const SKIPPED_MAX = 1 << 20;
+
 /** How a capture is compressed, by its first bytes. */
 const MAGICS: readonly { readonly name: string; readonly magic: readonly number[] }[] = [
   { name: "gzip", magic: [0x1f, 0x8b] },
@@ -71,16 +77,42 @@ export async function openSource(
   const raw = openRaw(path, options);
   if (raw === undefined) return undefined;
   const counted = new CountedSource(raw);
-  await counted.peek(MAGIC_SIZE);
-  const inner = decompressed(counted, options);
+  const start = await startOf(counted);
+  const inner = decompressed(counted, start, options);
   if (inner === undefined) raw.close();
   return inner;
 }
 
+/** The first bytes; behind frames that are passed over, those of what is compressed. */
+async function startOf(raw: CountedSource): Promise<Uint8Array> {
+  let at = 0;
+  while (true) {
+    await raw.peek(at + MAGIC_SIZE);
+    const start = raw.peeked.subarray(at);
+    if (!isSkippable(start)) return start;
+    await raw.peek(at + SKIPPABLE_HEADER);
+    const header = raw.peeked.subarray(at);
+    if (header.length < SKIPPABLE_HEADER) return start;
+    at += SKIPPABLE_HEADER + wordAt(header, 4);
+    if (at > SKIPPED_MAX) return start;
+  }
+}
+
+function isSkippable(start: Uint8Array): boolean {
+  return start.length >= 4 && (wordAt(start, 0) & ~0xf) >>> 0 === SKIPPABLE_MAGIC;
+}
+
+function wordAt(bytes: Uint8Array, at: number): number {
+  return new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true);
+}
+
 /** Puts the decompressor in front that the first bytes ask for. */
-function decompressed(raw: CountedSource, options: SourceOptions): OpenSource | undefined {
+function decompressed(
+  raw: CountedSource,
+  start: Uint8Array,
+  options: SourceOptions,
+): OpenSource | undefined {
   const { onDiagnostic } = options;
-  const start = raw.peeked;
   const name = MAGICS.find(({ magic }) => magic.every((byte, at) => start[at] === byte))?.name;
   if (name === undefined) return raw;
   const inner = decompressorOf(name, raw, onDiagnostic);
@@ -249,10 +281,13 @@ class CountedSource implements OpenSource {
     return this.#raw.failed;
   }
 
-  /** Makes `peeked` this long, or shorter at the end. */
+  /** Makes `peeked` this long at least, or shorter at the end. Nothing was read before. */
   async peek(size: number): Promise<void> {
-    const bytes = new Uint8Array(size);
-    let length = 0;
+    let length = this.peeked.length;
+    if (length >= size) return;
+    // Who asks again and again for a bit more does not copy all of it each time.
+    const bytes = new Uint8Array(Math.max(size, 2 * length));
+    bytes.set(this.peeked);
     while (length < size) {
       const count = await this.#raw.read(bytes.subarray(length));
       if (count === 0) break;

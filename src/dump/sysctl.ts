@@ -39,7 +39,9 @@ export function sysctlPaths(texts: readonly SysctlText[]): Record<string, number
     return conf.interface === "all" ? 1 : 2;
   };
   const paths = [...values]
-    .filter(([key]) => !IDLE.includes(key) && confKeyOf(key)?.interface !== "default")
+    .filter(
+      ([key]) => !IDLE.includes(key) && key !== CHECKSUM && confKeyOf(key)?.interface !== "default",
+    )
     .sort(([one], [other]) => rank(one) - rank(other))
     .map(([key, value]): [string, number] => {
       const conf = confKeyOf(key);
@@ -51,6 +53,9 @@ export function sysctlPaths(texts: readonly SysctlText[]): Record<string, number
 
 const CT = "net.netfilter.nf_conntrack_";
 
+/** Captures hold checksums that were not yet filled in (CT-6). */
+const CHECKSUM = `${CT}checksum`;
+
 const SWITCHES: readonly string[] = [
   `${CT}tcp_be_liberal`,
   `${CT}tcp_loose`,
@@ -61,8 +66,8 @@ const SWITCHES: readonly string[] = [
   ...TIMEOUT_NAMES.map((name) => CT + name),
 ];
 
-/** What changes no verdict here; captures hold checksums that were not yet filled in (CT-6). */
-const IDLE: readonly string[] = [`${CT}checksum`, `${CT}acct`, `${CT}max`];
+/** What changes no verdict here. */
+const IDLE: readonly string[] = [`${CT}acct`, `${CT}max`];
 
 const OF_INTERFACES: Readonly<Record<4 | 6, readonly string[]>> = {
   4: [
@@ -80,6 +85,7 @@ const NOT_MODELLED: readonly (readonly [pattern: RegExp, assumed: number, what: 
     "frames with a VLAN tag that a bridge hands on",
   ],
   [/^net\.bridge\.bridge-nf-pass-vlan-input-dev$/, 0, "the interface of frames with a VLAN tag"],
+  [/^net\.netfilter\.nf_conntrack_checksum$/, 1, "UDP-Lite packets"],
   [/^net\.ipv4\.ip_forward_use_pmtu$/, 0, "packets beyond an MTU that was learnt"],
   [/^net\.ipv6\.conf\..+\.ioam6_enabled$/, 0, "packets with IOAM options"],
   [/^net\.ipv4\.conf\..+\.bc_forwarding$/, 0, "packets to a subnet's broadcast address"],

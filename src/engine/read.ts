@@ -240,6 +240,7 @@ export function readTotals(view: DataView, at: number): Totals {
     duplicates: total(layout.TOTAL_DUPLICATES),
     midstream: total(layout.TOTAL_MIDSTREAM),
     flowsLost: total(layout.TOTAL_FLOWS_LOST),
+    withoutFlow: total(layout.TOTAL_WITHOUT_FLOW),
   };
 }
 

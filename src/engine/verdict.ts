@@ -187,6 +187,8 @@ export interface Totals {
   readonly midstream: number;
   /** Packets whose flow did not fit the list of flows. */
   readonly flowsLost: number;
+  /** Unknown packets that belong to no flow: they have no addresses. */
+  readonly withoutFlow: number;
 }
 
 /** One step of a walk. */

@@ -27,6 +27,8 @@ export class FlowCollector {
     duplicates: 0,
     midstream: 0,
     flowsLost: 0,
+    // Those are flows here, too.
+    withoutFlow: 0,
   };
 
   /** Counts one packet. */

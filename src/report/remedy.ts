@@ -60,7 +60,7 @@ export function remedyFor(flow: Tuple & Judgement, nature: CaptureNature): strin
     case "no-routes":
       return "give the node's routes: --routes FILE with the output of ip -j route show table all";
     case "no-group":
-      return "give the node's interfaces: --addresses FILE with the output of ip -j addr";
+      return "give the node's interfaces: --addresses FILE with the output of ip -d -j addr";
     case "no-tables":
       return "give the tables of both families: --iptables FILE, --ip6tables FILE";
     case "nat-port":

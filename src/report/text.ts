@@ -288,7 +288,7 @@ export function notesOf(
     ],
     [totals.verdicts.unfiltered, "unfiltered: not IP, or addressed to another host"],
     [
-      withoutFlow(totals, gathered),
+      totals.withoutFlow,
       "unknown without a flow: their link type is not supported, or no addresses were captured",
     ],
     [totals.midstream, underWay],
@@ -302,15 +302,6 @@ export function notesOf(
     ],
   ];
   return notes.filter(([count]) => count > 0);
-}
-
-/** Undecided packets that no flow's row counts; 0 where some packets are in no row for want of room. */
-function withoutFlow(
-  { verdicts, flowsLost }: ReplayReport["totals"],
-  { unknowns }: GatheredFlows,
-): number {
-  const told = unknowns.reduce((sum, { packets }) => sum + packets, 0);
-  return flowsLost > 0 ? 0 : verdicts.unknown - told;
 }
 
 function noteLines(

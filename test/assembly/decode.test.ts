@@ -122,7 +122,7 @@ describe("decode: one frame of each protocol", () => {
       protocol: 33,
       sport: 40000,
       dport: 5000,
-      payloadLength: 0,
+      payloadLength: 20,
     });
   });
 
@@ -538,7 +538,6 @@ describe("decode: transport", () => {
       [17, 8],
       [132, 12],
       [136, 8],
-      [33, 12],
       [1, 8],
     ] as const;
     for (const [protocol, size] of shortest) {
@@ -547,6 +546,8 @@ describe("decode: transport", () => {
       expect(short.known & layout.KNOWN_PAYLOAD_LENGTH).toBe(0);
     }
     expect(raw(ipv6(58, new Uint8Array(7)))).toMatchObject({ malformed: 3 });
+    // Nobody reads DCCP's but rules.
+    expect(raw(ipv4(33, new Uint8Array(3)))).toMatchObject({ malformed: 0, payloadLength: 3 });
     // What the packet does hold is there: `-m multiport` reads four bytes.
     expect(raw(ipv4(6, SYN.subarray(0, 4)))).toMatchObject({ malformed: 3, dport: 80 });
   });
@@ -558,17 +559,21 @@ describe("decode: transport", () => {
     expect(offset(6)).toMatchObject({ malformed: layout.MALFORMED_LENGTH, dport: 80 });
   });
 
-  it("checks the UDP length and the UDP-Lite coverage", () => {
-    const length = (protocol: number, value: number): number =>
-      raw(ipv4(protocol, udp(bytes(1, 2, 3, 4), value))).malformed;
-    expect([0, 7, 8, 11, 12, 13].map((value) => length(17, value))).toEqual([4, 4, 0, 0, 0, 4]);
-    expect([0, 7, 8, 12, 13].map((value) => length(136, value))).toEqual([0, 4, 0, 0, 4]);
+  it("checks the UDP length and the UDP-Lite coverage, which has to have a checksum", () => {
+    const length = (protocol: number, value: number, checksum: number): number =>
+      raw(ipv4(protocol, patched(udp(bytes(1, 2, 3, 4), value), 7, checksum))).malformed;
+    expect([0, 7, 8, 11, 12, 13].map((value) => length(17, value, 0))).toEqual([4, 4, 0, 0, 0, 4]);
+    expect([0, 7, 8, 12, 13].map((value) => length(136, value, 1))).toEqual([0, 4, 0, 0, 4]);
+    expect([0, 7, 8, 12, 13].map((value) => length(136, value, 0))).toEqual([4, 4, 4, 4, 4]);
   });
 
   it("reads ids of timestamp, information and mask messages, and of no others", () => {
     const id = (type: number): number => raw(ipv4(1, bytes([type, 0, 0, 0, 0, 7, 0, 1]))).icmpId;
     expect([0, 8, 13, 14, 15, 16, 17, 18].map(id)).toEqual(new Array(8).fill(7));
     expect([3, 4, 5, 9, 10, 11, 12, 19, 42].map(id)).toEqual(new Array(9).fill(0));
+    const id6 = (type: number): number => raw(ipv6(58, bytes([type, 0, 0, 0, 0, 7, 0, 1]))).icmpId;
+    expect([128, 129, 139, 140].map(id6)).toEqual(new Array(4).fill(7));
+    expect([1, 2, 127, 130, 138, 141].map(id6)).toEqual(new Array(6).fill(0));
   });
 });
 
@@ -593,10 +598,10 @@ describe("decode: quoted headers", () => {
   });
 
   it("reads a quoted echo and a quoted protocol without ports", () => {
-    expect(error(ipv4(1, bytes([8, 0, 0, 0, 0x12, 0x34, 0, 1])))).toMatchObject({
+    expect(error(ipv4(1, bytes([8, 3, 0, 0, 0x12, 0x34, 0, 1])))).toMatchObject({
       quotedProtocol: 1,
-      quotedIcmpType: 8,
-      quotedIcmpId: 0x1234,
+      quotedSport: 0x1234,
+      quotedDport: 0x803,
     });
     expect(error(ipv4(47, bytes()))).toMatchObject({ quotedProtocol: 47, quotedDst: "10.0.0.2" });
   });

@@ -42,10 +42,8 @@ export interface Decoded {
   readonly etherType: number;
   readonly vlan: number;
   readonly quotedProtocol: number;
-  readonly quotedIcmpType: number;
   readonly quotedSport: number;
   readonly quotedDport: number;
-  readonly quotedIcmpId: number;
   readonly quotedSrc: string;
   readonly quotedDst: string;
 }
@@ -176,10 +174,8 @@ function decodedOf(view: DataView, frame: number): Decoded {
     etherType: u16(layout.PACKET_ETHER_TYPE),
     vlan: u16(layout.PACKET_VLAN),
     quotedProtocol: u8(layout.PACKET_QUOTED_PROTOCOL),
-    quotedIcmpType: u8(layout.PACKET_QUOTED_ICMP_TYPE),
     quotedSport: u16(layout.PACKET_QUOTED_SPORT),
     quotedDport: u16(layout.PACKET_QUOTED_DPORT),
-    quotedIcmpId: u16(layout.PACKET_QUOTED_ICMP_ID),
     quotedSrc: address(layout.PACKET_QUOTED_SRC),
     quotedDst: address(layout.PACKET_QUOTED_DST),
   };

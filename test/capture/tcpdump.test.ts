@@ -539,7 +539,7 @@ describe("pasted text", () => {
     expect(packets).toEqual([]);
     expect(diagnostics).toHaveLength(1);
     expect(diagnostics[0]).toMatchObject({
-      severity: "warning",
+      severity: "error",
       code: "UNREADABLE_PACKET_LINE",
       place: { file: "capture", line: 2, column },
     });

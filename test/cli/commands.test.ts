@@ -114,6 +114,16 @@ describe("replay", () => {
     expect(stderr).toContain("[TRUNCATED_CAPTURE]");
   });
 
+  it("reports what was read of a text of which a line cannot be read, and exits 3", () => {
+    const packet = "10:00:00.000000 IP 10.0.0.1.4000 > 10.0.0.2.53: UDP, length 0";
+    const text = file("damaged.txt", `${packet}\n${packet.replace("10.0.0.2", "10.0.0.256")}\n`);
+    const { status, stdout, stderr } = run("replay", "-r", text, "-f", EXAMPLE, "-o", "json");
+    expect(status).toBe(3);
+    expect(JSON.parse(stdout)).toMatchObject({ packets: 1, partial: "damaged" });
+    expect(stderr).toContain("damaged.txt:2:");
+    expect(stderr).toContain("[UNREADABLE_PACKET_LINE]");
+  });
+
   it.each([
     ["an unknown option", ["replay", "--raed", "x"], "did you mean"],
     ["no capture", ["replay", "-f", EXAMPLE], "-r FILE"],

@@ -272,6 +272,39 @@ describe("a gzip header", () => {
   });
 });
 
+describe("frames that are passed over", () => {
+  const skipped = (length: number): Buffer => {
+    const frame = Buffer.alloc(8 + length, 0x28);
+    frame.writeUInt32LE(0x184d2a53, 0);
+    frame.writeUInt32LE(length, 4);
+    return frame;
+  };
+  const written = ["zstd", "lz4"].map((name) => [name, compressedBy(name, ["-q", "-c"])] as const);
+
+  it.each(written.filter(([name]) => name !== "zstd" || hasZstd()))(
+    "may come first (%s)",
+    async (_, compressed) => {
+      if (compressed === undefined) return;
+      for (const lengths of [[4], [0, 0, 0], [70_000], new Array<number>(5000).fill(3)]) {
+        const whole = Buffer.concat([...lengths.map(skipped), compressed, skipped(9)]);
+        const { bytes, said } = await readAll(file(whole));
+        expect(bytes.equals(CONTENT)).toBe(true);
+        expect(said).toEqual([]);
+        const cut = await readAll(file(whole.subarray(0, whole.length - 40)));
+        expect(cut.diagnostics.map(({ code }) => code)).toEqual(["BAD_COMPRESSION"]);
+      }
+    },
+  );
+
+  it("are no compression by themselves", async () => {
+    for (const content of [skipped(4), skipped(4).subarray(0, 10), skipped(2 << 20)]) {
+      const { bytes, said } = await readAll(file(content));
+      expect(bytes.equals(content)).toBe(true);
+      expect(said).toEqual([]);
+    }
+  });
+});
+
 describe("what the commands write", () => {
   it.each([
     ["gzip", ["-9"]],

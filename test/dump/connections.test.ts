@@ -155,6 +155,73 @@ describe("a packet with nothing behind its IP header", () => {
   });
 });
 
+// The lab's kernel (Linux 6.18) said so.
+describe("DCCP", () => {
+  const rules = table(
+    "filter",
+    "-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT",
+    "-A FORWARD -p dccp -m dccp --dport 80 -j DROP",
+  );
+  const to = (port: number): PacketSpec => ({
+    ...{ source: CLIENT, destination: SERVER, protocol: DCCP },
+    payload: Uint8Array.from([0, 5, 0, port, 4, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1]),
+  });
+  const back: PacketSpec = {
+    ...{ source: SERVER, destination: CLIENT, protocol: DCCP },
+    payload: new Uint8Array(1),
+  };
+  const error: PacketSpec = {
+    ...{ source: SERVER, destination: CLIENT, protocol: ICMP },
+    icmp: { type: 3, code: 2, quote: buildPacket({ ...to(9), payload: new Uint8Array(0) }) },
+  };
+
+  it("has ports for rules, and connections without ports, of which nothing is INVALID", async () => {
+    expect(words(await judge(rules, [to(80), to(81), error, back, to(80)]))).toEqual([
+      "drop NEW -",
+      "allow NEW eth1",
+      "allow RELATED eth0",
+      "allow ESTABLISHED eth0",
+      "allow ESTABLISHED eth1",
+    ]);
+  });
+
+  it("keeps its ports where it is translated; a second connection to one end is dropped", async () => {
+    const nat = table(
+      "nat",
+      `-A PREROUTING -i eth0 -d 10.1.0.9 -j DNAT --to-destination ${SERVER}`,
+    );
+    const other = { ...to(80), destination: "10.1.0.9" };
+    const both = `${nat}${table("filter", "-A FORWARD -p dccp -m dccp ! --dport 80 -j DROP")}`;
+    expect(
+      words(await judge(both, [other, to(80), { ...other, payload: to(81).payload }])),
+    ).toEqual(["allow NEW eth1", "drop NEW -", "drop NEW -"]);
+  });
+});
+
+// The lab's kernel said so, of packets of sockets, too.
+describe("UDP-Lite", () => {
+  const UDPLITE = 136;
+  const rules = table("filter", "-A FORWARD -m conntrack --ctstate INVALID -j DROP");
+  const segment = Uint8Array.from([0, 5, 0, 53, 0, 8, 0x12, 0x34, 1, 2, 3, 4]);
+  const packet = { protocol: UDPLITE, payload: segment };
+
+  it("that arrives is INVALID, as its checksum is verified as UDP's", async () => {
+    expect(words(await judge(rules, [{ ...packet, source: CLIENT, destination: SERVER }]))).toEqual(
+      ["drop INVALID -"],
+    );
+  });
+
+  it.each([
+    ["", 0x12, "NEW"],
+    [" without a checksum", 0, "INVALID"],
+  ])("that the node sends%s is not verified", async (_, checksum, state) => {
+    const payload = segment.map((byte, at) => (at === 6 || at === 7 ? checksum : byte));
+    const own = { ...packet, payload, source: NODE, destination: CLIENT };
+    const [said] = await judge(rules, [own]);
+    expect(said?.state).toBe(state);
+  });
+});
+
 describe("an ICMP error", () => {
   it("is INVALID when it quotes less than the ports", async () => {
     const error = (quoted: number): PacketSpec => ({

@@ -245,6 +245,17 @@ describe("connections of the dump", () => {
     ).toEqual([...midst.map(() => "allow ESTABLISHED"), "window", then]);
   });
 
+  it("of DCCP are unknown where they have ports, as of kernels that followed it", async () => {
+    const dccp: Moment = [0, { protocol: 33, payload: new Uint8Array(16) }];
+    const [there, back] = [FLOW, FLOW_BACK].map((tuple) => tuple.replace(/port=\d+/g, "port=0"));
+    expect(await judge([`dccp 33 9 OPEN ${FLOW} ${FLOW_BACK} mark=0`], [dccp])).toEqual([
+      "connection",
+    ]);
+    expect(await judge([`dccp 33 9 ${there} ${back} mark=0`], [dccp])).toEqual([
+      "allow ESTABLISHED",
+    ]);
+  });
+
   it("in a flow table are unknown", async () => {
     const dump = [`tcp 6 ${FLOW} ${FLOW_BACK} [OFFLOAD] mark=0`];
     expect(await judge(dump, [[0, { protocol: TCP, flags: "." }]])).toEqual(["connection"]);

@@ -1,7 +1,8 @@
 /** Facts that are missing: the verdict is unknown where, and only where, they make a difference. */
 import { describe, expect, it } from "vitest";
+import type { Totals } from "../../src/engine/verdict.ts";
 import { buildFrame, buildPcap, buildPcapng, TCP, timed, UDP, type PacketSpec } from "../frames.ts";
-import { compileObjects, judgeCapture } from "../judge.ts";
+import { compileObjects, judgeCapture, replayCapture } from "../judge.ts";
 
 const namespace = (name: string) => ({ apiVersion: "v1", kind: "Namespace", metadata: { name } });
 const pod = (name: string, ip: string, app: string, nodeName = "node-1") => ({
@@ -81,6 +82,14 @@ describe("an address of the cluster that no object has", () => {
     const answer = { ...syn("10.1.0.2", "10.1.0.9", 40_000), sourcePort: 8080, flags: "S." };
     const said = await tell([...CLUSTER, FROM_A], syn("10.1.0.9", "10.1.0.2"), answer);
     expect(said).toEqual(["unknown missing-source", "unknown missing-source"]);
+  });
+
+  it("is asked anew by a SYN that is sent again", async () => {
+    const capture = buildPcap(timed([1, 2, 3].map(() => buildFrame(syn("10.1.0.1", "10.1.0.9")))));
+    const verdicts = await judgeCapture({ compiled: compileObjects(CLUSTER), capture });
+    expect(verdicts.map(({ verdict, ctState }) => `${verdict} ${ctState}`)).toEqual(
+      new Array(3).fill("unknown NEW"),
+    );
   });
 
   it("is unknown as a destination, whose own policies nobody gave", async () => {
@@ -225,6 +234,25 @@ describe("a packet seen on two interfaces", () => {
       ["allow", undefined],
       ["allow", 1],
     ]);
+  });
+});
+
+describe("an undecided packet", () => {
+  const again = { ...syn("10.1.0.1", "10.1.0.9"), id: 7 };
+  const twice = [0, 1].map((captureInterface) => ({
+    bytes: buildFrame(again),
+    timestampNs: 1_000_000_000n,
+    captureInterface,
+  }));
+
+  it.each([
+    ["belongs to its flow, seen twice or not", buildPcapng(twice, ["eth0", "caliaaa"]), 2, 0],
+    ["belongs to none without addresses", buildPcap(timed([new Uint8Array(20)]), 147), 1, 1],
+  ])("%s", async (_, capture, unknown, withoutFlow) => {
+    const question = { compiled: compileObjects(CLUSTER), capture, mayBeDamaged: true };
+    let totals: Totals | undefined;
+    await replayCapture(question, (matcher) => (totals = matcher.totals()));
+    expect(totals).toMatchObject({ verdicts: { unknown }, withoutFlow });
   });
 });
 

@@ -117,8 +117,8 @@ export const BLOCKS: Readonly<Record<Family, readonly string[]>> = {
 export const SERVER_PORTS: readonly number[] = [53, 80, 443, 8080, 8443, 30080];
 export const CLIENT_PORTS: readonly number[] = Array.from({ length: 24 }, (_, at) => 40_000 + at);
 export const WORDS: readonly string[] = ["GET /", "needle", "HAYSTACK", "ab", "aab"];
-/** Protocols without ports; 47 is GRE, 50 ESP. */
-export const PLAIN_PROTOCOLS: readonly number[] = [253, 254, 47, 50];
+/** Protocols that no header is written for; 47 is GRE, 50 ESP, 33 DCCP, 136 UDP-Lite. */
+export const PLAIN_PROTOCOLS: readonly number[] = [253, 254, 47, 50, 33, 136];
 
 /** Every address of a family that rules may name. */
 export function addressesOf(family: Family): string[] {

@@ -230,6 +230,34 @@ describe("an ICMPv6 error that quotes extension headers", () => {
   });
 });
 
+describe("an ICMP query with a code", () => {
+  const query = { request: 128, reply: 129 };
+  const nodeQuery = { request: 139, reply: 140 };
+
+  it.each([
+    ["is answered with its code", query, 1, [129, 0], "INVALID"],
+    ["is answered with its code", query, 1, [129, 1], "ESTABLISHED"],
+    ["has errors that quote its code", query, 1, [1, 0], "INVALID"],
+    ["has errors that quote its code", query, 1, [1, 1], "RELATED"],
+    ["has errors that quote its code", query, 0, [2, 0], "RELATED"],
+    ["has errors that quote its code", query, 0, [2, 255], "INVALID"],
+    ["has an id, too, where it asks for a node's names", nodeQuery, 0, [1, 0], "RELATED"],
+    ["has an id, too, where it asks for a node's names", nodeQuery, 0, [140, 0], "ESTABLISHED"],
+  ])("%s: %o, code %i, then %o", async (_, { request }, code, [type = 0, later = 0], state) => {
+    const asking = (asked: number): PacketSpec => ({
+      ...{ source: PEER, destination: NODE, protocol: ICMPV6 },
+      icmp: { type: request, code: asked, id: 5 },
+    });
+    const icmp =
+      type < 128 ? { type, quote: buildPacket(asking(later)) } : { type, code: later, id: 5 };
+    const verdicts = await judge6(
+      "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m conntrack --ctstate INVALID -j DROP\nCOMMIT\n",
+      [asking(code), { source: NODE, destination: PEER, protocol: ICMPV6, icmp }],
+    );
+    expect(verdicts.map(({ ctState }) => ctState)).toEqual(["NEW", state]);
+  });
+});
+
 /** A packet of the client's, or of its backend's. */
 type Step = readonly [from: "client" | "backend", fields: Partial<PacketSpec>];
 
@@ -353,6 +381,32 @@ describe("REDIRECT of what was sent to a group", () => {
       more,
     );
     expect(verdicts.map(({ verdict, reason }) => `${verdict} ${reason}`)).toEqual([said]);
+  });
+});
+
+describe("a group that the kernel joins by itself", () => {
+  const own = [
+    ["fd00:1::5:77", 128],
+    ["fd00:2::45:9912", 112],
+    ["fd00:3::8", 127],
+  ] as const;
+  const more = own.map(([local, prefixlen]) => ({ family: "inet6", local, prefixlen }));
+
+  it.each([
+    ["all hosts", ["ff02::1"], ["ff02:1::1", "ff05::1", "ff12::1"]],
+    ["a router's", ["ff02::2", "ff05::2"], ["ff08::2", "ff02::3"]],
+    ["that of an address", ["ff02::1:ff00:1", "ff02::1:ff05:77"], ["ff02::1:ff00:77"]],
+    ["that of a subnet", ["ff02::1:ff00:0", "ff02::1:ff45:0"], ["ff02::1:ff45:9910"]],
+    ["not another scope's", ["ff02::1:ff00:8"], ["ff05::1:ff00:1", "ff02::2:ff00:1"]],
+  ])("gets what is sent to it: %s", async (_, joined, others) => {
+    const packets = [...joined, ...others].map((destination) => ({
+      ...{ source: PEER, destination, protocol: UDP, destinationPort: 53 },
+    }));
+    const verdicts = await judge6("*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n", packets, more);
+    expect(verdicts.map(({ verdict, reason }) => `${verdict} ${reason}`)).toEqual([
+      ...joined.map(() => "allow chain-policy"),
+      ...others.map(() => "unknown multicast"),
+    ]);
   });
 });
 

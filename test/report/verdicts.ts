@@ -170,7 +170,7 @@ export function reportOf(
   const packets = flows.reduce((sum, flow) => sum + flow.packets, 0);
   const none = { fragments: 0, malformed: 0, truncated: 0, duplicates: 0, midstream: 0 };
   return {
-    totals: { packets, bytes: 0, verdicts, ...none, flowsLost: 0 },
+    totals: { packets, bytes: 0, verdicts, ...none, flowsLost: 0, withoutFlow: 0 },
     flows,
     rules: [],
     diagnostics: [],
