@@ -105,6 +105,18 @@ export function mtuOf(number: u32, family: u32): u32 {
   return family == 4 ? load<u32>(link, INTERFACE_LINK_MTU) : load<u32>(link, INTERFACE_LINK_MTU6);
 }
 
+let leastMtu: u32 = 0xffffffff;
+
+/** Says how long TCP and UDP packets may be that fit, whatever way they go. */
+export function setLeastMtu(bytes: u32): void {
+  leastMtu = bytes;
+}
+
+/** A TCP or UDP packet of so many bytes may be too long for one of the ways out. */
+export function isPerhapsTooLong(bytes: u32): bool {
+  return bytes > leastMtu;
+}
+
 /** Tells whether the frame's source address is that of the interface: the node sends it. */
 export function isSourceMac(number: u32, packet: Packet): bool {
   return hasMac(number) && sameMac(linkAt(number), packet.srcMac, packet.srcMacTail);

@@ -1,6 +1,7 @@
 // Whether a packet that is forwarded fits the way out. What may not be cut, and does not, is discarded before
 // FORWARD. Source: Linux, ip_exceeds_mtu(), ip6_pkt_too_big(), ip_dst_mtu_maybe_forward().
 import { inInterfaceFor, SEEN_LEAVING, whereSeen } from "./arrival";
+import { entryAt } from "./entry-list";
 import { ask } from "./fork";
 import { longestFragment } from "./fragments";
 import {
@@ -20,6 +21,8 @@ import {
   PROTOCOL_UDP,
 } from "./protocol";
 import { routeMtu } from "./route";
+import { SIDE_SEGMENTS_FIT, sideOf } from "./tcp-side";
+import { ENTRY_NONE, tracking } from "./tracking";
 import { walk } from "./walk";
 
 const QUESTION_MTU: u64 = 1 << 44;
@@ -28,18 +31,6 @@ const IPV4_FRAGMENT: usize = 6;
 // As it lies in memory.
 const IPV4_DONT_FRAGMENT: u16 = 0x0040;
 const IPV6_MTU_MIN: u32 = 1280;
-
-let leastMtu: u32 = 0xffffffff;
-
-/** Says how long TCP and UDP packets may be that fit, whatever way they go. */
-export function setLeastMtu(bytes: u32): void {
-  leastMtu = bytes;
-}
-
-/** A TCP or UDP packet of so many bytes may be too long for one of the ways out. */
-export function isPerhapsTooLong(bytes: u32): bool {
-  return bytes > leastMtu;
-}
 
 /** The packet is discarded: it is too long for an interface, by a route. */
 export function isTooLong(route: i32, out: u32): bool {
@@ -78,9 +69,17 @@ function exceeds(mtu: u32): bool {
   const length = lengthOnWay();
   if (length <= mtu) return false;
   if ((walk.flags & PACKET_REASSEMBLED) != 0 || !isOfSegments(walk.protocol)) return true;
+  if (areSegmentsShort()) return false;
   const came = mtuOf(inInterfaceFor(RULE_NONE), walk.family);
   if (came != 0 && length > came && came <= mtu) return false;
   return ask(QUESTION_MTU | 2, REASON_SEGMENTS, RULE_NONE);
+}
+
+// The receiver of a TCP connection asked for segments that fit any way out.
+function areSegmentsShort(): bool {
+  if (walk.protocol != PROTOCOL_TCP || tracking.entry == ENTRY_NONE) return false;
+  const receiver = sideOf(entryAt(tracking.entry), tracking.direction ^ 1);
+  return (receiver.flags & SIDE_SEGMENTS_FIT) != 0;
 }
 
 function isOfSegments(protocol: u32): bool {

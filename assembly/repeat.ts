@@ -51,8 +51,8 @@ import {
 import { mannerOf } from "./manner";
 import { findMemo, hearMemo, Memo, placeFor } from "./memo";
 import { confirm } from "./new-connection";
+import { isPerhapsTooLong } from "./node-interface";
 import { verdictOfOutcome } from "./outcome";
-import { isPerhapsTooLong } from "./path-mtu";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "./protocol";
 import { Packet } from "./records";
 import { isRealNode } from "./route";

@@ -15,6 +15,8 @@ export const SIDE_UNACKNOWLEDGED: u8 = 1 << 4;
 export const SIDE_MAX_ACK: u8 = 1 << 5;
 /** The connection is of the node's dump: what the side sent and offered before is not known. */
 export const SIDE_UNTOLD: u8 = 1 << 6;
+/** It asked for segments that fit each of the node's ways out. */
+export const SIDE_SEGMENTS_FIT: u8 = 1 << 7;
 
 // > An acknowledgement may be this far behind.
 const ACK_WINDOW: u32 = 66000;

@@ -309,7 +309,8 @@ function rememberIgnored(
     const side = scratch;
     memory.fill(changetype<usize>(side), 0, offsetof<TcpSide>());
     readOptions(packet, side);
-    entry.lastFlags = side.flags | (side.scale << LAST_SCALE_SHIFT);
+    const offered = side.flags & (SIDE_WINDOW_SCALE | SIDE_SACK);
+    entry.lastFlags = offered | (side.scale << LAST_SCALE_SHIFT);
     // > The answer may be a challenge, which acknowledges no FIN.
     if (old == TCP_LAST_ACK) entry.lastFlags |= LAST_CHALLENGE;
   }

@@ -3,6 +3,7 @@
 // filtering in IP Filter"; semantics.md CT-T8.
 import { Entry } from "./entry";
 import { KNOWN_PAYLOAD_LENGTH, KNOWN_TCP_SEQ } from "./layout";
+import { isPerhapsTooLong } from "./node-interface";
 import { Packet } from "./records";
 import { CLASS_ACK, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TCP_SYN_RECV, TCP_SYN_SENT } from "./tcp";
 import {
@@ -11,6 +12,7 @@ import {
   lastSegmentOf,
   SIDE_LIBERAL,
   SIDE_SACK,
+  SIDE_SEGMENTS_FIT,
   SIDE_UNACKNOWLEDGED,
   SIDE_UNTOLD,
   SIDE_WINDOW_SCALE,
@@ -28,8 +30,13 @@ export const WINDOW_DOUBTFUL: u32 = 3;
 const SCALE_MAX: u8 = 14;
 const HEADER: u32 = 20;
 
+// Behind them a segment has what it was asked for, less its options (RFC 6691).
+const HEADERS_IPV4: u32 = 40;
+const HEADERS_IPV6: u32 = 60;
+
 const OPTION_END: u32 = 0;
 const OPTION_NOP: u32 = 1;
+const OPTION_SEGMENT: u32 = 2;
 const OPTION_SCALE: u32 = 3;
 const OPTION_SACK_PERMITTED: u32 = 4;
 const OPTION_SACK: u32 = 5;
@@ -121,6 +128,10 @@ export function readOptions(packet: Packet, side: TcpSide): void {
     if (size < 2 || at + size > length) return;
     if (kind == OPTION_SACK_PERMITTED && size == 2) {
       side.flags |= SIDE_SACK;
+    } else if (kind == OPTION_SEGMENT && size == 4) {
+      const segment = <u32>bswap(load<u16>(header + at + 2));
+      const headers: u32 = packet.family == 4 ? HEADERS_IPV4 : HEADERS_IPV6;
+      if (!isPerhapsTooLong(segment + headers)) side.flags |= SIDE_SEGMENTS_FIT;
     } else if (kind == OPTION_SCALE && size == 3) {
       side.scale = load<u8>(header + at + 2);
       if (side.scale > SCALE_MAX) side.scale = SCALE_MAX;
