@@ -95,7 +95,10 @@ describe("packets beyond the MTU of the way out", () => {
   it.each([
     [1260, "allow chain-policy"],
     [1261, "unknown segments"],
-  ])("are segments of what the receiver asked for, which fit every way: %i", async (segment, expected) => {
-    expect((await judge(conversation(segment, 4000))).at(-1)).toBe(expected);
-  });
+  ])(
+    "are segments of what the receiver asked for, which fit every way: %i",
+    async (segment, expected) => {
+      expect((await judge(conversation(segment, 4000))).at(-1)).toBe(expected);
+    },
+  );
 });
