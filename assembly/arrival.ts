@@ -15,12 +15,13 @@ import {
   ROUTE_LOCAL,
   ROUTE_UNICAST,
 } from "./layout";
-import { hasMac, interfaceNumbers, isNodeInterface } from "./node-interface";
+import { hasMac, interfaceNumbers, isNodeInterface, upperInterface } from "./node-interface";
 import { Packet } from "./records";
 import { isRealNode, routeInterface, routeIsMultipath, routeKind, routeOf } from "./route";
 import {
   CALLS_NO,
   callsOf,
+  isBelowVlans,
   isBridge,
   isForPort,
   isForStack,
@@ -64,11 +65,17 @@ function findSeen(packet: Packet): u32 {
   const inbound = (packet.flags & PACKET_INBOUND) != 0;
   const number = captureInterfaceNumber(packet.captureInterface);
   const otherHost = (packet.flags & PACKET_OTHER_HOST) != 0;
+  if (number == 0 && packet.vlan > 1) return SEEN_ASTRAY;
   if (number == 0) return otherHost ? SEEN_PASSING : inbound ? SEEN_ARRIVING : SEEN_ANYWHERE;
+  // Neither cooked captures nor texts without addresses show the tags of what goes on to a VLAN.
+  if ((packet.flags & PACKET_HAS_MAC) == 0 && packet.vlan == 0 && isBelowVlans(number))
+    return SEEN_ASTRAY;
   const top = topOf(number, packet.vlan);
   if (top == TOP_NOBODY) return SEEN_BY_NOBODY;
   if (top == TOP_ASTRAY) return SEEN_ASTRAY;
   const bridge = isBridge(top);
+  // > A bridge itself gets others' frames only as copies, where somebody listens.
+  if (otherHost && number == top) return bridge ? SEEN_BRIDGED : SEEN_PASSING;
   if (otherHost) return bridge ? whereOnBridge(packet, top) : SEEN_PASSING;
   if (inbound && !bridge) return SEEN_ARRIVING;
   if (packet.linkType != LINK_ETHERNET || !hasMac(number)) {
@@ -100,7 +107,9 @@ function whereOut(packet: Packet): u32 {
 /** It leaves by a bridge's port, and nothing tells whether it comes from another port. */
 export function isPerhapsBridged(packet: Packet): bool {
   const out = (packet.flags & PACKET_OUTBOUND) != 0;
-  return out && (packet.flags & SENDER_KNOWN) == 0 && isRealNode() && bridgeOfPort(packet) != 0;
+  if (!out || (packet.flags & SENDER_KNOWN) != 0 || !isRealNode()) return false;
+  const src = routeOf(packet.family, packet.src0, packet.src1, packet.src2, packet.src3);
+  return routeKind(src) != ROUTE_LOCAL && bridgeOfPort(packet) != 0;
 }
 
 // The bridge one of whose ports shows the packet; 0 without one.
@@ -173,7 +182,8 @@ export function inInterfaceFor(rule: i32): u32 {
   if (!walk.inUnknown) return walk.inInterface;
   walk.inUnknown = false;
   for (let number: u32 = 1; number < interfaceNumbers(); number++) {
-    if (!isNodeInterface(number)) continue;
+    // What a bridge or a bond takes arrives by that.
+    if (!isNodeInterface(number) || upperInterface(number) != 0) continue;
     if (!ask(QUESTION_ARRIVAL | number, REASON_NO_IN_INTERFACE, rule)) continue;
     walk.inInterface = number;
     attempt.inInterface = number;

@@ -23,6 +23,7 @@ import {
   PACKET_OUTBOUND,
   PACKET_TRUNCATED,
   PACKET_UNKNOWN_LINK,
+  VLAN_OTHER,
 } from "./layout";
 import { decodeIpv4 } from "./decode-ipv4";
 import { decodeIpv6 } from "./decode-ipv6";
@@ -230,7 +231,8 @@ function decodeEtherType(packet: Packet, type: u32, at: usize, captured: u32, wi
       return;
     }
     if (captured < VLAN_SIZE) return;
-    if (tags == 0) packet.vlan = (bswap<u16>(load<u16>(at, VLAN_TCI)) & 0x0fff) + 1;
+    const id: u16 = (bswap<u16>(load<u16>(at, VLAN_TCI)) & 0x0fff) + 1;
+    packet.vlan = tags == 0 && type == ETHERTYPE_VLAN ? id : <u16>VLAN_OTHER;
     type = <u32>bswap<u16>(load<u16>(at, VLAN_TYPE));
     at += VLAN_SIZE;
     captured -= VLAN_SIZE;

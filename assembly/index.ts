@@ -66,7 +66,7 @@ export { scanText } from "./scan-text";
 export { addTranslatedPort, setShare, shareObstacle } from "./share";
 export { setSharedStates, sharedStates } from "./shared-state";
 export { straightCount } from "./straight";
-export { setFullSourceCheck, setInterfaceSwitches, setTcpSwitches } from "./switches";
+export { setInterfaceSwitches, setSourceLookUp, setTcpSwitches } from "./switches";
 export { traceCount, traceSteps } from "./trace";
 export { visitCount } from "./traverse";
 

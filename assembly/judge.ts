@@ -74,6 +74,7 @@ import {
   REASON_NO_TABLES,
   REASON_NO_VLAN,
   REASON_NOT_IP,
+  REASON_OPTIONS_UNKNOWN,
   REASON_OTHER_HOST,
   REASON_OUT_INTERFACE,
   REASON_SAME_ENDPOINT,
@@ -135,8 +136,13 @@ export function decideAtOnce(packet: Packet, verdict: Verdict): bool {
   const passing = (flags & PACKET_OTHER_HOST) != 0 && !isRealNode();
   if (passing) return say(verdict, VERDICT_UNFILTERED, REASON_OTHER_HOST);
   // > ip_rcv() discards a packet with a bad header before any hook.
-  if (packet.malformed == MALFORMED_IP)
-    return isElsewhere(packet, verdict) || say(verdict, VERDICT_DROP, REASON_BAD_HEADER);
+  if (packet.malformed == MALFORMED_IP) {
+    if (isElsewhere(packet, verdict)) return true;
+    // > A bridge looks at fewer of IPv6's options than the IP stack does.
+    const handed = packet.family == 6 && whereSeen(packet) == SEEN_BRIDGED;
+    if (handed) return doubtAtOnce(packet, verdict, REASON_OPTIONS_UNKNOWN);
+    return say(verdict, VERDICT_DROP, REASON_BAD_HEADER);
+  }
   describeEnds(packet, verdict);
   const missing = missingAddress(packet);
   if (missing != 0) return doubtAtOnce(packet, verdict, missing);

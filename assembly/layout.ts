@@ -104,7 +104,7 @@ export const PACKET_SRC_MAC = PACKET_DST_NAME + 2;
 /** EtherType behind all VLAN tags (802.3 frames: the length field). */
 export const PACKET_ETHER_TYPE = PACKET_SRC_MAC + 6;
 export const PACKET_DST_MAC = PACKET_ETHER_TYPE + 2;
-/** Outermost VLAN identifier plus one; 0 without a tag. */
+/** VLAN identifier plus one; 0 without a tag, VLAN_OTHER with several, or one that is not of 802.1Q. */
 export const PACKET_VLAN = PACKET_DST_MAC + 6;
 // The header an ICMP error quotes, where KNOWN_QUOTE is set.
 export const PACKET_QUOTED_PROTOCOL = PACKET_VLAN + 2;
@@ -117,6 +117,7 @@ export const PACKET_NUMBER = PACKET_QUOTED_DST + 16;
 export const PACKET_SIZE = PACKET_NUMBER + 8;
 
 export const CAPTURE_INTERFACE_NONE = 0xffff;
+export const VLAN_OTHER = 0xffff;
 
 // PACKET_FLAGS
 /** The reader filled the decoded part itself; `decode` leaves the record alone. */
@@ -913,11 +914,11 @@ export const INTERFACE_LINK_BRIDGE = 1 << 4;
 export const INTERFACE_LINK_CALLS4 = 1 << 5;
 export const INTERFACE_LINK_CALLS6 = 1 << 6;
 export const INTERFACE_LINK_CALLS4_UNKNOWN = 1 << 7;
+export const INTERFACE_LINK_CALLS6_UNKNOWN = 1 << 11;
 /** What takes its frames is not modelled, or was not told. */
 export const INTERFACE_LINK_ASTRAY = 1 << 8;
 /** There are interfaces above it of which it was not told whether they take a VLAN, and which. */
 export const INTERFACE_LINK_VLANS_UNKNOWN = 1 << 9;
-export const INTERFACE_LINK_CALLS6_UNKNOWN = 1 << 11;
 /** Another interface lies below it. */
 export const INTERFACE_LINK_STACKED = 1 << 10;
 

@@ -1,10 +1,8 @@
 // The manner in which a packet is seen: all that rules look at in its headers besides addresses and ports,
 // and where the capture saw it. Packets of one manner and tuple are told apart by their connection only.
-import { SEEN_ANYWHERE } from "./arrival";
 import { zeros } from "./bytes";
 import { captureInterfaceNumber } from "./interface";
 import { LINK_ETHERNET, PACKET_TRUNCATED } from "./layout";
-import { hasMac } from "./node-interface";
 import { Packet } from "./records";
 import { isRealNode } from "./route";
 
@@ -65,7 +63,7 @@ export function mannerOf(packet: Packet, seen: u32): u32 {
     ((<u64>packet.linkType) << 32) |
     ((<u64>packet.protocol) << 48) |
     ((<u64>packet.family) << 56) |
-    ((<u64>sideOf(packet, number, seen)) << 60);
+    ((<u64>sideOf(packet, seen)) << 60);
   // Often it is that of the last packet.
   if (bits == last.bits && rest == last.rest && last.number >= first) return last.number;
   const hash = (bits * 0x9e3779b97f4a7c15) ^ (rest * 0xbf58476d1ce4e5b9);
@@ -92,8 +90,8 @@ export function mannerOf(packet: Packet, seen: u32): u32 {
 }
 
 // > Which side of the node a frame was seen on, and whether it went to a group of hosts.
-function sideOf(packet: Packet, number: u32, seen: u32): u32 {
-  if (!isRealNode() || packet.linkType != LINK_ETHERNET) return 0;
-  const group: u32 = packet.dstMac & 1;
-  return ((hasMac(number) ? seen : SEEN_ANYWHERE) << 1) | group;
+function sideOf(packet: Packet, seen: u32): u32 {
+  if (!isRealNode()) return 0;
+  const group: u32 = packet.linkType == LINK_ETHERNET ? packet.dstMac & 1 : 0;
+  return (seen << 1) | group;
 }

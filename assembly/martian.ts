@@ -3,14 +3,13 @@ import { inInterfaceFor } from "./arrival";
 import {
   REASON_MARTIAN,
   REASON_MARTIAN_DESTINATION,
-  ROUTE_ANYCAST,
-  ROUTE_MULTICAST,
   ROUTE_UNICAST,
   RULE_NONE,
 } from "./layout";
 import { isLoopback } from "./node-interface";
+import { PROTOCOL_IGMP } from "./protocol";
 import { routeInterface, routeKind } from "./route";
-import { isValidSource, routesLocalnet } from "./switches";
+import { isSentOnly, isValidSource, routesLocalnet } from "./switches";
 import { walk } from "./walk";
 
 // Of no interface.
@@ -28,16 +27,15 @@ export function martian4(route: i32): u32 {
   if (dst == 0xffffffff || (src | dst) == 0) {
     return src == 0 || isValidSource(INTERFACE_NONE) ? 0 : REASON_MARTIAN;
   }
-  // > 0.0.0.0 may ask its link-local neighbours.
-  if (src == 0 && dst >> 8 != 0xe00000) return REASON_MARTIAN;
+  // > 0.0.0.0 may ask its link-local neighbours, and join groups.
+  const joins = dst >> 28 == 0xe && walk.protocol == PROTOCOL_IGMP;
+  if (src == 0 && dst >> 8 != 0xe00000 && !joins) return REASON_MARTIAN;
   if (dst == 0) return REASON_MARTIAN_DESTINATION;
   const looped = dst >> 24 == 127;
   if ((looped || src >> 24 == 127) && !routesLocalnet() && !isLoopback(inInterfaceFor(RULE_NONE)))
     return looped ? REASON_MARTIAN_DESTINATION : REASON_MARTIAN;
-  // > Such routes are for what is sent.
   const kind = routeKind(route);
-  const sentOnly = kind == ROUTE_ANYCAST || kind == ROUTE_MULTICAST;
-  if (sentOnly && dst >> 28 != 0xe) return REASON_MARTIAN_DESTINATION;
+  if (isSentOnly(kind) && dst >> 28 != 0xe) return REASON_MARTIAN_DESTINATION;
   const out = kind == ROUTE_UNICAST ? routeInterface(route) : INTERFACE_NONE;
   return src == 0 || isValidSource(out) ? 0 : REASON_MARTIAN;
 }

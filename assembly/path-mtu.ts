@@ -11,7 +11,7 @@ import {
   REASON_SEGMENTS,
   RULE_NONE,
 } from "./layout";
-import { mtuOf } from "./node-interface";
+import { isLoopback, isPerhapsTooLong, mtuOf } from "./node-interface";
 import {
   PROTOCOL_GRE,
   PROTOCOL_IPIP,
@@ -69,8 +69,11 @@ function exceeds(mtu: u32): bool {
   const length = lengthOnWay();
   if (length <= mtu) return false;
   if ((walk.flags & PACKET_REASSEMBLED) != 0 || !isOfSegments(walk.protocol)) return true;
-  if (areSegmentsShort()) return false;
-  const came = mtuOf(inInterfaceFor(RULE_NONE), walk.family);
+  if (!isPerhapsTooLong(length) || areSegmentsShort()) return false;
+  const number = inInterfaceFor(RULE_NONE);
+  // Nothing that comes by it is forwarded.
+  if (isLoopback(number)) return false;
+  const came = mtuOf(number, walk.family);
   if (came != 0 && length > came && came <= mtu) return false;
   return ask(QUESTION_MTU | 2, REASON_SEGMENTS, RULE_NONE);
 }

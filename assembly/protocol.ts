@@ -1,5 +1,6 @@
 // IP protocol numbers that the matcher treats by name (IANA, "Assigned Internet Protocol Numbers").
 export const PROTOCOL_ICMP: u32 = 1;
+export const PROTOCOL_IGMP: u32 = 2;
 export const PROTOCOL_IPIP: u32 = 4;
 export const PROTOCOL_TCP: u32 = 6;
 export const PROTOCOL_UDP: u32 = 17;

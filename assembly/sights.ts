@@ -19,6 +19,7 @@ import {
 import { verdictOfOutcome } from "./outcome";
 import { PLAIN_READ, protocolOf } from "./plain-frame";
 import { PROTOCOL_TCP } from "./protocol";
+import { lowerInterface } from "./node-interface";
 import { Packet } from "./records";
 import { isRealNode } from "./route";
 import { Saying } from "./saying";
@@ -252,7 +253,11 @@ function leavesThere(seen: Packet, verdict: Verdict, packet: Packet): bool {
   const number = captureInterfaceNumber(packet.captureInterface);
   if (number == 0) return false;
   const top = topOf(number, packet.vlan);
-  if (packet.ttl + 1 == seen.ttl) return verdict.outInterface == top;
+  if (packet.ttl + 1 == seen.ttl) {
+    // The tag of what left by a VLAN may not be shown below it.
+    const out = verdict.outInterface;
+    return out == top || (out != 0 && packet.vlan == 0 && lowerInterface(out) == number);
+  }
   const before = captureInterfaceNumber(seen.captureInterface);
   return packet.ttl == seen.ttl && before != 0 && before != number && isBelow(before, top);
 }

@@ -11,6 +11,7 @@ import {
   INTERFACE_LINK_CALLS6_UNKNOWN,
   INTERFACE_LINK_STACKED,
   INTERFACE_LINK_VLANS_UNKNOWN,
+  VLAN_OTHER,
 } from "./layout";
 import {
   hasMac,
@@ -40,6 +41,7 @@ const LEVELS_MAX: u32 = 8;
 export function topOf(number: u32, tag: u32): u32 {
   // > A tag without an identifier is none.
   let left: u32 = tag <= 1 ? 0 : tag;
+  if (left == VLAN_OTHER) return TOP_ASTRAY;
   let at = number;
   for (let level: u32 = 0; level < LEVELS_MAX; level++) {
     const flags = linkFlags(at);
@@ -56,6 +58,15 @@ export function topOf(number: u32, tag: u32): u32 {
     at = upper;
   }
   return TOP_ASTRAY;
+}
+
+/** VLANs lie above it, or perhaps. */
+export function isBelowVlans(number: u32): bool {
+  if ((linkFlags(number) & INTERFACE_LINK_VLANS_UNKNOWN) != 0) return true;
+  for (let other: u32 = 1; other < interfaceNumbers(); other++) {
+    if (vlanOf(other) != 0 && lowerInterface(other) == number) return true;
+  }
+  return false;
 }
 
 function vlanAbove(lower: u32, tag: u32): u32 {

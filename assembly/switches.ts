@@ -7,9 +7,12 @@ import { ask } from "./fork";
 import {
   REASON_MULTIPATH,
   REASON_NO_ROUTES,
+  ROUTE_ANYCAST,
   ROUTE_BLACKHOLE,
+  ROUTE_BROADCAST,
   ROUTE_LOCAL,
   ROUTE_MISSING,
+  ROUTE_MULTICAST,
   ROUTE_NONE,
   ROUTE_UNICAST,
   RULE_NONE,
@@ -35,7 +38,8 @@ const ASSUMED: u32 = SWITCH_FORWARDING | SWITCH_FORWARDING6 | SWITCH_REDIRECTS;
 let interfaces: usize = 0;
 // All interfaces have the same.
 let alike: bool = true;
-let fullSourceCheck: bool = false;
+let looksUpAlways: bool = false;
+let looksUpUnlessOn: bool = false;
 
 /** Sets how TCP connections are followed (net.netfilter.nf_conntrack_tcp_*). */
 export function setTcpSwitches(
@@ -81,37 +85,52 @@ export function takesSourceRoutes(): bool {
   return isOn(SWITCH_SOURCE_ROUTE);
 }
 
-/** Every source is looked up in the routes, even where `rp_filter` is off. */
-export function setFullSourceCheck(full: bool): void {
-  fullSourceCheck = full;
+/**
+ * Says where sources are looked up in the routes even if `rp_filter` is off.
+ *
+ * @param always   wherever a packet goes, as routes have realms
+ * @param unlessOn where `accept_local` is not on, as routes make local what no interface has
+ */
+export function setSourceLookUp(always: bool, unlessOn: bool): void {
+  looksUpAlways = always;
+  looksUpUnlessOn = unlessOn;
 }
 
 /** The IPv4 packet may come from where it says it comes from. `out`: where it would leave; 0: nowhere. */
 export function isValidSource(out: u32): bool {
-  const src = walk.src0;
   const strict = isOn(SWITCH_RP_STRICT);
-  const off = !strict && !isOn(SWITCH_RP_LOOSE);
-  // > Without routes that say more, only what the interfaces have is no source; what would be redirected is looked up.
-  if (off && !fullSourceCheck && !goesBack(out)) {
-    if (isOn(SWITCH_ACCEPT_LOCAL) || !isOwnAddress4(src)) return true;
-    return isLoopback(inInterfaceFor(RULE_NONE));
-  }
+  if (!strict && !isOn(SWITCH_RP_LOOSE)) return isUnfilteredSource(out);
   const number = inInterfaceFor(RULE_NONE);
   if (isLoopback(number)) return true;
-  const route = routeOf(4, src, 0, 0, 0);
+  const route = routeOf(4, walk.src0, 0, 0, 0);
   const kind = routeKind(route);
-  if (route == ROUTE_NONE || kind == ROUTE_BLACKHOLE) return off;
-  if (off && kind == ROUTE_MISSING) return true;
+  if (route == ROUTE_NONE || kind == ROUTE_BLACKHOLE) return false;
   if (kind == ROUTE_MISSING) return ask(QUESTION_SOURCE, REASON_NO_ROUTES, RULE_NONE);
   if (kind == ROUTE_LOCAL && !isOn(SWITCH_ACCEPT_LOCAL)) return false;
   if (kind != ROUTE_UNICAST && kind != ROUTE_LOCAL) return false;
-  if (off) return true;
   if (routeIsMultipath(route)) return ask(QUESTION_SOURCE, REASON_MULTIPATH, RULE_NONE);
   if (routeInterface(route) == number) return true;
   if (strict) return false;
   // > An interface without an address takes only what it routes.
   if (addressesTold()) return hasAddress(number, 4);
   return ask(QUESTION_SOURCE, REASON_NO_ROUTES, RULE_NONE);
+}
+
+// With `rp_filter` off: what an interface has is no source, nor is by the routes what no host has.
+function isUnfilteredSource(out: u32): bool {
+  const kind = routeKind(routeOf(4, walk.src0, 0, 0, 0));
+  const accepts = isOn(SWITCH_ACCEPT_LOCAL);
+  if (kind == ROUTE_LOCAL && accepts) return true;
+  const odd = kind == ROUTE_LOCAL || kind == ROUTE_BROADCAST || isSentOnly(kind);
+  if (!odd) return true;
+  const lookedUp = looksUpAlways || (looksUpUnlessOn && !accepts) || goesBack(out);
+  if (!lookedUp && !isOwnAddress4(walk.src0)) return true;
+  return isLoopback(inInterfaceFor(RULE_NONE));
+}
+
+/** A kind of IPv4 route that is for what is sent only. */
+export function isSentOnly(kind: u32): bool {
+  return kind == ROUTE_ANYCAST || kind == ROUTE_MULTICAST;
 }
 
 function goesBack(out: u32): bool {

@@ -232,11 +232,12 @@ function loadQuestion({
 
 async function feedCapture(
   matcher: Feed,
-  { capture, packetsWanted = true, mayBeDamaged = false, packetsBefore = 0 }: Question,
+  { compiled, capture, packetsWanted = true, mayBeDamaged = false, packetsBefore = 0 }: Question,
   onBatch: (names: readonly string[]) => void = () => undefined,
   turn?: { readonly packet: number; readonly act: () => void },
 ): Promise<void> {
   matcher.batch.packetNumber = packetsBefore;
+  const own = compiled.topology.interfaces ?? [];
   const stream = await openCapture({
     source: memorySource(capture, packetsWanted ? capture.length : FIRST_PIECE),
     block: {
@@ -250,7 +251,13 @@ async function feedCapture(
   });
   if (stream === undefined) throw new Error("the capture was not opened");
   const nameInterfaces = (): void => {
-    matcher.nameInterfaces(stream.reader.interfaces.map(({ name }) => name));
+    // As the command has it: Linux cooked v2 numbers interfaces as the node does.
+    matcher.nameInterfaces(
+      stream.reader.interfaces.map(
+        ({ name, index }) =>
+          name ?? own.find((each) => each.index === index && index !== undefined)?.name,
+      ),
+    );
   };
   const walk: WalkRecords = (records) => {
     nameInterfaces();

@@ -2,6 +2,7 @@
  * The link layer of a head line: MAC addresses, VLAN tags and the EtherType of `-e`, or the word that
  * tcpdump prints for what the frame holds. Decides if the network layer is IP, and which.
  */
+import * as layout from "../../assembly/layout.ts";
 import { skipBlanks } from "./tcpdump-line.ts";
 import type { TextPacket } from "./tcpdump-packet.ts";
 import { matchAt } from "./tcpdump-words.ts";
@@ -125,11 +126,15 @@ function scanEtherType(text: string, from: number, packet: TextPacket): Link | u
     at = skipBlanks(text, at);
     const tag = isTagType(packet.etherType) ? matchAt(TAG, text, at) : undefined;
     if (tag === undefined) return { link: kindOf(packet.etherType), rest: at };
-    packet.vlan ??= Number(tag[1]);
+    const known = depth === 0 && packet.etherType === 0x8100;
+    packet.vlan = known ? Number(tag[1]) : OTHER_VLAN;
     at += tag[0].length;
   }
   return { link: "unreadable", rest: at };
 }
+
+/** Of several tags, or another than one of 802.1Q. */
+const OTHER_VLAN = layout.VLAN_OTHER - 1;
 
 function isTagType(type: number): boolean {
   return type === 0x8100 || type === 0x88a8 || type === 0x9100 || type === 0x9200;

@@ -80,6 +80,7 @@ switches() {
     /proc/sys/net/ipv4/conf/*/accept_local /proc/sys/net/ipv4/conf/*/route_localnet \\
     /proc/sys/net/ipv4/conf/*/accept_source_route /proc/sys/net/ipv4/conf/*/send_redirects \\
     /proc/sys/net/ipv4/ip_forward_use_pmtu /proc/sys/net/ipv6/conf/*/mtu \\
+    /proc/sys/net/ipv6/max_hbh_opts_number /proc/sys/net/ipv6/max_hbh_length \\
     /proc/sys/net/ipv6/conf/*/ioam6_enabled /proc/sys/net/bridge/bridge-nf-* \\
     /proc/sys/net/ipv4/conf/*/bc_forwarding /proc/sys/net/ipv4/conf/*/src_valid_mark \\
     /proc/sys/net/ipv6/conf/*/forwarding /proc/sys/net/ipv6/conf/*/force_forwarding \\

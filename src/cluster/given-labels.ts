@@ -55,6 +55,8 @@ function labelsOfKind(kind: string, root: Field, name: string): (readonly [strin
     case "StatefulSet":
       return [[REVISION, { form: beginning(`${name}-`, ".") }], ...ordinalLabels(spec, name)];
     case "Job": {
+      // > Who chooses the pods by hand labels them, too.
+      if (fieldOf(spec, "manualSelector").value === true) return completionLabels(spec);
       const uid = readText(fieldOf(fieldOf(root, "metadata"), "uid"));
       const identity = uid === undefined ? any : { values: [uid] };
       return [

@@ -29,7 +29,7 @@ export function parseAddresses(
       loopback: flagsOf(object).includes("LOOPBACK"),
       ...groupOf(object, before),
       ...mtuOf(object, before),
-      facts: before?.facts ?? factsOf(object),
+      facts: before === undefined || isDetailed(object) ? factsOf(object) : before.facts,
       addresses: [
         ...(before?.addresses ?? []),
         ...objectsOf(object, "addr_info").flatMap(addressOf),
@@ -44,17 +44,20 @@ function flagsOf(object: JsonObject): unknown[] {
   return Array.isArray(flags) ? flags : [];
 }
 
+/** > Physical interfaces have no kind, even with -d, which tells how often they are promiscuous. */
+function isDetailed(object: JsonObject): boolean {
+  return object["promiscuity"] !== undefined;
+}
+
 function factsOf(object: JsonObject): LinkFacts {
   const info = objectOf(object, "linkinfo");
   const data = objectOf(info, "info_data");
   const port = objectOf(info, "info_slave_data");
   const calls = (key: string): boolean => numberOf(data, key) === 1;
-  // > Physical interfaces have no kind, even with -d, which tells how often they are promiscuous.
-  const detailed = object["promiscuity"] !== undefined;
   return {
     master: stringOf(object, "master"),
     link: stringOf(object, "link"),
-    kind: stringOf(info, "info_kind") ?? (detailed ? "" : undefined),
+    kind: stringOf(info, "info_kind") ?? (isDetailed(object) ? "" : undefined),
     flags: flagsOf(object),
     vlanId: numberOf(data, "id"),
     filtersVlans: numberOf(data, "vlan_filtering") === 1,

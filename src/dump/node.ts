@@ -180,9 +180,12 @@ function buildTopology(
     ];
   });
   const interfaces = hasAddresses ? told : namedInterfaces(routes, rulesets);
-  const fullSourceCheck =
-    files.some(({ otherTables }) => otherTables) || given.some((route) => isTelling(route, told));
-  return { routes: uniqueRoutes(routes), wholeCluster: false, fullSourceCheck, interfaces };
+  const sourceLookUp = {
+    always: given.some((route) => route.prefix.address.family === 4 && "realm" in route),
+    unlessAccepted:
+      files.some(({ otherTables }) => otherTables) || given.some((route) => isCustom(route, told)),
+  };
+  return { routes: uniqueRoutes(routes), wholeCluster: false, sourceLookUp, interfaces };
 }
 
 /** An interface with what only its switches tell. */
@@ -191,14 +194,10 @@ function switched(one: NodeInterface, switches: NodeSwitches | undefined): NodeI
   return mtu6 === undefined ? one : { ...one, mtu6 };
 }
 
-/**
- * By such routes the kernel looks up every source: they have a realm, or make local what no interface has.
- * Source: Linux, fib_validate_source().
- */
-function isTelling(route: Route, told: readonly NodeInterface[]): boolean {
+/** A route that makes local what no interface has. Source: Linux, fib_validate_source(). */
+function isCustom(route: Route, told: readonly NodeInterface[]): boolean {
   const { address, bits } = route.prefix;
   if (address.family !== 4) return false;
-  if ("realm" in route) return true;
   if (route.kind !== "local" || address.words[0] >>> 24 === 127) return false;
   const own = told.flatMap(({ addresses }) => addresses);
   return own.length > 0 && (bits < 32 || !own.some((each) => sameAddress(each.address, address)));

@@ -52,7 +52,7 @@ export function stackInterfaces(
   });
 }
 
-/** What takes all frames of a port, each with the kinds of interface that do. */
+/** Kinds of interface that take all frames of their ports. */
 const TAKERS: ReadonlySet<string> = new Set(["bridge", "bond", "team"]);
 
 function masterOf(
@@ -87,9 +87,10 @@ function callsOf(
 
 /** A pair of veth is made upon each other, and tunnels carry no frames. */
 function mayBeVlan(
-  { name, facts: { kind, link, ethernet } }: ToldInterface,
+  { name, facts: { kind, link, ethernet, vlanId } }: ToldInterface,
   byName: ReadonlyMap<string, ToldInterface>,
 ): boolean {
-  if (kind !== undefined || link === undefined || !ethernet) return false;
+  if (link === undefined || !ethernet) return false;
+  if (kind !== undefined) return kind === "vlan" && vlanId === undefined;
   return byName.get(link)?.facts.link !== name;
 }

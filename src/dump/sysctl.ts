@@ -86,6 +86,8 @@ const NOT_MODELLED: readonly (readonly [pattern: RegExp, assumed: number, what: 
   ],
   [/^net\.bridge\.bridge-nf-pass-vlan-input-dev$/, 0, "the interface of frames with a VLAN tag"],
   [/^net\.netfilter\.nf_conntrack_checksum$/, 1, "UDP-Lite packets"],
+  [/^net\.ipv6\.max_hbh_opts_number$/, 8, "packets with many hop-by-hop options"],
+  [/^net\.ipv6\.max_hbh_length$/, 0x7fffffff, "packets with a long hop-by-hop options header"],
   [/^net\.ipv4\.ip_forward_use_pmtu$/, 0, "packets beyond an MTU that was learnt"],
   [/^net\.ipv6\.conf\..+\.ioam6_enabled$/, 0, "packets with IOAM options"],
   [/^net\.ipv4\.conf\..+\.bc_forwarding$/, 0, "packets to a subnet's broadcast address"],
@@ -152,7 +154,7 @@ function readText(
       if (named === true) report(`${raw} is not a switch that is modelled`, 1, nearest(key));
       return;
     }
-    if (!/^\d{1,9}$/.test(value)) {
+    if (!/^\d{1,10}$/.test(value)) {
       report(`${raw} is "${value}": expected a number`, line.trimEnd().length - value.length + 1);
       return;
     }

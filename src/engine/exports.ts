@@ -126,7 +126,7 @@ export interface MatcherExports {
     retransmissionsMax: number,
   ): void;
   setInterfaceSwitches(bytes: number, count: number): void;
-  setFullSourceCheck(full: boolean): void;
+  setSourceLookUp(always: boolean, unlessOn: boolean): void;
   setLeastMtu(bytes: number): void;
   connectionRecord(): number;
   addConnection(): void;

@@ -37,7 +37,8 @@ export function packTopology(
   const packed = packRoutes(exports, program, context, before);
   packInterfaces(exports, told, interfaces);
   exports.setLeastMtu(leastMtu(topology));
-  exports.setFullSourceCheck(topology.fullSourceCheck ?? false);
+  const { always = false, unlessAccepted = false } = topology.sourceLookUp ?? {};
+  exports.setSourceLookUp(always, unlessAccepted);
   return packed;
 }
 
@@ -290,12 +291,11 @@ function callsFlag(
 
 /** > What is longer than where it came from is segments, which fit where packets may be as long. */
 function leastMtu({ routes, interfaces = [] }: Topology): number {
-  const mtus = [
-    ...routes.map(({ mtu }) => mtu),
-    ...interfaces.flatMap(({ loopback, mtu, mtu6 }) => (loopback ? [] : [mtu, mtu6 ?? mtu])),
-  ].filter((mtu) => mtu !== undefined);
-  const least = Math.min(...mtus);
-  return mtus.every((mtu) => mtu === least) ? NO_LIMIT : least;
+  const own = interfaces.flatMap(({ loopback, mtu, mtu6 }) => (loopback ? [] : [mtu, mtu6 ?? mtu]));
+  const told = [...routes.map(({ mtu }) => mtu), ...own].filter((mtu) => mtu !== undefined);
+  const least = told.reduce((one, other) => Math.min(one, other), NO_LIMIT);
+  const alike = [...told, ...own].every((mtu) => mtu === least);
+  return alike ? NO_LIMIT : least;
 }
 
 const NO_LIMIT = 0xffffffff;

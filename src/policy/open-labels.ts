@@ -58,10 +58,11 @@ function openKey(
   const own = [...new Set(asked.map(({ key }) => key))].filter((key) => openLabels.has(key));
   let worlds: ReadonlyMap<string, string>[] = [labels];
   for (const key of own) {
-    const values = valuesOf(
-      openLabels.get(key) ?? {},
-      asked.filter((one) => one.key === key),
-    );
+    const label = openLabels.get(key) ?? {};
+    const wanted = asked.filter((one) => one.key === key);
+    // Several parts may go together in a value that none of them names.
+    if (label.values === undefined && wanted.filter(({ parts }) => parts).length > 1) return key;
+    const values = valuesOf(label, wanted);
     worlds = worlds.flatMap((world) => values.map((value) => new Map(world).set(key, value)));
     // So many values that nobody asks for them.
     if (worlds.length > WORLDS_MAX) return key;

@@ -230,7 +230,7 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
     case "options":
       return "its IPv4 header has a source route, or options that are malformed: Linux discards the packet behind PREROUTING";
     case "options-unknown":
-      return "its IPv4 header has a source route or a label that is not modelled, or options that were not captured";
+      return "its header has options that are not modelled there (a source route, a label), or that were not captured";
     case "martian-destination":
       return `nothing that arrives there may be for ${destinationText(judged)}`;
     case "ttl":

@@ -312,7 +312,11 @@ export interface Topology {
    */
   readonly uplinks?: readonly string[];
   /** Of a real node: IPv4 sources are looked up in its routes even where `rp_filter` is off. */
-  readonly fullSourceCheck?: boolean;
+  readonly sourceLookUp?: {
+    readonly always: boolean;
+    /** Not where `accept_local` is on. */
+    readonly unlessAccepted: boolean;
+  };
   /** The interfaces of a real node as it told them; undefined where manifests were compiled. */
   readonly interfaces: readonly NodeInterface[] | undefined;
 }

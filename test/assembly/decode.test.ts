@@ -217,12 +217,14 @@ describe("decode: link layer", () => {
   const packet = ipv4(17, udp(bytes(1, 2, 3)));
   const decoded = { family: 4, sport: 1000, dport: 53, payloadLength: 3, malformed: 0 };
 
-  it("goes through VLAN tags and keeps the outermost identifier", () => {
+  it("goes through VLAN tags and keeps the identifier where there is one, of 802.1Q", () => {
     const tagged = bytes([0x01, 0x2c, 0x81, 0x00, 0xe0, 0x05, 0x08, 0x00], packet);
-    expect(decode(ethernet(0x88a8, tagged))).toMatchObject({ ...decoded, vlan: 301, network: 22 });
-    expect(decode(ethernet(0x9100, tagged))).toMatchObject({ ...decoded, vlan: 301 });
+    const other = { ...decoded, vlan: layout.VLAN_OTHER };
+    expect(decode(ethernet(0x88a8, tagged))).toMatchObject({ ...other, network: 22 });
+    expect(decode(ethernet(0x8100, tagged))).toMatchObject(other);
     const single = bytes([0, 0, 0x08, 0x00], packet);
     expect(decode(ethernet(0x8100, single))).toMatchObject({ ...decoded, vlan: 1 });
+    expect(decode(ethernet(0x9100, single))).toMatchObject(other);
   });
 
   it("says that it does not know what is behind nine VLAN tags", () => {
