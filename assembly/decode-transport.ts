@@ -160,4 +160,3 @@ function decodeUdplite(packet: Packet, at: usize, captured: u32, wire: u32): voi
   const bare = captured >= UDP_SIZE && load<u16>(at, UDPLITE_CHECKSUM) == 0;
   if (odd || bare) setMalformed(packet, MALFORMED_LENGTH);
 }
-

@@ -1,11 +1,6 @@
 // What the IP stack discards for its addresses alone, whatever rules say: martians.
 import { inInterfaceFor } from "./arrival";
-import {
-  REASON_MARTIAN,
-  REASON_MARTIAN_DESTINATION,
-  ROUTE_UNICAST,
-  RULE_NONE,
-} from "./layout";
+import { REASON_MARTIAN, REASON_MARTIAN_DESTINATION, ROUTE_UNICAST, RULE_NONE } from "./layout";
 import { isLoopback } from "./node-interface";
 import { PROTOCOL_IGMP } from "./protocol";
 import { routeInterface, routeKind } from "./route";

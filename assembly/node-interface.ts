@@ -242,13 +242,7 @@ export function isOwnAddress4(word: u32): bool {
 }
 
 /** The interface itself has the IPv6 address. */
-export function isOwnAddress6(
-  number: u32,
-  word0: u32,
-  word1: u32,
-  word2: u32,
-  word3: u32,
-): bool {
+export function isOwnAddress6(number: u32, word0: u32, word1: u32, word2: u32, word3: u32): bool {
   for (let index: u32 = 0; index < addressCount; index++) {
     const at = addressAt(index);
     if (load<u32>(at, INTERFACE_ADDRESS_INTERFACE) != number) continue;

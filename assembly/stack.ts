@@ -103,8 +103,7 @@ export function callsOf(bridge: u32, family: u32): u32 {
   const flags = linkFlags(bridge);
   const called: u32 = family == 4 ? INTERFACE_LINK_CALLS4 : INTERFACE_LINK_CALLS6;
   if ((flags & called) != 0) return CALLS_YES;
-  const perhaps: u32 =
-    family == 4 ? INTERFACE_LINK_CALLS4_UNKNOWN : INTERFACE_LINK_CALLS6_UNKNOWN;
+  const perhaps: u32 = family == 4 ? INTERFACE_LINK_CALLS4_UNKNOWN : INTERFACE_LINK_CALLS6_UNKNOWN;
   return (flags & perhaps) != 0 ? CALLS_UNKNOWN : CALLS_NO;
 }
 
