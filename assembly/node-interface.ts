@@ -27,6 +27,10 @@ import {
 import { Packet } from "./records";
 import { localRouteOf, routeKind } from "./route";
 
+const LOOPBACK4: u32 = 0x7f000001;
+/** The first half of what interfaces have as link-local IPv6 addresses. */
+export const LINK_LOCAL: u32 = 0xfe800000;
+
 let links: usize = 0;
 let linkCount: u32 = 0;
 let addresses: usize = 0;
@@ -107,7 +111,7 @@ export function mtuOf(number: u32, family: u32): u32 {
 
 let leastMtu: u32 = 0xffffffff;
 
-/** Says how long TCP and UDP packets may be that fit, whatever way they go. */
+/** Says how long TCP and UDP packets, or their segments, may be that fit whatever way they go. */
 export function setLeastMtu(bytes: u32): void {
   leastMtu = bytes;
 }
@@ -259,12 +263,32 @@ export function hasLinkLocal(number: u32): bool {
     const at = addressAt(index);
     if (load<u32>(at, INTERFACE_ADDRESS_INTERFACE) != number) continue;
     const words = at + INTERFACE_ADDRESS_WORDS;
-    if (load<u32>(words) == 0xfe800000 && load<u32>(words, 4) == 0) return true;
+    if (load<u32>(words) == LINK_LOCAL && load<u32>(words, 4) == 0) return true;
   }
   return false;
 }
 
-const LOOPBACK4: u32 = 0x7f000001;
+/**
+ * Tells whether addresses that end in these 24 bits are asked for at the interface: those that it has, and on a router
+ * the anycast address of each of its subnets. Source: Linux, addrconf.c, addrconf_join_solict(), addrconf_join_anycast().
+ */
+export function isSolicitedAt(number: u32, tail: u32, router: bool): bool {
+  // > Nobody is asked where there are no neighbours' addresses.
+  if (!hasMac(number)) return false;
+  for (let index: u32 = 0; index < addressCount; index++) {
+    const at = addressAt(index);
+    if (load<u32>(at, INTERFACE_ADDRESS_INTERFACE) != number) continue;
+    if (load<u8>(at, INTERFACE_ADDRESS_FAMILY) != 6) continue;
+    const own = load<u32>(at + INTERFACE_ADDRESS_WORDS, 12) & 0xffffff;
+    if (own == tail) return true;
+    const bits: u32 = load<u8>(at, INTERFACE_ADDRESS_BITS);
+    // > Links of two (RFC 6164), and single addresses, have none.
+    if (!router || bits >= 127) continue;
+    const subnet: u32 = bits <= 104 ? 0 : own & (0xffffffff << (128 - bits));
+    if (subnet == tail) return true;
+  }
+  return false;
+}
 
 const SCOPE_INTERFACE: u32 = 1;
 const SCOPE_LINK: u32 = 2;
@@ -317,26 +341,4 @@ function linkAt(number: u32): usize {
 
 function addressAt(index: u32): usize {
   return addresses + <usize>index * INTERFACE_ADDRESS_SIZE;
-}
-
-/**
- * Tells whether addresses that end in these 24 bits are asked for at the interface: those that it has, and on a router
- * the anycast address of each of its subnets. Source: Linux, addrconf.c, addrconf_join_solict(), addrconf_join_anycast().
- */
-export function isSolicitedAt(number: u32, tail: u32, router: bool): bool {
-  // > Nobody is asked where there are no neighbours' addresses.
-  if (!hasMac(number)) return false;
-  for (let index: u32 = 0; index < addressCount; index++) {
-    const at = addressAt(index);
-    if (load<u32>(at, INTERFACE_ADDRESS_INTERFACE) != number) continue;
-    if (load<u8>(at, INTERFACE_ADDRESS_FAMILY) != 6) continue;
-    const own = load<u32>(at + INTERFACE_ADDRESS_WORDS, 12) & 0xffffff;
-    if (own == tail) return true;
-    const bits: u32 = load<u8>(at, INTERFACE_ADDRESS_BITS);
-    // > Links of two (RFC 6164), and single addresses, have none.
-    if (!router || bits >= 127) continue;
-    const subnet: u32 = bits <= 104 ? 0 : own & (0xffffffff << (128 - bits));
-    if (subnet == tail) return true;
-  }
-  return false;
 }

@@ -77,6 +77,7 @@ import {
   isLoopback,
   isOwnAddress6,
   isSolicitedAt,
+  LINK_LOCAL,
   loopbackInterface,
 } from "./node-interface";
 import { fateByOptions, OPTIONS_BAD, OPTIONS_FINE } from "./ip-options";
@@ -161,8 +162,6 @@ function linkLocalInterface(): u32 {
   const number = inInterfaceFor(RULE_NONE);
   return hasLinkLocal(number) ? number : 0;
 }
-
-const LINK_LOCAL: u32 = 0xfe800000;
 
 // > What goes from port to port of a bridge meets the rules as if it were forwarded there, but is not routed: no TTL,
 // no source is looked at unless it is translated. What is translated to somebody elsewhere goes up.
