@@ -35,17 +35,33 @@ const IPV6_MTU_MIN: u32 = 1280;
 /** The packet is discarded: it is too long for an interface, by a route. */
 export function isTooLong(route: i32, out: u32): bool {
   const packet = walk.packet;
-  if ((walk.known & KNOWN_IP_LENGTH) == 0) return false;
   // What left has fitted.
   if (out == 0 || whereSeen(packet) == SEEN_LEAVING) return false;
   const own = mtuOf(out, walk.family);
   const byRoute = routeMtu(route);
-  if (own == 0 && byRoute == 0) return false;
-  if (walk.family == 4) return exceeds(byRoute == 0 ? own : byRoute) && !isCut();
+  const limit = walk.family == 4 ? limit4(own, byRoute) : limit6(own, byRoute);
+  if (limit == 0 || (isOfSegments(walk.protocol) && !isPerhapsTooLong(LENGTH_MAX))) return false;
+  walk.longest = min(walk.longest, limit);
+  if ((walk.known & KNOWN_IP_LENGTH) == 0 || packet.ipLength <= limit) return false;
+  walk.volatile = true;
+  if (walk.family == 4) return exceeds(limit) && !isCut();
   if (own != 0 && exceeds(max(own, IPV6_MTU_MIN))) return true;
   // > IPv6 looks at a locked MTU of the route only, and no dump shows which are.
-  const narrow = byRoute != 0 && lengthOnWay() > max(byRoute, IPV6_MTU_MIN);
+  const narrow = byRoute != 0 && lengthOnWay() > limit6(0, byRoute);
   return narrow && ask(QUESTION_MTU, REASON_SEGMENTS, RULE_NONE);
+}
+
+const LENGTH_MAX: u32 = 0xffffffff;
+
+// > The route says, where it does.
+function limit4(own: u32, byRoute: u32): u32 {
+  return byRoute == 0 ? own : byRoute;
+}
+
+function limit6(own: u32, byRoute: u32): u32 {
+  if (own == 0 && byRoute == 0) return 0;
+  const least = own == 0 || byRoute == 0 ? own | byRoute : min(own, byRoute);
+  return max(least, IPV6_MTU_MIN);
 }
 
 // It may be fragmented.
@@ -69,7 +85,7 @@ function exceeds(mtu: u32): bool {
   const length = lengthOnWay();
   if (length <= mtu) return false;
   if ((walk.flags & PACKET_REASSEMBLED) != 0 || !isOfSegments(walk.protocol)) return true;
-  if (!isPerhapsTooLong(length) || areSegmentsShort()) return false;
+  if (areSegmentsShort()) return false;
   const number = inInterfaceFor(RULE_NONE);
   // Nothing that comes by it is forwarded.
   if (isLoopback(number)) return false;

@@ -51,7 +51,6 @@ import {
 import { mannerOf } from "./manner";
 import { findMemo, hearMemo, Memo, placeFor } from "./memo";
 import { confirm } from "./new-connection";
-import { isPerhapsTooLong } from "./node-interface";
 import { verdictOfOutcome } from "./outcome";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "./protocol";
 import { Packet } from "./records";
@@ -248,7 +247,8 @@ function keepWithoutConnection(packet: Packet, verdict: Verdict, row: usize, man
 }
 
 function sayOf(packet: Packet, verdict: Verdict, where: u32, mark: u32, flags: u16): Saying {
-  return sayingOf(verdict, where, mark, flags, walk.tcpFlagsLookedAt, packet.tcpFlags);
+  const asked = walk.tcpFlagsLookedAt;
+  return sayingOf(verdict, where, mark, flags, asked, packet.tcpFlags, walk.longest);
 }
 
 // The connection is certain, or it is certain that there is none.
@@ -279,7 +279,6 @@ function isPlain(packet: Packet): bool {
   const needed = packet.protocol == PROTOCOL_TCP ? KNOWN_PORTS | KNOWN_TCP_FLAGS : KNOWN_PORTS;
   if ((packet.known & needed) != needed) return false;
   if ((packet.known & KNOWN_TTL) != 0 && packet.ttl <= 1) return false;
-  if (isPerhapsTooLong(packet.ipLength)) return false;
   // Where it arrives hangs on its tag.
   if (packet.vlan > 1 && isRealNode()) return false;
   // A text shows no bytes; options and extension headers, it tells or nobody knows.
@@ -379,5 +378,5 @@ function moveOn(entry: Entry, packet: Packet, direction: u32): bool {
 function like(saying: usize, packet: Packet): Saying | null {
   const one = changetype<Saying>(saying);
   if (saying == 0 || (packet.tcpFlags & one.tcpFlagsLookedAt) != one.tcpFlags) return null;
-  return one;
+  return packet.ipLength > one.longest ? null : one;
 }

@@ -26,6 +26,8 @@ export class Saying extends Hung {
   /** Of the verdict: its word, and its flags. */
   verdict: u8;
   verdictFlags: u8;
+  /** It holds for packets of so many bytes at most. */
+  longest: u32;
 
   /** Counts a packet that repeats it. */
   @inline
@@ -87,16 +89,18 @@ export function sayingOf(
   flags: u16,
   tcpFlagsLookedAt: u32,
   tcpFlags: u32,
+  longest: u32,
 ): Saying {
   const outcome = <u32>changetype<usize>(outcomeOf(verdict));
   const seen = tcpFlags & tcpFlagsLookedAt;
   const told = seen | (tcpFlagsLookedAt << 8) | ((<u32>flags) << 16);
-  const hash = mix(mix(mix(outcome, where), mark), told);
+  const hash = mix(mix(mix(mix(outcome, where), mark), told), longest);
   for (let at = firstHung(buckets, hash); at != 0; at = nextHung(at)) {
     const found = changetype<Saying>(at);
     const same = found.outcome == outcome && found.where == where && found.mark == mark;
     const sameFlags = found.flags == flags && found.tcpFlagsLookedAt == <u8>tcpFlagsLookedAt;
-    if (same && sameFlags && found.tcpFlags == <u8>seen) return found;
+    const alike = found.tcpFlags == <u8>seen && found.longest == longest;
+    if (same && sameFlags && alike) return found;
   }
   const saying = makeSaying();
   saying.outcome = outcome;
@@ -107,6 +111,7 @@ export function sayingOf(
   saying.tcpFlags = <u8>seen;
   saying.verdict = verdict.verdict;
   saying.verdictFlags = verdict.flags;
+  saying.longest = longest;
   hang(buckets, changetype<usize>(saying), hash);
   return saying;
 }

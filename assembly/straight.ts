@@ -17,7 +17,7 @@ import { captureInterfaceNumber } from "./interface";
 import { countPackets, countWord } from "./judge";
 import { isMannerValid, mannerOf } from "./manner";
 import { findPlainMemo } from "./memo";
-import { hasMac, isPerhapsTooLong } from "./node-interface";
+import { hasMac } from "./node-interface";
 import { ETHERNET, IP_SIZE, lengthOf, protocolOf, TCP_SIZE, tcpOf, ttlOf } from "./plain-frame";
 import { PROTOCOL_TCP } from "./protocol";
 import { Packet } from "./records";
@@ -49,7 +49,7 @@ export function startStraight(number: u64): void {
 /** Decides a plain frame, whose node is found if it has one; false: it goes another way. */
 export function goStraight(one: Gathered, number: u64): bool {
   const frame: usize = one.frame;
-  if (!isOpen || ttlOf(frame) <= 1 || isPerhapsTooLong(lengthOf(frame))) return false;
+  if (!isOpen || ttlOf(frame) <= 1) return false;
   if (isShared() && isOthers(frame)) return false;
   const manner = mannerLike(one);
   if (!isMannerValid(manner)) return false;
@@ -82,6 +82,7 @@ function goOn(one: Gathered, number: u64, manner: u32): bool {
   if (said == 0) return false;
   const saying = changetype<Saying>(said);
   if (saying.where != whereOf(manner, direction)) return false;
+  if (lengthOf(one.frame) > saying.longest) return false;
   const answered = select<u16>(ENTRY_SEEN_REPLY, 0, direction == DIRECTION_REPLY);
   if (saying.flags != lookedAt(entry.flags | answered) || saying.mark != markOf(entry))
     return false;
@@ -103,6 +104,7 @@ function comeAgain(one: Gathered, number: u64, manner: u32): bool {
   const said: usize = memo.sayingFirst;
   if (said == 0) return false;
   const saying = changetype<Saying>(said);
+  if (lengthOf(one.frame) > saying.longest) return false;
   if (protocolOf(one.frame) == PROTOCOL_TCP) {
     const flags = flagsOf(tcpOf(one.frame));
     if ((flags & TCP_BEGINNING) != TCP_SYN || !isSaidOf(saying, flags)) return false;

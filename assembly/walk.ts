@@ -98,6 +98,8 @@ export class Walk {
   hotdrop: bool;
   /** Rules looked at, or changed, what packets of the same connection do not have in common. */
   volatile: bool;
+  /** Longer packets of the same connection may fare otherwise: bytes. */
+  longest: u32;
   /** TCP flags that rules looked at. */
   tcpFlagsLookedAt: u32;
   /** Rules looked at the port of the source, or of the destination. */
@@ -194,6 +196,7 @@ export function startWalk(packet: Packet): void {
     32,
   );
   walk.transportLength = transportLength(packet);
+  walk.longest = 0xffffffff;
   // No connection yet: raw comes first.
   walk.ctState = CT_INVALID;
   walk.rule = RULE_NONE;
