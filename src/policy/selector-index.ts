@@ -7,47 +7,47 @@ import type { EndpointSelector } from "./model.ts";
 
 /** Things by their selectors. */
 export class SelectorIndex<T> {
-  readonly #byNamespace = new Map<string, Set<T>>();
-  readonly #byLabel = new Map<string, Set<T>>();
-  readonly #others = new Set<T>();
+  readonly #things = new Map<string, Set<T>>();
 
   add(selector: EndpointSelector | undefined, thing: T): void {
-    this.#listOf(selector).add(thing);
+    const key = keyOf(selector);
+    const before = this.#things.get(key);
+    if (before === undefined) this.#things.set(key, new Set([thing]));
+    else before.add(thing);
   }
 
   /** Forgets what was added under this selector. */
   remove(selector: EndpointSelector | undefined, thing: T): void {
-    this.#listOf(selector).delete(thing);
+    this.#things.get(keyOf(selector))?.delete(thing);
   }
 
   /** What the selectors of an endpoint may be, each once. */
   *candidates({ namespace, labels }: Endpoint): Generator<T> {
-    yield* this.#byNamespace.get(namespace) ?? [];
-    for (const [key, value] of labels) yield* this.#byLabel.get(labelKey(key, value)) ?? [];
-    yield* this.#others;
-  }
-
-  #listOf(selector: EndpointSelector | undefined): Set<T> {
-    if (selector?.kind !== "labels") return this.#others;
-    if (selector.namespace !== undefined) return setOf(this.#byNamespace, selector.namespace);
-    for (const { key, operator, values } of selector.podSelector?.requirements ?? []) {
-      const [value] = values;
-      if (operator !== "In" || values.length !== 1 || value === undefined) continue;
-      return setOf(this.#byLabel, labelKey(key, value));
+    for (const where of [namespace, ANYWHERE]) {
+      yield* this.#things.get(where) ?? [];
+      for (const [key, value] of labels) {
+        yield* this.#things.get(withLabel(where, key, value)) ?? [];
+      }
     }
-    return this.#others;
   }
 }
 
-/** No key of a label has the character between. */
-function labelKey(key: string, value: string): string {
-  return `${key}=${value}`;
+/** No namespace is called so. */
+const ANYWHERE = "";
+
+/** The namespace, and the first label that must have one value. */
+function keyOf(selector: EndpointSelector | undefined): string {
+  if (selector?.kind !== "labels") return ANYWHERE;
+  const { namespace = ANYWHERE, podSelector } = selector;
+  for (const { key, operator, values } of podSelector?.requirements ?? []) {
+    const [value] = values;
+    if (operator !== "In" || values.length !== 1 || value === undefined) continue;
+    return withLabel(namespace, key, value);
+  }
+  return namespace;
 }
 
-function setOf<T>(sets: Map<string, Set<T>>, key: string): Set<T> {
-  const before = sets.get(key);
-  if (before !== undefined) return before;
-  const made = new Set<T>();
-  sets.set(key, made);
-  return made;
+/** Neither a namespace nor the key of a label has the characters between. */
+function withLabel(namespace: string, key: string, value: string): string {
+  return `${namespace},${key}=${value}`;
 }

@@ -469,17 +469,54 @@ function placeOf(all: readonly Named[], first: number, name: string): number {
   return low;
 }
 
-/** Puts things into their places, or takes them away; in place, as copying the others would take longest. */
+/**
+ * Puts things into their places, or takes them away; in place, as copying the others would take longest, and in a pass
+ * over them all, as `splice` moves them once for each.
+ */
 function applyChanges<T extends Named>(
   all: T[],
   first: number,
   changes: ReadonlyMap<string, T | undefined>,
 ): void {
+  const gone: number[] = [];
+  const added: T[] = [];
   for (const [name, one] of changes) {
     const at = placeOf(all, first, name);
     const isThere = all[at]?.name === name;
-    if (one !== undefined && isThere) all[at] = one;
-    else if (one !== undefined) all.splice(at, 0, one);
-    else if (isThere) all.splice(at, 1);
+    if (isThere && one !== undefined) all[at] = one;
+    else if (isThere) gone.push(at);
+    else if (one !== undefined) added.push(one);
   }
+  takeAway(all, gone);
+  putInOrder(all, first, added);
+}
+
+function takeAway(all: unknown[], gone: readonly number[]): void {
+  const places = gone.toSorted((one, other) => one - other);
+  for (const [less, place] of places.entries()) {
+    const end = places[less + 1] ?? all.length;
+    for (let at = place + 1; at < end; at++) all[at - less - 1] = all[at];
+  }
+  all.length -= places.length;
+}
+
+function putInOrder<T extends Named>(all: T[], first: number, added: readonly T[]): void {
+  const places = added
+    .map((one) => ({ one, place: placeOf(all, first, one.name) }))
+    .sort((one, other) => (one.one.name < other.one.name ? 1 : -1));
+  let end = all.length;
+  all.push(...added);
+  for (const [behind, { one, place }] of places.entries()) {
+    const more = places.length - behind;
+    moveBack(all, { from: place, end, more });
+    all[place + more - 1] = one;
+    end = place;
+  }
+}
+
+function moveBack(
+  all: unknown[],
+  { from, end, more }: { readonly from: number; readonly end: number; readonly more: number },
+): void {
+  for (let at = end - 1; at >= from; at--) all[at + more] = all[at];
 }
