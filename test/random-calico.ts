@@ -57,9 +57,7 @@ export function randomCalico(draw: CalicoDraw): RawCalico {
       spec: { nets: Array.from({ length: random.below(4) }, draw.block) },
     })),
     serviceAccounts: names.flatMap((namespace) =>
-      ACCOUNTS.filter(() => random.chance(0.7)).map((name) => ({
-        metadata: { name, namespace, labels: labels(random) },
-      })),
+      ACCOUNTS.map((name) => ({ metadata: { name, namespace, labels: labels(random) } })),
     ),
     ...(draw.hostsOn === undefined ? {} : randomHosts(draw, draw.hostsOn)),
   };

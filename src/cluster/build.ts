@@ -284,7 +284,14 @@ function reportForeign(objects: readonly ManifestObject[], onDiagnostic: OnDiagn
 }
 
 /** Kinds that exist beside ours with names like ours. */
-const KINDS_NEAR_OURS = new Set(["PodTemplate"]);
+const KINDS_NEAR_OURS = new Set([
+  "PodTemplate",
+  // Calico's, those of its enterprise edition included.
+  "BFDConfiguration",
+  "BGPConfiguration",
+  "GlobalReport",
+  "IPAMConfiguration",
+]);
 
 function uniquePrefixes(prefixes: readonly Prefix[]): Prefix[] {
   return [...new Map(prefixes.map((prefix) => [formatPrefix(prefix), prefix])).values()];

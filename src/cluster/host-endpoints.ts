@@ -138,7 +138,7 @@ export function readProfileLabels(profiles: readonly ManifestObject[]): Map<stri
 
 /**
  * Makes the endpoints that Calico's controller makes of nodes, if it is told to: one for all interfaces,
- * with the node's labels and addresses. One that is there already is left as it is.
+ * with the node's labels, and its addresses but external ones. One that is there already is left as it is.
  */
 export function automaticHostEndpoints(
   configurations: readonly ManifestObject[],
@@ -150,7 +150,7 @@ export function automaticHostEndpoints(
   if (object === undefined || !createsEndpoints(object, onDiagnostic)) return [];
   const names = new Set(existing.map(({ name }) => name));
   return nodes
-    .map(({ name, labels, addresses, place }): HostEndpoint => ({
+    .map(({ name, labels, ownAddresses: addresses, place }): HostEndpoint => ({
       name: `${name}-auto-hep`,
       labels: new Map(labels).set("projectcalico.org/created-by", "calico-kube-controllers"),
       node: name,

@@ -21,8 +21,9 @@ const GROUP_BY_CLUSTER_KIND: ReadonlyMap<string, string> = new Map([
 ]);
 
 const GROUP_OF_CALICO = "projectcalico.org";
-/** The API's group, and the one under which Calico stores the same objects. */
-const GROUPS_OF_CALICO = new Set([GROUP_OF_CALICO, "crd.projectcalico.org"]);
+/** Under which Calico stores the same objects. */
+const GROUP_OF_STORED = "crd.projectcalico.org";
+const GROUPS_OF_CALICO = new Set([GROUP_OF_CALICO, GROUP_OF_STORED]);
 
 /** Their versions that are read. */
 export const API_VERSIONS_OF_CALICO: readonly string[] = [
@@ -108,6 +109,11 @@ export function kindsOfGroup(apiVersion: string): string[] {
 /** Tells whether an API is Calico's. */
 export function isCalico(apiVersion: string): boolean {
   return GROUPS_OF_CALICO.has(apiGroup(apiVersion));
+}
+
+/** Tells whether an object was printed as Calico stores it. */
+export function isStored(apiVersion: string): boolean {
+  return apiGroup(apiVersion) === GROUP_OF_STORED;
 }
 
 /** Tells whether objects of this kind live in a namespace. */

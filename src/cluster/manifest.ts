@@ -14,8 +14,9 @@ import {
   rootField,
   suggestionFor,
 } from "./fields.ts";
-import { homeGroup, isNamespaced, kindRole } from "./kinds.ts";
+import { homeGroup, isNamespaced, isStored, kindRole } from "./kinds.ts";
 import type { FieldPart, FieldPath, ManifestObject, ManifestText } from "./manifest-object.ts";
+import { readStoredMetadata } from "./stored-metadata.ts";
 import { parseYaml, type PlacedValue } from "./yaml.ts";
 
 /** A sentence part for a diagnostic, or nothing. */
@@ -236,9 +237,11 @@ function identify(
     if (!foreign) onDiagnostic(diagnostic);
   };
   const metadata = recordOf(rootField(bare, onFault), "metadata");
-  const name = readText(fieldOf(metadata, "name")) ?? "";
+  const stored = isStored(apiVersion) ? readStoredMetadata(metadata) : undefined;
+  const name = stored?.name ?? readText(fieldOf(metadata, "name")) ?? "";
   const namespace = readText(fieldOf(metadata, "namespace")) ?? "";
-  const labels = readTextMap(fieldOf(metadata, "labels"));
+  const own = readTextMap(fieldOf(metadata, "labels"));
+  const labels = stored === undefined ? own : new Map([...own, ...stored.labels]);
   if (name === "" && fine) {
     reportField(fieldOf(metadata, "name"), {
       code: "MISSING_FIELD",

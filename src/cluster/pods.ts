@@ -139,16 +139,17 @@ function readPodSpec(spec: Field): Pick<Endpoint, "serviceAccount" | "node" | "p
   const named = readText(fieldOf(spec, "serviceAccountName"));
   const account = named ?? readText(fieldOf(spec, "serviceAccount"));
   const node = readText(fieldOf(spec, "nodeName"));
-  const portsOf = (key: string): NamedPort[] =>
-    recordsOf(fieldOf(spec, key)).flatMap((container) =>
-      recordsOf(fieldOf(container, "ports")).flatMap(readNamed),
-    );
+  const portsOf = (container: Field): NamedPort[] =>
+    recordsOf(fieldOf(container, "ports")).flatMap(readNamed);
   return {
     serviceAccount: account === undefined || account === "" ? "default" : account,
     node: node === "" ? undefined : node,
     ports: [
-      ...portsOf("containers"),
-      ...portsOf("initContainers").map((port) => ({ ...port, init: true as const })),
+      ...recordsOf(fieldOf(spec, "containers")).flatMap(portsOf),
+      ...recordsOf(fieldOf(spec, "initContainers")).flatMap((container) => {
+        const init = isSidecar(container) ? "sidecar" : "ends";
+        return portsOf(container).map((port) => ({ ...port, init }) as const);
+      }),
     ],
   };
 }
@@ -162,11 +163,16 @@ function readHostPorts(spec: Field): Pick<Endpoint, "hostPorts"> {
     itemsOfList(fieldOf(container, "ports")).flatMap(readHostPort);
   const own = itemsOfList(fieldOf(spec, "containers")).flatMap(portsOf);
   const ofSidecars = itemsOfList(fieldOf(spec, "initContainers"))
-    .filter((container) => fieldOf(container, "restartPolicy").value === "Always")
+    .filter(isSidecar)
     .flatMap(portsOf)
     .map((port): HostPort => ({ ...port, sidecar: true }));
   const hostPorts = [...own, ...ofSidecars];
   return hostPorts.length === 0 ? {} : { hostPorts };
+}
+
+/** Tells whether an init container goes on running. */
+function isSidecar(container: Field): boolean {
+  return fieldOf(container, "restartPolicy").value === "Always";
 }
 
 function readHostPort(field: Field): HostPort[] {

@@ -91,7 +91,10 @@ export function endpointsOfSelector(
   return { groups, missing: `it has no EndpointSlice, and ${kind} ${name} has no address` };
 }
 
-/** What a pod has a Service's port on; none where its target is a name that the pod does not have. */
+/**
+ * What a pod has a Service's port on; none where its target is a name that no container of the pod has that goes on running.
+ * Source: kubernetes pkg/api/v1/pod, FindPort().
+ */
 function portOf(
   { ports }: Endpoint,
   { name: portName, protocol, target }: WantedPort,
@@ -99,7 +102,9 @@ function portOf(
   const port =
     typeof target === "number"
       ? target
-      : ports.find((own) => own.name === target && own.protocol === protocol)?.port;
+      : ports.find(
+          ({ name, protocol: own, init }) => name === target && own === protocol && init !== "ends",
+        )?.port;
   return port === undefined ? [] : [{ portName, protocol, port }];
 }
 

@@ -124,8 +124,8 @@ export interface NamedPort {
   readonly name: string;
   readonly protocol: PortProtocol;
   readonly port: number;
-  /** Of an init container. */
-  readonly init?: true;
+  /** Of an init container: one that goes on running, or one that ends. */
+  readonly init?: "sidecar" | "ends";
 }
 
 /** The protocols a NetworkPolicy and a Service can name. */

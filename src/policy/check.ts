@@ -1,11 +1,11 @@
 /**
- * What policies ask of a snapshot that it may not hold. Warnings only: a policy may be written for
- * things to come, and a verdict that needs them says so itself.
+ * What policies ask of a snapshot that it may not hold. Warnings, as a policy may be written for things to come, and
+ * a verdict that needs them says so itself; errors where no verdict could say it: whom a policy means is not known.
  */
-import type { LabelSelector } from "../cluster/selector.ts";
+import { requirementHolds, type LabelSelector } from "../cluster/selector.ts";
 import { labelsOf } from "../cluster/selector-expression.ts";
 import { endpointName, knowsNodes } from "../cluster/snapshot.ts";
-import type { NamedPort, PortProtocol, Snapshot } from "../cluster/snapshot.ts";
+import type { NamedPort, Namespace, PortProtocol, Snapshot } from "../cluster/snapshot.ts";
 import { NAMESPACE_NAME_LABEL } from "../cluster/nodes.ts";
 import type { OnDiagnostic, Place } from "../errors.ts";
 import { protocolNumber } from "../net/protocol.ts";
@@ -15,7 +15,7 @@ import { formatPolicyRef } from "./model.ts";
 import type { ExpressedEndpoints, MatchRule, Policy, PolicyRule } from "./model.ts";
 
 /**
- * Reports UNKNOWN_NAMESPACE, UNKNOWN_SERVICE_ACCOUNT and UNKNOWN_NODE where a policy asks for labels of
+ * Reports UNKNOWN_NAMESPACE and UNKNOWN_SERVICE_ACCOUNT, errors, and UNKNOWN_NODE where a policy asks for labels of
  * what has no object, UNKNOWN_SERVICE where nothing tells of a Service, and UNKNOWN_NAMED_PORT where no
  * endpoint that a rule could mean has a port of the name.
  */
@@ -39,18 +39,23 @@ function reportUnknownNamespaces(
   snapshot: Snapshot,
   onDiagnostic: OnDiagnostic,
 ): void {
-  const bare = [...snapshot.namespaceByName.values()].filter(({ place }) => place === undefined);
+  const { endpoints, networkSets, namespaceByName } = snapshot;
+  const inhabited = new Set([...endpoints, ...networkSets].map(({ namespace }) => namespace));
+  const bare = [...namespaceByName.values()].filter(
+    ({ name, place }) => place === undefined && inhabited.has(name),
+  );
   if (bare.length === 0) return;
   const asks = policies
     .flatMap((policy) => [
-      { place: policy.ref.place, asked: asksForSubjects(policy) },
+      { place: policy.ref.place, asks: asksForSubjects(policy) },
       ...rulesOf(policy).flatMap((rule) => [...labelsAskedFor(rule)]),
     ])
-    .find(({ asked }) => asked);
+    .map(({ place, asks }) => ({ place, asked: bare.filter(asks) }))
+    .find(({ asked }) => asked.length > 0);
   if (asks === undefined) return;
-  const names = firstOf(bare.map(({ name }) => name));
+  const names = firstOf(asks.asked.map(({ name }) => name));
   onDiagnostic({
-    severity: "warning",
+    severity: "error",
     code: "UNKNOWN_NAMESPACE",
     message: `a policy chooses namespaces by label, and of ${names} only the names are known: give their Namespace objects too`,
     place: asks.place,
@@ -81,7 +86,7 @@ function reportUnknownServiceAccounts(
   const bare = [...new Set(accounts)].filter((name) => !snapshot.serviceAccounts.has(name));
   if (bare.length === 0) return;
   onDiagnostic({
-    severity: "warning",
+    severity: "error",
     code: "UNKNOWN_SERVICE_ACCOUNT",
     message: `a policy chooses service accounts by label, and of ${firstOf(bare)} only the names are known: give their ServiceAccount objects too`,
     place: asks.place,
@@ -141,27 +146,31 @@ function rulesOf({ ingress, egress }: Policy): PolicyRule[] {
   return [...(ingress ?? []), ...(egress ?? [])];
 }
 
-function asksForSubjects({ subject }: Policy): boolean {
+/** Tells of a namespace whether its labels are asked for, other than those that say its name. */
+type AsksFor = (namespace: Namespace) => boolean;
+
+function asksForSubjects({ subject }: Policy): AsksFor {
   return subject.kind === "expression"
     ? asksForLabelsOf([subject])
     : asksForLabels(subject.namespaceSelector);
 }
 
-/** For each choice of peers in a rule, whether it asks for labels of namespaces other than their names. */
-function* labelsAskedFor(rule: PolicyRule): Generator<{ place: Place; asked: boolean }> {
+/** For each choice of peers in a rule, of which namespaces it asks for labels. */
+function* labelsAskedFor(rule: PolicyRule): Generator<{ place: Place; asks: AsksFor }> {
   if (rule.kind === "match") {
-    yield { place: rule.place, asked: asksForLabelsOf(selectorsOf(rule)) };
+    yield { place: rule.place, asks: asksForLabelsOf(selectorsOf(rule)) };
     return;
   }
   for (const peer of rule.peers ?? []) {
     if (peer.kind !== "pods") continue;
-    yield { place: peer.place, asked: asksForLabels(peer.selector.namespaceSelector) };
+    yield { place: peer.place, asks: asksForLabels(peer.selector.namespaceSelector) };
   }
 }
 
-/** Tells whether expressions ask for labels of namespaces other than their names. */
-function asksForLabelsOf(selectors: readonly ExpressedEndpoints[]): boolean {
-  return asksForInherited(selectors, NAMESPACE_PREFIX, [NAMESPACE_NAME_LABEL, NAME_KEY]);
+/** Expressions may ask for those of every namespace. */
+function asksForLabelsOf(selectors: readonly ExpressedEndpoints[]): AsksFor {
+  const asks = asksForInherited(selectors, NAMESPACE_PREFIX, [NAMESPACE_NAME_LABEL, NAME_KEY]);
+  return () => asks;
 }
 
 /** Tells whether expressions ask for labels with a prefix, other than those that say a name. */
@@ -181,9 +190,12 @@ function selectorsOf({ source, destination }: MatchRule): ExpressedEndpoints[] {
     .filter((selector) => selector !== undefined);
 }
 
-/** Tells whether a selector asks for more than a namespace's name. */
-function asksForLabels(selector: LabelSelector | undefined): boolean {
-  return selector?.requirements.some(({ key }) => key !== NAMESPACE_NAME_LABEL) ?? false;
+/** A selector asks for more than a namespace's name where that alone does not rule it out. */
+function asksForLabels(selector: LabelSelector | undefined): AsksFor {
+  const requirements = selector?.requirements ?? [];
+  const byName = requirements.filter(({ key }) => key === NAMESPACE_NAME_LABEL);
+  return ({ labels }) =>
+    byName.length < requirements.length && byName.every((one) => requirementHolds(one, labels));
 }
 
 /** What named ports are looked up in. */

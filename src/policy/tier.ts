@@ -43,8 +43,8 @@ export class Tiers {
   }
 
   /**
-   * Reads the name of a policy's tier. A tier that does not exist is asked last, and denies what its
-   * policies do not match; reports UNKNOWN_TIER then.
+   * Reads the name of a policy's tier. Reports UNKNOWN_TIER, an error, for one that does not exist: Calico would ask it
+   * last, but most often its object is only not given.
    */
   read(field: Field): Tier {
     const written = readText(field) ?? "";
@@ -52,9 +52,8 @@ export class Tiers {
     const tier = this.#tierByName.get(name);
     if (tier !== undefined) return tier;
     reportField(field, {
-      severity: "warning",
       code: "UNKNOWN_TIER",
-      message: `there is no Tier "${name}": it is taken to be the last one, and to deny`,
+      message: `there is no Tier "${name}": give its object too, which says when the tier is asked`,
       suggestion: suggestionFor(name, [...this.#tierByName.keys()]),
     });
     return { name, order: Infinity, defaultAction: "deny" };

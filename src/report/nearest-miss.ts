@@ -198,7 +198,7 @@ function portOutcome(port: PolicyPort, facts: Facts): Outcome {
         each.name === name &&
         each.protocol === (protocol ?? facts.protocol) &&
         each.port === facts.port &&
-        !(each.init === true && facts.dialect.namesInitPorts === "no"),
+        !(each.init !== undefined && facts.dialect.namesInitPorts === "no"),
     );
     const unmet = holds === true ? 0 : 1 + (protocol === undefined ? 0 : protocolUnmet);
     const words = `the port named ${name}${protocol === undefined ? "" : ` (${protocol})`}`;

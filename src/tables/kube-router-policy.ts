@@ -235,7 +235,7 @@ class RuleCompiler {
     for (const { name, protocol = "TCP" } of names) {
       for (const pod of pods) {
         for (const each of pod.ports) {
-          if (each.name !== name || each.protocol !== protocol || each.init === true) continue;
+          if (each.name !== name || each.protocol !== protocol || each.init !== undefined) continue;
           const key = `${name} ${protocol} ${each.port}`;
           const own = found.get(key) ?? {
             port: { name, protocol, first: each.port, last: each.port, pods: [] },

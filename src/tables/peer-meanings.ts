@@ -169,7 +169,7 @@ export class PeerMeanings {
   /** Tells whether an init container has a port of the name. */
   hasInitPort(name: string): boolean {
     return this.#snapshot.endpoints.some(({ ports }) =>
-      ports.some((port) => port.init === true && port.name === name),
+      ports.some((port) => port.init !== undefined && port.name === name),
     );
   }
 

@@ -321,7 +321,7 @@ export class SetCollector {
     for (const { name, protocol, port, init } of endpoint.ports) {
       if (name !== wanted.name || (wanted.protocol !== "any" && protocol !== wanted.protocol))
         continue;
-      if (wanted.runningOnly === true && init === true) continue;
+      if (wanted.runningOnly === true && init !== undefined) continue;
       for (const address of endpoint.addresses) {
         if (address.family !== this.#family) continue;
         members.push({ address, protocol: portProtocolNumber(protocol), port });

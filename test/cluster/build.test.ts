@@ -33,6 +33,7 @@ spec:
   - ports: [{containerPort: 80, name: http}, {containerPort: 53, protocol: UDP, name: dns}, {containerPort: 9}]
   initContainers:
   - ports: [{containerPort: 81, name: setup}]
+  - {restartPolicy: Always, ports: [{containerPort: 82, name: proxy}]}
 status: {phase: Running, podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}, {ip: "fd00::1"}], hostIP: 192.0.2.1}
 `);
     expect(said).toEqual([]);
@@ -47,7 +48,8 @@ status: {phase: Running, podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}, {ip: "fd00::1
       ports: [
         { name: "http", protocol: "TCP", port: 80 },
         { name: "dns", protocol: "UDP", port: 53 },
-        { name: "setup", protocol: "TCP", port: 81 },
+        { name: "setup", protocol: "TCP", port: 81, init: "ends" },
+        { name: "proxy", protocol: "TCP", port: 82, init: "sidecar" },
       ],
       place: { file: "a.yaml", line: 2, column: 1 },
     });
@@ -416,12 +418,14 @@ describe("buildSnapshot, contradictions", () => {
       of("v1", "ConfigMap", "b"),
       of("v1", "PodTemplate", "a"),
       of("networking.k8s.io/v1", "NetworkPolcy", "a"),
+      of("projectcalico.org/v3", "BGPConfiguration", "default"),
     );
     expect(load(text).said).toEqual([
       'a.yaml:3:29: error: there is no kind Deploymnet in apps/v1 (did you mean "Deployment"?) [UNSUPPORTED_KIND]',
       'a.yaml:9:42: error: there is no kind NetworkPolcy in networking.k8s.io/v1 (did you mean "NetworkPolicy"?) [UNSUPPORTED_KIND]',
       "a.yaml:1:1: warning: 2 objects of kind ConfigMap (v1) not read [FOREIGN_KIND]",
       "a.yaml:7:1: warning: 1 object of kind PodTemplate (v1) not read [FOREIGN_KIND]",
+      "a.yaml:11:1: warning: 1 object of kind BGPConfiguration (projectcalico.org/v3) not read [FOREIGN_KIND]",
     ]);
   });
 

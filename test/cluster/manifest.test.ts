@@ -139,6 +139,42 @@ items:
     );
   });
 
+  describe("stored by Calico", () => {
+    const stored = (annotation: string, kind = "GlobalNetworkSet"): string =>
+      `{apiVersion: crd.projectcalico.org/v1, kind: ${kind}, metadata: {name: default.a, labels: {x: '1', y: '1'}, annotations: {projectcalico.org/metadata: '${annotation}'}}}`;
+
+    it.each<[string, string, Record<string, string>]>([
+      ['{"creationTimestamp":null}', "default.a", { x: "1", y: "1" }],
+      ['{"labels":{"y":"2","z":null}}', "default.a", { x: "1", y: "2", z: "" }],
+      ['{"name":"a"}', "a", { x: "1", y: "1" }],
+      ['{"name":""}', "default.a", { x: "1", y: "1" }],
+      ["null", "default.a", { x: "1", y: "1" }],
+    ])("are named and labelled as the annotation %j tells", (annotation, name, labels) => {
+      const { objects, said } = load(stored(annotation, "GlobalNetworkPolicy"));
+      expect(said).toEqual([]);
+      expect(objects[0]!.metadata.name).toBe(name);
+      expect(Object.fromEntries(objects[0]!.metadata.labels)).toEqual(labels);
+    });
+
+    it.each([
+      ["{", "[projectcalico.org/metadata]: is no metadata in JSON"],
+      ["[]", "[projectcalico.org/metadata]: is no metadata in JSON"],
+      ['{"name":5}', "[projectcalico.org/metadata].name: must be a string"],
+      ['{"labels":["a"]}', "[projectcalico.org/metadata].labels: must be a map"],
+    ])("are refused with an annotation that Calico could not read: %j", (annotation, said) => {
+      expect(load(stored(annotation)).said[0]).toContain(said);
+      expect(load(stored(annotation)).objects).toEqual([]);
+    });
+
+    it("are read as they stand where the API's group is another", () => {
+      const text = stored('{"name":"b"}').replace(
+        "crd.projectcalico.org/v1",
+        "projectcalico.org/v3",
+      );
+      expect(identities(text)).toEqual(["GlobalNetworkSet /default.a"]);
+    });
+  });
+
   it("does not mind how kinds look that nobody reads", () => {
     const secret = "apiVersion: v1\nkind: Secret\nmetadata: {labels: {a: 1}}\n";
     expect(load(`${secret}---\n${secret}`).said).toEqual([

@@ -239,6 +239,14 @@ describe("readServices", () => {
     ).toEqual([[5353], [5354]]);
   });
 
+  it("finds a port by the name that a container has which goes on running", () => {
+    const plainPod = (init: string): string =>
+      `{apiVersion: v1, kind: Pod, metadata: {name: a, labels: {app: web}}, spec: {initContainers: [{${init} ports: [{name: http, containerPort: 81}]}]}, status: {podIP: 10.0.0.1, conditions: [{type: Ready, status: 'True'}]}}`;
+    const named = service("selector: {app: web}, ports: [{port: 80, targetPort: http}]");
+    expect(backends(named, plainPod("restartPolicy: Always,"))).toBe("10.0.0.1>81");
+    expect(backends(named, plainPod(""))).toBe("");
+  });
+
   it("takes Endpoints when there is no slice, without the addresses that are not ready", () => {
     const object =
       "{apiVersion: v1, kind: Endpoints, metadata: {name: web}, subsets: [{ports: [{port: 8080}], addresses: [{ip: 10.0.0.1}], notReadyAddresses: [{ip: 10.0.0.2}]}]}";

@@ -566,11 +566,10 @@ describe("tiers", () => {
     ]);
   });
 
-  it("that do not exist are the last, and deny", () => {
-    const { policies, said } = load(object("GlobalNetworkPolicy", "{tier: defualt}"));
-    expect(policies[0]!.tier).toEqual({ name: "defualt", order: Infinity, defaultAction: "deny" });
+  it("that do not exist are refused: nothing tells when they are asked", () => {
+    const { said } = load(object("GlobalNetworkPolicy", "{tier: defualt}"));
     expect(said).toEqual([
-      'a.yaml:5:10: warning: spec.tier: there is no Tier "defualt": it is taken to be the last one, and to deny (did you mean "default"?) [UNKNOWN_TIER]',
+      'a.yaml:5:10: error: spec.tier: there is no Tier "defualt": give its object too, which says when the tier is asked (did you mean "default"?) [UNKNOWN_TIER]',
     ]);
   });
 
@@ -698,7 +697,7 @@ describe("checkPolicies", () => {
     const said: string[] = [];
     checkPolicies(policies, snapshot, (one) => said.push(formatDiagnostic(one)));
     expect(said).toEqual([
-      "a.yaml:11:14: warning: a policy chooses namespaces by label, and of x only the names are known: give their Namespace objects too [UNKNOWN_NAMESPACE]",
+      "a.yaml:11:14: error: a policy chooses namespaces by label, and of x only the names are known: give their Namespace objects too [UNKNOWN_NAMESPACE]",
       'a.yaml:11:104: warning: Calico NetworkPolicy x/p: no pod it selects has a TCP port named "http", so this matches nothing [UNKNOWN_NAMED_PORT]',
     ]);
   });

@@ -99,13 +99,18 @@ describe("checkPolicies", () => {
     }
   });
 
-  it("warns once when namespaces are chosen by labels that nobody gave", () => {
+  it("refuses to choose namespaces with pods by labels that nobody gave", () => {
     const from = (selector: string): string =>
       policy(`{podSelector: {}, ingress: [{from: [{namespaceSelector: ${selector}}]}]}`, "z");
-    expect(check(CLUSTER + from("{matchLabels: {team: red}}"))).toEqual([
-      "a.yaml:12:134: warning: a policy chooses namespaces by label, and of z only the names are known: give their Namespace objects too [UNKNOWN_NAMESPACE]",
+    const pod = "---\n{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: z}}\n";
+    const byTeam = from("{matchLabels: {team: red}}");
+    expect(check(CLUSTER + byTeam)).toEqual([]);
+    expect(check(CLUSTER + byTeam + pod)).toEqual([
+      "a.yaml:12:134: error: a policy chooses namespaces by label, and of z only the names are known: give their Namespace objects too [UNKNOWN_NAMESPACE]",
     ]);
-    expect(check(CLUSTER + from("{}"))).toEqual([]);
-    expect(check(CLUSTER + from("{matchLabels: {kubernetes.io/metadata.name: y}}"))).toEqual([]);
+    expect(check(CLUSTER + from("{}") + pod)).toEqual([]);
+    const byName = "kubernetes.io/metadata.name: y";
+    expect(check(CLUSTER + from(`{matchLabels: {${byName}}}`) + pod)).toEqual([]);
+    expect(check(CLUSTER + from(`{matchLabels: {${byName}, team: red}}`) + pod)).toEqual([]);
   });
 });

@@ -1,6 +1,7 @@
 /** Host endpoints of a node: what becomes of its packets, by which policy, and which tables say so. */
 import { describe, expect, it } from "vitest";
 
+import { formatAddress } from "../../src/net/address.ts";
 import { explainReason } from "../../src/report/reason.ts";
 import { renderRule } from "../../src/tables/iptables.ts";
 import type { TableName } from "../../src/tables/model.ts";
@@ -730,7 +731,7 @@ spec: {ipv6Support: false}
 
   it("makes endpoints of nodes where Calico does", () => {
     const { snapshot } = load(`
-{apiVersion: v1, kind: Node, metadata: {name: n1, labels: {zone: a}}, status: {addresses: [{type: InternalIP, address: 192.168.7.1}]}}
+{apiVersion: v1, kind: Node, metadata: {name: n1, labels: {zone: a}}, status: {addresses: [{type: InternalIP, address: 192.168.7.1}, {type: ExternalIP, address: 192.0.2.1}]}}
 ---
 apiVersion: projectcalico.org/v3
 kind: KubeControllersConfiguration
@@ -746,5 +747,6 @@ spec: {controllers: {node: {hostEndpoint: {autoCreate: Enabled}}}}
       },
     ]);
     expect(snapshot.hostEndpoints[0]?.labels.get("zone")).toBe("a");
+    expect(snapshot.hostEndpoints[0]?.addresses.map(formatAddress)).toEqual(["192.168.7.1"]);
   });
 });
