@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { endpointName } from "../cluster/snapshot.ts";
 import type { Snapshot } from "../cluster/snapshot.ts";
 import { parseNode } from "../dump/node.ts";
+import { parseSysctls } from "../dump/sysctl.ts";
 import type { Program } from "../engine/program.ts";
 import { formatAddress } from "../net/address.ts";
 import type { Address } from "../net/address.ts";
@@ -16,7 +17,7 @@ import type { DiagnosticLog } from "./diagnostics.ts";
 import { Failure } from "./failure.ts";
 import { loadCluster, loadManifests, stopOnErrors } from "./manifests.ts";
 import type { Cluster, GiveAddresses, WrittenCluster } from "./manifests.ts";
-import { isSwitch, NODE_FILES, readNodeFiles } from "./node-files.ts";
+import { isSwitch, NODE_FILES, readNodeFiles, readSysctls } from "./node-files.ts";
 import type { CaptureOptions, ClusterOptions, NodeOptions } from "./options.ts";
 
 /** Everything that verdicts and reports need. */
@@ -58,19 +59,24 @@ export function loadJudge(options: JudgeOptions, log: DiagnosticLog, give?: Give
   return judgeByManifests(options, log, give);
 }
 
-/** The tables that manifests become. */
+/** The tables that manifests become; of switches that are told those count by which nodes follow connections. */
 export function judgeByManifests(
-  options: ClusterOptions & CaptureOptions,
+  options: ClusterOptions & CaptureOptions & Pick<NodeOptions, "sysctl">,
   log: DiagnosticLog,
   give?: GiveAddresses,
 ): Judge {
   const dialect = DIALECTS[options.dialect];
   const midstream = options.midstream ?? "assume-established";
-  const judgeBy = ({ compiled, withAnswers, ...cluster }: Cluster): Judge => ({
-    ...cluster,
-    ...{ dialect, program: compiled, midstream, realNode: false },
-    withAnswers: (answers) => judgeBy(withAnswers(answers)),
-  });
+  const told = parseSysctls(readSysctls(options.sysctl, log), log.report);
+  const judgeBy = ({ compiled, withAnswers, ...cluster }: Cluster): Judge => {
+    const timeouts = new Map([...compiled.connectionSwitches.timeouts, ...told.timeouts]);
+    const program = { ...compiled, connectionSwitches: { ...told, timeouts } };
+    return {
+      ...cluster,
+      ...{ dialect, program, midstream, realNode: false },
+      withAnswers: (answers) => judgeBy(withAnswers(answers)),
+    };
+  };
   return judgeBy(loadCluster(options, log, give));
 }
 
@@ -152,11 +158,12 @@ export function inputFiles(options: JudgeOptions): string[] {
   ].flat();
 }
 
-/** Whether a node's dumps are named. */
-export function namesNode(options: NodeOptions): boolean {
+/** Whether a node's dumps are named. Its switches alone are those of every node, where there are manifests. */
+export function namesNode(options: NodeOptions & Pick<ClusterOptions, "filename">): boolean {
   const { iptables, ip6tables, ipset, addresses, routes, conntrack, sysctl, nodeState } = options;
-  const files = [iptables, ip6tables, ipset, addresses, routes, conntrack, sysctl].flat();
-  return nodeState !== undefined || files.length > 0;
+  const files = [iptables, ip6tables, ipset, addresses, routes, conntrack].flat();
+  const only = options.filename.length === 0 && sysctl.length > 0;
+  return nodeState !== undefined || files.length > 0 || only;
 }
 
 /** Names by address; of several objects with one address the pod counts. */

@@ -56,11 +56,16 @@ export function readNodeFiles(options: NodeOptions, log: DiagnosticLog): NodeTex
     }
   }
   // What is named by hand counts more than what the node's folder says.
-  const named = options.sysctl.map((word): SysctlText => {
+  const named = readSysctls(options.sysctl, log);
+  return { ...texts, sysctl: [...texts.sysctl, ...named], backend };
+}
+
+/** The files and switches of `--sysctl`. */
+export function readSysctls(words: readonly string[], log: DiagnosticLog): SysctlText[] {
+  return words.map((word) => {
     if (!isSwitch(word)) return readText(word, log);
     return { file: `--sysctl ${word}`, text: word, named: true };
   });
-  return { ...texts, sysctl: [...texts.sysctl, ...named], backend };
 }
 
 /** Whether what stands behind `--sysctl` is a switch with its value, not a file. */

@@ -143,7 +143,7 @@ export function addNodeOptions(command: Command): Command {
     .addOption(
       new Option(
         "--sysctl <file or key=value>",
-        "the kernel's switches: output of sysctl -a, or one of them; repeatable",
+        "the kernel's switches: output of sysctl -a, or one of them; repeatable; beside -f alone, how every node follows connections",
       )
         .argParser(collect)
         .default([], "none"),

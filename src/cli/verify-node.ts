@@ -8,18 +8,19 @@ import type { LabGround } from "../lab/node.ts";
 import type { Backend } from "../match/extension.ts";
 import { renderIpsets } from "../tables/ipset.ts";
 import { renderIptables } from "../tables/iptables.ts";
+import type { ConnectionSwitches } from "../tables/switches.ts";
 import type { DiagnosticLog } from "./diagnostics.ts";
 import { namesNode } from "./judge.ts";
 import type { Judge } from "./judge.ts";
 import { readNodeFiles } from "./node-files.ts";
-import type { NodeOptions } from "./options.ts";
+import type { ClusterOptions, NodeOptions } from "./options.ts";
 
 /** Captures are often cut, and hold checksums that a network card had yet to fill in (CT-6). */
 const SYSCTLS = { "netfilter/nf_conntrack_checksum": 0 };
 
 /** Makes the node that the lab starts. */
 export function labNode(
-  options: NodeOptions,
+  options: NodeOptions & Pick<ClusterOptions, "filename">,
   { program }: Judge,
   { ground, log }: { readonly ground: LabGround; readonly log: DiagnosticLog },
 ): LabNode {
@@ -32,7 +33,9 @@ export function labNode(
         .map(renderIptables)
         .join("");
     const ipsets = renderIpsets(program.rulesets);
-    return { ...base, ipsets, tables: { legacy: { 4: textOf(4), 6: textOf(6) } } };
+    const own = program.connectionSwitches;
+    const sysctls = { ...SYSCTLS, ...(own === undefined ? {} : connectionPaths(own)) };
+    return { ...base, sysctls, ipsets, tables: { legacy: { 4: textOf(4), 6: textOf(6) } } };
   }
   // The very words of the dumps: what we made of them is what is to be proved.
   const texts = readNodeFiles(options, log);
@@ -51,6 +54,26 @@ export function labNode(
   }
   const sysctls = { ...SYSCTLS, ...sysctlPaths(texts.sysctl ?? []) };
   return { ...base, sysctls, ipsets: setsText(texts.ipset, program), tables };
+}
+
+/** The paths under /proc/sys/net of what says how connections are followed. */
+function connectionPaths({
+  tcpLiberal,
+  tcpLoose,
+  tcpIgnoreInvalidResets,
+  tcpRetransmissionsMax,
+  timeouts,
+}: ConnectionSwitches): Record<string, number> {
+  const values = {
+    tcp_be_liberal: Number(tcpLiberal),
+    tcp_loose: Number(tcpLoose),
+    tcp_ignore_invalid_rst: Number(tcpIgnoreInvalidResets),
+    tcp_max_retrans: tcpRetransmissionsMax,
+    ...Object.fromEntries(timeouts),
+  };
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [`netfilter/nf_conntrack_${name}`, value]),
+  );
 }
 
 /** > ipset restores what ipset save prints, not what ipset list does. Every ruleset has all sets. */

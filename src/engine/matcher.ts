@@ -21,7 +21,7 @@ import type { Packing } from "./pack.ts";
 import { setShare, shareOfConnections, sharingOf } from "./share.ts";
 import type { Share } from "./share.ts";
 import type { Program } from "./program.ts";
-import { packSwitches } from "./switches.ts";
+import { packConnectionSwitches, packSwitches } from "./switches.ts";
 import { InterfaceNumbers, numberNodes, packTopology } from "./topology.ts";
 import {
   readFlow,
@@ -145,6 +145,7 @@ export function loadMatcher(
   let packed = packRulesets(exports, program.rulesets, first);
   let routes = packTopology(exports, program, first);
   let { owners, switches } = program;
+  const { connectionSwitches } = program;
   const assume = options.midstream === "assume-established";
   const { share, conntrackMax } = options;
   const most = share === undefined ? conntrackMax : shareOfConnections(conntrackMax, share);
@@ -155,6 +156,7 @@ export function loadMatcher(
     if (sharing.kind === "whole") throw new Error("bug: this program's packets cannot be shared");
     setShare(exports, share, sharing.ports);
   }
+  if (connectionSwitches !== undefined) packConnectionSwitches(exports, connectionSwitches);
   if (switches !== undefined) packSwitches(exports, switches, interfaces);
   packConnections(exports, program.connections ?? []);
   if (options.logRows === true) exports.startRowLog();

@@ -1,7 +1,12 @@
 /** A node's switches to the matcher. */
 import * as layout from "../../assembly/layout.ts";
 import { TIMEOUT_NAMES } from "../tables/switches.ts";
-import type { InterfaceSwitches, NodeSwitches, TimeoutName } from "../tables/switches.ts";
+import type {
+  ConnectionSwitches,
+  InterfaceSwitches,
+  NodeSwitches,
+  TimeoutName,
+} from "../tables/switches.ts";
 import type { MatcherExports } from "./exports.ts";
 import type { InterfaceNumbers } from "./topology.ts";
 
@@ -40,6 +45,20 @@ export function packSwitches(
   switches: NodeSwitches,
   { names }: InterfaceNumbers,
 ): void {
+  packConnectionSwitches(exports, switches);
+  const bytes = exports.allocate(names.length);
+  const view = new DataView(exports.memory.buffer);
+  names.forEach((name, number) => {
+    view.setUint8(bytes + number, bitsOf(switches.interfaces.get(name) ?? switches.others));
+  });
+  exports.setInterfaceSwitches(bytes, names.length);
+}
+
+/** Hands over how connections are followed. */
+export function packConnectionSwitches(
+  exports: MatcherExports,
+  switches: ConnectionSwitches,
+): void {
   for (const name of TIMEOUT_NAMES) {
     const seconds = switches.timeouts.get(name);
     if (seconds !== undefined) exports.setTimeout(TIMEOUTS[name], seconds);
@@ -50,12 +69,6 @@ export function packSwitches(
     switches.tcpIgnoreInvalidResets,
     switches.tcpRetransmissionsMax,
   );
-  const bytes = exports.allocate(names.length);
-  const view = new DataView(exports.memory.buffer);
-  names.forEach((name, number) => {
-    view.setUint8(bytes + number, bitsOf(switches.interfaces.get(name) ?? switches.others));
-  });
-  exports.setInterfaceSwitches(bytes, names.length);
 }
 
 function bitsOf(own: InterfaceSwitches): number {

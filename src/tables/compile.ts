@@ -69,6 +69,7 @@ import {
   tableOf,
 } from "./table-order.ts";
 import { CHAIN_ROUTER, compileRouter } from "./kube-router.ts";
+import { KUBE_PROXY_SWITCHES, type ConnectionSwitches } from "./switches.ts";
 import { compileTopology } from "./topology.ts";
 import { compileTunnels, usesVxlan } from "./tunnels.ts";
 
@@ -77,6 +78,7 @@ export interface CompiledCluster {
   /** IPv4, then IPv6. */
   readonly rulesets: readonly [Ruleset, Ruleset];
   readonly topology: Topology;
+  readonly connectionSwitches: ConnectionSwitches;
 }
 
 /**
@@ -283,7 +285,11 @@ export function compileWhole(
           FAMILIES.some((family) => usesVxlan(given, settings, family))),
     });
   return {
-    cluster: { rulesets: [ipv4, ipv6], topology: topologyOf(snapshot) },
+    cluster: {
+      rulesets: [ipv4, ipv6],
+      topology: topologyOf(snapshot),
+      connectionSwitches: KUBE_PROXY_SWITCHES,
+    },
     ...{ settings, interfaces, index, meanings, selected, selections },
     endpointChains: chainsOfEndpoints,
     families: [chains4, chains6],

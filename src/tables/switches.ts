@@ -1,4 +1,7 @@
-/** A node's own switches, as sysctl tells them; what was not told is as the kernel has it by itself. */
+/**
+ * A node's own switches, as sysctl tells them; what was not told is as the kernel has it by itself, or as kube-proxy sets
+ * it.
+ */
 
 /** Timeouts of connections, by what follows `net.netfilter.nf_conntrack_`. */
 export const TIMEOUT_NAMES = [
@@ -31,13 +34,32 @@ export const TIMEOUT_NAMES = [
 
 export type TimeoutName = (typeof TIMEOUT_NAMES)[number];
 
-export interface NodeSwitches {
+/** How connections are followed. */
+export interface ConnectionSwitches {
   readonly tcpLiberal: boolean;
   readonly tcpLoose: boolean;
   readonly tcpIgnoreInvalidResets: boolean;
   readonly tcpRetransmissionsMax: number;
   /** Seconds, of those that were told. */
   readonly timeouts: ReadonlyMap<TimeoutName, number>;
+}
+
+/**
+ * How kube-proxy has a node follow them where nothing else is configured.
+ * Source: kubernetes pkg/proxy/apis/config/v1alpha1/defaults.go, SetDefaults_KubeProxyConfiguration().
+ */
+export const KUBE_PROXY_SWITCHES: ConnectionSwitches = {
+  tcpLiberal: false,
+  tcpLoose: true,
+  tcpIgnoreInvalidResets: false,
+  tcpRetransmissionsMax: 3,
+  timeouts: new Map([
+    ["tcp_timeout_established", 86_400],
+    ["tcp_timeout_close_wait", 3600],
+  ]),
+};
+
+export interface NodeSwitches extends ConnectionSwitches {
   /** MTU for IPv6 by interface, bytes, of those that were told. */
   readonly mtus6: ReadonlyMap<string, number>;
   /** Whether a family's rules see what bridges hand from port to port; undefined: not told. */

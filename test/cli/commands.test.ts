@@ -76,6 +76,17 @@ describe("replay", () => {
     });
   });
 
+  it("follows connections as --sysctl tells beside manifests, and judges by these", () => {
+    const replay = (...words: string[]) => run("replay", "-r", CAPTURE, "-f", EXAMPLE, ...words);
+    const usual = replay("-o", "ndjson");
+    const timeout = "net.netfilter.nf_conntrack_udp_timeout";
+    expect(replay("-o", "ndjson", "--sysctl", `${timeout}=30`).stdout).toBe(usual.stdout);
+    expect(replay("-o", "ndjson", "--sysctl", `${timeout}=0`).stdout).not.toBe(usual.stdout);
+    const { status, stderr } = replay("--sysctl", "foo=1");
+    expect(status).toBe(2);
+    expect(stderr).toContain("foo is not a switch that is modelled [BAD_DUMP]");
+  });
+
   it("counts packets, flows and rules as json that adds up", () => {
     const { stdout } = run("replay", "-r", CAPTURE, "-f", EXAMPLE, "-o", "json");
     const report = JSON.parse(stdout) as {
