@@ -81,6 +81,7 @@ import {
   REASON_TOO_MANY_PATHS,
   ROUTE_UNICAST,
   RULE_NONE,
+  SHOWN_OPTIONS_UNKNOWN,
   TOTAL_ALLOW,
   TOTAL_BYTES,
   TOTAL_DUPLICATES,
@@ -148,6 +149,9 @@ export function decideAtOnce(packet: Packet, verdict: Verdict): bool {
   if (missing != 0) return doubtAtOnce(packet, verdict, missing);
   if (!familyLoaded(packet.family)) return say(verdict, VERDICT_UNKNOWN, REASON_NO_TABLES);
   if (isElsewhere(packet, verdict)) return true;
+  // > IPv6 reads its options before any hook.
+  if (packet.family == 6 && packet.shownOptions == SHOWN_OPTIONS_UNKNOWN)
+    return doubtAtOnce(packet, verdict, REASON_OPTIONS_UNKNOWN);
   if (isRealNode() || !isOwnAddress(packet, verdict)) return false;
   return say(verdict, VERDICT_ALLOW, REASON_SAME_ENDPOINT);
 }

@@ -12,6 +12,7 @@ import {
   RULE_NONE,
 } from "./layout";
 import { isLoopback, isPerhapsTooLong, mtuOf } from "./node-interface";
+import { forbidsCutting } from "./piece";
 import {
   PROTOCOL_GRE,
   PROTOCOL_IPIP,
@@ -27,9 +28,6 @@ import { walk } from "./walk";
 
 const QUESTION_MTU: u64 = 1 << 44;
 
-const IPV4_FRAGMENT: usize = 6;
-// As it lies in memory.
-const IPV4_DONT_FRAGMENT: u16 = 0x0040;
 const IPV6_MTU_MIN: u32 = 1280;
 
 /** The packet is discarded: it is too long for an interface, by a route. */
@@ -66,11 +64,9 @@ function limit6(own: u32, byRoute: u32): u32 {
 
 // It may be fragmented.
 function isCut(): bool {
-  const header: usize = walk.packet.network;
   // A text does not always say so.
-  if (header == 0 || (walk.known & KNOWN_FRAGMENT) == 0)
-    return ask(QUESTION_MTU | 1, REASON_SEGMENTS, RULE_NONE);
-  return (load<u16>(header, IPV4_FRAGMENT) & IPV4_DONT_FRAGMENT) == 0;
+  if ((walk.known & KNOWN_FRAGMENT) == 0) return ask(QUESTION_MTU | 1, REASON_SEGMENTS, RULE_NONE);
+  return !forbidsCutting(walk.packet);
 }
 
 // > What was put together of fragments is as long as the longest of them.

@@ -44,6 +44,7 @@ import {
   PACKET_FRAGMENT,
   PACKET_FRAGMENT_HEADER,
   PACKET_INBOUND,
+  SHOWN_OPTIONS_NONE,
   VERDICT_ALLOW,
   VERDICT_DROP,
   VERDICT_SIZE,
@@ -282,7 +283,8 @@ function isPlain(packet: Packet): bool {
   // Where it arrives hangs on its tag.
   if (packet.vlan > 1 && isRealNode()) return false;
   // A text shows no bytes; options and extension headers, it tells or nobody knows.
-  if ((packet.flags & PACKET_DECODED) != 0) return packet.family == 4;
+  if ((packet.flags & PACKET_DECODED) != 0)
+    return packet.family == 4 && packet.shownOptions == SHOWN_OPTIONS_NONE;
   const size = packet.family == 4 ? IPV4_SIZE : IPV6_SIZE;
   return packet.transport - packet.network == size;
 }
