@@ -46,6 +46,7 @@ import {
 } from "./journal";
 import {
   KNOWN_DST,
+  KNOWN_IP_LENGTH,
   KNOWN_PORTS,
   KNOWN_PROTOCOL,
   KNOWN_SRC,
@@ -367,8 +368,13 @@ function settle(packet: Packet, verdict: Verdict): void {
     return;
   }
   plainly = consultedCount() == consultedBefore && touchCount() <= 1;
-  countPath(packet.ipLength);
+  countPath(countedLength(packet));
   describe(packet, verdict, isGuessed(guessed) || severalWays);
+}
+
+/** Bytes of a packet, where its header tells them: no rule counts what is only guessed. */
+export function countedLength(packet: Packet): u32 {
+  return (packet.known & KNOWN_IP_LENGTH) == 0 ? 0 : packet.ipLength;
 }
 
 function visitOnceMore(): void {

@@ -43,8 +43,8 @@ export const LAYOUT_VERSION = 28;
 // ├───────────────────────────────────────────────┼───────────────┤
 // │  dstMac, 6 bytes                              │  vlan         │ 128
 // ├───────┬───────┬───────────────┬───────────────┼───────────────┤
-// │quoted │ shown │  quotedSport  │  quotedDport  │       -       │ 136
-// │proto  │options│               │               │               │
+// │quoted │ shown │  quotedSport  │  quotedDport  │               │ 136
+// │proto  │options│               │               │  tcpSegment   │
 // ├───────┴───────┴───────────────┴───────────────┴───────────────┤
 // │  quotedSrc, 4 words                                           │ 144
 // │  quotedDst, 4 words                                           │ 160
@@ -79,7 +79,10 @@ export const PACKET_TCP_FLAGS = PACKET_TCP_WINDOW + 2;
 export const PACKET_TCP_OFFSET = PACKET_TCP_FLAGS + 1;
 export const PACKET_TCP_SEQ = PACKET_TCP_OFFSET + 1;
 export const PACKET_TCP_ACK = PACKET_TCP_SEQ + 4;
-/** IPv4 total length; IPv6 40 + payload length. From the header, never from the captured bytes. */
+/**
+ * IPv4 total length; IPv6 40 + payload length. From the header, never from the captured bytes. Without KNOWN_IP_LENGTH
+ * what the rest of a text's line makes it; 0: nothing tells.
+ */
 export const PACKET_IP_LENGTH = PACKET_TCP_ACK + 4;
 /** Bytes behind the transport header, by the IP lengths. */
 export const PACKET_PAYLOAD_LENGTH = PACKET_IP_LENGTH + 4;
@@ -113,7 +116,9 @@ export const PACKET_SHOWN_OPTIONS = PACKET_QUOTED_PROTOCOL + 1;
 /** Of ICMP the id, and in the destination's place type << 8 | code: as a tuple has them. */
 export const PACKET_QUOTED_SPORT = PACKET_SHOWN_OPTIONS + 1;
 export const PACKET_QUOTED_DPORT = PACKET_QUOTED_SPORT + 2;
-export const PACKET_QUOTED_SRC = PACKET_QUOTED_DPORT + 4;
+/** The segment size that a text's SYN asks for; 0: none is shown. */
+export const PACKET_TCP_SEGMENT = PACKET_QUOTED_DPORT + 2;
+export const PACKET_QUOTED_SRC = PACKET_TCP_SEGMENT + 2;
 export const PACKET_QUOTED_DST = PACKET_QUOTED_SRC + 16;
 export const PACKET_NUMBER = PACKET_QUOTED_DST + 16;
 export const PACKET_SIZE = PACKET_NUMBER + 8;
@@ -166,6 +171,8 @@ export const PACKET_LOCAL_TIME = 1 << 19;
 export const PACKET_HAS_SENDER = 1 << 20;
 /** The IPv4 header of a packet without bytes says that it may not be cut. */
 export const PACKET_DONT_FRAGMENT = 1 << 21;
+/** Without KNOWN_IP_LENGTH: the packet is not shorter than is told. */
+export const PACKET_LEAST_LENGTH = 1 << 22;
 
 // PACKET_KNOWN: which decoded fields hold what the packet on the wire had. A field whose bit is missing
 // was beyond the snap length, or is not spelt out by the text.

@@ -7,6 +7,7 @@ import { longestFragment } from "./fragments";
 import {
   KNOWN_FRAGMENT,
   KNOWN_IP_LENGTH,
+  PACKET_LEAST_LENGTH,
   PACKET_REASSEMBLED,
   REASON_SEGMENTS,
   RULE_NONE,
@@ -40,10 +41,10 @@ export function isTooLong(route: i32, out: u32): bool {
   const limit = walk.family == 4 ? limit4(own, byRoute) : limit6(own, byRoute);
   if (limit == 0 || (isOfSegments(walk.protocol) && !isPerhapsTooLong(LENGTH_MAX))) return false;
   walk.longest = min(walk.longest, limit);
-  if ((walk.known & KNOWN_IP_LENGTH) == 0 || packet.ipLength <= limit) return false;
+  if (packet.ipLength <= limit) return false;
   walk.volatile = true;
-  if (walk.family == 4) return exceeds(limit) && !isCut();
-  if (own != 0 && exceeds(max(own, IPV6_MTU_MIN))) return true;
+  if (walk.family == 4) return exceeds(limit) && !isCut() && isAsLong();
+  if (own != 0 && exceeds(max(own, IPV6_MTU_MIN)) && isAsLong()) return true;
   // > IPv6 looks at a locked MTU of the route only, and no dump shows which are.
   const narrow = byRoute != 0 && lengthOnWay() > limit6(0, byRoute);
   return narrow && ask(QUESTION_MTU, REASON_SEGMENTS, RULE_NONE);
@@ -60,6 +61,12 @@ function limit6(own: u32, byRoute: u32): u32 {
   if (own == 0 && byRoute == 0) return 0;
   const least = own == 0 || byRoute == 0 ? own | byRoute : min(own, byRoute);
   return max(least, IPV6_MTU_MIN);
+}
+
+// Of a text's packet it may only be guessed.
+function isAsLong(): bool {
+  if ((walk.known & KNOWN_IP_LENGTH) != 0 || (walk.flags & PACKET_LEAST_LENGTH) != 0) return true;
+  return ask(QUESTION_MTU | 3, REASON_SEGMENTS, RULE_NONE);
 }
 
 // It may be fragmented.

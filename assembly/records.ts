@@ -75,6 +75,7 @@ export class Packet {
   quotedSport: u16;
   /** ICMP: type << 8 | code. */
   quotedDport: u16;
+  tcpSegment: u16;
   quotedSrc0: u32;
   quotedSrc1: u32;
   quotedSrc2: u32;
@@ -136,6 +137,7 @@ if (offsetof<Packet>("quotedProtocol") != layout.PACKET_QUOTED_PROTOCOL)
 if (offsetof<Packet>("shownOptions") != layout.PACKET_SHOWN_OPTIONS) ERROR("PACKET_SHOWN_OPTIONS");
 if (offsetof<Packet>("quotedSport") != layout.PACKET_QUOTED_SPORT) ERROR("PACKET_QUOTED_SPORT");
 if (offsetof<Packet>("quotedDport") != layout.PACKET_QUOTED_DPORT) ERROR("PACKET_QUOTED_DPORT");
+if (offsetof<Packet>("tcpSegment") != layout.PACKET_TCP_SEGMENT) ERROR("PACKET_TCP_SEGMENT");
 if (offsetof<Packet>("quotedSrc0") != layout.PACKET_QUOTED_SRC) ERROR("PACKET_QUOTED_SRC");
 if (offsetof<Packet>("quotedDst0") != layout.PACKET_QUOTED_DST) ERROR("PACKET_QUOTED_DST");
 if (offsetof<Packet>("number") != layout.PACKET_NUMBER) ERROR("PACKET_NUMBER");

@@ -29,7 +29,7 @@ import { consultedCount, startForks } from "./fork";
 import { arePerhapsTaken, findFirst, lookUpSights } from "./half-known";
 import { hear, rowHeard, saidOf, whereOf } from "./heard";
 import { rollBack, startJournal } from "./journal";
-import { count, countTotals, walkedPlainly } from "./judge";
+import { count, countedLength, countTotals, walkedPlainly } from "./judge";
 import { knownConnections } from "./known-connection";
 import {
   CT_ESTABLISHED,
@@ -152,7 +152,7 @@ export function repeatVerdict(packet: Packet, verdict: Verdict, isRead: bool): b
   const repeated = changetype<Verdict>(verdictOfOutcome(saying.outcome));
   if (isRead) copyBytes(changetype<usize>(verdict), changetype<usize>(repeated), VERDICT_SIZE);
   countRepeats(1);
-  saying.count(packet.ipLength);
+  saying.count(countedLength(packet));
   rememberSight(packet, repeated, entry, true);
   if (row == 0) {
     row = count(packet, repeated);

@@ -14,6 +14,8 @@ export interface Chain {
   readonly count: number;
   /** Undefined: there are no hop-by-hop options. */
   readonly hopByHop: OptionWords | undefined;
+  /** Bytes behind the fragment header; undefined: there is none. */
+  readonly fragment: number | undefined;
   /** Where the text goes on. */
   readonly end: number;
 }
@@ -29,23 +31,27 @@ export interface OptionWords {
 /** Steps over the extension headers. */
 export function scanChain(text: string, from: number, packet: TextPacket): Chain {
   let hopByHop: OptionWords | undefined;
+  let fragment: number | undefined;
   let count = 0;
   let at = from;
   for (let next = scanHeader(text, at, packet); next !== undefined;) {
     count += 1;
     if (next.name === "HBH") hopByHop ??= next;
+    fragment = next.bytes ?? fragment;
     at = next.end;
     next = scanHeader(text, at, packet);
   }
-  return { count, hopByHop, end: at };
+  return { count, hopByHop, fragment, end: at };
 }
 
 interface Header extends OptionWords {
   readonly name: string;
+  /** Of a fragment. */
+  readonly bytes?: number;
   readonly end: number;
 }
 
-const FRAGMENT = /frag (?=\((?:0x[0-9a-f]{1,8}:)?(\d{1,5})\|)/y;
+const FRAGMENT = /frag (?=\((?:0x[0-9a-f]{1,8}:)?(\d{1,5})\|(\d{1,5})\))/y;
 const BROKEN = / {0,2}\[(?:\|hbhopt|trunc)\]/y;
 const EXTENSION = /(?:HBH|DSTOPT|RT\d|AH)(?=[ (])/y;
 
@@ -59,7 +65,7 @@ function scanHeader(text: string, at: number, packet: TextPacket): Header | unde
     if (packet.fragmentOffset > 0) packet.laterFragment = true;
     const close = closingParenthesis(text, at + fragment[0].length);
     const end = close === undefined ? text.length : skipBlanks(text, close + 1);
-    return { name: "frag", options: [], broken: false, end };
+    return { name: "frag", options: [], broken: false, bytes: Number(fragment[2]), end };
   }
   const name = matchAt(EXTENSION, text, at)?.[0];
   if (name === undefined) return undefined;

@@ -7,7 +7,7 @@ import { parseEndpoint, splitName, type Endpoint } from "./tcpdump-endpoint.ts";
 import { skipBlanks } from "./tcpdump-line.ts";
 import { EXTENSIONS, scanChain, type Chain } from "./tcpdump-extension.ts";
 import { judgeHopByHop } from "./tcpdump-hop-by-hop.ts";
-import { leastTransport } from "./tcpdump-length.ts";
+import { EXTENSION, IPV6_HEADER, leastTransport, tellLength } from "./tcpdump-length.ts";
 import { skipNotes } from "./tcpdump-notes.ts";
 import { judgeOptions } from "./tcpdump-options.ts";
 import type { TextPacket } from "./tcpdump-packet.ts";
@@ -97,6 +97,7 @@ function parseEnds(
   settleEnds(src, dst, words, packet);
   parseTransport(words, packet);
   settleHopByHop(chain, words, packet);
+  if (packet.ipLength === undefined) packet.toldLength = tellLength(chain, words, packet);
   if (isIcmpError(packet)) parseQuote(words, packet);
   return "done";
 }
@@ -126,9 +127,6 @@ function settleChain(packet: TextPacket, first: number | undefined): void {
   packet.moreFragments = false;
 }
 
-/** The least that an extension header is long. */
-const EXTENSION_SIZE = 8;
-
 /** Says what Linux makes of hop-by-hop options. Without `-v` only some of what may not be is told. */
 function settleHopByHop(chain: Chain, words: Words, packet: TextPacket): void {
   const { count, hopByHop } = chain;
@@ -136,7 +134,7 @@ function settleHopByHop(chain: Chain, words: Words, packet: TextPacket): void {
   const { ttl, ipLength } = packet;
   const least = leastTransport(words, packet);
   const told = ipLength !== undefined && least !== undefined;
-  const room = told ? ipLength - 40 - EXTENSION_SIZE * (count - 1) - least : undefined;
+  const room = told ? ipLength - IPV6_HEADER - EXTENSION * (count - 1) - least : undefined;
   const fate = hopByHop.broken ? "bad" : judgeHopByHop(hopByHop.options, room);
   if (fate === "bad") packet.malformed = true;
   else if (ttl !== undefined) packet.options = fate;

@@ -5,6 +5,7 @@
 import * as layout from "../../assembly/layout.ts";
 import type { Address, Family } from "../net/address.ts";
 import type { PacketBatch } from "./batch.ts";
+import type { ToldLength } from "./tcpdump-length.ts";
 import type { ShownOptions } from "./tcpdump-options.ts";
 
 /** A source or destination: an address, or a host name. */
@@ -26,6 +27,8 @@ export interface TextPacket {
   ttl?: number | undefined;
   ipId?: number | undefined;
   ipLength?: number | undefined;
+  /** What the rest of the words makes it, where the header's own is not shown. */
+  toldLength?: ToldLength | undefined;
   payloadLength?: number | undefined;
   /** In bytes; defined where the text tells whether it is a fragment. */
   fragmentOffset?: number | undefined;
@@ -43,6 +46,8 @@ export interface TextPacket {
   tcpSeq?: number | undefined;
   tcpAck?: number | undefined;
   tcpWindow?: number | undefined;
+  /** The segment size that a SYN asks for. */
+  tcpSegment?: number | undefined;
   icmpType?: number | undefined;
   icmpCode?: number | undefined;
   icmpId?: number | undefined;
@@ -156,6 +161,10 @@ function writeNetwork(view: DataView, at: number, packet: TextPacket): number {
   if (packet.ipLength !== undefined) {
     view.setUint32(at + layout.PACKET_IP_LENGTH, packet.ipLength, true);
     known |= layout.KNOWN_IP_LENGTH;
+  } else if (packet.toldLength !== undefined) {
+    const { bytes, sure } = packet.toldLength;
+    view.setUint32(at + layout.PACKET_IP_LENGTH, bytes, true);
+    if (sure && packet.family === 6) orFlags(view, at, layout.PACKET_LEAST_LENGTH);
   }
   if (packet.payloadLength !== undefined) {
     view.setUint32(at + layout.PACKET_PAYLOAD_LENGTH, packet.payloadLength, true);
@@ -186,6 +195,8 @@ function writeTransport(view: DataView, at: number, packet: TextPacket): number 
     view.setUint8(at + layout.PACKET_TCP_FLAGS, packet.tcpFlags);
     known |= layout.KNOWN_TCP_FLAGS;
   }
+  if (packet.tcpSegment !== undefined)
+    view.setUint16(at + layout.PACKET_TCP_SEGMENT, packet.tcpSegment, true);
   const { tcpSeq, tcpAck, tcpWindow } = packet;
   if (tcpSeq !== undefined && tcpAck !== undefined && tcpWindow !== undefined) {
     view.setUint32(at + layout.PACKET_TCP_SEQ, tcpSeq, true);
