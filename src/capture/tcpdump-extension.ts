@@ -28,8 +28,11 @@ export interface OptionWords {
   readonly broken: boolean;
 }
 
-/** Steps over the extension headers. */
+const NONE = { count: 0, hopByHop: undefined, fragment: undefined };
+
+/** Steps over the extension headers, which only IPv6 has. */
 export function scanChain(text: string, from: number, packet: TextPacket): Chain {
+  if (packet.family === 4) return { ...NONE, end: from };
   let hopByHop: OptionWords | undefined;
   let fragment: number | undefined;
   let count = 0;

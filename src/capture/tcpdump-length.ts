@@ -2,7 +2,7 @@
 import type { Chain } from "./tcpdump-extension.ts";
 import type { TextPacket } from "./tcpdump-packet.ts";
 import { isDnsMessage } from "./tcpdump-transport.ts";
-import { matchWords, numberIn, type Words } from "./tcpdump-words.ts";
+import { matchAt, matchWords, numberIn, type Words } from "./tcpdump-words.ts";
 
 /** A length that other words than the header's make. */
 export interface ToldLength {
@@ -97,13 +97,20 @@ function leastIcmp(words: Words, { protocol, icmpType }: TextPacket): number {
   return ICMP_HEADER + (records ?? 0) * MULTICAST_RECORD;
 }
 
-const OPTIONS = /, options \[([^\]]{0,400})\], length \d/;
+const OPTIONS = ", options [";
+/** What most segments have. */
+const STAMPS = /nop,nop,TS val \d{1,10} ecr \d{1,10}\], length \d/y;
+const STAMPS_SIZE = 12;
+const OTHER_OPTIONS = /([^\]]{0,400})\], length \d/y;
 
 /** Bytes of TCP's options; undefined where one is not known by its name. */
 function optionsLength(words: Words): number | undefined {
-  const text = words.text.slice(words.at, words.at + 1000);
-  if (!text.includes(", options [")) return 0;
-  const options = OPTIONS.exec(text)?.[1];
+  const { text } = words;
+  const found = text.indexOf(OPTIONS, words.at);
+  if (found < 0) return 0;
+  const at = found + OPTIONS.length;
+  if (matchAt(STAMPS, text, at) !== undefined) return STAMPS_SIZE;
+  const options = matchAt(OTHER_OPTIONS, text, at)?.[1];
   if (options === undefined) return undefined;
   let bytes = 0;
   for (const option of options.split(",")) {
