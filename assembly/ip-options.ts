@@ -1,5 +1,11 @@
 // What becomes of a packet for the options in its IPv4 header.
 // Source: RFC 791, section 3.1; RFC 781; Linux, ip_options_compile() and ip_rcv_options().
+import {
+  SHOWN_OPTIONS_BAD,
+  SHOWN_OPTIONS_NONE,
+  SHOWN_OPTIONS_ROUTE,
+  SHOWN_OPTIONS_SOUND,
+} from "./layout";
 import { Packet } from "./records";
 import { takesSourceRoutes } from "./switches";
 
@@ -7,7 +13,7 @@ import { takesSourceRoutes } from "./switches";
 export const OPTIONS_FINE: u32 = 0;
 /** For them the packet is discarded behind PREROUTING. */
 export const OPTIONS_BAD: u32 = 1;
-/** They were not captured, or lead the packet where nobody follows it. */
+/** They were not captured, or not told, or lead the packet where nobody follows it. */
 export const OPTIONS_UNKNOWN: u32 = 2;
 
 const HEADER: u32 = 20;
@@ -42,7 +48,8 @@ let labelled: bool = false;
 /** What the options say: one of OPTIONS_*. Precondition: an IPv4 packet. */
 export function fateByOptions(packet: Packet): u32 {
   const header: usize = packet.network;
-  if (header == 0 || packet.end - packet.network < HEADER) return OPTIONS_FINE;
+  if (header == 0) return fateByWords(packet.shownOptions);
+  if (packet.end - packet.network < HEADER) return OPTIONS_FINE;
   const size = ((<u32>load<u8>(header)) & 0xf) << 2;
   if (size <= HEADER) return OPTIONS_FINE;
   if (packet.end - packet.network < size) return OPTIONS_UNKNOWN;
@@ -51,6 +58,21 @@ export function fateByOptions(packet: Packet): u32 {
   // > A source route is discarded unless asked for, be it used up or not.
   if (routed && !takesSourceRoutes()) return OPTIONS_BAD;
   return routed || labelled ? OPTIONS_UNKNOWN : OPTIONS_FINE;
+}
+
+// Of a text.
+function fateByWords(shown: u32): u32 {
+  switch (<i32>shown) {
+    case SHOWN_OPTIONS_NONE:
+    case SHOWN_OPTIONS_SOUND:
+      return OPTIONS_FINE;
+    case SHOWN_OPTIONS_BAD:
+      return OPTIONS_BAD;
+    case SHOWN_OPTIONS_ROUTE:
+      return takesSourceRoutes() ? OPTIONS_UNKNOWN : OPTIONS_BAD;
+    default:
+      return OPTIONS_UNKNOWN;
+  }
 }
 
 function areSound(from: usize, end: usize): bool {

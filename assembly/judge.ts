@@ -46,6 +46,7 @@ import {
 } from "./journal";
 import {
   KNOWN_DST,
+  KNOWN_IP_LENGTH,
   KNOWN_PORTS,
   KNOWN_PROTOCOL,
   KNOWN_SRC,
@@ -81,6 +82,7 @@ import {
   REASON_TOO_MANY_PATHS,
   ROUTE_UNICAST,
   RULE_NONE,
+  SHOWN_OPTIONS_UNKNOWN,
   TOTAL_ALLOW,
   TOTAL_BYTES,
   TOTAL_DUPLICATES,
@@ -148,6 +150,9 @@ export function decideAtOnce(packet: Packet, verdict: Verdict): bool {
   if (missing != 0) return doubtAtOnce(packet, verdict, missing);
   if (!familyLoaded(packet.family)) return say(verdict, VERDICT_UNKNOWN, REASON_NO_TABLES);
   if (isElsewhere(packet, verdict)) return true;
+  // > IPv6 reads its options before any hook.
+  if (packet.family == 6 && packet.shownOptions == SHOWN_OPTIONS_UNKNOWN)
+    return doubtAtOnce(packet, verdict, REASON_OPTIONS_UNKNOWN);
   if (isRealNode() || !isOwnAddress(packet, verdict)) return false;
   return say(verdict, VERDICT_ALLOW, REASON_SAME_ENDPOINT);
 }
@@ -363,8 +368,13 @@ function settle(packet: Packet, verdict: Verdict): void {
     return;
   }
   plainly = consultedCount() == consultedBefore && touchCount() <= 1;
-  countPath(packet.ipLength);
+  countPath(countedLength(packet));
   describe(packet, verdict, isGuessed(guessed) || severalWays);
+}
+
+/** Bytes of a packet, where its header tells them: no rule counts what is only guessed. */
+export function countedLength(packet: Packet): u32 {
+  return (packet.known & KNOWN_IP_LENGTH) == 0 ? 0 : packet.ipLength;
 }
 
 function visitOnceMore(): void {

@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 27;
+export const LAYOUT_VERSION = 28;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -43,8 +43,8 @@ export const LAYOUT_VERSION = 27;
 // ├───────────────────────────────────────────────┼───────────────┤
 // │  dstMac, 6 bytes                              │  vlan         │ 128
 // ├───────┬───────┬───────────────┬───────────────┼───────────────┤
-// │quoted │   -   │  quotedSport  │  quotedDport  │       -       │ 136
-// │proto  │       │               │               │               │
+// │quoted │ shown │  quotedSport  │  quotedDport  │               │ 136
+// │proto  │options│               │               │  tcpSegment   │
 // ├───────┴───────┴───────────────┴───────────────┴───────────────┤
 // │  quotedSrc, 4 words                                           │ 144
 // │  quotedDst, 4 words                                           │ 160
@@ -79,7 +79,10 @@ export const PACKET_TCP_FLAGS = PACKET_TCP_WINDOW + 2;
 export const PACKET_TCP_OFFSET = PACKET_TCP_FLAGS + 1;
 export const PACKET_TCP_SEQ = PACKET_TCP_OFFSET + 1;
 export const PACKET_TCP_ACK = PACKET_TCP_SEQ + 4;
-/** IPv4 total length; IPv6 40 + payload length. From the header, never from the captured bytes. */
+/**
+ * IPv4 total length; IPv6 40 + payload length. From the header, never from the captured bytes. Without KNOWN_IP_LENGTH
+ * what the rest of a text's line makes it; 0: nothing tells.
+ */
 export const PACKET_IP_LENGTH = PACKET_TCP_ACK + 4;
 /** Bytes behind the transport header, by the IP lengths. */
 export const PACKET_PAYLOAD_LENGTH = PACKET_IP_LENGTH + 4;
@@ -108,10 +111,14 @@ export const PACKET_DST_MAC = PACKET_ETHER_TYPE + 2;
 export const PACKET_VLAN = PACKET_DST_MAC + 6;
 // The header an ICMP error quotes, where KNOWN_QUOTE is set.
 export const PACKET_QUOTED_PROTOCOL = PACKET_VLAN + 2;
+/** What a text tells of options in the IP header: one of SHOWN_OPTIONS_*. */
+export const PACKET_SHOWN_OPTIONS = PACKET_QUOTED_PROTOCOL + 1;
 /** Of ICMP the id, and in the destination's place type << 8 | code: as a tuple has them. */
-export const PACKET_QUOTED_SPORT = PACKET_QUOTED_PROTOCOL + 2;
+export const PACKET_QUOTED_SPORT = PACKET_SHOWN_OPTIONS + 1;
 export const PACKET_QUOTED_DPORT = PACKET_QUOTED_SPORT + 2;
-export const PACKET_QUOTED_SRC = PACKET_QUOTED_DPORT + 4;
+/** The segment size that a text's SYN asks for; 0: none is shown. */
+export const PACKET_TCP_SEGMENT = PACKET_QUOTED_DPORT + 2;
+export const PACKET_QUOTED_SRC = PACKET_TCP_SEGMENT + 2;
 export const PACKET_QUOTED_DST = PACKET_QUOTED_SRC + 16;
 export const PACKET_NUMBER = PACKET_QUOTED_DST + 16;
 export const PACKET_SIZE = PACKET_NUMBER + 8;
@@ -162,6 +169,10 @@ export const PACKET_DEEP_QUOTE = 1 << 18;
 export const PACKET_LOCAL_TIME = 1 << 19;
 /** The sender's MAC address is there (cooked headers have no other). */
 export const PACKET_HAS_SENDER = 1 << 20;
+/** The IPv4 header of a packet without bytes says that it may not be cut. */
+export const PACKET_DONT_FRAGMENT = 1 << 21;
+/** Without KNOWN_IP_LENGTH: the packet is not shorter than is told. */
+export const PACKET_LEAST_LENGTH = 1 << 22;
 
 // PACKET_KNOWN: which decoded fields hold what the packet on the wire had. A field whose bit is missing
 // was beyond the snap length, or is not spelt out by the text.
@@ -185,6 +196,17 @@ export const KNOWN_QUOTE = 1 << 12;
 export const KNOWN_PAYLOAD_LENGTH = 1 << 13;
 /** Whether it is a fragment, and its offset. */
 export const KNOWN_FRAGMENT = 1 << 14;
+
+// PACKET_SHOWN_OPTIONS: IPv4's, or hop-by-hop options that Linux does not discard the packet for.
+/** None are shown, or the packet has bytes. */
+export const SHOWN_OPTIONS_NONE = 0;
+export const SHOWN_OPTIONS_SOUND = 1;
+/** They are malformed. */
+export const SHOWN_OPTIONS_BAD = 2;
+/** They lead the packet along a route, and else are sound, as far as is told. */
+export const SHOWN_OPTIONS_ROUTE = 3;
+/** Not enough is told of them. */
+export const SHOWN_OPTIONS_UNKNOWN = 4;
 
 // PACKET_MALFORMED: the first thing wrong with the packet as it was on the wire.
 export const MALFORMED_NONE = 0;

@@ -7,11 +7,13 @@ import { longestFragment } from "./fragments";
 import {
   KNOWN_FRAGMENT,
   KNOWN_IP_LENGTH,
+  PACKET_LEAST_LENGTH,
   PACKET_REASSEMBLED,
   REASON_SEGMENTS,
   RULE_NONE,
 } from "./layout";
 import { isLoopback, isPerhapsTooLong, mtuOf } from "./node-interface";
+import { forbidsCutting } from "./piece";
 import {
   PROTOCOL_GRE,
   PROTOCOL_IPIP,
@@ -27,9 +29,6 @@ import { walk } from "./walk";
 
 const QUESTION_MTU: u64 = 1 << 44;
 
-const IPV4_FRAGMENT: usize = 6;
-// As it lies in memory.
-const IPV4_DONT_FRAGMENT: u16 = 0x0040;
 const IPV6_MTU_MIN: u32 = 1280;
 
 /** The packet is discarded: it is too long for an interface, by a route. */
@@ -42,10 +41,10 @@ export function isTooLong(route: i32, out: u32): bool {
   const limit = walk.family == 4 ? limit4(own, byRoute) : limit6(own, byRoute);
   if (limit == 0 || (isOfSegments(walk.protocol) && !isPerhapsTooLong(LENGTH_MAX))) return false;
   walk.longest = min(walk.longest, limit);
-  if ((walk.known & KNOWN_IP_LENGTH) == 0 || packet.ipLength <= limit) return false;
+  if (packet.ipLength <= limit) return false;
   walk.volatile = true;
-  if (walk.family == 4) return exceeds(limit) && !isCut();
-  if (own != 0 && exceeds(max(own, IPV6_MTU_MIN))) return true;
+  if (walk.family == 4) return exceeds(limit) && !isCut() && isAsLong();
+  if (own != 0 && exceeds(max(own, IPV6_MTU_MIN)) && isAsLong()) return true;
   // > IPv6 looks at a locked MTU of the route only, and no dump shows which are.
   const narrow = byRoute != 0 && lengthOnWay() > limit6(0, byRoute);
   return narrow && ask(QUESTION_MTU, REASON_SEGMENTS, RULE_NONE);
@@ -64,13 +63,17 @@ function limit6(own: u32, byRoute: u32): u32 {
   return max(least, IPV6_MTU_MIN);
 }
 
+// Of a text's packet it may only be guessed.
+function isAsLong(): bool {
+  if ((walk.known & KNOWN_IP_LENGTH) != 0 || (walk.flags & PACKET_LEAST_LENGTH) != 0) return true;
+  return ask(QUESTION_MTU | 3, REASON_SEGMENTS, RULE_NONE);
+}
+
 // It may be fragmented.
 function isCut(): bool {
-  const header: usize = walk.packet.network;
   // A text does not always say so.
-  if (header == 0 || (walk.known & KNOWN_FRAGMENT) == 0)
-    return ask(QUESTION_MTU | 1, REASON_SEGMENTS, RULE_NONE);
-  return (load<u16>(header, IPV4_FRAGMENT) & IPV4_DONT_FRAGMENT) == 0;
+  if ((walk.known & KNOWN_FRAGMENT) == 0) return ask(QUESTION_MTU | 1, REASON_SEGMENTS, RULE_NONE);
+  return !forbidsCutting(walk.packet);
 }
 
 // > What was put together of fragments is as long as the longest of them.

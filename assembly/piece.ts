@@ -1,5 +1,12 @@
 // Which part of its datagram a fragment is.
-import { KNOWN_FRAGMENT, KNOWN_IP_ID, KNOWN_IP_LENGTH, PACKET_MORE_FRAGMENTS } from "./layout";
+import {
+  KNOWN_FRAGMENT,
+  KNOWN_IP_ID,
+  KNOWN_IP_LENGTH,
+  PACKET_DONT_FRAGMENT,
+  PACKET_MORE_FRAGMENTS,
+  SHOWN_OPTIONS_NONE,
+} from "./layout";
 import { PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP } from "./protocol";
 import { Packet } from "./records";
 
@@ -23,6 +30,9 @@ export const piece: Piece = changetype<Piece>(memory.data(offsetof<Piece>()));
 
 // IPv4 header (RFC 791), IPv6 header (RFC 8200).
 const IPV4_SIZE: u32 = 20;
+const IPV4_FRAGMENT: usize = 6;
+// As it lies in memory.
+const IPV4_DONT_FRAGMENT: u16 = 0x0040;
 const IPV6_SIZE: u32 = 40;
 const IPV6_NEXT_HEADER: u32 = 6;
 const FRAGMENT_HEADER: u32 = 44;
@@ -35,6 +45,8 @@ const KNOWN_PLACE: u32 = KNOWN_IP_ID | KNOWN_FRAGMENT | KNOWN_IP_LENGTH;
 /** Reads a fragment's place; false where the capture does not show it. */
 export function readPiece(packet: Packet): bool {
   if ((packet.known & KNOWN_PLACE) != KNOWN_PLACE) return false;
+  // How long options are a text does not always tell.
+  if (packet.shownOptions != SHOWN_OPTIONS_NONE) return false;
   piece.announced = IPV6_NEXT_HEADER;
   const headers = packet.family == 4 ? headersOf4(packet) : headersOf6(packet);
   if (headers == 0 || packet.ipLength < headers) return false;
@@ -68,7 +80,15 @@ export function isCutFirst(packet: Packet): bool {
   }
 }
 
-// Text shows no options: there are none.
+/** Its IPv4 header says that it may not be cut. Precondition: KNOWN_FRAGMENT. */
+export function forbidsCutting(packet: Packet): bool {
+  if (packet.family != 4) return false;
+  if (packet.network == 0) return (packet.flags & PACKET_DONT_FRAGMENT) != 0;
+  if (packet.end - packet.network < IPV4_SIZE) return false;
+  return (load<u16>(packet.network, IPV4_FRAGMENT) & IPV4_DONT_FRAGMENT) != 0;
+}
+
+// A text without options: there are none.
 function headersOf4(packet: Packet): u32 {
   if (packet.network == 0) return IPV4_SIZE;
   return ((<u32>load<u8>(packet.network)) & 0x0f) << 2;

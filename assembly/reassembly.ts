@@ -7,6 +7,7 @@ import {
   KNOWN_PAYLOAD_LENGTH,
   PACKET_AT_INPUT,
   PACKET_DECODED,
+  PACKET_DONT_FRAGMENT,
   PACKET_FRAGMENT,
   PACKET_FRAGMENT_HEADER,
   PACKET_HAS_TIME,
@@ -21,7 +22,7 @@ import {
   PACKET_LOCAL_TIME,
   PACKET_TIME_OF_DAY,
 } from "./layout";
-import { piece } from "./piece";
+import { forbidsCutting, piece } from "./piece";
 import { Packet } from "./records";
 
 /** Longest headers in front of a datagram's bytes. */
@@ -43,6 +44,8 @@ export function keepBytes(datagram: Datagram, packet: Packet): void {
     const shown = piece.offset + piece.captured;
     if (shown < datagram.captured) datagram.captured = shown;
   }
+  if (length > datagram.longest) datagram.longest = length;
+  if (forbidsCutting(packet) && length > datagram.longestWhole) datagram.longestWhole = length;
   // Too long a datagram is discarded once it is complete.
   if (packet.network == 0 || piece.end > BYTES_MAX) return;
   if (datagram.room == 0) datagram.room = <u32>heap.alloc(ROOM);
@@ -50,13 +53,6 @@ export function keepBytes(datagram: Datagram, packet: Packet): void {
   const count = piece.captured < length ? piece.captured : length;
   memory.copy(bytes + piece.offset, packet.network + piece.headers, count);
   if (piece.offset == 0) keepHeaders(datagram, packet, bytes);
-  if (length > datagram.longest) datagram.longest = length;
-  const whole4 = packet.family == 4 && piece.headers >= 20;
-  if (!whole4 || packet.end - packet.network < 20) return;
-  const field = bswap<u16>(load<u16>(packet.network, 6));
-  if ((field & IPV4_DONT_FRAGMENT) != 0 && length > datagram.longestWhole) {
-    datagram.longestWhole = length;
-  }
 }
 
 // Right in front of the bytes. IPv6 loses its fragment header: what announced it announces what follows.
@@ -92,13 +88,19 @@ export function reassemble(datagram: Datagram, completing: Packet): void {
 function stretch(datagram: Datagram, first: Packet): void {
   const fragmented =
     PACKET_FRAGMENT | PACKET_LATER_FRAGMENT | PACKET_MORE_FRAGMENTS | PACKET_FRAGMENT_HEADER;
-  whole.flags &= ~fragmented;
+  whole.flags &= ~(fragmented | PACKET_DONT_FRAGMENT);
+  if (staysWhole(datagram)) whole.flags |= PACKET_DONT_FRAGMENT;
   const stripped: u32 = datagram.family == 6 ? FRAGMENT_HEADER_SIZE : 0;
   const length = datagram.headers - stripped + datagram.length;
   if ((whole.known & KNOWN_PAYLOAD_LENGTH) != 0) {
     whole.payloadLength += length + stripped - first.ipLength;
   }
   whole.ipLength = length;
+}
+
+// > Where the longest fragment may not be cut, the datagram may not, either. Source: Linux, ip_frag_reasm().
+function staysWhole(datagram: Datagram): bool {
+  return datagram.longestWhole != 0 && datagram.longestWhole == datagram.longest;
 }
 
 function decodeFrame(datagram: Datagram, first: Packet): void {
@@ -115,8 +117,7 @@ function decodeFrame(datagram: Datagram, first: Packet): void {
   } else {
     store<u8>(network, <u8>tos, 1);
     store<u16>(network, bswap<u16>(<u16>(headers + datagram.length)), 2);
-    const whole4 = datagram.longestWhole != 0 && datagram.longestWhole == datagram.longest;
-    store<u16>(network, whole4 ? bswap<u16>(IPV4_DONT_FRAGMENT) : <u16>0, 6);
+    store<u16>(network, staysWhole(datagram) ? bswap<u16>(IPV4_DONT_FRAGMENT) : <u16>0, 6);
     writeHeaderChecksum(network, headers);
   }
   const captured = datagram.captured < datagram.length ? datagram.captured : datagram.length;

@@ -69,10 +69,13 @@ export class Packet {
   /** Outermost VLAN identifier plus one; 0 without a tag. */
   vlan: u16;
   quotedProtocol: u8;
+  /** One of SHOWN_OPTIONS_*. */
+  shownOptions: u8;
   /** ICMP: the id. */
   quotedSport: u16;
   /** ICMP: type << 8 | code. */
   quotedDport: u16;
+  tcpSegment: u16;
   quotedSrc0: u32;
   quotedSrc1: u32;
   quotedSrc2: u32;
@@ -131,8 +134,10 @@ if (offsetof<Packet>("dstMac") != layout.PACKET_DST_MAC) ERROR("PACKET_DST_MAC")
 if (offsetof<Packet>("vlan") != layout.PACKET_VLAN) ERROR("PACKET_VLAN");
 if (offsetof<Packet>("quotedProtocol") != layout.PACKET_QUOTED_PROTOCOL)
   ERROR("PACKET_QUOTED_PROTOCOL");
+if (offsetof<Packet>("shownOptions") != layout.PACKET_SHOWN_OPTIONS) ERROR("PACKET_SHOWN_OPTIONS");
 if (offsetof<Packet>("quotedSport") != layout.PACKET_QUOTED_SPORT) ERROR("PACKET_QUOTED_SPORT");
 if (offsetof<Packet>("quotedDport") != layout.PACKET_QUOTED_DPORT) ERROR("PACKET_QUOTED_DPORT");
+if (offsetof<Packet>("tcpSegment") != layout.PACKET_TCP_SEGMENT) ERROR("PACKET_TCP_SEGMENT");
 if (offsetof<Packet>("quotedSrc0") != layout.PACKET_QUOTED_SRC) ERROR("PACKET_QUOTED_SRC");
 if (offsetof<Packet>("quotedDst0") != layout.PACKET_QUOTED_DST) ERROR("PACKET_QUOTED_DST");
 if (offsetof<Packet>("number") != layout.PACKET_NUMBER) ERROR("PACKET_NUMBER");

@@ -29,7 +29,7 @@ import { consultedCount, startForks } from "./fork";
 import { arePerhapsTaken, findFirst, lookUpSights } from "./half-known";
 import { hear, rowHeard, saidOf, whereOf } from "./heard";
 import { rollBack, startJournal } from "./journal";
-import { count, countTotals, walkedPlainly } from "./judge";
+import { count, countedLength, countTotals, walkedPlainly } from "./judge";
 import { knownConnections } from "./known-connection";
 import {
   CT_ESTABLISHED,
@@ -44,6 +44,7 @@ import {
   PACKET_FRAGMENT,
   PACKET_FRAGMENT_HEADER,
   PACKET_INBOUND,
+  SHOWN_OPTIONS_NONE,
   VERDICT_ALLOW,
   VERDICT_DROP,
   VERDICT_SIZE,
@@ -151,7 +152,7 @@ export function repeatVerdict(packet: Packet, verdict: Verdict, isRead: bool): b
   const repeated = changetype<Verdict>(verdictOfOutcome(saying.outcome));
   if (isRead) copyBytes(changetype<usize>(verdict), changetype<usize>(repeated), VERDICT_SIZE);
   countRepeats(1);
-  saying.count(packet.ipLength);
+  saying.count(countedLength(packet));
   rememberSight(packet, repeated, entry, true);
   if (row == 0) {
     row = count(packet, repeated);
@@ -282,7 +283,8 @@ function isPlain(packet: Packet): bool {
   // Where it arrives hangs on its tag.
   if (packet.vlan > 1 && isRealNode()) return false;
   // A text shows no bytes; options and extension headers, it tells or nobody knows.
-  if ((packet.flags & PACKET_DECODED) != 0) return packet.family == 4;
+  if ((packet.flags & PACKET_DECODED) != 0)
+    return packet.family == 4 && packet.shownOptions == SHOWN_OPTIONS_NONE;
   const size = packet.family == 4 ? IPV4_SIZE : IPV6_SIZE;
   return packet.transport - packet.network == size;
 }

@@ -13,6 +13,7 @@ import {
   LINK_RAW,
   PACKET_DECODED,
   PACKET_HAS_TIME,
+  PACKET_LEAST_LENGTH,
   PACKET_LOCAL_TIME,
   PACKET_RELATIVE_SEQ,
   PACKET_TIME_OF_DAY,
@@ -39,12 +40,15 @@ import {
 } from "./text-endpoint";
 import {
   ack,
+  length,
+  lengthSure,
   payload,
   payloadShown,
   protocol,
   readDomain,
   readTcp,
   readUdp,
+  segment,
   seq,
   seqShown,
   tcpFlags,
@@ -59,6 +63,9 @@ const HALF_DAY: u32 = 43200;
 // The reader counts the time since the first packet in numbers that are exact up to here.
 const SUM_MAX: u64 = 1 << 53;
 const SECOND: u64 = 1000000000;
+
+const IPV4_SIZE: u32 = 20;
+const IPV6_SIZE: u32 = 40;
 
 // The ports that the line under way names.
 let sport: u32 = 0;
@@ -190,7 +197,12 @@ function fill(packet: Packet, timing: u32, captureInterface: u32): void {
     packet.payloadLength = payload;
     packet.known |= KNOWN_PAYLOAD_LENGTH;
   }
+  if (length != 0) {
+    packet.ipLength = (family == 4 ? IPV4_SIZE : IPV6_SIZE) + length;
+    if (family == 6 && lengthSure) packet.flags |= PACKET_LEAST_LENGTH;
+  }
   if (protocol != PROTOCOL_TCP) return;
+  packet.tcpSegment = <u16>segment;
   packet.tcpFlags = <u8>tcpFlags;
   packet.known |= KNOWN_TCP_FLAGS;
   if (!seqShown) return;

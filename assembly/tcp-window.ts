@@ -69,6 +69,7 @@ export function startWindows(entry: Entry, packet: Packet): void {
   const receiver = sideOf(entry, 1);
   if (!hasWindowFacts(packet)) {
     beLiberal(entry);
+    noteSegment(packet, sender);
     return;
   }
   sender.end = segmentEnd(packet);
@@ -130,8 +131,7 @@ export function readOptions(packet: Packet, side: TcpSide): void {
       side.flags |= SIDE_SACK;
     } else if (kind == OPTION_SEGMENT && size == 4) {
       const segment = <u32>bswap(load<u16>(header + at + 2));
-      const headers: u32 = packet.family == 4 ? HEADERS_IPV4 : HEADERS_IPV6;
-      if (!isPerhapsTooLong(segment + headers)) side.flags |= SIDE_SEGMENTS_FIT;
+      if (doSegmentsFit(packet, segment)) side.flags |= SIDE_SEGMENTS_FIT;
     } else if (kind == OPTION_SCALE && size == 3) {
       side.scale = load<u8>(header + at + 2);
       if (side.scale > SCALE_MAX) side.scale = SCALE_MAX;
@@ -141,6 +141,20 @@ export function readOptions(packet: Packet, side: TcpSide): void {
   }
 }
 
+function doSegmentsFit(packet: Packet, segment: u32): bool {
+  const headers: u32 = packet.family == 4 ? HEADERS_IPV4 : HEADERS_IPV6;
+  return !isPerhapsTooLong(segment + headers);
+}
+
+// What a text tells of the options of a SYN. Of several only the first may promise anything.
+function noteSegment(packet: Packet, side: TcpSide): void {
+  if ((packet.tcpFlags & TCP_SYN) == 0) return;
+  const fits = packet.tcpSegment != 0 && doSegmentsFit(packet, packet.tcpSegment);
+  if (!fits) side.flags &= ~SIDE_SEGMENTS_FIT;
+  else if (side.maxWindow == 0) side.flags |= SIDE_SEGMENTS_FIT;
+  side.maxWindow = max(side.maxWindow, 1);
+}
+
 /**
  * Tells whether a segment fits its connection's windows, and follows them.
  *
@@ -148,11 +162,12 @@ export function readOptions(packet: Packet, side: TcpSide): void {
  * @returns one of WINDOW_*
  */
 export function inWindow(entry: Entry, packet: Packet, direction: u32, packetClass: u32): u32 {
+  const sender = sideOf(entry, direction);
   if (!hasWindowFacts(packet)) {
     beLiberal(entry);
+    noteSegment(packet, sender);
     return WINDOW_ACCEPT;
   }
-  const sender = sideOf(entry, direction);
   const receiver = sideOf(entry, direction ^ 1);
   const flags: u32 = packet.tcpFlags;
   const syn = (flags & TCP_SYN) != 0;

@@ -30,6 +30,20 @@ export function skipDomain(): void {
   skipMessage();
 }
 
+/** Bytes of the message that was stepped over, which stand at the line's end: " (32)"; 0: they do not. */
+export function messageLength(): u32 {
+  if (!plain || load<u8>(at - 1) != 0x29) return 0;
+  let value: u32 = 0;
+  let unit: u32 = 1;
+  let digit = at - 2;
+  while (isDigit(load<u8>(digit)) && unit <= 10000) {
+    value += (<u32>load<u8>(digit) - 0x30) * unit;
+    unit *= 10;
+    digit--;
+  }
+  return load<u8>(digit) == 0x28 && load<u8>(digit - 1) == 0x20 ? value : 0;
+}
+
 // Flags of a message.
 function skipMarks(): void {
   for (let marks: u32 = 0; marks < 4; marks++) {

@@ -2,7 +2,7 @@
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "./protocol";
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from "./tcp";
 import { at, isDigit, LINE_FEED, plain, readNumber, refuseLine, step, take } from "./text-cursor";
-import { skipDomain } from "./text-domain";
+import { messageLength, skipDomain } from "./text-domain";
 
 const TCP_PSH: u32 = 0x08;
 const TCP_URG: u32 = 0x20;
@@ -17,8 +17,22 @@ export let ack: u32 = 0;
 export let window: u32 = 0;
 export let payload: u32 = 0;
 export let payloadShown: bool = false;
+/** Bytes of the header and the payload; 0: they are not shown. */
+export let length: u32 = 0;
+/** They are as many, and not fewer. */
+export let lengthSure: bool = false;
+/** Of TCP: the segment size that is asked for; 0: none. */
+export let segment: u32 = 0;
 export let seqShown: bool = false;
 let ackShown: bool = false;
+// Bytes of TCP's options.
+let options: u32 = 0;
+
+const TCP_HEADER: u32 = 20;
+const UDP_HEADER: u32 = 8;
+const OPTIONS_MAX: u32 = 40;
+// Two bytes of nothing, and two times.
+const STAMPS_SIZE: u32 = 12;
 
 /** Reads "Flags [S.], seq 1:2, ack 3, win 4, options [...], length 5" */
 export function readTcp(): void {
@@ -37,10 +51,14 @@ export function readTcp(): void {
   ack = ackShown ? <u32>readNumber(10) : 0;
   if (!take(WINDOW)) refuseLine();
   window = <u32>readNumber(5);
-  if (take(OPTIONS)) skipOptions();
+  segment = 0;
+  options = 0;
+  lengthSure = true;
+  if (take(OPTIONS)) readOptions();
   if (!take(LENGTH)) refuseLine();
   payload = <u32>readNumber(5);
   payloadShown = true;
+  length = TCP_HEADER + min(options, OPTIONS_MAX) + payload;
   if (!ackShown && (tcpFlags & TCP_ACK) != 0) refuseLine();
   if (plain && ackShown && load<u8>(at) == 0x3a) skipPayload();
 }
@@ -103,19 +121,60 @@ function flagBit(letter: u32): u32 {
 }
 
 // Letters, digits, commas and blanks up to the bracket.
-function skipOptions(): void {
+function readOptions(): void {
+  // What most segments have.
+  options = take(STAMPS) ? STAMPS_SIZE : optionSize();
+  while (true) {
+    const letter = skipWords();
+    if (letter == 0x5d) break;
+    if (letter != 0x2c) return refuseLine();
+    step();
+    options += optionSize();
+  }
+  options = (options + 3) & ~3;
+  step();
+}
+
+// Returns the letter behind letters, digits and blanks.
+function skipWords(): u32 {
   while (true) {
     const letter: u32 = load<u8>(at);
-    if (letter == 0x5d) break;
     const lower = letter | 0x20;
     const word = (lower >= 0x61 && lower <= 0x7a) || isDigit(letter);
-    if (!word && letter != 0x2c && letter != 0x20) {
-      refuseLine();
-      return;
-    }
+    if (!word && letter != 0x20) return letter;
     step();
   }
-  step();
+}
+
+// By the first letter, which no other option of such a length has. Of others it is not told.
+function optionSize(): u32 {
+  switch (<i32>(<u32>load<u8>(at))) {
+    // "nop"
+    case 0x6e:
+      return 1;
+    // "TS val 1 ecr 2"
+    case 0x54:
+      return 10;
+    // "sackOK"; other words that begin so have braces.
+    case 0x73:
+      return 2;
+    // "wscale 7"
+    case 0x77:
+      return 3;
+    // "mss 1460", but neither "mptcp" nor "md5"
+    case 0x6d: {
+      if (load<u8>(at, 1) != 0x73) break;
+      if ((tcpFlags & TCP_SYN) != 0) noteSegment();
+      return 4;
+    }
+    default:
+  }
+  lengthSure = false;
+  return OPTIONS_MAX;
+}
+
+function noteSegment(): void {
+  if (take(SEGMENT)) segment = max(segment, <u32>readNumber(5));
 }
 
 /** Reads "UDP, length 5". */
@@ -124,14 +183,19 @@ export function readUdp(): void {
   if (!take(UDP)) refuseLine();
   payload = <u32>readNumber(5);
   payloadShown = true;
+  length = UDP_HEADER + payload;
+  lengthSure = true;
 }
 
-/** Reads a message of DNS over UDP. Its length is not taken from the line, as the reader in TypeScript takes none. */
+/** Reads a message of DNS over UDP. Its payload's length is not taken from the line, as the reader in TypeScript takes none. */
 export function readDomain(): void {
   protocol = PROTOCOL_UDP;
   payload = 0;
   payloadShown = false;
   skipDomain();
+  const message = messageLength();
+  length = message == 0 ? 0 : UDP_HEADER + message;
+  lengthSure = true;
 }
 
 // Words that a line may have, each behind its length.
@@ -143,6 +207,10 @@ const WINDOW: usize = memory.data<u8>([6, 0x2c, 0x20, 0x77, 0x69, 0x6e, 0x20]);
 const OPTIONS: usize = memory.data<u8>([
   11, 0x2c, 0x20, 0x6f, 0x70, 0x74, 0x69, 0x6f, 0x6e, 0x73, 0x20, 0x5b,
 ]);
+const STAMPS: usize = memory.data<u8>([
+  15, 0x6e, 0x6f, 0x70, 0x2c, 0x6e, 0x6f, 0x70, 0x2c, 0x54, 0x53, 0x20, 0x76, 0x61, 0x6c, 0x20,
+]);
+const SEGMENT: usize = memory.data<u8>([4, 0x6d, 0x73, 0x73, 0x20]);
 const LENGTH: usize = memory.data<u8>([9, 0x2c, 0x20, 0x6c, 0x65, 0x6e, 0x67, 0x74, 0x68, 0x20]);
 const UDP: usize = memory.data<u8>([
   12, 0x55, 0x44, 0x50, 0x2c, 0x20, 0x6c, 0x65, 0x6e, 0x67, 0x74, 0x68, 0x20,

@@ -5,11 +5,16 @@
 import type { Family } from "../net/address.ts";
 import { parseEndpoint, splitName, type Endpoint } from "./tcpdump-endpoint.ts";
 import { skipBlanks } from "./tcpdump-line.ts";
+import { EXTENSIONS, scanChain, type Chain } from "./tcpdump-extension.ts";
+import { judgeHopByHop } from "./tcpdump-hop-by-hop.ts";
+import { EXTENSION, IPV6_HEADER, leastTransport, tellLength } from "./tcpdump-length.ts";
+import { skipNotes } from "./tcpdump-notes.ts";
+import { judgeOptions } from "./tcpdump-options.ts";
 import type { TextPacket } from "./tcpdump-packet.ts";
 import { servicePort } from "../net/service.ts";
 import { isIcmpError } from "./tcpdump-icmp.ts";
 import { isUdpPayload, parseTransport, protocolOf } from "./tcpdump-transport.ts";
-import { matchAt, numberIn, type Words } from "./tcpdump-words.ts";
+import { closingParenthesis, numberIn, type Words } from "./tcpdump-words.ts";
 
 /** `more`: the text ends before the ends of the packet are named; `bad`: it never will. */
 export type Outcome = "done" | "more" | "bad";
@@ -39,43 +44,6 @@ export function parseNetwork(
   return parseEnds(text, at, first, packet);
 }
 
-/**
- * What older versions say of a header that is longer than its frame, or impossible; not of a length of 0, by which
- * Linux hands on what is longer than a header can say.
- */
-const TRUNCATED = /truncated-ip6? - \d+ bytes missing!\s*/y;
-const BAD_HEADER = /(?:bad-hlen \d+|bad-len [1-9]\d*|, wrong link-layer encapsulation).*$/y;
-
-/** Steps over `[total length 40 > length 20] (invalid) ` and the like: Linux drops such packets. */
-function skipNotes(text: string, from: number, packet: TextPacket): number {
-  let at = from;
-  const old = matchAt(TRUNCATED, text, at) ?? matchAt(BAD_HEADER, text, at);
-  if (old !== undefined) {
-    packet.malformed = true;
-    at += old[0].length;
-  }
-  while (text[at] === "[" && text[at + 1] !== "|") {
-    const end = text.indexOf("]", at);
-    if (end < 0) return text.length;
-    at = skipBlanks(text, end + 1);
-    if (text.startsWith("(invalid)", at)) {
-      packet.malformed = true;
-      at = skipBlanks(text, at + "(invalid)".length);
-    }
-  }
-  return at;
-}
-
-function closingParenthesis(text: string, open: number): number | undefined {
-  let depth = 0;
-  for (let at = open; at < text.length; at += 1) {
-    if (text[at] === "(") depth += 1;
-    else if (text[at] === ")") depth -= 1;
-    if (depth === 0) return at;
-  }
-  return undefined;
-}
-
 /** Returns the protocol number, if the header says it. */
 function parseIpv4Header(header: string, packet: TextPacket): number | undefined {
   packet.tos = numberIn(header, /^tos 0x([0-9a-f]{1,2})/i, 16);
@@ -86,7 +54,10 @@ function parseIpv4Header(header: string, packet: TextPacket): number | undefined
   packet.protocol = numberIn(header, /\bproto:? [^,(]{0,40}\((\d{1,3})\)/);
   packet.fragmentOffset = numberIn(header, /\boffset (\d{1,5})/);
   const flags = /\bflags \[([^\]]{0,30})\]/.exec(header)?.[1];
-  if (flags !== undefined) packet.moreFragments = flags.includes("+");
+  packet.moreFragments = flags?.includes("+");
+  packet.dontFragment = flags?.includes("DF");
+  const options = /, options \((.*)\)/.exec(header)?.[1];
+  if (options !== undefined) packet.options = judgeOptions(options);
   return packet.protocol;
 }
 
@@ -120,9 +91,13 @@ function parseEnds(
   const dst = parseEndpoint(text.slice(dstStart, dstEnd - 1));
   if (src === undefined || dst === undefined) return "bad";
   if (!sameFamily(src, dst, packet)) return "bad";
-  const words = wordsOf(text, dstEnd, packet, first);
+  const chain = scanChain(text, skipBlanks(text, dstEnd), packet);
+  if (packet.family === 6) settleChain(packet, first);
+  const words: Words = { text, at: chain.end, chained: chain.count > 0 };
   settleEnds(src, dst, words, packet);
   parseTransport(words, packet);
+  settleHopByHop(chain, words, packet);
+  if (packet.ipLength === undefined) packet.toldLength = tellLength(chain, words, packet);
   if (isIcmpError(packet)) parseQuote(words, packet);
   return "done";
 }
@@ -143,54 +118,26 @@ function sameFamily(src: Endpoint, dst: Endpoint, packet: TextPacket): boolean {
   return [src, dst].every(({ host }) => typeof host === "string" || host.family === packet.family);
 }
 
-/** The IPv6 extension headers of which tcpdump prints a word before the next. */
-const EXTENSIONS: ReadonlySet<number> = new Set([0, 43, 44, 51, 60]);
-
-/** Steps over IPv6 extension headers and settles the protocol as far as the header tells it. */
-function wordsOf(text: string, from: number, packet: TextPacket, first: number | undefined): Words {
-  let at = skipBlanks(text, from);
-  if (packet.family === 4) return { text, at, chained: false };
-  let chained = false;
-  while (true) {
-    const end = skipExtension(text, at, packet);
-    if (end === undefined) break;
-    chained = true;
-    at = end;
-  }
+/** Settles the protocol as far as the IPv6 header tells it, and what it is no fragment by. */
+function settleChain(packet: TextPacket, first: number | undefined): void {
   if (first !== undefined && !EXTENSIONS.has(first)) packet.protocol = first;
   // Any extension header would have been printed, a fragment header included.
-  if (packet.fragmentOffset === undefined) {
-    packet.fragmentOffset = 0;
-    packet.moreFragments = false;
-  }
-  return { text, at, chained };
+  if (packet.fragmentOffset !== undefined) return;
+  packet.fragmentOffset = 0;
+  packet.moreFragments = false;
 }
 
-const FRAGMENT = /frag (?=\((?:0x[0-9a-f]{1,8}:)?(\d{1,5})\|)/y;
-const EXTENSION = /(?:HBH|DSTOPT|RT\d|AH)(?=[ (])/y;
-
-/** Returns where the text goes on behind one extension header; undefined when there is none. */
-function skipExtension(text: string, at: number, packet: TextPacket): number | undefined {
-  const fragment = matchAt(FRAGMENT, text, at);
-  if (fragment !== undefined) {
-    packet.fragmentOffset = Number(fragment[1]);
-    // tcpdump does not print the M flag, so at offset 0 it may be a whole packet (RFC 6946).
-    if (packet.fragmentOffset > 0) packet.laterFragment = true;
-    const close = closingParenthesis(text, at + fragment[0].length);
-    return close === undefined ? text.length : skipBlanks(text, close + 1);
-  }
-  const name = matchAt(EXTENSION, text, at);
-  if (name === undefined) return undefined;
-  let end = at + name[0].length;
-  while (true) {
-    const next = skipBlanks(text, end);
-    if (text[next] !== "(" || (name[0] === "AH" && end > at + 2)) break;
-    const close = closingParenthesis(text, next);
-    if (close === undefined) return text.length;
-    end = close + 1;
-  }
-  if (text[end] === ":") end += 1;
-  return skipNotes(text, skipBlanks(text, end), packet);
+/** Says what Linux makes of hop-by-hop options. Without `-v` only some of what may not be is told. */
+function settleHopByHop(chain: Chain, words: Words, packet: TextPacket): void {
+  const { count, hopByHop } = chain;
+  if (hopByHop === undefined) return;
+  const { ttl, ipLength } = packet;
+  const least = leastTransport(words, packet);
+  const told = ipLength !== undefined && least !== undefined;
+  const room = told ? ipLength - IPV6_HEADER - EXTENSION * (count - 1) - least : undefined;
+  const fate = hopByHop.broken ? "bad" : judgeHopByHop(hopByHop.options, room);
+  if (fate === "bad") packet.malformed = true;
+  else if (ttl !== undefined) packet.options = fate;
 }
 
 /** Transport protocols whose ports tcpdump glues to the ends. */

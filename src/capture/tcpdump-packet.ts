@@ -5,6 +5,8 @@
 import * as layout from "../../assembly/layout.ts";
 import type { Address, Family } from "../net/address.ts";
 import type { PacketBatch } from "./batch.ts";
+import type { ToldLength } from "./tcpdump-length.ts";
+import type { ShownOptions } from "./tcpdump-options.ts";
 
 /** A source or destination: an address, or a host name. */
 export type Host = Address | string;
@@ -25,18 +27,27 @@ export interface TextPacket {
   ttl?: number | undefined;
   ipId?: number | undefined;
   ipLength?: number | undefined;
+  /** What the rest of the words makes it, where the header's own is not shown. */
+  toldLength?: ToldLength | undefined;
   payloadLength?: number | undefined;
   /** In bytes; defined where the text tells whether it is a fragment. */
   fragmentOffset?: number | undefined;
   moreFragments?: boolean | undefined;
+  dontFragment?: boolean | undefined;
   /** Proven to be a later fragment by the words, though the offset is not shown. */
   laterFragment?: boolean | undefined;
-  /** The IP header is impossible (tcpdump says `(invalid)`). */
+  /** IPv6: there is a fragment header, be it a fragment or not. */
+  fragmentHeader?: boolean | undefined;
+  /** IPv4 options, or IPv6 hop-by-hop options; undefined where none are shown. */
+  options?: ShownOptions | undefined;
+  /** The IP header is impossible (tcpdump says `(invalid)`), or for its options Linux discards it before any hook. */
   malformed?: boolean | undefined;
   tcpFlags?: number | undefined;
   tcpSeq?: number | undefined;
   tcpAck?: number | undefined;
   tcpWindow?: number | undefined;
+  /** The segment size that a SYN asks for. */
+  tcpSegment?: number | undefined;
   icmpType?: number | undefined;
   icmpCode?: number | undefined;
   icmpId?: number | undefined;
@@ -88,6 +99,8 @@ export function writePacket(batch: PacketBatch, at: number, packet: TextPacket, 
   view.setUint16(at + layout.PACKET_SRC_NAME, ends.srcName, true);
   view.setUint16(at + layout.PACKET_DST_NAME, ends.dstName, true);
   if (packet.malformed === true) view.setUint8(at + layout.PACKET_MALFORMED, layout.MALFORMED_IP);
+  if (packet.options !== undefined)
+    view.setUint8(at + layout.PACKET_SHOWN_OPTIONS, SHOWN[packet.options]);
   flags |= fragmentFlags(packet);
   known |= writeNetwork(view, at, packet) | writeTransport(view, at, packet);
   if (packet.quote !== undefined) known |= writeQuote(batch, at, packet.quote);
@@ -95,6 +108,13 @@ export function writePacket(batch: PacketBatch, at: number, packet: TextPacket, 
   view.setUint32(at + layout.PACKET_KNOWN, known, true);
   orFlags(view, at, flags);
 }
+
+const SHOWN: Readonly<Record<ShownOptions, number>> = {
+  sound: layout.SHOWN_OPTIONS_SOUND,
+  bad: layout.SHOWN_OPTIONS_BAD,
+  route: layout.SHOWN_OPTIONS_ROUTE,
+  unknown: layout.SHOWN_OPTIONS_UNKNOWN,
+};
 
 /** Adds flags to those of the record. */
 export function orFlags(view: DataView, at: number, flags: number): void {
@@ -116,9 +136,12 @@ function writeLink(view: DataView, at: number, packet: TextPacket): number {
 
 function fragmentFlags(packet: TextPacket): number {
   const more = packet.moreFragments === true ? layout.PACKET_MORE_FRAGMENTS : 0;
+  const header = packet.fragmentHeader === true ? layout.PACKET_FRAGMENT_HEADER : 0;
+  const whole = packet.dontFragment === true ? layout.PACKET_DONT_FRAGMENT : 0;
+  const others = more | header | whole;
   const later = (packet.fragmentOffset ?? 0) > 0 || packet.laterFragment === true;
-  if (later) return layout.PACKET_FRAGMENT | layout.PACKET_LATER_FRAGMENT | more;
-  return more === 0 ? 0 : layout.PACKET_FRAGMENT | more;
+  if (later) return layout.PACKET_FRAGMENT | layout.PACKET_LATER_FRAGMENT | others;
+  return more === 0 ? others : layout.PACKET_FRAGMENT | others;
 }
 
 function writeNetwork(view: DataView, at: number, packet: TextPacket): number {
@@ -138,6 +161,10 @@ function writeNetwork(view: DataView, at: number, packet: TextPacket): number {
   if (packet.ipLength !== undefined) {
     view.setUint32(at + layout.PACKET_IP_LENGTH, packet.ipLength, true);
     known |= layout.KNOWN_IP_LENGTH;
+  } else if (packet.toldLength !== undefined) {
+    const { bytes, sure } = packet.toldLength;
+    view.setUint32(at + layout.PACKET_IP_LENGTH, bytes, true);
+    if (sure && packet.family === 6) orFlags(view, at, layout.PACKET_LEAST_LENGTH);
   }
   if (packet.payloadLength !== undefined) {
     view.setUint32(at + layout.PACKET_PAYLOAD_LENGTH, packet.payloadLength, true);
@@ -147,8 +174,10 @@ function writeNetwork(view: DataView, at: number, packet: TextPacket): number {
     view.setUint32(at + layout.PACKET_IP_ID, packet.ipId, true);
     known |= layout.KNOWN_IP_ID;
   }
-  const { fragmentOffset, moreFragments } = packet;
-  if (fragmentOffset !== undefined && (fragmentOffset > 0 || moreFragments !== undefined)) {
+  const { family, fragmentOffset, moreFragments } = packet;
+  // Of IPv6's flags nothing is printed.
+  const told = moreFragments !== undefined || (family === 6 && (fragmentOffset ?? 0) > 0);
+  if (fragmentOffset !== undefined && told) {
     view.setUint16(at + layout.PACKET_FRAGMENT_OFFSET, fragmentOffset, true);
     known |= layout.KNOWN_FRAGMENT;
   }
@@ -166,6 +195,8 @@ function writeTransport(view: DataView, at: number, packet: TextPacket): number 
     view.setUint8(at + layout.PACKET_TCP_FLAGS, packet.tcpFlags);
     known |= layout.KNOWN_TCP_FLAGS;
   }
+  if (packet.tcpSegment !== undefined)
+    view.setUint16(at + layout.PACKET_TCP_SEGMENT, packet.tcpSegment, true);
   const { tcpSeq, tcpAck, tcpWindow } = packet;
   if (tcpSeq !== undefined && tcpAck !== undefined && tcpWindow !== undefined) {
     view.setUint32(at + layout.PACKET_TCP_SEQ, tcpSeq, true);

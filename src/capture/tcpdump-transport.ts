@@ -84,6 +84,11 @@ export function isUdpPayload(words: Words): boolean {
   );
 }
 
+/** Tells whether the words are a DNS message. */
+export function isDnsMessage(words: Words): boolean {
+  return starts(DNS, words);
+}
+
 /** Fills what the words tell of the transport header. */
 export function parseTransport(words: Words, packet: TextPacket): void {
   markLaterFragment(words, packet);
@@ -134,6 +139,13 @@ function parseTcp(words: Words, packet: TextPacket): void {
   const acked = (packet.tcpFlags & 0x10) !== 0;
   packet.tcpAck = numberIn(rest, /, ack (\d{1,10})(?=,)/) ?? (acked ? undefined : 0);
   packet.payloadLength = numberIn(rest, /, length (\d{1,5})(?![\d]| \d)/);
+  if ((packet.tcpFlags & 0x02) !== 0) packet.tcpSegment = segmentSize(rest);
+}
+
+/** The largest, as each may be the one that counts. */
+function segmentSize(text: string): number | undefined {
+  const sizes = [...text.matchAll(/[[,]mss (\d{1,5})(?=[,\]])/g)].map(([, size]) => Number(size));
+  return sizes.length === 0 ? undefined : Math.max(...sizes);
 }
 
 /** tcpdump before 4.0: `P 1:5(4) ack 1 win 65535`. */

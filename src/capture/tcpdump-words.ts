@@ -27,3 +27,14 @@ export function numberIn(text: string, expression: RegExp, base = 10): number | 
   const digits = expression.exec(text)?.[1];
   return digits === undefined ? undefined : parseInt(digits, base);
 }
+
+/** Where the parenthesis at a place is closed; undefined: the text ends before. */
+export function closingParenthesis(text: string, open: number): number | undefined {
+  let depth = 0;
+  for (let at = open; at < text.length; at += 1) {
+    if (text[at] === "(") depth += 1;
+    else if (text[at] === ")") depth -= 1;
+    if (depth === 0) return at;
+  }
+  return undefined;
+}

@@ -226,11 +226,11 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
     case "too-long":
       return "it is longer than the MTU of the way out, and may not be cut: Linux discards it before FORWARD";
     case "segments":
-      return "it is longer than the MTU of the way out, and the capture does not show whether it may be cut, or is several segments that the node put together";
+      return "it is longer than the MTU of the way out, and the capture does not show whether it may be cut, how long it is to the byte, or that it is one segment, and not several that the node put together";
     case "options":
       return "its IPv4 header has a source route, or options that are malformed: Linux discards the packet behind PREROUTING";
     case "options-unknown":
-      return "its header has options that are not modelled there (a source route, a label), or that were not captured";
+      return "its header has options that are not modelled there (a source route, a label), or that were not captured, or not printed as a whole";
     case "martian-destination":
       return `nothing that arrives there may be for ${destinationText(judged)}`;
     case "ttl":

@@ -88,6 +88,16 @@ const MESSAGES = [
   ...["4660+ [b2&3=0x1] TXT? x. (9)", "domain [length 6 < 12] (invalid)", "domain [length 6 < 12]"],
 ];
 
+const OPTIONS = [
+  "mss 1460,sackOK,TS val 1 ecr 2,nop",
+  "nop,nop,TS val 7 ecr 8",
+  "mss 1200,nop,wscale 7,uto 0x101 7680,mss 1300",
+  "nop,nop,sack 1 {1:2}",
+  "mptcp 4 capable v1,eol",
+  "mss 1281[len 3]",
+  "",
+];
+
 function body(random: Random): string {
   const six = random.chance(0.4);
   const addresses = six ? ADDRESSES6 : ADDRESSES;
@@ -99,7 +109,7 @@ function body(random: Random): string {
   const seq = random.chance(0.6) ? `, seq ${number}${random.chance(0.5) ? ":12" : ""}` : "";
   const flags = random.pick(["S", "S.", ".", "P.", "F.", "R", "R.", "none", "SEW", "FPU"]);
   const ack = flags.includes(".") ? `, ack ${random.below(99)}` : random.pick(["", ", ack 7"]);
-  const options = random.pick(["", "", ", options [mss 1460,sackOK,TS val 1 ecr 2,nop]"]);
+  const options = random.pick(["", "", ...OPTIONS.map((words) => `, options [${words}]`)]);
   const tcp = `${ends} Flags [${flags}]${seq}${ack}, win ${random.below(65_536)}${options}, length`;
   return random.pick([
     `${tcp} ${random.below(1500)}`,
