@@ -18,6 +18,7 @@ import {
   collect,
   outputOption,
   positive,
+  sysctlOption,
 } from "./options.ts";
 import { guardStandardOutput } from "./output.ts";
 import type { LintOptions } from "./lint.ts";
@@ -152,6 +153,7 @@ function addWhatIf(program: Command, name: string, finish: (exitCode: number) =>
     .addOption(paths("--current", "policies of today beside -f, or the folder of a node's dumps"))
     .addOption(paths("--proposed", "what would be rolled out instead"))
     .option("--overlay", "--proposed holds only the objects that change")
+    .addOption(sysctlOption())
     .addOption(
       outputOption(
         ["text", "json", "md", "github", "sarif", "junit", "html"],

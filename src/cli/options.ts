@@ -140,14 +140,7 @@ export function addNodeOptions(command: Command): Command {
     .addOption(
       files("--conntrack", "connections that are there: /proc/net/nf_conntrack or conntrack -L"),
     )
-    .addOption(
-      new Option(
-        "--sysctl <file or key=value>",
-        "the kernel's switches: output of sysctl -a, or one of them; repeatable; beside -f alone, how every node follows connections",
-      )
-        .argParser(collect)
-        .default([], "none"),
-    )
+    .addOption(sysctlOption())
     .option("--node-state <folder>", "all of these under the names that netverdict collect gives")
     .addOption(
       new Option(
@@ -155,6 +148,16 @@ export function addNodeOptions(command: Command): Command {
         "which tables the dumps are of (default: as they say)",
       ).choices(["legacy", "nft"]),
     );
+}
+
+/** The option for a node's switches; by manifests, for those by which every node follows connections. */
+export function sysctlOption(): Option {
+  return new Option(
+    "--sysctl <file or key=value>",
+    "the kernel's switches: output of sysctl -a, or one of them; repeatable; beside -f alone, how every node follows connections",
+  )
+    .argParser(collect)
+    .default([], "none");
 }
 
 /** Adds the options of a command that reads captures. */

@@ -36,7 +36,7 @@ import { exitInterrupted } from "./interruption.ts";
 import { lookForHints } from "./hints.ts";
 import { inputFiles, loadJudge } from "./judge.ts";
 import type { Judge, JudgeOptions } from "./judge.ts";
-import type { ClusterOptions } from "./options.ts";
+import type { ClusterOptions, NodeOptions } from "./options.ts";
 import type { Output, Sink } from "./output.ts";
 import { addStepSummary } from "./step-summary.ts";
 import { readVersion } from "./version.ts";
@@ -50,7 +50,8 @@ export const WHAT_IF_GATES = ["new-drop", "new-allow", "any-change", "unknown"] 
 type Gate = (typeof WHAT_IF_GATES)[number];
 
 /** Options of `what-if`. */
-export interface WhatIfOptions extends ClusterOptions, BothOptions, ChangedPacketOptions {
+export interface WhatIfOptions
+  extends ClusterOptions, BothOptions, ChangedPacketOptions, Pick<NodeOptions, "sysctl"> {
   /** Manifests beside `-f`, or the folder of a node's dumps. */
   readonly current: readonly string[];
   readonly proposed: readonly string[];
@@ -233,7 +234,6 @@ const NO_DUMPS = {
   addresses: [],
   routes: [],
   conntrack: [],
-  sysctl: [],
 } as const;
 
 function sideOf({ filename }: WhatIfOptions, paths: readonly string[]): Partial<JudgeOptions> {

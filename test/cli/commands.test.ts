@@ -82,9 +82,15 @@ describe("replay", () => {
     const timeout = "net.netfilter.nf_conntrack_udp_timeout";
     expect(replay("-o", "ndjson", "--sysctl", `${timeout}=30`).stdout).toBe(usual.stdout);
     expect(replay("-o", "ndjson", "--sysctl", `${timeout}=0`).stdout).not.toBe(usual.stdout);
-    const { status, stderr } = replay("--sysctl", "foo=1");
-    expect(status).toBe(2);
-    expect(stderr).toContain("foo is not a switch that is modelled [BAD_DUMP]");
+    const sides = ["--current", `${EXAMPLE}/policies.yaml`, "--proposed", EXAMPLE];
+    for (const words of [
+      ["replay", "-f", EXAMPLE],
+      ["what-if", ...sides],
+    ]) {
+      const { status, stderr } = run(...words, "-r", CAPTURE, "--sysctl", "foo=1");
+      expect(status).toBe(2);
+      expect(stderr).toContain("foo is not a switch that is modelled [BAD_DUMP]");
+    }
   });
 
   it("counts packets, flows and rules as json that adds up", () => {
