@@ -12,6 +12,7 @@ import {
   PACKET_OTHER_HOST,
   PACKET_OUTBOUND,
   REASON_NO_IN_INTERFACE,
+  REASON_NO_WAY,
   ROUTE_LOCAL,
   ROUTE_UNICAST,
 } from "./layout";
@@ -181,10 +182,11 @@ function routeOfSource(words: usize): i32 {
 export function inInterfaceFor(rule: i32): u32 {
   if (!walk.inUnknown) return walk.inInterface;
   walk.inUnknown = false;
+  const reason = isRealNode() ? REASON_NO_IN_INTERFACE : REASON_NO_WAY;
   for (let number: u32 = 1; number < interfaceNumbers(); number++) {
     // What a bridge or a bond takes arrives by that.
     if (!isNodeInterface(number) || upperInterface(number) != 0) continue;
-    if (!ask(QUESTION_ARRIVAL | number, REASON_NO_IN_INTERFACE, rule)) continue;
+    if (!ask(QUESTION_ARRIVAL | number, reason, rule)) continue;
     walk.inInterface = number;
     attempt.inInterface = number;
     return number;

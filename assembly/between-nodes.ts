@@ -32,6 +32,7 @@ import {
   NODE_ADDRESS_WORDS,
   REASON_BY_NODE,
   REASON_NO_NODE,
+  REASON_NO_WAY,
   REASON_OUTGOING,
   ROUTE_LOCAL,
   ROUTE_MISSING,
@@ -53,7 +54,9 @@ import {
   routeKind,
   routeNode,
   routeOf,
+  routeTunnel,
   severalNodes,
+  tunnelOf,
   uplinkOf,
 } from "./route";
 import { runTable } from "./run-table";
@@ -66,10 +69,14 @@ const QUESTION_BY: u64 = (1 << 46) | (1 << 32);
 const QUESTION_ADDRESS: u64 = (1 << 46) | (2 << 32);
 const QUESTION_OUTGOING: u64 = (1 << 46) | (3 << 32);
 
+const QUESTION_WRAPPED: u64 = (1 << 46) | (6 << 32);
+
 const walkSrc: usize = changetype<usize>(walk) + offsetof<Walk>("src0");
 const walkDst: usize = changetype<usize>(walk) + offsetof<Walk>("dst0");
 const savedDst: usize = memory.data(16);
 
+// The packet is wrapped on its way between the two nodes that it passes now.
+let wrapped: bool = false;
 let addresses: usize = 0;
 let addressCount: u32 = 0;
 let outgoingKnown: bool = false;
@@ -211,12 +218,21 @@ function hop(): bool {
 }
 
 function arriveByUplink(): void {
-  walk.inInterface = uplinkOf(walk.node);
+  walk.inInterface = wrapped ? tunnelOf(walk.node) : uplinkOf(walk.node);
   walk.inUnknown = policesEachHost() && !knowsNode();
 }
 
+// Between these nodes it is wrapped. Whether it is so makes a difference where policies bind the devices.
+function isWrapped(): bool {
+  if (!policesEachHost() || routeTunnel(attempt.dstRoute) == 0 || routeIsBare(attempt.dstRoute))
+    return false;
+  if (routeIsWrapped(attempt.dstRoute)) return true;
+  return ask(QUESTION_WRAPPED | (<u64>(<u32>attempt.dstRoute)), REASON_NO_WAY, RULE_NONE);
+}
+
 function leave(): bool {
-  walk.outInterface = uplinkOf(walk.node);
+  wrapped = isWrapped();
+  walk.outInterface = wrapped ? tunnelOf(walk.node) : uplinkOf(walk.node);
   walk.outUnknown = policesEachHost() && !knowsNode();
   attempt.outInterface = walk.outInterface;
   if (walk.srcLocal) {

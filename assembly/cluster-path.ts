@@ -6,8 +6,10 @@ import { decidedBefore, stateOfPacket, takeFirstTuple } from "./connection-state
 import { crossesNodes, crossNodes, passesHosts, QUESTION_NODE } from "./between-nodes";
 import { isPod, NODE_ELSEWHERE, spareNode } from "./entry-node";
 import { ask } from "./fork";
-import { captureInterfaceNumber } from "./interface";
+import { captureInterfaceNumber, captureInterfaceStand } from "./interface";
 import {
+  CAPTURED_PERHAPS_BELOW,
+  CAPTURED_TOLD,
   CT_NEW,
   CT_UNTRACKED,
   HOOK_FORWARD,
@@ -15,6 +17,7 @@ import {
   HOOK_OUTPUT,
   HOOK_POSTROUTING,
   HOOK_PREROUTING,
+  PACKET_INBOUND,
   PACKET_OUTBOUND,
   REASON_BACKEND,
   REASON_MISSING_DST,
@@ -40,13 +43,19 @@ import { translateDestination, translatesOtherwise, translateSource } from "./na
 import { startSource } from "./new-source";
 import { Packet } from "./records";
 import {
+  isRealNode,
   policesEachHost,
   rawUntracks,
   routeInterface,
+  routeIsBare,
+  routeIsFar,
   routeIsMultipath,
+  routeIsNear,
+  routeIsWrapped,
   routeKind,
   routeNode,
   routeOf,
+  routeTunnel,
   severalNodes,
   staysOnLink,
   uplinkInterface,
@@ -179,7 +188,7 @@ function comeBack(): bool {
   return runTable(TABLE_MANGLE) && runTable(TABLE_FILTER) && runTable(TABLE_SECURITY);
 }
 
-// Where a node has several ways out, the capture may show by which of them the packet went.
+// Where a node has several ways out, and tunnels, the capture may show by which of them the packet went.
 function leaveByRoute(packet: Packet): void {
   walk.outInterface = routeInterface(attempt.dstRoute);
   walk.outUnknown = routeIsMultipath(attempt.dstRoute);
@@ -189,11 +198,46 @@ function leaveByRoute(packet: Packet): void {
     walk.outUnknown = node == 0;
     return;
   }
-  if (!walk.outUnknown || routeIsMultipath(attempt.srcRoute)) return;
+  if (!leadsAway(attempt.dstRoute)) return;
+  const tunnel = routeTunnel(attempt.dstRoute);
+  const wrapped = tunnel != 0 && routeIsWrapped(attempt.dstRoute);
+  if (wrapped) {
+    walk.outInterface = tunnel;
+    walk.outUnknown = false;
+  } else if (tunnel != 0 && !routeIsBare(attempt.dstRoute)) {
+    walk.outUnknown = true;
+  }
+  if (showsArrival(packet)) return;
+  const way = walk.outInterface;
+  walk.outUnknown = isUnsure(packet, way, walk.outUnknown, wrapped);
+  if (showsWay(packet)) walk.outInterface = captureInterfaceNumber(packet.captureInterface);
+}
+
+// By the route it leaves by the interface that it leaves the node by, or perhaps by several.
+function leadsAway(route: i32): bool {
+  return !isRealNode() && isNodeInterface(routeInterface(route));
+}
+
+// The capture shows the packet where it arrives, or has no more to say of where it leaves.
+function showsArrival(packet: Packet): bool {
+  if ((packet.flags & PACKET_OUTBOUND) != 0) return false;
+  return (packet.flags & PACKET_INBOUND) != 0 || leadsAway(attempt.srcRoute);
+}
+
+// The capture names one of the node's interfaces but those of pods.
+function showsWay(packet: Packet): bool {
   const captured = captureInterfaceNumber(packet.captureInterface);
-  if (!isNodeInterface(captured)) return;
-  walk.outInterface = captured;
-  walk.outUnknown = false;
+  if (captureInterfaceStand(packet.captureInterface) != CAPTURED_TOLD) return true;
+  return isNodeInterface(captured);
+}
+
+// Whether rules see another interface than that which the capture shows, or without one whether the routes leave it
+// open. What is always wrapped is seen in a tunnel; where it is not, the capture is not this node's.
+function isUnsure(packet: Packet, way: u32, open: bool, wrapped: bool): bool {
+  const stand = captureInterfaceStand(packet.captureInterface);
+  if (stand == CAPTURED_PERHAPS_BELOW) return true;
+  if (!showsWay(packet)) return open;
+  return wrapped && captureInterfaceNumber(packet.captureInterface) != way;
 }
 
 // The node whose tables a connection's first packet meets first: where it is sent from, or else sent to.
@@ -254,16 +298,48 @@ function arrivalInterface(packet: Packet): u32 {
     walk.inUnknown = node == 0;
     return uplinkOf(node);
   }
-  // One of several by which it may have come, or gone.
-  walk.inUnknown = routeIsMultipath(attempt.srcRoute);
-  if (isNodeInterface(captured)) {
-    if (!walk.inUnknown || (packet.flags & PACKET_OUTBOUND) != 0) return expected;
-    walk.inUnknown = false;
-    return captured;
-  }
-  if (captured == 0 || captured == uplinkInterface()) return expected;
+  if (leadsAway(attempt.srcRoute)) return arriveFromAway(packet);
+  if (captured == 0 || captured == uplinkInterface() || isNodeInterface(captured)) return expected;
+  if (captureInterfaceStand(packet.captureInterface) != CAPTURED_TOLD) return expected;
   if ((packet.flags & PACKET_OUTBOUND) != 0 || tracking.seenAfter) return expected;
   return captured == routeInterface(attempt.dstRoute) ? expected : captured;
+}
+
+// Where host endpoints tell interfaces apart: from another node by a tunnel, or by one of several by which it may
+// have come, as the capture may show.
+function arriveFromAway(packet: Packet): u32 {
+  let way = routeInterface(attempt.srcRoute);
+  let open = routeIsMultipath(attempt.srcRoute);
+  const tunnel = comesByTunnel();
+  const wrapped = tunnel == TUNNEL_SURE;
+  if (wrapped) way = routeTunnel(attempt.dstRoute);
+  if (tunnel != TUNNEL_NONE) open = !wrapped;
+  walk.inUnknown = open;
+  if ((packet.flags & PACKET_OUTBOUND) != 0) return way;
+  const captured = captureInterfaceNumber(packet.captureInterface);
+  if (showsWay(packet)) {
+    walk.inUnknown = isUnsure(packet, way, open, wrapped);
+    return captured;
+  }
+  if (captured == 0 || tracking.seenAfter || captured == routeInterface(attempt.dstRoute))
+    return way;
+  walk.inUnknown = false;
+  return captured;
+}
+
+const TUNNEL_NONE: u32 = 0;
+const TUNNEL_SURE: u32 = 1;
+const TUNNEL_PERHAPS: u32 = 2;
+
+// Whether another node has wrapped the packet: it does so for the destination's sake.
+function comesByTunnel(): u32 {
+  if (routeTunnel(attempt.dstRoute) == 0 || routeIsBare(attempt.dstRoute)) return TUNNEL_NONE;
+  const kind = routeKind(attempt.srcRoute);
+  if (kind != ROUTE_UNICAST && kind != ROUTE_MISSING) return TUNNEL_NONE;
+  // A node's own address, or one of which nothing tells what it is.
+  if (routeTunnel(attempt.srcRoute) == 0 || kind == ROUTE_MISSING) return TUNNEL_PERHAPS;
+  if (routeIsWrapped(attempt.dstRoute) || routeIsFar(attempt.srcRoute)) return TUNNEL_SURE;
+  return routeIsNear(attempt.srcRoute) ? TUNNEL_NONE : TUNNEL_PERHAPS;
 }
 
 function lookAtDestination(packet: Packet): void {

@@ -1,6 +1,6 @@
 // The interfaces by number: their names, zero-padded as the kernel compares them.
 import { zeros } from "./bytes";
-import { INTERFACE_SIZE, INTERFACES_MAX } from "./layout";
+import { CAPTURED_TOLD, INTERFACE_SIZE, INTERFACES_MAX } from "./layout";
 
 // Addresses of pieces of INTERFACES_IN_PIECE names; pieces are never moved.
 const INTERFACES_IN_PIECE: u32 = 1024;
@@ -32,17 +32,26 @@ export function interfaceName(number: u32): usize {
   return piece + <usize>((number % INTERFACES_IN_PIECE) * INTERFACE_SIZE);
 }
 
-// u32[CAPTURE_INTERFACES_MAX]: interface numbers by PACKET_CAPTURE_INTERFACE; 0 when not known.
+// u32[CAPTURE_INTERFACES_MAX][2]: interface numbers by PACKET_CAPTURE_INTERFACE, 0 when not known, and one of CAPTURED_*.
 const CAPTURE_INTERFACES_MAX: u32 = 4096;
-const CAPTURED: usize = memory.data(4096 * 4);
+const CAPTURED: usize = memory.data(4096 * 8);
 
-/** Says which interface the capture means by a number of its own. */
-export function setCaptureInterface(captured: u32, number: u32): void {
-  if (captured < CAPTURE_INTERFACES_MAX) store<u32>(CAPTURED + ((<usize>captured) << 2), number);
+/** Says which interface the capture means by a number of its own, and what that is: one of CAPTURED_*. */
+export function setCaptureInterface(captured: u32, number: u32, stand: u32): void {
+  if (captured >= CAPTURE_INTERFACES_MAX) return;
+  const at = CAPTURED + ((<usize>captured) << 3);
+  store<u32>(at, number);
+  store<u32>(at, stand, 4);
 }
 
 /** Interface by PACKET_CAPTURE_INTERFACE; 0 when the tables do not know it. */
 export function captureInterfaceNumber(captured: u32): u32 {
   if (captured >= CAPTURE_INTERFACES_MAX) return 0;
-  return load<u32>(CAPTURED + ((<usize>captured) << 2));
+  return load<u32>(CAPTURED + ((<usize>captured) << 3));
+}
+
+/** What it is: one of CAPTURED_*. */
+export function captureInterfaceStand(captured: u32): u32 {
+  if (captured >= CAPTURE_INTERFACES_MAX) return CAPTURED_TOLD;
+  return load<u32>(CAPTURED + ((<usize>captured) << 3), 4);
 }

@@ -70,6 +70,7 @@ import {
   REASON_NAME_SRC,
   REASON_NO_ADDRESS,
   REASON_NO_IN_INTERFACE,
+  REASON_NO_WAY,
   REASON_NO_PORTS,
   REASON_NO_PROTOCOL,
   REASON_NO_TABLES,
@@ -428,7 +429,8 @@ function drewOnlyBackend(): bool {
 
 // The interface that the last try began at; 0 where it was one of several.
 function arrivedBy(): u32 {
-  return askedFor(REASON_NO_IN_INTERFACE) ? 0 : attempt.inInterface;
+  const asked = askedFor(REASON_NO_IN_INTERFACE) || askedFor(REASON_NO_WAY);
+  return asked ? 0 : attempt.inInterface;
 }
 
 // Writes what the tries agreed on.

@@ -454,6 +454,8 @@ export const REASON_NO_VLAN = 63;
 export const REASON_BRIDGE_CALLS = 64;
 /** What takes the frames of the interface is not modelled, or was not told. */
 export const REASON_ASTRAY = 65;
+/** Of manifests: by which of the node's interfaces it goes. */
+export const REASON_NO_WAY = 66;
 
 // Hooks, in the kernel's order (NF_INET_*).
 export const HOOK_PREROUTING = 0;
@@ -881,7 +883,7 @@ export const FORK_DEPTH_MAX = 4096;
 
 // ── Routes ─────────────────────────────────────────────────────────────────────────────────────────
 // kind u8 ROUTE_*, flags u8, node u16 (0: unknown), interface u32, gateway 4 words (0: none), realm u32,
-// MTU u32 (0: that of the interface).
+// MTU u32 (0: that of the interface), tunnel's interface u32 (0: nothing there is wrapped), 0 u32.
 export const ROUTE_KIND = 0;
 export const ROUTE_FLAGS = 1;
 export const ROUTE_NODE = 2;
@@ -889,14 +891,18 @@ export const ROUTE_INTERFACE = 4;
 export const ROUTE_GATEWAY = 8;
 export const ROUTE_REALM = 24;
 export const ROUTE_MTU = 28;
-export const ROUTE_SIZE = 32;
+export const ROUTE_TUNNEL = 32;
+export const ROUTE_SIZE = 40;
 // ROUTE_FLAGS
 export const ROUTE_MULTIPATH = 1 << 0;
 /** The realm has a name whose number only the node knows. */
 export const ROUTE_REALM_UNKNOWN = 1 << 1;
-/** Of nodes seen as one: what other nodes send there is wrapped, or is not; neither: nothing tells. */
+/** Of manifests: what goes there from node to node is wrapped, or is not; neither: nothing tells. */
 export const ROUTE_WRAPPED = 1 << 2;
 export const ROUTE_BARE = 1 << 3;
+/** Behind another node, which is in the judged one's subnet, or is not; neither: nothing tells. */
+export const ROUTE_NEAR = 1 << 4;
+export const ROUTE_FAR = 1 << 5;
 /** Routing tables: local, main, default. */
 export const ROUTE_TABLES = 3;
 export const ROUTE_UNICAST = 1;
@@ -911,6 +917,13 @@ export const ROUTE_MULTICAST = 8;
 export const ROUTE_BLACKHOLE = 9;
 
 // ── Interfaces ─────────────────────────────────────────────────────────────────────────────────────
+// What an interface is that a capture names.
+/** The tables know it. */
+export const CAPTURED_TOLD = 0;
+/** Of manifests: none that rules ask for. */
+export const CAPTURED_OTHER = 1;
+/** The same, or one below those that rules ask for. */
+export const CAPTURED_PERHAPS_BELOW = 2;
 /** Bytes of a name, zero-padded (IFNAMSIZ). Number 0 is no interface: the empty name. */
 export const INTERFACE_SIZE = 16;
 export const INTERFACES_MAX = 1 << 24;

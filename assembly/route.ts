@@ -11,10 +11,13 @@ import {
   ROUTE_NONE,
   ROUTE_REALM,
   ROUTE_BARE,
+  ROUTE_FAR,
+  ROUTE_NEAR,
   ROUTE_REALM_UNKNOWN,
   ROUTE_WRAPPED,
   ROUTE_SIZE,
   ROUTE_TABLES,
+  ROUTE_TUNNEL,
 } from "./layout";
 import { lookup, lookup4 } from "./set";
 
@@ -27,6 +30,7 @@ let real: bool = false;
 let hosts: bool = false;
 let untracks: bool = false;
 let nodeUplinks: usize = 0;
+let nodeTunnels: usize = 0;
 let nodeUplinkCount: u32 = 0;
 
 /**
@@ -135,6 +139,21 @@ export function routeIsBare(route: i32): bool {
   return route != ROUTE_NONE && (load<u8>(routeAt(route), ROUTE_FLAGS) & ROUTE_BARE) != 0;
 }
 
+/** The interface by which what is wrapped comes and goes; 0: nothing is. */
+export function routeTunnel(route: i32): u32 {
+  return route == ROUTE_NONE ? 0 : load<u32>(routeAt(route), ROUTE_TUNNEL);
+}
+
+/** Behind another node, in the judged one's subnet. */
+export function routeIsNear(route: i32): bool {
+  return route != ROUTE_NONE && (load<u8>(routeAt(route), ROUTE_FLAGS) & ROUTE_NEAR) != 0;
+}
+
+/** The same, in another subnet. */
+export function routeIsFar(route: i32): bool {
+  return route != ROUTE_NONE && (load<u8>(routeAt(route), ROUTE_FLAGS) & ROUTE_FAR) != 0;
+}
+
 /** Realm of the route: that of destinations in the lower half, of sources in the upper one. */
 export function routeRealm(route: i32): u32 {
   return route == ROUTE_NONE ? 0 : load<u32>(routeAt(route), ROUTE_REALM);
@@ -159,9 +178,14 @@ export function uplinkInterface(): u32 {
   return uplink;
 }
 
-/** Sets the words of the interfaces by which nodes are reached, by the nodes' numbers; 0: the same for all others. */
-export function setNodeUplinks(words: usize, count: u32): void {
+/**
+ * Sets the words of the interfaces by which nodes are reached, by the nodes' numbers; 0: the same for all others.
+ *
+ * @param tunnelWords those by which what is wrapped comes and goes
+ */
+export function setNodeUplinks(words: usize, tunnelWords: usize, count: u32): void {
   nodeUplinks = words;
+  nodeTunnels = tunnelWords;
   nodeUplinkCount = count;
 }
 
@@ -169,6 +193,13 @@ export function setNodeUplinks(words: usize, count: u32): void {
 export function uplinkOf(node: u32): u32 {
   if (node >= nodeUplinkCount) return uplink;
   const own = load<u32>(nodeUplinks + ((<usize>node) << 2));
+  return own == 0 ? uplink : own;
+}
+
+/** That of a node's tunnels, where each has its own; no rule tells the others' from how they are reached. */
+export function tunnelOf(node: u32): u32 {
+  if (node >= nodeUplinkCount) return uplink;
+  const own = load<u32>(nodeTunnels + ((<usize>node) << 2));
   return own == 0 ? uplink : own;
 }
 

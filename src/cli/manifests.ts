@@ -10,12 +10,12 @@ import { suggestionFor } from "../cluster/fields.ts";
 import { overlayManifests, parseManifests } from "../cluster/manifest.ts";
 import type { ManifestObject, ManifestText } from "../cluster/manifest-object.ts";
 import { rollOut } from "../cluster/roll-out.ts";
-import type { Snapshot } from "../cluster/snapshot.ts";
+import type { HostEndpoint, Snapshot } from "../cluster/snapshot.ts";
 import { checkPolicies } from "../policy/check.ts";
 import type { Address } from "../net/address.ts";
 import { DIALECTS } from "../policy/dialects.ts";
 import { lowerPolicies } from "../policy/index.ts";
-import { lowerProfiles, type Profile } from "../policy/profile.ts";
+import { builtInProfile, lowerProfiles, type Profile } from "../policy/profile.ts";
 import { isStaged } from "../policy/staged.ts";
 import type { Policy } from "../policy/model.ts";
 import type { OnDiagnostic } from "../errors.ts";
@@ -191,13 +191,21 @@ function reportAbsences(
   }
   if (policies.length === 0 && !said.has("NO_POLICIES")) {
     const what = stagedOut > 0 ? "no policy that is enforced" : "no policy";
-    const message = `there is ${what} in ${where}: everything is allowed`;
+    const rest = snapshot.hostEndpoints.some(mayDrop)
+      ? ", but what host endpoints drop that no profile allows"
+      : "";
+    const message = `there is ${what} in ${where}: everything is allowed${rest}`;
     log.report({ severity: "warning", code: "NO_POLICIES", message });
   }
   if (snapshot.endpoints.length === 0 && !said.has("NO_ENDPOINTS")) {
     const message = `there is no pod in ${where}: no address can be told to be one`;
     log.report({ severity: "warning", code: "NO_ENDPOINTS", message });
   }
+}
+
+/** > Without policies its profiles decide, and without one that allows it drops. */
+function mayDrop({ node, profiles: [first] }: HostEndpoint): boolean {
+  return node !== undefined && (first === undefined || builtInProfile(first.name) !== "allows");
 }
 
 /** Nodes have objects, or are only named by their pods. */

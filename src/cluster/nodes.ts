@@ -1,6 +1,6 @@
 /** Nodes and namespaces, read from their objects and from what other objects mention. */
 import type { OnDiagnostic } from "../errors.ts";
-import { sameAddress, type Address, type Prefix } from "../net/address.ts";
+import { parsePrefix, sameAddress, type Address, type Prefix } from "../net/address.ts";
 import {
   fieldOf,
   itemsOf,
@@ -50,7 +50,8 @@ export function readNode(object: ManifestObject, onDiagnostic: OnDiagnostic): No
     const address = readAddress(fieldOf(annotations, key));
     return address === undefined ? [] : [{ kind, address }];
   });
-  const found = HOST_ANNOTATIONS.flatMap((key) => readHostAddress(fieldOf(annotations, key)));
+  const noted = HOST_ANNOTATIONS.map((key) => fieldOf(annotations, key));
+  const found = noted.flatMap(readHostAddress);
   const addresses = uniqueAddresses([
     ...told.map(({ address }) => address),
     ...found,
@@ -71,6 +72,7 @@ export function readNode(object: ManifestObject, onDiagnostic: OnDiagnostic): No
         ...found,
         ...told.filter(({ type }) => type === "InternalIP").map(({ address }) => address),
       ]),
+      subnets: noted.flatMap(readHostSubnet),
       tunnels,
       place: object.place,
     },
@@ -84,6 +86,13 @@ function readHostAddress(field: Field): Address[] {
   const prefix = readText(field)?.split("/")[0];
   const address = readAddress(withValue(field, prefix));
   return address === undefined ? [] : [address];
+}
+
+/** Without bits it says no subnet. */
+function readHostSubnet(field: Field): Prefix[] {
+  // What is wrong with the address is said by whoever reads that.
+  const parsed = parsePrefix(readText(field) ?? "");
+  return parsed === undefined ? [] : [parsed.prefix];
 }
 
 /** The first of each family. */

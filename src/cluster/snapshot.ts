@@ -63,6 +63,8 @@ export interface ClusterNode {
   readonly ownAddresses: readonly Address[];
   /** By which Calico's nodes know each other; at most one of a family. */
   readonly hostAddresses: readonly Address[];
+  /** Those of `hostAddresses`, where Calico has noted them; at most one of a family. Absent: it has not. */
+  readonly subnets?: readonly Prefix[];
   /** Of the devices by which nodes reach each other's pods. */
   readonly tunnels: readonly { readonly kind: TunnelKind; readonly address: Address }[];
   readonly place: Place | undefined;

@@ -6,8 +6,9 @@ import { readCounted } from "./counted.ts";
 import type { Counted } from "./counted.ts";
 import { globalsOf, instantiate } from "./exports.ts";
 import type { MatcherExports } from "./exports.ts";
-import { makeFeed } from "./feed.ts";
-import type { Feed, FeedPlaces } from "./feed.ts";
+import type { ToldInterfaces } from "../tables/captured-interface.ts";
+import { makeFeed, numberCaptured } from "./feed.ts";
+import type { CapturedNumber, Feed, FeedPlaces } from "./feed.ts";
 import type { Share } from "./share.ts";
 
 /** All that a matcher is, before its first packet; threads may have it in common. */
@@ -19,6 +20,8 @@ export interface MatcherCopy {
   /** Names of interfaces by their numbers in the memory, and of a node's by its own. */
   readonly interfaces: readonly string[];
   readonly nameByIndex: ReadonlyMap<number | undefined, string>;
+  /** What is known of the names of others. */
+  readonly told: ToldInterfaces;
   /** How many rules there are to count, ends of chains included. */
   readonly ruleCount: number;
 }
@@ -50,13 +53,14 @@ export type BeginCopy = (copy: MatcherCopy, share: Share) => CopiedMatcher;
 export function prepareCopy(wasm: Uint8Array<ArrayBuffer>): BeginCopy {
   const exports = instantiate(wasm);
   return (copy, { index, count }) => {
-    const { interfaces, nameByIndex, places, ruleCount } = copy;
+    const { interfaces, nameByIndex, places, ruleCount, told } = copy;
     restoreState(exports, copy);
     exports.setShare(index, count);
     const numbers = new Map(interfaces.map((name, number) => [name, number]));
-    const numberOf = (name: string): number => numbers.get(name) ?? 0;
+    const captured = (name: string): CapturedNumber =>
+      numberCaptured(name, told, (each) => numbers.get(each) ?? 0);
     return {
-      ...makeFeed(exports, places, { numberOf, nameByIndex }),
+      ...makeFeed(exports, places, { captured, nameByIndex }),
       counted: () => readCounted(exports, ruleCount),
     };
   };

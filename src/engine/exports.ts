@@ -52,7 +52,7 @@ export interface MatcherExports {
   settledCount(): number;
   settledAt(index: number): number;
   addInterface(): number;
-  setCaptureInterface(captured: number, number: number): void;
+  setCaptureInterface(captured: number, number: number, stand: number): void;
   startRowLog(): void;
   takeRowLog(): number;
   rowLogAddress(): number;
@@ -77,7 +77,7 @@ export interface MatcherExports {
     hostPolicies: boolean,
     rawPolicies: boolean,
   ): void;
-  setNodeUplinks(words: number, count: number): void;
+  setNodeUplinks(words: number, tunnelWords: number, count: number): void;
   setNodeAddresses(records: number, count: number, outgoingKnown: boolean): void;
   setNodes(bits: number, words: number): void;
   setNodeInterfaces(

@@ -2,6 +2,8 @@
 import * as layout from "../../assembly/layout.ts";
 import { PacketBatch } from "../capture/batch.ts";
 import type { Records, WalkRecords } from "../capture/stream.ts";
+import { captureInterface } from "../tables/captured-interface.ts";
+import type { CapturedInterface, ToldInterfaces } from "../tables/captured-interface.ts";
 import type { MatcherExports } from "./exports.ts";
 import { walkRecords } from "./scan.ts";
 import { obstacleText } from "./share.ts";
@@ -57,11 +59,35 @@ export interface Feed {
 
 /** What of a program captures have to do with. */
 export interface FeedNames {
-  /** The number of an interface's name; 0 when no route leads over it. */
-  readonly numberOf: (name: string) => number;
+  /** The number of an interface that the capture names, and what it is; 0 when nothing tells. */
+  readonly captured: (name: string) => CapturedNumber;
   /** Of a node's interfaces, by their own numbers. */
   readonly nameByIndex: ReadonlyMap<number | undefined, string>;
 }
+
+/** A number of an interface, and what it is: one of CAPTURED_*. */
+export interface CapturedNumber {
+  readonly number: number;
+  readonly stand: number;
+}
+
+/** Numbers an interface that a capture names. `numberOf`: by a name that rules or routes have, else 0. */
+export function numberCaptured(
+  captured: string,
+  told: ToldInterfaces,
+  numberOf: (name: string) => number,
+): CapturedNumber {
+  const { name, stand } = captureInterface(captured, told);
+  return { number: numberOf(name), stand: STANDS[stand] };
+}
+
+const STANDS: Readonly<Record<CapturedInterface["stand"], number>> = {
+  told: layout.CAPTURED_TOLD,
+  other: layout.CAPTURED_OTHER,
+  "perhaps-below": layout.CAPTURED_PERHAPS_BELOW,
+};
+
+const NAMELESS: CapturedNumber = { number: 0, stand: layout.CAPTURED_TOLD };
 
 /** Addresses of what is read into and out of. */
 export interface FeedPlaces {
@@ -87,7 +113,7 @@ export function allocateFeed(exports: MatcherExports): FeedPlaces {
 export function makeFeed(
   exports: MatcherExports,
   { packets, verdicts, arena, scanSources, block }: FeedPlaces,
-  { numberOf, nameByIndex }: FeedNames,
+  { captured, nameByIndex }: FeedNames,
   tracePacket = 0,
 ): Feed {
   const memory = (): ArrayBufferLike => exports.memory.buffer;
@@ -100,7 +126,8 @@ export function makeFeed(
     allocate: (size) => exports.allocate(size),
     nameInterfaces(names) {
       names.forEach((name, index) => {
-        exports.setCaptureInterface(index, name === undefined ? 0 : numberOf(name));
+        const { number, stand } = name === undefined ? NAMELESS : captured(name);
+        exports.setCaptureInterface(index, number, stand);
       });
     },
     interfaceName: (index) => nameByIndex.get(index),

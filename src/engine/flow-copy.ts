@@ -29,6 +29,7 @@ export function flowCopyReader(
     rules: new RuleList(program.rulesets),
     routes: program.topology.routes,
     ...{ interfaces, names, owners: program.owners },
+    ...{ captured: [], otherInterface: undefined },
   };
   const views = pieces.map(({ buffer }) => new DataView(buffer));
   return (place) => {

@@ -13,7 +13,9 @@ import type { MatcherCopy } from "./copy.ts";
 import { addCounted, readCounted, readFlows } from "./counted.ts";
 import type { Counted } from "./counted.ts";
 import { instantiate } from "./exports.ts";
-import { allocateFeed, makeFeed } from "./feed.ts";
+import { toldInterfaces } from "../tables/captured-interface.ts";
+import { allocateFeed, makeFeed, numberCaptured } from "./feed.ts";
+import type { CapturedNumber } from "./feed.ts";
 import type { Feed } from "./feed.ts";
 import type { FlowCopy } from "./flow-copy.ts";
 import { packRulesets } from "./pack.ts";
@@ -165,13 +167,18 @@ export function loadMatcher(
   const nameByIndex = new Map(
     program.topology.interfaces?.map(({ name, index }) => [index, name] as const),
   );
-  const numberOf = (name: string): number => interfaces.known(name);
-  const feed = makeFeed(exports, places, { numberOf, nameByIndex }, options.tracePacket);
+  let { topology } = program;
+  let named: readonly (string | undefined)[] = [];
+  const captured = (name: string): CapturedNumber =>
+    numberCaptured(name, topology, (each) => interfaces.known(each));
+  const feed = makeFeed(exports, places, { captured, nameByIndex }, options.tracePacket);
   const { batch } = feed;
   const meanings = (names: readonly string[]): Meanings => ({
     rules: packed.rules,
     routes: routes.routes,
     interfaces: interfaces.names,
+    captured: named,
+    otherInterface: topology.otherInterface,
     names,
     owners,
   });
@@ -181,6 +188,10 @@ export function loadMatcher(
   };
   return {
     ...feed,
+    nameInterfaces(names) {
+      named = names;
+      feed.nameInterfaces(names);
+    },
     changeProgram(next) {
       const others = packing(next);
       packed = packRulesets(exports, next.rulesets, others, packed);
@@ -189,6 +200,8 @@ export function loadMatcher(
       switches = next.switches ?? switches;
       if (switches !== undefined) packSwitches(exports, switches, interfaces);
       exports.changeRules(packed.backends, packed.rules.count, packed.recordCount, walkAll);
+      ({ topology } = next);
+      feed.nameInterfaces(named);
     },
     connections(atNs) {
       exports.advanceClock(atNs);
@@ -256,6 +269,7 @@ export function loadMatcher(
     copy: () => ({
       ...copyState(exports),
       ...{ places, interfaces: interfaces.names, nameByIndex, ruleCount: packed.rules.count },
+      told: toldInterfaces(topology),
     }),
     counted: () => readCounted(exports, packed.rules.count),
     addCounted: (counted) => addCounted(exports, counted),

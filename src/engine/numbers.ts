@@ -70,6 +70,7 @@ export const REASONS: ReadonlyMap<number, Reason> = new Map([
   [layout.REASON_NO_SET, "no-set"],
   [layout.REASON_MULTICAST, "multicast"],
   [layout.REASON_NO_ROUTES, "no-routes"],
+  [layout.REASON_NO_WAY, "no-way"],
   [layout.REASON_NO_GROUP, "no-group"],
   [layout.REASON_CONNECTION, "connection"],
   [layout.REASON_WINDOW, "window"],

@@ -27,6 +27,9 @@ export interface Meanings {
   readonly routes: readonly Route[];
   /** Interface names by number; 0 is none. */
   readonly interfaces: readonly string[];
+  /** What the capture calls its interfaces, by PACKET_CAPTURE_INTERFACE, and what those are called that it alone names. */
+  readonly captured: readonly (string | undefined)[];
+  readonly otherInterface: string | undefined;
   /** Host names of the capture; PACKET_SRC_NAME is an index into it, plus one. */
   readonly names: readonly string[];
   /** What has an address, by its text; undefined where routes say it. */
@@ -43,8 +46,11 @@ export function readPacketVerdict(
   const flags = view.getUint32(packet + layout.PACKET_FLAGS, true);
   const duplicateOf = Number(view.getBigUint64(verdict + layout.VERDICT_DUPLICATE_OF, true));
   const verdictFlags = view.getUint8(verdict + layout.VERDICT_FLAGS);
-  const interfaceAt = (offset: number): string | undefined =>
-    meanings.interfaces[view.getUint32(verdict + offset, true)] || undefined;
+  const interfaceAt = (offset: number): string | undefined => {
+    const name = meanings.interfaces[view.getUint32(verdict + offset, true)] || undefined;
+    if (name === undefined || name !== meanings.otherInterface) return name;
+    return meanings.captured[view.getUint16(packet + layout.PACKET_CAPTURE_INTERFACE, true)];
+  };
   return {
     ...readJudged(view, { packet, verdict }, meanings),
     number: Number(view.getBigUint64(packet + layout.PACKET_NUMBER, true)),

@@ -34,6 +34,7 @@ export function packTopology(
   const told = topology.interfaces ?? topology.uplinks?.map(bareInterface) ?? [];
   // Names get their numbers first: the records below have one for each.
   for (const { name } of told) interfaces.add(name);
+  if (topology.otherInterface !== undefined) interfaces.add(topology.otherInterface);
   const packed = packRoutes(exports, program, context, before);
   packInterfaces(exports, told, interfaces);
   exports.setLeastMtu(leastMtu(topology));
@@ -176,8 +177,12 @@ function packRoutes(
       (route.multipath === true ? layout.ROUTE_MULTIPATH : 0) |
         (realmUnknown ? layout.ROUTE_REALM_UNKNOWN : 0) |
         (route.wrapped === true ? layout.ROUTE_WRAPPED : 0) |
-        (route.wrapped === false ? layout.ROUTE_BARE : 0),
+        (route.wrapped === false ? layout.ROUTE_BARE : 0) |
+        (route.near === true ? layout.ROUTE_NEAR : 0) |
+        (route.near === false ? layout.ROUTE_FAR : 0),
     );
+    const tunnel = route.tunnel === undefined ? 0 : interfaces.add(route.tunnel);
+    view.setUint32(at + layout.ROUTE_TUNNEL, tunnel, true);
     view.setUint32(at + layout.ROUTE_REALM, route.realm ?? 0, true);
     view.setUint32(at + layout.ROUTE_INTERFACE, number, true);
     view.setUint32(at + layout.ROUTE_MTU, route.mtu ?? 0, true);
@@ -244,20 +249,24 @@ function packNodeAddresses(
 /** One word for each node by its number: the interface, or 0. */
 function packNodeUplinks(
   exports: MatcherExports,
-  { uplinkByNode = new Map<string, string>() }: Topology,
+  { uplinkByNode = new Map<string, string>(), tunnelByNode = new Map<string, string>() }: Topology,
   {
     numberByNode,
     interfaces,
   }: { readonly numberByNode: ReadonlyMap<string, number>; readonly interfaces: InterfaceNumbers },
 ): void {
   const count = uplinkByNode.size === 0 ? 0 : numberByNode.size + 1;
-  const words = exports.allocate(4 * Math.max(1, count));
-  const view = new DataView(exports.memory.buffer);
-  for (const [node, name] of uplinkByNode) {
-    const number = numberByNode.get(node);
-    if (number !== undefined) view.setUint32(words + 4 * number, interfaces.add(name), true);
-  }
-  exports.setNodeUplinks(words, count);
+  const [uplinks = 0, tunnels = 0] = [uplinkByNode, tunnelByNode].map((nameByNode) => {
+    const words = exports.allocate(4 * Math.max(1, count));
+    for (const [node, name] of nameByNode) {
+      const number = numberByNode.get(node);
+      const added = interfaces.add(name);
+      const view = new DataView(exports.memory.buffer);
+      if (number !== undefined) view.setUint32(words + 4 * number, added, true);
+    }
+    return words;
+  });
+  exports.setNodeUplinks(uplinks, tunnels, count);
 }
 
 /** INTERFACE_LINK_* bits that the interface alone tells. */

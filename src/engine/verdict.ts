@@ -55,6 +55,7 @@ export type Reason =
   | "no-set"
   | "multicast"
   | "no-routes"
+  | "no-way"
   | "no-group"
   | "connection"
   | "window"

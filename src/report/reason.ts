@@ -201,6 +201,8 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
       return `whether the node has joined ${destinationText(judged)} is not in what was given`;
     case "no-routes":
       return `where the node sends packets to ${destinationText(judged)} was not given`;
+    case "no-way":
+      return "by which of the node's interfaces it comes or goes is not known, and host endpoints tell them apart";
     case "no-group":
       return `${ruleText(judged)} looks at the group of an interface, which was not told by number`;
     case "connection":

@@ -303,14 +303,22 @@ export interface Topology {
   readonly policesHosts?: boolean;
   /** Of a cluster seen as one whose hosts are policed: the interface of each node to the others and outside. */
   readonly uplinkByNode?: ReadonlyMap<string, string>;
+  /** The same: that by which what is wrapped comes and goes. */
+  readonly tunnelByNode?: ReadonlyMap<string, string>;
   /** Of manifests: rules of raw may say that a packet is not tracked. */
   readonly untracks?: boolean;
   /**
-   * The interfaces by which everything comes and goes that is not local, where host endpoints name several;
-   * routes with `multipath` lead over any of them. Undefined: one, which the routes name. Of nodes seen as
-   * one: that of those without host endpoints, and the others'.
+   * The interfaces by which everything comes and goes that is not local, where host endpoints bind some, those
+   * of tunnels among them; routes with `multipath` lead over any of them. Undefined: one, which the routes name.
+   * Of nodes seen as one: that of those without host endpoints, and the others'.
    */
   readonly uplinks?: readonly string[];
+  /** Those of `uplinks` that nothing names: what they are called here is no name that a capture has. */
+  readonly unnamed?: readonly string[];
+  /** The interfaces that host endpoints are for. */
+  readonly boundInterfaces?: readonly string[];
+  /** How one is called that only a capture names. */
+  readonly otherInterface?: string;
   /** Of a real node: IPv4 sources are looked up in its routes even where `rp_filter` is off. */
   readonly sourceLookUp?: {
     readonly always: boolean;
@@ -420,8 +428,15 @@ export interface Route {
   readonly mtu?: number;
   /** Several next hops of equal rank: `interface` is that of the first. */
   readonly multipath?: boolean;
-  /** Where several nodes are judged as one: what other nodes send there is wrapped; undefined: perhaps. */
+  /**
+   * Of manifests: what goes there from node to node is wrapped; undefined: perhaps. Of a pod on the judged node:
+   * always; undefined: where `near` of the source says so.
+   */
   readonly wrapped?: boolean;
+  /** Where host endpoints are: the interface by which it goes then. Undefined: it never is. */
+  readonly tunnel?: string;
+  /** Of what is on another node: that is in the judged one's subnet; undefined: nothing tells. */
+  readonly near?: boolean;
   /** Interface that packets to it leave by and packets from it arrive by; empty for `local`. */
   readonly interface: string;
   /** Node that has the address, where several are judged as one; undefined when unknown. */

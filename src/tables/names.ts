@@ -17,6 +17,10 @@ import { TextDigest } from "./text-digest.ts";
 export const WORKLOAD_INTERFACE_PREFIX = "cali";
 /** The interface of everything that is not a local pod. */
 export const NODE_INTERFACE = "eth0";
+/** One that host endpoints tell of and nothing names; with a number behind it where there are several. */
+export const UNNAMED_INTERFACE = "unnamed";
+/** What is called so that only a capture names, where no rule is for it. */
+export const OTHER_INTERFACE = "other";
 /** That of what a node sends to itself. */
 export const LOOPBACK_INTERFACE = "lo";
 
@@ -60,6 +64,15 @@ export const TUNNEL_DEVICE: Readonly<Record<TunnelKind, { readonly [F in Family]
   vxlan: { 4: "vxlan.calico", 6: "vxlan-v6.calico" },
   wireguard: { 4: "wireguard.cali", 6: "wg-v6.cali" },
 };
+
+/** One for all of them, where nodes are seen as one. */
+export const TUNNEL_INTERFACE = "tunnel";
+
+/** Tells whether an interface is one of those. */
+export function isTunnelDevice(name: string): boolean {
+  return Object.values(TUNNEL_DEVICE).some((device) => device[4] === name || device[6] === name);
+}
+
 // Dispatch: by interface name to the endpoint's chain.
 export const CHAIN_DISPATCH: Readonly<Record<Direction, string>> = {
   egress: "cali-from-wl-dispatch",

@@ -15,9 +15,11 @@ import {
   sameAddress,
 } from "../net/address.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
+import type { ToldInterfaces } from "./captured-interface.ts";
 import type { InterfaceByEndpoint } from "./endpoint-interface.ts";
-import { interfaceOfNode, LOOPBACK_INTERFACE } from "./names.ts";
+import { interfaceOfNode, isTunnelDevice, LOOPBACK_INTERFACE, OTHER_INTERFACE } from "./names.ts";
 import { untoldTunnels } from "./tunnels.ts";
+import { areAllNear, areNear, wrappingIn } from "./wrapping.ts";
 import { UNBOUND, type HostBinding } from "./host-binding.ts";
 import type { UntoldPort } from "./host-ports.ts";
 import type { Route, Topology } from "./model.ts";
@@ -67,6 +69,7 @@ export function compileTopology(
     return isBound ? interfaceOfNode(LOOPBACK_INTERFACE, name) : "";
   };
   const { wireguardPorts } = felixSettings(snapshot, undefined);
+  const wayTo = policesHosts ? waysIn(snapshot, felixSettings(snapshot, node), node) : () => ({});
   const routes = new RouteList();
   for (const endpoint of snapshot.endpoints) {
     const here = node === undefined || endpoint.node === node;
@@ -76,12 +79,13 @@ export function compileTopology(
         kind: "unicast",
         ...(here ? { interface: interfaceOf(interfaces, endpoint) } : away),
         ...(node === undefined ? wrappingOf(address, snapshot.pools, wireguardPorts) : {}),
+        ...wayTo(address, endpoint.node),
         node: endpoint.node,
         owner: endpointName(endpoint),
       });
     }
   }
-  for (const { name, addresses } of snapshot.nodeByName.values()) {
+  for (const { name, addresses, tunnels } of snapshot.nodeByName.values()) {
     const local = node === undefined || node === name;
     for (const address of addresses) {
       routes.add({
@@ -89,6 +93,9 @@ export function compileTopology(
         kind: local ? "local" : "unicast",
         ...(local ? { interface: loopbackOf(name) } : away),
         ...(node === undefined ? { wrapped: false } : {}),
+        ...(tunnels.some((tunnel) => sameAddress(tunnel.address, address))
+          ? wayTo(address, name)
+          : {}),
         node: name,
         owner: `node ${name}`,
       });
@@ -136,6 +143,7 @@ export function compileTopology(
       prefix,
       kind: "missing",
       ...outside,
+      ...wayTo(prefix, undefined),
       node: undefined,
       owner: undefined,
     });
@@ -181,9 +189,67 @@ export function compileTopology(
     outgoingKnown: snapshot.pools.length > 0,
     policesHosts,
     ...(uplinkByNode === undefined ? {} : { uplinkByNode }),
+    ...(binding.tunnelByNode === undefined ? {} : { tunnelByNode: binding.tunnelByNode }),
     untracks,
-    ...(several ? { uplinks: binding.uplinks } : {}),
-    ...(uplinkByNode === undefined ? {} : { uplinks: [uplink, ...uplinkByNode.values()] }),
+    ...interfacesOf(binding, routes.sorted()),
+  };
+}
+
+/** What is known of the interfaces of nodes whose host endpoints bind some. */
+function interfacesOf(binding: HostBinding, routes: readonly Route[]): ToldInterfaces {
+  const { uplinks, uplinkByNode, tunnelByNode, unnamed, bound } = binding;
+  if (binding === UNBOUND) return {};
+  if (uplinkByNode !== undefined) {
+    const tunnels = tunnelByNode?.values() ?? [];
+    return { uplinks: [uplinks[0], ...uplinkByNode.values(), ...tunnels] };
+  }
+  const names = bound.map(({ interfaceName }) => interfaceName);
+  const tunnels = [
+    ...routes.flatMap(({ tunnel }) => tunnel ?? []),
+    ...names.filter(isTunnelDevice),
+  ];
+  return {
+    uplinks: [...new Set([...uplinks, ...tunnels])],
+    unnamed,
+    boundInterfaces: names,
+    otherInterface: OTHER_INTERFACE,
+  };
+}
+
+/** Tells by which device what goes to an address, or to any of a range, is wrapped, and whether it is. */
+function waysIn(
+  snapshot: Snapshot,
+  settings: FelixSettings,
+  node: string | undefined,
+): (to: Address | Prefix, owner: string | undefined) => Pick<Route, "wrapped" | "tunnel" | "near"> {
+  const wrapping = wrappingIn(snapshot, settings);
+  const at = node === undefined ? undefined : snapshot.nodeByName.get(node);
+  const nearByFamily = new Map<Family, boolean>();
+  const allNear = (family: Family): boolean => {
+    const known = nearByFamily.get(family) ?? areAllNear(snapshot, family);
+    nearByFamily.set(family, known);
+    return known;
+  };
+  return (to, owner) => {
+    const way = wrapping(to);
+    const { family } = "bits" in to ? to.address : to;
+    // Only pools ask for subnets.
+    const asksSubnets =
+      settings.wireguardPorts[family] === undefined &&
+      snapshot.pools.some(({ prefix }) => prefix.address.family === family);
+    if (node === undefined) {
+      const { tunnel, wrapped } = way;
+      // Each of two nodes may be the one that wraps it.
+      return tunnel === undefined || (asksSubnets && wrapped !== true && allNear(family))
+        ? { wrapped: false }
+        : way;
+    }
+    if ("bits" in to || owner === undefined || owner === node) return way;
+    const near = asksSubnets ? areNear(at, snapshot.nodeByName.get(owner), family) : undefined;
+    if (near === undefined) return way;
+    return way.tunnel === undefined || way.wrapped !== undefined
+      ? { ...way, near }
+      : { ...way, near, wrapped: !near };
   };
 }
 
@@ -220,8 +286,8 @@ export function withEndpoint(
     readonly snapshot: Snapshot;
   },
 ): Topology | undefined {
-  // What leads away may lead by several interfaces.
-  if (!here && topology.uplinks !== undefined) return undefined;
+  // By which interfaces it comes and goes hangs on more than its own route.
+  if (topology.uplinks !== undefined) return undefined;
   const { node } = endpoint;
   if (topology.nodes !== undefined && node !== undefined && !topology.nodes.includes(node)) {
     return undefined;

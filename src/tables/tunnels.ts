@@ -46,7 +46,7 @@ export function untoldTunnels(
   const settings = felixSettings(snapshot, undefined);
   const nodes = [...nodeByName.values()];
   const untold = FAMILIES.flatMap((family) => {
-    const kinds = TUNNEL_KINDS.filter((kind) => usesTunnel(kind, { snapshot, settings, family }));
+    const kinds = usedTunnels(snapshot, settings, family);
     const isTold = ({ tunnels }: ClusterNode, kind: TunnelKind): boolean =>
       tunnels.some((tunnel) => tunnel.kind === kind && tunnel.address.family === family);
     return nodes
@@ -65,6 +65,15 @@ export function untoldTunnels(
 }
 
 const FAMILIES: readonly Family[] = [4, 6];
+
+/** The kinds of tunnels by which some node may send. */
+export function usedTunnels(
+  snapshot: Snapshot,
+  settings: FelixSettings,
+  family: Family,
+): TunnelKind[] {
+  return TUNNEL_KINDS.filter((kind) => usesTunnel(kind, { snapshot, settings, family }));
+}
 
 const TUNNEL_KINDS: readonly TunnelKind[] = ["ipip", "vxlan", "wireguard"];
 

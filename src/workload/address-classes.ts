@@ -176,7 +176,9 @@ function endOf(
   const own = prints?.byInterface.get(link);
   // Which node it is on only matters beside another end: members tell.
   const placed = route.node === undefined ? "nowhere" : "placed";
-  return { key: JSON.stringify([kind, workloadOf(owner), own, placed]) };
+  const { tunnel, wrapped, near } = route;
+  const wrapping = tunnel === undefined ? [] : [tunnel, wrapped, near];
+  return { key: JSON.stringify([kind, workloadOf(owner), own, placed, ...wrapping]) };
 }
 
 function printsOf(

@@ -48,6 +48,18 @@ describe("--help", () => {
 });
 
 describe("replay", () => {
+  it("does not say that everything is allowed where host endpoints drop", () => {
+    const host = (profiles: string): string =>
+      file(
+        `host${profiles.length}.yaml`,
+        `{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: h}, spec: {node: n, interfaceName: "*", profiles: [${profiles}]}}`,
+      );
+    const said = (profiles: string): string =>
+      run("replay", "-r", CAPTURE, "-f", host(profiles)).stderr.replaceAll(/\s+/g, " ");
+    expect(said("")).toContain("everything is allowed, but what host endpoints drop that no");
+    expect(said("projectcalico-default-allow")).toContain("everything is allowed [NO_POLICIES]");
+  });
+
   it("prints one object a packet as ndjson, in capture order", () => {
     const { status, stdout } = run("replay", "-r", CAPTURE, "-f", EXAMPLE, "-o", "ndjson");
     const packets = stdout

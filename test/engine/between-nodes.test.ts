@@ -23,7 +23,7 @@ const service = (spec: string): string =>
   "status: {loadBalancer: {ingress: [{ip: 203.0.113.1}]}}}";
 const host = (name: string): string =>
   `{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: ${name}-host, labels: {role: node}}, ` +
-  `spec: {node: ${name}, interfaceName: eth0}}`;
+  `spec: {node: ${name}, interfaceName: eth0, expectedIPs: [192.168.7.${name.slice(1)}]}}`;
 const NOTHING_FORWARDED =
   "{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: apart}, " +
   "spec: {selector: role == 'node', applyOnForward: true, types: [Ingress, Egress]}}";

@@ -1,0 +1,261 @@
+/**
+ * By which interfaces of a node packets come and go where host endpoints tell them apart: tunnels, and interfaces
+ * that no endpoint is for. Source: felix/rules/dispatch.go, hostDispatchChains; felix/dataplane/linux/endpoint_mgr.go,
+ * resolveHostEndpoints.
+ */
+import { describe, expect, it } from "vitest";
+
+import { compileManifests, judgeCapture } from "../judge.ts";
+
+interface NodeFacts {
+  /** Of n1 and n2, as Calico notes them. */
+  readonly subnets?: readonly [string, string];
+  readonly tunnel?: string;
+}
+
+const node = (name: string, address: string, annotations: readonly string[]): string =>
+  `{apiVersion: v1, kind: Node, metadata: {name: ${name}, annotations: {${annotations.join(", ")}}}, ` +
+  `spec: {podCIDR: 10.1.${name.slice(1)}.0/24}, status: {addresses: [{type: InternalIP, address: ${address}}]}}`;
+
+const clusterOf = ({ subnets, tunnel }: NodeFacts = {}): string => {
+  const noted = (index: number): string[] =>
+    subnets === undefined ? [] : [`projectcalico.org/IPv4Address: ${subnets[index]}`];
+  const own = tunnel === undefined ? [] : [`projectcalico.org/IPv4IPIPTunnelAddr: ${tunnel}`];
+  return `
+${node("n1", "192.168.0.1", [...noted(0), ...own])}
+---
+${node("n2", "192.168.0.2", noted(1))}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: a}, spec: {nodeName: n1}, status: {podIP: 10.1.1.2}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: db, namespace: b}, spec: {nodeName: n2}, status: {podIP: 10.1.2.2}}
+`;
+};
+
+const host = (spec: string, name = "n1-host"): string => `
+apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata: {name: ${name}, labels: {host: n1}}
+spec: {node: n1, ${spec}}
+`;
+const NAMED = host("interfaceName: eth0, expectedIPs: [192.168.0.1]");
+const EVERYWHERE = host('interfaceName: "*"', "n1-all");
+const OPEN = host(
+  "interfaceName: eth0, expectedIPs: [192.168.0.1], profiles: [projectcalico-default-allow]",
+).replace("labels: {host: n1}", "labels: {host: open}");
+
+const pool = (mode: string): string => `
+apiVersion: projectcalico.org/v3
+kind: IPPool
+metadata: {name: p}
+spec: {cidr: 10.1.0.0/16, ${mode}}
+`;
+const CLOSED = `
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: closed}
+spec: {selector: host == 'n1', applyOnForward: true, types: [Ingress, Egress]}
+`;
+
+interface Judged {
+  readonly verdict: string;
+  readonly inInterface: string | undefined;
+  readonly outInterface: string | undefined;
+}
+
+async function judge(
+  documents: readonly string[],
+  lines: readonly string[],
+  { node: judged }: { readonly node?: string } = { node: "n1" },
+): Promise<Judged[]> {
+  const compiled = compileManifests([{ file: "a.yaml", text: documents.join("---") }], judged);
+  const text = lines.map(
+    (line, index) =>
+      `12:00:0${index}.000000 ${line.replace(" > ", ".4000 > ")}.80: UDP, length 10\n`,
+  );
+  const verdicts = await judgeCapture({
+    compiled,
+    capture: new TextEncoder().encode(text.join("")),
+  });
+  return verdicts.map(({ verdict, inInterface, outInterface }) => ({
+    verdict,
+    inInterface,
+    outInterface,
+  }));
+}
+
+async function verdictsOf(...given: Parameters<typeof judge>): Promise<string[]> {
+  return (await judge(...given)).map(({ verdict }) => verdict);
+}
+
+const THERE = "IP 10.1.1.2 > 10.1.2.2";
+const BACK = "IP 10.1.2.2 > 10.1.1.2";
+const FROM_NODE = "IP 192.168.0.1 > 10.1.2.2";
+const TO_NODE = "IP 10.1.2.2 > 192.168.0.1";
+
+describe("a host endpoint for a named interface", () => {
+  it.each<[string, string, NodeFacts, readonly string[]]>([
+    [
+      "is not asked of what always is wrapped",
+      "ipipMode: Always",
+      {},
+      ["allow", "allow", "allow", "drop"],
+    ],
+    [
+      "is not asked of what VXLAN wraps",
+      "vxlanMode: Always",
+      {},
+      ["allow", "allow", "allow", "drop"],
+    ],
+    ["is asked of what never is wrapped", "ipipMode: Never", {}, ["drop", "drop", "drop", "drop"]],
+    [
+      "is perhaps asked where that hangs on subnets that nothing tells",
+      "vxlanMode: CrossSubnet",
+      {},
+      ["unknown", "unknown", "unknown", "drop"],
+    ],
+    [
+      "is asked within a subnet",
+      "vxlanMode: CrossSubnet",
+      { subnets: ["192.168.0.1/24", "192.168.0.2/24"] },
+      ["drop", "drop", "drop", "drop"],
+    ],
+    [
+      "is not asked between subnets",
+      "ipipMode: CrossSubnet",
+      { subnets: ["192.168.0.1/32", "192.168.0.2/32"] },
+      ["allow", "allow", "allow", "drop"],
+    ],
+    [
+      "is perhaps asked where nodes see their subnets otherwise",
+      "ipipMode: CrossSubnet",
+      { subnets: ["192.168.0.1/24", "192.168.0.2/32"] },
+      ["unknown", "unknown", "unknown", "drop"],
+    ],
+  ])("%s: %s", async (_, mode, facts, expected) => {
+    const documents = [clusterOf(facts), NAMED, CLOSED, pool(mode)];
+    expect(await verdictsOf(documents, [THERE, BACK, FROM_NODE, TO_NODE])).toEqual(expected);
+  });
+
+  it("is perhaps asked where no pool tells, and a node has a tunnel", async () => {
+    expect(await verdictsOf([clusterOf(), NAMED, CLOSED], [THERE, BACK])).toEqual(["drop", "drop"]);
+    const documents = [clusterOf({ tunnel: "10.1.1.1" }), NAMED, CLOSED];
+    expect(await verdictsOf(documents, [THERE, BACK])).toEqual(["unknown", "unknown"]);
+  });
+
+  it("is asked as the capture shows, and where it shows what cannot be, perhaps", async () => {
+    const seen = (mode: string) =>
+      judge(
+        [clusterOf(), NAMED, CLOSED, pool(mode)],
+        [`tunl0 Out ${THERE}`, `tunl0 In ${BACK}`, `eth0 Out ${THERE}`, `eth0 In ${BACK}`],
+      );
+    const wrapped = await seen("ipipMode: Always");
+    expect(wrapped.map(({ verdict }) => verdict)).toEqual(["allow", "allow", "unknown", "unknown"]);
+    expect(wrapped[0]?.outInterface).toBe("tunl0");
+    expect(wrapped[1]?.inInterface).toBe("tunl0");
+    const open = await seen("ipipMode: CrossSubnet");
+    expect(open.map(({ verdict }) => verdict)).toEqual(["allow", "allow", "drop", "drop"]);
+  });
+
+  it("leaves tunnels to the one for all interfaces", async () => {
+    const documents = [clusterOf(), OPEN, EVERYWHERE, pool("ipipMode: Always")];
+    const lines = [FROM_NODE, "IP 192.168.0.1 > 198.51.100.1"];
+    expect(await verdictsOf(documents, lines)).toEqual(["drop", "allow"]);
+    expect(await verdictsOf(documents, lines, {})).toEqual(["drop", "allow"]);
+  });
+
+  it.each<[string, NodeFacts, string]>([
+    ["ipipMode: Always", {}, "allow"],
+    ["ipipMode: Never", {}, "drop"],
+    ["vxlanMode: CrossSubnet", {}, "unknown"],
+    ["vxlanMode: CrossSubnet", { subnets: ["192.168.0.1/24", "192.168.0.2/24"] }, "drop"],
+  ])("is asked the same where nodes are seen as one: %s, %j", async (mode, facts, verdict) => {
+    const documents = [clusterOf(facts), NAMED, CLOSED, pool(mode)];
+    expect(await verdictsOf(documents, [THERE, BACK, FROM_NODE], {})).toEqual([
+      verdict,
+      verdict,
+      verdict,
+    ]);
+    expect(await verdictsOf(documents, [TO_NODE], {})).toEqual(["drop"]);
+  });
+
+  it("is not asked of another interface that the capture shows", async () => {
+    const into = "IP 198.51.100.1 > 192.168.0.1";
+    const lines = [`eth0 In ${into}`, `eth2 In ${into}`, `enP1s1 In ${into}`, into];
+    const judged = await judge([clusterOf(), NAMED], lines);
+    expect(judged.map(({ verdict }) => verdict)).toEqual(["drop", "allow", "unknown", "drop"]);
+    expect(judged[1]?.inInterface).toBe("eth2");
+    const out = "IP 192.168.0.1 > 198.51.100.1";
+    const sent = await judge([clusterOf(), NAMED], [`eth0 Out ${out}`, `eth2 Out ${out}`, out]);
+    expect(sent.map(({ verdict }) => verdict)).toEqual(["drop", "allow", "drop"]);
+    expect(sent[1]?.outInterface).toBe("eth2");
+    const bond = host("interfaceName: bond0, expectedIPs: [192.168.0.1]");
+    const below = [`bond0 In ${into}`, `eth2 In ${into}`];
+    expect(await verdictsOf([clusterOf(), bond], below)).toEqual(["drop", "unknown"]);
+  });
+
+  it("is not that of the node's address where it has others", async () => {
+    const other = host("interfaceName: eth1, expectedIPs: [10.99.0.5]");
+    const lines = [
+      "eth0 In IP 198.51.100.1 > 192.168.0.1",
+      "eth1 In IP 198.51.100.1 > 10.99.0.5",
+      "IP 192.168.0.2 > 192.168.0.1",
+      "IP 198.51.100.1 > 192.168.0.1",
+    ];
+    const judged = await judge([clusterOf(), other], lines);
+    expect(judged.map(({ verdict }) => verdict)).toEqual(["allow", "drop", "allow", "unknown"]);
+    expect(judged[0]?.inInterface).toBe("eth0");
+    expect(() => compileManifests([{ file: "a.yaml", text: `${clusterOf()}---${other}` }])).toThrow(
+      /several interfaces of n1.*--node n1/,
+    );
+  });
+
+  it("may be that of the node's address where it has none", async () => {
+    const lines = ["IP 192.168.0.2 > 192.168.0.1", "eth1 In IP 198.51.100.1 > 192.168.0.1"];
+    const documents = [clusterOf(), host("interfaceName: eth1")];
+    expect(await verdictsOf(documents, lines)).toEqual(["unknown", "drop"]);
+    const open = host("interfaceName: eth1, profiles: [projectcalico-default-allow]");
+    expect(await verdictsOf([clusterOf(), open], lines)).toEqual(["allow", "allow"]);
+  });
+});
+
+describe("a host endpoint without a name", () => {
+  it.each([["expectedIPs: [10.1.1.1]"], ["interfaceName: tunl0, expectedIPs: [10.1.1.1]"]])(
+    "binds a tunnel by its address, and nothing else: %s",
+    async (spec) => {
+      const documents = [
+        clusterOf({ tunnel: "10.1.1.1" }),
+        host(spec),
+        CLOSED,
+        pool("ipipMode: Always"),
+      ];
+      const lines = [
+        "IP 198.51.100.1 > 192.168.0.1",
+        "ens5 In IP 198.51.100.1 > 192.168.0.1",
+        THERE,
+        BACK,
+        "IP 10.1.2.2 > 10.1.1.1",
+      ];
+      expect(await verdictsOf(documents, lines)).toEqual([
+        "allow",
+        "allow",
+        "drop",
+        "drop",
+        "drop",
+      ]);
+    },
+  );
+
+  it("binds each interface that has one of its addresses", async () => {
+    const both = host("expectedIPs: [192.168.0.1, 10.1.1.1]");
+    const documents = [clusterOf({ tunnel: "10.1.1.1" }), both, CLOSED, pool("ipipMode: Always")];
+    const lines = ["IP 198.51.100.1 > 192.168.0.1", THERE];
+    expect(await verdictsOf(documents, lines)).toEqual(["drop", "drop"]);
+  });
+
+  it("may be for any interface where nothing has its address", async () => {
+    const stray = host("expectedIPs: [10.99.0.5]");
+    const lines = ["IP 192.168.0.2 > 192.168.0.1", "eth3 In IP 198.51.100.1 > 192.168.0.1"];
+    expect(await verdictsOf([clusterOf(), stray], lines)).toEqual(["unknown", "unknown"]);
+  });
+});
