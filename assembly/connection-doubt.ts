@@ -1,14 +1,21 @@
 // What stays of a packet that got no verdict, or of which not all tries were made: connections that may be in any
 // state, or of which no packet gets one.
 import { attempt } from "./attempt";
+import { now } from "./clock";
+import { deadlineBetween, deadlineIn, latestOf } from "./deadline";
 import {
+  ENTRY_DNAT,
+  ENTRY_GUESSED,
   ENTRY_MARK_DOUBTED,
   ENTRY_PERHAPS,
+  ENTRY_SNAT,
   ENTRY_STATE_DOUBTED,
   ENTRY_UNDECIDED,
   familyOf,
+  firstStartOf,
+  setStarted,
 } from "./entry";
-import { hideTranslation, openEntry, refreshDoubted } from "./entry-life";
+import { hideTranslation, openEntry, refreshDoubted, timeoutOf } from "./entry-life";
 import { entryAt } from "./entry-list";
 import { isPod } from "./entry-node";
 import {
@@ -19,6 +26,7 @@ import {
   nodeEntry,
 } from "./entry-tuples";
 import { findNode } from "./flow-table";
+import { REASON_DEADLINE, RULE_NONE } from "./layout";
 import { confirm } from "./new-connection";
 import { Packet } from "./records";
 import { isRealNode, severalNodes } from "./route";
@@ -52,6 +60,26 @@ function doubtState(number: u32, reason: u32, rule: i32): void {
   if (entry.protocol == 6 || entry.protocol == 132) entry.flags |= ENTRY_PERHAPS;
   setMissing(entry, reason, rule);
 }
+
+/**
+ * Says what stays of a cluster's connection whose time was perhaps up when the packet under way came: then the packet, if
+ * all let it through, began another.
+ */
+export function leaveEndOpen(through: bool): void {
+  if (tracking.fresh || tracking.entry == ENTRY_NONE) return;
+  const entry = entryAt(tracking.entry);
+  if (through && (entry.protocol == 6 || entry.protocol == 132)) {
+    leaveEntryUndecided(entry, REASON_DEADLINE, RULE_NONE);
+    return;
+  }
+  // Another may be translated otherwise.
+  const same = through && (entry.flags & ENTRY_TRANSLATED) == 0;
+  const first = same ? deadlineIn(timeoutOf(entry, false)) : now();
+  entry.deadline = deadlineBetween(first, latestOf(entry.deadline));
+  if (same) setStarted(entry, firstStartOf(entry), now());
+}
+
+const ENTRY_TRANSLATED: u16 = ENTRY_DNAT | ENTRY_SNAT | ENTRY_GUESSED;
 
 /**
  * Remembers that the flow of the packet under way has no verdict, and why.

@@ -432,6 +432,8 @@ export const REASON_NO_VLAN = 63;
 export const REASON_BRIDGE_CALLS = 64;
 /** What takes the frames of the interface is not modelled, or was not told. */
 export const REASON_ASTRAY = 65;
+/** Whether the time of its connection was up: the kernel counts in ticks, and a dump in whole seconds. */
+export const REASON_DEADLINE = 66;
 
 // Hooks, in the kernel's order (NF_INET_*).
 export const HOOK_PREROUTING = 0;
@@ -951,6 +953,7 @@ export const CONNECTION_STATE = 2;
 export const CONNECTION_FLAGS = 3;
 export const CONNECTION_SECONDS = 4;
 export const CONNECTION_AGE = 8;
+export const CONNECTION_AGE_UNKNOWN = 0x7fffffff;
 export const CONNECTION_MARK = 12;
 export const CONNECTION_WORDS = 16;
 export const CONNECTION_PORTS = 80;
