@@ -4,10 +4,12 @@ import { attempt } from "./attempt";
 import { now } from "./clock";
 import { deadlineBetween, deadlineIn, latestOf } from "./deadline";
 import {
+  ENTRY_ASSURED,
   ENTRY_DNAT,
   ENTRY_GUESSED,
   ENTRY_MARK_DOUBTED,
   ENTRY_PERHAPS,
+  ENTRY_SEEN_REPLY,
   ENTRY_SNAT,
   ENTRY_STATE_DOUBTED,
   ENTRY_UNDECIDED,
@@ -31,7 +33,7 @@ import { confirm } from "./new-connection";
 import { Packet } from "./records";
 import { isRealNode, severalNodes } from "./route";
 import { natLoaded } from "./rule";
-import { ENTRY_NONE, keyOfPacket, tracking } from "./tracking";
+import { DIRECTION_ORIGINAL, ENTRY_NONE, keyOfPacket, tracking } from "./tracking";
 import { leaveEntryUndecided, setMissing } from "./tuples";
 import { walk } from "./walk";
 import { changedCount, changedEntry, settleChanges } from "./worlds";
@@ -72,11 +74,18 @@ export function leaveEndOpen(through: bool): void {
     leaveEntryUndecided(entry, REASON_DEADLINE, RULE_NONE);
     return;
   }
-  // Another may be translated otherwise.
-  const same = through && (entry.flags & ENTRY_TRANSLATED) == 0;
+  // Another may be translated otherwise, or be the other way round.
+  const original = tracking.direction == DIRECTION_ORIGINAL;
+  const same = through && original && (entry.flags & ENTRY_TRANSLATED) == 0;
   const first = same ? deadlineIn(timeoutOf(entry, false)) : now();
   entry.deadline = deadlineBetween(first, latestOf(entry.deadline));
-  if (same) setStarted(entry, firstStartOf(entry), now());
+  if (!same) return;
+  setStarted(entry, firstStartOf(entry), now());
+  if ((entry.flags & ENTRY_SEEN_REPLY) == 0) return;
+  // Nobody has answered the other yet.
+  entry.flags &= ~(ENTRY_SEEN_REPLY | ENTRY_ASSURED);
+  entry.flags |= ENTRY_STATE_DOUBTED;
+  setMissing(entry, REASON_DEADLINE, RULE_NONE);
 }
 
 const ENTRY_TRANSLATED: u16 = ENTRY_DNAT | ENTRY_SNAT | ENTRY_GUESSED;

@@ -139,6 +139,18 @@ describe.each([
     expect(await judge(program, moments)).toEqual(moments.map(() => "allow"));
   });
 
+  it("leaves open whether what goes on had been answered", async () => {
+    const moments: Moment[] = [
+      [0, "pod"],
+      [0.5, "server"],
+      [30.5, "pod"],
+      [35.5, "pod"],
+    ];
+    expect(await judge(program, moments)).toEqual(moments.map(() => "allow"));
+    expect(await last(program, [...moments, [65, "server"]])).toBe("allow");
+    expect(await last(program, [...moments, [95.5, "server"]])).toBe("deadline");
+  });
+
   it("is as open behind a packet of which nobody knows whether it renewed it", async () => {
     const moments: Moment[] = [
       [0, "pod"],
