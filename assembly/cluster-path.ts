@@ -45,7 +45,6 @@ import { Packet } from "./records";
 import {
   isRealNode,
   policesEachHost,
-  rawUntracks,
   routeInterface,
   routeIsBare,
   routeIsFar,
@@ -62,21 +61,27 @@ import {
   uplinkOf,
 } from "./route";
 import { runTable } from "./run-table";
-import { DIRECTION_ORIGINAL, ENTRY_NONE, tracking, trackNothing } from "./tracking";
+import {
+  DIRECTION_ORIGINAL,
+  ENTRY_NONE,
+  isTrackedWhenTried,
+  tracking,
+  trackNothing,
+} from "./tracking";
 import { walk } from "./walk";
 
 /**
  * Tries the way; true when the packet got through its last hook. The connection was tracked before, unless
- * raw may say that it is not.
+ * that is to be tried (`trackWhenTried`).
  */
 export function tryClusterPath(packet: Packet): bool {
   const family: u32 = packet.family;
-  const rawFirst = rawUntracks();
-  if (rawFirst) trackNothing();
+  const later = isTrackedWhenTried();
+  if (later) trackNothing();
   else if (!takeConnection()) return false;
   lookAtEnds(packet);
   if (!runTable(TABLE_RAW)) return false;
-  if (rawFirst && !connect(packet)) return false;
+  if (later && !connect(packet)) return false;
   startSource();
   if (severalNodes()) {
     if (repeatsFirst()) {

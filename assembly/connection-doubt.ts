@@ -1,14 +1,23 @@
 // What stays of a packet that got no verdict, or of which not all tries were made: connections that may be in any
 // state, or of which no packet gets one.
 import { attempt } from "./attempt";
+import { now } from "./clock";
+import { deadlineBetween, deadlineIn, latestOf } from "./deadline";
 import {
+  ENTRY_ASSURED,
+  ENTRY_DNAT,
+  ENTRY_GUESSED,
   ENTRY_MARK_DOUBTED,
   ENTRY_PERHAPS,
+  ENTRY_SEEN_REPLY,
+  ENTRY_SNAT,
   ENTRY_STATE_DOUBTED,
   ENTRY_UNDECIDED,
   familyOf,
+  firstStartOf,
+  setStarted,
 } from "./entry";
-import { hideTranslation, openEntry, refreshDoubted } from "./entry-life";
+import { hideTranslation, openEntry, refreshDoubted, timeoutOf } from "./entry-life";
 import { entryAt } from "./entry-list";
 import { isPod } from "./entry-node";
 import {
@@ -19,11 +28,12 @@ import {
   nodeEntry,
 } from "./entry-tuples";
 import { findNode } from "./flow-table";
+import { REASON_DEADLINE, RULE_NONE } from "./layout";
 import { confirm } from "./new-connection";
 import { Packet } from "./records";
 import { isRealNode, severalNodes } from "./route";
 import { natLoaded } from "./rule";
-import { ENTRY_NONE, keyOfPacket, tracking } from "./tracking";
+import { DIRECTION_ORIGINAL, ENTRY_NONE, keyOfPacket, tracking } from "./tracking";
 import { leaveEntryUndecided, setMissing } from "./tuples";
 import { walk } from "./walk";
 import { changedCount, changedEntry, settleChanges } from "./worlds";
@@ -52,6 +62,33 @@ function doubtState(number: u32, reason: u32, rule: i32): void {
   if (entry.protocol == 6 || entry.protocol == 132) entry.flags |= ENTRY_PERHAPS;
   setMissing(entry, reason, rule);
 }
+
+/**
+ * Says what stays of a cluster's connection whose time was perhaps up when the packet under way came: then the packet, if
+ * all let it through, began another.
+ */
+export function leaveEndOpen(through: bool): void {
+  if (tracking.fresh || tracking.entry == ENTRY_NONE) return;
+  const entry = entryAt(tracking.entry);
+  if (through && (entry.protocol == 6 || entry.protocol == 132)) {
+    leaveEntryUndecided(entry, REASON_DEADLINE, RULE_NONE);
+    return;
+  }
+  // Another may be translated otherwise, or be the other way round.
+  const original = tracking.direction == DIRECTION_ORIGINAL;
+  const same = through && original && (entry.flags & ENTRY_TRANSLATED) == 0;
+  const first = same ? deadlineIn(timeoutOf(entry, false)) : now();
+  entry.deadline = deadlineBetween(first, latestOf(entry.deadline));
+  if (!same) return;
+  setStarted(entry, firstStartOf(entry), now());
+  if ((entry.flags & ENTRY_SEEN_REPLY) == 0) return;
+  // Nobody has answered the other yet.
+  entry.flags &= ~(ENTRY_SEEN_REPLY | ENTRY_ASSURED);
+  entry.flags |= ENTRY_STATE_DOUBTED;
+  setMissing(entry, REASON_DEADLINE, RULE_NONE);
+}
+
+const ENTRY_TRANSLATED: u16 = ENTRY_DNAT | ENTRY_SNAT | ENTRY_GUESSED;
 
 /**
  * Remembers that the flow of the packet under way has no verdict, and why.

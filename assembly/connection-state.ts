@@ -17,6 +17,7 @@ import {
   CT_NEW,
   CT_RELATED,
   REASON_BACKEND,
+  REASON_DEADLINE,
   REASON_CONNTRACK_FULL,
   REASON_NO_ICMP,
   REASON_NO_TCP_FLAGS,
@@ -42,11 +43,17 @@ export function stateOfPacket(): u32 {
   if (tracking.quoteMissing) {
     return ask(QUESTION_STATE, REASON_NO_ICMP, RULE_NONE) ? CT_RELATED : CT_INVALID;
   }
-  if (tracking.perhapsAnswered && !ask(QUESTION_STATE, REASON_BACKEND, RULE_NONE))
+  if (tracking.perhapsAnswered && !ask(QUESTION_STATE, reasonOfAnswers(), RULE_NONE))
     return (tracking.state & ~(<u32>CT_ESTABLISHED)) | CT_NEW;
   if (!tracking.ambiguous) return tracking.state;
   const reason = walk.protocol == 6 ? REASON_NO_TCP_FLAGS : REASON_NO_ICMP;
   return ask(QUESTION_STATE, reason, RULE_NONE) ? CT_ESTABLISHED : CT_NEW;
+}
+
+// Which of several the backend answers, or whether the answered one was over.
+function reasonOfAnswers(): u32 {
+  const entry = entryAt(tracking.entry);
+  return entry.reason == <u8>REASON_DEADLINE ? REASON_DEADLINE : REASON_BACKEND;
 }
 
 /**

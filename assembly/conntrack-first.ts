@@ -194,7 +194,7 @@ function assumeEntry(packet: Packet, answer: bool, tcpState: u32): void {
   }
   const number = addEntry();
   const entry = entryAt(number);
-  setStarted(entry, now());
+  setStarted(entry, now(), now());
   entry.flags = ENTRY_SEEN_REPLY | ENTRY_MIDSTREAM;
   linkEntry(number);
   if (entry.protocol == 6) assumeTcp(entry, tcpState);

@@ -22,7 +22,14 @@ import {
   nodeKind,
 } from "./entry-tuples";
 import { ask } from "./fork";
-import { CT_ESTABLISHED, CT_NEW, KNOWN_TCP_FLAGS, REASON_WINDOW, RULE_NONE } from "./layout";
+import {
+  CT_ESTABLISHED,
+  CT_NEW,
+  KNOWN_TCP_FLAGS,
+  REASON_DEADLINE,
+  REASON_WINDOW,
+  RULE_NONE,
+} from "./layout";
 import { Packet } from "./records";
 import { isRealNode, severalNodes } from "./route";
 import { moveSctp, SCTP_IS_INVALID, SCTP_IS_LOST, SCTP_MAY_BE_INVALID, SCTP_UNKNOWN } from "./sctp";
@@ -102,7 +109,9 @@ function trackPerhapsAnswered(number: u32, kind: u32): void {
   refreshDoubted(entry);
   tracking.state = CT_ESTABLISHED | translationBits(entry);
   tracking.perhapsAnswered = tracking.direction == DIRECTION_ORIGINAL;
-  if (kind != NODE_REPLY_SEEN) return;
+  // Where only the time was doubted, any answer tells.
+  const tells = entry.reason == <u8>REASON_DEADLINE && tracking.direction == DIRECTION_REPLY;
+  if (kind != NODE_REPLY_SEEN && !tells) return;
   entry.flags |= ENTRY_SEEN_REPLY;
   entry.flags &= ~ENTRY_STATE_DOUBTED;
 }

@@ -1,6 +1,7 @@
 // How long conntrack entries live: deadlines, and room in the table.
 // Source: semantics.md CT-9 and CT-10.
 import { now, passTime, SECOND, startClock } from "./clock";
+import { deadlineBetween, deadlineIn, deadlineOfBoth, isEndOpen, isOver } from "./deadline";
 import {
   Entry,
   ENTRY_ASSURED,
@@ -13,8 +14,10 @@ import {
   ENTRY_SNAT,
   ENTRY_STATE_DOUBTED,
   entryLinked,
+  firstStartOf,
+  isUdp,
+  lastStartOf,
   setStarted,
-  startedOf,
 } from "./entry";
 import { entryAt, entryCount, entryLimit } from "./entry-list";
 import {
@@ -38,6 +41,7 @@ import {
   TIMEOUT_UDP,
   TIMEOUT_UDP_STREAM,
 } from "./layout";
+import { TICK_SLACK } from "./match/bucket";
 import { sctpTimeout } from "./sctp-lifetime";
 import { needWhole } from "./share";
 import { TCP_ESTABLISHED } from "./tcp";
@@ -81,12 +85,15 @@ export function advanceClock(timestamp: u64): void {
   passTime(timestamp);
 }
 
-// Entries that are there before the first packet have had their seconds counted from it.
+// Entries that are there before the first packet have had their times counted from it.
 function startEntries(timestamp: u64): void {
   for (let number: u32 = 0; number < entryLimit(); number++) {
     const entry = entryAt(number);
-    entry.deadline += timestamp;
-    setStarted(entry, timestamp > startedOf(entry) ? timestamp - startedOf(entry) : 0);
+    const latest = timestamp + entry.deadline;
+    entry.deadline = deadlineBetween(latest - SECOND, latest);
+    const first = firstStartOf(entry);
+    const last = lastStartOf(entry);
+    setStarted(entry, timestamp - min(first, timestamp), timestamp - min(last, timestamp));
   }
 }
 
@@ -151,17 +158,43 @@ export function openEntry(number: u32, masqueraded: bool): void {
  * > A first answer does not make it a stream yet.
  */
 export function refresh(entry: Entry): void {
-  const answered =
-    (entry.flags & ENTRY_SEEN_REPLY) != 0 || (entry.flags & ENTRY_STATE_DOUBTED) != 0;
-  const udp = entry.protocol == 17 || entry.protocol == 136;
-  const stream = udp ? now() > startedOf(entry) + 2 * SECOND : entry.protocol == 47;
-  if (answered && stream) entry.flags |= ENTRY_ASSURED;
-  refreshFor(entry, timeoutOf(entry, answered && stream));
+  const word = min(answeredWord(entry), streamWord(entry));
+  if (word == PERHAPS) {
+    // So is, then, whether it is assured: isPerhapsAssured.
+    const other = deadlineIn(timeoutOf(entry, true));
+    entry.deadline = deadlineOfBoth(deadlineIn(timeoutOf(entry, false)), other);
+    return;
+  }
+  if (word == SURELY) entry.flags |= ENTRY_ASSURED;
+  refreshFor(entry, timeoutOf(entry, word == SURELY));
+}
+
+const NEVER: u32 = 0;
+const PERHAPS: u32 = 1;
+const SURELY: u32 = 2;
+
+function answeredWord(entry: Entry): u32 {
+  if ((entry.flags & ENTRY_SEEN_REPLY) != 0) return SURELY;
+  return (entry.flags & ENTRY_STATE_DOUBTED) != 0 ? PERHAPS : NEVER;
+}
+
+// > Still active after two seconds? Extend timeout. Source: nf_conntrack_proto_udp.c, nf_conntrack_udp_packet().
+function streamWord(entry: Entry): u32 {
+  if (!isUdp(entry)) return entry.protocol == 47 ? SURELY : NEVER;
+  if (now() > lastStartOf(entry) + STREAM_AFTER + TICK_SLACK) return SURELY;
+  return now() + TICK_SLACK > firstStartOf(entry) + STREAM_AFTER ? PERHAPS : NEVER;
+}
+
+const STREAM_AFTER: u64 = 2 * SECOND;
+
+/** Whether a flow without ENTRY_ASSURED is a stream, the last packet left open. */
+export function isPerhapsAssured(entry: Entry): bool {
+  return (entry.flags & ENTRY_ASSURED) == 0 && isUdp(entry) && isEndOpen(entry);
 }
 
 /** Lets an entry live so many seconds from now on. */
 export function refreshFor(entry: Entry, seconds: u32): void {
-  entry.deadline = now() + <u64>seconds * SECOND;
+  entry.deadline = deadlineIn(seconds);
 }
 
 /** Lets an entry whose state is not known live as long as in the state in which it lives longest. */
@@ -199,7 +232,7 @@ function sweep(): bool {
   const before = entryCount();
   for (let number: u32 = 0; number < entryLimit(); number++) {
     const entry = entryAt(number);
-    if (entryLinked(entry) && entry.deadline <= now()) removeEntry(number);
+    if (entryLinked(entry) && isOver(entry)) removeEntry(number);
   }
   swept = before - entryCount();
   return swept > 0;

@@ -26,6 +26,7 @@ export class Entry {
   protocol: u8;
   /** REASON_* of an undecided entry. What a try changes and takes back begins here, and is all that follows. */
   reason: u8;
+  /** When its time is up at the earliest, and how much later it may be (deadline.ts). */
   deadline: u64;
   /** TCP: the last acknowledgement or ignored segment, and SIDE_* and LAST_* bits of the latter. */
   lastSeq: u32;
@@ -95,16 +96,24 @@ export function familyOf(entry: Entry): u32 {
   return (entry.apart & APART_IPV6) != 0 ? 6 : 4;
 }
 
-/** When a UDP flow began; of others it is not kept. */
-export function startedOf(entry: Entry): u64 {
+/** When a UDP flow began at the earliest; of others it is not kept. */
+export function firstStartOf(entry: Entry): u64 {
   return isUdp(entry) ? entry.side0 : 0;
 }
 
-export function setStarted(entry: Entry, time: u64): void {
-  if (isUdp(entry)) entry.side0 = time;
+/** And at the latest. */
+export function lastStartOf(entry: Entry): u64 {
+  return isUdp(entry) ? entry.side0b : 0;
 }
 
-function isUdp(entry: Entry): bool {
+export function setStarted(entry: Entry, first: u64, last: u64): void {
+  if (!isUdp(entry)) return;
+  entry.side0 = first;
+  entry.side0b = last;
+}
+
+/** It is UDP's, or UDP-Lite's. */
+export function isUdp(entry: Entry): bool {
   return entry.protocol == 17 || entry.protocol == 136;
 }
 

@@ -1,6 +1,7 @@
 // The table of conntrack entries: each is indexed by every tuple by which packets can meet it (entry-tuples.ts).
 import { copyBytes, zeros } from "./bytes";
 import { now, SECOND } from "./clock";
+import { isOver } from "./deadline";
 import { Entry } from "./entry";
 import { entryAt, entryLimit, freeEntry, PIECE, PIECES_MAX, setUpEntries } from "./entry-list";
 import {
@@ -207,7 +208,7 @@ function firstMet(first: u32, kind: u32, tried: bool): u32 {
   let next = first;
   while (next != 0) {
     const number = next - 1;
-    if (entryAt(number).deadline > now() && !(tried && isRefused(number))) return next;
+    if (!isOver(entryAt(number)) && !(tried && isRefused(number))) return next;
     next = load<u32>(neighbourAt(number, kind, 0));
   }
   return 0;
@@ -247,7 +248,7 @@ export function removeExpired(): void {
       inspected = 0;
     }
     const entry = entryAt(inspected);
-    if (entry.linked != 0 && entry.deadline <= now()) removeEntry(inspected);
+    if (entry.linked != 0 && isOver(entry)) removeEntry(inspected);
     inspected++;
   }
 }
@@ -292,7 +293,7 @@ function find(kinds: u32, tried: bool): i64 {
       foundKind = kind;
       continue;
     }
-    if (entry.deadline <= now()) continue;
+    if (isOver(entry)) continue;
     if (tried && isRefused(number)) continue;
     found = nodeNumber(number, kind);
     if (kind == NODE_ORIGINAL) return found;
@@ -309,7 +310,7 @@ function metKind(entry: Entry, kind: u32, kinds: u32, tuple: Key): u32 {
 }
 
 function isMet(number: u32): bool {
-  return entryAt(number).deadline > now() && !isRefused(number);
+  return !isOver(entryAt(number)) && !isRefused(number);
 }
 
 /** The next node of the same kind and tuple: an older one; or -1. */

@@ -2,6 +2,7 @@
 // packet that shows it fixes it; a question, of which nothing stays, does not.
 import { isQuestion } from "./attempt";
 import { backends, isBackend } from "./backends";
+import { isAlive } from "./deadline";
 import { ENTRY_GUESSED, ENTRY_PERHAPS } from "./entry";
 import { entryAt } from "./entry-list";
 import {
@@ -85,6 +86,7 @@ function isMet(node: i64): bool {
   const kind = nodeKind(node);
   if ((flags & ENTRY_GUESSED) == 0 || (kind != NODE_REPLY && kind != NODE_ORIGINAL_SEEN))
     return exists(number);
+  if (!isAlive(entryAt(number))) return exists(number);
   const certain = (flags & ENTRY_PERHAPS) == 0;
   if (!certain && !isMetAlone(number)) return exists(number);
   if (isQuestion()) return true;
@@ -114,13 +116,19 @@ function findHalfKnown(): i64 {
   if (isBackend(key.dst0, key.dst1, key.dst2, key.dst3, dport)) {
     // Original direction, seen after the translation.
     const entry = findSide(NODE_CLIENT, false);
-    if (entry != ENTRY_NONE) return fixBackend(entry, NODE_ORIGINAL_SEEN, false);
+    if (entry != ENTRY_NONE && isAliveOrExists(entry))
+      return fixBackend(entry, NODE_ORIGINAL_SEEN, false);
   }
   if (isBackend(key.src0, key.src1, key.src2, key.src3, sport)) {
     const entry = findSide(NODE_CLIENT, true);
-    if (entry != ENTRY_NONE) return fixBackend(entry, NODE_REPLY, true);
+    if (entry != ENTRY_NONE && isAliveOrExists(entry)) return fixBackend(entry, NODE_REPLY, true);
   }
   return -1;
+}
+
+// Whoever shows its backend shows that it exists, but for one whose time is nearly up.
+function isAliveOrExists(number: u32): bool {
+  return isAlive(entryAt(number)) || exists(number);
 }
 
 // Finds the entry that hangs under one side of `key` only; `key` is as before afterwards.

@@ -17,7 +17,7 @@ import { leadsToBackend } from "./backends";
 import { mayBeMasqueraded } from "./between-nodes";
 import { blurRules, blurUnwalked } from "./blur";
 import { copyBytes, sameAddress } from "./bytes";
-import { doubtConnections, leaveUndecided } from "./connection-doubt";
+import { doubtConnections, leaveEndOpen, leaveUndecided } from "./connection-doubt";
 import { confirmWorlds } from "./connection-worlds";
 import { entryOfPacket, track, wasSeen } from "./conntrack";
 import { ENTRY_GUESSED } from "./entry";
@@ -65,6 +65,7 @@ import {
   REASON_BRIDGED,
   REASON_BRIDGE_CALLS,
   REASON_CONNTRACK_FULL,
+  REASON_DEADLINE,
   REASON_LINK_TYPE,
   REASON_NAME_DST,
   REASON_NAME_SRC,
@@ -119,8 +120,10 @@ import {
   DIRECTION_ORIGINAL,
   DIRECTION_REPLY,
   ENTRY_NONE,
+  isTrackedWhenTried,
   tracking,
   trackNothing,
+  trackWhenTried,
 } from "./tracking";
 import { countPath, startVisits } from "./traverse";
 import { clearVerdict, Verdict } from "./verdict";
@@ -206,9 +209,7 @@ export function decideByHooks(packet: Packet, verdict: Verdict): void {
     blurUnwalked(packet);
     return;
   }
-  // The raw table comes first, where it may say that a packet is not tracked.
-  if (isRealNode() || rawUntracks()) trackNothing();
-  else track(packet, wasSeen(packet));
+  trackAhead(packet);
   settle(packet, verdict);
   if (tracking.direction == DIRECTION_REPLY) addFlag(verdict, VERDICT_REPLY);
   if (tracking.midstream) addFlag(verdict, VERDICT_MIDSTREAM);
@@ -223,12 +224,28 @@ export function decideByHooks(packet: Packet, verdict: Verdict): void {
 export function askByHooks(packet: Packet, verdict: Verdict): void {
   lookUpSights(isPerhapsBehindHooks(whereSeen(packet)));
   startQuestions(true);
-  startJournal();
-  // In a cluster connections move on before anything is tried.
-  if (isRealNode()) trackNothing();
-  else track(packet, wasSeen(packet));
+  trackAhead(packet);
   settle(packet, verdict);
   startQuestions(false);
+}
+
+// In a cluster connections move on before anything is tried, but for one of which it is not known whether its time is up, and
+// where raw, which comes first, may say that a packet is not tracked.
+function trackAhead(packet: Packet): void {
+  startJournal();
+  trackWhenTried(isRealNode() || rawUntracks());
+  if (isTrackedWhenTried()) {
+    trackNothing();
+    return;
+  }
+  startForks();
+  startWorlds();
+  const consulted = consultedCount();
+  track(packet, wasSeen(packet));
+  if (consultedCount() == consulted) return;
+  rollBack();
+  trackNothing();
+  trackWhenTried(true);
 }
 
 // The verdict came of one try, which asked nothing and changed nothing but the connection.
@@ -353,6 +370,8 @@ function settle(packet: Packet, verdict: Verdict): void {
   const doubted = blurred == HOOKS_ALL && isRealNode();
   if (asWorlds) room = confirmWorlds(packet, lacking, lackingRule, doubted);
   else if (doubted) doubtConnections(packet, lacking, lackingRule);
+  const through = attempt.verdict == VERDICT_ALLOW || attempt.confirmed;
+  if (!isRealNode() && askedFor(REASON_DEADLINE)) leaveEndOpen(!unknown && through);
   if (unknown) {
     sayUnknown(verdict, reason, undecidedRule);
     drawn = drawn && reason != REASON_TOO_MANY_PATHS;
@@ -361,7 +380,6 @@ function settle(packet: Packet, verdict: Verdict): void {
     if (!tracking.fresh && tracking.direction == DIRECTION_ORIGINAL) visitOnceMore();
     return;
   }
-  const through = attempt.verdict == VERDICT_ALLOW || attempt.confirmed;
   if (!asWorlds && through) room = confirm(packet, walk, guessed || masqueradedPerhaps);
   keepVisit(packet, complete, !room);
   if (!room) {

@@ -3,6 +3,7 @@
 // entries are read back.
 import { sameAddress } from "./bytes";
 import { now, SECOND } from "./clock";
+import { isAlive, isOver, latestOf } from "./deadline";
 import {
   ENTRY_ASSURED,
   ENTRY_DNAT,
@@ -26,6 +27,7 @@ import { expectFromStart } from "./expectation";
 import { findNode, removeEntry } from "./flow-table";
 import { key } from "./key";
 import {
+  CONNECTION_AGE_UNKNOWN,
   CONNECTION_ANSWERED,
   CONNECTION_ASSURED,
   CONNECTION_BEYOND,
@@ -120,8 +122,12 @@ export function addConnection(): void {
   if (!natLoaded(familyOf(entry))) entry.flags |= ENTRY_UNBOUND;
   if (!countsConnections()) entry.flags |= ENTRY_UNCOUNTED;
   setMark(entry, connection.mark);
-  entry.deadline = <u64>connection.seconds * SECOND;
-  setStarted(entry, <u64>connection.age * SECOND);
+  // > Seconds that are left, and its age, are whole ones: what is behind the point is left out.
+  // Source: nf_conntrack_standalone.c, ct_seq_show(); nf_conntrack_netlink.c, ctnetlink_dump_timeout().
+  entry.deadline = (<u64>connection.seconds + 1) * SECOND;
+  const told = connection.age != CONNECTION_AGE_UNKNOWN;
+  const age = <u64>connection.age * SECOND;
+  setStarted(entry, told ? age + SECOND : u64.MAX_VALUE, told ? age : 0);
   if (entry.protocol == 6) recallTcp(entry, connection.state);
   if (entry.protocol == 132) recallSctp(entry, connection.state);
   linkEntry(number);
@@ -154,7 +160,7 @@ export function connectionLimit(): u32 {
 /** Writes the connection that has a number where the host reads it; false: none has. Marks are left out. */
 export function readConnection(number: u32): bool {
   const entry = entryAt(number);
-  if (!entryLinked(entry) || entry.deadline <= now()) return false;
+  if (!entryLinked(entry) || isOver(entry)) return false;
   const to = changetype<usize>(connection) + offsetof<Connection>("src0");
   memory.copy(to, changetype<usize>(tuplesOf(entry)), 64);
   connection.family = <u8>familyOf(entry);
@@ -164,14 +170,16 @@ export function readConnection(number: u32): bool {
   connection.dport = tuplesOf(entry).dport;
   connection.toPort = tuplesOf(entry).toPort;
   connection.fromPort = tuplesOf(entry).fromPort;
-  connection.seconds = <u32>((entry.deadline - now()) / SECOND);
+  connection.seconds = <u32>(
+    ((latestOf(entry.deadline) - min(now(), latestOf(entry.deadline))) / SECOND)
+  );
   const flags: u32 = entry.flags;
   connection.flags = <u8>(
     (((flags & ENTRY_SEEN_REPLY) != 0 ? CONNECTION_ANSWERED : 0) |
       ((flags & ENTRY_ASSURED) != 0 ? CONNECTION_ASSURED : 0) |
       ((flags & ENTRY_SNAT) != 0 ? CONNECTION_SNAT : 0) |
       ((flags & ENTRY_DNAT) != 0 ? CONNECTION_DNAT : 0) |
-      ((flags & ENTRY_VAGUE) != 0 ? CONNECTION_VAGUE : 0))
+      ((flags & ENTRY_VAGUE) != 0 || !isAlive(entry) ? CONNECTION_VAGUE : 0))
   );
   return true;
 }

@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 28;
+export const LAYOUT_VERSION = 29;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -456,6 +456,8 @@ export const REASON_BRIDGE_CALLS = 64;
 export const REASON_ASTRAY = 65;
 /** Of manifests: by which of the node's interfaces it goes. */
 export const REASON_NO_WAY = 66;
+/** Whether the time of its connection was up: the kernel counts in ticks, and a dump in whole seconds. */
+export const REASON_DEADLINE = 67;
 
 // Hooks, in the kernel's order (NF_INET_*).
 export const HOOK_PREROUTING = 0;
@@ -986,6 +988,7 @@ export const CONNECTION_STATE = 2;
 export const CONNECTION_FLAGS = 3;
 export const CONNECTION_SECONDS = 4;
 export const CONNECTION_AGE = 8;
+export const CONNECTION_AGE_UNKNOWN = 0x7fffffff;
 export const CONNECTION_MARK = 12;
 export const CONNECTION_WORDS = 16;
 export const CONNECTION_PORTS = 80;

@@ -1,8 +1,9 @@
 // Looking entries up by their answers where a node has masqueraded the source, with which address is not known.
 import { isQuestion } from "./attempt";
 import { backends, isBackend } from "./backends";
+import { deadlineIn, deadlineOfBoth, isAlive } from "./deadline";
 import { Entry, ENTRY_SEEN_REPLY, ENTRY_STATE_DOUBTED, familyOf } from "./entry";
-import { refreshFor, timeoutOf } from "./entry-life";
+import { timeoutOf } from "./entry-life";
 import { entryAt } from "./entry-list";
 import { NODE_BACKEND, NODE_REPLY, nodeEntry, nodeOf } from "./entry-tuples";
 import { findNode, hasNodes, nextNode } from "./flow-table";
@@ -50,6 +51,7 @@ export function findMasqueraded(packet: Packet): i64 {
   memory.copy(changetype<usize>(key), saved, offsetof<SavedKey>());
   if (found < 0) return found;
   const number = nodeEntry(found);
+  if (!isAlive(entryAt(number))) return ANSWERS_SOME;
   if (staysUndecided(entryAt(number))) return nodeOf(number, NODE_REPLY);
   return isQuestion() ? ANSWERS_SOME : fixSource(number);
 }
@@ -63,7 +65,8 @@ function doubtAnswered(first: i64): void {
     if ((entry.flags & ENTRY_STATE_DOUBTED) != 0) return;
     if ((entry.flags & ENTRY_SEEN_REPLY) != 0) continue;
     entry.flags |= ENTRY_STATE_DOUBTED;
-    refreshFor(entry, timeoutOf(entry, true));
+    const longest = deadlineIn(timeoutOf(entry, true));
+    entry.deadline = deadlineOfBoth(entry.deadline, longest);
   }
 }
 

@@ -38,7 +38,7 @@ export function confirm(packet: Packet, walk: Walk, guessed: bool): bool {
   removeExpired();
   const number = addEntry();
   const entry = entryAt(number);
-  setStarted(entry, now());
+  setStarted(entry, now(), now());
   setMaker(entry, packet.number);
   if (walk.translated) {
     entry.flags |= ENTRY_DNAT;

@@ -5,6 +5,7 @@ import { isPerhapsBehindHooks, SEEN_LEAVING, whereSeen } from "./arrival";
 import { copyBytes } from "./bytes";
 import { track } from "./conntrack";
 import { beginsPlainly } from "./conntrack-first";
+import { isAlive } from "./deadline";
 import {
   Entry,
   ENTRY_ASSURED,
@@ -297,7 +298,7 @@ function sayingOfConnection(
   packet: Packet,
   direction: u32,
 ): Saying | null {
-  if ((entry.flags & ENTRY_STATE_DOUBTED) != 0) return null;
+  if ((entry.flags & ENTRY_STATE_DOUBTED) != 0 || !isAlive(entry)) return null;
   if (said == 0 || changetype<Saying>(said).where != where) return null;
   const state = changetype<usize>(entry) + ENTRY_STATE;
   copyBytes(before, state, ENTRY_STATE_SIZE);

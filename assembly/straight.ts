@@ -3,7 +3,8 @@
 // unusual nothing has changed but the clock, and the packet goes one of the other ways.
 import { isOthers } from "./ahead";
 import { whereSeen } from "./arrival";
-import { now, passTime } from "./clock";
+import { passTime } from "./clock";
+import { isAlive } from "./deadline";
 import { Entry, ENTRY_SEEN_REPLY } from "./entry";
 import { refresh } from "./entry-life";
 import { DIRECTION_NEITHER } from "./entry-tuples";
@@ -77,7 +78,7 @@ export function countStraight(frames: u32, bytes: u64, truncated: u32): void {
 function goOn(one: Gathered, number: u64, manner: u32): bool {
   const entry = changetype<Entry>(one.known);
   const direction = one.direction;
-  if (direction == DIRECTION_NEITHER || entry.deadline <= now()) return false;
+  if (direction == DIRECTION_NEITHER || !isAlive(entry)) return false;
   const said = saidOf(entry, direction);
   if (said == 0) return false;
   const saying = changetype<Saying>(said);

@@ -2,6 +2,7 @@
 // kernel knows of resets and of SYNs that come out of turn.
 // Source: Linux, nf_conntrack_proto_tcp.c, nf_conntrack_tcp_packet(); semantics.md CT-T4 to CT-T10.
 import { now, SECOND } from "./clock";
+import { deadlineIn, deadlineOfBoth, latestOf } from "./deadline";
 import {
   Entry,
   ENTRY_ASSURED,
@@ -12,6 +13,7 @@ import {
 } from "./entry";
 import { refreshFor } from "./entry-life";
 import { entryAt } from "./entry-list";
+import { TICK_SLACK } from "./match/bucket";
 import { Packet } from "./records";
 import {
   CLASS_ACK,
@@ -387,7 +389,10 @@ function rememberInvalid(entry: Entry, direction: u32, packetClass: u32): void {
   if (lastDirectionOf(entry) != direction && ended) {
     const seconds = tcpTimeoutSeconds(TIMEOUT_UNACKNOWLEDGED);
     const longer: u64 = seconds > LINGERS ? seconds : LINGERS;
-    if (entry.deadline > now() + longer * SECOND) refreshFor(entry, seconds);
+    const limit = now() + longer * SECOND;
+    if (entry.deadline > limit + TICK_SLACK) refreshFor(entry, seconds);
+    else if (latestOf(entry.deadline) + TICK_SLACK > limit)
+      entry.deadline = deadlineOfBoth(entry.deadline, deadlineIn(seconds));
     return;
   }
   setLast(entry, direction, packetClass);

@@ -60,6 +60,18 @@ export function trackNothing(): void {
   tracking.answersSome = false;
   tracking.perhapsAnswered = false;
   tracking.tcpState = 0;
+  tracking.deadlineBefore = 0;
+}
+
+let whenTried: bool = false;
+
+/** Says whether the connection of the packet under way is looked for in each try, not before them. */
+export function trackWhenTried(on: bool): void {
+  whenTried = on;
+}
+
+export function isTrackedWhenTried(): bool {
+  return whenTried;
 }
 
 /** Sets `key` to the tuple of a packet. */

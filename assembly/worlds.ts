@@ -3,6 +3,8 @@
 // made exists perhaps, and whoever meets it asks; one that they left in different states is doubted.
 // Only a real node's connections are followed so; those of a cluster are undecided as a whole.
 import { attempt } from "./attempt";
+import { now } from "./clock";
+import { deadlineOfBoth, isAlive } from "./deadline";
 import {
   doubtMark,
   Entry,
@@ -13,11 +15,21 @@ import {
   ENTRY_STATE,
   ENTRY_STATE_DOUBTED,
   ENTRY_STATE_SIZE,
+  ENTRY_UNDECIDED,
+  firstStartOf,
+  setStarted,
 } from "./entry";
 import { entryAt, stateOfEntry } from "./entry-list";
 import { ask, askedFor } from "./fork";
 import { touch } from "./journal";
-import { REASON_BACKEND, VERDICT_ALLOW, VERDICT_UNKNOWN } from "./layout";
+import {
+  REASON_BACKEND,
+  REASON_DEADLINE,
+  RULE_NONE,
+  VERDICT_ALLOW,
+  VERDICT_UNKNOWN,
+} from "./layout";
+import { isRealNode } from "./route";
 import { ENTRY_NONE, tracking, Tracking } from "./tracking";
 import { markOf, setMark, setMissing, Tuples, tuplesOf } from "./tuples";
 import { Walk, walk } from "./walk";
@@ -112,16 +124,28 @@ export function giveUpWorlds(): void {
   incomplete = true;
 }
 
-/** Tells whether a connection exists; asks where it does so perhaps. */
+/** Tells whether a connection exists; asks where it does so perhaps, its time being up or nearly so. */
 export function exists(number: u32): bool {
   const entry = entryAt(number);
-  if ((entry.flags & ENTRY_PERHAPS) == 0) return true;
-  if (ask(QUESTION_EXISTS | number, entry.reason, tuplesOf(entry).undecidedRule)) return true;
+  if (!isAlive(entry) && isRealNode()) doubtExistence(entry);
+  const known = (entry.flags & ENTRY_PERHAPS) == 0;
+  if (known && isAlive(entry)) return true;
+  const reason = known ? REASON_DEADLINE : entry.reason;
+  const rule = known ? RULE_NONE : tuplesOf(entry).undecidedRule;
+  if (ask(QUESTION_EXISTS | number, reason, rule)) return true;
   // Else it would be met again and again.
   return !refuse(number);
 }
 
 const QUESTION_EXISTS: u64 = 1 << 54;
+
+// From here on it exists perhaps, even if it is renewed. Those of a cluster are undecided as a whole (judge.ts).
+function doubtExistence(entry: Entry): void {
+  if ((entry.flags & ENTRY_PERHAPS) != 0) return;
+  entry.flags |= ENTRY_PERHAPS;
+  const hasReason = (entry.flags & (ENTRY_STATE_DOUBTED | ENTRY_UNDECIDED)) != 0;
+  if (!hasReason) setMissing(entry, REASON_DEADLINE, RULE_NONE);
+}
 
 // Lets a connection not exist in this try; false: more are refused than can be kept.
 function refuse(number: u32): bool {
@@ -289,6 +313,7 @@ export function joinWorld(index: u32, number: u32): void {
   if (all && stateless) entry.flags &= ~ENTRY_PERHAPS;
   if (!stateless || (entry.flags & ENTRY_SEEN_REPLY) != 0) entry.flags |= ENTRY_STATE_DOUBTED;
   entry.flags &= ~(ENTRY_SEEN_REPLY | ENTRY_ASSURED);
+  setStarted(entry, firstStartOf(entry), now());
   if (walk.connectionMark != markOf(entry) || walk.connectionMarkUnknown != 0)
     entry.flags |= ENTRY_MARK_DOUBTED;
 }
@@ -309,7 +334,9 @@ function noteState(change: Change): void {
   one.flags ^= doubt;
   if (memory.compare(kept, stateOfEntry(change.entry), ENTRY_STATE_SIZE) == 0) return;
   change.stateDoubted = true;
-  if (other.deadline > one.deadline) one.deadline = other.deadline;
+  if (other.protocol == 6 || other.protocol == 132)
+    one.deadline = max(one.deadline, other.deadline);
+  else one.deadline = deadlineOfBoth(one.deadline, other.deadline);
   // Seen only where all have seen it.
   const seen = ENTRY_SEEN_REPLY | ENTRY_ASSURED;
   one.flags &= other.flags | ~seen;

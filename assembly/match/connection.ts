@@ -3,7 +3,9 @@
 import { attempt } from "../attempt";
 import { now, SECOND } from "../clock";
 import { firstTimeout } from "../conntrack-first";
+import { latestOf } from "../deadline";
 import { ENTRY_ASSURED, ENTRY_PORT_UNKNOWN, ENTRY_SEEN_REPLY, ENTRY_STATE_DOUBTED } from "../entry";
+import { isPerhapsAssured } from "../entry-life";
 import { entryAt } from "../entry-list";
 import { inverseIcmp } from "../entry-tuples";
 import { isHelperGiven } from "../expectation";
@@ -20,6 +22,7 @@ import {
   CT_INVALID,
   CT_UNTRACKED,
   MATCH_HEADER_SIZE,
+  REASON_DEADLINE,
   REASON_NAT_PORT,
   REASON_NOT_MODELLED,
   REASON_STATE,
@@ -32,6 +35,7 @@ import { DIRECTION_REPLY, ENTRY_NONE, tracking } from "../tracking";
 import { Tuples, tuplesOf } from "../tuples";
 import { Walk, walk } from "../walk";
 import { isMasked } from "./address";
+import { TICK_SLACK } from "./bucket";
 import { isMark } from "./mark";
 
 const PAYLOAD: usize = MATCH_HEADER_SIZE;
@@ -61,16 +65,21 @@ export function matchConntrack(match: usize, rule: i32): bool {
     const bits: u32 = load<u8>(match, PAYLOAD + 4);
     if ((bits & STATUS_ASSURED) != 0) walk.volatile = true;
     // NONE is no bit at all: it never holds.
-    const found = isDoubted(bits)
-      ? ask(QUESTION_CONNECTION | rule, REASON_STATE, rule)
-      : (statusBits() & bits) != 0;
+    let found = (statusBits() & bits) != 0;
+    if (isDoubted(bits)) found = ask(QUESTION_CONNECTION | rule, REASON_STATE, rule);
+    else if (!found && (bits & STATUS_ASSURED) != 0 && isPerhapsStream())
+      found = ask(QUESTION_CONNECTION | rule, REASON_DEADLINE, rule);
     if (found == ((inverted & CONNTRACK_STATUS) != 0)) return false;
   }
   if ((wanted & CONNTRACK_EXPIRE) == 0) return true;
   walk.volatile = true;
-  const left = secondsLeft();
+  lookAtSecondsLeft();
+  const first = load<u32>(match, PAYLOAD + 12);
+  const last = load<u32>(match, PAYLOAD + 16);
+  const found = leastLeft >= first && mostLeft <= last;
+  const perhaps = !found && mostLeft >= first && leastLeft <= last;
   if (stateIsDoubted()) return ask(QUESTION_CONNECTION | (1 << 32) | rule, REASON_STATE, rule);
-  const found = left >= load<u32>(match, PAYLOAD + 12) && left <= load<u32>(match, PAYLOAD + 16);
+  if (perhaps) return ask(QUESTION_CONNECTION | (1 << 32) | rule, REASON_DEADLINE, rule);
   return found != ((inverted & CONNTRACK_EXPIRE) != 0);
 }
 
@@ -147,6 +156,10 @@ function isDoubted(bits: u32): bool {
   return stateIsDoubted() && (bits & (STATUS_SEEN_REPLY | STATUS_ASSURED)) != 0;
 }
 
+function isPerhapsStream(): bool {
+  return tracking.entry != ENTRY_NONE && isPerhapsAssured(entryAt(tracking.entry));
+}
+
 // Four words of a side: original source and destination, reply source and destination. A connection
 // that is just being made has its packet's, and what nat has made of them.
 function connectionAddress(side: u32): usize {
@@ -206,10 +219,27 @@ function statusBits(): u32 {
   return bits;
 }
 
-function secondsLeft(): u32 {
-  if (tracking.entry == ENTRY_NONE) return attempt.confirmed ? firstTimeout() : 0;
+let leastLeft: u32 = 0;
+let mostLeft: u32 = 0;
+
+// > Ticks that are left, in whole seconds. A packet that renews it leaves whole ones.
+function lookAtSecondsLeft(): void {
+  leastLeft = 0;
+  if (tracking.entry == ENTRY_NONE) {
+    leastLeft = attempt.confirmed ? firstTimeout() : 0;
+    mostLeft = leastLeft;
+    return;
+  }
   let deadline = entryAt(tracking.entry).deadline;
   // > What ends a connection at once leaves its time as it was.
-  if (deadline == 0) deadline = tracking.deadlineBefore;
-  return deadline <= now() ? 0 : <u32>((deadline - now()) / SECOND);
+  const ended = deadline == 0;
+  if (ended) deadline = tracking.deadlineBefore;
+  const renewed = !ended && tracking.deadlineBefore != 0 && deadline != tracking.deadlineBefore;
+  const slack: u64 = renewed ? 0 : TICK_SLACK;
+  leastLeft = secondsUntil(deadline - min(slack, deadline));
+  mostLeft = secondsUntil(latestOf(deadline) + slack);
+}
+
+function secondsUntil(time: u64): u32 {
+  return time <= now() ? 0 : <u32>((time - now()) / SECOND);
 }

@@ -6,6 +6,7 @@
 import { attempt, isQuestion } from "../attempt";
 import { zeros } from "../bytes";
 import { now } from "../clock";
+import { isAlive } from "../deadline";
 import { findPortUnknown } from "../drawn-port";
 import {
   Entry,
@@ -15,7 +16,7 @@ import {
   ENTRY_UNDECIDED,
   familyOf,
 } from "../entry";
-import { refusedBefore } from "../entry-life";
+import { isPerhapsAssured, refusedBefore } from "../entry-life";
 import { entryAt } from "../entry-list";
 import { NODE_ORIGINAL, NODE_REPLY, nodeEntry } from "../entry-tuples";
 import { findNode } from "../flow-table";
@@ -219,6 +220,7 @@ function takeEntry(number: u32): u32 {
 function roleOf(entry: Entry): u32 {
   if ((entry.flags & ENTRY_STATE_DOUBTED) != 0 || (entry.flags & ENTRY_PERHAPS) != 0)
     return ROLE_UNKNOWN;
+  if (isPerhapsAssured(entry)) return ROLE_UNKNOWN;
   return (entry.flags & ENTRY_ASSURED) != 0 ? ROLE_ASSURED : ROLE_OLD;
 }
 
@@ -356,7 +358,7 @@ function lifeOf(item: Item): u32 {
   const node = findNode((1 << NODE_ORIGINAL) | (1 << NODE_REPLY));
   if (node < 0) return refusedBefore() ? PERHAPS : OVER;
   const entry = entryAt(nodeEntry(node));
-  const doubtful = (entry.flags & (ENTRY_PERHAPS | ENTRY_UNDECIDED)) != 0;
+  const doubtful = (entry.flags & (ENTRY_PERHAPS | ENTRY_UNDECIDED)) != 0 || !isAlive(entry);
   if (doubtful || (entry.flags & ENTRY_STATE_DOUBTED) != 0 || refusedBefore()) return PERHAPS;
   // > already_closed()
   const closed = entry.tcpState == <u8>TCP_TIME_WAIT || entry.tcpState == <u8>TCP_CLOSE;

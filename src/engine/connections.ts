@@ -61,9 +61,9 @@ function flagsOf(connection: Connection): number {
   );
 }
 
-/** Where it is not told: a stream is old, and what is none has just begun. */
+/** Where it is not told: a stream is old; of others nobody knows. */
 function ageOf({ ageSeconds, assured }: Connection): number {
-  return ageSeconds ?? (assured ? ASSURED_SECONDS : 0);
+  return ageSeconds ?? (assured ? ASSURED_SECONDS : layout.CONNECTION_AGE_UNKNOWN);
 }
 
 /** > UDP: a connection that goes on for more than two seconds is a stream. */

@@ -66,6 +66,7 @@ export type Reason =
   | "no-vlan"
   | "bridge-calls"
   | "astray"
+  | "deadline"
   | "segments"
   | "options-unknown"
   | "martian"

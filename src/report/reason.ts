@@ -225,6 +225,8 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
       return "whether iptables sees what a bridge hands from port to port (net.bridge.bridge-nf-call-iptables, -ip6tables), or that this packet is handed on so, is not in what was given";
     case "astray":
       return "what takes the frames of that interface is not modelled (a VRF, Open vSwitch, a bridge that keeps VLANs apart), or was not given";
+    case "deadline":
+      return "whether its connection's time was up when it came depends on the ticks of the kernel's clock, on what the dump of connections rounds, or on whether the flow was a stream by then";
     case "too-long":
       return "it is longer than the MTU of the way out, and may not be cut: Linux discards it before FORWARD";
     case "segments":

@@ -82,6 +82,7 @@ export function remedyFor(flow: Tuple & Judgement, nature: CaptureNature): strin
     case "multicast":
     case "table-order":
     case "out-interface":
+    case "deadline":
     case "bridged":
     case "no-vlan":
     case "too-long":

@@ -180,21 +180,47 @@ const FLOW = "src=192.0.2.20 dst=10.1.0.7 sport=5 dport=80";
 const FLOW_BACK = "src=10.1.0.7 dst=192.0.2.20 sport=80 dport=5";
 
 describe("connections of the dump", () => {
-  it("are there for the seconds that are left, counted from the first packet", async () => {
-    const dump = [`udp 17 20 ${FLOW} ${FLOW_BACK} mark=0`];
-    const other = { sourcePort: 6 };
-    expect(
-      await judge(dump, [
-        [0, other],
-        [19, {}],
-      ]),
-    ).toEqual(["drop NEW", "allow ESTABLISHED"]);
-    expect(
-      await judge(dump, [
-        [0, other],
-        [20, {}],
-      ]),
-    ).toEqual(["drop NEW", "drop NEW"]);
+  // What is printed is rounded down: there are up to a second more, and the ticks of the kernel's clock.
+  it.each<readonly [seconds: number, word: string]>([
+    [19.98, "allow ESTABLISHED"],
+    [19.99, "deadline"],
+    [20, "deadline"],
+    [20.7, "deadline"],
+    [21.01, "deadline"],
+    [21.012, "drop NEW"],
+  ])(
+    "are there for the seconds that are left, counted from the first packet: %f",
+    async (at, word) => {
+      const dump = [`udp 17 20 ${FLOW} ${FLOW_BACK} mark=0`];
+      const other = { sourcePort: 6 };
+      expect(
+        await judge(dump, [
+          [0, other],
+          [at, {}],
+        ]),
+      ).toEqual(["drop NEW", word]);
+    },
+  );
+
+  it("are there perhaps in their last second, from the first packet on", async () => {
+    const dump = [`udp 17 0 ${FLOW} ${FLOW_BACK} mark=0`];
+    expect(await judge(dump, [[0, {}]])).toEqual(["deadline"]);
+  });
+
+  it("of UDP may be streams, where their age is not told", async () => {
+    const [dump, aged] = ["", " delta-time=0"].map((age) => [
+      `udp 17 20 ${FLOW} ${FLOW_BACK} mark=0${age}`,
+    ]);
+    for (const [connections, word] of [
+      [dump!, "deadline"],
+      [aged!, "drop NEW"],
+    ] as const) {
+      const moments: Moment[] = [
+        [0, {}],
+        [40, {}],
+      ];
+      expect(await judge(connections, moments)).toEqual(["allow ESTABLISHED", word]);
+    }
   });
 
   it("are translated as they were", async () => {
