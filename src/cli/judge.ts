@@ -13,6 +13,7 @@ import type { Address } from "../net/address.ts";
 import type { Dialect } from "../policy/dialect.ts";
 import { DEFAULT_DIALECT, DIALECTS } from "../policy/dialects.ts";
 import type { Policy } from "../policy/model.ts";
+import type { ConnectionSwitches } from "../tables/switches.ts";
 import type { DiagnosticLog } from "./diagnostics.ts";
 import { Failure } from "./failure.ts";
 import { loadCluster, loadManifests, stopOnErrors } from "./manifests.ts";
@@ -67,7 +68,7 @@ export function judgeByManifests(
 ): Judge {
   const dialect = DIALECTS[options.dialect];
   const midstream = options.midstream ?? "assume-established";
-  const told = parseSysctls(readSysctls(options.sysctl, log), log.report);
+  const told = readConnectionSwitches(options, log);
   const judgeBy = ({ compiled, withAnswers, ...cluster }: Cluster): Judge => {
     const timeouts = new Map([...compiled.connectionSwitches.timeouts, ...told.timeouts]);
     const program = { ...compiled, connectionSwitches: { ...told, timeouts } };
@@ -78,6 +79,18 @@ export function judgeByManifests(
     };
   };
   return judgeBy(loadCluster(options, log, give));
+}
+
+/** Reads what is told of how every node follows connections. */
+export function readConnectionSwitches(
+  { sysctl }: Pick<NodeOptions, "sysctl">,
+  log: DiagnosticLog,
+): ConnectionSwitches {
+  const told = parseSysctls(readSysctls(sysctl, log), log.report);
+  const others = sysctl.filter((word) => isSwitch(word) && !/^[^=]*nf_conntrack_/.test(word));
+  const options = others.map((word) => `--sysctl ${word}`);
+  reportVain(options, "it is about a node's dumps, and none are named", log);
+  return told;
 }
 
 /** A node's dumps; manifests beside them give names. */

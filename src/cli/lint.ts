@@ -16,7 +16,13 @@ import { DiagnosticLog } from "./diagnostics.ts";
 import { tellAnswers } from "./dns-answers.ts";
 import { EXIT_DONE, EXIT_FINDING, EXIT_PARTIAL, Failure } from "./failure.ts";
 import { exitInterrupted } from "./interruption.ts";
-import { inputFiles, judgeByManifests, judgeByNode, namesNode } from "./judge.ts";
+import {
+  inputFiles,
+  judgeByManifests,
+  judgeByNode,
+  namesNode,
+  readConnectionSwitches,
+} from "./judge.ts";
 import { loadManifests } from "./manifests.ts";
 import { replayForNeverHit, replayNodeForNeverHit } from "./never-hit.ts";
 import type { NeverHit } from "./never-hit.ts";
@@ -115,9 +121,13 @@ async function lookAt(
   log: DiagnosticLog,
 ): Promise<{ readonly context: LintContext; readonly neverHit: NeverHit }> {
   if (options.read.length === 0 || options.filename.length === 0) {
+    if (!namesNode(options)) readConnectionSwitches(options, log);
     return { context: makeLintContext(loadManifests(options, log)), neverHit: NOT_ASKED };
   }
-  const [judge] = await tellAnswers([judgeByManifests(options, log)] as const, options);
+  // Those of a node's dumps are that node's own.
+  const sysctl = namesNode(options) ? [] : options.sysctl;
+  const judged = judgeByManifests({ ...options, sysctl }, log);
+  const [judge] = await tellAnswers([judged] as const, options);
   const { snapshot, policies, program, written } = judge;
   const context = makeLintContext({ snapshot, policies, objects: written?.objects ?? [] });
   return {

@@ -150,7 +150,7 @@ export function automaticHostEndpoints(
   if (object === undefined || !createsEndpoints(object, onDiagnostic)) return [];
   const names = new Set(existing.map(({ name }) => name));
   return nodes
-    .map(({ name, labels, ownAddresses: addresses, place }): HostEndpoint => ({
+    .map(({ name, labels, internalAddresses: addresses, place }): HostEndpoint => ({
       name: `${name}-auto-hep`,
       labels: new Map(labels).set("projectcalico.org/created-by", "calico-kube-controllers"),
       node: name,

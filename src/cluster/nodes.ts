@@ -52,13 +52,17 @@ export function readNode(object: ManifestObject, onDiagnostic: OnDiagnostic): No
   });
   const noted = HOST_ANNOTATIONS.map((key) => fieldOf(annotations, key));
   const found = noted.flatMap(readHostAddress);
+  const internal = [
+    ...found,
+    ...told.filter(({ type }) => type === "InternalIP").map(({ address }) => address),
+  ];
+  const ofTunnels = tunnels.map(({ address }) => address);
+  const internalAddresses = uniqueAddresses([...internal, ...ofTunnels]);
   const addresses = uniqueAddresses([
     ...told.map(({ address }) => address),
     ...found,
-    ...tunnels.map(({ address }) => address),
+    ...ofTunnels,
   ]);
-  const external = told.filter(({ type }) => type === "ExternalIP");
-  const own = addresses.filter((one) => !external.some(({ address }) => sameAddress(one, address)));
   const spec = recordOf(root, "spec");
   const ranges = itemsOf(fieldOf(spec, "podCIDRs"));
   const { name, labels } = object.metadata;
@@ -67,11 +71,9 @@ export function readNode(object: ManifestObject, onDiagnostic: OnDiagnostic): No
       name,
       labels,
       addresses,
-      ownAddresses: own.length > 0 ? own : addresses,
-      hostAddresses: hostAddresses([
-        ...found,
-        ...told.filter(({ type }) => type === "InternalIP").map(({ address }) => address),
-      ]),
+      internalAddresses,
+      ownAddresses: internalAddresses.length > 0 ? internalAddresses : addresses,
+      hostAddresses: hostAddresses(internal),
       subnets: noted.flatMap(readHostSubnet),
       tunnels,
       place: object.place,

@@ -59,6 +59,8 @@ export interface ClusterNode {
   readonly labels: Labels;
   /** Internal, external and tunnel addresses. */
   readonly addresses: readonly Address[];
+  /** Internal and tunnel addresses. */
+  readonly internalAddresses: readonly Address[];
   /** Those that its interfaces have: external ones only where it has no others. */
   readonly ownAddresses: readonly Address[];
   /** By which Calico's nodes know each other; at most one of a family. */

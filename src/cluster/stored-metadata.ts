@@ -25,8 +25,9 @@ export interface StoredMetadata {
 /** Reads the annotation of an object's metadata. Reports BAD_VALUE for one that is no JSON, and what its fields report. */
 export function readStoredMetadata(metadata: Field): StoredMetadata {
   const field = fieldOf(fieldOf(metadata, "annotations"), ANNOTATION);
-  if (typeof field.value !== "string") return NOTHING;
-  const stored = withValue(field, parse(field.value));
+  const text = readText(field);
+  if (text === undefined) return NOTHING;
+  const stored = withValue(field, parse(text));
   // Go reads null as nothing.
   if (stored.value === null) return NOTHING;
   if (!isRecord(stored.value)) {

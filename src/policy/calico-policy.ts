@@ -92,7 +92,7 @@ export function lowerCalicoPolicy(
   const { name } = object.metadata;
   const namespace = scope === "namespaced" ? object.metadata.namespace : undefined;
   const stagedAction = staged ? readStagedAction(fieldOf(spec, "stagedAction")) : undefined;
-  const tier = tiers.read(fieldOf(spec, "tier"));
+  const tier = tiers.read(fieldOf(spec, "tier"), staged);
   const order = readNumber(fieldOf(spec, "order")) ?? Infinity;
   const expression = readSubject(spec, namespace);
   const ingressField = fieldOf(spec, "ingress");

@@ -2,17 +2,16 @@
  * What policies ask of a snapshot that it may not hold. Warnings, as a policy may be written for things to come, and
  * a verdict that needs them says so itself; errors where no verdict could say it: whom a policy means is not known.
  */
-import { requirementHolds, type LabelSelector } from "../cluster/selector.ts";
-import { labelsOf } from "../cluster/selector-expression.ts";
 import { endpointName, knowsNodes } from "../cluster/snapshot.ts";
-import type { NamedPort, Namespace, PortProtocol, Snapshot } from "../cluster/snapshot.ts";
+import type { Endpoint, NamedPort, PortProtocol, Snapshot } from "../cluster/snapshot.ts";
 import { NAMESPACE_NAME_LABEL } from "../cluster/nodes.ts";
 import type { OnDiagnostic, Place } from "../errors.ts";
 import { protocolNumber } from "../net/protocol.ts";
 import { NAME_KEY, NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX } from "./calico-labels.ts";
 import { EndpointIndex } from "./endpoint-index.ts";
 import { formatPolicyRef } from "./model.ts";
-import type { ExpressedEndpoints, MatchRule, Policy, PolicyRule } from "./model.ts";
+import type { Policy, PolicyRule } from "./model.ts";
+import { findUntold, type Inhabitant } from "./untold-labels.ts";
 
 /**
  * Reports UNKNOWN_NAMESPACE and UNKNOWN_SERVICE_ACCOUNT, errors, and UNKNOWN_NODE where a policy asks for labels of
@@ -39,25 +38,19 @@ function reportUnknownNamespaces(
   snapshot: Snapshot,
   onDiagnostic: OnDiagnostic,
 ): void {
-  const { endpoints, networkSets, namespaceByName } = snapshot;
-  const inhabited = new Set([...endpoints, ...networkSets].map(({ namespace }) => namespace));
-  const bare = [...namespaceByName.values()].filter(
-    ({ name, place }) => place === undefined && inhabited.has(name),
-  );
-  if (bare.length === 0) return;
-  const asks = policies
-    .flatMap((policy) => [
-      { place: policy.ref.place, asks: asksForSubjects(policy) },
-      ...rulesOf(policy).flatMap((rule) => [...labelsAskedFor(rule)]),
-    ])
-    .map(({ place, asks }) => ({ place, asked: bare.filter(asks) }))
-    .find(({ asked }) => asked.length > 0);
+  const isBare = ({ namespace }: Inhabitant): boolean =>
+    namespace !== undefined && snapshot.namespaceByName.get(namespace)?.place === undefined;
+  const names = [`${NAMESPACE_PREFIX}${NAMESPACE_NAME_LABEL}`, `${NAMESPACE_PREFIX}${NAME_KEY}`];
+  const asks = findUntold(policies, snapshot, {
+    inhabitants: [...snapshot.endpoints, ...snapshot.networkSets].filter(isBare),
+    isOpen: (label) => label.startsWith(NAMESPACE_PREFIX) && !names.includes(label),
+  });
   if (asks === undefined) return;
-  const names = firstOf(asks.asked.map(({ name }) => name));
+  const bare = new Set(asks.asked.map(({ namespace }) => namespace ?? ""));
   onDiagnostic({
     severity: "error",
     code: "UNKNOWN_NAMESPACE",
-    message: `a policy chooses namespaces by label, and of ${names} only the names are known: give their Namespace objects too`,
+    message: `a policy chooses namespaces by label, and of ${firstOf([...bare])} only the names are known: give their Namespace objects too`,
     place: asks.place,
   });
 }
@@ -68,27 +61,19 @@ function reportUnknownServiceAccounts(
   snapshot: Snapshot,
   onDiagnostic: OnDiagnostic,
 ): void {
-  const asks = policies
-    .flatMap((policy) => [
-      {
-        place: policy.ref.place,
-        selectors: policy.subject.kind === "expression" ? [policy.subject] : [],
-      },
-      ...rulesOf(policy).flatMap((rule) =>
-        rule.kind === "match" ? [{ place: rule.place, selectors: selectorsOf(rule) }] : [],
-      ),
-    ])
-    .find(({ selectors }) => asksForInherited(selectors, SERVICE_ACCOUNT_PREFIX, [NAME_KEY]));
+  const accountOf = ({ namespace, serviceAccount }: Endpoint): string =>
+    `${namespace}/${serviceAccount}`;
+  const own = `${SERVICE_ACCOUNT_PREFIX}${NAME_KEY}`;
+  const asks = findUntold(policies, snapshot, {
+    inhabitants: snapshot.endpoints.filter((one) => !snapshot.serviceAccounts.has(accountOf(one))),
+    isOpen: (label) => label.startsWith(SERVICE_ACCOUNT_PREFIX) && label !== own,
+  });
   if (asks === undefined) return;
-  const accounts = snapshot.endpoints.map(
-    ({ namespace, serviceAccount }) => `${namespace}/${serviceAccount}`,
-  );
-  const bare = [...new Set(accounts)].filter((name) => !snapshot.serviceAccounts.has(name));
-  if (bare.length === 0) return;
+  const bare = new Set(asks.asked.map(accountOf));
   onDiagnostic({
     severity: "error",
     code: "UNKNOWN_SERVICE_ACCOUNT",
-    message: `a policy chooses service accounts by label, and of ${firstOf(bare)} only the names are known: give their ServiceAccount objects too`,
+    message: `a policy chooses service accounts by label, and of ${firstOf([...bare])} only the names are known: give their ServiceAccount objects too`,
     place: asks.place,
   });
 }
@@ -144,58 +129,6 @@ function reportUnknownServices(
 
 function rulesOf({ ingress, egress }: Policy): PolicyRule[] {
   return [...(ingress ?? []), ...(egress ?? [])];
-}
-
-/** Tells of a namespace whether its labels are asked for, other than those that say its name. */
-type AsksFor = (namespace: Namespace) => boolean;
-
-function asksForSubjects({ subject }: Policy): AsksFor {
-  return subject.kind === "expression"
-    ? asksForLabelsOf([subject])
-    : asksForLabels(subject.namespaceSelector);
-}
-
-/** For each choice of peers in a rule, of which namespaces it asks for labels. */
-function* labelsAskedFor(rule: PolicyRule): Generator<{ place: Place; asks: AsksFor }> {
-  if (rule.kind === "match") {
-    yield { place: rule.place, asks: asksForLabelsOf(selectorsOf(rule)) };
-    return;
-  }
-  for (const peer of rule.peers ?? []) {
-    if (peer.kind !== "pods") continue;
-    yield { place: peer.place, asks: asksForLabels(peer.selector.namespaceSelector) };
-  }
-}
-
-/** Expressions may ask for those of every namespace. */
-function asksForLabelsOf(selectors: readonly ExpressedEndpoints[]): AsksFor {
-  const asks = asksForInherited(selectors, NAMESPACE_PREFIX, [NAMESPACE_NAME_LABEL, NAME_KEY]);
-  return () => asks;
-}
-
-/** Tells whether expressions ask for labels with a prefix, other than those that say a name. */
-function asksForInherited(
-  selectors: readonly ExpressedEndpoints[],
-  prefix: string,
-  names: readonly string[],
-): boolean {
-  return selectors
-    .flatMap(({ expression }) => labelsOf(expression))
-    .some((label) => label.startsWith(prefix) && !names.includes(label.slice(prefix.length)));
-}
-
-function selectorsOf({ source, destination }: MatchRule): ExpressedEndpoints[] {
-  return [source, destination]
-    .flatMap(({ selector, notSelector }) => [selector, notSelector])
-    .filter((selector) => selector !== undefined);
-}
-
-/** A selector asks for more than a namespace's name where that alone does not rule it out. */
-function asksForLabels(selector: LabelSelector | undefined): AsksFor {
-  const requirements = selector?.requirements ?? [];
-  const byName = requirements.filter(({ key }) => key === NAMESPACE_NAME_LABEL);
-  return ({ labels }) =>
-    byName.length < requirements.length && byName.every((one) => requirementHolds(one, labels));
 }
 
 /** What named ports are looked up in. */

@@ -4,8 +4,9 @@
  */
 import type { SelectorExpression } from "../cluster/selector-expression.ts";
 import { endpointName, type Endpoint, type OpenLabel, type Snapshot } from "../cluster/snapshot.ts";
-import { formatPlace, type OnDiagnostic, type Place } from "../errors.ts";
+import { formatPlace, type OnDiagnostic } from "../errors.ts";
 import { formatPolicyRef, type EndpointSelector, type Policy } from "./model.ts";
+import { selectorsOf } from "./policy-selectors.ts";
 import { selectsEndpoint } from "./selects.ts";
 
 /** Reports UNKNOWN_LABEL, an error, for each selector that chooses pods by what is not known of them. */
@@ -86,24 +87,6 @@ function valuesOf({ values, form }: OpenLabel, asked: readonly AskedLabel[]): re
 
 /** No label has it. */
 const OTHER = "\u0000";
-
-interface PlacedSelector {
-  readonly selector: EndpointSelector;
-  readonly place: Place;
-}
-
-function selectorsOf(policy: Policy): PlacedSelector[] {
-  const { subject, ref, ingress = [], egress = [] } = policy;
-  const peers = [...ingress, ...egress].flatMap((rule): PlacedSelector[] => {
-    if (rule.kind === "peers") {
-      return (rule.peers ?? []).flatMap((peer) => (peer.kind === "pods" ? [peer] : []));
-    }
-    return [rule.source, rule.destination]
-      .flatMap(({ selector, notSelector }) => [selector, notSelector])
-      .flatMap((selector) => (selector === undefined ? [] : [{ selector, place: rule.place }]));
-  });
-  return [{ selector: subject, place: ref.place }, ...peers];
-}
 
 function labelsAsked(selector: EndpointSelector): AskedLabel[] {
   if (selector.kind === "expression") return labelsExpressed(selector.expression);

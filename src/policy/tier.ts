@@ -44,14 +44,15 @@ export class Tiers {
 
   /**
    * Reads the name of a policy's tier. Reports UNKNOWN_TIER, an error, for one that does not exist: Calico would ask it
-   * last, but most often its object is only not given.
+   * last, but most often its object is only not given. Of a staged policy it is a warning.
    */
-  read(field: Field): Tier {
+  read(field: Field, staged: boolean): Tier {
     const written = readText(field) ?? "";
     const name = written === "" ? DEFAULT_TIER.name : written;
     const tier = this.#tierByName.get(name);
     if (tier !== undefined) return tier;
     reportField(field, {
+      severity: staged ? "warning" : "error",
       code: "UNKNOWN_TIER",
       message: `there is no Tier "${name}": give its object too, which says when the tier is asked`,
       suggestion: suggestionFor(name, [...this.#tierByName.keys()]),

@@ -505,7 +505,7 @@ function putInOrder<T extends Named>(all: T[], first: number, added: readonly T[
     .map((one) => ({ one, place: placeOf(all, first, one.name) }))
     .sort((one, other) => (one.one.name < other.one.name ? 1 : -1));
   let end = all.length;
-  all.push(...added);
+  for (const one of added) all.push(one);
   for (const [behind, { one, place }] of places.entries()) {
     const more = places.length - behind;
     moveBack(all, { from: place, end, more });

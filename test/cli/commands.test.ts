@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { buildFrame, buildPcap, START_NS, UDP } from "../frames.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const EXAMPLE = "examples/dns-forgotten";
@@ -89,11 +90,29 @@ describe("replay", () => {
   });
 
   it("follows connections as --sysctl tells beside manifests, and judges by these", () => {
-    const replay = (...words: string[]) => run("replay", "-r", CAPTURE, "-f", EXAMPLE, ...words);
-    const usual = replay("-o", "ndjson");
+    const [client, server] = [
+      { address: "10.1.1.12", port: 40_000 },
+      { address: "10.1.2.53", port: 53 },
+    ] as const;
+    const frameOf = (from: typeof client | typeof server, to: typeof from): Uint8Array =>
+      buildFrame({
+        ...{ protocol: UDP, source: from.address, sourcePort: from.port },
+        ...{ destination: to.address, destinationPort: to.port },
+      });
+    const capture = buildPcap([
+      { bytes: frameOf(client, server), timestampNs: START_NS },
+      { bytes: frameOf(server, client), timestampNs: START_NS + 5_000_000_000n },
+    ]);
+    const replay = (...words: string[]) =>
+      run("replay", "-r", file("slow.pcap", capture), "-f", EXAMPLE, "-o", "ndjson", ...words);
     const timeout = "net.netfilter.nf_conntrack_udp_timeout";
-    expect(replay("-o", "ndjson", "--sysctl", `${timeout}=30`).stdout).toBe(usual.stdout);
-    expect(replay("-o", "ndjson", "--sysctl", `${timeout}=0`).stdout).not.toBe(usual.stdout);
+    const stateOf = (seconds: number): unknown =>
+      (
+        JSON.parse(replay("--sysctl", `${timeout}=${seconds}`).stdout.trim().split("\n")[1]!) as {
+          state: unknown;
+        }
+      ).state;
+    expect([30, 4].map(stateOf)).toEqual(["ESTABLISHED", "NEW"]);
     const sides = ["--current", `${EXAMPLE}/policies.yaml`, "--proposed", EXAMPLE];
     for (const words of [
       ["replay", "-f", EXAMPLE],
@@ -103,6 +122,10 @@ describe("replay", () => {
       expect(status).toBe(2);
       expect(stderr).toContain("foo is not a switch that is modelled [BAD_DUMP]");
     }
+    expect(run("lint", "-f", EXAMPLE, "--sysctl", "foo=1").status).toBe(2);
+    expect(replay("--sysctl", "net.ipv4.ip_forward=0").stderr).toContain(
+      "--sysctl net.ipv4.ip_forward=0 changes nothing: it is about a node's dumps, and none are named [VAIN_OPTION]",
+    );
   });
 
   it("counts packets, flows and rules as json that adds up", () => {

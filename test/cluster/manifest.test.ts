@@ -159,11 +159,17 @@ items:
     it.each([
       ["{", "[projectcalico.org/metadata]: is no metadata in JSON"],
       ["[]", "[projectcalico.org/metadata]: is no metadata in JSON"],
+      ["", "[projectcalico.org/metadata]: is no metadata in JSON"],
       ['{"name":5}', "[projectcalico.org/metadata].name: must be a string"],
       ['{"labels":["a"]}', "[projectcalico.org/metadata].labels: must be a map"],
     ])("are refused with an annotation that Calico could not read: %j", (annotation, said) => {
       expect(load(stored(annotation)).said[0]).toContain(said);
       expect(load(stored(annotation)).objects).toEqual([]);
+    });
+
+    it("are refused with an annotation that is no text", () => {
+      const text = stored("").replace("''", "{labels: {y: '2'}}");
+      expect(load(text).said).toEqual([expect.stringContaining("must be a string, not a map")]);
     });
 
     it("are read as they stand where the API's group is another", () => {

@@ -571,6 +571,9 @@ describe("tiers", () => {
     expect(said).toEqual([
       'a.yaml:5:10: error: spec.tier: there is no Tier "defualt": give its object too, which says when the tier is asked (did you mean "default"?) [UNKNOWN_TIER]',
     ]);
+    expect(load(object("StagedGlobalNetworkPolicy", "{tier: defualt}")).said).toEqual([
+      expect.stringContaining("a.yaml:5:10: warning: spec.tier: "),
+    ]);
   });
 
   it("that Calico makes cannot be changed", () => {
@@ -700,6 +703,23 @@ describe("checkPolicies", () => {
       "a.yaml:11:14: error: a policy chooses namespaces by label, and of x only the names are known: give their Namespace objects too [UNKNOWN_NAMESPACE]",
       'a.yaml:11:104: warning: Calico NetworkPolicy x/p: no pod it selects has a TCP port named "http", so this matches nothing [UNKNOWN_NAMED_PORT]',
     ]);
+  });
+
+  it.each([
+    ["team == 'x'", 1],
+    ["team != 'x' || has(tier)", 1],
+    ["!(projectcalico.org/name == 'x' && team == 'x')", 1],
+    ["projectcalico.org/name == 'y' && team == 'x'", 0],
+    ["projectcalico.org/name == 'x' || team == 'x'", 0],
+    ["projectcalico.org/name in {'x', 'y'}", 0],
+  ])("misses labels of namespaces where choices hang on them: %s", (selector, missed) => {
+    const pod =
+      "{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: x}, status: {podIP: 10.0.0.1}}";
+    const spec = `{namespaceSelector: "${selector}", types: [Ingress]}`;
+    const { policies, snapshot } = load(`${pod}\n---\n${object("GlobalNetworkPolicy", spec)}`);
+    const said: string[] = [];
+    checkPolicies(policies, snapshot, (one) => said.push(formatDiagnostic(one)));
+    expect(said).toHaveLength(missed);
   });
 
   it("misses Services that have neither an object nor a slice, each once", () => {

@@ -112,5 +112,9 @@ describe("checkPolicies", () => {
     const byName = "kubernetes.io/metadata.name: y";
     expect(check(CLUSTER + from(`{matchLabels: {${byName}}}`) + pod)).toEqual([]);
     expect(check(CLUSTER + from(`{matchLabels: {${byName}, team: red}}`) + pod)).toEqual([]);
+    // Nobody there has the label, and the policy selects nobody.
+    const byBoth = "{matchLabels: {team: red}}, podSelector: {matchLabels: {app: dns}}";
+    expect(check(CLUSTER + from(byBoth) + pod)).toEqual([]);
+    expect(check(CLUSTER + byTeam.replace("namespace: z", "namespace: empty") + pod)).toEqual([]);
   });
 });

@@ -91,6 +91,7 @@ export function node(name: string, addresses: readonly string[]): ClusterNode {
     name,
     labels: new Map(),
     addresses: own,
+    internalAddresses: own,
     ownAddresses: own,
     hostAddresses: own,
     tunnels: [],

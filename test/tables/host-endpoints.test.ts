@@ -753,4 +753,20 @@ spec: {controllers: {node: {hostEndpoint: {autoCreate: Enabled}}}}
     expect(snapshot.hostEndpoints[0]?.labels.get("zone")).toBe("a");
     expect(snapshot.hostEndpoints[0]?.addresses.map(formatAddress)).toEqual(["192.168.7.1"]);
   });
+
+  it.each([
+    ["{type: InternalIP, address: 192.0.2.1}, {type: ExternalIP, address: 192.0.2.1}", "192.0.2.1"],
+    ["{type: ExternalIP, address: 192.0.2.1}", ""],
+  ])("gives endpoints of nodes no address that is only external: %s", (addresses, expected) => {
+    const { snapshot } = load(`
+{apiVersion: v1, kind: Node, metadata: {name: n1}, status: {addresses: [${addresses}]}}
+---
+apiVersion: projectcalico.org/v3
+kind: KubeControllersConfiguration
+metadata: {name: default}
+spec: {controllers: {node: {hostEndpoint: {autoCreate: Enabled}}}}
+`);
+    const [endpoint] = snapshot.hostEndpoints;
+    expect(endpoint?.addresses.map(formatAddress).join(" ")).toBe(expected);
+  });
 });
