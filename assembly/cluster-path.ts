@@ -9,6 +9,7 @@ import { ask } from "./fork";
 import { captureInterfaceNumber, captureInterfaceStand } from "./interface";
 import {
   CAPTURED_PERHAPS_BELOW,
+  CAPTURED_PERHAPS_POD,
   CAPTURED_TOLD,
   CT_NEW,
   CT_UNTRACKED,
@@ -214,13 +215,18 @@ function leaveByRoute(packet: Packet): void {
   }
   if (showsArrival(packet)) return;
   const way = walk.outInterface;
-  walk.outUnknown = isUnsure(packet, way, walk.outUnknown, wrapped);
+  walk.outUnknown = isUnsure(packet, way, walk.outUnknown, wrapped, isLocalPod(attempt.srcRoute));
   if (showsWay(packet)) walk.outInterface = captureInterfaceNumber(packet.captureInterface);
 }
 
 // By the route it leaves by the interface that it leaves the node by, or perhaps by several.
 function leadsAway(route: i32): bool {
   return !isRealNode() && isNodeInterface(routeInterface(route));
+}
+
+// At one end is a pod of the judged node.
+function isLocalPod(route: i32): bool {
+  return isPod(route) && !leadsAway(route);
 }
 
 // The capture shows the packet where it arrives, or has no more to say of where it leaves.
@@ -238,11 +244,13 @@ function showsWay(packet: Packet): bool {
 
 // Whether rules see another interface than that which the capture shows, or without one whether the routes leave it
 // open. What is always wrapped is seen in a tunnel; where it is not, the capture is not this node's.
-function isUnsure(packet: Packet, way: u32, open: bool, wrapped: bool): bool {
+function isUnsure(packet: Packet, way: u32, open: bool, wrapped: bool, ofPod: bool): bool {
   const stand = captureInterfaceStand(packet.captureInterface);
   if (stand == CAPTURED_PERHAPS_BELOW) return true;
   if (!showsWay(packet)) return open;
-  return wrapped && captureInterfaceNumber(packet.captureInterface) != way;
+  const differs = captureInterfaceNumber(packet.captureInterface) != way;
+  if (ofPod && stand == CAPTURED_PERHAPS_POD) return open || differs;
+  return wrapped && differs;
 }
 
 // The node whose tables a connection's first packet meets first: where it is sent from, or else sent to.
@@ -323,7 +331,7 @@ function arriveFromAway(packet: Packet): u32 {
   if ((packet.flags & PACKET_OUTBOUND) != 0) return way;
   const captured = captureInterfaceNumber(packet.captureInterface);
   if (showsWay(packet)) {
-    walk.inUnknown = isUnsure(packet, way, open, wrapped);
+    walk.inUnknown = isUnsure(packet, way, open, wrapped, isLocalPod(attempt.dstRoute));
     return captured;
   }
   if (captured == 0 || tracking.seenAfter || captured == routeInterface(attempt.dstRoute))
@@ -341,10 +349,11 @@ function comesByTunnel(): u32 {
   if (routeTunnel(attempt.dstRoute) == 0 || routeIsBare(attempt.dstRoute)) return TUNNEL_NONE;
   const kind = routeKind(attempt.srcRoute);
   if (kind != ROUTE_UNICAST && kind != ROUTE_MISSING) return TUNNEL_NONE;
+  const always = routeIsWrapped(attempt.dstRoute);
+  if (!always && routeIsNear(attempt.srcRoute)) return TUNNEL_NONE;
   // A node's own address, or one of which nothing tells what it is.
   if (routeTunnel(attempt.srcRoute) == 0 || kind == ROUTE_MISSING) return TUNNEL_PERHAPS;
-  if (routeIsWrapped(attempt.dstRoute) || routeIsFar(attempt.srcRoute)) return TUNNEL_SURE;
-  return routeIsNear(attempt.srcRoute) ? TUNNEL_NONE : TUNNEL_PERHAPS;
+  return always || routeIsFar(attempt.srcRoute) ? TUNNEL_SURE : TUNNEL_PERHAPS;
 }
 
 function lookAtDestination(packet: Packet): void {

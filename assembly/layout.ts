@@ -926,6 +926,8 @@ export const CAPTURED_TOLD = 0;
 export const CAPTURED_OTHER = 1;
 /** The same, or one below those that rules ask for. */
 export const CAPTURED_PERHAPS_BELOW = 2;
+/** Of what a pod sends or gets perhaps that pod's own, which tells nothing of the node's. */
+export const CAPTURED_PERHAPS_POD = 3;
 /** Bytes of a name, zero-padded (IFNAMSIZ). Number 0 is no interface: the empty name. */
 export const INTERFACE_SIZE = 16;
 export const INTERFACES_MAX = 1 << 24;

@@ -85,6 +85,7 @@ const STANDS: Readonly<Record<CapturedInterface["stand"], number>> = {
   told: layout.CAPTURED_TOLD,
   other: layout.CAPTURED_OTHER,
   "perhaps-below": layout.CAPTURED_PERHAPS_BELOW,
+  "perhaps-pod": layout.CAPTURED_PERHAPS_POD,
 };
 
 const NAMELESS: CapturedNumber = { number: 0, stand: layout.CAPTURED_TOLD };

@@ -8,8 +8,8 @@ import { isTunnelDevice, LOOPBACK_INTERFACE, WORKLOAD_INTERFACE_PREFIX } from ".
 /** How rules know it. */
 export interface CapturedInterface {
   readonly name: string;
-  /** `told`: they have its name, if it is not empty. `other`: none has. `perhaps-below`: the same, or they see one of the told. */
-  readonly stand: "told" | "other" | "perhaps-below";
+  /** `told`: they have its name, if it is not empty. `other`: none has. `perhaps-below`: the same, or they see one of the told. `perhaps-pod`: one of these, or a pod's own. */
+  readonly stand: "told" | "other" | "perhaps-below" | "perhaps-pod";
 }
 
 /** What a topology tells of a node's interfaces. */
@@ -40,7 +40,9 @@ export function captureInterface(
   const told = { name: isInterfaceName(name) ? name : "", stand: "told" } as const;
   const isKnown = uplinks.includes(name) && !unnamed.includes(name);
   const isOwn = name === LOOPBACK_INTERFACE || name.startsWith(WORKLOAD_INTERFACE_PREFIX);
-  if (otherInterface === undefined || isKnown || isOwn || told.name === "") return told;
+  if (otherInterface === undefined) return told;
+  if (isKnown && name === POD_INTERFACE) return { ...told, stand: "perhaps-pod" };
+  if (isKnown || isOwn || told.name === "") return told;
   const other = { name: otherInterface, stand: "other" } as const;
   if (isTunnelDevice(name)) return other;
   const [way, second] = uplinks.filter((uplink) => !isTunnelDevice(uplink));
@@ -51,7 +53,8 @@ export function captureInterface(
   const isPerhapsBelow = boundInterfaces.some(
     (bound) => unnamed.includes(bound) || mayLieBelow(name, bound),
   );
-  return isPerhapsBelow ? { ...other, stand: "perhaps-below" } : other;
+  if (isPerhapsBelow) return { ...other, stand: "perhaps-below" };
+  return name === POD_INTERFACE ? { ...other, stand: "perhaps-pod" } : other;
 }
 
 /** > "any" is all of them, "-" what came by a pipe, and libpcap has names for what is no interface of Linux. */
@@ -66,6 +69,8 @@ function mayLieBelow(name: string, upper: string): boolean {
   return !PLACED_CARD.test(upper);
 }
 
+/** That of every pod, as a capture in its own namespace names it. */
+const POD_INTERFACE = "eth0";
 /** As the kernel names network cards. */
 const NUMBERED_CARD = /^eth\d+$/;
 /** As udev does, by their places; tags of VLANs come behind a dot. */

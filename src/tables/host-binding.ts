@@ -7,6 +7,7 @@
  * everything but its pods and tunnels; that it has others is known where endpoints are for others.
  */
 import { ALL_INTERFACES } from "../cluster/host-endpoints.ts";
+import { felixSettings } from "../cluster/felix-configuration.ts";
 import type { ClusterNode, HostEndpoint, Snapshot } from "../cluster/snapshot.ts";
 import type { OnDiagnostic } from "../errors.ts";
 import { formatAddress, sameAddress } from "../net/address.ts";
@@ -21,6 +22,7 @@ import {
   TUNNEL_INTERFACE,
   UNNAMED_INTERFACE,
 } from "./names.ts";
+import { usedTunnels } from "./tunnels.ts";
 
 /** A node's host endpoints by the interfaces that they bind. */
 export interface HostBinding {
@@ -220,13 +222,22 @@ export function bindAllHostEndpoints(
   onDiagnostic: OnDiagnostic,
 ): HostBinding {
   const nodes = [...new Set(snapshot.hostEndpoints.flatMap(({ node }) => node ?? []))];
+  const settings = felixSettings(snapshot, undefined);
+  const devices = ([4, 6] as const).flatMap((family) =>
+    usedTunnels(snapshot, settings, family).map((kind) => TUNNEL_DEVICE[kind][family]),
+  );
   const bound: BoundHostEndpoint[] = [];
   const uplinkByNode = new Map<string, string>();
   const tunnelByNode = new Map<string, string>();
   for (const node of nodes) {
     const own = bindHostEndpoints(snapshot, node, onDiagnostic);
     const [uplink, second] = own.uplinks;
-    const isOne = second === undefined && own.bound.every((each) => each.interfaceName === uplink);
+    // One endpoint for all tunnels is for whichever a packet goes by.
+    const wrapping = own.bound.filter(({ interfaceName }) => isTunnelDevice(interfaceName));
+    const ofTunnels = bindsAll(wrapping, devices) ? wrapping[0] : undefined;
+    const rest =
+      ofTunnels === undefined ? own.bound : own.bound.filter((each) => !wrapping.includes(each));
+    const isOne = second === undefined && rest.every((each) => each.interfaceName === uplink);
     if (!isOne) reportSeveral(own.bound, node, onDiagnostic);
     uplinkByNode.set(node, interfaceOfNode(uplink, node));
     // No endpoint is for one of its tunnels only.
@@ -235,9 +246,13 @@ export function bindAllHostEndpoints(
       interfaceName: interfaceOfNode(interfaceName, node),
       hostEndpoint,
     });
-    bound.push(...own.bound.map((each) => bind(each.interfaceName, each.hostEndpoint)));
+    const named = [
+      ...rest,
+      ...(ofTunnels === undefined ? [] : [{ ...ofTunnels, interfaceName: TUNNEL_INTERFACE }]),
+    ];
+    bound.push(...named.map((each) => bind(each.interfaceName, each.hostEndpoint)));
     if (own.everywhere === undefined) continue;
-    const names = new Set(own.bound.map(({ interfaceName }) => interfaceName));
+    const names = new Set(named.map(({ interfaceName }) => interfaceName));
     const others = [uplink, TUNNEL_INTERFACE, LOOPBACK_INTERFACE].filter(
       (name) => !names.has(name),
     );
@@ -248,6 +263,16 @@ export function bindAllHostEndpoints(
     });
   }
   return { ...UNBOUND, bound, uplinkByNode, tunnelByNode };
+}
+
+/** Tells whether one endpoint is for every device by which nodes may wrap. */
+function bindsAll(bound: readonly BoundHostEndpoint[], devices: readonly string[]): boolean {
+  const [first] = bound;
+  return (
+    first !== undefined &&
+    bound.every(({ hostEndpoint }) => hostEndpoint === first.hostEndpoint) &&
+    devices.every((device) => bound.some(({ interfaceName }) => interfaceName === device))
+  );
 }
 
 function reportSeveral(

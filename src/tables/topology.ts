@@ -5,7 +5,13 @@
 import { felixSettings } from "../cluster/felix-configuration.ts";
 import { endpointName, knowsNodes, nodeNames } from "../cluster/snapshot.ts";
 import { knowsBackends } from "../cluster/services.ts";
-import type { Endpoint, FelixSettings, IpPool, Snapshot } from "../cluster/snapshot.ts";
+import type {
+  ClusterNode,
+  Endpoint,
+  FelixSettings,
+  IpPool,
+  Snapshot,
+} from "../cluster/snapshot.ts";
 import {
   formatPrefix,
   hostPrefix,
@@ -69,7 +75,19 @@ export function compileTopology(
     return isBound ? interfaceOfNode(LOOPBACK_INTERFACE, name) : "";
   };
   const { wireguardPorts } = felixSettings(snapshot, undefined);
-  const wayTo = policesHosts ? waysIn(snapshot, felixSettings(snapshot, node), node) : () => ({});
+  const tellsApart = binding.bound.some(({ ofPods }) => ofPods === undefined);
+  const wayTo: ReturnType<typeof waysIn> = tellsApart
+    ? waysIn(snapshot, felixSettings(snapshot, node), node)
+    : () => ({});
+  // What it sends from another address than its tunnel's is not wrapped within a subnet.
+  const wayToNode = (
+    address: Address,
+    { name, tunnels }: Pick<ClusterNode, "name" | "tunnels">,
+  ): Pick<Route, "wrapped" | "tunnel" | "near"> => {
+    const way = wayTo(address, name);
+    if (tunnels.some((tunnel) => sameAddress(tunnel.address, address))) return way;
+    return way.near === undefined ? {} : { near: way.near };
+  };
   const routes = new RouteList();
   for (const endpoint of snapshot.endpoints) {
     const here = node === undefined || endpoint.node === node;
@@ -93,9 +111,7 @@ export function compileTopology(
         kind: local ? "local" : "unicast",
         ...(local ? { interface: loopbackOf(name) } : away),
         ...(node === undefined ? { wrapped: false } : {}),
-        ...(tunnels.some((tunnel) => sameAddress(tunnel.address, address))
-          ? wayTo(address, name)
-          : {}),
+        ...wayToNode(address, { name, tunnels }),
         node: name,
         owner: `node ${name}`,
       });
@@ -226,7 +242,8 @@ function waysIn(
   const at = node === undefined ? undefined : snapshot.nodeByName.get(node);
   const nearByFamily = new Map<Family, boolean>();
   const allNear = (family: Family): boolean => {
-    const known = nearByFamily.get(family) ?? areAllNear(snapshot, family);
+    const known =
+      nearByFamily.get(family) ?? (knowsNodes(snapshot) && areAllNear(snapshot, family));
     nearByFamily.set(family, known);
     return known;
   };

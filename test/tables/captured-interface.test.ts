@@ -5,8 +5,10 @@ import { captureInterface } from "../../src/tables/captured-interface.ts";
 
 describe("captureInterface", () => {
   it.each<[string, string[], string, "told" | "other" | "perhaps-below"]>([
-    ["eth0", ["eth0"], "eth0", "told"],
+    ["eth0", ["eth0"], "eth0", "perhaps-pod"],
+    ["eth1", ["eth1"], "eth1", "told"],
     ["eth1", ["eth0"], "other", "other"],
+    ["eth0", ["ens192"], "other", "perhaps-pod"],
     ["docker0", ["eth0"], "other", "other"],
     ["enP30832s1", ["eth0"], "other", "perhaps-below"],
     ["ens4", ["ens3"], "other", "other"],
