@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { captureInterface } from "../../src/tables/captured-interface.ts";
 
 describe("captureInterface", () => {
-  it.each<[string, string[], string, "told" | "other" | "perhaps-below"]>([
+  it.each<[string, string[], string, "told" | "other" | "perhaps-below" | "perhaps-pod"]>([
     ["eth0", ["eth0"], "eth0", "perhaps-pod"],
     ["eth1", ["eth1"], "eth1", "told"],
     ["eth1", ["eth0"], "other", "other"],
