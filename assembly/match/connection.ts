@@ -65,7 +65,7 @@ export function matchConntrack(match: usize, rule: i32): bool {
     const bits: u32 = load<u8>(match, PAYLOAD + 4);
     if ((bits & STATUS_ASSURED) != 0) walk.volatile = true;
     // NONE is no bit at all: it never holds.
-    let found = (statusBits() & bits) != 0;
+    let found: bool = (statusBits() & bits) != 0;
     if (isDoubted(bits)) found = ask(QUESTION_CONNECTION | rule, REASON_STATE, rule);
     else if (!found && (bits & STATUS_ASSURED) != 0 && isPerhapsStream())
       found = ask(QUESTION_CONNECTION | rule, REASON_DEADLINE, rule);
