@@ -101,7 +101,7 @@ const OPTIONS = ", options [";
 /** What most segments have. */
 const STAMPS = /nop,nop,TS val \d{1,10} ecr \d{1,10}\], length \d/y;
 const STAMPS_SIZE = 12;
-const OTHER_OPTIONS = /([^\]]{0,400})\], length \d/y;
+const OTHER_OPTIONS = /([^\]]{0,500})\], length \d/y;
 
 /** Bytes of TCP's options; undefined where one is not known by its name. */
 function optionsLength(words: Words): number | undefined {
@@ -127,6 +127,6 @@ function optionLength(option: string): number | undefined {
   if (/^wscale \d{1,3}$/.test(option)) return 3;
   if (/^mss \d{1,5}$/.test(option)) return 4;
   if (/^TS val \d{1,10} ecr \d{1,10}$/.test(option)) return 10;
-  const blocks = /^sack \d ((?:\{\d{1,10}:\d{1,10}\}){1,4})$/.exec(option)?.[1];
+  const blocks = /^sack \d ((?:\{\d{1,10}:\d{1,10}\}){0,4})$/.exec(option)?.[1];
   return blocks === undefined ? undefined : 2 + 8 * (blocks.split("{").length - 1);
 }
