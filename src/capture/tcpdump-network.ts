@@ -56,9 +56,21 @@ function parseIpv4Header(header: string, packet: TextPacket): number | undefined
   const flags = /\bflags \[([^\]]{0,30})\]/.exec(header)?.[1];
   packet.moreFragments = flags?.includes("+");
   packet.dontFragment = flags?.includes("DF");
-  const options = /, options \((.*)\)/.exec(header)?.[1];
+  const options = optionsIn(header);
   if (options !== undefined) packet.options = judgeOptions(options);
   return packet.protocol;
+}
+
+const OPTIONS = ", options (";
+
+/** What stands in the parentheses, behind which a wrong checksum has others; undefined: there are none. */
+function optionsIn(header: string): string | undefined {
+  const found = header.indexOf(OPTIONS);
+  if (found < 0) return undefined;
+  const start = found + OPTIONS.length;
+  const end = closingParenthesis(header, start - 1);
+  // Cut by the snap length: no words tell.
+  return end === undefined ? "" : header.slice(start, end);
 }
 
 /** Returns the first next header, if the header says it. */

@@ -687,3 +687,21 @@ describe("time", () => {
     expect(elapsed(4)).toBeLessThan(1500);
   });
 });
+
+describe("IPv4 options of -v", () => {
+  it.each([
+    ["options (RA)", layout.SHOWN_OPTIONS_SOUND],
+    ["options (RA), bad cksum 0 (->1d92)!", layout.SHOWN_OPTIONS_SOUND],
+    [
+      "options (timestamp TS{TSONLY ^ 1@ 2@}), bad cksum 1234 (->1d92)!",
+      layout.SHOWN_OPTIONS_SOUND,
+    ],
+    ["options (LSRR 10.0.0.1,EOL), bad cksum 0 (->2881)!", layout.SHOWN_OPTIONS_ROUTE],
+    ["options (RR [bad length 200]), bad cksum 0 (->2881)!", layout.SHOWN_OPTIONS_BAD],
+    ["bad cksum 0 (->2881)!", layout.SHOWN_OPTIONS_NONE],
+  ])("are those in their own parentheses: %s", (words, expected) => {
+    const header = `(tos 0x0, ttl 64, id 1, offset 0, flags [DF], proto UDP (17), length 40, ${words})`;
+    const text = `10:00:00.000001 IP ${header}\n    10.0.0.1.80 > 10.0.0.2.81: UDP, length 8\n`;
+    expect(only(text).shownOptions).toBe(expected);
+  });
+});
