@@ -5,9 +5,9 @@
 import type { Family } from "../net/address.ts";
 import { parseEndpoint, splitName, type Endpoint } from "./tcpdump-endpoint.ts";
 import { skipBlanks } from "./tcpdump-line.ts";
-import { EXTENSIONS, scanChain, type Chain } from "./tcpdump-extension.ts";
+import { EXTENSION_SIZE, EXTENSIONS, scanChain, type Chain } from "./tcpdump-extension.ts";
 import { judgeHopByHop } from "./tcpdump-hop-by-hop.ts";
-import { EXTENSION, IPV6_HEADER, leastTransport, tellLength } from "./tcpdump-length.ts";
+import { IPV6_HEADER, leastTransport, tellLength } from "./tcpdump-length.ts";
 import { skipNotes } from "./tcpdump-notes.ts";
 import { judgeOptions } from "./tcpdump-options.ts";
 import type { TextPacket } from "./tcpdump-packet.ts";
@@ -141,12 +141,12 @@ function settleChain(packet: TextPacket, first: number | undefined): void {
 
 /** Says what Linux makes of hop-by-hop options. Without `-v` only some of what may not be is told. */
 function settleHopByHop(chain: Chain, words: Words, packet: TextPacket): void {
-  const { count, hopByHop } = chain;
+  const { bytes, hopByHop } = chain;
   if (hopByHop === undefined) return;
   const { ttl, ipLength } = packet;
   const least = leastTransport(words, packet);
   const told = ipLength !== undefined && least !== undefined;
-  const room = told ? ipLength - IPV6_HEADER - EXTENSION * (count - 1) - least : undefined;
+  const room = told ? ipLength - IPV6_HEADER - (bytes - EXTENSION_SIZE) - least : undefined;
   const fate = hopByHop.broken ? "bad" : judgeHopByHop(hopByHop.options, room);
   if (fate === "bad") packet.malformed = true;
   else if (ttl !== undefined) packet.options = fate;
