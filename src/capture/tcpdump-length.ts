@@ -25,9 +25,6 @@ const ICMP_HEADER = 8;
 /** A query, or a report of one group. */
 const MULTICAST_LISTENER = 24;
 const MULTICAST_RECORD = 20;
-const ETHERNET_HEADER = 14;
-const COOKED_HEADER = 16;
-const VLAN_TAG = 4;
 
 /** Tells the length; undefined where nothing does. IPv4 options are not thought of. */
 export function tellLength(chain: Chain, words: Words, packet: TextPacket): ToldLength | undefined {
@@ -44,10 +41,9 @@ export function tellLength(chain: Chain, words: Words, packet: TextPacket): Told
   return told === undefined || short || told.bytes > most ? { bytes: most, sure: false } : told;
 }
 
-function mostByFrame({ frameLength, srcMac, vlan }: TextPacket): number | undefined {
-  if (frameLength === undefined) return undefined;
-  const header = srcMac === undefined ? COOKED_HEADER : ETHERNET_HEADER;
-  return Math.max(0, frameLength - header - (vlan === undefined ? 0 : VLAN_TAG));
+function mostByFrame({ frameLength, linkLength }: TextPacket): number | undefined {
+  if (frameLength === undefined || linkLength === undefined) return undefined;
+  return Math.max(0, frameLength - linkLength);
 }
 
 function transportLength(words: Words, packet: TextPacket): ShownLength | undefined {

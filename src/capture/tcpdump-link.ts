@@ -33,7 +33,10 @@ export function scanLink(
   if (ethernet !== undefined) return ethernet;
   if (direction !== undefined || text.startsWith("ifindex ", at)) {
     const cooked = matchAt(COOKED, text, at);
-    if (cooked !== undefined) return scanEtherType(text, at + cooked[0].length, packet);
+    if (cooked !== undefined) {
+      packet.linkLength = cooked[1] === undefined ? COOKED_HEADER : COOKED2_HEADER;
+      return scanEtherType(text, at + cooked[0].length, packet);
+    }
   }
   return scanFamily(text, at) ?? scanTagged(text, at);
 }
@@ -75,7 +78,13 @@ const MAC = /[0-9a-f]{2}(?::[0-9a-f]{2}){5}/iy;
 /** The vendor of an address, printed without `-n`. */
 const VENDOR = / \(oui [^)]{1,60}\)/y;
 const COOKED =
-  /(?:ifindex \d+ )?(?:[0-9a-f]{2}(?::[0-9a-f]{2}){0,7} )?(?:\(oui [^)]{1,60}\) )?(?=ethertype )/iy;
+  /(ifindex \d+ )?(?:[0-9a-f]{2}(?::[0-9a-f]{2}){0,7} )?(?:\(oui [^)]{1,60}\) )?(?=ethertype )/iy;
+
+/** Bytes of the header, by link type; Linux cooked v2 alone prints the interface's number. */
+const ETHERNET_HEADER = 14;
+const COOKED_HEADER = 16;
+const COOKED2_HEADER = 20;
+const VLAN_TAG = 4;
 
 function scanEthernet(text: string, from: number, packet: TextPacket): Link | undefined {
   const src = matchAt(MAC, text, from);
@@ -95,6 +104,7 @@ function scanEthernet(text: string, from: number, packet: TextPacket): Link | un
   const frame = / (?:802\.3|LLC)/y;
   if (matchAt(frame, text, comma + 1) !== undefined || next < 0)
     return { link: "other", rest: comma };
+  packet.linkLength = ETHERNET_HEADER;
   return scanEtherType(text, next, packet);
 }
 
@@ -129,6 +139,7 @@ function scanEtherType(text: string, from: number, packet: TextPacket): Link | u
     const known = depth === 0 && packet.etherType === 0x8100;
     packet.vlan = known ? Number(tag[1]) : OTHER_VLAN;
     at += tag[0].length;
+    packet.linkLength = (packet.linkLength ?? 0) + VLAN_TAG;
   }
   return { link: "unreadable", rest: at };
 }

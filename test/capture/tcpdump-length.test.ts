@@ -57,6 +57,21 @@ describe("the length of a packet whose header is not printed", () => {
     expect(lengthIn(`${MACS} 1514: ${HOSTS} ${words}`)).toBe(expected);
   });
 
+  it.each([
+    ["02:00:00:00:02:05 > 02:00:00:00:01:00, ethertype IPv4 (0x0800), length 1514:"],
+    [
+      "02:00:00:00:02:05 > 02:00:00:00:01:00, ethertype 802.1Q (0x8100), length 1518: vlan 2, p 0, ethertype IPv4 (0x0800),",
+    ],
+    [
+      "02:00:00:00:02:05 > 02:00:00:00:01:00, ethertype 802.1Q-QinQ (0x88a8), length 1522: vlan 1, p 0, ethertype 802.1Q (0x8100), vlan 2, p 0, ethertype IPv4 (0x0800),",
+    ],
+    [" In 02:00:00:00:02:05 ethertype IPv4 (0x0800), length 1516:"],
+    ["ifb0  In  ifindex 2 02:00:00:00:02:05 ethertype IPv4 (0x0800), length 1520:"],
+  ])("is the frame's without its link layer's header: %s", (words) => {
+    const tunnel = "192.0.2.20 > 198.18.0.7: 10.9.0.1.1 > 10.9.0.2.2: UDP, length 1444";
+    expect(lengthIn(`${words} ${tunnel}`)).toBe("1500");
+  });
+
   it("does not trust the number of groups that a report claims", () => {
     const header = "(hlim 1, next-header Options (0) payload length: 76)";
     const line = `IP6 ${header} ${HOSTS} HBH (padn)(rtalert: 0x0000) [icmp6 sum ok] ICMP6,`;
