@@ -65,6 +65,11 @@ describe("the length of a packet whose header is not printed", () => {
     [
       "02:00:00:00:02:05 > 02:00:00:00:01:00, ethertype 802.1Q-QinQ (0x88a8), length 1522: vlan 1, p 0, ethertype 802.1Q (0x8100), vlan 2, p 0, ethertype IPv4 (0x0800),",
     ],
+    ["02:00:00:00:02:05 > 02:00:00:00:01:00, IPv4, length 1514:"],
+    ["02:00:00:00:02:05 > 02:00:00:00:01:00, 802.1Q, length 1518: vlan 2, p 0, IPv4,"],
+    [
+      "02:00:00:00:02:05 > 02:00:00:00:01:00, 802.1Q-QinQ, length 1522: vlan 1, p 0, 802.1Q, vlan 2, p 0, IPv4,",
+    ],
     [" In 02:00:00:00:02:05 ethertype IPv4 (0x0800), length 1516:"],
     ["ifb0  In  ifindex 2 02:00:00:00:02:05 ethertype IPv4 (0x0800), length 1520:"],
   ])("is the frame's without its link layer's header: %s", (words) => {
