@@ -1,7 +1,17 @@
 // What a line of tcpdump's text says behind its two ends: of TCP and of UDP. Source: print-tcp.c, print-udp.c.
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "./protocol";
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from "./tcp";
-import { at, isDigit, LINE_FEED, plain, readNumber, refuseLine, step, take } from "./text-cursor";
+import {
+  at,
+  expect,
+  isDigit,
+  LINE_FEED,
+  plain,
+  readNumber,
+  refuseLine,
+  step,
+  take,
+} from "./text-cursor";
 import { messageLength, skipDomain } from "./text-domain";
 
 const TCP_PSH: u32 = 0x08;
@@ -33,6 +43,7 @@ const UDP_HEADER: u32 = 8;
 const OPTIONS_MAX: u32 = 40;
 // Two bytes of nothing, and two times.
 const STAMPS_SIZE: u32 = 12;
+const TIMES_SIZE: u32 = 10;
 
 /** Reads "Flags [S.], seq 1:2, ack 3, win 4, options [...], length 5" */
 export function readTcp(): void {
@@ -123,13 +134,13 @@ function flagBit(letter: u32): u32 {
 // Letters, digits, commas and blanks up to the bracket.
 function readOptions(): void {
   // What most segments have.
-  options = take(STAMPS) ? STAMPS_SIZE : optionSize();
+  options = optionSize(take(STAMPS) ? readTimes(STAMPS_SIZE) : readOption());
   while (true) {
     const letter = skipWords();
     if (letter == 0x5d) break;
     if (letter != 0x2c) return refuseLine();
     step();
-    options += optionSize();
+    options += optionSize(readOption());
   }
   options = (options + 3) & ~3;
   step();
@@ -146,35 +157,60 @@ function skipWords(): u32 {
   }
 }
 
-// By the first letter, which no other option of such a length has. Of others it is not told.
-function optionSize(): u32 {
-  switch (<i32>(<u32>load<u8>(at))) {
-    // "nop"
-    case 0x6e:
-      return 1;
-    // "TS val 1 ecr 2"
-    case 0x54:
-      return 10;
-    // "sackOK"; other words that begin so have braces.
-    case 0x73:
-      return 2;
-    // "wscale 7"
-    case 0x77:
-      return 3;
-    // "mss 1460", but neither "mptcp" nor "md5"
-    case 0x6d: {
-      if (load<u8>(at, 1) != 0x73) break;
-      if ((tcpFlags & TCP_SYN) != 0) noteSegment();
-      return 4;
-    }
-    default:
-  }
+// Of one whose words go on it is not told, as of none that is known.
+function optionSize(size: u32): u32 {
+  if (size != 0 && isOptionEnd()) return size;
   lengthSure = false;
   return OPTIONS_MAX;
 }
 
-function noteSegment(): void {
-  if (take(SEGMENT)) segment = max(segment, <u32>readNumber(5));
+function isOptionEnd(): bool {
+  const letter: u32 = load<u8>(at);
+  return letter == 0x2c || letter == 0x5d;
+}
+
+// Steps over the words that the reader in TypeScript knows, too, and returns the option's bytes; 0: there are none.
+function readOption(): u32 {
+  switch (<i32>(<u32>load<u8>(at))) {
+    case 0x6e:
+      return take(NOP) ? 1 : 0;
+    case 0x54:
+      return take(TIMES) ? readTimes(TIMES_SIZE) : 0;
+    case 0x73:
+      return take(SACK_OK) ? 2 : readBlocks();
+    case 0x77:
+      return take(SCALE) ? readValue(3, 3) : 0;
+    case 0x6d:
+      return readSegment();
+    default:
+      return 0;
+  }
+}
+
+// "1 ecr 2"
+function readTimes(size: u32): u32 {
+  readNumber(10);
+  return take(ECHO) ? readValue(10, size) : 0;
+}
+
+function readValue(digits: u32, size: u32): u32 {
+  readNumber(digits);
+  return size;
+}
+
+// "sack 0 ", which has no blocks; those that have some have braces.
+function readBlocks(): u32 {
+  if (!take(SACK)) return 0;
+  readNumber(1);
+  expect(0x20);
+  return 2;
+}
+
+function readSegment(): u32 {
+  if (!take(SEGMENT)) return 0;
+  const size = <u32>readNumber(5);
+  if ((tcpFlags & TCP_SYN) != 0 && isOptionEnd()) segment = max(segment, size);
+  return 4;
 }
 
 /** Reads "UDP, length 5". */
@@ -210,6 +246,12 @@ const OPTIONS: usize = memory.data<u8>([
 const STAMPS: usize = memory.data<u8>([
   15, 0x6e, 0x6f, 0x70, 0x2c, 0x6e, 0x6f, 0x70, 0x2c, 0x54, 0x53, 0x20, 0x76, 0x61, 0x6c, 0x20,
 ]);
+const NOP: usize = memory.data<u8>([3, 0x6e, 0x6f, 0x70]);
+const TIMES: usize = memory.data<u8>([7, 0x54, 0x53, 0x20, 0x76, 0x61, 0x6c, 0x20]);
+const ECHO: usize = memory.data<u8>([5, 0x20, 0x65, 0x63, 0x72, 0x20]);
+const SACK_OK: usize = memory.data<u8>([6, 0x73, 0x61, 0x63, 0x6b, 0x4f, 0x4b]);
+const SACK: usize = memory.data<u8>([5, 0x73, 0x61, 0x63, 0x6b, 0x20]);
+const SCALE: usize = memory.data<u8>([7, 0x77, 0x73, 0x63, 0x61, 0x6c, 0x65, 0x20]);
 const SEGMENT: usize = memory.data<u8>([4, 0x6d, 0x73, 0x73, 0x20]);
 const LENGTH: usize = memory.data<u8>([9, 0x2c, 0x20, 0x6c, 0x65, 0x6e, 0x67, 0x74, 0x68, 0x20]);
 const UDP: usize = memory.data<u8>([

@@ -12,6 +12,10 @@ export const EXTENSIONS: ReadonlySet<number> = new Set([0, 43, 44, 51, 60]);
 /** The headers in front of what the packet carries. */
 export interface Chain {
   readonly count: number;
+  /** Theirs, up to the fragment header: the least that they may have. */
+  readonly bytes: number;
+  /** They may have more. */
+  readonly short: boolean;
   /** Undefined: there are no hop-by-hop options. */
   readonly hopByHop: OptionWords | undefined;
   /** Bytes behind the fragment header; undefined: there is none. */
@@ -28,7 +32,10 @@ export interface OptionWords {
   readonly broken: boolean;
 }
 
-const NONE = { count: 0, hopByHop: undefined, fragment: undefined };
+const NONE = { count: 0, bytes: 0, short: false, hopByHop: undefined, fragment: undefined };
+/** The least that a header has. */
+export const EXTENSION_SIZE = 8;
+const AUTHENTICATION = 12;
 
 /** Steps over the extension headers, which only IPv6 has. */
 export function scanChain(text: string, from: number, packet: TextPacket): Chain {
@@ -36,15 +43,28 @@ export function scanChain(text: string, from: number, packet: TextPacket): Chain
   let hopByHop: OptionWords | undefined;
   let fragment: number | undefined;
   let count = 0;
+  let bytes = 0;
+  let short = false;
   let at = from;
   for (let next = scanHeader(text, at, packet); next !== undefined;) {
     count += 1;
     if (next.name === "HBH") hopByHop ??= next;
+    if (fragment === undefined) {
+      bytes += sizeOf(next);
+      short ||= next.bytes === undefined;
+    }
     fragment = next.bytes ?? fragment;
     at = next.end;
     next = scanHeader(text, at, packet);
   }
-  return { count, hopByHop, fragment, end: at };
+  return { count, bytes, short, hopByHop, fragment, end: at };
+}
+
+/** Of an authentication header the check value is printed. */
+function sizeOf({ name, options }: Header): number {
+  if (name !== "AH") return EXTENSION_SIZE;
+  const digits = /\bicv=0x([0-9a-f]{0,1024})/.exec(options[0] ?? "")?.[1]?.length ?? 0;
+  return AUTHENTICATION + (digits >> 1);
 }
 
 interface Header extends OptionWords {

@@ -33,7 +33,10 @@ export function scanLink(
   if (ethernet !== undefined) return ethernet;
   if (direction !== undefined || text.startsWith("ifindex ", at)) {
     const cooked = matchAt(COOKED, text, at);
-    if (cooked !== undefined) return scanEtherType(text, at + cooked[0].length, packet);
+    if (cooked !== undefined) {
+      packet.linkLength = cooked[1] === undefined ? COOKED_HEADER : COOKED2_HEADER;
+      return scanEtherType(text, at + cooked[0].length, packet);
+    }
   }
   return scanFamily(text, at) ?? scanTagged(text, at);
 }
@@ -75,7 +78,13 @@ const MAC = /[0-9a-f]{2}(?::[0-9a-f]{2}){5}/iy;
 /** The vendor of an address, printed without `-n`. */
 const VENDOR = / \(oui [^)]{1,60}\)/y;
 const COOKED =
-  /(?:ifindex \d+ )?(?:[0-9a-f]{2}(?::[0-9a-f]{2}){0,7} )?(?:\(oui [^)]{1,60}\) )?(?=ethertype )/iy;
+  /(ifindex \d+ )?(?:[0-9a-f]{2}(?::[0-9a-f]{2}){0,7} )?(?:\(oui [^)]{1,60}\) )?(?=ethertype )/iy;
+
+/** Bytes of the header, by link type; Linux cooked v2 alone prints the interface's number. */
+const ETHERNET_HEADER = 14;
+const COOKED_HEADER = 16;
+const COOKED2_HEADER = 20;
+const VLAN_TAG = 4;
 
 function scanEthernet(text: string, from: number, packet: TextPacket): Link | undefined {
   const src = matchAt(MAC, text, from);
@@ -88,14 +97,16 @@ function scanEthernet(text: string, from: number, packet: TextPacket): Link | un
   // Broadcast and vendors' multicast addresses are named without -n.
   const comma = text.indexOf(",", at);
   if (comma < 0) return undefined;
-  const next = text.indexOf("ethertype ", comma);
   packet.srcMac = bytesOfMac(src[0]);
   packet.dstMac = dst === undefined ? macOfName(text.slice(at, comma)) : bytesOfMac(dst[0]);
   if (packet.dstMac === undefined) delete packet.srcMac;
   const frame = / (?:802\.3|LLC)/y;
-  if (matchAt(frame, text, comma + 1) !== undefined || next < 0)
-    return { link: "other", rest: comma };
-  return scanEtherType(text, next, packet);
+  if (matchAt(frame, text, comma + 1) !== undefined) return { link: "other", rest: comma };
+  packet.linkLength = ETHERNET_HEADER;
+  const quiet = matchAt(QUIET, text, comma + 2) !== undefined;
+  const next = quiet ? comma + 2 : text.indexOf("ethertype ", comma);
+  const typed = next < 0 ? undefined : scanEtherType(text, next, packet);
+  return typed ?? { link: "unreadable", rest: comma };
 }
 
 function macOfName(name: string): readonly number[] | undefined {
@@ -107,17 +118,40 @@ function bytesOfMac(text: string): readonly number[] {
 }
 
 const ETHER_TYPE = /ethertype ([^(,]{1,60})\(0x([0-9a-f]{4})\),? ?/iy;
+/** `-q` has names alone. */
+const QUIET_TYPE =
+  /(?:(IPv[46]|(?:Reverse )?ARP|802\.1Q(?:-QinQ|-9[12]00)?|LLDP|EAPOL|PPPoE [DS]|MPLS (?:uni|multi)cast|Slow Protocols|Loopback|802\.1AE MACsec)|Unknown Ethertype \(0x([0-9a-f]{4})\)), /y;
+const QUIET = /(?!ethertype )[^,:]{1,60}, length \d{1,6}:/y;
+const TYPES: Readonly<Record<string, number>> = {
+  IPv4: 0x0800,
+  ARP: 0x0806,
+  "Reverse ARP": 0x8035,
+  "802.1Q": 0x8100,
+  IPv6: 0x86dd,
+  "Slow Protocols": 0x8809,
+  "MPLS unicast": 0x8847,
+  "MPLS multicast": 0x8848,
+  "PPPoE D": 0x8863,
+  "PPPoE S": 0x8864,
+  EAPOL: 0x888e,
+  "802.1Q-QinQ": 0x88a8,
+  LLDP: 0x88cc,
+  "802.1AE MACsec": 0x88e5,
+  Loopback: 0x9000,
+  "802.1Q-9100": 0x9100,
+  "802.1Q-9200": 0x9200,
+};
 const LENGTH = /length (\d{1,6}): ?/y;
 const TAG = /vlan (\d{1,4}), p \d, (?:DEI, )?/y;
 
-/** `ethertype X (0xNNNN), length N: `, with VLAN tags and their inner types behind. */
+/** `ethertype X (0xNNNN), length N: `, or `X, length N: `, with VLAN tags and their inner types behind. */
 function scanEtherType(text: string, from: number, packet: TextPacket): Link | undefined {
   let at = from;
   for (let depth = 0; depth < 8; depth += 1) {
-    const type = matchAt(ETHER_TYPE, text, at);
+    const type = readEtherType(text, at);
     if (type === undefined) return depth === 0 ? undefined : { link: "unreadable", rest: at };
-    packet.etherType = parseInt(type[2] ?? "", 16);
-    at += type[0].length;
+    packet.etherType = type.number;
+    at = type.end;
     const length = matchAt(LENGTH, text, at);
     if (length !== undefined) {
       packet.frameLength = Number(length[1]);
@@ -129,8 +163,19 @@ function scanEtherType(text: string, from: number, packet: TextPacket): Link | u
     const known = depth === 0 && packet.etherType === 0x8100;
     packet.vlan = known ? Number(tag[1]) : OTHER_VLAN;
     at += tag[0].length;
+    packet.linkLength = (packet.linkLength ?? 0) + VLAN_TAG;
   }
   return { link: "unreadable", rest: at };
+}
+
+function readEtherType(text: string, at: number): { number: number; end: number } | undefined {
+  const spelt = matchAt(ETHER_TYPE, text, at);
+  if (spelt !== undefined)
+    return { number: parseInt(spelt[2] ?? "", 16), end: at + spelt[0].length };
+  const quiet = matchAt(QUIET_TYPE, text, at);
+  if (quiet === undefined) return undefined;
+  const [all, name = "", number = ""] = quiet;
+  return { number: TYPES[name] ?? parseInt(number, 16), end: at + all.length };
 }
 
 /** Of several tags, or another than one of 802.1Q. */

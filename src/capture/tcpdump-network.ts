@@ -5,9 +5,9 @@
 import type { Family } from "../net/address.ts";
 import { parseEndpoint, splitName, type Endpoint } from "./tcpdump-endpoint.ts";
 import { skipBlanks } from "./tcpdump-line.ts";
-import { EXTENSIONS, scanChain, type Chain } from "./tcpdump-extension.ts";
+import { EXTENSION_SIZE, EXTENSIONS, scanChain, type Chain } from "./tcpdump-extension.ts";
 import { judgeHopByHop } from "./tcpdump-hop-by-hop.ts";
-import { EXTENSION, IPV6_HEADER, leastTransport, tellLength } from "./tcpdump-length.ts";
+import { IPV6_HEADER, leastTransport, tellLength } from "./tcpdump-length.ts";
 import { skipNotes } from "./tcpdump-notes.ts";
 import { judgeOptions } from "./tcpdump-options.ts";
 import type { TextPacket } from "./tcpdump-packet.ts";
@@ -56,9 +56,21 @@ function parseIpv4Header(header: string, packet: TextPacket): number | undefined
   const flags = /\bflags \[([^\]]{0,30})\]/.exec(header)?.[1];
   packet.moreFragments = flags?.includes("+");
   packet.dontFragment = flags?.includes("DF");
-  const options = /, options \((.*)\)/.exec(header)?.[1];
+  const options = optionsIn(header);
   if (options !== undefined) packet.options = judgeOptions(options);
   return packet.protocol;
+}
+
+const OPTIONS = ", options (";
+
+/** What stands in the parentheses, behind which a wrong checksum has others; undefined: there are none. */
+function optionsIn(header: string): string | undefined {
+  const found = header.indexOf(OPTIONS);
+  if (found < 0) return undefined;
+  const start = found + OPTIONS.length;
+  const end = closingParenthesis(header, start - 1);
+  // Cut by the snap length: no words tell.
+  return end === undefined ? "" : header.slice(start, end);
 }
 
 /** Returns the first next header, if the header says it. */
@@ -129,12 +141,12 @@ function settleChain(packet: TextPacket, first: number | undefined): void {
 
 /** Says what Linux makes of hop-by-hop options. Without `-v` only some of what may not be is told. */
 function settleHopByHop(chain: Chain, words: Words, packet: TextPacket): void {
-  const { count, hopByHop } = chain;
+  const { bytes, hopByHop } = chain;
   if (hopByHop === undefined) return;
   const { ttl, ipLength } = packet;
   const least = leastTransport(words, packet);
   const told = ipLength !== undefined && least !== undefined;
-  const room = told ? ipLength - IPV6_HEADER - EXTENSION * (count - 1) - least : undefined;
+  const room = told ? ipLength - IPV6_HEADER - (bytes - EXTENSION_SIZE) - least : undefined;
   const fate = hopByHop.broken ? "bad" : judgeHopByHop(hopByHop.options, room);
   if (fate === "bad") packet.malformed = true;
   else if (ttl !== undefined) packet.options = fate;

@@ -59,6 +59,8 @@ export interface TextPacket {
   vlan?: number | undefined;
   /** Length of the frame (`-e`). */
   frameLength?: number | undefined;
+  /** Bytes of its link layer's header, VLAN tags included. */
+  linkLength?: number | undefined;
 }
 
 /** Empties a packet. */

@@ -101,9 +101,9 @@ function isTunnel(text: string): boolean {
 /** Parses `text` anew; what the link layer said stays. */
 function parse(record: TextRecord, text: string): Outcome {
   const { packet, head } = record;
-  const { srcMac, dstMac, etherType, vlan, frameLength } = packet;
+  const { srcMac, dstMac, etherType, vlan, frameLength, linkLength } = packet;
   clearPacket(packet);
-  Object.assign(packet, { srcMac, dstMac, etherType, vlan, frameLength });
+  Object.assign(packet, { srcMac, dstMac, etherType, vlan, frameLength, linkLength });
   if (head.link === "other") packet.notIp = true;
   if (head.link === "other" || head.link === "unreadable") return "done";
   return parseNetwork(text, head.rest, head.link === "ipv4" ? 4 : 6, packet);

@@ -5,7 +5,7 @@
 import type { Family } from "../net/address.ts";
 import { parseIcmp } from "./tcpdump-icmp.ts";
 import type { TextPacket } from "./tcpdump-packet.ts";
-import { matchWords, numberIn, type Words } from "./tcpdump-words.ts";
+import { headEnd, matchWords, numberIn, type Words } from "./tcpdump-words.ts";
 
 const TCP =
   /(?:(?:\[bad hdr length|Flags) ?\[|tcp \d|\[\|tcp\]|\[tcp|[SFPRWEU.]{1,8} (?:\d+:\d+\(\d+\)|ack \d))/y;
@@ -133,12 +133,19 @@ function parseTcp(words: Words, packet: TextPacket): void {
   const flags = matchWords(/Flags \[(none|[FSRP.UEWe]{1,9})\]/y, words);
   if (flags === undefined) return parseOldTcp(words, packet);
   packet.tcpFlags = flagBits(flags[1] ?? "");
-  const rest = words.text.slice(words.at + flags[0].length, words.at + 4000);
+  const behind = words.at + flags[0].length;
+  const end = headEnd(words.text, behind);
+  // With the comma, by which a number is whole.
+  const rest = words.text.slice(behind, end === undefined ? words.at + 4000 : end + 1);
   packet.tcpSeq = numberIn(rest, /^(?:, cksum [^,]{1,60})?, seq (\d{1,10})(?=[:,])/);
   packet.tcpWindow = numberIn(rest, /, win (\d{1,5})(?=,)/);
   const acked = (packet.tcpFlags & 0x10) !== 0;
   packet.tcpAck = numberIn(rest, /, ack (\d{1,10})(?=,)/) ?? (acked ? undefined : 0);
-  packet.payloadLength = numberIn(rest, /, length (\d{1,5})(?![\d]| \d)/);
+  if (end !== undefined)
+    packet.payloadLength = numberIn(
+      words.text.slice(end, end + 24),
+      /^, length (\d{1,5})(?![\d]| \d)/,
+    );
   if ((packet.tcpFlags & 0x02) !== 0) packet.tcpSegment = segmentSize(rest);
 }
 

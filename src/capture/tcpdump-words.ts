@@ -38,3 +38,10 @@ export function closingParenthesis(text: string, open: number): number | undefin
   }
   return undefined;
 }
+
+/** Where TCP's header ends, and the length of its payload stands; undefined: the text ends before. */
+export function headEnd(text: string, from: number): number | undefined {
+  const length = /, length \d/g;
+  length.lastIndex = from;
+  return length.exec(text)?.index;
+}

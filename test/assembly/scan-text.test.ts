@@ -7,6 +7,9 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { parseNode } from "../../src/dump/node.ts";
+import type { Program } from "../../src/engine/program.ts";
+import { formatDiagnostic } from "../../src/errors.ts";
 import { compileObjects, judgeCapture } from "../judge.ts";
 import { makeRandom, type Random } from "../random.ts";
 
@@ -95,6 +98,27 @@ const OPTIONS = [
   "nop,nop,sack 1 {1:2}",
   "mptcp 4 capable v1,eol",
   "mss 1281[len 3]",
+  "sack 0 ,nop,nop",
+  "nop,nop,sack 0 ",
+  "sack 0,nop,nop",
+  "sack",
+  "scps cap 00,nop,nop",
+  "sackOK x,nop,nop",
+  "TS",
+  "TS,nop,nop",
+  "TS val 1,nop,nop",
+  "TS val 12345678901 ecr 2,nop,nop",
+  "TS val 1 ecr 12345678901,nop,nop",
+  "nop,nop,TS val 12345678901 ecr 2",
+  "nop,nop,TS val 1 ecr 2 x",
+  "nop,nop,TS val 1 ecr 2,nop,nop",
+  "nope,nop",
+  "wscale,nop",
+  "wscale 7 8,nop",
+  "wscale 1234,nop",
+  "mss 1460 x",
+  "mss,nop",
+  "md5 valid,nop",
   "",
 ];
 
@@ -145,6 +169,32 @@ function text(seed: number, timing: Timing): string {
   return lines.join("\n") + random.pick(["", "\n"]);
 }
 
+/** Forwards to an interface with a smaller MTU. */
+function narrowNode(): Program {
+  const text = ["*filter", ":FORWARD ACCEPT", "COMMIT", ""].join("\n");
+  const links = [
+    { ifname: "eth0", mtu: 1500, addr_info: [{ local: "2001:db8::10", prefixlen: 64 }] },
+    { ifname: "cali1", mtu: 1400, addr_info: [] },
+  ].map((link, at) => ({ ...{ ifindex: at + 2, flags: [], link_type: "ether" }, ...link }));
+  const routes = [
+    { type: "local", dst: "2001:db8::10", dev: "eth0", table: "local" },
+    { dst: "2001:db8::/64", dev: "eth0" },
+    { dst: "fd00:65::1", dev: "cali1" },
+  ];
+  return parseNode(
+    {
+      iptables: [{ file: "4", text, backend: "legacy" }],
+      ip6tables: [{ file: "6", text, backend: "legacy" }],
+      ...{ ipset: [], conntrack: [], backend: undefined, sysctl: [] },
+      addresses: [{ file: "a", text: JSON.stringify(links) }],
+      routes: [{ file: "r", text: JSON.stringify(routes) }],
+    },
+    (diagnostic) => {
+      if (diagnostic.severity === "error") throw new Error(formatDiagnostic(diagnostic));
+    },
+  );
+}
+
 describe("text that is read in the Wasm", () => {
   const compiled = compileObjects(OBJECTS);
 
@@ -155,6 +205,21 @@ describe("text that is read in the Wasm", () => {
       packets += (await judgeCapture({ compiled, capture, mayBeDamaged: true })).length;
     }
     expect(packets).toBeGreaterThan(4000);
+  });
+
+  // Options of 4, 12 or 40 bytes make the difference.
+  it.each(OPTIONS)("has as many bytes as the reader counts: [%s]", async (options) => {
+    const ends = "IP6 2001:db8::20.40001 > fd00:65::1.80:";
+    const lines: string[] = [];
+    for (let count = 0; count < 500; count++) {
+      const flags = count % 10 === 0 ? "S" : ".";
+      const numbers = `seq ${count}, ack 1, win 9`;
+      lines.push(
+        `${ends} Flags [${flags}], ${numbers}, options [${options}], length ${1290 + (count % 60)}`,
+      );
+    }
+    const capture = new TextEncoder().encode(`${lines.join("\n")}\n`);
+    expect(await judgeCapture({ compiled: narrowNode(), capture })).toHaveLength(500);
   });
 
   it("keeps the numbers of lines for what is reported behind it", () => {

@@ -687,3 +687,59 @@ describe("time", () => {
     expect(elapsed(4)).toBeLessThan(1500);
   });
 });
+
+describe("IPv4 options of -v", () => {
+  it.each([
+    ["options (RA)", layout.SHOWN_OPTIONS_SOUND],
+    ["options (RA), bad cksum 0 (->1d92)!", layout.SHOWN_OPTIONS_SOUND],
+    [
+      "options (timestamp TS{TSONLY ^ 1@ 2@}), bad cksum 1234 (->1d92)!",
+      layout.SHOWN_OPTIONS_SOUND,
+    ],
+    ["options (LSRR 10.0.0.1,EOL), bad cksum 0 (->2881)!", layout.SHOWN_OPTIONS_ROUTE],
+    ["options (RR [bad length 200]), bad cksum 0 (->2881)!", layout.SHOWN_OPTIONS_BAD],
+    ["bad cksum 0 (->2881)!", layout.SHOWN_OPTIONS_NONE],
+  ])("are those in their own parentheses: %s", (words, expected) => {
+    const header = `(tos 0x0, ttl 64, id 1, offset 0, flags [DF], proto UDP (17), length 40, ${words})`;
+    const text = `10:00:00.000001 IP ${header}\n    10.0.0.1.80 > 10.0.0.2.81: UDP, length 8\n`;
+    expect(only(text).shownOptions).toBe(expected);
+  });
+});
+
+describe("frames of -qe", () => {
+  const MACS = "10:00:00.000001 02:00:00:00:02:05 > 02:00:00:00:01:00,";
+
+  it.each([
+    ["IPv4, length 50: 10.0.0.1.80 > 10.0.0.2.81: UDP, length 8", "10.0.0.1:80 > 10.0.0.2:81 17"],
+    [
+      "IPv4, length 50: 10.0.0.1 > 10.0.0.2: ICMP echo reply, id 1, seq 1, length 8",
+      "10.0.0.1 > 10.0.0.2 1",
+    ],
+    [
+      "802.1Q, length 54: vlan 2, p 0, IPv4, 10.0.0.1.80 > 10.0.0.2.81: tcp 8",
+      "10.0.0.1:80 > 10.0.0.2:81 6",
+    ],
+  ])("have their type's name alone: %s", (words, expected) => {
+    expect(show(only(`${MACS} ${words}\n`))).toBe(expected);
+  });
+
+  it.each([
+    "ARP, length 42: Request who-has 1.2.3.5 tell 1.2.3.4, length 28",
+    "LLDP, length 54: LLDP, length 40",
+    "Unknown Ethertype (0x1234), length 54: ",
+    "802.3, length 38: LLC, dsap STP (0x42) Individual",
+  ])("are none of IP: %s", (words) => {
+    expect(flagged(only(`${MACS} ${words}\n`), layout.PACKET_NOT_IP)).toBe(true);
+  });
+
+  it.each([
+    "Homa, length 54: 10.0.0.1 > 10.0.0.2: tcp 8",
+    "Homa, length 54: ethertype IPv4 (0x0800), length 40: 10.0.0.1 > 10.0.0.2: tcp 8",
+    "802.1Q, length 54: vlan 2, p 0, Homa, 10.0.0.1 > 10.0.0.2: tcp 8",
+    "802.1Q, length 54: vlan",
+  ])("are unreadable where the name is none that is known: %s", (words) => {
+    const { packets } = read(`${MACS} ${words}\n`);
+    expect(packets.some((packet) => flagged(packet, layout.PACKET_NOT_IP))).toBe(false);
+    expect(packets.some((packet) => has(packet, layout.KNOWN_SRC))).toBe(false);
+  });
+});

@@ -49,6 +49,7 @@ export interface Read {
   readonly tcpAck: number;
   readonly tcpWindow: number;
   readonly malformed: number;
+  readonly shownOptions: number;
   readonly quotedProtocol: number;
   readonly quotedDport: number;
   readonly originalLength: number;
@@ -133,6 +134,7 @@ function readRecord(batch: PacketBatch, index: number): Read {
     tcpAck: u32(layout.PACKET_TCP_ACK),
     tcpWindow: u16(layout.PACKET_TCP_WINDOW),
     malformed: u8(layout.PACKET_MALFORMED),
+    shownOptions: u8(layout.PACKET_SHOWN_OPTIONS),
     quotedProtocol: u8(layout.PACKET_QUOTED_PROTOCOL),
     quotedDport: u16(layout.PACKET_QUOTED_DPORT),
     originalLength: u32(layout.PACKET_ORIGINAL_LENGTH),
