@@ -101,7 +101,8 @@ function scanEthernet(text: string, from: number, packet: TextPacket): Link | un
   packet.dstMac = dst === undefined ? macOfName(text.slice(at, comma)) : bytesOfMac(dst[0]);
   if (packet.dstMac === undefined) delete packet.srcMac;
   const frame = / (?:802\.3|LLC)/y;
-  if (matchAt(frame, text, comma + 1) !== undefined) return { link: "other", rest: comma };
+  const isOther = text.endsWith(" SNAP", comma) || matchAt(frame, text, comma + 1) !== undefined;
+  if (isOther) return { link: "other", rest: comma };
   packet.linkLength = ETHERNET_HEADER;
   const quiet = matchAt(QUIET, text, comma + 2) !== undefined;
   const next = quiet ? comma + 2 : text.indexOf("ethertype ", comma);
