@@ -40,7 +40,11 @@ export class Interruption {
 
   readonly #onSignal = (signal: (typeof SIGNALS)[number]): void => {
     received = signal;
-    if (this.requested) process.exit(exitInterrupted());
+    if (this.requested) {
+      // Whatever the process is at: process.exit() may wait for ever (bin.ts).
+      process.removeAllListeners(signal);
+      process.kill(process.pid, signal);
+    }
     this.requested = true;
     this.#wake();
   };
