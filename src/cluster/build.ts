@@ -15,7 +15,7 @@ import { compareText } from "../net/compare-text.ts";
 import { suggestionFor } from "./fields.ts";
 import { readFelixScopes } from "./felix-environment.ts";
 import { automaticHostEndpoints, readHostEndpoint, readProfileLabels } from "./host-endpoints.ts";
-import { isCalico, kindRole, kindsOfGroup } from "./kinds.ts";
+import { isCalico, kindRole, kindsOfGroup, meantApi } from "./kinds.ts";
 import type { ManifestObject } from "./manifest-object.ts";
 import { mentionedNamespace, readNamespace, readNode } from "./nodes.ts";
 import { readNetworkSet, readPool } from "./network-sets.ts";
@@ -251,11 +251,22 @@ function reportConflicts(snapshot: Snapshot, onDiagnostic: OnDiagnostic): void {
   }
 }
 
-/** Lists the kinds that are not read, each once; a kind that is nearly a known one is an error. */
+/** Lists the kinds that are not read, each once; one that is nearly a known one, or has another's API, is an error. */
 function reportForeign(objects: readonly ManifestObject[], onDiagnostic: OnDiagnostic): void {
   const foreign = new Map<string, { readonly first: ManifestObject; count: number }>();
   for (const object of objects) {
     const { apiVersion, kind } = object;
+    const meant = meantApi(apiVersion, kind);
+    if (meant !== undefined) {
+      onDiagnostic({
+        severity: "error",
+        code: "UNSUPPORTED_KIND",
+        message: `there is no kind ${kind} in ${apiVersion}`,
+        place: object.placeOf(["apiVersion"]),
+        suggestion: `did you mean "${meant}"?`,
+      });
+      continue;
+    }
     if (kindRole(apiVersion, kind) !== "foreign") continue;
     const suggestion = suggestionFor(kind, kindsOfGroup(apiVersion));
     if (suggestion !== undefined && !KINDS_NEAR_OURS.has(kind)) {

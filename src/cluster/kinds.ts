@@ -20,6 +20,15 @@ const GROUP_BY_CLUSTER_KIND: ReadonlyMap<string, string> = new Map([
   ["CronJob", "batch"],
 ]);
 
+/** Versions that these groups have, or had with objects that are read alike; the one to use now comes first. */
+const VERSIONS_BY_GROUP: ReadonlyMap<string, readonly string[]> = new Map([
+  ["", ["v1"]],
+  ["apps", ["v1", "v1beta2", "v1beta1"]],
+  ["extensions", ["v1beta1"]],
+  ["batch", ["v1", "v1beta1", "v2alpha1"]],
+  ["discovery.k8s.io", ["v1", "v1beta1"]],
+]);
+
 const GROUP_OF_CALICO = "projectcalico.org";
 /** Under which Calico stores the same objects. */
 const GROUP_OF_STORED = "crd.projectcalico.org";
@@ -104,6 +113,19 @@ export function kindsOfGroup(apiVersion: string): string[] {
   const kinds = [...GROUP_BY_CLUSTER_KIND].filter(([, home]) => home === group);
   const names = kinds.map(([kind]) => kind);
   return group === "networking.k8s.io" ? [...names, "NetworkPolicy"] : names;
+}
+
+/**
+ * The API that an object of a kind that is read was meant to be of, where its own is one of Kubernetes' and does not
+ * have that: the version or the group is wrong.
+ */
+export function meantApi(apiVersion: string, kind: string): string | undefined {
+  const home = GROUP_BY_CLUSTER_KIND.get(kind);
+  const versions = VERSIONS_BY_GROUP.get(apiGroup(apiVersion));
+  if (home === undefined || versions === undefined) return undefined;
+  const version = apiVersion.slice(apiVersion.indexOf("/") + 1);
+  if (kindRole(apiVersion, kind) === "cluster" && versions.includes(version)) return undefined;
+  return `${home === "" ? "" : `${home}/`}v1`;
 }
 
 /** Tells whether an API is Calico's. */

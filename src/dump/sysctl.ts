@@ -158,8 +158,22 @@ function readText(
       report(`${raw} is "${value}": expected a number`, line.trimEnd().length - value.length + 1);
       return;
     }
+    const most = mostOf(key);
+    if (Number(value) > most) {
+      report(
+        `${raw} is ${value}: the kernel takes at most ${most}`,
+        line.trimEnd().length - value.length + 1,
+      );
+      return;
+    }
     values.set(key, Number(value));
   });
+}
+
+/** As of the largest that a kernel prints: timeouts are kept in ticks, of which a second has 100 at least. */
+function mostOf(key: string): number {
+  if (key === `${CT}tcp_max_retrans`) return 255;
+  return TIMEOUT_NAMES.some((name) => key === CT + name) ? 21_474_836 : 0xffffffff;
 }
 
 function nearest(key: string): string | undefined {

@@ -429,6 +429,22 @@ describe("buildSnapshot, contradictions", () => {
     ]);
   });
 
+  it("refuses kinds that are read in an API that does not have them", () => {
+    const of = (apiVersion: string, kind: string): string =>
+      `{apiVersion: ${apiVersion}, kind: ${kind}, metadata: {name: a}}`;
+    const text = documents(
+      of("v2", "Pod"),
+      of("apps/v1", "Service"),
+      of("extensions/v1beta1", "Deployment"),
+      of("serving.knative.dev/v1", "Service"),
+    );
+    expect(load(text).said).toEqual([
+      'a.yaml:1:14: error: there is no kind Pod in v2 (did you mean "v1"?) [UNSUPPORTED_KIND]',
+      'a.yaml:3:14: error: there is no kind Service in apps/v1 (did you mean "v1"?) [UNSUPPORTED_KIND]',
+      "a.yaml:7:1: warning: 1 object of kind Service (serving.knative.dev/v1) not read [FOREIGN_KIND]",
+    ]);
+  });
+
   it("reads network sets, and the labels of service accounts", () => {
     const text = documents(
       "{apiVersion: projectcalico.org/v3, kind: NetworkSet, metadata: {name: s, namespace: x, labels: {a: b}}, spec: {nets: [10.0.0.1, 10.1.0.9/16, 'fd00::/8']}}",

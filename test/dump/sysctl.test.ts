@@ -83,6 +83,11 @@ describe("parseSysctls", () => {
   it.each([
     ["net.ipv4.ip_forward", 's:1:1: error: expected "key = value", as sysctl -a prints it'],
     ["net.ipv4.ip_forward = on", 's:1:23: error: net.ipv4.ip_forward is "on": expected a number'],
+    [
+      "net.netfilter.nf_conntrack_tcp_max_retrans = 256",
+      "s:1:46: error: net.netfilter.nf_conntrack_tcp_max_retrans is 256: the kernel takes at most 255",
+    ],
+    ["net.netfilter.nf_conntrack_udp_timeout = 21474837", "the kernel takes at most 21474836"],
   ])("refuses %s", (text, error) => {
     expect(read(text).said.join()).toContain(error);
   });
