@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 29;
+export const LAYOUT_VERSION = 30;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -884,17 +884,17 @@ export const FORK_PATHS_MAX = 4096;
 export const FORK_DEPTH_MAX = 4096;
 
 // ── Routes ─────────────────────────────────────────────────────────────────────────────────────────
-// kind u8 ROUTE_*, flags u8, node u16 (0: unknown), interface u32, gateway 4 words (0: none), realm u32,
-// MTU u32 (0: that of the interface), tunnel's interface u32 (0: nothing there is wrapped), 0 u32.
+// kind u8 ROUTE_*, flags u8, node u16 (0: unknown), interface u32, gateway 4 words (0: none), realm u32 or, of manifests,
+// the tunnel's interface (0: nothing there is wrapped), MTU u32 (0: that of the interface).
 export const ROUTE_KIND = 0;
 export const ROUTE_FLAGS = 1;
 export const ROUTE_NODE = 2;
 export const ROUTE_INTERFACE = 4;
 export const ROUTE_GATEWAY = 8;
 export const ROUTE_REALM = 24;
+export const ROUTE_TUNNEL = ROUTE_REALM;
 export const ROUTE_MTU = 28;
-export const ROUTE_TUNNEL = 32;
-export const ROUTE_SIZE = 40;
+export const ROUTE_SIZE = 32;
 // ROUTE_FLAGS
 export const ROUTE_MULTIPATH = 1 << 0;
 /** The realm has a name whose number only the node knows. */

@@ -181,9 +181,9 @@ function packRoutes(
         (route.near === true ? layout.ROUTE_NEAR : 0) |
         (route.near === false ? layout.ROUTE_FAR : 0),
     );
-    const tunnel = route.tunnel === undefined ? 0 : interfaces.add(route.tunnel);
-    view.setUint32(at + layout.ROUTE_TUNNEL, tunnel, true);
-    view.setUint32(at + layout.ROUTE_REALM, route.realm ?? 0, true);
+    if (route.tunnel === undefined) {
+      view.setUint32(at + layout.ROUTE_REALM, route.realm ?? 0, true);
+    } else view.setUint32(at + layout.ROUTE_TUNNEL, interfaces.add(route.tunnel), true);
     view.setUint32(at + layout.ROUTE_INTERFACE, number, true);
     view.setUint32(at + layout.ROUTE_MTU, route.mtu ?? 0, true);
     view.setUint16(at + layout.ROUTE_NODE, numberByNode.get(route.node ?? "") ?? 0, true);
