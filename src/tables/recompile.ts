@@ -80,13 +80,14 @@ function isSameBeside(one: Snapshot, other: Snapshot): boolean {
 /** What a list has more than another; undefined where it does not have all of that, in its order. */
 function addedTo<T>(before: readonly T[], after: readonly T[]): T[] | undefined {
   if (before === after) return [];
+  const [others, all] = whereDifferent(before, after);
   const added: T[] = [];
   let at = 0;
-  for (const one of after) {
-    if (one === before[at]) at += 1;
+  for (const one of all) {
+    if (at < others.length && one === others[at]) at += 1;
     else added.push(one);
   }
-  return at === before.length ? added : undefined;
+  return at === others.length ? added : undefined;
 }
 
 /** Two lists without what both begin and end with. */
@@ -469,54 +470,23 @@ function placeOf(all: readonly Named[], first: number, name: string): number {
   return low;
 }
 
-/**
- * Puts things into their places, or takes them away; in place, as copying the others would take longest, and in a pass
- * over them all, as `splice` moves them once for each.
- */
+/** Puts things into their places, or takes them away: in place, as copying the others would take longest. */
 function applyChanges<T extends Named>(
   all: T[],
   first: number,
   changes: ReadonlyMap<string, T | undefined>,
 ): void {
-  const gone: number[] = [];
-  const added: T[] = [];
+  const moving: { readonly name: string; readonly place: number; readonly one: T | undefined }[] =
+    [];
   for (const [name, one] of changes) {
-    const at = placeOf(all, first, name);
-    const isThere = all[at]?.name === name;
-    if (isThere && one !== undefined) all[at] = one;
-    else if (isThere) gone.push(at);
-    else if (one !== undefined) added.push(one);
+    const place = placeOf(all, first, name);
+    const isThere = all[place]?.name === name;
+    if (isThere && one !== undefined) all[place] = one;
+    else if (isThere || one !== undefined) moving.push({ name, place, one });
   }
-  takeAway(all, gone);
-  putInOrder(all, first, added);
-}
-
-function takeAway(all: unknown[], gone: readonly number[]): void {
-  const places = gone.toSorted((one, other) => one - other);
-  for (const [less, place] of places.entries()) {
-    const end = places[less + 1] ?? all.length;
-    for (let at = place + 1; at < end; at++) all[at - less - 1] = all[at];
+  // From the back on: what is in front of a change has its place still.
+  for (const { place, one } of moving.sort((a, b) => (a.name < b.name ? 1 : -1))) {
+    if (one === undefined) all.splice(place, 1);
+    else all.splice(place, 0, one);
   }
-  all.length -= places.length;
-}
-
-function putInOrder<T extends Named>(all: T[], first: number, added: readonly T[]): void {
-  const places = added
-    .map((one) => ({ one, place: placeOf(all, first, one.name) }))
-    .sort((one, other) => (one.one.name < other.one.name ? 1 : -1));
-  let end = all.length;
-  for (const one of added) all.push(one);
-  for (const [behind, { one, place }] of places.entries()) {
-    const more = places.length - behind;
-    moveBack(all, { from: place, end, more });
-    all[place + more - 1] = one;
-    end = place;
-  }
-}
-
-function moveBack(
-  all: unknown[],
-  { from, end, more }: { readonly from: number; readonly end: number; readonly more: number },
-): void {
-  for (let at = end - 1; at >= from; at--) all[at + more] = all[at];
 }
