@@ -200,6 +200,8 @@ interface Answer {
   readonly named: boolean;
 }
 
+const REFUSED: Answer = { allowed: false, named: false };
+
 /** What becomes of attempts, each a connection of its own. */
 function answersOf(objects: readonly object[], attempts: readonly Opening[]): Answer[] {
   const matcher = loadProgramMatcher(compileObjects(objects), {
@@ -216,10 +218,12 @@ function answersOf(objects: readonly object[], attempts: readonly Opening[]): An
     }
     matcher.ask();
     for (let index = 0; index < batch.count; index++) {
-      const verdict = matcher.packetVerdict(index, []);
-      const allowed = verdict.verdict === "allow";
-      const named = allowed && decidingOrigin(verdict)?.kind === "policy-rule";
-      answers.push({ allowed, named });
+      if (matcher.verdictAt(index) !== "allow") {
+        answers.push(REFUSED);
+        continue;
+      }
+      const decider = decidingOrigin(matcher.packetVerdict(index, []));
+      answers.push({ allowed: true, named: decider?.kind === "policy-rule" });
     }
   }
   return answers;
@@ -238,6 +242,7 @@ function same(one: readonly Answer[], other: readonly Answer[]): boolean {
 class Asked {
   readonly #cluster: readonly object[];
   readonly #attempts: readonly Opening[];
+  readonly #answers = new Map<readonly object[], Answer[]>();
 
   constructor(cluster: readonly object[], policies: readonly object[]) {
     this.#cluster = cluster;
@@ -245,7 +250,11 @@ class Asked {
   }
 
   by(policies: readonly object[]): Answer[] {
-    return answersOf([...this.#cluster, ...policies], this.#attempts);
+    const known = this.#answers.get(policies);
+    if (known !== undefined) return known;
+    const answers = answersOf([...this.#cluster, ...policies], this.#attempts);
+    this.#answers.set(policies, answers);
+    return answers;
   }
 
   /** The addresses of the pods that each policy selects. */
@@ -310,6 +319,8 @@ class Asked {
   }
 }
 
+const NO_POLICIES: readonly object[] = [];
+
 /** What the tool counts. */
 function countOf(
   kind: QueryKind,
@@ -330,7 +341,7 @@ function countOf(
       return (within(b, a) ? 1 : 0) + (within(a, b) ? 2 : 0);
     }
     case "vacuity":
-      return sets.filter((one) => same(asked.by(one), asked.by([]))).length;
+      return sets.filter((one) => same(asked.by(one), asked.by(NO_POLICIES))).length;
     case "redundancy":
       return sets.reduce((sum, one) => sum + asked.redundancies(one), 0);
     case "interferes":
