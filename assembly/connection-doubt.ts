@@ -28,7 +28,7 @@ import {
   nodeEntry,
 } from "./entry-tuples";
 import { findNode } from "./flow-table";
-import { REASON_DEADLINE, RULE_NONE } from "./layout";
+import { CT_RELATED, REASON_DEADLINE, RULE_NONE } from "./layout";
 import { confirm } from "./new-connection";
 import { Packet } from "./records";
 import { isRealNode, severalNodes } from "./route";
@@ -64,22 +64,32 @@ function doubtState(number: u32, reason: u32, rule: i32): void {
 }
 
 /**
- * Says what stays of a cluster's connection whose time was perhaps up when the packet under way came: then the packet, if
- * all let it through, began another.
+ * Says what stays of a cluster's connection whose time was perhaps up when the packet under way
+ * came: then the packet, where it got through, began another.
+ *
+ * @param through all tries let it through
+ * @param unknown some did, and others not
  */
-export function leaveEndOpen(through: bool): void {
-  if (tracking.fresh || tracking.entry == ENTRY_NONE) return;
+export function leaveEndOpen(through: bool, unknown: bool): void {
+  // > An error begins no connection, and renews none.
+  if (tracking.fresh || tracking.entry == ENTRY_NONE || (tracking.state & CT_RELATED) != 0) return;
   const entry = entryAt(tracking.entry);
-  if (through && (entry.protocol == 6 || entry.protocol == 132)) {
+  const stateful = entry.protocol == 6 || entry.protocol == 132;
+  const translated = (entry.flags & (ENTRY_DNAT | ENTRY_SNAT | ENTRY_GUESSED)) != 0;
+  const original = tracking.direction == DIRECTION_ORIGINAL;
+  // The other has the same ends, and nothing but its age sets it apart.
+  const alike = through && original && !stateful && !translated;
+  if (!alike && (through || (unknown && (stateful || translated)))) {
     leaveEntryUndecided(entry, REASON_DEADLINE, RULE_NONE);
+    // Nor does a backend that shows itself settle which of the two there is.
+    entry.flags &= ~ENTRY_GUESSED;
+    refreshDoubted(entry);
+    if (translated) openEntry(tracking.entry, (entry.flags & ENTRY_SNAT) != 0);
     return;
   }
-  // Another may be translated otherwise, or be the other way round.
-  const original = tracking.direction == DIRECTION_ORIGINAL;
-  const same = through && original && (entry.flags & ENTRY_TRANSLATED) == 0;
-  const first = same ? deadlineIn(timeoutOf(entry, false)) : now();
+  const first = alike ? deadlineIn(timeoutOf(entry, false)) : now();
   entry.deadline = deadlineBetween(first, latestOf(entry.deadline));
-  if (!same) return;
+  if (!alike) return;
   setStarted(entry, firstStartOf(entry), now());
   if ((entry.flags & ENTRY_SEEN_REPLY) == 0) return;
   // Nobody has answered the other yet.
@@ -87,8 +97,6 @@ export function leaveEndOpen(through: bool): void {
   entry.flags |= ENTRY_STATE_DOUBTED;
   setMissing(entry, REASON_DEADLINE, RULE_NONE);
 }
-
-const ENTRY_TRANSLATED: u16 = ENTRY_DNAT | ENTRY_SNAT | ENTRY_GUESSED;
 
 /**
  * Remembers that the flow of the packet under way has no verdict, and why.

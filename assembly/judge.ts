@@ -371,7 +371,7 @@ function settle(packet: Packet, verdict: Verdict): void {
   if (asWorlds) room = confirmWorlds(packet, lacking, lackingRule, doubted);
   else if (doubted) doubtConnections(packet, lacking, lackingRule);
   const through = attempt.verdict == VERDICT_ALLOW || attempt.confirmed;
-  if (!isRealNode() && askedFor(REASON_DEADLINE)) leaveEndOpen(!unknown && through);
+  if (!isRealNode() && askedFor(REASON_DEADLINE)) leaveEndOpen(!unknown && through, unknown);
   if (unknown) {
     sayUnknown(verdict, reason, undecidedRule);
     drawn = drawn && reason != REASON_TOO_MANY_PATHS;

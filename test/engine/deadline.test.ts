@@ -204,3 +204,85 @@ describe("what rules ask about the end", () => {
     }
   });
 });
+
+describe("a cluster's connection that perhaps took another's place", () => {
+  const pod = (name: string, podIP: string): object => ({
+    ...{ apiVersion: "v1", kind: "Pod", metadata: { name, namespace: "a", labels: { app: name } } },
+    ...{ spec: {}, status: { podIP, podIPs: [{ ip: podIP }], phase: "Running" } },
+  });
+  const service = {
+    ...{ apiVersion: "v1", kind: "Service", metadata: { name: "dns", namespace: "a" } },
+    spec: { clusterIP: "10.96.0.10", ports: [{ port: 53, protocol: "UDP" }] },
+  };
+  const endpoints = {
+    ...{ apiVersion: "v1", kind: "Endpoints", metadata: service.metadata },
+    subsets: [
+      {
+        addresses: [{ ip: "10.1.0.53" }, { ip: "10.1.0.54" }],
+        ports: [{ port: 53, protocol: "UDP" }],
+      },
+    ],
+  };
+  const asker = compileObjects([
+    { apiVersion: "v1", kind: "Namespace", metadata: { name: "a" } },
+    ...[pod("client", POD), pod("one", "10.1.0.53"), pod("other", "10.1.0.54"), service, endpoints],
+    {
+      ...{ apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy" },
+      metadata: { name: "answers", namespace: "a" },
+      spec: { podSelector: { matchLabels: { app: "client" } }, policyTypes: ["Ingress"] },
+    },
+  ]);
+
+  async function ask(moments: readonly (readonly [seconds: number, peer: string])[]) {
+    const frames = moments.map(([seconds, peer], index): TimedFrame => {
+      const ends =
+        peer === "10.96.0.10"
+          ? { source: POD, destination: peer, sourcePort: 4000, destinationPort: 53 }
+          : { source: peer, destination: POD, sourcePort: 53, destinationPort: 4000 };
+      return {
+        bytes: buildFrame({ ...ends, protocol: UDP, id: index + 1 }),
+        timestampNs: BigInt(Math.round(1e6 + seconds * 1e6)) * 1000n,
+        captureInterface: 0,
+      };
+    });
+    const capture = buildPcapng(frames, ["eth0"]);
+    const verdicts = await judgeCapture({ compiled: asker, capture });
+    return verdicts.map(({ verdict, reason }) => (verdict === "unknown" ? reason : verdict));
+  }
+
+  it("may have drawn another backend", async () => {
+    const before = [
+      [0, "10.96.0.10"],
+      [0.5, "10.1.0.53"],
+    ] as const;
+    const after = [
+      [30.6, "10.1.0.54"],
+      [30.7, "10.1.0.53"],
+    ] as const;
+    expect(await ask([...before, [30.5, "10.96.0.10"], ...after])).toEqual([
+      ...["allow", "allow", "allow", "deadline", "deadline"],
+    ]);
+    expect(await ask([...before, [30.52, "10.96.0.10"], ...after])).toEqual([
+      ...["allow", "allow", "allow", "allow", "drop"],
+    ]);
+  });
+
+  it("is not settled by a backend that may speak without one", async () => {
+    const moments = [
+      [0, "10.96.0.10"],
+      [30, "10.1.0.53"],
+      [40, "10.1.0.53"],
+    ] as const;
+    expect(await ask(moments)).toEqual(["allow", "deadline", "deadline"]);
+  });
+
+  it("may have begun with the same SYN", async () => {
+    const moments: Moment[] = [
+      [0, "pod", "S"],
+      [0.1, "server", "S."],
+      [60.1, "pod", "S"],
+      [60.2, "server", "S."],
+    ];
+    expect(await judge(CLUSTER, moments)).toEqual(["allow", "allow", "allow", "deadline"]);
+  });
+});
