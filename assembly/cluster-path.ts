@@ -2,7 +2,7 @@
 // interfaces and ends follow from the addresses, and an end that no object has is missing.
 import { attempt, end, endUntold } from "./attempt";
 import { track, wasSeen } from "./conntrack";
-import { decidedBefore, stateOfPacket, takeFirstTuple } from "./connection-state";
+import { decidedBefore, inheritState, stateOfPacket, takeFirstTuple } from "./connection-state";
 import { crossesNodes, crossNodes, passesHosts, QUESTION_NODE } from "./between-nodes";
 import { isPod, NODE_ELSEWHERE, spareNode } from "./entry-node";
 import { ask } from "./fork";
@@ -134,6 +134,7 @@ function lookAtEnds(packet: Packet): void {
   walk.srcLocal = routeKind(attempt.srcRoute) == ROUTE_LOCAL;
   lookAtDestination(packet);
   walk.hook = walk.srcLocal ? HOOK_OUTPUT : HOOK_PREROUTING;
+  if (walk.srcLocal) inheritState(packet);
   if (walk.srcLocal) leaveByRoute(packet);
   else walk.inInterface = arrivalInterface(packet);
 }

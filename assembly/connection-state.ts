@@ -16,21 +16,27 @@ import {
   CT_INVALID,
   CT_NEW,
   CT_RELATED,
+  KNOWN_TCP_FLAGS,
+  REASON_ANSWERED,
   REASON_BACKEND,
-  REASON_DEADLINE,
   REASON_CONNTRACK_FULL,
+  REASON_DEADLINE,
   REASON_NO_ICMP,
   REASON_NO_TCP_FLAGS,
   REASON_WINDOW,
   RULE_NONE,
   VERDICT_UNKNOWN,
 } from "./layout";
-import { hasPorts } from "./protocol";
+import { hasPorts, PROTOCOL_TCP } from "./protocol";
+import { isIcmpError } from "./quote";
+import { Packet } from "./records";
+import { TCP_RST } from "./tcp";
 import { DIRECTION_REPLY, ENTRY_NONE, tracking, trackNothing } from "./tracking";
 import { markOf, Tuples, tuplesOf } from "./tuples";
 import { Walk, walk } from "./walk";
 
 const QUESTION_STATE: u64 = 1 << 60;
+const QUESTION_INHERITED: u64 = 1 << 59;
 
 /** The state that rules see; asks where the packet does not show it. */
 export function stateOfPacket(): u32 {
@@ -48,6 +54,24 @@ export function stateOfPacket(): u32 {
   if (!tracking.ambiguous) return tracking.state;
   const reason = walk.protocol == 6 ? REASON_NO_TCP_FLAGS : REASON_NO_ICMP;
   return ask(QUESTION_STATE, reason, RULE_NONE) ? CT_ESTABLISHED : CT_NEW;
+}
+
+/**
+ * Asks for the state of an error or a reset that the node itself sends, of whose connection nothing is
+ * known: it may answer a packet that was refused.
+ * > It has that packet's connection, which nobody keeps. Source: Linux, nf_conntrack_attach(),
+ * > icmp_glue_bits(), nf_send_reset().
+ */
+export function inheritState(packet: Packet): void {
+  if (walk.ctState != CT_INVALID || !(isIcmpError(packet) || isReset(packet))) return;
+  if (!ask(QUESTION_INHERITED, REASON_ANSWERED, RULE_NONE)) return;
+  walk.ctState = CT_RELATED;
+  walk.connectionMarkUnknown = 0xffffffff;
+}
+
+function isReset(packet: Packet): bool {
+  if (packet.protocol != PROTOCOL_TCP || (packet.known & KNOWN_TCP_FLAGS) == 0) return false;
+  return (packet.tcpFlags & TCP_RST) != 0;
 }
 
 // Which of several the backend answers, or whether the answered one was over.

@@ -1,7 +1,14 @@
 // How long conntrack entries live: deadlines, and room in the table.
 // Source: semantics.md CT-9 and CT-10.
 import { now, passTime, SECOND, startClock } from "./clock";
-import { deadlineBetween, deadlineIn, deadlineOfBoth, isEndOpen, isOver } from "./deadline";
+import {
+  deadlineBetween,
+  deadlineIn,
+  deadlineOfBoth,
+  isEndOpen,
+  isOver,
+  latestOf,
+} from "./deadline";
 import {
   Entry,
   ENTRY_ASSURED,
@@ -161,8 +168,10 @@ export function refresh(entry: Entry): void {
   const word = min(answeredWord(entry), streamWord(entry));
   if (word == PERHAPS) {
     // So is, then, whether it is assured: isPerhapsAssured.
+    const one = deadlineIn(timeoutOf(entry, false));
     const other = deadlineIn(timeoutOf(entry, true));
-    entry.deadline = deadlineOfBoth(deadlineIn(timeoutOf(entry, false)), other);
+    if (one == other) entry.deadline = deadlineBetween(one, latestOf(one) + SECOND);
+    else entry.deadline = deadlineOfBoth(one, other);
     return;
   }
   if (word == SURELY) entry.flags |= ENTRY_ASSURED;

@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 30;
+export const LAYOUT_VERSION = 31;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -458,6 +458,8 @@ export const REASON_ASTRAY = 65;
 export const REASON_NO_WAY = 66;
 /** Whether the time of its connection was up: the kernel counts in ticks, and a dump in whole seconds. */
 export const REASON_DEADLINE = 67;
+/** Whether what the node itself answers has the connection of a packet that was refused. */
+export const REASON_ANSWERED = 68;
 
 // Hooks, in the kernel's order (NF_INET_*).
 export const HOOK_PREROUTING = 0;

@@ -13,7 +13,7 @@ import {
   VERDICT_DELIVERED,
 } from "./attempt";
 import { keepWalk, walkAsFragment, walkAsWhole } from "./cut-again";
-import { decidedBefore, stateOfPacket, takeFirstTuple } from "./connection-state";
+import { decidedBefore, inheritState, stateOfPacket, takeFirstTuple } from "./connection-state";
 import { track, wasSeen } from "./conntrack";
 import { FRAGMENT_NONE, packetOf } from "./fragment";
 import { deliveredMark, deliveredMarkUnknown, longestFragment, nextPiece } from "./fragments";
@@ -125,6 +125,7 @@ function connect(packet: Packet): bool {
   track(packet, wasSeen(packet));
   if (tracking.seenAfter) takeFirstTuple();
   walk.ctState = stateOfPacket();
+  if (walk.generated) inheritState(packet);
   if ((walk.ctState & CT_NEW) != 0 && isPerhapsExpected()) walk.ctState ^= CT_NEW | CT_RELATED;
   return decidedBefore();
 }

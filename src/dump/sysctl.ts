@@ -150,6 +150,10 @@ function readText(
     }
     const [, raw = "", value = ""] = found;
     const key = inDots(raw);
+    if (named === true && key === `${CT}max`) {
+      report(`${raw} is not read`, 1, `say --conntrack-max ${value}`);
+      return;
+    }
     if (!isKnown(key)) {
       if (named === true) report(`${raw} is not a switch that is modelled`, 1, nearest(key));
       return;

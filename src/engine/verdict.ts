@@ -67,6 +67,7 @@ export type Reason =
   | "bridge-calls"
   | "astray"
   | "deadline"
+  | "answered"
   | "segments"
   | "options-unknown"
   | "martian"

@@ -55,7 +55,7 @@ export function lowerPolicies(
   }: { readonly staged?: StagedMode; readonly dialect?: Dialect } = {},
 ): Policy[] {
   const policies: Policy[] = [];
-  const tiers = new Tiers(objects, onDiagnostic);
+  const tiers = new Tiers(objects, staged, onDiagnostic);
   const context = { onDiagnostic, tiers, selectors: new SelectorPool() };
   const labelsOfProfiles = profileLabels(objects);
   for (const object of objects) {

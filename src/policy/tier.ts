@@ -19,6 +19,7 @@ import type { OnDiagnostic } from "../errors.ts";
 import { checkMetadata } from "./metadata.ts";
 import type { Tier } from "./model.ts";
 import { DEFAULT_TIER } from "./order.ts";
+import type { StagedMode } from "./staged.ts";
 
 /** Tiers that Calico makes by itself; what they do is fixed. */
 const BUILT_IN: readonly Tier[] = [
@@ -32,9 +33,11 @@ const BUILT_IN: readonly Tier[] = [
 /** The tiers among the objects, and the ones that are always there. */
 export class Tiers {
   readonly #tierByName = new Map(BUILT_IN.map((tier) => [tier.name, tier]));
+  readonly #staged: StagedMode;
 
   /** Reads the Tier objects. Reports what the fields report, and BAD_VALUE. */
-  constructor(objects: readonly ManifestObject[], onDiagnostic: OnDiagnostic) {
+  constructor(objects: readonly ManifestObject[], staged: StagedMode, onDiagnostic: OnDiagnostic) {
+    this.#staged = staged;
     for (const object of objects) {
       if (!isTier(object)) continue;
       const tier = readTier(rootField(object, onDiagnostic));
@@ -44,7 +47,7 @@ export class Tiers {
 
   /**
    * Reads the name of a policy's tier. Reports UNKNOWN_TIER, an error, for one that does not exist: Calico would ask it
-   * last, but most often its object is only not given. Of a staged policy it is a warning.
+   * last, but most often its object is only not given. Of a staged policy that is ignored it is a warning.
    */
   read(field: Field, staged: boolean): Tier {
     const written = readText(field) ?? "";
@@ -52,7 +55,7 @@ export class Tiers {
     const tier = this.#tierByName.get(name);
     if (tier !== undefined) return tier;
     reportField(field, {
-      severity: staged ? "warning" : "error",
+      severity: staged && this.#staged === "ignore" ? "warning" : "error",
       code: "UNKNOWN_TIER",
       message: `there is no Tier "${name}": give its object too, which says when the tier is asked`,
       suggestion: suggestionFor(name, [...this.#tierByName.keys()]),

@@ -227,6 +227,8 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
       return "what takes the frames of that interface is not modelled (a VRF, Open vSwitch, a bridge that keeps VLANs apart), or was not given";
     case "deadline":
       return "whether its connection's time was up when it came depends on the ticks of the kernel's clock, on what the dump of connections rounds, or on whether the flow was a stream by then";
+    case "answered":
+      return "whether it answers a packet that was tracked and refused, whose connection it then has (RELATED), or one that was INVALID, is not shown by the capture";
     case "too-long":
       return "it is longer than the MTU of the way out, and may not be cut: Linux discards it before FORWARD";
     case "segments":

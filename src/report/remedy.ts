@@ -83,6 +83,7 @@ export function remedyFor(flow: Tuple & Judgement, nature: CaptureNature): strin
     case "table-order":
     case "out-interface":
     case "deadline":
+    case "answered":
     case "bridged":
     case "no-vlan":
     case "too-long":

@@ -5,7 +5,16 @@ import { parseNode } from "../../src/dump/node.ts";
 import { formatDiagnostic } from "../../src/errors.ts";
 import { formatAddress } from "../../src/net/address.ts";
 import type { PacketVerdict } from "../../src/engine/verdict.ts";
-import { buildFrame, buildPcapng, ICMP, TCP, timed, UDP, type PacketSpec } from "../frames.ts";
+import {
+  buildFrame,
+  buildPacket,
+  buildPcapng,
+  ICMP,
+  TCP,
+  timed,
+  UDP,
+  type PacketSpec,
+} from "../frames.ts";
 import { judgeCapture } from "../judge.ts";
 
 const ADDRESSES = JSON.stringify([
@@ -92,6 +101,27 @@ describe("a real node", () => {
       ["allow", "FORWARD", "eth1"],
       ["drop", "FORWARD", undefined],
     ]);
+  });
+
+  it("does not know whose connection an answer to what it refused has", async () => {
+    const refused = buildPacket(syn("10.0.0.1", 9));
+    const ends = { source: "10.0.0.1", destination: "10.0.0.7" };
+    const packets: PacketSpec[] = [
+      syn("10.0.0.1", 9),
+      { ...ends, protocol: ICMP, icmp: { type: 3, code: 3, quote: refused } },
+      { ...ends, protocol: TCP, flags: "R.", sourcePort: 10, destinationPort: 40_000 },
+      { ...ends, source: "10.1.0.7", protocol: ICMP, icmp: { type: 3, code: 3, quote: refused } },
+    ];
+    const told = async (...rules: string[]): Promise<string[]> => {
+      const reject = "-A INPUT -p tcp --dport 9 -j REJECT";
+      const verdicts = await judge(filter(reject, ...rules), packets);
+      return verdicts.map(({ verdict, reason }) => (verdict === "unknown" ? reason : verdict));
+    };
+    const forwards = "-A FORWARD -m conntrack --ctstate INVALID -j DROP";
+    expect(await told(forwards, "-A OUTPUT -m conntrack --ctstate INVALID -j DROP")).toEqual([
+      ...["drop", "answered", "answered", "drop"],
+    ]);
+    expect(await told(forwards)).toEqual(["drop", "allow", "allow", "drop"]);
   });
 
   it("without tables of a family says so", async () => {

@@ -14,7 +14,7 @@ const SERVER = "192.0.2.20";
 const POD_SIDE = "02:00:00:00:00:11";
 const OUTSIDE = "02:00:00:00:00:10";
 
-function nodeWith(...rules: readonly string[]): Program {
+function nodeWith(rules: readonly string[], sysctl = ""): Program {
   const links = [
     { ifname: "cali1", flags: [], link_type: "ether", address: POD_SIDE, addr_info: [] },
     { ifname: "eth0", flags: [], link_type: "ether", address: OUTSIDE, addr_info: [] },
@@ -30,6 +30,7 @@ function nodeWith(...rules: readonly string[]): Program {
       iptables: [{ file: "r", text: `${text.join("\n")}\n`, backend: "legacy" }],
       addresses: [{ file: "a", text: JSON.stringify(links) }],
       routes: [{ file: "o", text: JSON.stringify(routes) }],
+      sysctl: [{ file: "s", text: sysctl }],
     },
     (diagnostic) => {
       if (diagnostic.severity === "error") throw new Error(diagnostic.message);
@@ -37,18 +38,19 @@ function nodeWith(...rules: readonly string[]): Program {
   );
 }
 
-const ANSWERS_ONLY = nodeWith(
+const ANSWERS_ONLY = nodeWith([
   "-A FORWARD -i cali1 -j ACCEPT",
   "-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT",
-);
-const ASSURED_ONLY = nodeWith(
+]);
+const ASSURED_RULES = [
   "-A FORWARD -i cali1 -j ACCEPT",
   "-A FORWARD -m conntrack --ctstate ESTABLISHED --ctstatus ASSURED -j ACCEPT",
-);
-const EXPIRING = nodeWith(
+];
+const ASSURED_ONLY = nodeWith(ASSURED_RULES);
+const EXPIRING = nodeWith([
   "-A FORWARD -m conntrack --ctstate NEW --ctexpire 118 -j DROP",
   "-A FORWARD -i cali1 -j ACCEPT",
-);
+]);
 
 /** The pod may send anything, and gets answers. */
 const CLUSTER = compileObjects([
@@ -188,6 +190,16 @@ describe("what rules ask about the end", () => {
     ]);
     expect(await last(ASSURED_ONLY, [...until, [2.005, "server"]])).toBe("deadline");
     expect(await last(ASSURED_ONLY, [...until, [2.005, "server"], [2.02, "server"]])).toBe("allow");
+  });
+
+  it("does so where streams live no longer than others, too", async () => {
+    const sysctl = "net.netfilter.nf_conntrack_udp_timeout = 120";
+    const moments: Moment[] = [
+      [0, "pod"],
+      [0.5, "server"],
+      [2.005, "server"],
+    ];
+    expect(await last(nodeWith(ASSURED_RULES, sysctl), moments)).toBe("deadline");
   });
 
   it("counts seconds that are left in ticks", async () => {

@@ -609,6 +609,14 @@ describe("staged policies", () => {
     return policies.map(({ ref, order }) => `${formatPolicyRef(ref)} ${order}`);
   };
 
+  it.each(["ignore", "enforce"] as const)("of a tier that nobody gave: %s", (staged) => {
+    const text = object("StagedNetworkPolicy", "{tier: sec}", "a");
+    const objects = parseManifests([{ file: "a.yaml", text }], () => undefined);
+    const said: string[] = [];
+    lowerPolicies(objects, ({ severity, code }) => said.push(`${severity} ${code}`), { staged });
+    expect(said).toEqual([`${staged === "ignore" ? "warning" : "error"} UNKNOWN_TIER`]);
+  });
+
   it("have no effect by themselves (A-6)", () => {
     expect(lowered("ignore")).toEqual([
       "Calico NetworkPolicy x/changed 1",

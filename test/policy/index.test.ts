@@ -34,7 +34,7 @@ describe("POLICY_KINDS", () => {
     const { objects } = load(JSON.stringify(object));
     const said: string[] = [];
     const onDiagnostic = ({ message }: Diagnostic): void => void said.push(message);
-    const tiers = new Tiers(objects, onDiagnostic);
+    const tiers = new Tiers(objects, "ignore", onDiagnostic);
     const context = { onDiagnostic, tiers, selectors: new SelectorPool() };
     const policies = objects.map((one) => each.lower(one, context));
     expect(said).toEqual([]);
