@@ -229,8 +229,8 @@ export function askByHooks(packet: Packet, verdict: Verdict): void {
   startQuestions(false);
 }
 
-// In a cluster connections move on before anything is tried, but for one of which it is not known whether its time is up, and
-// where raw, which comes first, may say that a packet is not tracked.
+// In a cluster connections move on before anything is tried, but for one of which it is not known
+// whether its time is up, and where raw, which comes first, may say that a packet is not tracked.
 function trackAhead(packet: Packet): void {
   startJournal();
   trackWhenTried(isRealNode() || rawUntracks());

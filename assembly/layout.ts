@@ -992,6 +992,7 @@ export const CONNECTION_STATE = 2;
 export const CONNECTION_FLAGS = 3;
 export const CONNECTION_SECONDS = 4;
 export const CONNECTION_AGE = 8;
+/** CONNECTION_AGE where the dump does not tell when the connection began. */
 export const CONNECTION_AGE_UNKNOWN = 0x7fffffff;
 export const CONNECTION_MARK = 12;
 export const CONNECTION_WORDS = 16;

@@ -1,4 +1,5 @@
-// How tcpdump prints DNS. Nothing is taken from it; it is stepped over where it is as expected. Source: print-domain.c.
+// How tcpdump prints DNS: stepped over where it is as expected, but for the message's length.
+// Source: print-domain.c.
 import {
   at,
   expect,

@@ -131,7 +131,7 @@ function flagBit(letter: u32): u32 {
   }
 }
 
-// Letters, digits, commas and blanks up to the bracket.
+// Options and commas between them, up to the bracket.
 function readOptions(): void {
   // What most segments have.
   options = optionSize(take(STAMPS) ? readTimes(STAMPS_SIZE) : readOption());
