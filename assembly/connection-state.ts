@@ -21,13 +21,14 @@ import {
   REASON_BACKEND,
   REASON_CONNTRACK_FULL,
   REASON_DEADLINE,
+  REASON_NO_CHUNKS,
   REASON_NO_ICMP,
   REASON_NO_TCP_FLAGS,
   REASON_WINDOW,
   RULE_NONE,
   VERDICT_UNKNOWN,
 } from "./layout";
-import { hasPorts, PROTOCOL_TCP } from "./protocol";
+import { hasPorts, PROTOCOL_SCTP, PROTOCOL_TCP } from "./protocol";
 import { isIcmpError } from "./quote";
 import { Packet } from "./records";
 import { TCP_RST } from "./tcp";
@@ -52,8 +53,13 @@ export function stateOfPacket(): u32 {
   if (tracking.perhapsAnswered && !ask(QUESTION_STATE, reasonOfAnswers(), RULE_NONE))
     return (tracking.state & ~(<u32>CT_ESTABLISHED)) | CT_NEW;
   if (!tracking.ambiguous) return tracking.state;
-  const reason = walk.protocol == 6 ? REASON_NO_TCP_FLAGS : REASON_NO_ICMP;
-  return ask(QUESTION_STATE, reason, RULE_NONE) ? CT_ESTABLISHED : CT_NEW;
+  return ask(QUESTION_STATE, reasonOfState(), RULE_NONE) ? CT_ESTABLISHED : CT_NEW;
+}
+
+// What a text does not show of the packet.
+function reasonOfState(): u32 {
+  if (walk.protocol == PROTOCOL_TCP) return REASON_NO_TCP_FLAGS;
+  return walk.protocol == PROTOCOL_SCTP ? REASON_NO_CHUNKS : REASON_NO_ICMP;
 }
 
 /**

@@ -460,6 +460,8 @@ export const REASON_NO_WAY = 66;
 export const REASON_DEADLINE = 67;
 /** Whether what the node itself answers has the connection of a packet that was refused. */
 export const REASON_ANSWERED = 68;
+/** SCTP's chunks are not in the capture's text. */
+export const REASON_NO_CHUNKS = 69;
 
 // Hooks, in the kernel's order (NF_INET_*).
 export const HOOK_PREROUTING = 0;

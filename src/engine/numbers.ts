@@ -42,6 +42,7 @@ export const REASONS: ReadonlyMap<number, Reason> = new Map([
   [layout.REASON_NO_PROTOCOL, "no-protocol"],
   [layout.REASON_NO_PORTS, "no-ports"],
   [layout.REASON_NO_TCP_FLAGS, "no-tcp-flags"],
+  [layout.REASON_NO_CHUNKS, "no-chunks"],
   [layout.REASON_NO_ICMP, "no-icmp"],
   [layout.REASON_LINK_TYPE, "link-type"],
   [layout.REASON_BACKEND, "backend"],

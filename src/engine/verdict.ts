@@ -27,6 +27,7 @@ export type Reason =
   | "no-protocol"
   | "no-ports"
   | "no-tcp-flags"
+  | "no-chunks"
   | "no-icmp"
   | "link-type"
   | "backend"

@@ -147,6 +147,8 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
       return missing("ports are");
     case "no-tcp-flags":
       return missing("TCP flags are");
+    case "no-chunks":
+      return missing("SCTP chunks are");
     case "no-icmp":
       return missing("ICMP header, or the packet that an error quotes, is");
     case "link-type":

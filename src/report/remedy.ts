@@ -23,6 +23,7 @@ export function remedyFor(flow: Tuple & Judgement, nature: CaptureNature): strin
     case "no-protocol":
     case "no-ports":
     case "no-tcp-flags":
+    case "no-chunks":
     case "no-icmp":
     case "no-payload":
     case "no-header":
