@@ -78,7 +78,14 @@ function workloadName({ namespace, workload }: Endpoint): string {
   return `${namespace}/${workload.name}`;
 }
 
-function unknownEnd(text: string, { endpoints, services }: Snapshot): string {
+function unknownEnd(text: string, snapshot: Snapshot): string {
+  const { endpoints, services, hostNetworkPods, nodeByName } = snapshot;
+  const onHost = hostNetworkPods.find(({ namespace, name }) => `${namespace}/${name}` === text);
+  if (onHost !== undefined) {
+    const addresses = nodeByName.get(onHost.node ?? "")?.addresses ?? [];
+    const list = addresses.map(formatAddress).join(", ");
+    return `${text}: a pod with hostNetwork, whose traffic has its node's address: name that${list === "" ? "" : ` (${list})`}`;
+  }
   const names = [
     ...endpoints.flatMap((each) => [endpointName(each), workloadName(each)]),
     ...services.map(endpointName),

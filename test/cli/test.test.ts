@@ -37,6 +37,7 @@ const CLUSTER = [
   pod("web-1", "10.1.0.6", "web"),
   pod("api-0", "10.1.0.7", "api"),
   "{apiVersion: v1, kind: Service, metadata: {name: api, namespace: shop}, spec: {clusterIP: 10.96.0.10, clusterIPs: [10.96.0.10], selector: {app: api-0}, ports: [{port: 80, targetPort: 8443}]}}",
+  "{apiVersion: v1, kind: Pod, metadata: {name: agent, namespace: shop}, spec: {nodeName: n, hostNetwork: true}, status: {podIP: 192.168.0.1}}",
   "{apiVersion: apps/v1, kind: Deployment, metadata: {name: batch, namespace: shop}, spec: {template: {metadata: {labels: {app: batch}}, spec: {}}}}",
   "",
 ].join("\n---\n");
@@ -130,6 +131,7 @@ describe("netverdict test", () => {
   it.each([
     ["{from: shop/wbe, to: shop/api-0, port: 8443, expect: drop}", 'did you mean "shop/web"?'],
     ["{from: shop/web, to: other/api, port: 8443, expect: drop}", "has this name"],
+    ["{from: shop/agent, to: shop/api-0, port: 80, expect: drop}", "name that (192.168.0.1)"],
     ["{from: [], to: shop/api-0, port: 8443, expect: drop}", "an empty list"],
     ["{from: shop/web, to: shop/api-0, port: [], expect: drop}", "an empty list"],
     ["{from: shop/web, to: shop/api-0, expect: drop}", "port is missing"],
