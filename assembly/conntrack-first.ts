@@ -38,6 +38,7 @@ import { tcpTimeoutSeconds } from "./tcp-lifetime";
 import { assumeTcp, startTcp } from "./tcp-track";
 import { DIRECTION_ORIGINAL, DIRECTION_REPLY, keyOfPacket, tracking } from "./tracking";
 import { walk } from "./walk";
+import { refusesAny } from "./worlds";
 
 // Linux's ephemeral ports begin here; what answers to them from a low port is an answer.
 const EPHEMERAL_PORT_MIN: u32 = 32768;
@@ -78,7 +79,8 @@ function looksLikeAnswer(packet: Packet): bool {
 /** Tracks a packet that no entry knows. `seenBefore`: the capture has shown its flow already. */
 export function trackFirst(packet: Packet, seenBefore: bool): void {
   tracking.fresh = false;
-  const mayBeMidstream = assumeMidstream && !seenBefore;
+  // Behind a connection that is over there is none from before the capture.
+  const mayBeMidstream = assumeMidstream && !seenBefore && !refusesAny();
   const protocol: u32 = packet.protocol;
   if (protocol == 6) {
     trackFirstTcp(packet, mayBeMidstream);

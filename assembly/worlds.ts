@@ -177,6 +177,14 @@ export function isRefused(number: u32): bool {
   return false;
 }
 
+/** Some connection, which was known, does not exist in this try. */
+export function refusesAny(): bool {
+  for (let index: u32 = 0; index < refusalCount; index++) {
+    if (refusalAt(index).last == tries) return true;
+  }
+  return false;
+}
+
 /** Keeps an entry's state as it is, so that a try that changes it can be taken back. */
 export function touchEntry(number: u32): void {
   noteChange(number);
