@@ -317,7 +317,7 @@ export interface Topology {
   readonly unnamed?: readonly string[];
   /** The interfaces that host endpoints are for. */
   readonly boundInterfaces?: readonly string[];
-  /** How one is called that only a capture names. */
+  /** How one is called that only a capture names, if it is one. */
   readonly otherInterface?: string;
   /** Of a real node: IPv4 sources are looked up in its routes even where `rp_filter` is off. */
   readonly sourceLookUp?: {

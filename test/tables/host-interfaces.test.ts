@@ -166,7 +166,7 @@ describe("a host endpoint for a named interface", () => {
     ];
     const endpoint = NAMED.replaceAll("eth0", "ens192");
     const verdicts = await judge([clusterOf(), endpoint, CLOSED, pool("ipipMode: Never")], lines);
-    expect(verdicts.map(({ verdict }) => verdict)).toEqual(["drop", "unknown", "allow"]);
+    expect(verdicts.map(({ verdict }) => verdict)).toEqual(["drop", "unknown", "unknown"]);
   });
 
   it("leaves tunnels to the one for all interfaces", async () => {
@@ -191,19 +191,18 @@ describe("a host endpoint for a named interface", () => {
     expect(await verdictsOf(documents, [TO_NODE], {})).toEqual(["drop"]);
   });
 
-  it("is not asked of another interface that the capture shows", async () => {
+  it("is perhaps asked of what the capture shows on another interface, which may be another machine's", async () => {
     const into = "IP 198.51.100.1 > 192.168.0.1";
-    const lines = [`eth0 In ${into}`, `eth2 In ${into}`, `enP1s1 In ${into}`, into];
-    const judged = await judge([clusterOf(), NAMED], lines);
-    expect(judged.map(({ verdict }) => verdict)).toEqual(["drop", "allow", "unknown", "drop"]);
-    expect(judged[1]?.inInterface).toBe("eth2");
+    const lines = [into, `eth0 In ${into}`, `eth2 In ${into}`, `enP1s1 In ${into}`];
+    const verdicts = ["drop", "drop", "unknown", "unknown"];
+    expect(await verdictsOf([clusterOf(), NAMED], lines)).toEqual(verdicts);
     const out = "IP 192.168.0.1 > 198.51.100.1";
-    const sent = await judge([clusterOf(), NAMED], [`eth0 Out ${out}`, `eth2 Out ${out}`, out]);
-    expect(sent.map(({ verdict }) => verdict)).toEqual(["drop", "allow", "drop"]);
-    expect(sent[1]?.outInterface).toBe("eth2");
-    const bond = host("interfaceName: bond0, expectedIPs: [192.168.0.1]");
-    const below = [`bond0 In ${into}`, `eth2 In ${into}`];
-    expect(await verdictsOf([clusterOf(), bond], below)).toEqual(["drop", "unknown"]);
+    const sent = [out, `eth0 Out ${out}`, `vnet3 Out ${out}`];
+    expect(await verdictsOf([clusterOf(), NAMED], sent)).toEqual(["drop", "drop", "unknown"]);
+    const open = [clusterOf(), OPEN];
+    expect(await verdictsOf(open, [...lines, ...sent])).toEqual(Array(7).fill("allow"));
+    const all = [clusterOf(), NAMED, EVERYWHERE];
+    expect(await verdictsOf(all, [...lines, ...sent])).toEqual(Array(7).fill("drop"));
   });
 
   it("is not that of the node's address where it has others", async () => {
@@ -215,8 +214,9 @@ describe("a host endpoint for a named interface", () => {
       "IP 198.51.100.1 > 192.168.0.1",
     ];
     const judged = await judge([clusterOf(), other], lines);
-    expect(judged.map(({ verdict }) => verdict)).toEqual(["allow", "drop", "allow", "unknown"]);
-    expect(judged[0]?.inInterface).toBe("eth0");
+    expect(judged.map(({ verdict }) => verdict)).toEqual(["unknown", "drop", "allow", "unknown"]);
+    const sole = await verdictsOf([clusterOf(), NAMED], ["eth0 In IP 192.168.0.2 > 192.168.0.1"]);
+    expect(sole).toEqual(["drop"]);
     expect(() => compileManifests([{ file: "a.yaml", text: `${clusterOf()}---${other}` }])).toThrow(
       /several interfaces of n1.*--node n1/,
     );
@@ -263,6 +263,21 @@ describe("a host endpoint without a name", () => {
     const documents = [clusterOf({ tunnel: "10.1.1.1" }), both, CLOSED, pool("ipipMode: Always")];
     const lines = ["IP 198.51.100.1 > 192.168.0.1", THERE];
     expect(await verdictsOf(documents, lines)).toEqual(["drop", "drop"]);
+  });
+
+  it("is not for whichever interface a capture names", async () => {
+    const endpoint = host("expectedIPs: [192.168.0.1]");
+    const into = "IP 198.51.100.1 > 192.168.0.1";
+    const lines = [
+      into,
+      ...["ens5", "ens6", "docker0", "virbr0"].map((name) => `${name} In ${into}`),
+    ];
+    const verdicts = ["drop", "unknown", "unknown", "unknown", "unknown"];
+    expect(await verdictsOf([clusterOf(), endpoint], lines)).toEqual(verdicts);
+    const all = await judge([clusterOf(), host('interfaceName: "*"')], lines);
+    expect(all.map(({ verdict, inInterface }) => `${verdict} ${inInterface}`)).toEqual(
+      Array(5).fill("drop eth0"),
+    );
   });
 
   it("may be for any interface where nothing has its address", async () => {
