@@ -117,7 +117,7 @@ function findUplinks(own: readonly HostEndpoint[], at: ClusterNode | undefined):
   const named = own.filter(({ interfaceName }) => isUplinkName(interfaceName));
   const known = named.filter(({ addresses }) => addresses.some(isKnownBy(at)));
   const told = known.length > 0 ? known : named.filter(({ addresses }) => addresses.some(isOfNode));
-  const strays = own.filter((endpoint) => isStray(endpoint, named, at));
+  const strays = own.filter((endpoint) => isStray(endpoint, at));
   const names = new Set(named.flatMap(({ interfaceName = "" }) => [interfaceName]));
   const [first] = told;
   const unnamed = names.size === 0 && strays.length === 0 ? NODE_INTERFACE : UNNAMED_INTERFACE;
@@ -126,10 +126,7 @@ function findUplinks(own: readonly HostEndpoint[], at: ClusterNode | undefined):
   const nameByStray = new Map(
     strays.map((stray, index) => [stray, `${UNNAMED_INTERFACE}${index + 2}`] as const),
   );
-  const isTold =
-    uplinkAddresses(at).length === 0
-      ? names.size === 0
-      : told.every(({ interfaceName }) => interfaceName === uplink);
+  const isTold = told.every(({ interfaceName }) => interfaceName === uplink);
   const open = [
     ...(first === undefined
       ? named.filter(({ addresses }) => !areOthers(addresses, at))
@@ -158,30 +155,25 @@ function isKnownBy(at: ClusterNode | undefined): (address: Address) => boolean {
   return (address) => at?.hostAddresses.some((one) => sameAddress(one, address)) ?? false;
 }
 
-/** Tells addresses of a node that are no tunnels'; of one that tells none, its endpoints' are. */
+/** Tells addresses of a node that are no tunnels'. */
 function belongsTo(at: ClusterNode | undefined): (address: Address) => boolean {
   const ofUplink = uplinkAddresses(at);
-  return (address) => ofUplink.length === 0 || ofUplink.some((one) => sameAddress(one, address));
+  return (address) => ofUplink.some((one) => sameAddress(one, address));
 }
 
 function uplinkAddresses(at: ClusterNode | undefined): readonly Address[] {
   return at?.ownAddresses.filter((address) => tunnelOf(address, at) === undefined) ?? [];
 }
 
-/** The addresses say that the interface is another than the node's; none: they do not. */
+/** The addresses say that the interface is another than the node's; none, here or there: they do not. */
 function areOthers(addresses: readonly Address[], at: ClusterNode | undefined): boolean {
-  if (at === undefined || addresses.length === 0) return false;
+  if (at === undefined || addresses.length === 0 || uplinkAddresses(at).length === 0) return false;
   return !addresses.some((one) => at.addresses.some((other) => sameAddress(one, other)));
 }
 
 /** Without a name, for addresses of which none is the uplink's or a tunnel's. */
-function isStray(
-  { interfaceName, addresses }: HostEndpoint,
-  named: readonly HostEndpoint[],
-  at: ClusterNode | undefined,
-): boolean {
+function isStray({ interfaceName, addresses }: HostEndpoint, at: ClusterNode | undefined): boolean {
   if (interfaceName !== undefined) return false;
-  if (uplinkAddresses(at).length === 0) return named.length > 0;
   const isOfNode = belongsTo(at);
   return addresses.every((address) => !isOfNode(address) && tunnelOf(address, at) === undefined);
 }

@@ -231,6 +231,42 @@ describe("a host endpoint for a named interface", () => {
   });
 });
 
+describe("a host endpoint of a node whose addresses nothing tells", () => {
+  const pods = clusterOf().split("---").slice(2);
+  const named =
+    "\n{apiVersion: v1, kind: Node, metadata: {name: n1}, spec: {podCIDR: 10.1.1.0/24}}\n";
+
+  it.each(
+    [
+      "interfaceName: eth1",
+      "interfaceName: eth1, expectedIPs: [10.99.0.5]",
+      "expectedIPs: [10.99.0.5]",
+    ].flatMap(
+      (spec) =>
+        [
+          [spec, "no Node", pods],
+          [spec, "a Node without addresses", [...pods, named]],
+        ] as const,
+    ),
+  )("may be for any interface: %s, %s", async (spec, _, cluster) => {
+    const lines = ["IP 198.51.100.1 > 10.1.1.2", "IP 198.51.100.1 > 10.99.0.5"];
+    const documents = [...cluster, host(spec), CLOSED];
+    const text = documents.join("---");
+    const { diagnostics } = compileManifests([{ file: "a.yaml", text }], "n1");
+    const told = diagnostics.map(({ code, message }) => `${code} ${message}`);
+    expect(told.join("\n")).toMatch(/MISSING_FIELD .*nothing tells the addresses of n1/);
+    const [through, into] = await verdictsOf(documents, lines);
+    expect(through).toBe("unknown");
+    if (spec.includes("expectedIPs")) expect(into).toBe("unknown");
+    expect(() => compileManifests([{ file: "a.yaml", text }])).toThrow(/several interfaces of n1/);
+  });
+
+  it("decides what every interface would have decided", async () => {
+    const lines = ["IP 198.51.100.1 > 10.1.1.2"];
+    expect(await verdictsOf([...pods, OPEN], lines)).toEqual(["allow"]);
+  });
+});
+
 describe("a host endpoint without a name", () => {
   it.each([["expectedIPs: [10.1.1.1]"], ["interfaceName: tunl0, expectedIPs: [10.1.1.1]"]])(
     "binds a tunnel by its address, and nothing else: %s",
