@@ -231,6 +231,27 @@ describe("a host endpoint for a named interface", () => {
   });
 });
 
+describe("a host endpoint whose interface is called as we call others", () => {
+  it.each(["other", "unnamed", "tunnel"])("binds that one only: %s", async (name) => {
+    const second = host(`interfaceName: ${name}, expectedIPs: [10.99.0.1]`, "n1-second");
+    const lines = ["IP 192.168.0.2 > 192.168.0.1", "ens9 In IP 198.51.100.1 > 192.168.0.1"];
+    const documents = [clusterOf({ tunnel: "10.1.1.1" }), second];
+    expect(await verdictsOf(documents, lines)).toEqual(["allow", "unknown"]);
+    const both = [clusterOf(), OPEN, second];
+    expect(await verdictsOf(both, [`${name} In IP 198.51.100.1 > 192.168.0.1`])).toEqual(["drop"]);
+    const closed = [clusterOf(), NAMED, second];
+    expect(await verdictsOf(closed, ["ens9 In IP 198.51.100.1 > 192.168.0.1"])).toEqual([
+      "unknown",
+    ]);
+  });
+
+  it("is not for a node's tunnels, where nodes are seen as one", async () => {
+    const endpoint = host("interfaceName: tunnel, expectedIPs: [192.168.0.1]");
+    const documents = [clusterOf(), endpoint, CLOSED, pool("ipipMode: Always")];
+    expect(await verdictsOf(documents, [THERE, TO_NODE], {})).toEqual(["allow", "drop"]);
+  });
+});
+
 describe("a host endpoint of a node whose addresses nothing tells", () => {
   const pods = clusterOf().split("---").slice(2);
   const named =
