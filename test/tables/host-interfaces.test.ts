@@ -231,6 +231,45 @@ describe("a host endpoint for a named interface", () => {
   });
 });
 
+describe("WireGuard between nodes themselves", () => {
+  const settings = (spec: string): string => `
+apiVersion: projectcalico.org/v3
+kind: FelixConfiguration
+metadata: {name: default}
+spec: {${spec}}
+`;
+  const ON = settings("wireguardEnabled: true, wireguardHostEncryptionEnabled: true");
+  const compile = (documents: readonly string[], judged: string | undefined) =>
+    compileManifests([{ file: "a.yaml", text: documents.join("---") }], judged);
+
+  it.each([["n1"], [undefined]])(
+    "is refused where an endpoint is for an interface: %s",
+    (judged) => {
+      expect(() => compile([clusterOf(), NAMED, ON], judged)).toThrow(
+        /a\.yaml:\d+:\d+: error: .*WireGuard.*HostEndpoint n1-host.*UNSUPPORTED_FEATURE/,
+      );
+      const environment = `
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: calico-node, namespace: calico-system}
+spec: {template: {spec: {containers: [{name: calico-node, env: [
+  {name: FELIX_WIREGUARDENABLED, value: "true"}, {name: FELIX_WIREGUARDHOSTENCRYPTIONENABLED, value: "1"}]}]}}}
+`;
+      expect(() => compile([clusterOf(), NAMED, environment], judged)).toThrow(/WireGuard/);
+    },
+  );
+
+  it.each([
+    ["no endpoint", [ON]],
+    ["an endpoint for all interfaces", [EVERYWHERE, ON]],
+    ["no WireGuard", [NAMED, settings("wireguardHostEncryptionEnabled: true")]],
+    ["nothing between nodes", [NAMED, settings("wireguardEnabled: true")]],
+  ])("changes nothing where there is %s", (_, documents) => {
+    const { diagnostics } = compile([clusterOf(), ...documents], "n1");
+    expect(diagnostics.filter(({ message }) => /wireguard/i.test(message))).toEqual([]);
+  });
+});
+
 describe("a host endpoint whose interface is called as we call others", () => {
   it.each(["other", "unnamed", "tunnel"])("binds that one only: %s", async (name) => {
     const second = host(`interfaceName: ${name}, expectedIPs: [10.99.0.1]`, "n1-second");
