@@ -42,6 +42,7 @@ import {
   VERDICT_UNKNOWN,
 } from "./layout";
 import { isNodeInterface } from "./node-interface";
+import { nodeWay } from "./node-way";
 import { translateDestination, translatesOtherwise, translateSource } from "./nat";
 import { startSource } from "./new-source";
 import { Packet } from "./records";
@@ -61,7 +62,6 @@ import {
   severalNodes,
   staysOnLink,
   uplinkInterface,
-  uplinkOf,
 } from "./route";
 import { runTable } from "./run-table";
 import {
@@ -204,7 +204,7 @@ function leaveByRoute(packet: Packet): void {
   walk.outUnknown = routeIsMultipath(attempt.dstRoute);
   if (policesEachHost() && walk.outInterface == uplinkInterface()) {
     const node = routeNode(attempt.srcRoute);
-    walk.outInterface = uplinkOf(node);
+    walk.outInterface = nodeWay(node, false);
     walk.outUnknown = node == 0;
     return;
   }
@@ -322,7 +322,7 @@ function arrivalInterface(packet: Packet): u32 {
   if (policesEachHost() && expected == uplinkInterface()) {
     const node = routeNode(attempt.dstRoute);
     walk.inUnknown = node == 0;
-    return uplinkOf(node);
+    return nodeWay(node, false);
   }
   if (leadsAway(attempt.srcRoute)) return arriveFromAway(packet);
   if (captured == 0 || captured == uplinkInterface() || isNodeInterface(captured)) return expected;

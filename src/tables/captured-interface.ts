@@ -4,7 +4,12 @@
  * those, where rules see it.
  */
 import type { Topology } from "./model.ts";
-import { isTunnelDevice, LOOPBACK_INTERFACE, WORKLOAD_INTERFACE_PREFIX } from "./names.ts";
+import {
+  isTunnelDevice,
+  LOOPBACK_INTERFACE,
+  TUNNEL_INTERFACE,
+  WORKLOAD_INTERFACE_PREFIX,
+} from "./names.ts";
 
 /** How rules know it. */
 export interface CapturedInterface {
@@ -20,17 +25,19 @@ export interface CapturedInterface {
 /** What a topology tells of a node's interfaces. */
 export type ToldInterfaces = Pick<
   Topology,
-  "uplinks" | "unnamed" | "boundInterfaces" | "otherInterface"
+  "uplinks" | "unnamed" | "boundInterfaces" | "otherInterface" | "otherByNode" | "nameByNode"
 >;
 
 /** Takes it from a topology. */
 export function toldInterfaces(topology: Topology): ToldInterfaces {
-  const { uplinks, unnamed, boundInterfaces, otherInterface } = topology;
+  const { uplinks, unnamed, boundInterfaces, otherInterface, otherByNode, nameByNode } = topology;
   return {
     ...(uplinks === undefined ? {} : { uplinks }),
     ...(unnamed === undefined ? {} : { unnamed }),
     ...(boundInterfaces === undefined ? {} : { boundInterfaces }),
     ...(otherInterface === undefined ? {} : { otherInterface }),
+    ...(otherByNode === undefined ? {} : { otherByNode }),
+    ...(nameByNode === undefined ? {} : { nameByNode }),
   };
 }
 
@@ -38,13 +45,14 @@ export function toldInterfaces(topology: Topology): ToldInterfaces {
  * Tells what a name of a capture means. That the capture was taken on the node nothing shows: switches mirror ports,
  * hypervisors have the other end of a node's cards, and other CNI plugins' pods have veths.
  */
-export function captureInterface(
-  name: string,
-  { uplinks = [], unnamed = [], boundInterfaces = [], otherInterface }: ToldInterfaces,
-): CapturedInterface {
+export function captureInterface(name: string, topology: ToldInterfaces): CapturedInterface {
+  const { uplinks = [], unnamed = [], boundInterfaces = [], otherInterface } = topology;
   const told = { name: isInterfaceName(name) ? name : "", stand: "told" } as const;
   const isKnown = uplinks.includes(name) && !unnamed.includes(name);
   const isOwn = name === LOOPBACK_INTERFACE || name.startsWith(WORKLOAD_INTERFACE_PREFIX);
+  if (!isOwn && told.name !== "" && topology.otherByNode !== undefined) {
+    return captureOfAny(name, topology.nameByNode);
+  }
   if (otherInterface === undefined) return told;
   if (isKnown && name === POD_INTERFACE) return { ...told, stand: "perhaps-pod" };
   if (isKnown || isOwn || told.name === "") return told;
@@ -56,6 +64,14 @@ export function captureInterface(
   // > Bonds, bridges and VLANs take the frames of others.
   const stand = second === undefined ? "perhaps-elsewhere" : "perhaps-below";
   return { name: otherInterface, stand };
+}
+
+/** The same where all nodes are seen as one: each is asked whether that is what it calls its own. */
+function captureOfAny(name: string, nameByNode: ToldInterfaces["nameByNode"]): CapturedInterface {
+  const stand = "perhaps-elsewhere";
+  if (isTunnelDevice(name)) return { name: TUNNEL_INTERFACE, stand };
+  const isOfSome = [...(nameByNode?.values() ?? [])].includes(name);
+  return { name: isOfSome ? name : "", stand };
 }
 
 /** > "any" is all of them, "-" what came by a pipe, and libpcap has names for what is no interface of Linux. */

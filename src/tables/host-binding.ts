@@ -18,6 +18,7 @@ import {
   isTunnelDevice,
   LOOPBACK_INTERFACE,
   NODE_INTERFACE,
+  OTHER_INTERFACE,
   TUNNEL_DEVICE,
   TUNNEL_INTERFACE,
   UNNAMED_INTERFACE,
@@ -41,6 +42,9 @@ export interface HostBinding {
   /** Of all nodes seen as one: the interface of each that has host endpoints, and that of its tunnels. */
   readonly uplinkByNode?: ReadonlyMap<string, string>;
   readonly tunnelByNode?: ReadonlyMap<string, string>;
+  /** Of those with endpoints for single interfaces: one that none names, and what the node itself calls the first. */
+  readonly otherByNode?: ReadonlyMap<string, string>;
+  readonly nameByNode?: ReadonlyMap<string, string>;
 }
 
 export interface BoundHostEndpoint {
@@ -221,6 +225,8 @@ export function bindAllHostEndpoints(
   const bound: BoundHostEndpoint[] = [];
   const uplinkByNode = new Map<string, string>();
   const tunnelByNode = new Map<string, string>();
+  const otherByNode = new Map<string, string>();
+  const nameByNode = new Map<string, string>();
   for (const node of nodes) {
     const own = bindHostEndpoints(snapshot, node, onDiagnostic);
     const [uplink, second] = own.uplinks;
@@ -243,18 +249,20 @@ export function bindAllHostEndpoints(
       ...(ofTunnels === undefined ? [] : [{ ...ofTunnels, interfaceName: TUNNEL_INTERFACE }]),
     ];
     bound.push(...named.map((each) => bind(each.interfaceName, each.hostEndpoint)));
+    if (named.length > 0) otherByNode.set(node, interfaceOfNode(OTHER_INTERFACE, node));
+    if (!own.unnamed.includes(uplink)) nameByNode.set(node, uplink);
     if (own.everywhere === undefined) continue;
     const names = new Set(named.map(({ interfaceName }) => interfaceName));
-    const others = [uplink, TUNNEL_INTERFACE, LOOPBACK_INTERFACE].filter(
-      (name) => !names.has(name),
-    );
+    const all = [uplink, TUNNEL_INTERFACE, LOOPBACK_INTERFACE];
+    if (named.length > 0) all.push(OTHER_INTERFACE);
+    const others = all.filter((name) => !names.has(name));
     bound.push({
       ...bind(ANY_INTERFACE, own.everywhere),
       others: others.map((name) => interfaceOfNode(name, node)),
       ofPods: podInterfaces.get(node) ?? [],
     });
   }
-  return { ...UNBOUND, bound, uplinkByNode, tunnelByNode };
+  return { ...UNBOUND, bound, uplinkByNode, tunnelByNode, otherByNode, nameByNode };
 }
 
 /** Tells whether one endpoint is for every device by which nodes may wrap. */

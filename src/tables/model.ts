@@ -305,6 +305,9 @@ export interface Topology {
   readonly uplinkByNode?: ReadonlyMap<string, string>;
   /** The same: that by which what is wrapped comes and goes. */
   readonly tunnelByNode?: ReadonlyMap<string, string>;
+  /** The same: one that no host endpoint names, and what the node itself calls the first; of some nodes only. */
+  readonly otherByNode?: ReadonlyMap<string, string>;
+  readonly nameByNode?: ReadonlyMap<string, string>;
   /** Of manifests: rules of raw may say that a packet is not tracked. */
   readonly untracks?: boolean;
   /**

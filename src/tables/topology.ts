@@ -207,11 +207,15 @@ export function compileTopology(
 
 /** What is known of the interfaces of nodes whose host endpoints bind some. */
 function interfacesOf(binding: HostBinding, routes: readonly Route[]): ToldInterfaces {
-  const { uplinks, uplinkByNode, tunnelByNode, unnamed, bound } = binding;
+  const { uplinks, uplinkByNode, tunnelByNode, otherByNode, nameByNode, unnamed, bound } = binding;
   if (binding === UNBOUND) return {};
   if (uplinkByNode !== undefined) {
     const tunnels = tunnelByNode?.values() ?? [];
-    return { uplinks: [uplinks[0], ...uplinkByNode.values(), ...tunnels] };
+    return {
+      uplinks: [uplinks[0], ...uplinkByNode.values(), ...tunnels],
+      ...(otherByNode === undefined ? {} : { otherByNode }),
+      ...(nameByNode === undefined ? {} : { nameByNode }),
+    };
   }
   const names = bound.map(({ interfaceName }) => interfaceName);
   const tunnels = [

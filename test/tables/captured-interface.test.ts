@@ -59,6 +59,20 @@ describe("captureInterface", () => {
     expect(captureInterface("eth5", told)).toEqual({ name: "other", stand: "perhaps-below" });
   });
 
+  it("asks each of the nodes seen as one whether it is theirs", () => {
+    const told = {
+      uplinks: ["eth0", "ens5@n1"],
+      otherByNode: new Map([["n1", "/other@n1"]]),
+      nameByNode: new Map([["n1", "ens5"]]),
+    };
+    const stand = "perhaps-elsewhere";
+    expect(captureInterface("ens5", told)).toEqual({ name: "ens5", stand });
+    expect(captureInterface("ens6", told)).toEqual({ name: "", stand });
+    expect(captureInterface("tunl0", told)).toEqual({ name: "/tunnel", stand });
+    expect(captureInterface("cali123", told)).toEqual({ name: "cali123", stand: "told" });
+    expect(captureInterface("any", told)).toEqual({ name: "", stand: "told" });
+  });
+
   it("leaves names to the routes where no host endpoint is", () => {
     expect(captureInterface("eth7", {})).toEqual({ name: "eth7", stand: "told" });
   });

@@ -57,6 +57,13 @@ metadata: {name: closed}
 spec: {selector: host == 'n1', applyOnForward: true, types: [Ingress, Egress]}
 `;
 
+const ALLOWING = `
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: open}
+spec: {selector: has(host), applyOnForward: true, ingress: [{action: Allow}], egress: [{action: Allow}]}
+`;
+
 interface Judged {
   readonly verdict: string;
   readonly inInterface: string | undefined;
@@ -228,6 +235,62 @@ describe("a host endpoint for a named interface", () => {
     expect(await verdictsOf(documents, lines)).toEqual(["unknown", "drop"]);
     const open = host("interfaceName: eth1, profiles: [projectcalico-default-allow]");
     expect(await verdictsOf([clusterOf(), open], lines)).toEqual(["allow", "allow"]);
+  });
+});
+
+describe("a host endpoint of nodes seen as one", () => {
+  const INTO = "IP 198.51.100.1 > 192.168.0.1";
+  const OUT = "IP 192.168.0.1 > 198.51.100.1";
+  const seenOn = (names: readonly string[], packet: string): string[] => [
+    packet,
+    ...names.map((name) => `${name} In ${packet}`),
+  ];
+
+  it.each([
+    ["to it", INTO],
+    ["from it", OUT],
+    ["to its pod", "IP 198.51.100.1 > 10.1.1.2"],
+    ["from its pod", "IP 10.1.1.2 > 198.51.100.1"],
+    ["between nodes", TO_NODE],
+  ])("is perhaps asked of what the capture shows on another interface: %s", async (_, packet) => {
+    const ens5 = NAMED.replaceAll("eth0", "ens5");
+    const lines = seenOn(["ens5", "ens6"], packet);
+    const documents = [clusterOf(), ens5, CLOSED, pool("ipipMode: Never")];
+    expect(await verdictsOf(documents, lines, {})).toEqual(["drop", "drop", "unknown"]);
+    const same = [...documents, host('interfaceName: "*"', "n1-all")];
+    expect(await verdictsOf(same, lines, {})).toEqual(["drop", "drop", "drop"]);
+    const open = [clusterOf(), ens5, ALLOWING, pool("ipipMode: Never")];
+    const judged = await judge(open, lines, {});
+    expect(judged.map(({ verdict }) => verdict)).toEqual(["allow", "allow", "allow"]);
+    expect(
+      judged.map(({ inInterface, outInterface }) => `${inInterface} ${outInterface}`).join(),
+    ).not.toContain("/");
+  });
+
+  it("is that of the node that the capture may have been taken on", async () => {
+    const ens5 = NAMED.replaceAll("eth0", "ens5");
+    const second = host("interfaceName: ens7, expectedIPs: [192.168.0.2]", "n2-host")
+      .replace("node: n1", "node: n2")
+      .replace("host: n1", "host: n2");
+    const documents = [clusterOf(), ens5, second, ALLOWING, pool("ipipMode: Never")];
+    const verdicts = await verdictsOf(documents, seenOn(["ens5", "ens7", "ens9"], TO_NODE), {});
+    expect(verdicts).toEqual(["allow", "allow", "allow", "allow"]);
+    const closed = [clusterOf(), ens5, second, CLOSED, pool("ipipMode: Never")];
+    const dropped = await verdictsOf(closed, seenOn(["ens5", "ens7", "ens9"], TO_NODE), {});
+    expect(dropped.slice(0, 3)).toEqual(["drop", "drop", "drop"]);
+  });
+
+  it("is perhaps asked of what the capture shows in a tunnel, where routes say otherwise", async () => {
+    const lines = seenOn(["eth0", "tunl0"], THERE);
+    const seen = (mode: string) => verdictsOf([clusterOf(), NAMED, CLOSED, pool(mode)], lines, {});
+    expect(await seen("ipipMode: Never")).toEqual(["drop", "drop", "unknown"]);
+    expect(await seen("ipipMode: Always")).toEqual(["allow", "unknown", "allow"]);
+  });
+
+  it("is not for whichever interface a capture names", async () => {
+    const documents = [clusterOf(), host("expectedIPs: [192.168.0.1]")];
+    const verdicts = await verdictsOf(documents, seenOn(["ens5", "docker0"], INTO), {});
+    expect(verdicts).toEqual(["drop", "unknown", "unknown"]);
   });
 });
 
