@@ -1,5 +1,5 @@
-// By which of its interfaces a node seen as one with others sends to them, and hears of them: as routes say, or as the
-// capture shows, which may have been taken on it.
+// By which of its interfaces a node seen as one with others sends to them, and hears of them: as
+// routes say, or as the capture shows, which may have been taken on it.
 import { attempt } from "./attempt";
 import { ask } from "./fork";
 import { captureInterfaceNumber, captureInterfaceStand } from "./interface";
@@ -15,8 +15,8 @@ let tunnelName: u32 = 0;
 let nodeCount: u32 = 0;
 
 /**
- * Sets words by the nodes' numbers: an interface of the node that no host endpoint names, and what captures call that
- * by which it is reached; 0: nothing tells these apart, or what it is called.
+ * Sets words by the nodes' numbers: an interface of the node that no host endpoint names, and what
+ * captures call that by which it is reached; 0: nothing tells these apart, or what it is called.
  *
  * @param tunnelNumber what tunnels' devices are called in captures
  */

@@ -1,7 +1,7 @@
 /**
- * What an interface is that a capture names, on a node whose manifests tell no more of its interfaces than what
- * host endpoints bind: one of those, or one of which nothing tells whether it is the node's, and perhaps one below
- * those, where rules see it.
+ * What an interface is that a capture names, on a node whose manifests tell no more of its
+ * interfaces than what host endpoints bind: one of those, or one of which nothing tells whether it
+ * is the node's, and perhaps one below those, where rules see it.
  */
 import type { Topology } from "./model.ts";
 import {
@@ -15,9 +15,9 @@ import {
 export interface CapturedInterface {
   readonly name: string;
   /**
-   * `told`: they have its name, if it is not empty. `perhaps-elsewhere`: none has, or it is no interface of the node,
-   * and they see that which leads there. `perhaps-below`: none has, or they see any of the told. `perhaps-pod`: they
-   * have its name, or it is a pod's own.
+   * `told`: they have its name, if it is not empty. `perhaps-elsewhere`: none has, or it is no
+   * interface of the node, and they see that which leads there. `perhaps-below`: none has, or they
+   * see any of the told. `perhaps-pod`: they have its name, or it is a pod's own.
    */
   readonly stand: "told" | "perhaps-elsewhere" | "perhaps-below" | "perhaps-pod";
 }
@@ -42,8 +42,9 @@ export function toldInterfaces(topology: Topology): ToldInterfaces {
 }
 
 /**
- * Tells what a name of a capture means. That the capture was taken on the node nothing shows: switches mirror ports,
- * hypervisors have the other end of a node's cards, and other CNI plugins' pods have veths.
+ * Tells what a name of a capture means. That the capture was taken on the node nothing shows:
+ * switches mirror ports, hypervisors have the other end of a node's cards, and other CNI plugins'
+ * pods have veths.
  */
 export function captureInterface(name: string, topology: ToldInterfaces): CapturedInterface {
   const { uplinks = [], unnamed = [], boundInterfaces = [], otherInterface } = topology;
@@ -66,7 +67,7 @@ export function captureInterface(name: string, topology: ToldInterfaces): Captur
   return { name: otherInterface, stand };
 }
 
-/** The same where all nodes are seen as one: each is asked whether that is what it calls its own. */
+/** The same where all nodes are seen as one: each is asked whether it calls its own so. */
 function captureOfAny(name: string, nameByNode: ToldInterfaces["nameByNode"]): CapturedInterface {
   const stand = "perhaps-elsewhere";
   if (isTunnelDevice(name)) return { name: TUNNEL_INTERFACE, stand };

@@ -66,8 +66,8 @@ export function refuseIpv6(local: readonly LocalEndpoint[], onDiagnostic: OnDiag
 }
 
 /**
- * Refuses that nodes wrap what they themselves send to each other, where host endpoints bind some interfaces only: which
- * of it goes by which is not modelled.
+ * Refuses that nodes wrap what they themselves send to each other, where host endpoints bind some
+ * interfaces only: which of it goes by which is not modelled.
  */
 export function refuseHostEncryption(
   { bound }: HostBinding,

@@ -17,7 +17,7 @@ import { TextDigest } from "./text-digest.ts";
 export const WORKLOAD_INTERFACE_PREFIX = "cali";
 /** The interface of everything that is not a local pod. */
 export const NODE_INTERFACE = "eth0";
-// Ours begin with a slash, which no interface's name has. Source: Linux, net/core/dev.c, dev_valid_name().
+// Ours begin with a slash, which no interface's name has. Source: Linux, dev_valid_name().
 /** One that host endpoints tell of and nothing names; with a number behind it where there are several. */
 export const UNNAMED_INTERFACE = "/unnamed";
 /** What is called so that only a capture names, where no rule is for it. */
