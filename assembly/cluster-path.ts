@@ -257,8 +257,8 @@ function isUnsure(packet: Packet, way: u32, open: bool, wrapped: bool, ofPod: bo
   return wrapped && differs;
 }
 
-// The captured interface, or where that is perhaps no interface of the node, the packet's way. Where
-// it is unknown, all are tried.
+// The captured interface, or where that is perhaps no interface of the node, the packet's way.
+// Where it is unknown, all are tried.
 function capturedOr(way: u32, packet: Packet, unknown: bool): u32 {
   const captured = captureInterfaceNumber(packet.captureInterface);
   const stand = captureInterfaceStand(packet.captureInterface);

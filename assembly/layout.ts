@@ -923,8 +923,8 @@ export const ROUTE_BLACKHOLE = 9;
 /** The tables know it. */
 export const CAPTURED_TOLD = 0;
 /**
- * Of manifests: none that rules ask for, or none of the node: then the packet goes its way. Of nodes
- * seen as one, each has names of its own.
+ * Of manifests: none that rules ask for, or none of the node: then the packet goes its way. Of
+ * nodes seen as one, each has names of its own.
  */
 export const CAPTURED_PERHAPS_ELSEWHERE = 1;
 /** The same, or one below any of those that rules ask for. */

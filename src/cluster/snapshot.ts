@@ -286,7 +286,7 @@ export interface FelixSettings {
   readonly vxlan: boolean | undefined;
   /** The port of each family that has it. */
   readonly wireguardPorts: { readonly [F in Family]: number | undefined };
-  /** Where it says that it takes what nodes themselves send each other, too; undefined: it does not. */
+  /** Where it says that it takes what nodes themselves send each other, too; undefined: not. */
   readonly wireguardHosts: Place | undefined;
   /** Other hosts that may send wrapped packets. */
   readonly externalNodes: readonly Prefix[];

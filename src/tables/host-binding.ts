@@ -42,7 +42,7 @@ export interface HostBinding {
   /** Of all nodes seen as one: the interface of each that has host endpoints, and that of its tunnels. */
   readonly uplinkByNode?: ReadonlyMap<string, string>;
   readonly tunnelByNode?: ReadonlyMap<string, string>;
-  /** Of those with endpoints for single interfaces: one that none names, and the first's own name. */
+  /** Of those with endpoints for single interfaces: one that none names, and the first's name. */
   readonly otherByNode?: ReadonlyMap<string, string>;
   readonly nameByNode?: ReadonlyMap<string, string>;
 }
@@ -169,7 +169,7 @@ function uplinkAddresses(at: ClusterNode | undefined): readonly Address[] {
   return at?.ownAddresses.filter((address) => tunnelOf(address, at) === undefined) ?? [];
 }
 
-/** The addresses say that the interface is another than the node's; none, of either: they do not. */
+/** The addresses say that the interface is another than the node's; none of either: they do not. */
 function areOthers(addresses: readonly Address[], at: ClusterNode | undefined): boolean {
   if (at === undefined || addresses.length === 0 || uplinkAddresses(at).length === 0) return false;
   return !addresses.some((one) => at.addresses.some((other) => sameAddress(one, other)));

@@ -305,7 +305,7 @@ export interface Topology {
   readonly uplinkByNode?: ReadonlyMap<string, string>;
   /** The same: that by which what is wrapped comes and goes. */
   readonly tunnelByNode?: ReadonlyMap<string, string>;
-  /** The same of some: one that no host endpoint names, and what the node calls that to the others. */
+  /** The same of some: one that no host endpoint names, and what the node calls that to others. */
   readonly otherByNode?: ReadonlyMap<string, string>;
   readonly nameByNode?: ReadonlyMap<string, string>;
   /** Of manifests: rules of raw may say that a packet is not tracked. */
