@@ -46,6 +46,7 @@ import {
   VERDICT_UNKNOWN,
 } from "./layout";
 import { translateDestination, translateSource } from "./nat";
+import { nodeWay } from "./node-way";
 import {
   policesEachHost,
   routeInterface,
@@ -56,8 +57,6 @@ import {
   routeOf,
   routeTunnel,
   severalNodes,
-  tunnelOf,
-  uplinkOf,
 } from "./route";
 import { runTable } from "./run-table";
 import { Walk, walk } from "./walk";
@@ -218,7 +217,7 @@ function hop(): bool {
 }
 
 function arriveByUplink(): void {
-  walk.inInterface = wrapped ? tunnelOf(walk.node) : uplinkOf(walk.node);
+  walk.inInterface = nodeWay(walk.node, wrapped);
   walk.inUnknown = policesEachHost() && !knowsNode();
 }
 
@@ -232,7 +231,7 @@ function isWrapped(): bool {
 
 function leave(): bool {
   wrapped = isWrapped();
-  walk.outInterface = wrapped ? tunnelOf(walk.node) : uplinkOf(walk.node);
+  walk.outInterface = nodeWay(walk.node, wrapped);
   walk.outUnknown = policesEachHost() && !knowsNode();
   attempt.outInterface = walk.outInterface;
   if (walk.srcLocal) {

@@ -9,6 +9,7 @@ import { ask } from "./fork";
 import { captureInterfaceNumber, captureInterfaceStand } from "./interface";
 import {
   CAPTURED_PERHAPS_BELOW,
+  CAPTURED_PERHAPS_ELSEWHERE,
   CAPTURED_PERHAPS_POD,
   CAPTURED_TOLD,
   CT_NEW,
@@ -26,6 +27,7 @@ import {
   REASON_NO_ENDPOINT,
   REASON_NO_NODE,
   REASON_NO_ROUTE,
+  REASON_NO_WAY,
   ROUTE_LOCAL,
   ROUTE_MISSING,
   ROUTE_NONE,
@@ -40,6 +42,7 @@ import {
   VERDICT_UNKNOWN,
 } from "./layout";
 import { isNodeInterface } from "./node-interface";
+import { nodeWay } from "./node-way";
 import { translateDestination, translatesOtherwise, translateSource } from "./nat";
 import { startSource } from "./new-source";
 import { Packet } from "./records";
@@ -59,7 +62,6 @@ import {
   severalNodes,
   staysOnLink,
   uplinkInterface,
-  uplinkOf,
 } from "./route";
 import { runTable } from "./run-table";
 import {
@@ -70,6 +72,8 @@ import {
   trackNothing,
 } from "./tracking";
 import { walk } from "./walk";
+
+const QUESTION_ELSEWHERE: u64 = (1 << 46) | (7 << 32);
 
 /**
  * Tries the way; true when the packet got through its last hook. The connection was tracked before, unless
@@ -201,7 +205,7 @@ function leaveByRoute(packet: Packet): void {
   walk.outUnknown = routeIsMultipath(attempt.dstRoute);
   if (policesEachHost() && walk.outInterface == uplinkInterface()) {
     const node = routeNode(attempt.srcRoute);
-    walk.outInterface = uplinkOf(node);
+    walk.outInterface = nodeWay(node, false);
     walk.outUnknown = node == 0;
     return;
   }
@@ -217,7 +221,7 @@ function leaveByRoute(packet: Packet): void {
   if (showsArrival(packet)) return;
   const way = walk.outInterface;
   walk.outUnknown = isUnsure(packet, way, walk.outUnknown, wrapped, isLocalPod(attempt.srcRoute));
-  if (showsWay(packet)) walk.outInterface = captureInterfaceNumber(packet.captureInterface);
+  if (showsWay(packet)) walk.outInterface = capturedOr(way, packet, walk.outUnknown);
 }
 
 // By the route it leaves by the interface that it leaves the node by, or perhaps by several.
@@ -252,6 +256,15 @@ function isUnsure(packet: Packet, way: u32, open: bool, wrapped: bool, ofPod: bo
   const differs = captureInterfaceNumber(packet.captureInterface) != way;
   if (ofPod && stand == CAPTURED_PERHAPS_POD) return open || differs;
   return wrapped && differs;
+}
+
+// The captured interface, or where that is perhaps no interface of the node, the packet's way.
+// Where it is unknown, all are tried.
+function capturedOr(way: u32, packet: Packet, unknown: bool): u32 {
+  const captured = captureInterfaceNumber(packet.captureInterface);
+  const stand = captureInterfaceStand(packet.captureInterface);
+  if (unknown || stand != CAPTURED_PERHAPS_ELSEWHERE) return captured;
+  return ask(QUESTION_ELSEWHERE, REASON_NO_WAY, RULE_NONE) ? way : captured;
 }
 
 // The node whose tables a connection's first packet meets first: where it is sent from, or else sent to.
@@ -310,7 +323,7 @@ function arrivalInterface(packet: Packet): u32 {
   if (policesEachHost() && expected == uplinkInterface()) {
     const node = routeNode(attempt.dstRoute);
     walk.inUnknown = node == 0;
-    return uplinkOf(node);
+    return nodeWay(node, false);
   }
   if (leadsAway(attempt.srcRoute)) return arriveFromAway(packet);
   if (captured == 0 || captured == uplinkInterface() || isNodeInterface(captured)) return expected;
@@ -333,7 +346,7 @@ function arriveFromAway(packet: Packet): u32 {
   const captured = captureInterfaceNumber(packet.captureInterface);
   if (showsWay(packet)) {
     walk.inUnknown = isUnsure(packet, way, open, wrapped, isLocalPod(attempt.dstRoute));
-    return captured;
+    return capturedOr(way, packet, walk.inUnknown);
   }
   if (captured == 0 || tracking.seenAfter || captured == routeInterface(attempt.dstRoute))
     return way;

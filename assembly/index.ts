@@ -55,6 +55,7 @@ export { countConnections } from "./match/connbytes";
 export { setNodeAddresses } from "./between-nodes";
 export { setNodes } from "./entry-node";
 export { setNodeUplinks } from "./route";
+export { setShownInterfaces } from "./node-way";
 export { setLeastMtu, setNodeInterfaces } from "./node-interface";
 export { setRoutes } from "./route";
 export { rowLogAddress, startRowLog, takeRowLog } from "./row-log";

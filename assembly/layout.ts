@@ -926,9 +926,12 @@ export const ROUTE_BLACKHOLE = 9;
 // What an interface is that a capture names.
 /** The tables know it. */
 export const CAPTURED_TOLD = 0;
-/** Of manifests: none that rules ask for. */
-export const CAPTURED_OTHER = 1;
-/** The same, or one below those that rules ask for. */
+/**
+ * Of manifests: none that rules ask for, or none of the node: then the packet goes its way. Of
+ * nodes seen as one, each has names of its own.
+ */
+export const CAPTURED_PERHAPS_ELSEWHERE = 1;
+/** The same, or one below any of those that rules ask for. */
 export const CAPTURED_PERHAPS_BELOW = 2;
 /** Of what a pod sends or gets perhaps that pod's own, which tells nothing of the node's. */
 export const CAPTURED_PERHAPS_POD = 3;

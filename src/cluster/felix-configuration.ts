@@ -39,6 +39,7 @@ export const FELIX_DEFAULTS: FelixSettings = {
   ipip: undefined,
   vxlan: undefined,
   wireguardPorts: { 4: undefined, 6: undefined },
+  wireguardHosts: undefined,
   externalNodes: [],
   spareNodes: false,
   outgoingPorts: undefined,
@@ -84,6 +85,7 @@ export const READ = [
   "wireguardEnabledV6",
   "wireguardListeningPort",
   "wireguardListeningPortV6",
+  "wireguardHostEncryptionEnabled",
   "externalNodesList",
   "natOutgoingExclusions",
   "natPortRange",
@@ -135,6 +137,8 @@ export function readFelixSettings(find: (key: string) => Field): Partial<FelixSe
   const ipip = readBoolean(find("ipipEnabled"));
   const vxlan = readBoolean(find("vxlanEnabled"));
   const wireguardPorts = readWireguard(find);
+  const hostEncryption = find("wireguardHostEncryptionEnabled");
+  const wireguardHosts = readBoolean(hostEncryption);
   const external = find("externalNodesList");
   const exclusions = readWord(find("natOutgoingExclusions"), "exclusion", EXCLUSIONS);
   const outgoingPorts = readPortRange(find("natPortRange"));
@@ -151,6 +155,9 @@ export function readFelixSettings(find: (key: string) => Field): Partial<FelixSe
     ...(ipip === undefined ? {} : { ipip }),
     ...(vxlan === undefined ? {} : { vxlan }),
     ...(wireguardPorts === undefined ? {} : { wireguardPorts }),
+    ...(wireguardHosts === undefined
+      ? {}
+      : { wireguardHosts: wireguardHosts ? placeOfField(hostEncryption) : undefined }),
     ...(external.value === undefined ? {} : { externalNodes: readNets(external) }),
     ...(exclusions === undefined ? {} : { spareNodes: exclusions === "IPPoolsAndHostIPs" }),
     ...(outgoingPorts === undefined ? {} : { outgoingPorts }),

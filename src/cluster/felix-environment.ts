@@ -148,6 +148,7 @@ const BOOLEANS: ReadonlySet<string> = new Set([
   "vxlanEnabled",
   "wireguardEnabled",
   "wireguardEnabledV6",
+  "wireguardHostEncryptionEnabled",
 ]);
 const TRUTH: ReadonlyMap<string, boolean> = new Map([
   ...["true", "1", "yes", "y", "t"].map((word) => [word, true] as const),

@@ -286,6 +286,8 @@ export interface FelixSettings {
   readonly vxlan: boolean | undefined;
   /** The port of each family that has it. */
   readonly wireguardPorts: { readonly [F in Family]: number | undefined };
+  /** Where it says that it takes what nodes themselves send each other, too; undefined: not. */
+  readonly wireguardHosts: Place | undefined;
   /** Other hosts that may send wrapped packets. */
   readonly externalNodes: readonly Prefix[];
   /** What pods send to nodes keeps its source, whatever the pools say. */

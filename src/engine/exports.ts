@@ -78,6 +78,12 @@ export interface MatcherExports {
     rawPolicies: boolean,
   ): void;
   setNodeUplinks(words: number, tunnelWords: number, count: number): void;
+  setShownInterfaces(
+    otherWords: number,
+    nameWords: number,
+    tunnelNumber: number,
+    count: number,
+  ): void;
   setNodeAddresses(records: number, count: number, outgoingKnown: boolean): void;
   setNodes(bits: number, words: number): void;
   setNodeInterfaces(

@@ -83,7 +83,7 @@ export function numberCaptured(
 
 const STANDS: Readonly<Record<CapturedInterface["stand"], number>> = {
   told: layout.CAPTURED_TOLD,
-  other: layout.CAPTURED_OTHER,
+  "perhaps-elsewhere": layout.CAPTURED_PERHAPS_ELSEWHERE,
   "perhaps-below": layout.CAPTURED_PERHAPS_BELOW,
   "perhaps-pod": layout.CAPTURED_PERHAPS_POD,
 };

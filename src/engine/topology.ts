@@ -3,6 +3,7 @@ import * as layout from "../../assembly/layout.ts";
 import { encodeText } from "../net/text-bytes.ts";
 import type { NodeInterface, Route, Ruleset, Topology } from "../tables/model.ts";
 import type { MatcherExports } from "./exports.ts";
+import { TUNNEL_INTERFACE } from "../tables/names.ts";
 import { tunnelSources } from "./tunnel-sources.ts";
 
 /** The routes by the number that verdicts have of them, and where their records lie. */
@@ -249,24 +250,31 @@ function packNodeAddresses(
 /** One word for each node by its number: the interface, or 0. */
 function packNodeUplinks(
   exports: MatcherExports,
-  { uplinkByNode = new Map<string, string>(), tunnelByNode = new Map<string, string>() }: Topology,
+  {
+    uplinkByNode = new Map<string, string>(),
+    tunnelByNode = new Map<string, string>(),
+    otherByNode = new Map<string, string>(),
+    nameByNode = new Map<string, string>(),
+  }: Topology,
   {
     numberByNode,
     interfaces,
   }: { readonly numberByNode: ReadonlyMap<string, number>; readonly interfaces: InterfaceNumbers },
 ): void {
   const count = uplinkByNode.size === 0 ? 0 : numberByNode.size + 1;
-  const [uplinks = 0, tunnels = 0] = [uplinkByNode, tunnelByNode].map((nameByNode) => {
+  const wordsOf = (byNode: ReadonlyMap<string, string>): number => {
     const words = exports.allocate(4 * Math.max(1, count));
-    for (const [node, name] of nameByNode) {
+    for (const [node, name] of byNode) {
       const number = numberByNode.get(node);
       const added = interfaces.add(name);
       const view = new DataView(exports.memory.buffer);
       if (number !== undefined) view.setUint32(words + 4 * number, added, true);
     }
     return words;
-  });
-  exports.setNodeUplinks(uplinks, tunnels, count);
+  };
+  exports.setNodeUplinks(wordsOf(uplinkByNode), wordsOf(tunnelByNode), count);
+  const tunnel = otherByNode.size === 0 ? 0 : interfaces.add(TUNNEL_INTERFACE);
+  exports.setShownInterfaces(wordsOf(otherByNode), wordsOf(nameByNode), tunnel, count);
 }
 
 /** INTERFACE_LINK_* bits that the interface alone tells. */

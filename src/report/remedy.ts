@@ -61,7 +61,7 @@ export function remedyFor(flow: Tuple & Judgement, nature: CaptureNature): strin
     case "no-routes":
       return "give the node's routes: --routes FILE with the output of ip -j route show table all";
     case "no-way":
-      return "capture pcapng or with -i any, which name interfaces, or give what tells: expectedIPs of host endpoints, IPPools, and Nodes with Calico's annotations";
+      return "capture pcapng or with -i any, which name interfaces, or give what tells: interfaceName and expectedIPs of host endpoints, IPPools, and Nodes with Calico's annotations";
     case "no-group":
       return "give the node's interfaces: --addresses FILE with the output of ip -d -j addr";
     case "no-tables":

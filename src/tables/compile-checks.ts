@@ -1,6 +1,6 @@
 /** What compiling a cluster reports of what is wrong with it, or with the question. */
 import { endpointName } from "../cluster/snapshot.ts";
-import type { Snapshot } from "../cluster/snapshot.ts";
+import type { FelixSettings, Snapshot } from "../cluster/snapshot.ts";
 import type { OnDiagnostic } from "../errors.ts";
 import type { Dialect } from "../policy/dialect.ts";
 import { formatPolicyRef } from "../policy/model.ts";
@@ -62,6 +62,26 @@ export function refuseIpv6(local: readonly LocalEndpoint[], onDiagnostic: OnDiag
     code: "UNSUPPORTED_FEATURE",
     message: `${endpointName(first.endpoint)} has an IPv6 address, which Felix does not police: its ipv6Support is false`,
     place: first.endpoint.place,
+  });
+}
+
+/**
+ * Refuses that nodes wrap what they themselves send to each other, where host endpoints bind some
+ * interfaces only: which of it goes by which is not modelled.
+ */
+export function refuseHostEncryption(
+  { bound }: HostBinding,
+  { wireguardHosts, wireguardPorts }: FelixSettings,
+  onDiagnostic: OnDiagnostic,
+): void {
+  const [first] = bound.filter(({ ofPods }) => ofPods === undefined);
+  if (first === undefined || wireguardHosts === undefined) return;
+  if (wireguardPorts[4] === undefined && wireguardPorts[6] === undefined) return;
+  onDiagnostic({
+    severity: "error",
+    code: "UNSUPPORTED_FEATURE",
+    message: `between nodes all goes by WireGuard then, and HostEndpoint ${first.hostEndpoint.name} is for one interface: that is not modelled`,
+    place: wireguardHosts,
   });
 }
 

@@ -20,6 +20,7 @@ import {
   checkNode,
   refuseForeignEndpoints,
   refuseFloating,
+  refuseHostEncryption,
   refuseIpv6,
   refuseUnplacedFloating,
   reportUnknownProfiles,
@@ -176,6 +177,7 @@ export function compileWhole(
     node === undefined
       ? bindCluster(snapshot, { hosts, local }, onDiagnostic)
       : bindHostEndpoints(snapshot, node, onDiagnostic);
+  refuseHostEncryption(binding, settings, onDiagnostic);
   reportUntrackedEverywhere(binding, hosts, onDiagnostic);
   reportUnknownProfiles(binding, profiles, onDiagnostic);
   const hostTables = compileHostTables(binding, hosts, { settings, version: calicoVersion });

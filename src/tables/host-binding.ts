@@ -18,6 +18,7 @@ import {
   isTunnelDevice,
   LOOPBACK_INTERFACE,
   NODE_INTERFACE,
+  OTHER_INTERFACE,
   TUNNEL_DEVICE,
   TUNNEL_INTERFACE,
   UNNAMED_INTERFACE,
@@ -41,6 +42,9 @@ export interface HostBinding {
   /** Of all nodes seen as one: the interface of each that has host endpoints, and that of its tunnels. */
   readonly uplinkByNode?: ReadonlyMap<string, string>;
   readonly tunnelByNode?: ReadonlyMap<string, string>;
+  /** Of those with endpoints for single interfaces: one that none names, and the first's name. */
+  readonly otherByNode?: ReadonlyMap<string, string>;
+  readonly nameByNode?: ReadonlyMap<string, string>;
 }
 
 export interface BoundHostEndpoint {
@@ -117,7 +121,7 @@ function findUplinks(own: readonly HostEndpoint[], at: ClusterNode | undefined):
   const named = own.filter(({ interfaceName }) => isUplinkName(interfaceName));
   const known = named.filter(({ addresses }) => addresses.some(isKnownBy(at)));
   const told = known.length > 0 ? known : named.filter(({ addresses }) => addresses.some(isOfNode));
-  const strays = own.filter((endpoint) => isStray(endpoint, named, at));
+  const strays = own.filter((endpoint) => isStray(endpoint, at));
   const names = new Set(named.flatMap(({ interfaceName = "" }) => [interfaceName]));
   const [first] = told;
   const unnamed = names.size === 0 && strays.length === 0 ? NODE_INTERFACE : UNNAMED_INTERFACE;
@@ -126,10 +130,7 @@ function findUplinks(own: readonly HostEndpoint[], at: ClusterNode | undefined):
   const nameByStray = new Map(
     strays.map((stray, index) => [stray, `${UNNAMED_INTERFACE}${index + 2}`] as const),
   );
-  const isTold =
-    uplinkAddresses(at).length === 0
-      ? names.size === 0
-      : told.every(({ interfaceName }) => interfaceName === uplink);
+  const isTold = told.every(({ interfaceName }) => interfaceName === uplink);
   const open = [
     ...(first === undefined
       ? named.filter(({ addresses }) => !areOthers(addresses, at))
@@ -158,30 +159,25 @@ function isKnownBy(at: ClusterNode | undefined): (address: Address) => boolean {
   return (address) => at?.hostAddresses.some((one) => sameAddress(one, address)) ?? false;
 }
 
-/** Tells addresses of a node that are no tunnels'; of one that tells none, its endpoints' are. */
+/** Tells addresses of a node that are no tunnels'. */
 function belongsTo(at: ClusterNode | undefined): (address: Address) => boolean {
   const ofUplink = uplinkAddresses(at);
-  return (address) => ofUplink.length === 0 || ofUplink.some((one) => sameAddress(one, address));
+  return (address) => ofUplink.some((one) => sameAddress(one, address));
 }
 
 function uplinkAddresses(at: ClusterNode | undefined): readonly Address[] {
   return at?.ownAddresses.filter((address) => tunnelOf(address, at) === undefined) ?? [];
 }
 
-/** The addresses say that the interface is another than the node's; none: they do not. */
+/** The addresses say that the interface is another than the node's; none of either: they do not. */
 function areOthers(addresses: readonly Address[], at: ClusterNode | undefined): boolean {
-  if (at === undefined || addresses.length === 0) return false;
+  if (at === undefined || addresses.length === 0 || uplinkAddresses(at).length === 0) return false;
   return !addresses.some((one) => at.addresses.some((other) => sameAddress(one, other)));
 }
 
 /** Without a name, for addresses of which none is the uplink's or a tunnel's. */
-function isStray(
-  { interfaceName, addresses }: HostEndpoint,
-  named: readonly HostEndpoint[],
-  at: ClusterNode | undefined,
-): boolean {
+function isStray({ interfaceName, addresses }: HostEndpoint, at: ClusterNode | undefined): boolean {
   if (interfaceName !== undefined) return false;
-  if (uplinkAddresses(at).length === 0) return named.length > 0;
   const isOfNode = belongsTo(at);
   return addresses.every((address) => !isOfNode(address) && tunnelOf(address, at) === undefined);
 }
@@ -229,6 +225,8 @@ export function bindAllHostEndpoints(
   const bound: BoundHostEndpoint[] = [];
   const uplinkByNode = new Map<string, string>();
   const tunnelByNode = new Map<string, string>();
+  const otherByNode = new Map<string, string>();
+  const nameByNode = new Map<string, string>();
   for (const node of nodes) {
     const own = bindHostEndpoints(snapshot, node, onDiagnostic);
     const [uplink, second] = own.uplinks;
@@ -251,18 +249,20 @@ export function bindAllHostEndpoints(
       ...(ofTunnels === undefined ? [] : [{ ...ofTunnels, interfaceName: TUNNEL_INTERFACE }]),
     ];
     bound.push(...named.map((each) => bind(each.interfaceName, each.hostEndpoint)));
+    if (named.length > 0) otherByNode.set(node, interfaceOfNode(OTHER_INTERFACE, node));
+    if (!own.unnamed.includes(uplink)) nameByNode.set(node, uplink);
     if (own.everywhere === undefined) continue;
     const names = new Set(named.map(({ interfaceName }) => interfaceName));
-    const others = [uplink, TUNNEL_INTERFACE, LOOPBACK_INTERFACE].filter(
-      (name) => !names.has(name),
-    );
+    const all = [uplink, TUNNEL_INTERFACE, LOOPBACK_INTERFACE];
+    if (named.length > 0) all.push(OTHER_INTERFACE);
+    const others = all.filter((name) => !names.has(name));
     bound.push({
       ...bind(ANY_INTERFACE, own.everywhere),
       others: others.map((name) => interfaceOfNode(name, node)),
       ofPods: podInterfaces.get(node) ?? [],
     });
   }
-  return { ...UNBOUND, bound, uplinkByNode, tunnelByNode };
+  return { ...UNBOUND, bound, uplinkByNode, tunnelByNode, otherByNode, nameByNode };
 }
 
 /** Tells whether one endpoint is for every device by which nodes may wrap. */

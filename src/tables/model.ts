@@ -305,6 +305,9 @@ export interface Topology {
   readonly uplinkByNode?: ReadonlyMap<string, string>;
   /** The same: that by which what is wrapped comes and goes. */
   readonly tunnelByNode?: ReadonlyMap<string, string>;
+  /** The same of some: one that no host endpoint names, and what the node calls that to others. */
+  readonly otherByNode?: ReadonlyMap<string, string>;
+  readonly nameByNode?: ReadonlyMap<string, string>;
   /** Of manifests: rules of raw may say that a packet is not tracked. */
   readonly untracks?: boolean;
   /**
@@ -317,7 +320,7 @@ export interface Topology {
   readonly unnamed?: readonly string[];
   /** The interfaces that host endpoints are for. */
   readonly boundInterfaces?: readonly string[];
-  /** How one is called that only a capture names. */
+  /** How one is called that only a capture names, if it is one. */
   readonly otherInterface?: string;
   /** Of a real node: IPv4 sources are looked up in its routes even where `rp_filter` is off. */
   readonly sourceLookUp?: {

@@ -17,10 +17,11 @@ import { TextDigest } from "./text-digest.ts";
 export const WORKLOAD_INTERFACE_PREFIX = "cali";
 /** The interface of everything that is not a local pod. */
 export const NODE_INTERFACE = "eth0";
+// Ours begin with a slash, which no interface's name has. Source: Linux, dev_valid_name().
 /** One that host endpoints tell of and nothing names; with a number behind it where there are several. */
-export const UNNAMED_INTERFACE = "unnamed";
+export const UNNAMED_INTERFACE = "/unnamed";
 /** What is called so that only a capture names, where no rule is for it. */
-export const OTHER_INTERFACE = "other";
+export const OTHER_INTERFACE = "/other";
 /** That of what a node sends to itself. */
 export const LOOPBACK_INTERFACE = "lo";
 
@@ -66,7 +67,7 @@ export const TUNNEL_DEVICE: Readonly<Record<TunnelKind, { readonly [F in Family]
 };
 
 /** One for all of them, where nodes are seen as one. */
-export const TUNNEL_INTERFACE = "tunnel";
+export const TUNNEL_INTERFACE = "/tunnel";
 
 /** Tells whether an interface is one of those. */
 export function isTunnelDevice(name: string): boolean {

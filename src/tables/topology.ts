@@ -5,13 +5,7 @@
 import { felixSettings } from "../cluster/felix-configuration.ts";
 import { endpointName, knowsNodes, nodeNames } from "../cluster/snapshot.ts";
 import { knowsBackends } from "../cluster/services.ts";
-import type {
-  ClusterNode,
-  Endpoint,
-  FelixSettings,
-  IpPool,
-  Snapshot,
-} from "../cluster/snapshot.ts";
+import type { ClusterNode, Endpoint, FelixSettings, Snapshot } from "../cluster/snapshot.ts";
 import {
   formatPrefix,
   hostPrefix,
@@ -25,7 +19,7 @@ import type { ToldInterfaces } from "./captured-interface.ts";
 import type { InterfaceByEndpoint } from "./endpoint-interface.ts";
 import { interfaceOfNode, isTunnelDevice, LOOPBACK_INTERFACE, OTHER_INTERFACE } from "./names.ts";
 import { untoldTunnels } from "./tunnels.ts";
-import { areAllNear, areNear, wrappingIn } from "./wrapping.ts";
+import { areAllNear, areNear, isWrappedIn, wrappingIn } from "./wrapping.ts";
 import { UNBOUND, type HostBinding } from "./host-binding.ts";
 import type { UntoldPort } from "./host-ports.ts";
 import type { Route, Topology } from "./model.ts";
@@ -74,11 +68,12 @@ export function compileTopology(
     const isBound = name !== undefined && uplinkByNode.has(name);
     return isBound ? interfaceOfNode(LOOPBACK_INTERFACE, name) : "";
   };
-  const { wireguardPorts } = felixSettings(snapshot, undefined);
+  const settings = felixSettings(snapshot, node);
   const tellsApart = binding.bound.some(({ ofPods }) => ofPods === undefined);
   const wayTo: ReturnType<typeof waysIn> = tellsApart
-    ? waysIn(snapshot, felixSettings(snapshot, node), node)
+    ? waysIn(snapshot, settings, node)
     : () => ({});
+  const wayToPod = tellsApart || node !== undefined ? wayTo : isWrappedIn(snapshot, settings);
   // What it sends from another address than its tunnel's is not wrapped within a subnet.
   const wayToNode = (
     address: Address,
@@ -96,8 +91,7 @@ export function compileTopology(
         prefix: hostPrefix(address),
         kind: "unicast",
         ...(here ? { interface: interfaceOf(interfaces, endpoint) } : away),
-        ...(node === undefined ? wrappingOf(address, snapshot.pools, wireguardPorts) : {}),
-        ...wayTo(address, endpoint.node),
+        ...wayToPod(address, endpoint.node),
         node: endpoint.node,
         owner: endpointName(endpoint),
       });
@@ -213,11 +207,15 @@ export function compileTopology(
 
 /** What is known of the interfaces of nodes whose host endpoints bind some. */
 function interfacesOf(binding: HostBinding, routes: readonly Route[]): ToldInterfaces {
-  const { uplinks, uplinkByNode, tunnelByNode, unnamed, bound } = binding;
+  const { uplinks, uplinkByNode, tunnelByNode, otherByNode, nameByNode, unnamed, bound } = binding;
   if (binding === UNBOUND) return {};
   if (uplinkByNode !== undefined) {
     const tunnels = tunnelByNode?.values() ?? [];
-    return { uplinks: [uplinks[0], ...uplinkByNode.values(), ...tunnels] };
+    return {
+      uplinks: [uplinks[0], ...uplinkByNode.values(), ...tunnels],
+      ...(otherByNode === undefined ? {} : { otherByNode }),
+      ...(nameByNode === undefined ? {} : { nameByNode }),
+    };
   }
   const names = bound.map(({ interfaceName }) => interfaceName);
   const tunnels = [
@@ -310,8 +308,8 @@ export function withEndpoint(
     return undefined;
   }
   let { routes } = topology;
-  const { clusterPrefixes, pools } = snapshot;
-  const { wireguardPorts } = felixSettings(snapshot, undefined);
+  const { clusterPrefixes } = snapshot;
+  const isWrapped = isWrappedIn(snapshot, felixSettings(snapshot, undefined));
   for (const address of endpoint.addresses) {
     const { family } = address;
     const inferred = prefixOf(address, INFERRED_BITS[family]);
@@ -329,7 +327,7 @@ export function withEndpoint(
       prefix,
       kind: "unicast",
       interface: here ? interfaceName : UNBOUND.uplinks[0],
-      ...(topology.wholeCluster ? wrappingOf(address, pools, wireguardPorts) : {}),
+      ...(topology.wholeCluster ? isWrapped(address) : {}),
       node: endpoint.node,
       owner: endpointName(endpoint),
     });
@@ -347,18 +345,6 @@ function compareRoutePrefixes(one: Prefix, other: Prefix): number {
     compareAddresses(one.address, other.address) ||
     one.bits - other.bits
   );
-}
-
-/** Whether nodes wrap what they send to a pod, where its pool tells; WireGuard takes what it can. */
-function wrappingOf(
-  address: Address,
-  pools: readonly IpPool[],
-  wireguardPorts: FelixSettings["wireguardPorts"],
-): Pick<Route, "wrapped"> {
-  const pool = pools.find(({ prefix }) => prefixContains(prefix, address));
-  if (pool === undefined || wireguardPorts[address.family] !== undefined) return {};
-  if (pool.tunnel === undefined) return { wrapped: false };
-  return pool.wrapsAlways ? { wrapped: true } : {};
 }
 
 /** Routes by prefix; the first for a prefix stays. */

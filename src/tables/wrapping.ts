@@ -3,7 +3,13 @@
  * Source: libcalico-go lib/ipam pools' modes; felix/calc/encapsulation_calculator.go, l3_route_resolver.go;
  * confd's bird templates for IPIP.
  */
-import type { ClusterNode, FelixSettings, IpPool, Snapshot } from "../cluster/snapshot.ts";
+import type {
+  ClusterNode,
+  FelixSettings,
+  IpPool,
+  Snapshot,
+  TunnelKind,
+} from "../cluster/snapshot.ts";
 import { prefixContains } from "../net/address.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
 import type { Route } from "./model.ts";
@@ -16,6 +22,12 @@ export type Wrapping = (to: Address | Prefix) => Pick<Route, "wrapped" | "tunnel
 /** Makes what tells of a snapshot's addresses whether packets to them are wrapped. */
 export function wrappingIn(snapshot: Snapshot, settings: FelixSettings): Wrapping {
   const { pools } = snapshot;
+  const kindByFamily = new Map<Family, TunnelKind | undefined>();
+  const usedTunnel = (family: Family): TunnelKind | undefined => {
+    if (!kindByFamily.has(family))
+      kindByFamily.set(family, usedTunnels(snapshot, settings, family)[0]);
+    return kindByFamily.get(family);
+  };
   return (to) => {
     const { family } = "bits" in to ? to.address : to;
     const isIn = ({ prefix }: IpPool): boolean =>
@@ -34,8 +46,20 @@ export function wrappingIn(snapshot: Snapshot, settings: FelixSettings): Wrappin
     }
     if (pools.some(({ prefix }) => prefix.address.family === family)) return { wrapped: false };
     // > Without pools the nodes tell which devices they have.
-    const [kind] = usedTunnels(snapshot, settings, family);
+    const kind = usedTunnel(family);
     return kind === undefined ? { wrapped: false } : { tunnel: TUNNEL_DEVICE[kind][family] };
+  };
+}
+
+/** The same without the device, where nothing tells interfaces apart. */
+export function isWrappedIn(
+  snapshot: Snapshot,
+  settings: FelixSettings,
+): (to: Address) => Pick<Route, "wrapped"> {
+  const wrapping = wrappingIn(snapshot, settings);
+  return (to) => {
+    const { wrapped } = wrapping(to);
+    return wrapped === undefined ? {} : { wrapped };
   };
 }
 

@@ -153,6 +153,7 @@ describe("compileNatChains", () => {
   it.each([
     ["wrapped always", { vxlanMode: "Always" }, "drop"],
     ["never wrapped", {}, "allow"],
+    ["in no pool", { cidr: "10.66.0.0/16", vxlanMode: "Always" }, "allow"],
     ["wrapped between subnets, which nothing tells", { ipipMode: "CrossSubnet" }, "unknown"],
   ])(
     "knows with which of its addresses a node masquerades, where packets are %s",
