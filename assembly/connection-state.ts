@@ -77,6 +77,7 @@ export function inheritState(packet: Packet): void {
 
 function isReset(packet: Packet): bool {
   if (packet.protocol != PROTOCOL_TCP || (packet.known & KNOWN_TCP_FLAGS) == 0) return false;
+  walk.tcpFlagsLookedAt |= TCP_RST;
   return (packet.tcpFlags & TCP_RST) != 0;
 }
 
