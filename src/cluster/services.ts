@@ -18,7 +18,7 @@ import {
   type Found,
 } from "./service-endpoints.ts";
 import { isUnseen, readServicePorts, readServiceSpec } from "./service-spec.ts";
-import type { Service, ServicePort, Snapshot } from "./snapshot.ts";
+import type { Service, ServiceBackend, ServicePort, Snapshot } from "./snapshot.ts";
 
 /** Reads the Services among the objects, with their backends and members. */
 export function readServices(
@@ -91,10 +91,15 @@ function unplacedOf(service: Service, port: ServicePort): string | undefined {
   if (!internal && !(service.externalTraffic === "Local" && isReachedFromOutside(service, port))) {
     return undefined;
   }
-  const nowhere = port.backends.find(({ node }) => node === undefined);
-  if (nowhere === undefined) return undefined;
+  const unplaced = port.backends.find(isUnplaced);
+  if (unplaced === undefined) return undefined;
   const policy = internal ? "internalTrafficPolicy" : "externalTrafficPolicy";
-  return `${policy} is Local, and nothing tells on which node ${formatAddress(nowhere.address)} is`;
+  return `${policy} is Local, and nothing tells on which node ${formatAddress(unplaced.address)} is`;
+}
+
+/** Tells whether kube-proxy knows on which node a backend is, and the objects do not tell. */
+export function isUnplaced({ node, nowhere }: ServiceBackend): boolean {
+  return node === undefined && nowhere !== true;
 }
 
 /** Tells whether a node's kube-proxy can be said to choose from the backends; of all nodes seen as one each may. */

@@ -170,6 +170,11 @@ describe("readServices", () => {
       "~10.0.0.1>8080",
     ],
     [
+      "terminating ones of which nothing says that they do not serve",
+      "{addresses: [10.0.0.1], conditions: {ready: false, terminating: true}}",
+      "~10.0.0.1>8080",
+    ],
+    [
       "terminating ones beside a ready one",
       "{addresses: [10.0.0.1], conditions: {ready: false, serving: true, terminating: true}}, {addresses: [10.0.0.2], conditions: {ready: true}}",
       "~10.0.0.1>8080 10.0.0.2>8080",
@@ -225,6 +230,31 @@ describe("readServices", () => {
         ),
       ),
     ).toBe("10.0.0.1>8080 ~10.0.0.2>8080 9.0.0.1>8080 ~fd00::2>8080");
+  });
+
+  it("takes the first address of an endpoint; policies mean all of them", () => {
+    const two = slice("s", `${ports}, endpoints: [{addresses: [10.0.0.1, 10.0.0.2]}]`);
+    expect(backends(plain, two)).toBe("10.0.0.1>8080");
+    expect(members(plain, two)[0]).toBe("10.0.0.1 10.0.0.2");
+  });
+
+  it("has an endpoint whose slice names no node on no node, wherever its pod is", () => {
+    const local = service(
+      "clusterIP: 10.96.0.1, internalTrafficPolicy: Local, ports: [{port: 80, targetPort: 8080}]",
+    );
+    const placed = pod("p", "10.0.0.1").replace("spec: {", "spec: {nodeName: n1, ");
+    const place = (endpoint: string): unknown => {
+      const body = `${ports}, endpoints: [{addresses: [10.0.0.1], ${endpoint}}]`;
+      const { snapshot } = load([local, slice("s", body), placed].join("\n---\n"));
+      const [{ node, nowhere } = {}] = snapshot.services[0]!.ports[0]!.backends;
+      return nowhere ?? node;
+    };
+    expect(place("nodeName: n2")).toBe("n2");
+    expect(place("")).toBe(true);
+    expect(place('nodeName: ""')).toBe(true);
+    // Nothing is missing to tell that.
+    const body = `${ports}, endpoints: [{addresses: [10.0.0.1]}]`;
+    expect(backends(local, slice("s", body))).toBe("10.0.0.1>8080");
   });
 
   it("matches ports by name and protocol", () => {

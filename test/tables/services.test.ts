@@ -156,6 +156,18 @@ endpoints:
     ]);
   });
 
+  it("has no backend of its own where the slice names no node (KP-4)", () => {
+    const nowhere = manifest.replaceAll(/, nodeName: n\d/g, "");
+    const pod = `{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {nodeName: n1}, status: {podIP: 10.244.0.5}}`;
+    const { snapshot: loaded } = load(`${nowhere}\n---\n${pod}`);
+    for (const node of ["n1", undefined]) {
+      const { nat } = compileServices(loaded, 4, { node, sets });
+      const names = nat.chains.map(({ name }) => name.slice(0, 9));
+      expect(names).toContain("KUBE-SVC-");
+      expect(names).not.toContain("KUBE-SVL-");
+    }
+  });
+
   it("drops in filter what has no backend on the node and is for it alone (KP-4)", () => {
     expect(rulesOf("n3").filter((line) => line.includes("no local endpoints"))).toEqual([
       '-A KUBE-EXTERNAL-SERVICES -d 198.51.100.1/32 -p tcp -m comment --comment "shop/web:http has no local endpoints" -m tcp --dport 80 -j DROP',
