@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { formatAddress } from "../../src/net/address.ts";
+import { formatAddress, formatPrefix } from "../../src/net/address.ts";
 import { load, texts } from "./load.ts";
 
 const service = (spec: string, name = "web"): string =>
@@ -358,6 +358,28 @@ describe("readServices", () => {
     expect(backends(object, ...pods)).toBe(expected);
   });
 
+  it("reads ports and ranges as an API server does that takes them", () => {
+    const { snapshot, said } = load(
+      service(
+        'loadBalancerSourceRanges: [" 10.0.0.0/8 "], ports: [{port: 53, name: a, targetPort: 0}, {port: 53, name: b, protocol: UDP, targetPort: ""}]',
+      ),
+    );
+    expect(said).toEqual([]);
+    expect(snapshot.services[0]!.balancerSources.map(formatPrefix)).toEqual(["10.0.0.0/8"]);
+    expect(snapshot.services[0]!.ports).toHaveLength(2);
+  });
+
+  it("says which Service has a node port already", () => {
+    const port = (rest: string, name: string): string =>
+      service(`type: NodePort, ports: [{port: 80, nodePort: 30080${rest}}]`, name);
+    const { said } = load(
+      [port("", "a"), port(", protocol: UDP", "b"), port("", "c")].join("\n---\n"),
+    );
+    expect(said).toEqual([
+      "a.yaml:5:106: error: spec.ports[0].nodePort: TCP 30080 is the node port of Service default/a at a.yaml:1:106, too [BAD_VALUE]",
+    ]);
+  });
+
   it.each([
     [
       "type: Clusterip",
@@ -384,6 +406,35 @@ describe("readServices", () => {
       "spec.sessionAffinityConfig.clientIP.timeoutSeconds: 90000 is not 1 to 86400 seconds [BAD_VALUE]",
     ],
     ["ports: [{name: x}]", "spec.ports[0].port: is required [MISSING_FIELD]"],
+    [
+      'ports: [{port: 80, targetPort: "8080"}]',
+      'spec.ports[0].targetPort: "8080" in quotes is a port name, and a name needs a letter: write 8080 [BAD_PORT]',
+    ],
+    [
+      "ports: [{port: 80, targetPort: my_port}]",
+      'spec.ports[0].targetPort: "my_port" is no port name: at most 15 lower-case letters, digits and single "-", one letter at least [BAD_PORT]',
+    ],
+    [
+      "ports: [{port: 80, name: a}, {port: 81}]",
+      "spec.ports[1].name: is required of each of several ports [MISSING_FIELD]",
+    ],
+    [
+      "ports: [{port: 80, name: a}, {port: 81, name: a}]",
+      `spec.ports[1].name: "a" is another port's name, too [BAD_VALUE]`,
+    ],
+    [
+      "ports: [{port: 80, name: a}, {port: 80, protocol: TCP, name: b}]",
+      "spec.ports[1].port: TCP 80 is another port's, too [BAD_VALUE]",
+    ],
+    [
+      "ports: [{port: 80, name: a, nodePort: 30080}, {port: 81, name: b, nodePort: 30080}]",
+      "spec.ports[1].nodePort: TCP 30080 is another port's node port, too [BAD_VALUE]",
+    ],
+    [
+      "clusterIP: 10.96.0.1, clusterIPs: [10.96.0.2]",
+      "spec.clusterIPs[0]: is 10.96.0.2, and clusterIP is 10.96.0.1: they must be the same [BAD_VALUE]",
+    ],
+    ['loadBalancerSourceRanges: [" "]', "spec.loadBalancerSourceRanges[0]: is empty [BAD_PREFIX]"],
     ["ports: [{port: 70000}]", "spec.ports[0].port: 70000 is no port: 1 to 65535 [BAD_PORT]"],
   ])("says what is wrong with {%s}", (spec, sentence) => {
     const { said } = load(service(spec));
