@@ -10,7 +10,7 @@ import type { Judgement, RuleRef, Tuple } from "../engine/verdict.ts";
 import { formatPolicyName, formatPolicyRef } from "../policy/model.ts";
 import type { Direction, PolicyRef, RuleAction } from "../policy/model.ts";
 import { DEFAULT_TIER } from "../policy/order.ts";
-import type { RuleOrigin } from "../tables/model.ts";
+import type { Route, RuleOrigin } from "../tables/model.ts";
 import { dialectText, openText } from "./dialect-words.ts";
 
 /** What a sentence is about: a packet or a flow, and its verdict. */
@@ -107,6 +107,12 @@ export function policyPointsOf(origin: RuleOrigin): PolicyPoint[] {
   }
 }
 
+/** Of a Node's external address. */
+function perhapsOfNode(route: Route | undefined, address: string): string | undefined {
+  if (route?.perhapsLocal !== true) return undefined;
+  return `nothing tells whether ${route.owner ?? "the node"} has its ExternalIP ${address} itself, or a cloud translates it`;
+}
+
 /** Says in one sentence part why the verdict is what it is. */
 export function explainReason(judged: Judged, nature: CaptureNature = "frames"): string {
   const missing = (what: string): string => `${what} ${MISSING[nature]}`;
@@ -132,9 +138,15 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
     case "no-endpoint":
       return `neither ${addressText(judged.source)} nor ${destinationText(judged)} is an address of the cluster`;
     case "missing-source":
-      return `no pod has address ${addressText(judged.source)}`;
+      return (
+        perhapsOfNode(judged.sourceRoute, addressText(judged.source)) ??
+        `no pod has address ${addressText(judged.source)}`
+      );
     case "missing-destination":
-      return `no pod has address ${destinationText(judged)}`;
+      return (
+        perhapsOfNode(judged.destinationRoute, destinationText(judged)) ??
+        `no pod has address ${destinationText(judged)}`
+      );
     case "unresolved-source":
       return `nobody knows the address of host name ${judged.sourceName ?? "of the source"}`;
     case "unresolved-destination":

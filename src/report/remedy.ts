@@ -10,6 +10,10 @@ export function remedyFor(flow: Tuple & Judgement, nature: CaptureNature): strin
   switch (flow.reason) {
     case "missing-source":
     case "missing-destination": {
+      const route = flow.reason === "missing-source" ? flow.sourceRoute : flow.destinationRoute;
+      if (route?.perhapsLocal === true) {
+        return "where the node's interface has the address, give the Node it as an InternalIP too";
+      }
       const address = flow.reason === "missing-source" ? flow.source : flow.translated?.address;
       const text = addressText(address ?? flow.destination);
       return `take the manifests at the time of the capture, or name the pod: --endpoint ${text}=NAMESPACE/NAME`;

@@ -437,6 +437,8 @@ export interface Route {
   readonly tunnel?: string;
   /** Of what is on another node: that is in the judged one's subnet; undefined: nothing tells. */
   readonly near?: boolean;
+  /** Of manifests, where it is missing: perhaps an address that its owner, a node, has itself. */
+  readonly perhapsLocal?: true;
   /** Interface that packets to it leave by and packets from it arrive by; empty for `local`. */
   readonly interface: string;
   /** Node that has the address, where several are judged as one; undefined when unknown. */

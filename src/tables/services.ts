@@ -396,7 +396,7 @@ function nodeAddresses(
   node: string | undefined,
 ): Address[] {
   const nodes = node === undefined ? [...nodeByName.values()] : [nodeByName.get(node)];
-  return nodes.flatMap((each) => each?.addresses.find((own) => own.family === family) ?? []);
+  return nodes.flatMap((each) => each?.ownAddresses.find((own) => own.family === family) ?? []);
 }
 
 function backendCount({ services }: Snapshot, family: Family): number {

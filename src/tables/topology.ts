@@ -103,9 +103,9 @@ export function compileTopology(
       });
     }
   }
-  for (const { name, addresses, tunnels } of snapshot.nodeByName.values()) {
+  for (const { name, ownAddresses, tunnels } of snapshot.nodeByName.values()) {
     const local = node === undefined || node === name;
-    for (const address of addresses) {
+    for (const address of ownAddresses) {
       routes.add({
         prefix: hostPrefix(address),
         kind: local ? "local" : "unicast",
@@ -126,6 +126,19 @@ export function compileTopology(
         ...(local ? { interface: loopbackOf(endpoint.node) } : away),
         node: endpoint.node,
         owner: endpoint.node === undefined ? endpoint.name : `node ${endpoint.node}`,
+      });
+    }
+  }
+  // A cloud translates it in front of the node; elsewhere the node's interface has it.
+  for (const { name, addresses } of snapshot.nodeByName.values()) {
+    const perhapsLocal = node === undefined || node === name;
+    for (const address of addresses) {
+      routes.add({
+        prefix: hostPrefix(address),
+        ...(perhapsLocal ? { kind: "missing", perhapsLocal } : { kind: "unicast" }),
+        ...away,
+        node: perhapsLocal ? undefined : name,
+        owner: `node ${name}`,
       });
     }
   }
