@@ -100,6 +100,7 @@ export function policyPointsOf(origin: RuleOrigin): PolicyPoint[] {
     case "dialect":
     case "service":
     case "service-unknown":
+    case "pod-range-unknown":
     case "service-refused":
     case "host-port":
     case "host-port-unknown":
@@ -336,6 +337,8 @@ export function explainOrigin(
       return `Service ${origin.service} chooses the backend`;
     case "service-unknown":
       return `nothing tells the backends of Service ${origin.service}`;
+    case "pod-range-unknown":
+      return "nothing tells by which range kube-proxy knows pods (--cluster-cidr): the one that holds all ranges of pods holds others, too";
     case "host-port":
       return `hostPort ${origin.hostPort} leads there${placeText(origin.place)}`;
     case "host-port-unknown":
@@ -360,7 +363,11 @@ function explainMissing(origin: RuleOrigin | undefined): string | undefined {
     return `${tiedText(origin.policies)} have equal priorities and disagree: which of them decides is undefined`;
   }
   if (origin?.kind === "dialect") return openText(origin.about);
-  if (origin?.kind === "service-unknown" || origin?.kind === "host-port-unknown") {
+  if (
+    origin?.kind === "service-unknown" ||
+    origin?.kind === "pod-range-unknown" ||
+    origin?.kind === "host-port-unknown"
+  ) {
     return explainOrigin(origin, { owner: undefined, reply: false });
   }
   if (origin?.kind !== "policy-rule") return undefined;

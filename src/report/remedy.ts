@@ -116,6 +116,8 @@ export function remedyFor(flow: Tuple & Judgement, nature: CaptureNature): strin
 function remedyForRule(origin: RuleOrigin | undefined): string | undefined {
   if (origin?.kind === "tie") return "give the policies different priorities";
   if (origin?.kind === "dialect") return remedyForOpen(origin.about);
+  if (origin?.kind === "pod-range-unknown")
+    return "where kube-proxy has a range that holds all pods, give it here, too: --cluster-cidr CIDR";
   if (origin?.kind === "policy-rule" && origin.open !== undefined)
     return remedyForOpen(origin.open);
   if (origin?.kind !== "policy-rule" || origin.missing === undefined) return undefined;
