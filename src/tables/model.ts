@@ -448,4 +448,6 @@ export interface Route {
   readonly node: string | undefined;
   /** `namespace/name` of the endpoint, `node NAME` for a node; undefined for ranges. */
   readonly owner: string | undefined;
+  /** Where several Services share the address: whose each port is, by protocol number and port. */
+  readonly ownerByPort?: ReadonlyMap<string, string>;
 }

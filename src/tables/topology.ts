@@ -10,9 +10,11 @@ import type {
   Endpoint,
   FelixSettings,
   IpPool,
+  Service,
   Snapshot,
 } from "../cluster/snapshot.ts";
 import {
+  formatAddress,
   formatPrefix,
   hostPrefix,
   parsePrefix,
@@ -30,6 +32,7 @@ import { UNBOUND, type HostBinding } from "./host-binding.ts";
 import type { UntoldPort } from "./host-ports.ts";
 import type { Route, Topology } from "./model.ts";
 import { compareAddresses, placeInOrder } from "./set-members.ts";
+import { portProtocolNumber } from "./sets.ts";
 
 /** Bits of the range taken to be the cluster's around an address of it, where no object names ranges. */
 const INFERRED_BITS: Readonly<Record<Family, number>> = { 4: 16, 6: 64 };
@@ -142,19 +145,18 @@ export function compileTopology(
       });
     }
   }
-  for (const service of snapshot.services) {
-    const { clusterAddresses, externalAddresses, balancerAddresses } = service;
-    for (const address of [...clusterAddresses, ...externalAddresses, ...balancerAddresses]) {
-      // Translated before it is routed; without backends it is forwarded, and refused.
-      const known = service.ports.every((port) => knowsBackends(port, node));
-      routes.add({
-        prefix: hostPrefix(address),
-        kind: known ? "unicast" : "untranslated",
-        ...away,
-        node: undefined,
-        owner: `service ${endpointName(service)}`,
-      });
-    }
+  for (const { address, services } of servicesByAddress(snapshot)) {
+    // Translated before it is routed; without backends it is forwarded, and refused.
+    const known = services.every(({ ports }) => ports.every((port) => knowsBackends(port, node)));
+    const owners = services.map((service) => `service ${endpointName(service)}`);
+    routes.add({
+      prefix: hostPrefix(address),
+      kind: known ? "unicast" : "untranslated",
+      ...away,
+      node: undefined,
+      owner: owners[0],
+      ...(services.length === 1 ? {} : { ownerByPort: ownersByPort(services) }),
+    });
   }
   for (const { addresses, owner } of untold) {
     for (const address of [addresses[4], addresses[6]]) {
@@ -222,6 +224,35 @@ export function compileTopology(
     untracks,
     ...interfacesOf(binding, routes.sorted()),
   };
+}
+
+/** Services by each of their addresses, of which several may share those for outside. */
+function servicesByAddress({ services }: Snapshot): Iterable<{
+  readonly address: Address;
+  readonly services: readonly Service[];
+}> {
+  const found = new Map<string, { readonly address: Address; readonly services: Service[] }>();
+  for (const service of services) {
+    const { clusterAddresses, externalAddresses, balancerAddresses } = service;
+    for (const address of [...clusterAddresses, ...externalAddresses, ...balancerAddresses]) {
+      const key = formatAddress(address);
+      const known = found.get(key);
+      if (known === undefined) found.set(key, { address, services: [service] });
+      else if (!known.services.includes(service)) known.services.push(service);
+    }
+  }
+  return found.values();
+}
+
+function ownersByPort(services: readonly Service[]): ReadonlyMap<string, string> {
+  return new Map(
+    services.flatMap((service) =>
+      service.ports.map(
+        ({ protocol, port }) =>
+          [`${portProtocolNumber(protocol)} ${port}`, `service ${endpointName(service)}`] as const,
+      ),
+    ),
+  );
 }
 
 /** What is known of the interfaces of nodes whose host endpoints bind some. */

@@ -150,6 +150,36 @@ describe("an address outside", () => {
 });
 
 describe("a Service", () => {
+  it("is named by its port where several share an address", async () => {
+    const [first, ...slices] = service([]);
+    const shared = ["web", "dns"].map((name, index) => ({
+      ...first!,
+      metadata: { name, namespace: "shop" },
+      spec: {
+        clusterIP: `10.96.0.2${index}`,
+        externalIPs: ["198.51.100.9"],
+        ports: [{ port: index === 0 ? 80 : 53, targetPort: 8080 }],
+      },
+    }));
+    const dns = {
+      ...slices[0]!,
+      metadata: {
+        name: "dns-1",
+        namespace: "shop",
+        labels: { "kubernetes.io/service-name": "dns" },
+      },
+    };
+    const packets = [80, 53].map((port) => buildFrame(syn("10.1.0.1", "198.51.100.9", port)));
+    const verdicts = await judgeCapture({
+      compiled: compileObjects([...CLUSTER, ...shared, ...slices, dns]),
+      capture: buildPcap(timed(packets)),
+    });
+    expect(verdicts.map(({ destinationRoute }) => destinationRoute?.owner)).toEqual([
+      "service shop/web",
+      "service shop/dns",
+    ]);
+  });
+
   it("has one verdict where all backends have", async () => {
     const objects = [...CLUSTER, ...service(["10.1.0.2", "10.1.0.3"])];
     expect(await tell(objects, syn("10.1.0.1", "10.96.0.20", 80))).toEqual(["allow rule"]);
