@@ -12,7 +12,9 @@ import {
   CAPTURED_PERHAPS_ELSEWHERE,
   CAPTURED_PERHAPS_POD,
   CAPTURED_TOLD,
+  CT_ESTABLISHED,
   CT_NEW,
+  CT_RELATED,
   CT_UNTRACKED,
   HOOK_FORWARD,
   HOOK_INPUT,
@@ -54,6 +56,7 @@ import {
   routeIsFar,
   routeIsMultipath,
   routeIsNear,
+  routeIsPerhapsLocal,
   routeIsWrapped,
   routeKind,
   routeNode,
@@ -292,6 +295,11 @@ function wayUnknown(): bool {
   if (dstKind == ROUTE_UNTRANSLATED && (walk.ctState & CT_NEW) != 0) {
     endUntold();
     return true;
+  }
+  // Nobody says at which hooks it comes by, and whether a node port takes it.
+  if ((walk.ctState & (CT_ESTABLISHED | CT_RELATED)) == 0) {
+    if (routeIsPerhapsLocal(attempt.srcRoute)) return !end(VERDICT_UNKNOWN, REASON_MISSING_SRC);
+    if (routeIsPerhapsLocal(attempt.dstRoute)) return !end(VERDICT_UNKNOWN, REASON_MISSING_DST);
   }
   if (srcKind == ROUTE_UNICAST || srcKind == ROUTE_LOCAL) return false;
   if (dstKind == ROUTE_UNICAST || dstKind == ROUTE_LOCAL) return false;

@@ -909,6 +909,8 @@ export const ROUTE_BARE = 1 << 3;
 /** Behind another node, which is in the judged one's subnet, or is not; neither: nothing tells. */
 export const ROUTE_NEAR = 1 << 4;
 export const ROUTE_FAR = 1 << 5;
+/** Of manifests: of a missing address: perhaps a node's own. */
+export const ROUTE_PERHAPS_LOCAL = 1 << 6;
 /** Routing tables: local, main, default. */
 export const ROUTE_TABLES = 3;
 export const ROUTE_UNICAST = 1;

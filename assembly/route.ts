@@ -9,6 +9,7 @@ import {
   ROUTE_MULTIPATH,
   ROUTE_NODE,
   ROUTE_NONE,
+  ROUTE_PERHAPS_LOCAL,
   ROUTE_REALM,
   ROUTE_BARE,
   ROUTE_FAR,
@@ -152,6 +153,11 @@ export function routeIsNear(route: i32): bool {
 /** The same, in another subnet. */
 export function routeIsFar(route: i32): bool {
   return route != ROUTE_NONE && (load<u8>(routeAt(route), ROUTE_FLAGS) & ROUTE_FAR) != 0;
+}
+
+/** Nothing tells whether it is an address that a node has itself. */
+export function routeIsPerhapsLocal(route: i32): bool {
+  return route != ROUTE_NONE && (load<u8>(routeAt(route), ROUTE_FLAGS) & ROUTE_PERHAPS_LOCAL) != 0;
 }
 
 /** Realm of the route: that of destinations in the lower half, of sources in the upper one. */

@@ -267,9 +267,8 @@ function randomService(
     external: random.chance(0.5) ? "Local" : "Cluster",
     affinitySeconds:
       between === "wrapped" ? random.pick(AFFINITIES) : random.chance(0.3) ? 10_800 : undefined,
-    endpoints: random
-      .some(holders, random.chance(0.8) ? 1 : 0, random.pick([1, 1, 2, 3]))
-      .map((one) => ({
+    endpoints: asToldBySome(
+      random.some(holders, random.chance(0.8) ? 1 : 0, random.pick([1, 1, 2, 3])).map((one) => ({
         addresses: one.addresses,
         node: one.node,
         state: random.pick([
@@ -282,7 +281,22 @@ function randomService(
         ] as const),
         zones: hinted ? [random.pick(nodes).zone ?? "zone-1"] : [],
       })),
+    ),
   };
+}
+
+/** Slices place all of theirs; Endpoints, which do not, know neither of hints nor of who terminates. */
+function asToldBySome(endpoints: readonly RawServiceEndpoint[]): readonly RawServiceEndpoint[] {
+  if (areAllPlaced(endpoints)) return endpoints;
+  return endpoints.map((one) => ({
+    ...one,
+    state: one.state === "ready" ? "ready" : "not ready",
+    zones: [],
+  }));
+}
+
+function areAllPlaced(endpoints: readonly RawServiceEndpoint[]): boolean {
+  return endpoints.every(({ node }) => node !== undefined);
 }
 
 const AFFINITIES = [undefined, undefined, 5, 60, 10_800];
@@ -326,26 +340,47 @@ function serviceObjects(service: RandomService): object[] {
       },
       status: { loadBalancer: { ingress: service.balancer } },
     },
-    ...(["IPv4", "IPv6"] as const).map((addressType, family) => ({
-      apiVersion: "discovery.k8s.io/v1",
-      kind: "EndpointSlice",
-      metadata: {
-        name: `${name}-${addressType.toLowerCase()}`,
-        namespace: "a",
-        labels: { "kubernetes.io/service-name": name },
-      },
-      addressType,
-      ports: [{ name: "p", protocol, port: targetPort }],
-      endpoints: service.endpoints.map(({ addresses, node, state, zones }) => ({
-        addresses: [addresses[family]],
-        nodeName: node,
-        conditions: CONDITIONS[state],
-        ...(zones.length === 0
-          ? {}
-          : { hints: { forZones: zones.map((zone) => ({ name: zone })) } }),
-      })),
-    })),
+    ...(areAllPlaced(service.endpoints) ? slicesOf(service) : [endpointsOf(service)]),
   ];
+}
+
+function endpointsOf({ name, protocol, targetPort, endpoints }: RandomService): object {
+  const inState = (state: RawServiceEndpoint["state"]): object[] =>
+    endpoints
+      .filter((one) => one.state === state)
+      .flatMap(({ addresses, node }) => addresses.map((ip) => ({ ip, nodeName: node })));
+  return {
+    apiVersion: "v1",
+    kind: "Endpoints",
+    metadata: { name, namespace: "a" },
+    subsets: [
+      {
+        addresses: inState("ready"),
+        notReadyAddresses: inState("not ready"),
+        ports: [{ name: "p", protocol, port: targetPort }],
+      },
+    ],
+  };
+}
+
+function slicesOf({ name, protocol, targetPort, endpoints }: RandomService): object[] {
+  return (["IPv4", "IPv6"] as const).map((addressType, family) => ({
+    apiVersion: "discovery.k8s.io/v1",
+    kind: "EndpointSlice",
+    metadata: {
+      name: `${name}-${addressType.toLowerCase()}`,
+      namespace: "a",
+      labels: { "kubernetes.io/service-name": name },
+    },
+    addressType,
+    ports: [{ name: "p", protocol, port: targetPort }],
+    endpoints: endpoints.map(({ addresses, node, state, zones }) => ({
+      addresses: [addresses[family]],
+      nodeName: node,
+      conditions: CONDITIONS[state],
+      ...(zones.length === 0 ? {} : { hints: { forZones: zones.map((zone) => ({ name: zone })) } }),
+    })),
+  }));
 }
 
 const PEERS = [

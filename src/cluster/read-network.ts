@@ -91,6 +91,17 @@ export function isPort(value: number): boolean {
   return Number.isInteger(value) && value >= 1 && value <= 65535;
 }
 
+/** Says what is wrong with a port name. Source: apimachinery validation.IsValidPortName. */
+export function portNameFault(name: string): string | undefined {
+  if (/^\d+$/.test(name)) {
+    return `"${name}" in quotes is a port name, and a name needs a letter: write ${name}`;
+  }
+  const fine = /^[-a-z0-9]{1,15}$/.test(name) && /[a-z]/.test(name) && !/^-|--|-$/.test(name);
+  return fine
+    ? undefined
+    : `"${name}" is no port name: at most 15 lower-case letters, digits and single "-", one letter at least`;
+}
+
 /**
  * Reads a protocol; TCP when absent, undefined when it was reported as BAD_VALUE.
  *

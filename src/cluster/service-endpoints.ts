@@ -21,7 +21,10 @@ import type { WantedPort } from "./service-spec.ts";
 import type { Endpoint, PortProtocol, ServiceBackend, ServiceMembers } from "./snapshot.ts";
 
 /** Addresses that have the same ports and are in the same state. */
-export interface EndpointGroup extends Pick<ServiceBackend, "node" | "zoneHints" | "nodeHints"> {
+export interface EndpointGroup extends Pick<
+  ServiceBackend,
+  "node" | "nowhere" | "zoneHints" | "nodeHints"
+> {
   readonly addresses: readonly Address[];
   readonly ports: readonly EndpointPort[];
   readonly ready: boolean;
@@ -130,15 +133,16 @@ export function backendsOf(
   const backends = new Map<string, ServiceBackend>();
   for (const group of groups) {
     if (group.unseen === true || (!group.ready && !group.lastResort)) continue;
-    const { ready, node, zoneHints, nodeHints } = group;
+    const { ready, nowhere, zoneHints, nodeHints } = group;
     for (const { portName, protocol, port } of group.ports) {
       if (portName !== wanted.name || protocol !== wanted.protocol) continue;
       for (const address of group.addresses) {
         const text = `${formatAddress(address)} ${port}`;
         // One that is in several slices is what the best of them says.
         if (backends.get(text)?.ready === true) continue;
-        const hints = { zoneHints, nodeHints };
-        backends.set(text, { address, port, ready, node: node ?? nodeOf(address), ...hints });
+        const where =
+          nowhere === true ? { node: undefined, nowhere } : { node: group.node ?? nodeOf(address) };
+        backends.set(text, { address, port, ready, ...where, zoneHints, nodeHints });
       }
     }
   }
@@ -159,28 +163,36 @@ export function readSlice(root: Field): EndpointGroup[] {
   // Names to look up elsewhere; kube-proxy does not serve them.
   if (type === "FQDN") return [];
   const ports = itemsOf(fieldOf(root, "ports")).flatMap(readEndpointPort);
-  return itemsOf(fieldOf(root, "endpoints")).map((item) => {
+  return itemsOf(fieldOf(root, "endpoints")).flatMap((item) => {
     checkKnownFields(item, SLICE_ENDPOINT_FIELDS);
     const conditions = recordOf(item, "conditions");
     checkKnownFields(conditions, ["ready", "serving", "terminating"]);
-    // > A nil value should be interpreted as "true" (ready), defaults to ready (serving), false (terminating).
     const ready = readBoolean(fieldOf(conditions, "ready")) ?? true;
-    const serving = readBoolean(fieldOf(conditions, "serving")) ?? ready;
+    // > Serving: cond.Serving == nil || *cond.Serving, whatever `ready` says.
+    const serving = readBoolean(fieldOf(conditions, "serving")) ?? true;
     const terminating = readBoolean(fieldOf(conditions, "terminating")) ?? false;
     const addresses = itemsOf(fieldOf(item, "addresses")).flatMap((field) =>
       readAddressOfType(field, type),
     );
     const hints = recordOf(item, "hints");
     checkKnownFields(hints, ["forNodes", "forZones"]);
-    return {
-      addresses,
+    const node = nodeOfEndpoint(item);
+    const group = {
       ports,
       ready,
       lastResort: serving && terminating,
-      node: nodeOfEndpoint(item),
+      node,
+      // > isLocal: endpoint.NodeName != nil && ...
+      ...(node === undefined ? { nowhere: true as const } : {}),
       zoneHints: namesOf(fieldOf(hints, "forZones")),
       nodeHints: namesOf(fieldOf(hints, "forNodes")),
     };
+    // > Only the first address is used by kube-proxy.
+    const [first, ...others] = addresses;
+    return [
+      ...(first === undefined ? [] : [{ ...group, addresses: [first] }]),
+      ...(others.length === 0 ? [] : [{ ...group, addresses: others, unseen: true as const }]),
+    ];
   });
 }
 
@@ -199,7 +211,8 @@ const SLICE_ENDPOINT_FIELDS = [
 
 function nodeOfEndpoint(item: Field): string | undefined {
   const named = readText(fieldOf(item, "nodeName"));
-  return named ?? readText(fieldOf(fieldOf(item, "topology"), "kubernetes.io/hostname"));
+  const node = named ?? readText(fieldOf(fieldOf(item, "topology"), "kubernetes.io/hostname"));
+  return node === "" ? undefined : node;
 }
 
 function namesOf(field: Field): string[] {

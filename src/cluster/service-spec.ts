@@ -7,14 +7,24 @@ import type { Address, Family, Prefix } from "../net/address.ts";
 import {
   checkKnownFields,
   fieldOf,
+  isRecord,
   itemsOf,
+  itemsOfList,
   readInteger,
   readText,
   recordOf,
   reportField,
+  withValue,
   type Field,
 } from "./fields.ts";
-import { readAddress, readPort, readPrefix, readProtocol, readWord } from "./read-network.ts";
+import {
+  portNameFault,
+  readAddress,
+  readPort,
+  readPrefix,
+  readProtocol,
+  readWord,
+} from "./read-network.ts";
 import type { Labels, PortProtocol, Service } from "./snapshot.ts";
 
 const TYPES = ["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"] as const;
@@ -66,11 +76,38 @@ export interface WantedPort {
   readonly nodePort: number | undefined;
 }
 
-/** Reads a Service's ports. */
+/** Reads a Service's ports. Reports BAD_PORT, BAD_VALUE, MISSING_FIELD and UNKNOWN_FIELD. */
 export function readServicePorts(root: Field): WantedPort[] {
-  return itemsOf(fieldOf(recordOf(root, "spec"), "ports"))
-    .map(readServicePort)
-    .filter((port) => port !== undefined);
+  const fields = itemsOf(fieldOf(recordOf(root, "spec"), "ports"));
+  checkTogether(fields);
+  return fields.map(readServicePort).filter((port) => port !== undefined);
+}
+
+/** Reports what several ports of one Service cannot share. Source: kubernetes ValidateService(). */
+function checkTogether(fields: readonly Field[]): void {
+  if (fields.length < 2) return;
+  const seen = new Set<string>();
+  for (const field of fields) {
+    const { name, port, protocol = "TCP", nodePort } = isRecord(field.value) ? field.value : {};
+    // > Only optional if one ServicePort is defined on this service.
+    if ((name ?? "") === "") {
+      const message = "is required of each of several ports";
+      reportField(fieldOf(field, "name"), { code: "MISSING_FIELD", message });
+    }
+    const report = (key: string, message: string): void =>
+      reportField(fieldOf(field, key), { code: "BAD_VALUE", message });
+    const isNew = (what: string): boolean => seen.size < seen.add(what).size;
+    if (typeof name === "string" && name !== "" && !isNew(name)) {
+      report("name", `"${name}" is another port's name, too`);
+    }
+    if (typeof port === "number" && !isNew(`${String(protocol)} ${port}`)) {
+      report("port", `${String(protocol)} ${port} is another port's, too`);
+    }
+    if (typeof nodePort === "number" && nodePort !== 0) {
+      if (isNew(`${String(protocol)} node port ${nodePort}`)) continue;
+      report("nodePort", `${String(protocol)} ${nodePort} is another port's node port, too`);
+    }
+  }
 }
 
 function readServicePort(field: Field): WantedPort | undefined {
@@ -78,9 +115,7 @@ function readServicePort(field: Field): WantedPort | undefined {
   const port = readPort(fieldOf(field, "port"));
   const protocol = readProtocol(fieldOf(field, "protocol"));
   const name = readText(fieldOf(field, "name")) ?? "";
-  const targetField = fieldOf(field, "targetPort");
-  const named = typeof targetField.value === "string";
-  const target = named ? readText(targetField) : readPort(targetField);
+  const target = readTarget(fieldOf(field, "targetPort"));
   const nodePortField = fieldOf(field, "nodePort");
   // > 0, too, means that none is given.
   const nodePort = nodePortField.value === 0 ? undefined : readPort(nodePortField);
@@ -90,6 +125,17 @@ function readServicePort(field: Field): WantedPort | undefined {
   if (port === undefined || protocol === undefined) return undefined;
   // > If this is not specified, the value of the 'port' field is used.
   return { name, protocol, port, target: target ?? port, nodePort };
+}
+
+/** Reads a container's port; undefined: the Service's own. */
+function readTarget(field: Field): number | string | undefined {
+  const { value } = field;
+  // > 0 and "", too, mean that none is given.
+  if (value === 0 || value === "") return undefined;
+  if (typeof value !== "string") return readPort(field);
+  const fault = portNameFault(value);
+  if (fault !== undefined) reportField(field, { code: "BAD_PORT", message: fault });
+  return value;
 }
 
 /** Reads how a Service is reached. Reports UNKNOWN_FIELD, BAD_VALUE and what the fields report. */
@@ -103,6 +149,7 @@ export function readServiceSpec(root: Field): Omit<Service, "ports"> {
   }
   readWord(fieldOf(spec, "ipFamilyPolicy"), "ipFamilyPolicy", FAMILY_POLICIES);
   readWord(fieldOf(spec, "trafficDistribution"), "trafficDistribution", DISTRIBUTIONS);
+  if (type !== "ExternalName") checkFirstAddress(spec);
   const addresses = type === "ExternalName" ? [] : clusterAddresses(spec);
   const { namespace, name, labels } = root.object.metadata;
   const proxy = labels.get(PROXY_LABEL);
@@ -118,8 +165,8 @@ export function readServiceSpec(root: Field): Omit<Service, "ports"> {
     externalAddresses: addressesOf(itemsOf(fieldOf(spec, "externalIPs"))),
     balancerAddresses: balancerAddresses(root),
     balancerSources: itemsOf(fieldOf(spec, "loadBalancerSourceRanges"))
-      .map(readPrefix)
-      .filter((prefix): prefix is Prefix => prefix !== undefined),
+      .map(readSourceRange)
+      .filter((prefix) => prefix !== undefined),
     internalTraffic: trafficPolicy(spec, "internalTrafficPolicy"),
     externalTraffic: trafficPolicy(spec, "externalTrafficPolicy"),
     affinitySeconds: affinitySeconds(spec),
@@ -139,6 +186,26 @@ function clusterAddresses(spec: Field): Address[] {
 function clusterFields(spec: Field): Field[] {
   const listed = itemsOf(fieldOf(spec, "clusterIPs"));
   return listed.length > 0 ? listed : [fieldOf(spec, "clusterIP")];
+}
+
+/** > ... and clusterIPs[0] and clusterIP must have the same value. */
+function checkFirstAddress(spec: Field): void {
+  const { value } = fieldOf(spec, "clusterIP");
+  const [first] = itemsOfList(fieldOf(spec, "clusterIPs"));
+  if (typeof value !== "string" || value === "" || typeof first?.value !== "string") return;
+  if (first.value === value) return;
+  const message = `is ${first.value}, and clusterIP is ${value}: they must be the same`;
+  reportField(first, { code: "BAD_VALUE", message });
+}
+
+/** > These values are allowed to be space-padded. */
+function readSourceRange(field: Field): Prefix | undefined {
+  const text = readText(field)?.trim() ?? "";
+  if (text !== "") return readPrefix(withValue(field, text));
+  if (field.value === undefined || typeof field.value === "string") {
+    reportField(field, { code: "BAD_PREFIX", message: "is empty" });
+  }
+  return undefined;
 }
 
 /** Of an object that no API server has seen yet, which addresses it will have is not known. */

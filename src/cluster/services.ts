@@ -2,9 +2,16 @@
  * Services, where kube-proxy would send their connections, and whom policies mean by them. EndpointSlices
  * win over Endpoints, and both over the Service's own selector, which is what makes them in a cluster.
  */
-import type { OnDiagnostic } from "../errors.ts";
+import { formatPlace, type OnDiagnostic } from "../errors.ts";
 import { formatAddress } from "../net/address.ts";
-import { rootField } from "./fields.ts";
+import {
+  fieldOf,
+  itemsOfList,
+  placeOfField,
+  reportField,
+  rootField,
+  type Field,
+} from "./fields.ts";
 import type { ManifestObject } from "./manifest-object.ts";
 import type { Pod } from "./pods.ts";
 import {
@@ -18,7 +25,7 @@ import {
   type Found,
 } from "./service-endpoints.ts";
 import { isUnseen, readServicePorts, readServiceSpec } from "./service-spec.ts";
-import type { Service, ServicePort, Snapshot } from "./snapshot.ts";
+import type { Service, ServiceBackend, ServicePort, Snapshot } from "./snapshot.ts";
 
 /** Reads the Services among the objects, with their backends and members. */
 export function readServices(
@@ -74,10 +81,37 @@ export function readServices(
       });
       return { ...service, ports };
     });
+  checkNodePorts(
+    objects.filter(({ kind }) => kind === "Service"),
+    onDiagnostic,
+  );
   const membersByService = new Map(
     [...foundByService].map(([key, found]) => [key, membersOf(found)]),
   );
   return { services, membersByService };
+}
+
+/** Reports node ports that two Services have; of one Service its own fields' reader reports them. */
+function checkNodePorts(services: readonly ManifestObject[], onDiagnostic: OnDiagnostic): void {
+  const holders = new Map<string, Field>();
+  for (const object of services) {
+    const root = rootField(object, onDiagnostic);
+    for (const port of itemsOfList(fieldOf(fieldOf(root, "spec"), "ports"))) {
+      const field = fieldOf(port, "nodePort");
+      const { value: protocol = "TCP" } = fieldOf(port, "protocol");
+      if (typeof field.value !== "number" || field.value === 0) continue;
+      const words = `${String(protocol)} ${field.value}`;
+      const holder = holders.get(words);
+      if (holder === undefined) holders.set(words, field);
+      if (holder === undefined || holder.object === object) continue;
+      const { metadata } = holder.object;
+      const who = `Service ${metadata.namespace}/${metadata.name}`;
+      reportField(field, {
+        code: "BAD_VALUE",
+        message: `${words} is the node port of ${who} at ${formatPlace(placeOfField(holder))}, too`,
+      });
+    }
+  }
 }
 
 /** Who serves it, and is not modelled. */
@@ -91,10 +125,15 @@ function unplacedOf(service: Service, port: ServicePort): string | undefined {
   if (!internal && !(service.externalTraffic === "Local" && isReachedFromOutside(service, port))) {
     return undefined;
   }
-  const nowhere = port.backends.find(({ node }) => node === undefined);
-  if (nowhere === undefined) return undefined;
+  const unplaced = port.backends.find(isUnplaced);
+  if (unplaced === undefined) return undefined;
   const policy = internal ? "internalTrafficPolicy" : "externalTrafficPolicy";
-  return `${policy} is Local, and nothing tells on which node ${formatAddress(nowhere.address)} is`;
+  return `${policy} is Local, and nothing tells on which node ${formatAddress(unplaced.address)} is`;
+}
+
+/** Tells whether kube-proxy knows on which node a backend is, and the objects do not tell. */
+export function isUnplaced({ node, nowhere }: ServiceBackend): boolean {
+  return node === undefined && nowhere !== true;
 }
 
 /** Tells whether a node's kube-proxy can be said to choose from the backends; of all nodes seen as one each may. */

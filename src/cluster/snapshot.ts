@@ -211,6 +211,8 @@ export interface Backend {
 export interface ServiceBackend extends Backend {
   /** Undefined when nothing tells it. */
   readonly node: string | undefined;
+  /** Its slice names no node: to kube-proxy it is on none, wherever its pod is. */
+  readonly nowhere?: true;
   /** False: it terminates, and serves only where no ready one is left. */
   readonly ready: boolean;
   /** Zones and nodes whose clients it is meant for; empty or absent: everybody's. */

@@ -76,7 +76,7 @@ function readJudged(
   meanings: Meanings,
 ): Tuple & Judgement {
   const tuple = readTuple(view, at.packet, meanings.names);
-  const judgement = withSource(tuple, readJudgement(view, at.verdict, meanings));
+  const judgement = withPorts(tuple, withSource(tuple, readJudgement(view, at.verdict, meanings)));
   const { owners } = meanings;
   if (owners === undefined) return { ...tuple, ...judgement };
   const named = (address: Address | undefined, route: Route | undefined): Route | undefined => {
@@ -90,6 +90,21 @@ function readJudged(
     ...judgement,
     sourceRoute: named(tuple.source, judgement.sourceRoute),
     destinationRoute: named(destination, judgement.destinationRoute),
+  };
+}
+
+/** Names the Service whose port it is, where several share an address. */
+function withPorts(tuple: Tuple, judgement: Judgement): Judgement {
+  const { sourceRoute, destinationRoute, translated } = judgement;
+  if ((sourceRoute?.ownerByPort ?? destinationRoute?.ownerByPort) === undefined) return judgement;
+  const named = (route: Route | undefined, port: number | undefined): Route | undefined => {
+    const owner = route?.ownerByPort?.get(`${tuple.protocol} ${port}`);
+    return route === undefined || owner === undefined ? route : { ...route, owner };
+  };
+  return {
+    ...judgement,
+    sourceRoute: named(sourceRoute, tuple.sourcePort),
+    destinationRoute: named(destinationRoute, translated?.port ?? tuple.destinationPort),
   };
 }
 

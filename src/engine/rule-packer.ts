@@ -200,6 +200,7 @@ function originFlags(origin: RuleOrigin | undefined): number {
       return origin.answer === "open" ? 0 : layout.RULE_DECIDES;
     case "service":
     case "service-unknown":
+    case "pod-range-unknown":
     case "host-port":
     case "host-port-unknown":
     case "host-forward":

@@ -180,7 +180,8 @@ function packRoutes(
         (route.wrapped === true ? layout.ROUTE_WRAPPED : 0) |
         (route.wrapped === false ? layout.ROUTE_BARE : 0) |
         (route.near === true ? layout.ROUTE_NEAR : 0) |
-        (route.near === false ? layout.ROUTE_FAR : 0),
+        (route.near === false ? layout.ROUTE_FAR : 0) |
+        (route.perhapsLocal === true ? layout.ROUTE_PERHAPS_LOCAL : 0),
     );
     if (route.tunnel === undefined) {
       view.setUint32(at + layout.ROUTE_REALM, route.realm ?? 0, true);

@@ -7,9 +7,8 @@ import {
   reportField,
   type Field,
 } from "../cluster/fields.ts";
-import { readPort, readProtocol } from "../cluster/read-network.ts";
+import { portNameFault, readPort, readProtocol } from "../cluster/read-network.ts";
 import { onlyFieldOf, reportMissing } from "./cluster-wide.ts";
-import { portNameFault } from "./network-policy-items.ts";
 import type { PolicyPort } from "./model.ts";
 
 /** Reads it; undefined when it was reported. */

@@ -12,7 +12,7 @@ import {
   reportField,
   type Field,
 } from "../cluster/fields.ts";
-import { isPort, readProtocol } from "../cluster/read-network.ts";
+import { isPort, portNameFault, readProtocol } from "../cluster/read-network.ts";
 import type { Diagnostic, Place } from "../errors.ts";
 import { formatPrefix, parsePrefix, prefixContains, type Prefix } from "../net/address.ts";
 import type { PolicyPeer, PolicyPort } from "./model.ts";
@@ -55,17 +55,6 @@ export function readPolicyPort(field: Field): PolicyPort | undefined {
     });
   }
   return protocol && { kind: "range", protocol, first: value, last: end ?? value, place };
-}
-
-/** Says what is wrong with a port name. Source: apimachinery validation.IsValidPortName. */
-export function portNameFault(name: string): string | undefined {
-  if (/^\d+$/.test(name)) {
-    return `"${name}" in quotes is a port name, and a name needs a letter: write ${name}`;
-  }
-  const fine = /^[-a-z0-9]{1,15}$/.test(name) && /[a-z]/.test(name) && !/^-|--|-$/.test(name);
-  return fine
-    ? undefined
-    : `"${name}" is no port name: at most 15 lower-case letters, digits and single "-", one letter at least`;
 }
 
 /** Reads an `ipBlock`; undefined when it was reported. */

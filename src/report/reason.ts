@@ -10,7 +10,7 @@ import type { Judgement, RuleRef, Tuple } from "../engine/verdict.ts";
 import { formatPolicyName, formatPolicyRef } from "../policy/model.ts";
 import type { Direction, PolicyRef, RuleAction } from "../policy/model.ts";
 import { DEFAULT_TIER } from "../policy/order.ts";
-import type { RuleOrigin } from "../tables/model.ts";
+import type { Route, RuleOrigin } from "../tables/model.ts";
 import { dialectText, openText } from "./dialect-words.ts";
 
 /** What a sentence is about: a packet or a flow, and its verdict. */
@@ -100,11 +100,18 @@ export function policyPointsOf(origin: RuleOrigin): PolicyPoint[] {
     case "dialect":
     case "service":
     case "service-unknown":
+    case "pod-range-unknown":
     case "service-refused":
     case "host-port":
     case "host-port-unknown":
       return [];
   }
+}
+
+/** Of a Node's external address. */
+function perhapsOfNode(route: Route | undefined, address: string): string | undefined {
+  if (route?.perhapsLocal !== true) return undefined;
+  return `nothing tells whether ${route.owner ?? "the node"} has its ExternalIP ${address} itself, or a cloud translates it`;
 }
 
 /** Says in one sentence part why the verdict is what it is. */
@@ -132,9 +139,15 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
     case "no-endpoint":
       return `neither ${addressText(judged.source)} nor ${destinationText(judged)} is an address of the cluster`;
     case "missing-source":
-      return `no pod has address ${addressText(judged.source)}`;
+      return (
+        perhapsOfNode(judged.sourceRoute, addressText(judged.source)) ??
+        `no pod has address ${addressText(judged.source)}`
+      );
     case "missing-destination":
-      return `no pod has address ${destinationText(judged)}`;
+      return (
+        perhapsOfNode(judged.destinationRoute, destinationText(judged)) ??
+        `no pod has address ${destinationText(judged)}`
+      );
     case "unresolved-source":
       return `nobody knows the address of host name ${judged.sourceName ?? "of the source"}`;
     case "unresolved-destination":
@@ -328,6 +341,8 @@ export function explainOrigin(
       return `Service ${origin.service} chooses the backend`;
     case "service-unknown":
       return `nothing tells the backends of Service ${origin.service}`;
+    case "pod-range-unknown":
+      return "nothing tells by which range kube-proxy knows pods (--cluster-cidr): the one that holds all ranges of pods holds others, too";
     case "host-port":
       return `hostPort ${origin.hostPort} leads there${placeText(origin.place)}`;
     case "host-port-unknown":
@@ -352,7 +367,11 @@ function explainMissing(origin: RuleOrigin | undefined): string | undefined {
     return `${tiedText(origin.policies)} have equal priorities and disagree: which of them decides is undefined`;
   }
   if (origin?.kind === "dialect") return openText(origin.about);
-  if (origin?.kind === "service-unknown" || origin?.kind === "host-port-unknown") {
+  if (
+    origin?.kind === "service-unknown" ||
+    origin?.kind === "pod-range-unknown" ||
+    origin?.kind === "host-port-unknown"
+  ) {
     return explainOrigin(origin, { owner: undefined, reply: false });
   }
   if (origin?.kind !== "policy-rule") return undefined;

@@ -10,6 +10,10 @@ export function remedyFor(flow: Tuple & Judgement, nature: CaptureNature): strin
   switch (flow.reason) {
     case "missing-source":
     case "missing-destination": {
+      const route = flow.reason === "missing-source" ? flow.sourceRoute : flow.destinationRoute;
+      if (route?.perhapsLocal === true) {
+        return "where the node's interface has the address, give the Node it as an InternalIP too";
+      }
       const address = flow.reason === "missing-source" ? flow.source : flow.translated?.address;
       const text = addressText(address ?? flow.destination);
       return `take the manifests at the time of the capture, or name the pod: --endpoint ${text}=NAMESPACE/NAME`;
@@ -114,6 +118,8 @@ export function remedyFor(flow: Tuple & Judgement, nature: CaptureNature): strin
 function remedyForRule(origin: RuleOrigin | undefined): string | undefined {
   if (origin?.kind === "tie") return "give the policies different priorities";
   if (origin?.kind === "dialect") return remedyForOpen(origin.about);
+  if (origin?.kind === "pod-range-unknown")
+    return "where kube-proxy has a range that holds all pods, give it here, too: --cluster-cidr CIDR";
   if (origin?.kind === "policy-rule" && origin.open !== undefined)
     return remedyForOpen(origin.open);
   if (origin?.kind !== "policy-rule" || origin.missing === undefined) return undefined;

@@ -193,7 +193,7 @@ function addressesOfNodes(snapshot: Snapshot): (node: string) => readonly Prefix
   const loopback = nodeNames(snapshot).length === 1 ? [LOOPBACK_4, LOOPBACK_6] : [];
   return (node) => [
     ...[
-      ...(nodeByName.get(node)?.addresses ?? []),
+      ...(nodeByName.get(node)?.ownAddresses ?? []),
       ...hostEndpoints.filter((each) => each.node === node).flatMap(({ addresses }) => addresses),
     ].map(hostPrefix),
     ...loopback,

@@ -63,6 +63,7 @@ export function isPrinted({ origin }: Rule): boolean {
   switch (origin?.kind) {
     case "tie":
     case "service-unknown":
+    case "pod-range-unknown":
     case "host-port-unknown":
       return false;
     case "policy-rule":
@@ -146,6 +147,8 @@ export type RuleOrigin =
   | { readonly kind: "service"; readonly service: string; readonly place: Place }
   /** A Service's node port whose backends nobody told. No text has such rules. */
   | { readonly kind: "service-unknown"; readonly service: string; readonly place: Place }
+  /** What kube-proxy has for pods only, where nothing tells whom it takes for one. No text has such rules. */
+  | { readonly kind: "pod-range-unknown"; readonly place: Place }
   /** A port of the node that leads to a pod: `8080/TCP of Pod a/web`. */
   | { readonly kind: "host-port"; readonly hostPort: string; readonly place: Place }
   /** One of which nothing tells where it leads. No text has such rules. */
@@ -440,10 +443,14 @@ export interface Route {
   readonly tunnel?: string;
   /** Of what is on another node: that is in the judged one's subnet; undefined: nothing tells. */
   readonly near?: boolean;
+  /** Of manifests, where it is missing: perhaps an address that its owner, a node, has itself. */
+  readonly perhapsLocal?: true;
   /** Interface that packets to it leave by and packets from it arrive by; empty for `local`. */
   readonly interface: string;
   /** Node that has the address, where several are judged as one; undefined when unknown. */
   readonly node: string | undefined;
   /** `namespace/name` of the endpoint, `node NAME` for a node; undefined for ranges. */
   readonly owner: string | undefined;
+  /** Where several Services share the address: whose each port is, by protocol number and port. */
+  readonly ownerByPort?: ReadonlyMap<string, string>;
 }

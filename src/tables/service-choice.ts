@@ -4,7 +4,7 @@
  * Source: kubernetes pkg/proxy/topology.go, CategorizeEndpoints() and topologyModeFromHints().
  */
 import type { Service, ServiceBackend, ServicePort, Snapshot } from "../cluster/snapshot.ts";
-import { isReachedFromOutside } from "../cluster/services.ts";
+import { isReachedFromOutside, isUnplaced } from "../cluster/services.ts";
 import type { Family } from "../net/address.ts";
 
 /** A node as kube-proxy knows it. */
@@ -41,7 +41,7 @@ export function chooseBackends(
     ? usable(backends, isHintedAt(node, backends))
     : [];
   const own = backends.filter((backend) => node.name !== undefined && backend.node === node.name);
-  const unplaced = backends.filter((backend) => backend.node === undefined);
+  const unplaced = backends.filter(isUnplaced);
   const local = usesLocal ? usableWith(own, unplaced) : [];
   return {
     cluster,

@@ -18,12 +18,19 @@ import { portProtocolNumber, type SetCollector } from "./sets.ts";
 export interface Context {
   readonly family: Family;
   readonly sets: Pick<SetCollector, "placeSet">;
-  readonly podRange: Prefix | undefined;
+  readonly podRange: PodRange | undefined;
   /** Of the node whose tables these are; of all where they are seen as one. */
   readonly nodeAddresses: readonly Address[];
   readonly terse: boolean;
   /** Who comes from outside is seen as nobody knows whom. */
   readonly veiled: boolean;
+}
+
+/** Whom kube-proxy takes for pods. */
+export interface PodRange {
+  readonly prefixes: readonly Prefix[];
+  /** Nothing tells which of those that are in them. */
+  readonly open: boolean;
 }
 
 /** One port of a Service in one family. */

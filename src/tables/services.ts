@@ -14,11 +14,18 @@ import type { Service, ServiceBackend, ServicePort, Snapshot } from "../cluster/
 import { nodeNames } from "../cluster/snapshot.ts";
 import { isReachedFromOutside, knowsBackends } from "../cluster/services.ts";
 import type { Match } from "../match/index.ts";
-import { commonPrefix, hostPrefix, prefixContains } from "../net/address.ts";
+import {
+  commonPrefix,
+  formatPrefix,
+  hostPrefix,
+  prefixContains,
+  prefixOf,
+} from "../net/address.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
 import type { Target } from "../target/index.ts";
 import { natTo } from "../target/nat-range.ts";
-import type { Chain, Rule, Table } from "./model.ts";
+import { OPEN } from "./dialect-rule.ts";
+import { isPrinted, type Chain, type Rule, type Table } from "./model.ts";
 import {
   CHAIN_KUBE_MARK_MASQ,
   CHAIN_KUBE_NODEPORTS,
@@ -55,6 +62,7 @@ import {
   userChain,
   type Context,
   type NodesChoice,
+  type PodRange,
   type ProxiedPort,
   type Share,
 } from "./service-port.ts";
@@ -106,26 +114,43 @@ export function compileServices(
     .sort(comparePorts);
   const unknown = all.filter(({ port }) => !knowsBackends(port, view.node));
   return {
-    nat: natTable(ports, [
-      userChain(CHAIN_KUBE_SERVICES, [...ports.flatMap(portalRules), nodePortsRule(family)]),
-      nodePortsChain(ports, unknown, family),
-      userChain(CHAIN_KUBE_MARK_MASQ, [makeRule({ target: setBits(MARK_MASQUERADE) })]),
-      userChain(CHAIN_KUBE_POSTROUTING, postroutingRules()),
-    ]),
+    nat: withoutUnprinted(
+      natTable(ports, [
+        userChain(CHAIN_KUBE_SERVICES, [...ports.flatMap(portalRules), nodePortsRule(family)]),
+        nodePortsChain(ports, unknown, family),
+        userChain(CHAIN_KUBE_MARK_MASQ, [makeRule({ target: setBits(MARK_MASQUERADE) })]),
+        userChain(CHAIN_KUBE_POSTROUTING, postroutingRules()),
+      ]),
+    ),
     filterChains: compileServiceFilter(ports, family),
   };
 }
 
 /**
  * The range by which kube-proxy tells pods from others (`--cluster-cidr`): the smallest that holds all
- * ranges of the cluster. Undefined where there is none, or none that could be one.
+ * ranges of the cluster. Undefined where there is none. Where that holds nodes or Services, or would be wider than
+ * any cluster's, nothing tells which part of it is meant.
  */
-function podRangeOf({ clusterPrefixes }: Snapshot, family: Family): Prefix | undefined {
-  const own = clusterPrefixes.filter(({ address }) => address.family === family);
-  const range = commonPrefix(own);
-  return range === undefined || range.bits < WIDEST_RANGE[family] ? undefined : range;
+function podRangeOf(snapshot: Snapshot, family: Family): PodRange | undefined {
+  const own = snapshot.clusterPrefixes.filter(({ address }) => address.family === family);
+  const prefix = commonPrefix(own);
+  if (prefix === undefined) return undefined;
+  const isTold = own.some(({ bits }) => bits === prefix.bits);
+  const others = [
+    ...[...snapshot.nodeByName.values()].flatMap(({ hostAddresses }) => hostAddresses),
+    ...snapshot.services.flatMap(({ clusterAddresses }) => clusterAddresses),
+  ];
+  const widest = WIDEST_RANGE[family];
+  if (isTold || prefix.bits >= widest) {
+    const holdsOthers = others.some((address) => prefixContains(prefix, address));
+    return { prefixes: [prefix], open: !isTold && holdsOthers };
+  }
+  const each = own.map((one) => (one.bits <= widest ? one : prefixOf(one.address, widest)));
+  const unique = new Map(each.map((one) => [formatPrefix(one), one]));
+  return { prefixes: [...unique.values()], open: true };
 }
 
+/** No cluster's pods have more. */
 const WIDEST_RANGE: Readonly<Record<Family, number>> = { 4: 8, 6: 16 };
 
 /** > Beyond so many endpoints, rules for them have no comments. */
@@ -180,6 +205,14 @@ function choicesOf(
 
 function isForEverybody({ zoneHints = [], nodeHints = [] }: ServiceBackend): boolean {
   return zoneHints.length === 0 && nodeHints.length === 0;
+}
+
+/** Marks the chains of which the text leaves rules out. */
+function withoutUnprinted(table: Table): Table {
+  const chains = table.chains.map((chain) =>
+    chain.rules.every(isPrinted) ? chain : { ...chain, partlyPrinted: true as const },
+  );
+  return { ...table, chains };
 }
 
 function natTable(ports: readonly ProxiedPort[], fixed: readonly Chain[]): Table {
@@ -249,8 +282,7 @@ function nodePortsChain(
     return [makeRule({ comment, matches, target: toOwn(given, "KUBE-EXT-") })];
   });
   const open = unknown.flatMap(({ service, port }) => unknownNodePort(service, port, family));
-  const chain = userChain(CHAIN_KUBE_NODEPORTS, [...rules, ...open]);
-  return open.length === 0 ? chain : { ...chain, partlyPrinted: true };
+  return userChain(CHAIN_KUBE_NODEPORTS, [...rules, ...open]);
 }
 
 /**
@@ -294,16 +326,27 @@ function masqueradeRules(given: ProxiedPort): Rule[] {
   const { context, port, portName, clusterAddresses } = given;
   const { podRange } = context;
   if (podRange === undefined) return [];
-  return clusterAddresses.map((address) =>
-    makeRule({
-      comment: `${portName} cluster IP`,
-      matches: [
-        { kind: "address", side: "src", prefix: podRange, invert: true },
-        ...portalMatches(given, address, port.port),
-      ],
-      target: jump(CHAIN_KUBE_MARK_MASQ),
-    }),
-  );
+  const { prefixes, open } = podRange;
+  const comment = `${portName} cluster IP`;
+  const target = jump(CHAIN_KUBE_MARK_MASQ);
+  return clusterAddresses.flatMap((address) => {
+    const portal = portalMatches(given, address, port.port);
+    const others = [...prefixes.map((prefix) => isFrom(prefix, true)), ...portal];
+    if (!open) return [makeRule({ comment, matches: others, target })];
+    return [
+      unprintedRule(given, others, target),
+      ...prefixes.map((prefix) => unprintedRule(given, [isFrom(prefix), ...portal, OPEN], target)),
+    ];
+  });
+}
+
+function isFrom(prefix: Prefix, invert = false): Match {
+  return { kind: "address", side: "src", prefix, invert };
+}
+
+/** Where nothing tells whom kube-proxy takes for pods: no text has it. */
+function unprintedRule({ service }: ProxiedPort, matches: readonly Match[], target: Target): Rule {
+  return makeRule({ matches, target, origin: { kind: "pod-range-unknown", place: service.place } });
 }
 
 /** What comes to a node port, an external address or a load balancer's. */
@@ -324,17 +367,14 @@ function externalRules(given: ProxiedPort, local: readonly Share[]): Rule[] {
   }
   const { podRange } = context;
   const cluster = toOwn(given, "KUBE-SVC-");
+  const comment = `pod traffic for ${destinations}`;
   return [
     ...veil,
-    ...(podRange === undefined
-      ? []
-      : [
-          makeRule({
-            comment: `pod traffic for ${destinations}`,
-            matches: [{ kind: "address", side: "src", prefix: podRange, invert: false }],
-            target: cluster,
-          }),
-        ]),
+    ...(podRange?.prefixes.map((prefix) =>
+      podRange.open
+        ? unprintedRule(given, [isFrom(prefix), OPEN], cluster)
+        : makeRule({ comment, matches: [isFrom(prefix)], target: cluster }),
+    ) ?? []),
     makeRule({
       comment: `masquerade LOCAL traffic for ${destinations}`,
       matches: [IS_LOCAL.source],
@@ -396,7 +436,7 @@ function nodeAddresses(
   node: string | undefined,
 ): Address[] {
   const nodes = node === undefined ? [...nodeByName.values()] : [nodeByName.get(node)];
-  return nodes.flatMap((each) => each?.addresses.find((own) => own.family === family) ?? []);
+  return nodes.flatMap((each) => each?.ownAddresses.find((own) => own.family === family) ?? []);
 }
 
 function backendCount({ services }: Snapshot, family: Family): number {

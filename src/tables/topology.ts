@@ -5,8 +5,15 @@
 import { felixSettings } from "../cluster/felix-configuration.ts";
 import { endpointName, knowsNodes, nodeNames } from "../cluster/snapshot.ts";
 import { knowsBackends } from "../cluster/services.ts";
-import type { ClusterNode, Endpoint, FelixSettings, Snapshot } from "../cluster/snapshot.ts";
+import type {
+  ClusterNode,
+  Endpoint,
+  FelixSettings,
+  Service,
+  Snapshot,
+} from "../cluster/snapshot.ts";
 import {
+  formatAddress,
   formatPrefix,
   hostPrefix,
   parsePrefix,
@@ -24,6 +31,7 @@ import { UNBOUND, type HostBinding } from "./host-binding.ts";
 import type { UntoldPort } from "./host-ports.ts";
 import type { Route, Topology } from "./model.ts";
 import { compareAddresses, placeInOrder } from "./set-members.ts";
+import { portProtocolNumber } from "./sets.ts";
 
 /** Bits of the range taken to be the cluster's around an address of it, where no object names ranges. */
 const INFERRED_BITS: Readonly<Record<Family, number>> = { 4: 16, 6: 64 };
@@ -97,9 +105,9 @@ export function compileTopology(
       });
     }
   }
-  for (const { name, addresses, tunnels } of snapshot.nodeByName.values()) {
+  for (const { name, ownAddresses, tunnels } of snapshot.nodeByName.values()) {
     const local = node === undefined || node === name;
-    for (const address of addresses) {
+    for (const address of ownAddresses) {
       routes.add({
         prefix: hostPrefix(address),
         kind: local ? "local" : "unicast",
@@ -123,19 +131,31 @@ export function compileTopology(
       });
     }
   }
-  for (const service of snapshot.services) {
-    const { clusterAddresses, externalAddresses, balancerAddresses } = service;
-    for (const address of [...clusterAddresses, ...externalAddresses, ...balancerAddresses]) {
-      // Translated before it is routed; without backends it is forwarded, and refused.
-      const known = service.ports.every((port) => knowsBackends(port, node));
+  // A cloud translates it in front of the node; elsewhere the node's interface has it.
+  for (const { name, addresses } of snapshot.nodeByName.values()) {
+    const perhapsLocal = node === undefined || node === name;
+    for (const address of addresses) {
       routes.add({
         prefix: hostPrefix(address),
-        kind: known ? "unicast" : "untranslated",
+        ...(perhapsLocal ? { kind: "missing", perhapsLocal } : { kind: "unicast" }),
         ...away,
-        node: undefined,
-        owner: `service ${endpointName(service)}`,
+        node: perhapsLocal ? undefined : name,
+        owner: `node ${name}`,
       });
     }
+  }
+  for (const { address, services } of servicesByAddress(snapshot)) {
+    // Translated before it is routed; without backends it is forwarded, and refused.
+    const known = services.every(({ ports }) => ports.every((port) => knowsBackends(port, node)));
+    const owners = services.map((service) => `service ${endpointName(service)}`);
+    routes.add({
+      prefix: hostPrefix(address),
+      kind: known ? "unicast" : "untranslated",
+      ...away,
+      node: undefined,
+      owner: owners[0],
+      ...(services.length === 1 ? {} : { ownerByPort: ownersByPort(services) }),
+    });
   }
   for (const { addresses, owner } of untold) {
     for (const address of [addresses[4], addresses[6]]) {
@@ -203,6 +223,35 @@ export function compileTopology(
     untracks,
     ...interfacesOf(binding, routes.sorted()),
   };
+}
+
+/** Services by each of their addresses, of which several may share those for outside. */
+function servicesByAddress({ services }: Snapshot): Iterable<{
+  readonly address: Address;
+  readonly services: readonly Service[];
+}> {
+  const found = new Map<string, { readonly address: Address; readonly services: Service[] }>();
+  for (const service of services) {
+    const { clusterAddresses, externalAddresses, balancerAddresses } = service;
+    for (const address of [...clusterAddresses, ...externalAddresses, ...balancerAddresses]) {
+      const key = formatAddress(address);
+      const known = found.get(key);
+      if (known === undefined) found.set(key, { address, services: [service] });
+      else if (!known.services.includes(service)) known.services.push(service);
+    }
+  }
+  return found.values();
+}
+
+function ownersByPort(services: readonly Service[]): ReadonlyMap<string, string> {
+  return new Map(
+    services.flatMap((service) =>
+      service.ports.map(
+        ({ protocol, port }) =>
+          [`${portProtocolNumber(protocol)} ${port}`, `service ${endpointName(service)}`] as const,
+      ),
+    ),
+  );
 }
 
 /** What is known of the interfaces of nodes whose host endpoints bind some. */

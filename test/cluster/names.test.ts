@@ -13,7 +13,10 @@ const { snapshot } = load(
   [
     service("web", "clusterIP: 10.96.0.1"),
     service("dual", 'clusterIPs: [10.96.0.2, "fd00:96::2"]'),
-    service("db", "clusterIP: None, selector: {app: db}, ports: [{port: 1}, {port: 2}]"),
+    service(
+      "db",
+      "clusterIP: None, selector: {app: db}, ports: [{port: 1, name: a}, {port: 2, name: b}]",
+    ),
     service("pair", "clusterIP: None, selector: {app: pair}, ports: [{port: 1}]"),
     pod("db-0", "{ip: 10.0.0.1}", "db"),
     pod("pair-0", "{ip: 10.0.0.2}", "pair"),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { formatAddress } from "../../src/net/address.ts";
+import { formatAddress, formatPrefix } from "../../src/net/address.ts";
 import { load, texts } from "./load.ts";
 
 const service = (spec: string, name = "web"): string =>
@@ -170,6 +170,11 @@ describe("readServices", () => {
       "~10.0.0.1>8080",
     ],
     [
+      "terminating ones of which nothing says that they do not serve",
+      "{addresses: [10.0.0.1], conditions: {ready: false, terminating: true}}",
+      "~10.0.0.1>8080",
+    ],
+    [
       "terminating ones beside a ready one",
       "{addresses: [10.0.0.1], conditions: {ready: false, serving: true, terminating: true}}, {addresses: [10.0.0.2], conditions: {ready: true}}",
       "~10.0.0.1>8080 10.0.0.2>8080",
@@ -225,6 +230,31 @@ describe("readServices", () => {
         ),
       ),
     ).toBe("10.0.0.1>8080 ~10.0.0.2>8080 9.0.0.1>8080 ~fd00::2>8080");
+  });
+
+  it("takes the first address of an endpoint; policies mean all of them", () => {
+    const two = slice("s", `${ports}, endpoints: [{addresses: [10.0.0.1, 10.0.0.2]}]`);
+    expect(backends(plain, two)).toBe("10.0.0.1>8080");
+    expect(members(plain, two)[0]).toBe("10.0.0.1 10.0.0.2");
+  });
+
+  it("has an endpoint whose slice names no node on no node, wherever its pod is", () => {
+    const local = service(
+      "clusterIP: 10.96.0.1, internalTrafficPolicy: Local, ports: [{port: 80, targetPort: 8080}]",
+    );
+    const placed = pod("p", "10.0.0.1").replace("spec: {", "spec: {nodeName: n1, ");
+    const place = (endpoint: string): unknown => {
+      const body = `${ports}, endpoints: [{addresses: [10.0.0.1], ${endpoint}}]`;
+      const { snapshot } = load([local, slice("s", body), placed].join("\n---\n"));
+      const [{ node, nowhere } = {}] = snapshot.services[0]!.ports[0]!.backends;
+      return nowhere ?? node;
+    };
+    expect(place("nodeName: n2")).toBe("n2");
+    expect(place("")).toBe(true);
+    expect(place('nodeName: ""')).toBe(true);
+    // Nothing is missing to tell that.
+    const body = `${ports}, endpoints: [{addresses: [10.0.0.1]}]`;
+    expect(backends(local, slice("s", body))).toBe("10.0.0.1>8080");
   });
 
   it("matches ports by name and protocol", () => {
@@ -328,6 +358,28 @@ describe("readServices", () => {
     expect(backends(object, ...pods)).toBe(expected);
   });
 
+  it("reads ports and ranges as an API server does that takes them", () => {
+    const { snapshot, said } = load(
+      service(
+        'loadBalancerSourceRanges: [" 10.0.0.0/8 "], ports: [{port: 53, name: a, targetPort: 0}, {port: 53, name: b, protocol: UDP, targetPort: ""}]',
+      ),
+    );
+    expect(said).toEqual([]);
+    expect(snapshot.services[0]!.balancerSources.map(formatPrefix)).toEqual(["10.0.0.0/8"]);
+    expect(snapshot.services[0]!.ports).toHaveLength(2);
+  });
+
+  it("says which Service has a node port already", () => {
+    const port = (rest: string, name: string): string =>
+      service(`type: NodePort, ports: [{port: 80, nodePort: 30080${rest}}]`, name);
+    const { said } = load(
+      [port("", "a"), port(", protocol: UDP", "b"), port("", "c")].join("\n---\n"),
+    );
+    expect(said).toEqual([
+      "a.yaml:5:106: error: spec.ports[0].nodePort: TCP 30080 is the node port of Service default/a at a.yaml:1:106, too [BAD_VALUE]",
+    ]);
+  });
+
   it.each([
     [
       "type: Clusterip",
@@ -354,6 +406,35 @@ describe("readServices", () => {
       "spec.sessionAffinityConfig.clientIP.timeoutSeconds: 90000 is not 1 to 86400 seconds [BAD_VALUE]",
     ],
     ["ports: [{name: x}]", "spec.ports[0].port: is required [MISSING_FIELD]"],
+    [
+      'ports: [{port: 80, targetPort: "8080"}]',
+      'spec.ports[0].targetPort: "8080" in quotes is a port name, and a name needs a letter: write 8080 [BAD_PORT]',
+    ],
+    [
+      "ports: [{port: 80, targetPort: my_port}]",
+      'spec.ports[0].targetPort: "my_port" is no port name: at most 15 lower-case letters, digits and single "-", one letter at least [BAD_PORT]',
+    ],
+    [
+      "ports: [{port: 80, name: a}, {port: 81}]",
+      "spec.ports[1].name: is required of each of several ports [MISSING_FIELD]",
+    ],
+    [
+      "ports: [{port: 80, name: a}, {port: 81, name: a}]",
+      `spec.ports[1].name: "a" is another port's name, too [BAD_VALUE]`,
+    ],
+    [
+      "ports: [{port: 80, name: a}, {port: 80, protocol: TCP, name: b}]",
+      "spec.ports[1].port: TCP 80 is another port's, too [BAD_VALUE]",
+    ],
+    [
+      "ports: [{port: 80, name: a, nodePort: 30080}, {port: 81, name: b, nodePort: 30080}]",
+      "spec.ports[1].nodePort: TCP 30080 is another port's node port, too [BAD_VALUE]",
+    ],
+    [
+      "clusterIP: 10.96.0.1, clusterIPs: [10.96.0.2]",
+      "spec.clusterIPs[0]: is 10.96.0.2, and clusterIP is 10.96.0.1: they must be the same [BAD_VALUE]",
+    ],
+    ['loadBalancerSourceRanges: [" "]', "spec.loadBalancerSourceRanges[0]: is empty [BAD_PREFIX]"],
     ["ports: [{port: 70000}]", "spec.ports[0].port: 70000 is no port: 1 to 65535 [BAD_PORT]"],
   ])("says what is wrong with {%s}", (spec, sentence) => {
     const { said } = load(service(spec));

@@ -12,11 +12,11 @@ const node = (name: string, address: string): string =>
 const pod = (name: string, ip: string, nodeName?: string): string =>
   `{apiVersion: v1, kind: Pod, metadata: {name: ${name}, namespace: shop, labels: {app: ${name}}}, ` +
   `spec: {${nodeName === undefined ? "" : `nodeName: ${nodeName}`}}, status: {podIP: ${ip}}}`;
-const slice = (...endpoints: string[]): string =>
-  "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: web, namespace: shop, " +
-  "labels: {kubernetes.io/service-name: web}}, addressType: IPv4, " +
-  `endpoints: [${endpoints.map((address) => `{addresses: [${address}]}`).join(", ")}], ` +
-  'ports: [{port: 8080, name: "", protocol: TCP}]}';
+/** Where they are is left to the pods to tell. */
+const endpoints = (...addresses: string[]): string =>
+  "{apiVersion: v1, kind: Endpoints, metadata: {name: web, namespace: shop}, subsets: [{" +
+  `addresses: [${addresses.map((ip) => `{ip: ${ip}}`).join(", ")}], ` +
+  'ports: [{port: 8080, name: "", protocol: TCP}]}]}';
 const service = (spec: string): string =>
   "{apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop}, spec: {clusterIP: 10.96.0.10, " +
   `type: LoadBalancer, ${spec}, ports: [{port: 80, targetPort: 8080, nodePort: 30080}]}, ` +
@@ -54,7 +54,7 @@ describe("a pod of which nothing tells its node", () => {
       pod("one", "10.65.1.5", "n1"),
       pod("two", "10.65.2.5", "n2"),
       service("internalTrafficPolicy: Local"),
-      slice("10.65.1.5", "10.65.2.5"),
+      endpoints("10.65.1.5", "10.65.2.5"),
     ];
     expect(await tell(documents, "10.65.9.9", "10.96.0.10")).toBe("allow");
     // Else it may have to pass from one to the other.
@@ -66,7 +66,7 @@ describe("backends of which nothing tells their node", () => {
   const documents = [
     pod("lost", "10.65.9.9"),
     service("externalTrafficPolicy: Local, internalTrafficPolicy: Local"),
-    slice("10.65.9.9"),
+    endpoints("10.65.9.9"),
   ];
 
   it("are where a load balancer sends to", async () => {
@@ -86,7 +86,7 @@ describe("of several connections with masqueraded sources to one backend", () =>
     "{apiVersion: v1, kind: Namespace, metadata: {name: shop}}",
     pod("web", "10.65.1.5", "n1"),
     service("externalTrafficPolicy: Cluster"),
-    slice("10.65.1.5"),
+    endpoints("10.65.1.5"),
   ].map((text) =>
     text.replaceAll(/port: 8080,|port: 80,/g, "$& protocol: UDP,").replace(", protocol: TCP}", "}"),
   );
@@ -153,7 +153,7 @@ describe("a connection that was met by its client's own address", () => {
     pod("other", "10.65.2.5", "n2"),
     pod("lost", CLIENT),
     service("externalTrafficPolicy: Cluster").replace("port: 80,", "port: 80, protocol: UDP,"),
-    slice(BACKEND, "10.65.2.5").replace("TCP", "UDP"),
+    endpoints(BACKEND, "10.65.2.5").replace("TCP", "UDP"),
   ];
   const nobody =
     "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: nobody, namespace: shop}, " +

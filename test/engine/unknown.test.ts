@@ -1,6 +1,8 @@
 /** Facts that are missing: the verdict is unknown where, and only where, they make a difference. */
 import { describe, expect, it } from "vitest";
 import type { Totals } from "../../src/engine/verdict.ts";
+import { explainReason } from "../../src/report/reason.ts";
+import { remedyFor } from "../../src/report/remedy.ts";
 import { buildFrame, buildPcap, buildPcapng, TCP, timed, UDP, type PacketSpec } from "../frames.ts";
 import { compileObjects, judgeCapture, replayCapture } from "../judge.ts";
 
@@ -99,6 +101,42 @@ describe("an address of the cluster that no object has", () => {
   });
 });
 
+describe("an external address of a node", () => {
+  const addresses = [
+    { type: "InternalIP", address: "192.0.2.1" },
+    { type: "ExternalIP", address: "198.51.100.1" },
+  ];
+  const denied = policy("nothing", {
+    podSelector: { matchLabels: { app: "b" } },
+    egress: [{ to: [{ ipBlock: { cidr: "10.1.0.0/16" } }] }],
+  });
+  const [shop, , ...pods] = CLUSTER;
+  const objects = [shop!, { ...node, status: { addresses } }, ...pods, denied];
+
+  it("is perhaps translated by a cloud, so that no node port is there", async () => {
+    const to = (address: string) => tell(objects, syn("10.1.0.2", address, 30_080));
+    expect(await to("192.0.2.1")).toEqual(["drop rule"]);
+    expect(await to("198.51.100.1")).toEqual(["unknown missing-destination"]);
+    expect(await tell(objects, syn("198.51.100.1", "10.1.0.3"))).toEqual([
+      "unknown missing-source",
+    ]);
+    expect(await tell(objects, syn("203.0.113.9", "198.51.100.1", 30_080))).toEqual([
+      "unknown missing-destination",
+    ]);
+  });
+
+  it("says so, and what tells it", async () => {
+    const capture = buildPcap(timed([buildFrame(syn("10.1.0.3", "198.51.100.1"))]));
+    const [verdict] = await judgeCapture({ compiled: compileObjects(objects), capture });
+    expect(explainReason(verdict!)).toBe(
+      "nothing tells whether node node-1 has its ExternalIP 198.51.100.1 itself, or a cloud translates it",
+    );
+    expect(remedyFor(verdict!, "frames")).toBe(
+      "where the node's interface has the address, give the Node it as an InternalIP too",
+    );
+  });
+});
+
 describe("an address outside", () => {
   it("is no pod: a selector does not choose it", async () => {
     expect(await tell([...CLUSTER, FROM_A], syn("203.0.113.9", "10.1.0.2"))).toEqual(["drop rule"]);
@@ -112,6 +150,36 @@ describe("an address outside", () => {
 });
 
 describe("a Service", () => {
+  it("is named by its port where several share an address", async () => {
+    const [first, ...slices] = service([]);
+    const shared = ["web", "dns"].map((name, index) => ({
+      ...first!,
+      metadata: { name, namespace: "shop" },
+      spec: {
+        clusterIP: `10.96.0.2${index}`,
+        externalIPs: ["198.51.100.9"],
+        ports: [{ port: index === 0 ? 80 : 53, targetPort: 8080 }],
+      },
+    }));
+    const dns = {
+      ...slices[0]!,
+      metadata: {
+        name: "dns-1",
+        namespace: "shop",
+        labels: { "kubernetes.io/service-name": "dns" },
+      },
+    };
+    const packets = [80, 53].map((port) => buildFrame(syn("10.1.0.1", "198.51.100.9", port)));
+    const verdicts = await judgeCapture({
+      compiled: compileObjects([...CLUSTER, ...shared, ...slices, dns]),
+      capture: buildPcap(timed(packets)),
+    });
+    expect(verdicts.map(({ destinationRoute }) => destinationRoute?.owner)).toEqual([
+      "service shop/web",
+      "service shop/dns",
+    ]);
+  });
+
   it("has one verdict where all backends have", async () => {
     const objects = [...CLUSTER, ...service(["10.1.0.2", "10.1.0.3"])];
     expect(await tell(objects, syn("10.1.0.1", "10.96.0.20", 80))).toEqual(["allow rule"]);

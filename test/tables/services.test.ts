@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Family } from "../../src/net/address.ts";
 import { load } from "../cluster/load.ts";
 import { renderRule } from "../../src/tables/iptables.ts";
+import { isPrinted } from "../../src/tables/model.ts";
 import { compileServices } from "../../src/tables/services.ts";
 import { service, snapshot } from "./cluster.ts";
 import { SHOP } from "./small-cluster.ts";
@@ -154,6 +155,48 @@ endpoints:
       '-A KUBE-NODEPORTS -p tcp -m comment --comment "shop/web:http health check node port" -m tcp --dport 31000 -j ACCEPT',
       '-A KUBE-PROXY-FIREWALL -d 203.0.113.5/32 -p tcp -m comment --comment "shop/web:http traffic not accepted by KUBE-FW-67NZLRHBNDSAWJRO" -m tcp --dport 80 -j DROP',
     ]);
+  });
+
+  it.each([
+    [
+      "ranges that have nothing else between them",
+      "10.50.0.0/16",
+      "10.244.0.0/24",
+      0,
+      "10.0.0.0/8",
+    ],
+    ["ranges with a node between them", "172.16.0.0/16", "172.24.0.0/24", 2, undefined],
+    ["ranges too far apart", "192.168.0.0/16", "10.244.0.0/24", 4, undefined],
+    ["a told range that holds nodes, too", "172.16.0.0/12", "172.24.0.0/24", 0, "172.16.0.0/12"],
+  ])("tells pods from others by %s", (_, pool, range, open, printed) => {
+    const text = [
+      manifest
+        .replaceAll("10.96.0.12", "198.18.0.12")
+        .replaceAll(/podCIDR: [^}]*/g, `podCIDR: ${range}`),
+      `{apiVersion: projectcalico.org/v3, kind: IPPool, metadata: {name: p}, spec: {cidr: ${pool}}}`,
+    ].join("\n---\n");
+    const { nat } = compileServices(load(text).snapshot, 4, { node: "n1", sets });
+    const rules = nat.chains.flatMap((chain) => chain.rules);
+    const opaque = rules.filter(({ matches }) => matches.some(({ kind }) => kind === "opaque"));
+    expect(opaque).toHaveLength(open);
+    const lines = nat.chains
+      .flatMap((chain) =>
+        chain.rules.filter(isPrinted).map((rule) => renderRule(chain.name, rule, 4)),
+      )
+      .map((line) => /KUBE-EXT-\S+ -s (\S+)/.exec(line)?.[1]);
+    expect(lines.find((prefix) => prefix !== undefined)).toBe(printed);
+  });
+
+  it("has no backend of its own where the slice names no node (KP-4)", () => {
+    const nowhere = manifest.replaceAll(/, nodeName: n\d/g, "");
+    const pod = `{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {nodeName: n1}, status: {podIP: 10.244.0.5}}`;
+    const { snapshot: loaded } = load(`${nowhere}\n---\n${pod}`);
+    for (const node of ["n1", undefined]) {
+      const { nat } = compileServices(loaded, 4, { node, sets });
+      const names = nat.chains.map(({ name }) => name.slice(0, 9));
+      expect(names).toContain("KUBE-SVC-");
+      expect(names).not.toContain("KUBE-SVL-");
+    }
   });
 
   it("drops in filter what has no backend on the node and is for it alone (KP-4)", () => {

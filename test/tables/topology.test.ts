@@ -3,6 +3,7 @@ import type { Snapshot } from "../../src/cluster/snapshot.ts";
 import { formatPrefix } from "../../src/net/address.ts";
 import { assignInterfaces } from "../../src/tables/endpoint-interface.ts";
 import { compileTopology } from "../../src/tables/topology.ts";
+import { load } from "../cluster/load.ts";
 import { pod, service, snapshot } from "./cluster.ts";
 import { SHOP } from "./small-cluster.ts";
 
@@ -63,6 +64,31 @@ describe("compileTopology", () => {
       "192.168.0.0/16 missing eth0 - -",
       "fd00:1::/64 missing eth0 - -",
     ]);
+  });
+
+  it("does not know whether a node has its external addresses itself", () => {
+    const { snapshot: cluster } = load(
+      [
+        "{type: InternalIP, address: 192.0.2.1}, {type: ExternalIP, address: 192.0.2.1}",
+        "{type: InternalIP, address: 192.0.2.2}, {type: ExternalIP, address: 198.51.100.2}",
+        "{type: ExternalIP, address: 198.51.100.3}",
+      ]
+        .map(
+          (addresses, index) =>
+            `{apiVersion: v1, kind: Node, metadata: {name: n${index + 1}}, status: {addresses: [${addresses}]}}`,
+        )
+        .join("\n---\n"),
+    );
+    const ofNodes = (node?: string): string[] =>
+      routes(cluster, node).filter((line) => line.includes("node n"));
+    expect(ofNodes()).toEqual([
+      "192.0.2.1/32 local - n1 node n1",
+      "192.0.2.2/32 local - n2 node n2",
+      "198.51.100.2/32 missing eth0 - node n2",
+      "198.51.100.3/32 local - n3 node n3",
+    ]);
+    expect(ofNodes("n2")).toContain("198.51.100.2/32 missing eth0 - node n2");
+    expect(ofNodes("n1")).toContain("198.51.100.2/32 unicast eth0 n2 node n2");
   });
 
   it("takes everything for outside when nothing is known", () => {
