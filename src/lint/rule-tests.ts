@@ -78,7 +78,11 @@ function peerTests(rule: PeerRule, direction: Direction, conditions: Conditions)
   return portsByProtocol(rule.ports).flatMap(({ protocol, ranges, names }) =>
     peers.flatMap((peer): RuleTest[] => {
       const side = peerSide(peer, conditions);
-      const ports = { ...ANY_PORT, ranges, names };
+      // > There are no namedPorts for networks/nodes/domainNames.
+      const nameless = peer !== undefined && peer.kind !== "pods" && peer.kind !== "block";
+      const own = nameless ? [] : names;
+      if (ranges.length === 0 && names.length > 0 && own.length === 0) return [];
+      const ports = { ...ANY_PORT, ranges, names: own };
       return [
         {
           source: direction === "ingress" ? side : ANYBODY,

@@ -241,8 +241,8 @@ function checkTogether(
     peers.some((peer) => peer.kind !== "pods" && peer.kind !== "block")
   ) {
     const message =
-      "named ports are those of pods: networks, nodes and domainNames cannot stand beside them";
-    reportField(field, { code: "BAD_PORT", message });
+      "named ports are those of pods: of the peers that are none only the other ports match";
+    reportField(field, { severity: "warning", code: "BAD_PORT", message });
   }
   // > DomainNames is only supported for Accept rules.
   if (!/^(Accept|Allow)?$/.test(action) && peers.some((peer) => peer.kind === "domains")) {

@@ -124,6 +124,13 @@ function addRules(
 ): void {
   const { family, dialect } = context;
   const { peer } = asked;
+  // > There are no namedPorts for networks/nodes/domainNames.
+  const nameless = peer !== undefined && peer.kind !== "pods" && peer.kind !== "block";
+  if (nameless && ports.names.length > 0) {
+    if (ports.ranges.length === 0) return;
+    addRules(rules, { policy, direction, rule, context }, { ...ports, names: [] }, asked);
+    return;
+  }
   const protocol = ports.protocol && portProtocolNumber(ports.protocol);
   const missing = peer === undefined ? undefined : missingOf(peer, context);
   const { action, index } = rule;

@@ -131,7 +131,9 @@ describe.skipIf(!there)("np-guard's folders", () => {
   });
 
   it("has no error in folders without a fault, but for policies that are not judged", () => {
-    const faulty = /bad_|malformed|syntax_error|np_test_with_empty_port_range|^nad_test_1[234]$/;
+    // Those with several ports have a Service whose ports have no names, which an API server refuses.
+    const faulty =
+      /bad_|malformed|syntax_error|np_test_with_empty_port_range|^nad_test_1[234]$|^one_ingress_multiple_ports$|^multiple_ingress_objects_with_different_ports_new$/;
     const surprising = folders
       .filter((name) => !faulty.test(name))
       .flatMap((name) => errorsOf(loadFolder(name)).map((error) => `${name}: ${error}`))
