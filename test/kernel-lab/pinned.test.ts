@@ -245,14 +245,14 @@ describe("an ICMP query with a code", () => {
     ["has an id, too, where it asks for a node's names", nodeQuery, 0, [140, 0], "ESTABLISHED"],
   ])("%s: %o, code %i, then %o", async (_, { request }, code, [type = 0, later = 0], state) => {
     const asking = (asked: number): PacketSpec => ({
-      ...{ source: PEER, destination: NODE, protocol: ICMPV6 },
+      ...{ source: NODE, destination: PEER, protocol: ICMPV6 },
       icmp: { type: request, code: asked, id: 5 },
     });
     const icmp =
       type < 128 ? { type, quote: buildPacket(asking(later)) } : { type, code: later, id: 5 };
     const verdicts = await judge6(
       "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m conntrack --ctstate INVALID -j DROP\nCOMMIT\n",
-      [asking(code), { source: NODE, destination: PEER, protocol: ICMPV6, icmp }],
+      [asking(code), { source: PEER, destination: NODE, protocol: ICMPV6, icmp }],
     );
     expect(verdicts.map(({ ctState }) => ctState)).toEqual(["NEW", state]);
   });
