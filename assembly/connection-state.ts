@@ -16,7 +16,6 @@ import {
   CT_INVALID,
   CT_NEW,
   CT_RELATED,
-  KNOWN_TCP_FLAGS,
   REASON_ANSWERED,
   REASON_BACKEND,
   REASON_CONNTRACK_FULL,
@@ -31,7 +30,6 @@ import {
 import { hasPorts, PROTOCOL_SCTP, PROTOCOL_TCP } from "./protocol";
 import { isIcmpError } from "./quote";
 import { Packet } from "./records";
-import { TCP_RST } from "./tcp";
 import { DIRECTION_REPLY, ENTRY_NONE, tracking, trackNothing } from "./tracking";
 import { markOf, Tuples, tuplesOf } from "./tuples";
 import { Walk, walk } from "./walk";
@@ -63,22 +61,16 @@ function reasonOfState(): u32 {
 }
 
 /**
- * Asks for the state of an error or a reset that the node itself sends, of whose connection nothing is
- * known: it may answer a packet that was refused.
+ * Asks for the state of an error that the node itself sends, of whose connection nothing is known: it may
+ * answer a packet that was refused.
  * > It has that packet's connection, which nobody keeps. Source: Linux, nf_conntrack_attach(),
- * > icmp_glue_bits(), nf_send_reset().
+ * > icmp_glue_bits().
  */
 export function inheritState(packet: Packet): void {
-  if (walk.ctState != CT_INVALID || !(isIcmpError(packet) || isReset(packet))) return;
+  if (walk.ctState != CT_INVALID || !isIcmpError(packet)) return;
   if (!ask(QUESTION_INHERITED, REASON_ANSWERED, RULE_NONE)) return;
   walk.ctState = CT_RELATED;
   walk.connectionMarkUnknown = 0xffffffff;
-}
-
-function isReset(packet: Packet): bool {
-  if (packet.protocol != PROTOCOL_TCP || (packet.known & KNOWN_TCP_FLAGS) == 0) return false;
-  walk.tcpFlagsLookedAt |= TCP_RST;
-  return (packet.tcpFlags & TCP_RST) != 0;
 }
 
 // Which of several the backend answers, or whether the answered one was over.
