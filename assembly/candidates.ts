@@ -48,10 +48,10 @@ export function setUpCandidates(may: bool): void {
 
 /**
  * Tells whether rules may be passed over for the packet under way. Where headers cannot be read in full,
- * rules drop packets or ask; where an interface is not known, they ask.
+ * rules drop packets or ask; where an interface or the source is not known, they ask.
  */
 export function hasCandidates(): bool {
-  if (!allowed || walk.inUnknown || walk.outUnknown) return false;
+  if (!allowed || walk.inUnknown || walk.outUnknown || walk.srcHidden) return false;
   if (walk.packet.malformed != MALFORMED_NONE || (walk.known & KNOWN_PROTOCOL) == 0) return false;
   if ((walk.flags & (PACKET_FRAGMENT | PACKET_AUTHENTICATED)) != 0) return false;
   // Rules read DCCP's header, which may be too short for them, and malformed to nobody else.

@@ -1,6 +1,6 @@
 // The way of a packet through a cluster seen as one node, or through one node as its manifests tell it:
 // interfaces and ends follow from the addresses, and an end that no object has is missing.
-import { attempt, end, endUntold } from "./attempt";
+import { attempt, end, endUntold, isQuestion } from "./attempt";
 import { track, wasSeen } from "./conntrack";
 import { decidedBefore, inheritState, stateOfPacket, takeFirstTuple } from "./connection-state";
 import { crossesNodes, crossNodes, passesHosts, QUESTION_NODE } from "./between-nodes";
@@ -24,6 +24,7 @@ import {
   PACKET_INBOUND,
   PACKET_OUTBOUND,
   REASON_BACKEND,
+  REASON_MASQUERADED,
   REASON_MISSING_DST,
   REASON_MISSING_SRC,
   REASON_NO_ENDPOINT,
@@ -47,6 +48,7 @@ import { isNodeInterface } from "./node-interface";
 import { nodeWay } from "./node-way";
 import { translateDestination, translatesOtherwise, translateSource } from "./nat";
 import { startSource } from "./new-source";
+import { isAsSent, isPerhapsClients, isPerhapsPods } from "./own-source";
 import { Packet } from "./records";
 import {
   isRealNode,
@@ -77,6 +79,7 @@ import {
 import { walk } from "./walk";
 
 const QUESTION_ELSEWHERE: u64 = (1 << 46) | (7 << 32);
+const QUESTION_OWN: u64 = (1 << 46) | (9 << 32);
 
 /**
  * Tries the way; true when the packet got through its last hook. The connection was tracked before, unless
@@ -90,6 +93,7 @@ export function tryClusterPath(packet: Packet): bool {
   lookAtEnds(packet);
   if (!runTable(TABLE_RAW)) return false;
   if (later && !connect(packet)) return false;
+  if (!takeOwnSource(packet)) return false;
   startSource();
   if (severalNodes()) {
     if (repeatsFirst()) {
@@ -121,6 +125,25 @@ function connect(packet: Packet): bool {
   track(packet, wasSeen(packet));
   if (!takeConnection()) return false;
   lookAtEnds(packet);
+  return true;
+}
+
+// What begins with a node's address the node itself has sent, or forwarded with the address of a client or pod, which
+// rules saw.
+function takeOwnSource(packet: Packet): bool {
+  if (!walk.srcLocal || (walk.ctState & CT_NEW) == 0 || isRealNode() || isQuestion()) return true;
+  const clients = isPerhapsClients(packet, attempt.srcRoute, attempt.dstRoute);
+  if (!clients && !isPerhapsPods(attempt.srcRoute, attempt.dstRoute)) return true;
+  // Another packet's TTL may tell otherwise.
+  walk.volatile = true;
+  if (isAsSent(packet) || ask(QUESTION_OWN, REASON_MASQUERADED, RULE_NONE)) return true;
+  // Policies of the node's own interfaces may see it before any translation; of pods each has its own.
+  if (!clients || policesEachHost()) return end(VERDICT_UNKNOWN, REASON_MASQUERADED);
+  walk.srcHidden = true;
+  walk.srcLocal = false;
+  walk.sportDrawn = true;
+  walk.inInterface = uplinkInterface();
+  walk.hook = HOOK_PREROUTING;
   return true;
 }
 

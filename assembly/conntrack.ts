@@ -25,6 +25,7 @@ import { ANSWERS_SOME, findMasqueraded } from "./masqueraded-source";
 import { PROTOCOL_UDPLITE } from "./protocol";
 import { isIcmpError } from "./quote";
 import { Packet } from "./records";
+import { isRefusedSight } from "./refused-sight";
 import { isRealNode, routeKind, routeOf, severalNodes } from "./route";
 import { TCP_SYN_SENT } from "./tcp";
 import { ENTRY_NONE, keyOfPacket, tracking, trackNothing } from "./tracking";
@@ -32,7 +33,8 @@ import { hasTuples, Tuples, tuplesOf } from "./tuples";
 
 /** What `track` is told of a packet: it is only looked up where it makes a difference. */
 export function wasSeen(packet: Packet): bool {
-  return (assumesMidstream() || refusedBefore()) && flowSeen(packet);
+  if (!assumesMidstream() && !refusedBefore()) return false;
+  return flowSeen(packet) || isRefusedSight(packet);
 }
 
 /**

@@ -57,6 +57,7 @@ export { setNodes } from "./entry-node";
 export { setNodeUplinks } from "./route";
 export { setShownInterfaces } from "./node-way";
 export { setLeastMtu, setNodeInterfaces } from "./node-interface";
+export { setHidesPods } from "./own-source";
 export { setRoutes } from "./route";
 export { rowLogAddress, startRowLog, takeRowLog } from "./row-log";
 export { countAtRule, countersFrom } from "./counters";

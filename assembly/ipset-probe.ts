@@ -7,6 +7,7 @@ import {
   KNOWN_ICMP,
   LINK_ETHERNET,
   PACKET_LATER_FRAGMENT,
+  REASON_MASQUERADED,
   REASON_NO_ICMP,
   REASON_NO_MAC,
   REASON_NOT_MODELLED,
@@ -54,7 +55,9 @@ export function fillProbe(set: IpSet, flags: usize, rule: i32): u32 {
   const whole: u8 = walk.family == 4 ? 32 : 128;
   let dimension: usize = 1;
   if ((set.fields & SET_FIELD_A) != 0) {
-    const at = load<u8>(flags + dimension) == SIDE_SRC ? SRC : DST;
+    const src = load<u8>(flags + dimension) == SIDE_SRC;
+    if (src && walk.srcHidden) return unknown(REASON_MASQUERADED);
+    const at = src ? SRC : DST;
     dimension++;
     probe.a0 = load<u32>(at) & set.mask0;
     probe.a1 = load<u32>(at, 4) & set.mask1;

@@ -4,7 +4,7 @@
 // its address in word 0 and zeros behind.
 
 /** Raised with every change of this file; the host refuses a Wasm built from another. */
-export const LAYOUT_VERSION = 31;
+export const LAYOUT_VERSION = 32;
 
 // ── Packet record ──────────────────────────────────────────────────────────────────────────────────
 // One per packet of a batch. A capture reader fills the first part (what the file says); `decode` fills
@@ -462,6 +462,8 @@ export const REASON_DEADLINE = 67;
 export const REASON_ANSWERED = 68;
 /** SCTP's chunks are not in the capture's text. */
 export const REASON_NO_CHUNKS = 69;
+/** Of manifests: whether the node itself sent it, or a client whose address the node has replaced. */
+export const REASON_MASQUERADED = 70;
 
 // Hooks, in the kernel's order (NF_INET_*).
 export const HOOK_PREROUTING = 0;

@@ -109,7 +109,7 @@ export function matches(match: usize, rule: i32): bool {
   if (((LASTING >> kind) & 1) == 0) walk.volatile = true;
   switch (<i32>kind) {
     case MATCH_ADDRESS:
-      return matchAddress(match) != invert;
+      return matchAddress(match, rule) != invert;
     case MATCH_INTERFACE:
       return matchInterface(match, rule) != invert;
     case MATCH_PROTOCOL:

@@ -40,8 +40,12 @@ const walkSrc: usize = changetype<usize>(walk) + offsetof<Walk>("src0");
 const walkDst: usize = changetype<usize>(walk) + offsetof<Walk>("dst0");
 const walkNewSrc: usize = changetype<usize>(walk) + offsetof<Walk>("newSrc0");
 
-/** Translates the destination, at PREROUTING and OUTPUT; false when the try has ended. */
+/**
+ * Translates the destination, at PREROUTING and OUTPUT; false when the try has ended. What is shown masqueraded is
+ * shown translated.
+ */
 export function translateDestination(): bool {
+  if (walk.srcHidden) return true;
   if (walk.again) return translateAgain();
   if (!tracking.fresh) {
     if (tracking.entry == ENTRY_NONE)
@@ -103,6 +107,7 @@ function quotesUnknown(): bool {
 
 /** Chooses the connection's new source, at POSTROUTING and INPUT; false when the try has ended. */
 export function translateSource(): bool {
+  if (walk.srcHidden) return true;
   if (walk.again) return !natLoaded(walk.family) || askAgain();
   if (!tracking.fresh && tracking.entry != ENTRY_NONE) {
     const entry = entryAt(tracking.entry);

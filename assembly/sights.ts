@@ -2,7 +2,7 @@
 // once where it leaves. Only where the capture itself tells interfaces or directions apart.
 // Source: semantics.md C-8 and C-9.
 import { SEEN_ARRIVING } from "./arrival";
-import { clearBytes, copyBytes, sameAddress, zeros } from "./bytes";
+import { clearBytes, copyBytes, zeros } from "./bytes";
 import { decodePlain } from "./decode-plain";
 import { nodeEntry } from "./entry-tuples";
 import { Gathered, gatheredAt } from "./gathered";
@@ -13,7 +13,7 @@ import {
   PACKET_INBOUND,
   PACKET_OUTBOUND,
   PACKET_SIZE,
-  PACKET_SRC,
+  VERDICT_DROP,
   VERDICT_SIZE,
 } from "./layout";
 import { verdictOfOutcome } from "./outcome";
@@ -21,10 +21,17 @@ import { PLAIN_READ, protocolOf } from "./plain-frame";
 import { PROTOCOL_TCP } from "./protocol";
 import { lowerInterface } from "./node-interface";
 import { Packet } from "./records";
-import { isRealNode } from "./route";
+import { noteRefusedSight } from "./refused-sight";
+import { isRealNode, routeOf } from "./route";
 import { Saying } from "./saying";
 import { isBelow, isStacked, topOf } from "./stack";
 import { ENTRY_NONE } from "./tracking";
+import {
+  hasSameDestination,
+  hasSameSource,
+  isPerhapsTranslated,
+  isTranslated,
+} from "./translated-sight";
 import { Verdict } from "./verdict";
 
 /** A packet that was judged: the first bytes of its record, and this. */
@@ -180,9 +187,12 @@ function sightOf(at: usize): Sight {
 
 /**
  * Finds an earlier sight of this packet and copies its verdict. `entry` is the packet's conntrack entry,
- * by which a translated packet is known again.
+ * by which a translated packet is known again, unless its numbers tell.
  */
 export function recallSight(packet: Packet, entry: u32, verdict: Verdict): bool {
+  const byNumbers = isPerhapsTranslated(packet);
+  let translated: usize = 0;
+  let ambiguous: bool = false;
   for (let index: u32 = 0; index < SIGHTS; index++) {
     const at = sights + <usize>index * SIGHT_SIZE;
     const sight = sightOf(at);
@@ -193,18 +203,28 @@ export function recallSight(packet: Packet, entry: u32, verdict: Verdict): bool 
     if (sight.isFrame != 0) unpack(at);
     if (!sameContent(seen, packet)) continue;
     if (!elsewhere(seen, changetype<Verdict>(sight.verdict), packet)) continue;
-    const src = changetype<usize>(packet) + PACKET_SRC;
-    const sameTuple =
-      sameAddress(at + PACKET_SRC, src) &&
-      sameAddress(at + PACKET_SRC + 16, src + 16) &&
-      seen.sport == packet.sport &&
-      seen.dport == packet.dport;
-    if (!sameTuple && (entry == ENTRY_NONE || sight.entry != entry)) continue;
-    copyBytes(changetype<usize>(verdict), sight.verdict, VERDICT_SIZE);
-    verdict.duplicateOf = sight.number;
+    const sameTuple = hasSameSource(seen, packet) && hasSameDestination(seen, packet);
+    const sameEntry = entry != ENTRY_NONE && sight.entry == entry;
+    if (!sameTuple && !sameEntry) {
+      if (!byNumbers || !isTranslated(seen, packet)) continue;
+      ambiguous = translated != 0;
+      translated = at;
+      continue;
+    }
+    take(sight, verdict);
     return true;
   }
-  return false;
+  // Of two nobody knows which it is.
+  if (translated == 0 || ambiguous) return false;
+  take(sightOf(translated), verdict);
+  verdict.dstRoute = routeOf(packet.family, packet.dst0, packet.dst1, packet.dst2, packet.dst3);
+  if (verdict.verdict == VERDICT_DROP) noteRefusedSight(packet);
+  return true;
+}
+
+function take(sight: Sight, verdict: Verdict): void {
+  copyBytes(changetype<usize>(verdict), sight.verdict, VERDICT_SIZE);
+  verdict.duplicateOf = sight.number;
 }
 
 function sameContent(seen: Packet, packet: Packet): bool {

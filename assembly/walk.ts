@@ -64,6 +64,8 @@ export class Walk {
   /** Source or destination is missing from the snapshot: sets may or may not hold it. */
   srcMissing: bool;
   dstMissing: bool;
+  /** A node has replaced the source, which rules saw: any of theirs may match. */
+  srcHidden: bool;
   srcLocal: bool;
   dstLocal: bool;
   /** The rule that ended the walk, RULE_NONE before; and whether that was a chain's end. */

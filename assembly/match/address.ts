@@ -1,10 +1,12 @@
 // `-s` and `-d`, and `-m iprange`: the addresses as rules see them now.
+import { ask } from "../fork";
 import {
   IPRANGE_DST,
   IPRANGE_INVERT_DST,
   IPRANGE_INVERT_SRC,
   IPRANGE_SRC,
   MATCH_HEADER_SIZE,
+  REASON_MASQUERADED,
   SIDE_SRC,
 } from "../layout";
 import { Walk, walk } from "../walk";
@@ -14,9 +16,10 @@ const SRC: usize = changetype<usize>(walk) + offsetof<Walk>("src0");
 const DST: usize = changetype<usize>(walk) + offsetof<Walk>("dst0");
 
 /** (address & mask) == value. */
-export function matchAddress(match: usize): bool {
-  const address = load<u8>(match, PAYLOAD) == SIDE_SRC ? SRC : DST;
-  return isMasked(address, match + PAYLOAD + 4, match + PAYLOAD + 20);
+export function matchAddress(match: usize, rule: i32): bool {
+  const source = load<u8>(match, PAYLOAD) == SIDE_SRC;
+  if (source && walk.srcHidden) return ask(<u64>match, REASON_MASQUERADED, rule);
+  return isMasked(source ? SRC : DST, match + PAYLOAD + 4, match + PAYLOAD + 20);
 }
 
 /** Tells whether four words under a mask are a value's. IPv4 has zeros behind its one. */

@@ -77,6 +77,7 @@ export interface MatcherExports {
     hostPolicies: boolean,
     rawPolicies: boolean,
   ): void;
+  setHidesPods(on: boolean): void;
   setNodeUplinks(words: number, tunnelWords: number, count: number): void;
   setShownInterfaces(
     otherWords: number,

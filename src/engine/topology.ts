@@ -204,6 +204,7 @@ function packRoutes(
     view.setUint32(addresses + 8 * index + 4, table[6], true);
   });
   const real = topology.interfaces !== undefined;
+  exports.setHidesPods(topology.hidesPods === true);
   exports.setRoutes(
     records,
     addresses,

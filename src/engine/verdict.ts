@@ -69,6 +69,7 @@ export type Reason =
   | "astray"
   | "deadline"
   | "answered"
+  | "masqueraded"
   | "segments"
   | "options-unknown"
   | "martian"

@@ -70,6 +70,8 @@ export function remedyFor(flow: Tuple & Judgement, nature: CaptureNature): strin
       return "give the node's interfaces: --addresses FILE with the output of ip -d -j addr";
     case "no-tables":
       return "give the tables of both families: --iptables FILE, --ip6tables FILE";
+    case "masqueraded":
+      return "capture bytes, which show the TTL (or print it: tcpdump -v), and on all interfaces (-i any), which shows the client's packet, too";
     case "nat-port":
       return "capture on the outgoing interface, too: the packets there show the port";
     case "window":

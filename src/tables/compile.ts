@@ -71,7 +71,7 @@ import {
 } from "./table-order.ts";
 import { CHAIN_ROUTER, compileRouter } from "./kube-router.ts";
 import { KUBE_PROXY_SWITCHES, type ConnectionSwitches } from "./switches.ts";
-import { compileTopology } from "./topology.ts";
+import { compileTopology, withPolicies } from "./topology.ts";
 import { compileTunnels, usesVxlan } from "./tunnels.ts";
 
 /** What a snapshot and its policies compile to. */
@@ -123,7 +123,7 @@ export interface Compilation {
   readonly selections: readonly Selection[];
   readonly endpointChains: EndpointChains;
   readonly families: readonly [FamilyChains, FamilyChains];
-  /** The topology of another snapshot. */
+  /** The topology of another snapshot, without what policies say of it. */
   readonly topologyOf: (snapshot: Snapshot) => Topology;
 }
 
@@ -289,7 +289,7 @@ export function compileWhole(
   return {
     cluster: {
       rulesets: [ipv4, ipv6],
-      topology: topologyOf(snapshot),
+      topology: withPolicies(topologyOf(snapshot), snapshot, policies),
       connectionSwitches: KUBE_PROXY_SWITCHES,
     },
     ...{ settings, interfaces, index, meanings, selected, selections },

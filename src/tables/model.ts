@@ -302,6 +302,8 @@ export interface Topology {
   readonly moreNodes?: boolean;
   /** The same: rules say what nodes masquerade of what their pods send out. Absent: nothing tells. */
   readonly outgoingKnown?: boolean;
+  /** Of manifests: nodes may masquerade what pods send that policies bind. Absent: none does. */
+  readonly hidesPods?: boolean;
   /** Of manifests: host endpoints bind the node. Absent: none does. */
   readonly policesHosts?: boolean;
   /** Of a cluster seen as one whose hosts are policed: the interface of each node to the others and outside. */

@@ -21,7 +21,7 @@ import { CHAIN_DISPATCH, isPolicyGroupChain, vethName } from "./names.ts";
 import { appliesTo } from "./selections.ts";
 import type { Selection } from "./selections.ts";
 import { placeInOrder } from "./set-members.ts";
-import { withEndpoint } from "./topology.ts";
+import { withEndpoint, withPolicies } from "./topology.ts";
 
 /**
  * Compiles clusters that are mostly the one before. What was not touched must be the same object as before:
@@ -264,6 +264,9 @@ class State {
       this.#chains.set(chain.name, chain);
     }
     this.snapshot = snapshot;
+    const topology = this.#topology ?? this.#whole.topologyOf(snapshot);
+    const same = topology === this.#topology && policies === this.#policies;
+    this.#topology = same ? topology : withPolicies(topology, snapshot, policies);
     this.#policies = policies;
     for (const { own, chains, sets } of this.#families) {
       for (const [name, chain] of this.#chains) chains.set(name, chain);
@@ -274,7 +277,6 @@ class State {
     }
     this.#touched.clear();
     this.#chains.clear();
-    this.#topology ??= this.#whole.topologyOf(snapshot);
     this.#cluster = { ...this.#cluster, topology: this.#topology };
     return this.#cluster;
   }

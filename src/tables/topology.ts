@@ -22,6 +22,7 @@ import {
   sameAddress,
 } from "../net/address.ts";
 import type { Address, Family, Prefix } from "../net/address.ts";
+import type { Policy } from "../policy/model.ts";
 import type { ToldInterfaces } from "./captured-interface.ts";
 import type { InterfaceByEndpoint } from "./endpoint-interface.ts";
 import { interfaceOfNode, isTunnelDevice, LOOPBACK_INTERFACE, OTHER_INTERFACE } from "./names.ts";
@@ -31,6 +32,7 @@ import { UNBOUND, type HostBinding } from "./host-binding.ts";
 import type { UntoldPort } from "./host-ports.ts";
 import type { Route, Topology } from "./model.ts";
 import { compareAddresses, placeInOrder } from "./set-members.ts";
+import { appliesTo } from "./selections.ts";
 import { portProtocolNumber } from "./sets.ts";
 
 /** Bits of the range taken to be the cluster's around an address of it, where no object names ranges. */
@@ -331,6 +333,18 @@ function clusterRanges(snapshot: Snapshot): Prefix[] {
     .filter((address) => !known.some((prefix) => prefixContains(prefix, address)))
     .map((address) => prefixOf(address, INFERRED_BITS[address.family]));
   return [...known, ...inferred];
+}
+
+/** A topology with what policies say of it; the same where they say nothing else. */
+export function withPolicies(
+  topology: Topology,
+  { pools }: Snapshot,
+  policies: readonly Policy[],
+): Topology {
+  // Where no pool tells, a node masquerades whatever its network has it masquerade.
+  const masquerades = pools.length === 0 || pools.some(({ natOutgoing }) => natOutgoing);
+  const hidesPods = masquerades && policies.some((policy) => appliesTo(policy, "egress"));
+  return topology.hidesPods === hidesPods ? topology : { ...topology, hidesPods };
 }
 
 /**

@@ -1,0 +1,49 @@
+// Whether what comes from a node's address was sent by the node itself, in a cluster as its manifests tell it: the
+// capture may show, behind the last hook, a client's or a pod's packet that the node has masqueraded, which its rules
+// saw before with the client's address.
+import { backends, isBackend } from "./backends";
+import { isPod } from "./entry-node";
+import { key } from "./key";
+import { KNOWN_PORTS, KNOWN_TTL, ROUTE_LOCAL, ROUTE_OUTSIDE } from "./layout";
+import { hasPorts } from "./protocol";
+import { Packet } from "./records";
+import { routeKind, routeNode, severalNodes } from "./route";
+import { isEmpty } from "./set";
+
+let hidesPods: bool = false;
+
+/** Says whether nodes may masquerade what pods send that policies bind. */
+export function setHidesPods(on: bool): void {
+  hidesPods = on;
+}
+
+/**
+ * Nobody has forwarded the packet: it has a TTL with which systems begin (64 those of Linux and BSD, 128 those of
+ * Windows, 255 others). As many hops away as lie between these nobody is.
+ */
+export function isAsSent(packet: Packet): bool {
+  if ((packet.known & KNOWN_TTL) == 0) return false;
+  return packet.ttl == 64 || packet.ttl == 128 || packet.ttl == 255;
+}
+
+/** The packet, from a node's address to a pod of that node, may be what a Service or a host port has brought there. */
+export function isPerhapsClients(packet: Packet, srcRoute: i32, dstRoute: i32): bool {
+  if (isEmpty(backends) || !isPod(dstRoute) || !isPerhapsSameNode(srcRoute, dstRoute)) return false;
+  if (!hasPorts(packet.protocol) || (packet.known & KNOWN_PORTS) == 0) return false;
+  key.protocol = packet.protocol;
+  return isBackend(packet.dst0, packet.dst1, packet.dst2, packet.dst3, packet.dport);
+}
+
+/** From a node's address out of the node, it may be what a pod sends, whose policies may refuse it. */
+export function isPerhapsPods(srcRoute: i32, dstRoute: i32): bool {
+  if (!hidesPods) return false;
+  const kind = routeKind(dstRoute);
+  if (kind == ROUTE_OUTSIDE) return true;
+  return kind == ROUTE_LOCAL && severalNodes() && routeNode(srcRoute) != routeNode(dstRoute);
+}
+
+function isPerhapsSameNode(srcRoute: i32, dstRoute: i32): bool {
+  const from = routeNode(srcRoute);
+  const to = routeNode(dstRoute);
+  return from == 0 || to == 0 || from == to;
+}

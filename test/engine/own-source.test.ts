@@ -1,0 +1,215 @@
+/** Packets with a node's address: the node's own, or a client's that it has masqueraded. */
+import { describe, expect, it } from "vitest";
+import { buildFrame, buildPcap, buildPcapng, TCP, timed, UDP, type PacketSpec } from "../frames.ts";
+import { compileObjects, judgeCapture } from "../judge.ts";
+
+const NODE = "192.0.2.1";
+const CLIENT = "203.0.113.9";
+const WEB = "10.1.0.2";
+
+const namespace = { apiVersion: "v1", kind: "Namespace", metadata: { name: "shop" } };
+const pod = (app: string, ip: string) => ({
+  apiVersion: "v1",
+  kind: "Pod",
+  metadata: { name: app, namespace: "shop", labels: { app } },
+  spec: { nodeName: "node-1", containers: [] },
+  status: { podIPs: [{ ip }] },
+});
+const node = {
+  apiVersion: "v1",
+  kind: "Node",
+  metadata: { name: "node-1" },
+  spec: { podCIDRs: ["10.1.0.0/16"] },
+  status: { addresses: [{ type: "InternalIP", address: NODE }] },
+};
+const service = {
+  apiVersion: "v1",
+  kind: "Service",
+  metadata: { name: "web", namespace: "shop" },
+  spec: {
+    type: "NodePort",
+    clusterIP: "10.96.0.20",
+    selector: { app: "web" },
+    ports: [
+      { name: "tcp", port: 80, targetPort: 8080, nodePort: 30080 },
+      { name: "udp", protocol: "UDP", port: 53, targetPort: 8053, nodePort: 30053 },
+    ],
+  },
+};
+const CLUSTER = [namespace, node, pod("client", "10.1.0.1"), pod("web", WEB), service];
+const policy = (app: string, spec: object) => ({
+  apiVersion: "networking.k8s.io/v1",
+  kind: "NetworkPolicy",
+  metadata: { name: app, namespace: "shop" },
+  spec: { podSelector: { matchLabels: { app } }, ...spec },
+});
+const FROM_PODS = policy("web", { ingress: [{ from: [{ podSelector: {} }] }] });
+const FROM_ALL = policy("web", { ingress: [{ ports: [{ port: 8080 }] }] });
+const NOTHING_OUT = policy("client", { policyTypes: ["Egress"] });
+
+const packet = (spec: Partial<PacketSpec>): PacketSpec => ({
+  source: CLIENT,
+  destination: NODE,
+  protocol: TCP,
+  sourcePort: 40_000,
+  destinationPort: 30_080,
+  seq: 0x12345678,
+  id: 7,
+  ...spec,
+});
+const asked = packet({});
+const behind = packet({
+  source: NODE,
+  sourcePort: 50_000,
+  destination: WEB,
+  destinationPort: 8080,
+  ttl: 63,
+});
+const outside = { destination: "198.51.100.7", destinationPort: 443 };
+
+async function tell(objects: readonly object[], ...packets: PacketSpec[]): Promise<string[]> {
+  const capture = buildPcap(timed(packets.map(buildFrame)));
+  const verdicts = await judgeCapture({ compiled: compileObjects(objects), capture });
+  return verdicts.map(({ verdict, reason }) =>
+    verdict === "unknown" ? `unknown ${reason}` : verdict,
+  );
+}
+
+/** In at eth0, out to the pod, and back the same way, 50 µs behind each other. */
+async function tellSights(objects: readonly object[], ...packets: PacketSpec[]) {
+  const frames = packets.map((spec, index) => ({
+    bytes: buildFrame(spec),
+    timestampNs: 1_000_000_000n + BigInt(index) * 50_000n,
+    captureInterface: [0, 1, 1, 0][index % 4]!,
+  }));
+  const capture = buildPcapng(frames, ["eth0", "caliaaa"]);
+  const verdicts = await judgeCapture({ compiled: compileObjects(objects), capture });
+  return verdicts.map(({ verdict, duplicateOf }) => [verdict, duplicateOf]);
+}
+
+describe("what has a node's address, to a backend there", () => {
+  it("is unknown where it makes a difference whether the node began it", async () => {
+    expect(await tell([...CLUSTER, FROM_PODS], behind)).toEqual(["unknown masqueraded"]);
+    expect(await tell([...CLUSTER, FROM_ALL], behind)).toEqual(["allow"]);
+    expect(await tell(CLUSTER, behind)).toEqual(["allow"]);
+  });
+
+  it.each([64, 128, 255])("is the node's own with TTL %i", async (ttl) => {
+    expect(await tell([...CLUSTER, FROM_PODS], { ...behind, ttl })).toEqual(["allow"]);
+  });
+
+  it("is so for each packet that begins a connection, whatever was said of others", async () => {
+    const ports = [1, 2, 3, 4].map((place) => ({ ...behind, sourcePort: 50_000 + place }));
+    const mixed = ports.flatMap((spec) => [
+      { ...spec, ttl: 64 },
+      { ...spec, sourcePort: spec.sourcePort + 10 },
+    ]);
+    const said = await tell([...CLUSTER, FROM_PODS], ...mixed);
+    expect(said).toEqual(ports.flatMap(() => ["allow", "unknown masqueraded"]));
+  });
+
+  it("is the node's own at a port that no Service leads to", async () => {
+    const said = await tell([...CLUSTER, FROM_PODS], { ...behind, destinationPort: 9090 });
+    expect(said).toEqual(["allow"]);
+  });
+});
+
+describe("what has a node's address, to outside", () => {
+  const out = packet({ ...outside, source: NODE, ttl: 63 });
+  it("is unknown where pods may send it that policies bind", async () => {
+    expect(await tell([...CLUSTER, NOTHING_OUT], out)).toEqual(["unknown masqueraded"]);
+    expect(await tell([...CLUSTER, NOTHING_OUT], { ...out, ttl: 64 })).toEqual(["allow"]);
+    expect(await tell([...CLUSTER, FROM_PODS], out)).toEqual(["allow"]);
+  });
+
+  it("is the node's own where no pool has what pods send masqueraded", async () => {
+    const pool = (natOutgoing: boolean) => ({
+      apiVersion: "projectcalico.org/v3",
+      kind: "IPPool",
+      metadata: { name: "pods" },
+      spec: { cidr: "10.1.0.0/16", natOutgoing },
+    });
+    const said = await tell([...CLUSTER, NOTHING_OUT, pool(false)], out);
+    expect(said).toEqual(["allow"]);
+    expect(await tell([...CLUSTER, NOTHING_OUT, pool(true)], out)).toEqual(["unknown masqueraded"]);
+  });
+});
+
+describe("a second sight of a packet that a node has masqueraded", () => {
+  const answer = packet({
+    source: WEB,
+    sourcePort: 8080,
+    destination: NODE,
+    destinationPort: 50_000,
+    flags: "S.",
+    seq: 99,
+    ack: 0x12345679,
+  });
+  const answered = {
+    ...answer,
+    source: NODE,
+    sourcePort: 30_080,
+    destination: CLIENT,
+    destinationPort: 40_000,
+    ttl: 63,
+  };
+
+  it("has the verdict of the first, and so have answers", async () => {
+    expect(await tellSights(CLUSTER, asked, behind, answer, answered)).toEqual([
+      ["allow", undefined],
+      ["allow", 1],
+      ["allow", undefined],
+      ["allow", 3],
+    ]);
+  });
+
+  it("has it also where the packet is dropped: its answers belong to nothing", async () => {
+    expect(await tellSights([...CLUSTER, FROM_PODS], asked, behind, answer, answered)).toEqual([
+      ["drop", undefined],
+      ["drop", 1],
+      ["drop", undefined],
+      ["drop", 3],
+    ]);
+  });
+
+  it("is known by IPv4's identification without TCP's numbers", async () => {
+    const [there, here] = [
+      { ...asked, protocol: UDP, destinationPort: 30_053 },
+      { ...behind, protocol: UDP, destinationPort: 8053 },
+    ];
+    expect(await tellSights([...CLUSTER, FROM_PODS], there, here)).toEqual([
+      ["drop", undefined],
+      ["drop", 1],
+    ]);
+    const [none, other] = [
+      { ...there, id: 0 },
+      { ...here, id: 0 },
+    ];
+    expect(await tellSights([...CLUSTER, FROM_PODS], none, other)).toEqual([
+      ["drop", undefined],
+      ["unknown", undefined],
+    ]);
+  });
+
+  it("is known on its way out of a pod", async () => {
+    const sent = packet({ ...outside, source: "10.1.0.1" });
+    const masqueraded = packet({ ...outside, source: NODE, ttl: 63 });
+    expect(await tellSights([...CLUSTER, NOTHING_OUT], sent, masqueraded)).toEqual([
+      ["drop", undefined],
+      ["drop", 1],
+    ]);
+  });
+
+  it("is not taken for one of two that are alike", async () => {
+    const other = { ...asked, source: "203.0.113.10" };
+    const said = await tellSights(
+      [...CLUSTER, FROM_PODS],
+      asked,
+      { ...behind, seq: 1 },
+      { ...answer, seq: 5 },
+      other,
+      behind,
+    );
+    expect(said.at(-1)).toEqual(["unknown", undefined]);
+  });
+});
