@@ -81,7 +81,11 @@ export function readPods(objects: readonly ManifestObject[], onDiagnostic: OnDia
 function readPod(root: Field, workload: Owner): Pod | undefined {
   const status = recordOf(root, "status");
   const phase = readText(fieldOf(status, "phase"));
-  if (phase === "Succeeded" || phase === "Failed") return undefined;
+  const metadata = fieldOf(root, "metadata");
+  const terminating = fieldOf(metadata, "deletionTimestamp").value !== undefined;
+  const annotations = fieldOf(metadata, "annotations");
+  const unplugged = terminating && POD_IPS.some((key) => fieldOf(annotations, key).value === "");
+  if (phase === "Succeeded" || phase === "Failed" || unplugged) return undefined;
   const addresses = podAddresses(status);
   const hostAddress = readAddress(fieldOf(status, "hostIP"));
   const spec = recordOf(root, "spec");
@@ -104,7 +108,7 @@ function readPod(root: Field, workload: Owner): Pod | undefined {
     hostNetwork,
     powers: readPowers(spec, onHost),
     ready: isReady(status, phase),
-    terminating: fieldOf(fieldOf(root, "metadata"), "deletionTimestamp").value !== undefined,
+    terminating,
   };
 }
 
@@ -228,6 +232,8 @@ function podAddresses(status: Field): readonly Address[] {
   return thoseRead(fields.map(readAddress));
 }
 
+/** > Empty once the CNI plugin has taken the network away. Source: libcalico-go conversion.go, IsFinished(). */
+const POD_IPS = ["cni.projectcalico.org/podIP", "vpc.amazonaws.com/pod-ips"];
 const FLOATING = "cni.projectcalico.org/floatingIPs";
 
 /**

@@ -11,6 +11,7 @@ import { compareText } from "../net/compare-text.ts";
 import type { CalicoVersion, Direction, Policy } from "../policy/model.ts";
 import type { Dialect } from "../policy/dialect.ts";
 import { DEFAULT_DIALECT } from "../policy/dialects.ts";
+import { refuseAddedLabels } from "../policy/added-labels.ts";
 import { refuseOpenLabels } from "../policy/open-labels.ts";
 import { comparePoliciesByName, NEWEST_CALICO, sortPolicies } from "../policy/order.ts";
 import type { Profile } from "../policy/profile.ts";
@@ -85,12 +86,13 @@ export interface CompiledCluster {
 /**
  * Compiles for one node (`node` given: only its endpoints have chains), or for the whole cluster seen as
  * one node that has every endpoint. The order of the input does not matter. Reports BAD_VALUE for a node
- * that nothing names, UNKNOWN_LABEL for policies that choose pods by what is not known of them, DUPLICATE_OBJECT for policies of one name in the release, MISSING_FIELD for pods of
- * which it is not known whether they are on the node (an error where they have floating addresses),
- * WIDER_RULE for rules that match more than their policy says, UNSUPPORTED_FEATURE for pods of a family that
- * Felix does not police and, where all nodes are seen as one, for host endpoints of which only one node's
- * point of view tells and for pods with floating addresses. Of host endpoints also what binding them reports,
- * and UNKNOWN_PROFILE.
+ * that nothing names, UNKNOWN_LABEL for policies that choose pods by what is not known of them,
+ * DUPLICATE_OBJECT for policies of one name in the release, MISSING_FIELD for pods of which it is not known
+ * whether they are on the node (an error where they have floating addresses), WIDER_RULE for rules that match
+ * more than their policy says, UNSUPPORTED_FEATURE for selectors in Kubernetes' words that ask for labels which
+ * Calico adds, for pods of a family that Felix does not police and, where all nodes are seen as one, for host
+ * endpoints of which only one node's point of view tells and for pods with floating addresses. Of host endpoints
+ * also what binding them reports, and UNKNOWN_PROFILE.
  */
 export function compileCluster(
   snapshot: Snapshot,
@@ -142,6 +144,7 @@ export function compileWhole(
   } = options;
   if (node !== undefined) checkNode(snapshot, node, onDiagnostic);
   refuseOpenLabels(policies, snapshot, onDiagnostic);
+  if (dialect.tables === "felix") refuseAddedLabels(policies, onDiagnostic);
   const interfaces = assignInterfaces(snapshot.endpoints);
   const local = snapshot.endpoints
     .filter((endpoint) => node === undefined || endpoint.node === node)

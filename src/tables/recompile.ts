@@ -9,6 +9,7 @@ import { DEFAULT_DIALECT } from "../policy/dialects.ts";
 import type { Direction, Policy } from "../policy/model.ts";
 import { compareText } from "../net/compare-text.ts";
 import { comparePolicies } from "../policy/order.ts";
+import { refuseAddedLabels } from "../policy/added-labels.ts";
 import { refuseOpenLabels } from "../policy/open-labels.ts";
 import { SelectorIndex } from "../policy/selector-index.ts";
 import { selectsEndpoint } from "../policy/selects.ts";
@@ -63,7 +64,9 @@ export class ClusterCompiler {
     const added = addedTo(state.snapshot.endpoints, snapshot.endpoints);
     if (added === undefined || !state.canAdd(added)) return undefined;
     for (const endpoint of added) state.addEndpoint(endpoint, snapshot);
-    refuseOpenLabels(state.changePolicies(policies), snapshot, this.#onDiagnostic);
+    const changed = state.changePolicies(policies);
+    refuseOpenLabels(changed, snapshot, this.#onDiagnostic);
+    refuseAddedLabels(changed, this.#onDiagnostic);
     return state.finish(snapshot, policies);
   }
 }

@@ -165,6 +165,8 @@ status: {phase: Running, podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}, {ip: "fd00::1
     expect(shown(load(pod("old", "status: {podIP: 10.0.0.1}", going)))).toEqual([
       "Pod default/old of Pod old: 10.0.0.1",
     ]);
+    const unplugged = `${going}, annotations: {cni.projectcalico.org/podIP: ''}`;
+    expect(shown(load(pod("old", "status: {podIP: 10.0.0.1}", unplugged)))).toEqual([]);
     const both = documents(
       pod("old", "status: {podIP: 10.0.0.1}", going),
       pod("new", "status: {podIP: 10.0.0.1}"),
