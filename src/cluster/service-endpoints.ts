@@ -131,20 +131,13 @@ export function backendsOf(
   nodeOf: NodeOf,
 ): ServiceBackend[] {
   const backends = new Map<string, ServiceBackend>();
-  for (const group of groups) {
-    if (group.unseen === true || (!group.ready && !group.lastResort)) continue;
-    const { ready, nowhere, zoneHints, nodeHints } = group;
-    for (const { portName, protocol, port } of group.ports) {
-      if (portName !== wanted.name || protocol !== wanted.protocol) continue;
-      for (const address of group.addresses) {
-        const text = `${formatAddress(address)} ${port}`;
-        // One that is in several slices is what the best of them says.
-        if (backends.get(text)?.ready === true) continue;
-        const where =
-          nowhere === true ? { node: undefined, nowhere } : { node: group.node ?? nodeOf(address) };
-        backends.set(text, { address, port, ready, ...where, zoneHints, nodeHints });
-      }
-    }
+  for (const { group, address, port } of socketsOf(groups, wanted)) {
+    const { ready, lastResort, nowhere, zoneHints, nodeHints } = group;
+    if (!ready && !lastResort) continue;
+    const where =
+      nowhere === true ? { node: undefined, nowhere } : { node: group.node ?? nodeOf(address) };
+    const text = socketText({ address, port });
+    backends.set(text, { address, port, ready, ...where, zoneHints, nodeHints });
   }
   return [...backends.values()].sort(
     (one, other) =>
@@ -152,7 +145,43 @@ export function backendsOf(
   );
 }
 
-function socketText({ address, port }: ServiceBackend): string {
+/**
+ * An endpoint of a port of which several slices say different things, in words: > kube-proxy takes what one of them
+ * says, in no certain order.
+ */
+export function contradictionOf(
+  groups: readonly EndpointGroup[],
+  wanted: WantedPort,
+): string | undefined {
+  const said = new Map<string, string>();
+  for (const { group, address, port } of socketsOf(groups, wanted)) {
+    const text = socketText({ address, port });
+    const { ready, lastResort, node, zoneHints, nodeHints } = group;
+    const words = JSON.stringify([ready, lastResort, node, zoneHints, nodeHints]);
+    if ((said.get(text) ?? words) !== words) return `its EndpointSlices differ about ${text}`;
+    said.set(text, words);
+  }
+  return undefined;
+}
+
+interface Socket {
+  readonly group: EndpointGroup;
+  readonly address: Address;
+  readonly port: number;
+}
+
+/** What kube-proxy sees of a port. */
+function* socketsOf(groups: readonly EndpointGroup[], wanted: WantedPort): Generator<Socket> {
+  for (const group of groups) {
+    if (group.unseen === true) continue;
+    for (const { portName, protocol, port } of group.ports) {
+      if (portName !== wanted.name || protocol !== wanted.protocol) continue;
+      for (const address of group.addresses) yield { group, address, port };
+    }
+  }
+}
+
+function socketText({ address, port }: Pick<Socket, "address" | "port">): string {
   return `${formatAddress(address)}:${port}`;
 }
 

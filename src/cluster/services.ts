@@ -16,6 +16,7 @@ import type { ManifestObject } from "./manifest-object.ts";
 import type { Pod } from "./pods.ts";
 import {
   backendsOf,
+  contradictionOf,
   endpointsOfSelector,
   membersOf,
   nodesOfPods,
@@ -74,7 +75,8 @@ export function readServices(
         };
         // Nobody translates what is labelled as headless.
         const translated = service.families.length > 0 || service.clusterAddresses.length === 0;
-        const missing = (translated ? found.missing : undefined) ?? missingOf(service);
+        const unsaid = found.missing ?? contradictionOf(found.groups, port);
+        const missing = (translated ? unsaid : undefined) ?? missingOf(service);
         if (missing !== undefined) return { ...own, backends: [], missing };
         const unplaced = unplacedOf(service, own);
         return unplaced === undefined ? own : { ...own, unplaced };

@@ -232,6 +232,22 @@ describe("readServices", () => {
     ).toBe("10.0.0.1>8080 ~10.0.0.2>8080 9.0.0.1>8080 ~fd00::2>8080");
   });
 
+  it.each([
+    ["conditions: {ready: false}", true],
+    ["conditions: {ready: true}", false],
+    ["hints: {forZones: [{name: a}]}", true],
+  ])("knows no backends where slices differ about one: %s", (words, missing) => {
+    const slices = ["", `, ${words}`].map((more, index) =>
+      slice(`s${index}`, `${ports}, endpoints: [{addresses: [10.0.0.1]${more}}]`),
+    );
+    for (const order of [slices, slices.toReversed()]) {
+      const { snapshot } = load([plain, ...order].join("\n---\n"));
+      expect(snapshot.services[0]!.ports[0]!.missing).toBe(
+        missing ? "its EndpointSlices differ about 10.0.0.1:8080" : undefined,
+      );
+    }
+  });
+
   it("takes the first address of an endpoint; policies mean all of them", () => {
     const two = slice("s", `${ports}, endpoints: [{addresses: [10.0.0.1, 10.0.0.2]}]`);
     expect(backends(plain, two)).toBe("10.0.0.1>8080");
