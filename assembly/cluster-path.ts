@@ -6,6 +6,7 @@ import { decidedBefore, inheritState, stateOfPacket, takeFirstTuple } from "./co
 import { crossesNodes, crossNodes, passesHosts, QUESTION_NODE } from "./between-nodes";
 import { isPod, NODE_ELSEWHERE, spareNode } from "./entry-node";
 import { ask } from "./fork";
+import { isPassedOn } from "./hops-left";
 import { captureInterfaceNumber, captureInterfaceStand } from "./interface";
 import {
   CAPTURED_PERHAPS_BELOW,
@@ -105,7 +106,7 @@ export function tryClusterPath(packet: Packet): bool {
   if (!runTable(TABLE_MANGLE) || !translateDestination()) return false;
   attempt.dstRoute = routeOf(family, walk.dst0, walk.dst1, walk.dst2, walk.dst3);
   lookAtDestination(packet);
-  const passed = !wayUnknown() && goOn(packet);
+  const passed = !wayUnknown() && isPassedOn(packet) && goOn(packet);
   if (walk.again && translatesOtherwise()) return end(VERDICT_UNKNOWN, REASON_BACKEND);
   return passed;
 }

@@ -464,6 +464,8 @@ export const REASON_ANSWERED = 68;
 export const REASON_NO_CHUNKS = 69;
 /** Of manifests: whether the node itself sent it, or a client whose address the node has replaced. */
 export const REASON_MASQUERADED = 70;
+/** Of manifests: how many nodes it has before it, which its TTL or its options may not pass. */
+export const REASON_TTL_LEFT = 71;
 
 // Hooks, in the kernel's order (NF_INET_*).
 export const HOOK_PREROUTING = 0;

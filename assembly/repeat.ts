@@ -29,6 +29,7 @@ import { isHelperGiven } from "./expectation";
 import { consultedCount, startForks } from "./fork";
 import { arePerhapsTaken, findFirst, lookUpSights } from "./half-known";
 import { hear, rowHeard, saidOf, whereOf } from "./heard";
+import { TTL_ENOUGH } from "./hops-left";
 import { rollBack, startJournal } from "./journal";
 import { count, countedLength, countTotals, walkedPlainly } from "./judge";
 import { knownConnections } from "./known-connection";
@@ -280,7 +281,7 @@ function isPlain(packet: Packet): bool {
   if (packet.malformed != MALFORMED_NONE || (packet.flags & PACKET_ODD) != 0) return false;
   const needed = packet.protocol == PROTOCOL_TCP ? KNOWN_PORTS | KNOWN_TCP_FLAGS : KNOWN_PORTS;
   if ((packet.known & needed) != needed) return false;
-  if ((packet.known & KNOWN_TTL) != 0 && packet.ttl <= 1) return false;
+  if ((packet.known & KNOWN_TTL) != 0 && packet.ttl <= <u8>TTL_ENOUGH) return false;
   // Where it arrives hangs on its tag.
   if (packet.vlan > 1 && isRealNode()) return false;
   // A text shows no bytes; options and extension headers, it tells or nobody knows.

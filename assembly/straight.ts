@@ -14,6 +14,7 @@ import { anyFragments } from "./fragments";
 import { Gathered } from "./gathered";
 import { isUnknown } from "./half-known";
 import { countHeard, rowHeard, saidOf, whereOf } from "./heard";
+import { TTL_ENOUGH } from "./hops-left";
 import { captureInterfaceNumber } from "./interface";
 import { countPackets, countWord } from "./judge";
 import { isMannerValid, mannerOf } from "./manner";
@@ -50,7 +51,7 @@ export function startStraight(number: u64): void {
 /** Decides a plain frame, whose node is found if it has one; false: it goes another way. */
 export function goStraight(one: Gathered, number: u64): bool {
   const frame: usize = one.frame;
-  if (!isOpen || ttlOf(frame) <= 1) return false;
+  if (!isOpen || ttlOf(frame) <= <u8>TTL_ENOUGH) return false;
   if (isShared() && isOthers(frame)) return false;
   const manner = mannerLike(one);
   if (!isMannerValid(manner)) return false;

@@ -85,6 +85,7 @@ export const REASONS: ReadonlyMap<number, Reason> = new Map([
   [layout.REASON_DEADLINE, "deadline"],
   [layout.REASON_ANSWERED, "answered"],
   [layout.REASON_MASQUERADED, "masqueraded"],
+  [layout.REASON_TTL_LEFT, "ttl-left"],
   [layout.REASON_MARTIAN, "martian"],
   [layout.REASON_TOO_LONG, "too-long"],
   [layout.REASON_OPTIONS, "options"],

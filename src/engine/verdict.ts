@@ -70,6 +70,7 @@ export type Reason =
   | "deadline"
   | "answered"
   | "masqueraded"
+  | "ttl-left"
   | "segments"
   | "options-unknown"
   | "martian"

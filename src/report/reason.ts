@@ -242,6 +242,8 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
       return "what takes the frames of that interface is not modelled (a VRF, Open vSwitch, a bridge that keeps VLANs apart), or was not given";
     case "deadline":
       return "whether its connection's time was up when it came depends on the ticks of the kernel's clock, on what the dump of connections rounds, or on whether the flow was a stream by then";
+    case "ttl-left":
+      return "how many nodes it has before it, which discard it for its TTL or its options, is not shown by the capture";
     case "masqueraded":
       return "whether the node itself began it, or a client whose address the node has replaced by its own (a Service, a host port), is not shown by the capture";
     case "answered":

@@ -70,6 +70,8 @@ export function remedyFor(flow: Tuple & Judgement, nature: CaptureNature): strin
       return "give the node's interfaces: --addresses FILE with the output of ip -d -j addr";
     case "no-tables":
       return "give the tables of both families: --iptables FILE, --ip6tables FILE";
+    case "ttl-left":
+      return "capture with -i any, which shows directions, or at the interface where it is sent or arrives";
     case "masqueraded":
       return "capture bytes, which show the TTL (or print it: tcpdump -v), and on all interfaces (-i any), which shows the client's packet, too";
     case "nat-port":
