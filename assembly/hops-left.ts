@@ -1,7 +1,7 @@
-// What becomes of a packet in a cluster, as its manifests tell it, for what each node looks at that receives it: the
-// options in its IPv4 header, and the TTL, which one that forwards it counts down. How many nodes it has before it
-// hangs on its ends, and on where the capture shows it.
-// Source: Linux, ip_rcv_finish(), ip_forward(), ip6_forward().
+// What becomes of a packet in a cluster, as its manifests tell it, for what each node looks at that receives it: a
+// source that nobody has, the options in its IPv4 header, and the TTL, which one that forwards it counts down. How many
+// nodes it has before it hangs on its ends, and on where the capture shows it.
+// Source: Linux, ip_rcv_finish(), ip_route_input_slow(), ip_forward(), ip6_forward().
 import { attempt, end } from "./attempt";
 import { isPod } from "./entry-node";
 import { ask } from "./fork";
@@ -11,6 +11,7 @@ import {
   KNOWN_TTL,
   PACKET_INBOUND,
   PACKET_OUTBOUND,
+  REASON_MARTIAN,
   REASON_OPTIONS,
   REASON_OPTIONS_UNKNOWN,
   REASON_TTL,
@@ -20,6 +21,7 @@ import {
   VERDICT_DROP,
   VERDICT_UNKNOWN,
 } from "./layout";
+import { hasNobodysSource } from "./martian";
 import { Packet } from "./records";
 import { routeInterface, routeKind, routeNode, severalNodes } from "./route";
 import { walk } from "./walk";
@@ -37,9 +39,11 @@ let most: u32 = 0;
 export function isPassedOn(packet: Packet): bool {
   const short = (packet.known & KNOWN_TTL) != 0 && packet.ttl <= <u8>TTL_ENOUGH;
   const options = packet.family == 4 ? fateByOptions(packet) : OPTIONS_FINE;
-  if ((!short && options == OPTIONS_FINE) || walk.srcHidden) return true;
+  const martian = hasNobodysSource();
+  if ((!short && !martian && options == OPTIONS_FINE) || walk.srcHidden) return true;
   countNodes();
   lookAhead(packet);
+  if (martian && isReceived(1)) return end(VERDICT_DROP, REASON_MARTIAN);
   if (options != OPTIONS_FINE && isReceived(1)) {
     if (options == OPTIONS_BAD) return end(VERDICT_DROP, REASON_OPTIONS);
     return end(VERDICT_UNKNOWN, REASON_OPTIONS_UNKNOWN);

@@ -18,13 +18,10 @@ const INTERFACE_NONE: u32 = 0;
 export function martian4(route: i32): u32 {
   const src = walk.src0;
   const dst = walk.dst0;
-  if (src >> 28 == 0xe || src == 0xffffffff) return REASON_MARTIAN;
+  if (hasNobodysSource()) return REASON_MARTIAN;
   if (dst == 0xffffffff || (src | dst) == 0) {
     return src == 0 || isValidSource(INTERFACE_NONE) ? 0 : REASON_MARTIAN;
   }
-  // > 0.0.0.0 may ask its link-local neighbours, and join groups.
-  const joins = dst >> 28 == 0xe && walk.protocol == PROTOCOL_IGMP;
-  if (src == 0 && dst >> 8 != 0xe00000 && !joins) return REASON_MARTIAN;
   if (dst == 0) return REASON_MARTIAN_DESTINATION;
   const looped = dst >> 24 == 127;
   if ((looped || src >> 24 == 127) && !routesLocalnet() && !isLoopback(inInterfaceFor(RULE_NONE)))
@@ -35,9 +32,20 @@ export function martian4(route: i32): u32 {
   return src == 0 || isValidSource(out) ? 0 : REASON_MARTIAN;
 }
 
+/** The source is a group's, everybody's or, where that is not asked for, nobody's: no interface takes it. */
+export function hasNobodysSource(): bool {
+  const src = walk.src0;
+  const dst = walk.dst0;
+  if (walk.family == 6) return src >> 24 == 0xff;
+  if (src != 0) return src >> 28 == 0xe || src == 0xffffffff;
+  // > 0.0.0.0 may ask everybody and its link-local neighbours, and join groups.
+  const joins = dst >> 28 == 0xe && walk.protocol == PROTOCOL_IGMP;
+  return dst != 0 && dst != 0xffffffff && dst >> 8 != 0xe00000 && !joins;
+}
+
 /** The same of IPv6, before PREROUTING. Source: Linux, ip6_rcv_core(). */
 export function martian6(): u32 {
-  if (walk.src0 >> 24 == 0xff) return REASON_MARTIAN;
+  if (hasNobodysSource()) return REASON_MARTIAN;
   const scope = (walk.dst0 >> 16) & 0xf;
   const toGroup = walk.dst0 >> 24 == 0xff;
   if (!walk.generated && !isLoopback(walk.inInterface)) {

@@ -206,7 +206,8 @@ export function recallSight(packet: Packet, entry: u32, verdict: Verdict): bool 
     const sameTuple = hasSameSource(seen, packet) && hasSameDestination(seen, packet);
     const sameEntry = entry != ENTRY_NONE && sight.entry == entry;
     if (!sameTuple && !sameEntry) {
-      if (!byNumbers || !isTranslated(seen, packet)) continue;
+      const dropped = changetype<Verdict>(sight.verdict).verdict == VERDICT_DROP;
+      if (!byNumbers || !isTranslated(seen, packet, dropped)) continue;
       ambiguous = translated != 0;
       translated = at;
       continue;
@@ -274,6 +275,8 @@ function leavesThere(seen: Packet, verdict: Verdict, packet: Packet): bool {
   if (number == 0) return false;
   const top = topOf(number, packet.vlan);
   if (packet.ttl + 1 == seen.ttl) {
+    // By these rules it does not leave, and so it has left by others.
+    if (verdict.verdict == VERDICT_DROP) return directionOf(seen) != 2;
     // The tag of what left by a VLAN may not be shown below it.
     const out = verdict.outInterface;
     return out == top || (out != 0 && packet.vlan == 0 && lowerInterface(out) == number);

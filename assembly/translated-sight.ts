@@ -1,5 +1,5 @@
-// Second sights behind a translation, in a cluster as its manifests tell it: the numbers of TCP, or else IPv4's
-// identification, tell that it is the same packet, also where nothing came of its connection.
+// Second sights behind a translation: the numbers of TCP, or else IPv4's identification, tell that it is the same
+// packet, also where nothing came of its connection.
 import { isBackend } from "./backends";
 import { sameAddress } from "./bytes";
 import { key } from "./key";
@@ -15,12 +15,14 @@ import { isAsSent } from "./own-source";
 import { PROTOCOL_TCP } from "./protocol";
 import { Packet } from "./records";
 import { isRealNode, routeKind, routeOf } from "./route";
+import { natLoaded } from "./rule";
 import { needWhole } from "./share";
 import { TCP_SYN } from "./tcp";
 
 /** A node may have translated the packet between two sights: somebody has forwarded it, and its numbers are shown. */
 export function isPerhapsTranslated(packet: Packet): bool {
-  if (isRealNode() || isAsSent(packet) || !isNumbered(packet)) return false;
+  if (isAsSent(packet) || !isNumbered(packet)) return false;
+  if (isRealNode() && !natLoaded(packet.family)) return false;
   // The first sight is another worker's, perhaps.
   if (isOfNode(packet, PACKET_SRC)) needWhole(SHARE_TRANSLATION);
   return true;
@@ -33,10 +35,14 @@ function isNumbered(packet: Packet): bool {
   return (packet.flags & PACKET_DECODED) == 0 || (packet.tcpFlags & TCP_SYN) != 0;
 }
 
-/** What the ends have become is what a node makes of them, on the way to a backend or back. */
-export function isTranslated(seen: Packet, packet: Packet): bool {
-  key.protocol = packet.protocol;
+/**
+ * What the ends have become is what a node makes of them: of a cluster, on the way to a backend or back. On a real node
+ * its connection tells, unless it was dropped.
+ */
+export function isTranslated(seen: Packet, packet: Packet, dropped: bool): bool {
   const sameSource = hasSameSource(seen, packet);
+  if (isRealNode()) return dropped && (sameSource || isOfNode(packet, PACKET_SRC));
+  key.protocol = packet.protocol;
   const sameDestination = hasSameDestination(seen, packet);
   const there =
     sameDestination || isBackend(packet.dst0, packet.dst1, packet.dst2, packet.dst3, packet.dport);

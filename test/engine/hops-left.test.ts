@@ -1,4 +1,4 @@
-/** What nodes of a cluster look at that receive a packet: its TTL, and the options in its IPv4 header. */
+/** What nodes of a cluster look at that receive a packet: its source, its TTL, and the options in its IPv4 header. */
 import { describe, expect, it } from "vitest";
 import { vethName } from "../../src/tables/names.ts";
 import { buildFrame, buildPcap, buildPcapng, timed, UDP, type PacketSpec } from "../frames.ts";
@@ -103,6 +103,19 @@ describe("the TTL of a packet in a cluster", () => {
     expect(await tell(buildPcap(timed([onward]), 113), "n1")).toBe("allow");
     const two = cooked(buildFrame(packet("a", "c", 2)), "in");
     expect(await tell(buildPcap(timed([two]), 113), "n1")).toBe("allow");
+  });
+});
+
+describe("a source that nobody has", () => {
+  it.each([
+    ["224.1.2.3", ENDS.a, "in", "drop martian"],
+    ["255.255.255.255", ENDS.n1, "in", "drop martian"],
+    ["0.0.0.0", ENDS.a, "in", "drop martian"],
+    ["224.1.2.3", ENDS.a, "out", "allow"],
+    ["0.1.2.3", ENDS.a, "in", "allow"],
+  ] as const)("%s to %s, seen %s", async (source, destination, direction, said) => {
+    const frame = buildFrame({ ...packet("outside", "a", 64), source, destination });
+    expect(await tell(buildPcap(timed([cooked(frame, direction)]), 113))).toBe(said);
   });
 });
 
