@@ -28,10 +28,11 @@ import {
   nodeEntry,
 } from "./entry-tuples";
 import { findNode } from "./flow-table";
-import { CT_RELATED, REASON_DEADLINE, RULE_NONE } from "./layout";
+import { CT_RELATED, REASON_DEADLINE, ROUTE_UNTRANSLATED, RULE_NONE } from "./layout";
 import { confirm } from "./new-connection";
 import { Packet } from "./records";
-import { isRealNode, severalNodes } from "./route";
+import { isRealNode, routeKind, severalNodes } from "./route";
+import { isTranslatedPort } from "./share";
 import { natLoaded } from "./rule";
 import { DIRECTION_ORIGINAL, ENTRY_NONE, keyOfPacket, tracking } from "./tracking";
 import { leaveEntryUndecided, setMissing } from "./tuples";
@@ -108,8 +109,13 @@ export function leaveUndecided(packet: Packet, reason: u32, rule: i32, drawn: bo
   if (tracking.entry == ENTRY_NONE) return;
   const entry = entryAt(tracking.entry);
   leaveEntryUndecided(entry, reason, rule);
-  if (severalNodes() && (!isPod(attempt.dstRoute) || walk.translated))
-    openEntry(tracking.entry, walk.masqueraded);
+  if (severalNodes() && isPerhapsLedElsewhere()) openEntry(tracking.entry, walk.masqueraded);
   if (drawn) entry.flags |= ENTRY_MARK_DOUBTED;
   else if (isRealNode() && natLoaded(familyOf(entry))) hideTranslation(tracking.entry);
+}
+
+// To a backend that nobody knows.
+function isPerhapsLedElsewhere(): bool {
+  if (walk.translated || routeKind(attempt.dstRoute) == ROUTE_UNTRANSLATED) return true;
+  return !isPod(attempt.dstRoute) && isTranslatedPort(walk.protocol, walk.dport);
 }

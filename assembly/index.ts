@@ -65,7 +65,7 @@ export { addFamily, setEntry, setRules } from "./rule";
 export { insertMember, makeTable } from "./set";
 export { scannedCount, scannedLatest, scanPcap, scanPcapng, scanWasCut, startScan } from "./scan";
 export { scanText } from "./scan-text";
-export { addTranslatedPort, setShare, shareObstacle } from "./share";
+export { addTranslatedPort, setPortsKnown, setShare, shareObstacle } from "./share";
 export { setSharedStates, sharedStates } from "./shared-state";
 export { straightCount } from "./straight";
 export { setInterfaceSwitches, setSourceLookUp, setTcpSwitches } from "./switches";

@@ -197,9 +197,9 @@ export function keepVerdict(packet: Packet, verdict: Verdict, row: usize): void 
 function keepForConnection(packet: Packet, verdict: Verdict, row: usize, manner: u32): void {
   const node = findFirst();
   if (node < 0 || nodeEntry(node) != tracking.entry) return;
-  // > Where both tuples are equal it is the reply's that counts.
-  if (tracking.direction != (nodeKind(node) & 1)) return;
   const entry = entryAt(tracking.entry);
+  // > Where both tuples are equal it is the reply's that counts, but for a first packet.
+  if (tracking.direction != (nodeKind(node) & 1) || answersItself(entry)) return;
   const flags = lookedAt(entry.flags);
   const way = nodeKind(node);
   const saying = sayOf(packet, verdict, whereOf(manner, way), markOf(entry), flags);

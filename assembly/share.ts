@@ -30,6 +30,19 @@ export function setShare(index: u32, count: u32): void {
   workers = count;
 }
 
+// All of them are told.
+let portsKnown: bool = false;
+
+/** Says whether all ports are told at which destinations are translated, or to which. */
+export function setPortsKnown(known: bool): void {
+  portsKnown = known;
+}
+
+/** Rules may translate what is for this port. */
+export function isTranslatedPort(protocol: u32, port: u32): bool {
+  return !portsKnown || isTranslated(protocol, port);
+}
+
 /** Says that destinations with this port may be translated, or that it is what they are translated to. */
 export function addTranslatedPort(protocol: u32, port: u32): void {
   const bit = bitOf(protocol, port);

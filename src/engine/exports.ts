@@ -63,6 +63,7 @@ export interface MatcherExports {
   addFlow(at: number): void;
   setFlowsMax(count: number): void;
   addTranslatedPort(protocol: number, port: number): void;
+  setPortsKnown(known: boolean): void;
   setShare(index: number, count: number): void;
   shareObstacle(): number;
   setSets(address: number): void;

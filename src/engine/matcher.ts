@@ -20,7 +20,7 @@ import type { Feed } from "./feed.ts";
 import type { FlowCopy } from "./flow-copy.ts";
 import { packRulesets } from "./pack.ts";
 import type { Packing } from "./pack.ts";
-import { setShare, shareOfConnections, sharingOf } from "./share.ts";
+import { setShare, shareOfConnections, sharingOf, tellTranslatedPorts } from "./share.ts";
 import type { Share } from "./share.ts";
 import type { Program } from "./program.ts";
 import { packConnectionSwitches, packSwitches } from "./switches.ts";
@@ -153,10 +153,11 @@ export function loadMatcher(
   const most = share === undefined ? conntrackMax : shareOfConnections(conntrackMax, share);
   const { backends, rules, recordCount } = packed;
   exports.setUp(assume, most, backends, rules.count, recordCount, walkAll);
+  tellTranslatedPorts(exports, program);
   if (share !== undefined) {
-    const sharing = sharingOf(program);
-    if (sharing.kind === "whole") throw new Error("bug: this program's packets cannot be shared");
-    setShare(exports, share, sharing.ports);
+    if (sharingOf(program).kind === "whole")
+      throw new Error("bug: this program's packets cannot be shared");
+    setShare(exports, share);
   }
   if (connectionSwitches !== undefined) packConnectionSwitches(exports, connectionSwitches);
   if (switches !== undefined) packSwitches(exports, switches, interfaces);
@@ -196,6 +197,7 @@ export function loadMatcher(
       const others = packing(next);
       packed = packRulesets(exports, next.rulesets, others, packed);
       routes = packTopology(exports, next, others, routes);
+      tellTranslatedPorts(exports, next);
       owners = next.owners === undefined ? owners : new Map([...(owners ?? []), ...next.owners]);
       switches = next.switches ?? switches;
       if (switches !== undefined) packSwitches(exports, switches, interfaces);

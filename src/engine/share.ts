@@ -18,14 +18,14 @@ export interface Share {
 }
 
 /** The port of destinations that are translated: as clients see it, or as it really is. */
-export interface TranslatedPort {
+interface TranslatedPort {
   readonly protocol: number;
   readonly port: number;
 }
 
 /** How a program's packets can be shared. */
 export type Sharing =
-  | { readonly kind: "shared"; readonly ports: readonly TranslatedPort[] }
+  | { readonly kind: "shared" }
   /** `why` goes on behind "one worker decides all: ". */
   | { readonly kind: "whole"; readonly why: string };
 
@@ -54,21 +54,29 @@ function findSharing(program: Program): Sharing {
   if (!connections.every(isSimple)) {
     return { kind: "whole", why: "a connection from before the capture is translated or helped" };
   }
+  return portsOf(program) === undefined
+    ? { kind: "whole", why: "a rule translates destinations of more than one port" }
+    : { kind: "shared" };
+}
+
+/** The ports that a program's rules translate from or to; undefined where a rule names none. */
+function portsOf({ rulesets }: Program): readonly TranslatedPort[] | undefined {
   const ports = rulesets.flatMap(({ tables }) =>
     tables.flatMap(({ name, chains }) => (name === "nat" ? translatedPorts(chains) : [])),
   );
   const known = ports.filter((port) => port !== undefined);
-  if (known.length === ports.length) return { kind: "shared", ports: known };
-  return { kind: "whole", why: "a rule translates destinations of more than one port" };
+  return known.length === ports.length ? known : undefined;
+}
+
+/** Tells the matcher which ports a cluster's rules translate from or to. */
+export function tellTranslatedPorts(exports: MatcherExports, program: Program): void {
+  const ports = program.topology.interfaces === undefined ? portsOf(program) : undefined;
+  for (const { protocol, port } of ports ?? []) exports.addTranslatedPort(protocol, port);
+  exports.setPortsKnown(ports !== undefined);
 }
 
 /** Has the matcher decide one share. */
-export function setShare(
-  exports: MatcherExports,
-  { index, count }: Share,
-  ports: readonly TranslatedPort[],
-): void {
-  for (const { protocol, port } of ports) exports.addTranslatedPort(protocol, port);
+export function setShare(exports: MatcherExports, { index, count }: Share): void {
   exports.setShare(index, count);
   exports.setFlowsMax(Math.floor(layout.FLOW_MAX / count));
 }
