@@ -68,8 +68,17 @@ const behind = packet({
 const outside = { destination: "198.51.100.7", destinationPort: 443 };
 
 async function tell(objects: readonly object[], ...packets: PacketSpec[]): Promise<string[]> {
+  return tellBy(undefined, objects, ...packets);
+}
+
+/** From a node's point of view. */
+async function tellBy(
+  name: string | undefined,
+  objects: readonly object[],
+  ...packets: PacketSpec[]
+) {
   const capture = buildPcap(timed(packets.map(buildFrame)));
-  const verdicts = await judgeCapture({ compiled: compileObjects(objects), capture });
+  const verdicts = await judgeCapture({ compiled: compileObjects(objects, name), capture });
   return verdicts.map(({ verdict, reason }) =>
     verdict === "unknown" ? `unknown ${reason}` : verdict,
   );
@@ -188,6 +197,50 @@ describe("a second sight of a packet that a node has masqueraded", () => {
     expect(await tellSights([...CLUSTER, FROM_PODS], none, other)).toEqual([
       ["drop", undefined],
       ["unknown", undefined],
+    ]);
+  });
+
+  it("is the same by all workers where only answers are captured", async () => {
+    const balancer = {
+      ...service,
+      spec: { ...service.spec, type: "LoadBalancer" },
+      status: { loadBalancer: { ingress: [{ ip: "203.0.113.200" }] } },
+    };
+    const cluster = [...CLUSTER.filter((object) => object !== service), balancer];
+    const clients = Array.from({ length: 6 }, (_, index) => `198.51.100.${index + 1}`);
+    const answers = clients.flatMap((destination, index) => {
+      const numbers = { protocol: UDP, id: 20 + index };
+      const inside = { destination: NODE, destinationPort: 50_000 + index };
+      return [
+        packet({ ...numbers, ...inside, source: WEB, sourcePort: 8053 }),
+        packet({ ...numbers, destination, source: "203.0.113.200", sourcePort: 53, ttl: 63 }),
+      ];
+    });
+    const nothingIn = policy("web", { policyTypes: ["Ingress", "Egress"] });
+    expect(await tellSights([...cluster, nothingIn], ...answers)).toHaveLength(12);
+  });
+
+  it("is nothing that no node makes of the first", async () => {
+    const answered = packet({
+      source: WEB,
+      sourcePort: 8053,
+      destination: NODE,
+      destinationPort: 50_000,
+      protocol: UDP,
+    });
+    const alike = { source: "198.51.100.7", sourcePort: 443, destination: NODE, ttl: 60 };
+    const said = await tellSights(
+      [...CLUSTER, NOTHING_OUT],
+      answered,
+      packet({ ...alike, destinationPort: 40_000, protocol: UDP }),
+      packet({ source: "10.1.0.1", destination: "10.96.0.20", seq: 5 }),
+      packet({ source: NODE, destination: "198.51.100.7", seq: 5, destinationPort: 80 }),
+    );
+    expect(said.map(([, duplicateOf]) => duplicateOf)).toEqual([
+      undefined,
+      undefined,
+      undefined,
+      undefined,
     ]);
   });
 
