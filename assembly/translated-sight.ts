@@ -55,6 +55,12 @@ export function isTranslated(seen: Packet, packet: Packet): bool {
   return isPod(routeAt(seen, PACKET_SRC));
 }
 
+/** The packet, of which there is another sight, goes to a backend with a node's address. */
+export function isMasqueraded(packet: Packet): bool {
+  key.protocol = packet.protocol;
+  return isOfNode(packet, PACKET_SRC) && isBackendAt(packet, PACKET_DST);
+}
+
 function isBackendAt(packet: Packet, side: usize): bool {
   const at = changetype<usize>(packet) + side;
   const port = side == PACKET_SRC ? packet.sport : packet.dport;

@@ -45,6 +45,11 @@ const policy = (app: string, spec: object) => ({
 });
 const FROM_PODS = policy("web", { ingress: [{ from: [{ podSelector: {} }] }] });
 const FROM_ALL = policy("web", { ingress: [{ ports: [{ port: 8080 }] }] });
+const ALL_SELECTED = policy("web", {
+  ingress: [{}],
+  egress: [{}],
+  policyTypes: ["Ingress", "Egress"],
+});
 const NOTHING_OUT = policy("client", { policyTypes: ["Egress"] });
 
 const packet = (spec: Partial<PacketSpec>): PacketSpec => ({
@@ -197,6 +202,36 @@ describe("a second sight of a packet that a node has masqueraded", () => {
     expect(await tellSights([...CLUSTER, FROM_PODS], none, other)).toEqual([
       ["drop", undefined],
       ["unknown", undefined],
+    ]);
+  });
+
+  it("tells whom the backend answers, also where nothing is numbered", async () => {
+    const backend = {
+      ...pod("web", "10.1.0.3"),
+      metadata: { ...pod("web", "").metadata, name: "b" },
+    };
+    const lookUp = { ...asked, protocol: UDP, destinationPort: 30_053 };
+    const answer = { source: WEB, sourcePort: 8053, destination: NODE, destinationPort: 50_000 };
+    const said = await tellSights(
+      [...CLUSTER, backend, ALL_SELECTED],
+      lookUp,
+      { ...behind, protocol: UDP, destinationPort: 8053 },
+      packet({ ...answer, protocol: UDP, id: 9 }),
+      {
+        ...lookUp,
+        source: NODE,
+        sourcePort: 30_053,
+        destination: CLIENT,
+        destinationPort: 40_000,
+        id: 9,
+        ttl: 63,
+      },
+    );
+    expect(said).toEqual([
+      ["allow", undefined],
+      ["allow", 1],
+      ["allow", undefined],
+      ["allow", 3],
     ]);
   });
 
