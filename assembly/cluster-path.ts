@@ -133,7 +133,7 @@ function connect(packet: Packet): bool {
 function takeOwnSource(packet: Packet): bool {
   if (!walk.srcLocal || (walk.ctState & CT_NEW) == 0 || isRealNode() || isQuestion()) return true;
   const clients = isPerhapsClients(packet, attempt.srcRoute, attempt.dstRoute);
-  if (!clients && !isPerhapsPods(attempt.srcRoute, attempt.dstRoute)) return true;
+  if (!clients && !isPerhapsPods(packet, attempt.srcRoute, attempt.dstRoute)) return true;
   // Another packet's TTL may tell otherwise.
   walk.volatile = true;
   if (isAsSent(packet) || ask(QUESTION_OWN, REASON_MASQUERADED, RULE_NONE)) return true;

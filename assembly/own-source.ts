@@ -7,7 +7,7 @@ import { key } from "./key";
 import { KNOWN_PORTS, KNOWN_TTL, ROUTE_LOCAL, ROUTE_OUTSIDE } from "./layout";
 import { hasPorts } from "./protocol";
 import { Packet } from "./records";
-import { routeKind, routeNode, severalNodes } from "./route";
+import { routeKind, routeNode, severalNodes, staysOnLink } from "./route";
 import { isEmpty } from "./set";
 
 let hidesPods: bool = false;
@@ -35,11 +35,15 @@ export function isPerhapsClients(packet: Packet, srcRoute: i32, dstRoute: i32): 
 }
 
 /** From a node's address out of the node, it may be what a pod sends, whose policies may refuse it. */
-export function isPerhapsPods(srcRoute: i32, dstRoute: i32): bool {
+export function isPerhapsPods(packet: Packet, srcRoute: i32, dstRoute: i32): bool {
   if (!hidesPods) return false;
+  // Nobody forwards it, nor replaces its source.
+  if (staysOnLink(packet.family, packet.dst0)) return false;
   const kind = routeKind(dstRoute);
-  if (kind == ROUTE_OUTSIDE) return true;
-  return kind == ROUTE_LOCAL && severalNodes() && routeNode(srcRoute) != routeNode(dstRoute);
+  return (
+    kind == ROUTE_OUTSIDE ||
+    (kind == ROUTE_LOCAL && severalNodes() && routeNode(srcRoute) != routeNode(dstRoute))
+  );
 }
 
 function isPerhapsSameNode(srcRoute: i32, dstRoute: i32): bool {

@@ -136,6 +136,19 @@ describe("what has a node's address, to outside", () => {
     expect(await tell([...CLUSTER, FROM_PODS], out)).toEqual(["allow"]);
   });
 
+  it.each(["224.0.0.22", "239.255.255.250", "255.255.255.255"])(
+    "is the node's own to %s, which nobody forwards",
+    async (destination) => {
+      const said = await tell([...CLUSTER, NOTHING_OUT], {
+        ...out,
+        destination,
+        protocol: UDP,
+        ttl: 1,
+      });
+      expect(said).toEqual(["allow"]);
+    },
+  );
+
   it("is the node's own where no pool has what pods send masqueraded", async () => {
     const pool = (natOutgoing: boolean) => ({
       apiVersion: "projectcalico.org/v3",
