@@ -4,10 +4,10 @@
 import { backends, isBackend } from "./backends";
 import { isPod } from "./entry-node";
 import { key } from "./key";
-import { KNOWN_PORTS, KNOWN_TTL, ROUTE_LOCAL, ROUTE_OUTSIDE } from "./layout";
+import { KNOWN_PORTS, KNOWN_TTL, ROUTE_LOCAL, ROUTE_OUTSIDE, ROUTE_UNICAST } from "./layout";
 import { hasPorts } from "./protocol";
 import { Packet } from "./records";
-import { routeKind, routeNode, severalNodes, staysOnLink } from "./route";
+import { routeKind, routeNode, staysOnLink } from "./route";
 import { isEmpty } from "./set";
 
 let hidesPods: bool = false;
@@ -39,11 +39,15 @@ export function isPerhapsPods(packet: Packet, srcRoute: i32, dstRoute: i32): boo
   if (!hidesPods) return false;
   // Nobody forwards it, nor replaces its source.
   if (staysOnLink(packet.family, packet.dst0)) return false;
+  return routeKind(dstRoute) == ROUTE_OUTSIDE || isOfOtherNode(srcRoute, dstRoute);
+}
+
+// Of one node's own point of view others' addresses lie behind the uplink.
+function isOfOtherNode(srcRoute: i32, dstRoute: i32): bool {
+  const node = routeNode(dstRoute);
+  if (node == routeNode(srcRoute)) return false;
   const kind = routeKind(dstRoute);
-  return (
-    kind == ROUTE_OUTSIDE ||
-    (kind == ROUTE_LOCAL && severalNodes() && routeNode(srcRoute) != routeNode(dstRoute))
-  );
+  return kind == ROUTE_LOCAL || (kind == ROUTE_UNICAST && node != 0 && !isPod(dstRoute));
 }
 
 function isPerhapsSameNode(srcRoute: i32, dstRoute: i32): bool {

@@ -136,6 +136,17 @@ describe("what has a node's address, to outside", () => {
     expect(await tell([...CLUSTER, FROM_PODS], out)).toEqual(["allow"]);
   });
 
+  it("is unknown also to another node, whosever the point of view", async () => {
+    const other = { ...node, metadata: { name: "node-2" } };
+    const address = { type: "InternalIP", address: "192.0.2.2" };
+    const cluster = [...CLUSTER, { ...other, spec: {}, status: { addresses: [address] } }];
+    const across = { ...out, destination: "192.0.2.2" };
+    const objects = [...cluster, NOTHING_OUT];
+    expect(await tell(objects, across)).toEqual(["unknown masqueraded"]);
+    expect(await tellBy("node-1", objects, across)).toEqual(["unknown masqueraded"]);
+    expect(await tellBy("node-1", objects, { ...across, ttl: 64 })).toEqual(["allow"]);
+  });
+
   it.each(["224.0.0.22", "239.255.255.250", "255.255.255.255"])(
     "is the node's own to %s, which nobody forwards",
     async (destination) => {
