@@ -53,6 +53,7 @@ import { Packet } from "./records";
 import {
   isRealNode,
   policesEachHost,
+  policesHosts,
   routeInterface,
   routeIsBare,
   routeIsFar,
@@ -138,7 +139,7 @@ function takeOwnSource(packet: Packet): bool {
   walk.volatile = true;
   if (isAsSent(packet) || ask(QUESTION_OWN, REASON_MASQUERADED, RULE_NONE)) return true;
   // Policies of the node's own interfaces may see it before any translation; of pods each has its own.
-  if (!clients || policesEachHost()) return end(VERDICT_UNKNOWN, REASON_MASQUERADED);
+  if (!clients || policesHosts()) return end(VERDICT_UNKNOWN, REASON_MASQUERADED);
   walk.srcHidden = true;
   walk.srcLocal = false;
   walk.sportDrawn = true;

@@ -128,6 +128,31 @@ describe("what has a node's address, to a backend there", () => {
   });
 });
 
+describe("what has a node's address, where host endpoints bind the node", () => {
+  const endpoint = {
+    apiVersion: "projectcalico.org/v3",
+    kind: "HostEndpoint",
+    metadata: { name: "eth0", labels: { role: "host" } },
+    spec: { node: "node-1", interfaceName: "eth0", expectedIPs: [NODE] },
+  };
+  const closed = {
+    apiVersion: "projectcalico.org/v3",
+    kind: "GlobalNetworkPolicy",
+    metadata: { name: "closed" },
+    spec: {
+      selector: "role == 'host'",
+      preDNAT: true,
+      applyOnForward: true,
+      ingress: [{ action: "Deny", protocol: "TCP", destination: { ports: [30_080] } }],
+    },
+  };
+
+  it.each([undefined, "node-1"])("may be what they saw at a node port, by %s", async (name) => {
+    const said = await tellBy(name, [...CLUSTER, endpoint, closed], asked, behind);
+    expect(said).toEqual(["drop", "unknown masqueraded"]);
+  });
+});
+
 describe("what has a node's address, to outside", () => {
   const out = packet({ ...outside, source: NODE, ttl: 63 });
   it("is unknown where pods may send it that policies bind", async () => {
