@@ -10,11 +10,20 @@ import { Packet } from "./records";
 import { routeKind, routeNode, staysOnLink } from "./route";
 import { isEmpty } from "./set";
 
-let hidesPods: bool = false;
+const PROTOCOL_IPIP: u32 = 4;
 
-/** Says whether nodes may masquerade what pods send that policies bind. */
-export function setHidesPods(on: bool): void {
+let hidesPods: bool = false;
+let sparesNodes: bool = false;
+let podsMayIpip: bool = false;
+
+/**
+ * Says whether nodes may masquerade what pods send that policies bind; and if so, whether not what they send to
+ * nodes, and whether they may wrap it themselves.
+ */
+export function setHidesPods(on: bool, areNodesSpared: bool, isIpipAllowed: bool): void {
   hidesPods = on;
+  sparesNodes = areNodesSpared;
+  podsMayIpip = isIpipAllowed;
 }
 
 /**
@@ -39,7 +48,10 @@ export function isPerhapsPods(packet: Packet, srcRoute: i32, dstRoute: i32): boo
   if (!hidesPods) return false;
   // Nobody forwards it, nor replaces its source.
   if (staysOnLink(packet.family, packet.dst0)) return false;
-  return routeKind(dstRoute) == ROUTE_OUTSIDE || isOfOtherNode(srcRoute, dstRoute);
+  if (routeKind(dstRoute) == ROUTE_OUTSIDE) return true;
+  // What nodes wrap has the TTL of what is inside, which they have counted down.
+  if (sparesNodes || (packet.protocol == PROTOCOL_IPIP && !podsMayIpip)) return false;
+  return isOfOtherNode(srcRoute, dstRoute);
 }
 
 // Of one node's own point of view others' addresses lie behind the uplink.

@@ -161,6 +161,30 @@ describe("what has a node's address, to outside", () => {
     expect(await tell([...CLUSTER, FROM_PODS], out)).toEqual(["allow"]);
   });
 
+  it("is the node's own to another node inside of IPIP, or where pods keep their addresses", async () => {
+    const address = { type: "InternalIP", address: "192.0.2.2" };
+    const other = {
+      ...node,
+      metadata: { name: "node-2" },
+      spec: {},
+      status: { addresses: [address] },
+    };
+    const felix = (spec: object) => ({
+      apiVersion: "projectcalico.org/v3",
+      kind: "FelixConfiguration",
+      metadata: { name: "default" },
+      spec,
+    });
+    const objects = [...CLUSTER, other, NOTHING_OUT];
+    const across = { ...out, destination: "192.0.2.2" };
+    const wrapped = { ...across, protocol: 4 };
+    expect(await tell(objects, wrapped)).toEqual(["allow"]);
+    const allowed = felix({ allowIPIPPacketsFromWorkloads: true });
+    expect(await tell([...objects, allowed], wrapped)).toEqual(["unknown masqueraded"]);
+    const spared = felix({ natOutgoingExclusions: "IPPoolsAndHostIPs" });
+    expect(await tell([...objects, spared], across)).toEqual(["allow"]);
+  });
+
   it("is unknown also to another node, whosever the point of view", async () => {
     const other = { ...node, metadata: { name: "node-2" } };
     const address = { type: "InternalIP", address: "192.0.2.2" };
