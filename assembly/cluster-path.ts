@@ -54,6 +54,7 @@ import { Packet } from "./records";
 import {
   isRealNode,
   policesEachHost,
+  policesHosts,
   routeInterface,
   routeIsBare,
   routeIsFar,
@@ -134,12 +135,12 @@ function connect(packet: Packet): bool {
 function takeOwnSource(packet: Packet): bool {
   if (!walk.srcLocal || (walk.ctState & CT_NEW) == 0 || isRealNode() || isQuestion()) return true;
   const clients = isPerhapsClients(packet, attempt.srcRoute, attempt.dstRoute);
-  if (!clients && !isPerhapsPods(attempt.srcRoute, attempt.dstRoute)) return true;
+  if (!clients && !isPerhapsPods(packet, attempt.srcRoute, attempt.dstRoute)) return true;
   // Another packet's TTL may tell otherwise.
   walk.volatile = true;
   if (isAsSent(packet) || ask(QUESTION_OWN, REASON_MASQUERADED, RULE_NONE)) return true;
   // Policies of the node's own interfaces may see it before any translation; of pods each has its own.
-  if (!clients || policesEachHost()) return end(VERDICT_UNKNOWN, REASON_MASQUERADED);
+  if (!clients || policesHosts()) return end(VERDICT_UNKNOWN, REASON_MASQUERADED);
   walk.srcHidden = true;
   walk.srcLocal = false;
   walk.sportDrawn = true;

@@ -18,7 +18,7 @@ import {
 } from "./entry-tuples";
 import { isHashOfNode } from "./flow-slots";
 import { findCertainNode, findNode, hasNodes, nextNode } from "./flow-table";
-import { key, SavedKey, savedKey } from "./key";
+import { key, SavedKey, savedKey, turnKey } from "./key";
 import { isEmpty } from "./set";
 import { fixBackend, settleBackend, settleGuess } from "./shown-translation";
 import { ENTRY_NONE } from "./tracking";
@@ -69,12 +69,7 @@ export function isTupleTaken(): bool {
 
 /** Perhaps another connection has the tuple of the answers to `key`, which is turned round afterwards. */
 export function arePerhapsTaken(): bool {
-  const src = v128.load(changetype<usize>(key));
-  v128.store(changetype<usize>(key), v128.load(changetype<usize>(key), 16));
-  v128.store(changetype<usize>(key), src, 16);
-  const sport = key.sport;
-  key.sport = key.dport;
-  key.dport = sport;
+  turnKey();
   const own: u32 = (1 << NODE_ORIGINAL) | (1 << NODE_REPLY);
   return hasNodes(1 << NODE_BACKEND) || findNode(own) >= 0;
 }

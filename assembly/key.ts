@@ -66,3 +66,13 @@ export class SavedKey {
 
 /** Where `key` is kept while something else is looked up. Only one look-up at a time keeps it. */
 export const savedKey: SavedKey = changetype<SavedKey>(memory.data(offsetof<SavedKey>(), 16));
+
+/** Makes `key` the tuple of what answers it. */
+export function turnKey(): void {
+  const src = v128.load(changetype<usize>(key));
+  v128.store(changetype<usize>(key), v128.load(changetype<usize>(key), 16));
+  v128.store(changetype<usize>(key), src, 16);
+  const sport = key.sport;
+  key.sport = key.dport;
+  key.dport = sport;
+}

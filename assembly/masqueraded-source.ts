@@ -2,12 +2,20 @@
 import { isQuestion } from "./attempt";
 import { backends, isBackend } from "./backends";
 import { deadlineIn, deadlineOfBoth, isAlive } from "./deadline";
-import { Entry, ENTRY_SEEN_REPLY, ENTRY_STATE_DOUBTED, familyOf } from "./entry";
+import {
+  Entry,
+  ENTRY_MASQUERADED,
+  ENTRY_OPEN,
+  ENTRY_PERHAPS,
+  ENTRY_SEEN_REPLY,
+  ENTRY_STATE_DOUBTED,
+  familyOf,
+} from "./entry";
 import { timeoutOf } from "./entry-life";
 import { entryAt } from "./entry-list";
 import { NODE_BACKEND, NODE_REPLY, nodeEntry, nodeOf } from "./entry-tuples";
 import { findNode, hasNodes, nextNode } from "./flow-table";
-import { key, SavedKey, savedKey } from "./key";
+import { key, SavedKey, savedKey, turnKey } from "./key";
 import { KNOWN_TCP_FLAGS, ROUTE_LOCAL, ROUTE_MISSING } from "./layout";
 import { Packet } from "./records";
 import { routeKind, routeOf } from "./route";
@@ -17,7 +25,8 @@ import { fixSource, staysUndecided } from "./shown-translation";
 import { TCP_ACK } from "./tcp";
 import { sideOf } from "./tcp-side";
 import { hasWindowFacts } from "./tcp-window";
-import { DIRECTION_ORIGINAL, DIRECTION_REPLY } from "./tracking";
+import { DIRECTION_ORIGINAL, DIRECTION_REPLY, ENTRY_NONE, keyOfPacket } from "./tracking";
+import { hasTuples } from "./tuples";
 
 /** What `findMasqueraded` gives where nobody knows which it is. */
 export const ANSWERS_SOME: i64 = -2;
@@ -54,6 +63,17 @@ export function findMasqueraded(packet: Packet): i64 {
   if (!isAlive(entryAt(number))) return ANSWERS_SOME;
   if (staysUndecided(entryAt(number))) return nodeOf(number, NODE_REPLY);
   return isQuestion() ? ANSWERS_SOME : fixSource(number);
+}
+
+/** A packet shows, behind its node, to which backend the connection of its first sight goes, and with which source. */
+export function showSource(packet: Packet, number: u32): void {
+  if (number == ENTRY_NONE) return;
+  const entry = entryAt(number);
+  if ((entry.flags & (ENTRY_MASQUERADED | ENTRY_OPEN)) == 0 || !hasTuples(entry)) return;
+  if ((entry.flags & ENTRY_PERHAPS) != 0 || staysUndecided(entry) || !isAlive(entry)) return;
+  keyOfPacket(packet);
+  turnKey();
+  fixSource(number);
 }
 
 // Of several, from this one on, any may have been answered, and lives on where it was. Those behind one of which

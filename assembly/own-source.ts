@@ -4,17 +4,26 @@
 import { backends, isBackend } from "./backends";
 import { isPod } from "./entry-node";
 import { key } from "./key";
-import { KNOWN_PORTS, KNOWN_TTL, ROUTE_LOCAL, ROUTE_OUTSIDE } from "./layout";
+import { KNOWN_PORTS, KNOWN_TTL, ROUTE_LOCAL, ROUTE_OUTSIDE, ROUTE_UNICAST } from "./layout";
 import { hasPorts } from "./protocol";
 import { Packet } from "./records";
-import { routeKind, routeNode, severalNodes } from "./route";
+import { routeKind, routeNode, staysOnLink } from "./route";
 import { isEmpty } from "./set";
 
-let hidesPods: bool = false;
+const PROTOCOL_IPIP: u32 = 4;
 
-/** Says whether nodes may masquerade what pods send that policies bind. */
-export function setHidesPods(on: bool): void {
+let hidesPods: bool = false;
+let sparesNodes: bool = false;
+let podsMayIpip: bool = false;
+
+/**
+ * Says whether nodes may masquerade what pods send that policies bind; and if so, whether not what they send to
+ * nodes, and whether they may wrap it themselves.
+ */
+export function setHidesPods(on: bool, areNodesSpared: bool, isIpipAllowed: bool): void {
   hidesPods = on;
+  sparesNodes = areNodesSpared;
+  podsMayIpip = isIpipAllowed;
 }
 
 /**
@@ -35,11 +44,22 @@ export function isPerhapsClients(packet: Packet, srcRoute: i32, dstRoute: i32): 
 }
 
 /** From a node's address out of the node, it may be what a pod sends, whose policies may refuse it. */
-export function isPerhapsPods(srcRoute: i32, dstRoute: i32): bool {
+export function isPerhapsPods(packet: Packet, srcRoute: i32, dstRoute: i32): bool {
   if (!hidesPods) return false;
+  // Nobody forwards it, nor replaces its source.
+  if (staysOnLink(packet.family, packet.dst0)) return false;
+  if (routeKind(dstRoute) == ROUTE_OUTSIDE) return true;
+  // What nodes wrap has the TTL of what is inside, which they have counted down.
+  if (sparesNodes || (packet.protocol == PROTOCOL_IPIP && !podsMayIpip)) return false;
+  return isOfOtherNode(srcRoute, dstRoute);
+}
+
+// Of one node's own point of view others' addresses lie behind the uplink.
+function isOfOtherNode(srcRoute: i32, dstRoute: i32): bool {
+  const node = routeNode(dstRoute);
+  if (node == routeNode(srcRoute)) return false;
   const kind = routeKind(dstRoute);
-  if (kind == ROUTE_OUTSIDE) return true;
-  return kind == ROUTE_LOCAL && severalNodes() && routeNode(srcRoute) != routeNode(dstRoute);
+  return kind == ROUTE_LOCAL || (kind == ROUTE_UNICAST && node != 0 && !isPod(dstRoute));
 }
 
 function isPerhapsSameNode(srcRoute: i32, dstRoute: i32): bool {

@@ -19,6 +19,7 @@ import {
 import { verdictOfOutcome } from "./outcome";
 import { PLAIN_READ, protocolOf } from "./plain-frame";
 import { PROTOCOL_TCP } from "./protocol";
+import { showSource } from "./masqueraded-source";
 import { lowerInterface } from "./node-interface";
 import { Packet } from "./records";
 import { noteRefusedSight } from "./refused-sight";
@@ -29,6 +30,7 @@ import { ENTRY_NONE } from "./tracking";
 import {
   hasSameDestination,
   hasSameSource,
+  isMasqueraded,
   isPerhapsTranslated,
   isTranslated,
 } from "./translated-sight";
@@ -220,6 +222,7 @@ export function recallSight(packet: Packet, entry: u32, verdict: Verdict): bool 
   take(sightOf(translated), verdict);
   verdict.dstRoute = routeOf(packet.family, packet.dst0, packet.dst1, packet.dst2, packet.dst3);
   if (verdict.verdict == VERDICT_DROP) noteRefusedSight(packet);
+  else if (isMasqueraded(packet)) showSource(packet, sightOf(translated).entry);
   return true;
 }
 

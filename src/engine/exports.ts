@@ -78,7 +78,7 @@ export interface MatcherExports {
     hostPolicies: boolean,
     rawPolicies: boolean,
   ): void;
-  setHidesPods(on: boolean): void;
+  setHidesPods(on: boolean, areNodesSpared: boolean, isIpipAllowed: boolean): void;
   setNodeUplinks(words: number, tunnelWords: number, count: number): void;
   setShownInterfaces(
     otherWords: number,

@@ -204,7 +204,8 @@ function packRoutes(
     view.setUint32(addresses + 8 * index + 4, table[6], true);
   });
   const real = topology.interfaces !== undefined;
-  exports.setHidesPods(topology.hidesPods === true);
+  const { hidesPods = false, sparesNodes = false, podsMayIpip = false } = topology;
+  exports.setHidesPods(hidesPods, sparesNodes, podsMayIpip);
   exports.setRoutes(
     records,
     addresses,

@@ -283,6 +283,8 @@ export function compileWhole(
       node,
       binding,
       untold: hostPorts.untold,
+      sparesNodes: settings.spareNodes,
+      podsMayIpip: settings.podsMayIpip,
       // Without either, no verdict hangs on what is tracked of wrapped packets.
       untracks:
         hostTables.raw.failsafe.length > 0 ||

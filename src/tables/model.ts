@@ -304,6 +304,10 @@ export interface Topology {
   readonly outgoingKnown?: boolean;
   /** Of manifests: nodes may masquerade what pods send that policies bind. Absent: none does. */
   readonly hidesPods?: boolean;
+  /** The same: what pods send to nodes keeps its source. Absent: it does not. */
+  readonly sparesNodes?: boolean;
+  /** The same: what pods send inside of IPIP leaves their node. Absent: rules drop it. */
+  readonly podsMayIpip?: boolean;
   /** Of manifests: host endpoints bind the node. Absent: none does. */
   readonly policesHosts?: boolean;
   /** Of a cluster seen as one whose hosts are policed: the interface of each node to the others and outside. */

@@ -53,11 +53,15 @@ export function compileTopology(
     binding = UNBOUND,
     untracks = false,
     untold = [],
+    sparesNodes = false,
+    podsMayIpip = false,
   }: {
     readonly node: string | undefined;
     readonly binding?: HostBinding;
     readonly untracks?: boolean;
     readonly untold?: readonly UntoldPort[];
+    readonly sparesNodes?: boolean;
+    readonly podsMayIpip?: boolean;
   },
 ): Topology {
   const [uplink, ...otherUplinks] = binding.uplinks;
@@ -220,6 +224,8 @@ export function compileTopology(
     interfaces: undefined,
     outgoingKnown: snapshot.pools.length > 0,
     policesHosts,
+    ...(sparesNodes ? { sparesNodes } : {}),
+    ...(podsMayIpip ? { podsMayIpip } : {}),
     ...(uplinkByNode === undefined ? {} : { uplinkByNode }),
     ...(binding.tunnelByNode === undefined ? {} : { tunnelByNode: binding.tunnelByNode }),
     untracks,

@@ -45,6 +45,11 @@ const policy = (app: string, spec: object) => ({
 });
 const FROM_PODS = policy("web", { ingress: [{ from: [{ podSelector: {} }] }] });
 const FROM_ALL = policy("web", { ingress: [{ ports: [{ port: 8080 }] }] });
+const ALL_SELECTED = policy("web", {
+  ingress: [{}],
+  egress: [{}],
+  policyTypes: ["Ingress", "Egress"],
+});
 const NOTHING_OUT = policy("client", { policyTypes: ["Egress"] });
 
 const packet = (spec: Partial<PacketSpec>): PacketSpec => ({
@@ -68,8 +73,17 @@ const behind = packet({
 const outside = { destination: "198.51.100.7", destinationPort: 443 };
 
 async function tell(objects: readonly object[], ...packets: PacketSpec[]): Promise<string[]> {
+  return tellBy(undefined, objects, ...packets);
+}
+
+/** From a node's point of view. */
+async function tellBy(
+  name: string | undefined,
+  objects: readonly object[],
+  ...packets: PacketSpec[]
+) {
   const capture = buildPcap(timed(packets.map(buildFrame)));
-  const verdicts = await judgeCapture({ compiled: compileObjects(objects), capture });
+  const verdicts = await judgeCapture({ compiled: compileObjects(objects, name), capture });
   return verdicts.map(({ verdict, reason }) =>
     verdict === "unknown" ? `unknown ${reason}` : verdict,
   );
@@ -114,6 +128,31 @@ describe("what has a node's address, to a backend there", () => {
   });
 });
 
+describe("what has a node's address, where host endpoints bind the node", () => {
+  const endpoint = {
+    apiVersion: "projectcalico.org/v3",
+    kind: "HostEndpoint",
+    metadata: { name: "eth0", labels: { role: "host" } },
+    spec: { node: "node-1", interfaceName: "eth0", expectedIPs: [NODE] },
+  };
+  const closed = {
+    apiVersion: "projectcalico.org/v3",
+    kind: "GlobalNetworkPolicy",
+    metadata: { name: "closed" },
+    spec: {
+      selector: "role == 'host'",
+      preDNAT: true,
+      applyOnForward: true,
+      ingress: [{ action: "Deny", protocol: "TCP", destination: { ports: [30_080] } }],
+    },
+  };
+
+  it.each([undefined, "node-1"])("may be what they saw at a node port, by %s", async (name) => {
+    const said = await tellBy(name, [...CLUSTER, endpoint, closed], asked, behind);
+    expect(said).toEqual(["drop", "unknown masqueraded"]);
+  });
+});
+
 describe("what has a node's address, to outside", () => {
   const out = packet({ ...outside, source: NODE, ttl: 63 });
   it("is unknown where pods may send it that policies bind", async () => {
@@ -121,6 +160,54 @@ describe("what has a node's address, to outside", () => {
     expect(await tell([...CLUSTER, NOTHING_OUT], { ...out, ttl: 64 })).toEqual(["allow"]);
     expect(await tell([...CLUSTER, FROM_PODS], out)).toEqual(["allow"]);
   });
+
+  it("is the node's own to another node inside of IPIP, or where pods keep their addresses", async () => {
+    const address = { type: "InternalIP", address: "192.0.2.2" };
+    const other = {
+      ...node,
+      metadata: { name: "node-2" },
+      spec: {},
+      status: { addresses: [address] },
+    };
+    const felix = (spec: object) => ({
+      apiVersion: "projectcalico.org/v3",
+      kind: "FelixConfiguration",
+      metadata: { name: "default" },
+      spec,
+    });
+    const objects = [...CLUSTER, other, NOTHING_OUT];
+    const across = { ...out, destination: "192.0.2.2" };
+    const wrapped = { ...across, protocol: 4 };
+    expect(await tell(objects, wrapped)).toEqual(["allow"]);
+    const allowed = felix({ allowIPIPPacketsFromWorkloads: true });
+    expect(await tell([...objects, allowed], wrapped)).toEqual(["unknown masqueraded"]);
+    const spared = felix({ natOutgoingExclusions: "IPPoolsAndHostIPs" });
+    expect(await tell([...objects, spared], across)).toEqual(["allow"]);
+  });
+
+  it("is unknown also to another node, whosever the point of view", async () => {
+    const other = { ...node, metadata: { name: "node-2" } };
+    const address = { type: "InternalIP", address: "192.0.2.2" };
+    const cluster = [...CLUSTER, { ...other, spec: {}, status: { addresses: [address] } }];
+    const across = { ...out, destination: "192.0.2.2" };
+    const objects = [...cluster, NOTHING_OUT];
+    expect(await tell(objects, across)).toEqual(["unknown masqueraded"]);
+    expect(await tellBy("node-1", objects, across)).toEqual(["unknown masqueraded"]);
+    expect(await tellBy("node-1", objects, { ...across, ttl: 64 })).toEqual(["allow"]);
+  });
+
+  it.each(["224.0.0.22", "239.255.255.250", "255.255.255.255"])(
+    "is the node's own to %s, which nobody forwards",
+    async (destination) => {
+      const said = await tell([...CLUSTER, NOTHING_OUT], {
+        ...out,
+        destination,
+        protocol: UDP,
+        ttl: 1,
+      });
+      expect(said).toEqual(["allow"]);
+    },
+  );
 
   it("is the node's own where no pool has what pods send masqueraded", async () => {
     const pool = (natOutgoing: boolean) => ({
@@ -188,6 +275,80 @@ describe("a second sight of a packet that a node has masqueraded", () => {
     expect(await tellSights([...CLUSTER, FROM_PODS], none, other)).toEqual([
       ["drop", undefined],
       ["unknown", undefined],
+    ]);
+  });
+
+  it("tells whom the backend answers, also where nothing is numbered", async () => {
+    const backend = {
+      ...pod("web", "10.1.0.3"),
+      metadata: { ...pod("web", "").metadata, name: "b" },
+    };
+    const lookUp = { ...asked, protocol: UDP, destinationPort: 30_053 };
+    const answer = { source: WEB, sourcePort: 8053, destination: NODE, destinationPort: 50_000 };
+    const said = await tellSights(
+      [...CLUSTER, backend, ALL_SELECTED],
+      lookUp,
+      { ...behind, protocol: UDP, destinationPort: 8053 },
+      packet({ ...answer, protocol: UDP, id: 9 }),
+      {
+        ...lookUp,
+        source: NODE,
+        sourcePort: 30_053,
+        destination: CLIENT,
+        destinationPort: 40_000,
+        id: 9,
+        ttl: 63,
+      },
+    );
+    expect(said).toEqual([
+      ["allow", undefined],
+      ["allow", 1],
+      ["allow", undefined],
+      ["allow", 3],
+    ]);
+  });
+
+  it("is the same by all workers where only answers are captured", async () => {
+    const balancer = {
+      ...service,
+      spec: { ...service.spec, type: "LoadBalancer" },
+      status: { loadBalancer: { ingress: [{ ip: "203.0.113.200" }] } },
+    };
+    const cluster = [...CLUSTER.filter((object) => object !== service), balancer];
+    const clients = Array.from({ length: 6 }, (_, index) => `198.51.100.${index + 1}`);
+    const answers = clients.flatMap((destination, index) => {
+      const numbers = { protocol: UDP, id: 20 + index };
+      const inside = { destination: NODE, destinationPort: 50_000 + index };
+      return [
+        packet({ ...numbers, ...inside, source: WEB, sourcePort: 8053 }),
+        packet({ ...numbers, destination, source: "203.0.113.200", sourcePort: 53, ttl: 63 }),
+      ];
+    });
+    const nothingIn = policy("web", { policyTypes: ["Ingress", "Egress"] });
+    expect(await tellSights([...cluster, nothingIn], ...answers)).toHaveLength(12);
+  });
+
+  it("is nothing that no node makes of the first", async () => {
+    const answered = packet({
+      source: WEB,
+      sourcePort: 8053,
+      destination: NODE,
+      destinationPort: 50_000,
+      protocol: UDP,
+    });
+    const alike = { source: "198.51.100.7", sourcePort: 443, destination: NODE, ttl: 60 };
+    const said = await tellSights(
+      [...CLUSTER, NOTHING_OUT],
+      answered,
+      packet({ ...alike, destinationPort: 40_000, protocol: UDP }),
+      packet({ source: "10.1.0.1", destination: "10.96.0.20", seq: 5 }),
+      packet({ source: NODE, destination: "198.51.100.7", seq: 5, destinationPort: 80 }),
+    );
+    expect(said.map(([, duplicateOf]) => duplicateOf)).toEqual([
+      undefined,
+      undefined,
+      undefined,
+      undefined,
     ]);
   });
 
