@@ -276,6 +276,22 @@ export function readEndpoints(root: Field): EndpointGroup[] {
   });
 }
 
+/** Tells whether Kubernetes makes a Service's endpoints itself. */
+export function hasSelector(root: Field): boolean {
+  return readTextMap(fieldOf(recordOf(root, "spec"), "selector")).size > 0;
+}
+
+/**
+ * What becomes of Endpoints that somebody wrote for a Service without a selector: a controller makes slices of them.
+ * > NodeName: address.NodeName. Source: kubernetes pkg/controller/endpointslicemirroring, addressToEndpoint().
+ */
+export function mirrored({ groups, ...rest }: Found): Found {
+  const slices = groups.map((group) =>
+    group.node === undefined ? { ...group, nowhere: true as const } : group,
+  );
+  return { groups: slices, ...rest };
+}
+
 function readEndpointPort(field: Field): EndpointPort[] {
   checkKnownFields(field, ["appProtocol", "name", "port", "protocol"]);
   const port = readPort(fieldOf(field, "port"));

@@ -12,14 +12,14 @@ const node = (name: string, address: string): string =>
 const pod = (name: string, ip: string, nodeName?: string): string =>
   `{apiVersion: v1, kind: Pod, metadata: {name: ${name}, namespace: shop, labels: {app: ${name}}}, ` +
   `spec: {${nodeName === undefined ? "" : `nodeName: ${nodeName}`}}, status: {podIP: ${ip}}}`;
-/** Where they are is left to the pods to tell. */
+/** As Kubernetes makes them of a selector: where they are is left to the pods to tell. */
 const endpoints = (...addresses: string[]): string =>
   "{apiVersion: v1, kind: Endpoints, metadata: {name: web, namespace: shop}, subsets: [{" +
   `addresses: [${addresses.map((ip) => `{ip: ${ip}}`).join(", ")}], ` +
   'ports: [{port: 8080, name: "", protocol: TCP}]}]}';
 const service = (spec: string): string =>
   "{apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop}, spec: {clusterIP: 10.96.0.10, " +
-  `type: LoadBalancer, ${spec}, ports: [{port: 80, targetPort: 8080, nodePort: 30080}]}, ` +
+  `selector: {app: any}, type: LoadBalancer, ${spec}, ports: [{port: 80, targetPort: 8080, nodePort: 30080}]}, ` +
   "status: {loadBalancer: {ingress: [{ip: 203.0.113.1}]}}}";
 const host = (name: string): string =>
   `{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: ${name}-host, labels: {role: node}}, ` +
