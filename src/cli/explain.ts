@@ -17,7 +17,7 @@ import { tellAnswers } from "./dns-answers.ts";
 import { explainNamedPod, explainNamedPolicy } from "./explain-policies.ts";
 import type { Explained } from "./explain-policies.ts";
 import { findEnd, pairEnds, standInAddresses } from "./explain-ends.ts";
-import { defaultPort, parsePort } from "./explain-port.ts";
+import { defaultPort, portAt } from "./explain-port.ts";
 import { portProbe } from "./port-probe.ts";
 import { EXIT_DONE, EXIT_PARTIAL, EXIT_USAGE, Failure } from "./failure.ts";
 import { makeResolver } from "./hosts.ts";
@@ -125,7 +125,7 @@ function traceOpening(
   const asked =
     options.port === undefined
       ? defaultPort(source, destination, { manifests: { snapshot, policies }, probe })
-      : parsePort(options.port, ends.source.family);
+      : portAt(options.port, ends.source, destination);
   const matcher = loadProgramMatcher(program, { ...options, midstream, tracePacket: 1 });
   appendOpening(matcher.batch, {
     ...ends,
