@@ -1,6 +1,6 @@
 /**
- * FROM and TO of `explain`, and of what `test` expects: pods, workloads, Services and addresses by the names people use, as the
- * addresses of one packet.
+ * FROM and TO of `explain`, and of what `test` expects: pods, workloads, Services and addresses by the names people
+ * use, as the addresses of one packet.
  */
 import { suggestionFor } from "../cluster/fields.ts";
 import { endpointName } from "../cluster/snapshot.ts";

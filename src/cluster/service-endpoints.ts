@@ -95,7 +95,8 @@ export function endpointsOfSelector(
 }
 
 /**
- * What a pod has a Service's port on; none where its target is a name that no container of the pod has that goes on running.
+ * What a pod has a Service's port on; none where its target is a name that no container of the pod has that goes on
+ * running.
  * Source: kubernetes pkg/api/v1/pod, FindPort().
  */
 function portOf(
