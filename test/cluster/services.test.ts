@@ -459,8 +459,12 @@ describe("readServices", () => {
       "spec.ports[1].port: TCP 80 is another port's, too [BAD_VALUE]",
     ],
     [
-      "ports: [{port: 80, name: a, nodePort: 30080}, {port: 81, name: b, nodePort: 30080}]",
+      "type: NodePort, ports: [{port: 80, name: a, nodePort: 30080}, {port: 81, name: b, nodePort: 30080}]",
       "spec.ports[1].nodePort: TCP 30080 is another port's node port, too [BAD_VALUE]",
+    ],
+    [
+      "ports: [{port: 80, nodePort: 30080}]",
+      "spec.ports[0].nodePort: is not allowed where type is ClusterIP, which it is by itself (type: NodePort) [BAD_VALUE]",
     ],
     [
       "clusterIP: 10.96.0.1, clusterIPs: [10.96.0.2]",
