@@ -106,6 +106,20 @@ describe("a client from outside", () => {
     expect(await judge([only, other, ...served, client], asks)).toBe("unknown");
   });
 
+  it("has perhaps the address of flannel's device where flannel wraps", async () => {
+    const flannel = "annotations: {flannel.alpha.coreos.com/backend-type: vxlan}";
+    const wrapping = NODES.map((text) => text.replace("metadata: {", `metadata: {${flannel}, `));
+    const atOther = { ...asks, destination: "192.168.7.2", destinationPort: 30080 };
+    const rest = [...served, policy("192.168.7.0/24")];
+    expect(await judge([...NODES, ...rest], atOther)).toBe("allow");
+    expect(await judge([...wrapping, ...rest], atOther)).toBe("unknown");
+    // > Traffic of its own node a pod always gets.
+    const own = { source: "10.65.1.0", destination: "10.65.1.5", destinationPort: 8080 };
+    expect(await judge([...NODES, ...rest], own)).toBe("drop");
+    expect(await judge([...wrapping, ...rest], own)).toBe("allow");
+    expect(await judge([...wrapping, ...rest], { ...own, source: "10.65.2.0" })).toBe("drop");
+  });
+
   it("comes perhaps by another where not all nodes are given", async () => {
     const elsewhere = pod("other", "10.65.2.5", "n2");
     const documents = [only, ...served, elsewhere, policy("198.51.100.0/24")];
