@@ -1,12 +1,13 @@
-// When a connection's time is up. The kernel counts ticks, and a dump whole seconds: around the end nobody knows whether
-// it is there. Other doubts about the end, such as whether a flow is a stream, are kept as a latest end.
+// When a connection's time is up. The kernel counts ticks, and a dump whole seconds: around the end nobody knows
+// whether it is there. Other doubts about the end, such as whether a flow is a stream, are kept as a latest end.
 // Source: Linux, nf_conntrack.h, nf_ct_is_expired(); nf_conntrack_core.c, __nf_ct_refresh_acct().
 import { now, SECOND } from "./clock";
 import { Entry } from "./entry";
 import { TICK_SLACK } from "./match/bucket";
 
-// Entry.deadline is the earliest end, to some microseconds: how many seconds later the latest may be stands in its lowest
-// bits, turned round, so that all of them are set where there is but one. It is 0 where something ended the connection.
+// Entry.deadline is the earliest end, to some microseconds: how many seconds later the latest may be stands in its
+// lowest bits, turned round, so that all of them are set where there is but one. It is 0 where something ended the
+// connection.
 const LATER: u64 = 0xfff;
 // That many seconds, or more.
 const LATER_MAX: u64 = 0xfff;

@@ -73,8 +73,11 @@ export function isAtNodes(nodes: usize, spared: bool, rule: i32): bool {
 
 /** Tells whether it is a certain one. */
 export function isAtNode(node: u32): bool {
-  if (knowsNode()) return node == walk.node;
   if (!mayBeAt(node)) return false;
+  begin();
+  takeOnly();
+  // It is that: no other is left.
+  if (knowsNode()) return true;
   if (!ask(QUESTION_BY_NODE | (<u64>node), reason(), RULE_NONE)) {
     spareNode(node);
     return false;

@@ -536,7 +536,10 @@ export const MATCH_MULTIPORT = 5;
 export const MATCH_CONNTRACK = 6;
 /** Payload: value u32, mask u32. */
 export const MATCH_MARK = 7;
-/** Payload: set u32, flags u8 (how many), side of each of up to six flags u8, MATCH_SET_* u8, comparison of packets u8, of bytes u8, 0 u16, packets u64, bytes u64. */
+/**
+ * Payload: set u32, flags u8 (how many), side of each of up to six flags u8, MATCH_SET_* u8, comparison of packets u8,
+ * of bytes u8, 0 u16, packets u64, bytes u64.
+ */
 export const MATCH_SET = 8;
 /** Payload: type u8 (ICMP_TYPE_ANY: every type), code first u8, code last u8, family u8. */
 export const MATCH_ICMP = 9;
@@ -805,8 +808,8 @@ export const CT_TARGET_HELPER = 1 << 1;
 /** A zone or a timeout policy: which connection it is, and how long it lives, is not modelled. */
 export const CT_TARGET_UNKNOWN = 1 << 2;
 
-// CONNMARK: what it does, u8; bits to shift left, i8 (negative: right); then value u32 and mask u32 at 4, or for copies connection mask u32 and
-// packet mask u32.
+// CONNMARK: what it does, u8; bits to shift left, i8 (negative: right); then value u32 and mask u32 at 4, or for copies
+// connection mask u32 and packet mask u32.
 export const CONNMARK_SET = 0;
 export const CONNMARK_SAVE = 1;
 export const CONNMARK_RESTORE = 2;
@@ -892,8 +895,8 @@ export const FORK_PATHS_MAX = 4096;
 export const FORK_DEPTH_MAX = 4096;
 
 // ── Routes ─────────────────────────────────────────────────────────────────────────────────────────
-// kind u8 ROUTE_*, flags u8, node u16 (0: unknown), interface u32, gateway 4 words (0: none), realm u32 or, of manifests,
-// the tunnel's interface (0: nothing there is wrapped), MTU u32 (0: that of the interface).
+// kind u8 ROUTE_*, flags u8, node u16 (0: unknown), interface u32, gateway 4 words (0: none), realm u32 or, of
+// manifests, the tunnel's interface (0: nothing there is wrapped), MTU u32 (0: that of the interface).
 export const ROUTE_KIND = 0;
 export const ROUTE_FLAGS = 1;
 export const ROUTE_NODE = 2;
@@ -994,8 +997,8 @@ export const INTERFACE_ADDRESS_SECONDARY = 1 << 0;
 export const INTERFACE_ADDRESS_NARROW = 1 << 1;
 
 // ── Connections ────────────────────────────────────────────────────────────────────────────────────
-// One that the node followed before the capture, or follows now: family u8, protocol u8, state u8 (TCP_*, SCTP's), flags
-// u8, seconds left u32, seconds since it began u32, mark u32; addresses of 4 words each: original source
+// One that the node followed before the capture, or follows now: family u8, protocol u8, state u8 (TCP_*, SCTP's),
+// flags u8, seconds left u32, seconds since it began u32, mark u32; addresses of 4 words each: original source
 // and destination, reply source and destination; ports u16 in the same order.
 export const CONNECTION_FAMILY = 0;
 export const CONNECTION_PROTOCOL = 1;

@@ -12,7 +12,10 @@ import {
   take,
 } from "./text-cursor";
 
-/** Steps over "domain [length 6 < 12] (invalid)", or a message: "4660+ A? db.svc. (32)", "4660 1/0/0 A 10.1.0.1 (48)". */
+/**
+ * Steps over "domain [length 6 < 12] (invalid)", or a message: "4660+ A? db.svc. (32)",
+ * "4660 1/0/0 A 10.1.0.1 (48)".
+ */
 export function skipDomain(): void {
   if (take(DOMAIN)) {
     readNumber(5);

@@ -223,7 +223,7 @@ export function readUdp(): void {
   lengthSure = true;
 }
 
-/** Reads a message of DNS over UDP. Its payload's length is not taken from the line, as the reader in TypeScript takes none. */
+/** Reads a message of DNS over UDP; its length counts for the packet's alone, as with the reader in TypeScript. */
 export function readDomain(): void {
   protocol = PROTOCOL_UDP;
   payload = 0;

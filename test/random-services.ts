@@ -285,7 +285,7 @@ function randomService(
   };
 }
 
-/** Slices place all of theirs; Endpoints, which do not, know neither of hints nor of who terminates. */
+/** Slices place all of theirs; Endpoints of a selector, which do not, know neither of hints nor of who terminates. */
 function asToldBySome(endpoints: readonly RawServiceEndpoint[]): readonly RawServiceEndpoint[] {
   if (areAllPlaced(endpoints)) return endpoints;
   return endpoints.map((one) => ({
@@ -336,6 +336,7 @@ function serviceObjects(service: RandomService): object[] {
         internalTrafficPolicy: service.internal,
         externalTrafficPolicy: service.external,
         ...affinityOf(service),
+        ...(areAllPlaced(service.endpoints) ? {} : { selector: { service: name } }),
         ports: [{ name: "p", protocol, port, targetPort, nodePort }],
       },
       status: { loadBalancer: { ingress: service.balancer } },

@@ -1,6 +1,6 @@
 /**
- * FROM and TO of `explain`, and of what `test` expects: pods, workloads, Services and addresses by the names people use, as the
- * addresses of one packet.
+ * FROM and TO of `explain`, and of what `test` expects: pods, workloads, Services and addresses by the names people
+ * use, as the addresses of one packet.
  */
 import { suggestionFor } from "../cluster/fields.ts";
 import { endpointName } from "../cluster/snapshot.ts";
@@ -17,6 +17,8 @@ export interface NamedEnd {
   /** The pod or workload that is named or has the address. */
   readonly endpoint: Endpoint | undefined;
   readonly service: Service | undefined;
+  /** A Service with a cluster address that has the workload's name, too. */
+  readonly namesake?: Service | undefined;
 }
 
 /** The two addresses of a packet. */
@@ -28,7 +30,10 @@ export interface Ends {
 /** Finds what a word means, its pods in the snapshot's order; throws a Failure when nobody has the name. */
 export type FindEnds = (text: string) => readonly NamedEnd[];
 
-/** Makes the look-up of words: an address, a pod, a workload (all its pods), then a Service. */
+/**
+ * Makes the look-up of words: an address, a pod, a workload (all its pods), then a Service; in front of a name may be
+ * its kind (`service/shop/web`).
+ */
 export function endFinder(snapshot: Snapshot): FindEnds {
   const { endpoints, services } = snapshot;
   const podByName = new Map(endpoints.map((each) => [endpointName(each), each]));
@@ -40,23 +45,49 @@ export function endFinder(snapshot: Snapshot): FindEnds {
     else pods.push(endpoint);
   }
   const serviceByName = new Map(services.map((each) => [endpointName(each), each]));
+  const podsOf = (name: string, kind: string | undefined): readonly Endpoint[] => {
+    if (kind !== undefined) return endpoints.filter((each) => isCalled(each, kind, name));
+    const pod = podByName.get(name);
+    return pod === undefined ? (podsByWorkload.get(name) ?? []) : [pod];
+  };
+  const serviceEnd = (text: string, service: Service): NamedEnd => {
+    const { clusterAddresses: addresses } = service;
+    if (addresses.length > 0) return { text, addresses, endpoint: undefined, service };
+    throw new Failure(`${text}: a Service without a cluster address: name one of its pods`);
+  };
   return (text) => {
     const address = parseAddress(text);
     if (address !== undefined) return [addressEnd(text, address, snapshot)];
-    const pod = podByName.get(text);
-    const pods = pod === undefined ? podsByWorkload.get(text) : [pod];
-    if (pods !== undefined) {
-      return pods.map((endpoint) => {
-        return { text, addresses: endpoint.addresses, endpoint, service: undefined };
-      });
+    const { kind, name } = wordsOf(text);
+    const service = kind === undefined || kind === SERVICE ? serviceByName.get(name) : undefined;
+    const pods = podsOf(name, kind);
+    if (pods.length === 0) {
+      if (service === undefined) throw new Failure(unknownEnd(text, name, snapshot));
+      return [serviceEnd(text, service)];
     }
-    const service = serviceByName.get(text);
-    if (service === undefined) throw new Failure(unknownEnd(text, snapshot));
-    if (service.clusterAddresses.length === 0) {
-      throw new Failure(`${text}: a Service without a cluster address: name one of its pods`);
-    }
-    return [{ text, addresses: service.clusterAddresses, endpoint: undefined, service }];
+    return pods.map((endpoint) => {
+      const isPod = endpoint.kind === "Pod" && endpointName(endpoint) === name;
+      const namesake = isPod || service?.clusterAddresses.length === 0 ? undefined : service;
+      return { text, addresses: endpoint.addresses, endpoint, service: undefined, namesake };
+    });
   };
+}
+
+const SERVICE = "service";
+
+/** `KIND/NAMESPACE/NAME`, the kind in any case, or without it. */
+function wordsOf(text: string): { readonly kind: string | undefined; readonly name: string } {
+  const [kind = "", ...words] = text.split("/");
+  if (words.length !== 2) return { kind: undefined, name: text };
+  return { kind: kind.toLowerCase(), name: words.join("/") };
+}
+
+function isCalled(endpoint: Endpoint, kind: string, name: string): boolean {
+  const { workload } = endpoint;
+  return (
+    (endpoint.kind.toLowerCase() === kind && endpointName(endpoint) === name) ||
+    (workload.kind.toLowerCase() === kind && workloadName(endpoint) === name)
+  );
 }
 
 /** The one end that a word means: of a workload its first pod. */
@@ -78,11 +109,11 @@ function workloadName({ namespace, workload }: Endpoint): string {
   return `${namespace}/${workload.name}`;
 }
 
-function unknownEnd(text: string, snapshot: Snapshot): string {
+function unknownEnd(text: string, name: string, snapshot: Snapshot): string {
   const { endpoints, services, hostNetworkPods, nodeByName } = snapshot;
-  const onHost = hostNetworkPods.find(({ namespace, name }) => `${namespace}/${name}` === text);
+  const onHost = hostNetworkPods.find((pod) => `${pod.namespace}/${pod.name}` === name);
   if (onHost !== undefined) {
-    const addresses = nodeByName.get(onHost.node ?? "")?.addresses ?? [];
+    const addresses = nodeByName.get(onHost.node ?? "")?.ownAddresses ?? [];
     const list = addresses.map(formatAddress).join(", ");
     return `${text}: a pod with hostNetwork, whose traffic has its node's address: name that${list === "" ? "" : ` (${list})`}`;
   }
@@ -93,7 +124,7 @@ function unknownEnd(text: string, snapshot: Snapshot): string {
   const unique = [...new Set(names)];
   if (unique.length === 0) return `${text}: the manifests have no pod, workload or Service`;
   const suggestion = text.includes("/")
-    ? suggestionFor(text, unique)
+    ? suggestionFor(name, unique)
     : `expected NAMESPACE/NAME or an address${sameName(text, unique)}`;
   const hint =
     suggestion ?? `there are ${unique.slice(0, 5).join(", ")}${unique.length > 5 ? ", ..." : ""}`;

@@ -4,7 +4,7 @@
  */
 import { formatPlace } from "../errors.ts";
 import type { Endpoint } from "../cluster/snapshot.ts";
-import type { Family } from "../net/address.ts";
+import type { Address, Family } from "../net/address.ts";
 import {
   PROTOCOL_ICMP,
   PROTOCOL_ICMPV6,
@@ -23,6 +23,23 @@ import type { AskedPort, PortAnswer, PortProbe } from "./port-probe.ts";
 
 /** Taken when no policy and no Service asks for a port. */
 const ANY_PORT: AskedPort = { protocol: PROTOCOL_TCP, port: 80 };
+
+/** Reads the port that is asked at an end; throws a Failure where nothing tells whose it is. */
+export function portAt(text: string, { family }: Address, end: NamedEnd): AskedPort {
+  const asked = parsePort(text, family);
+  const { endpoint, namesake } = end;
+  const own = namesake?.ports.find(
+    ({ protocol, port }) => port === asked.port && protocolNumber(protocol) === asked.protocol,
+  );
+  if (endpoint === undefined || own === undefined) return asked;
+  const targets = [...new Set(own.backends.map(({ port }) => port))];
+  if (targets.length === 1 && targets[0] === own.port) return asked;
+  const { kind } = endpoint.workload;
+  const lead = targets.length === 0 ? "" : `, which leads to ${targets.join(" or ")}`;
+  throw new Failure(
+    `${end.text}: a ${kind} and a Service have this name, and ${text} is the Service's port${lead}: say service/${end.text}, or ${kind.toLowerCase()}/${end.text} for its pods`,
+  );
+}
 
 /** Reads `8443/tcp`, `53/udp` or `icmp`; a port alone is one of TCP. */
 export function parsePort(text: string, family: Family): AskedPort {

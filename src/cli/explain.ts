@@ -3,21 +3,24 @@
  * a pod, or one policy.
  */
 import { appendOpening } from "../capture/opening.ts";
+import type { Opening } from "../capture/opening.ts";
 import { assignInterface, markArriving } from "../capture/record.ts";
 import type { Matcher } from "../engine/matcher.ts";
 import type { PacketVerdict } from "../engine/verdict.ts";
 import type { Place } from "../errors.ts";
 import type { CaptureNature } from "../report/reason.ts";
 import { explainPacket, explanationJson } from "../report/trace.ts";
+import type { BackendAnswers } from "../report/trace.ts";
 import { explanationText } from "../report/trace-text.ts";
 import { endpointFinder } from "../report/workload.ts";
 import { paletteFor } from "./color.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
 import { tellAnswers } from "./dns-answers.ts";
+import { askBackends } from "./explain-backends.ts";
 import { explainNamedPod, explainNamedPolicy } from "./explain-policies.ts";
 import type { Explained } from "./explain-policies.ts";
 import { findEnd, pairEnds, standInAddresses } from "./explain-ends.ts";
-import { defaultPort, parsePort } from "./explain-port.ts";
+import { defaultPort, portAt } from "./explain-port.ts";
 import { portProbe } from "./port-probe.ts";
 import { EXIT_DONE, EXIT_PARTIAL, EXIT_USAGE, Failure } from "./failure.ts";
 import { makeResolver } from "./hosts.ts";
@@ -82,7 +85,7 @@ async function explainWhat(
   const { judge, matcher, nature, place } = traced;
   const { snapshot, policies, dialect } = judge;
   const find = endpointFinder(snapshot);
-  const context = { snapshot, policies, dialect, find, nature, place };
+  const context = { snapshot, policies, dialect, find, nature, place, backends: traced.backends };
   const explanation = explainPacket(traced.packet, matcher.trace(), context);
   return {
     text: (palette) => explanationText(explanation, palette),
@@ -97,6 +100,8 @@ interface Traced {
   readonly nature: CaptureNature;
   /** The packet's file and its number there, where several captures were merged. */
   readonly place?: Place | undefined;
+  /** What it is by each backend, where that makes a difference. */
+  readonly backends?: BackendAnswers | undefined;
 }
 
 /** The opening packet of a connection that nobody captured. */
@@ -125,20 +130,30 @@ function traceOpening(
   const asked =
     options.port === undefined
       ? defaultPort(source, destination, { manifests: { snapshot, policies }, probe })
-      : parsePort(options.port, ends.source.family);
+      : portAt(options.port, ends.source, destination);
+  const opening = { ...ends, protocol: asked.protocol, destinationPort: asked.port };
+  const matcher = replayOpening(judge, opening, options);
+  const packet = matcher.packetVerdict(0, []);
+  const backends = askBackends(judge, { packet, asked }, (narrowed) =>
+    replayOpening(narrowed, opening, options).packetVerdict(0, []),
+  );
+  return { judge, matcher, packet, nature: "question", backends };
+}
+
+function replayOpening(
+  { program, midstream }: Judge,
+  opening: Opening,
+  options: ExplainOptions,
+): Matcher {
   const matcher = loadProgramMatcher(program, { ...options, midstream, tracePacket: 1 });
-  appendOpening(matcher.batch, {
-    ...ends,
-    protocol: asked.protocol,
-    destinationPort: asked.port,
-  });
+  appendOpening(matcher.batch, opening);
   if (options.inInterface !== undefined) {
     assignInterface(matcher.batch, 0);
     markArriving(matcher.batch, 0);
     matcher.nameInterfaces([options.inInterface]);
   }
   matcher.replay();
-  return { judge, matcher, packet: matcher.packetVerdict(0, []), nature: "question" };
+  return matcher;
 }
 
 /** A packet of a capture, after all that came before it. */

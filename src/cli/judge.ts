@@ -36,6 +36,8 @@ export interface Judge {
   readonly written?: WrittenCluster;
   /** The same, with what DNS answers tell, too. Undefined: no manifests are judged by. */
   readonly withAnswers?: (answers: Snapshot["answersByDomain"]) => Judge;
+  /** The same, with other Services. Undefined: no manifests are judged by. */
+  readonly withServices?: (services: Snapshot["services"]) => Judge;
 }
 
 /** Options that name what packets are judged by, and what is judged. */
@@ -69,13 +71,14 @@ export function judgeByManifests(
   const dialect = DIALECTS[options.dialect];
   const midstream = options.midstream ?? "assume-established";
   const told = readConnectionSwitches(options, log);
-  const judgeBy = ({ compiled, withAnswers, ...cluster }: Cluster): Judge => {
+  const judgeBy = ({ compiled, withAnswers, withServices, ...cluster }: Cluster): Judge => {
     const timeouts = new Map([...compiled.connectionSwitches.timeouts, ...told.timeouts]);
     const program = { ...compiled, connectionSwitches: { ...told, timeouts } };
     return {
       ...cluster,
       ...{ dialect, program, midstream, realNode: false },
       withAnswers: (answers) => judgeBy(withAnswers(answers)),
+      withServices: (services) => judgeBy(withServices(services)),
     };
   };
   return judgeBy(loadCluster(options, log, give));

@@ -289,7 +289,10 @@ function addExplain(program: Command, name: string, finish: (exitCode: number) =
       "show the way of one packet, rule by rule, and the policy each rule comes from; or a pod's policies, or one policy",
     )
     .argument("[from]", "namespace/pod, namespace/workload or an address; alone: its policies")
-    .argument("[to]", "namespace/pod, namespace/workload, namespace/service or an address");
+    .argument(
+      "[to]",
+      "namespace/pod, namespace/workload, namespace/service or an address; kind/namespace/name where several have a name",
+    );
   addClusterOptions(addNodeOptions(addAnswersOption(addCaptureOptions(command))))
     .option(
       "--port <port/protocol>",
@@ -314,6 +317,7 @@ A workload without pods gets a stand-in address of 192.0.2.0/24 (RFC 5737).
 Examples:
   ${name} explain -f cluster.yaml shop/web payments/api --port 8443/tcp
   ${name} explain -f cluster.yaml 203.0.113.9 shop/web --port 80/tcp
+  ${name} explain -f cluster.yaml shop/cart service/shop/web --port 80/tcp
   ${name} explain -f cluster.yaml -r traffic.pcapng --packet 17
   ${name} explain -f cluster.yaml shop/web
   ${name} explain -f cluster.yaml --policy shop/web-egress -r traffic.pcapng

@@ -53,6 +53,8 @@ export interface Cluster extends Manifests {
   readonly written: WrittenCluster;
   /** The same, with what DNS answers tell, too. */
   readonly withAnswers: (answers: Snapshot["answersByDomain"]) => Cluster;
+  /** The same, with other Services. */
+  readonly withServices: (services: Snapshot["services"]) => Cluster;
 }
 
 /** What the manifests are written like, and how they are read once they are changed. */
@@ -106,6 +108,7 @@ export function loadCluster(
     },
     // What it reports was reported before.
     withAnswers: (answersByDomain) => assemble({ ...snapshot, answersByDomain }, () => undefined),
+    withServices: (services) => assemble({ ...told, services }, () => undefined),
   });
   const cluster = assemble(snapshot, log.report);
   stopOnErrors(log);

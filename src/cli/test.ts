@@ -22,7 +22,7 @@ import { paletteFor } from "./color.ts";
 import { DiagnosticLog } from "./diagnostics.ts";
 import { endFinder, pairEnds, standInAddresses } from "./explain-ends.ts";
 import type { FindEnds, NamedEnd } from "./explain-ends.ts";
-import { defaultPort, parsePort } from "./explain-port.ts";
+import { defaultPort, portAt } from "./explain-port.ts";
 import { portProbe, type PortProbe } from "./port-probe.ts";
 import { readExpectations } from "./expectations.ts";
 import type { ExpectationEntry } from "./expectations.ts";
@@ -188,7 +188,7 @@ class Asker {
     const { protocol, port: destinationPort } =
       port === undefined
         ? defaultPort(source, destination, { manifests: this.#judge, probe: this.#probe })
-        : parsePort(port, ends.source.family);
+        : portAt(port, ends.source, destination);
     return { ...ends, protocol, destinationPort };
   }
 

@@ -20,13 +20,20 @@ const GROUP_BY_CLUSTER_KIND: ReadonlyMap<string, string> = new Map([
   ["CronJob", "batch"],
 ]);
 
-/** Versions that these groups have, or had with objects that are read alike; the one to use now comes first. */
+/**
+ * Versions that these groups have, or had with objects that are read alike; the one to use now comes first. None: of a
+ * group of Kubernetes without a kind that is read, or of what it is called in its documentation only (`core`).
+ */
 const VERSIONS_BY_GROUP: ReadonlyMap<string, readonly string[]> = new Map([
   ["", ["v1"]],
   ["apps", ["v1", "v1beta2", "v1beta1"]],
   ["extensions", ["v1beta1"]],
   ["batch", ["v1", "v1beta1", "v2alpha1"]],
   ["discovery.k8s.io", ["v1", "v1beta1"]],
+  ["core", []],
+  ["networking.k8s.io", []],
+  ["policy", []],
+  ["rbac.authorization.k8s.io", []],
 ]);
 
 const GROUP_OF_CALICO = "projectcalico.org";
@@ -120,9 +127,11 @@ export function kindsOfGroup(apiVersion: string): string[] {
  * have that: the version or the group is wrong.
  */
 export function meantApi(apiVersion: string, kind: string): string | undefined {
-  const home = GROUP_BY_CLUSTER_KIND.get(kind);
   const versions = VERSIONS_BY_GROUP.get(apiGroup(apiVersion));
-  if (home === undefined || versions === undefined) return undefined;
+  if (versions === undefined) return undefined;
+  if (CLUSTER_KINDS_OF_CALICO.has(kind)) return API_VERSIONS_OF_CALICO[0];
+  const home = GROUP_BY_CLUSTER_KIND.get(kind);
+  if (home === undefined) return undefined;
   const version = apiVersion.slice(apiVersion.indexOf("/") + 1);
   if (kindRole(apiVersion, kind) === "cluster" && versions.includes(version)) return undefined;
   return `${home === "" ? "" : `${home}/`}v1`;

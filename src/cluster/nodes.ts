@@ -31,6 +31,15 @@ const TUNNEL_ANNOTATIONS: readonly (readonly [string, TunnelKind])[] = [
 /** Those in which it keeps the address that it has found for the node, with the bits of its subnet. */
 const HOST_ANNOTATIONS = ["projectcalico.org/IPv4Address", "projectcalico.org/IPv6Address"];
 
+/** By which flannel tells how it wraps; of the device it has the first address of the node's range of pods. */
+const FLANNEL_BACKEND = "flannel.alpha.coreos.com/backend-type";
+const FLANNEL_TUNNELS: ReadonlySet<string | undefined> = new Set([
+  "vxlan",
+  "wireguard",
+  "ipip",
+  "udp",
+]);
+
 /** A node and the ranges that its pods get their addresses from. */
 export interface NodeWithRanges {
   readonly node: ClusterNode;
@@ -46,7 +55,7 @@ export function readNode(object: ManifestObject, onDiagnostic: OnDiagnostic): No
     const address = type.endsWith("IP") ? readAddress(neededOf(item, "address")) : undefined;
     return address === undefined ? [] : [{ type, address }];
   });
-  const tunnels = TUNNEL_ANNOTATIONS.flatMap(([key, kind]) => {
+  const ofCalico = TUNNEL_ANNOTATIONS.flatMap(([key, kind]) => {
     const address = readAddress(fieldOf(annotations, key));
     return address === undefined ? [] : [{ kind, address }];
   });
@@ -56,7 +65,7 @@ export function readNode(object: ManifestObject, onDiagnostic: OnDiagnostic): No
     ...found,
     ...told.filter(({ type }) => type === "InternalIP").map(({ address }) => address),
   ];
-  const ofTunnels = tunnels.map(({ address }) => address);
+  const ofTunnels = ofCalico.map(({ address }) => address);
   const internalAddresses = uniqueAddresses([...internal, ...ofTunnels]);
   const addresses = uniqueAddresses([
     ...told.map(({ address }) => address),
@@ -65,6 +74,11 @@ export function readNode(object: ManifestObject, onDiagnostic: OnDiagnostic): No
   ]);
   const spec = recordOf(root, "spec");
   const ranges = itemsOf(fieldOf(spec, "podCIDRs"));
+  const podPrefixes = (ranges.length > 0 ? ranges : [fieldOf(spec, "podCIDR")])
+    .map(readPrefix)
+    .filter((prefix) => prefix !== undefined);
+  const byFlannel = FLANNEL_TUNNELS.has(readText(fieldOf(annotations, FLANNEL_BACKEND)));
+  const ofFlannel = byFlannel ? podPrefixes.map(({ address }) => address) : [];
   const { name, labels } = object.metadata;
   return {
     node: {
@@ -72,15 +86,19 @@ export function readNode(object: ManifestObject, onDiagnostic: OnDiagnostic): No
       labels,
       addresses,
       internalAddresses,
-      ownAddresses: internalAddresses.length > 0 ? internalAddresses : addresses,
+      ownAddresses: uniqueAddresses([
+        ...(internalAddresses.length > 0 ? internalAddresses : addresses),
+        ...ofFlannel,
+      ]),
       hostAddresses: hostAddresses(internal),
       subnets: noted.flatMap(readHostSubnet),
-      tunnels,
+      tunnels: [
+        ...ofCalico,
+        ...ofFlannel.map((address) => ({ kind: "flannel" as const, address })),
+      ],
       place: object.place,
     },
-    podPrefixes: (ranges.length > 0 ? ranges : [fieldOf(spec, "podCIDR")])
-      .map(readPrefix)
-      .filter((prefix) => prefix !== undefined),
+    podPrefixes,
   };
 }
 

@@ -95,7 +95,8 @@ export function endpointsOfSelector(
 }
 
 /**
- * What a pod has a Service's port on; none where its target is a name that no container of the pod has that goes on running.
+ * What a pod has a Service's port on; none where its target is a name that no container of the pod has that goes on
+ * running.
  * Source: kubernetes pkg/api/v1/pod, FindPort().
  */
 function portOf(
@@ -274,6 +275,22 @@ export function readEndpoints(root: Field): EndpointGroup[] {
       });
     return [...groups("addresses", true), ...groups("notReadyAddresses", false)];
   });
+}
+
+/** Tells whether Kubernetes makes a Service's endpoints itself. */
+export function hasSelector(root: Field): boolean {
+  return readTextMap(fieldOf(recordOf(root, "spec"), "selector")).size > 0;
+}
+
+/**
+ * What becomes of Endpoints that somebody wrote for a Service without a selector: a controller makes slices of them.
+ * > NodeName: address.NodeName. Source: kubernetes pkg/controller/endpointslicemirroring, addressToEndpoint().
+ */
+export function mirrored({ groups, ...rest }: Found): Found {
+  const slices = groups.map((group) =>
+    group.node === undefined ? { ...group, nowhere: true as const } : group,
+  );
+  return { groups: slices, ...rest };
 }
 
 function readEndpointPort(field: Field): EndpointPort[] {

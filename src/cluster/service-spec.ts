@@ -78,8 +78,10 @@ export interface WantedPort {
 
 /** Reads a Service's ports. Reports BAD_PORT, BAD_VALUE, MISSING_FIELD and UNKNOWN_FIELD. */
 export function readServicePorts(root: Field): WantedPort[] {
-  const fields = itemsOf(fieldOf(recordOf(root, "spec"), "ports"));
+  const spec = recordOf(root, "spec");
+  const fields = itemsOf(fieldOf(spec, "ports"));
   checkTogether(fields);
+  if ((fieldOf(spec, "type").value ?? "ClusterIP") === "ClusterIP") fields.forEach(refuseNodePort);
   return fields.map(readServicePort).filter((port) => port !== undefined);
 }
 
@@ -108,6 +110,14 @@ function checkTogether(fields: readonly Field[]): void {
       report("nodePort", `${String(protocol)} ${nodePort} is another port's node port, too`);
     }
   }
+}
+
+/** > may not be used when `type` is 'ClusterIP'. 0 is none, as nothing is. */
+function refuseNodePort(port: Field): void {
+  const field = fieldOf(port, "nodePort");
+  if ((field.value ?? 0) === 0) return;
+  const message = "is not allowed where type is ClusterIP, which it is by itself";
+  reportField(field, { code: "BAD_VALUE", message, suggestion: "type: NodePort" });
 }
 
 function readServicePort(field: Field): WantedPort | undefined {

@@ -18,6 +18,8 @@ import {
   backendsOf,
   contradictionOf,
   endpointsOfSelector,
+  hasSelector,
+  mirrored,
   membersOf,
   nodesOfPods,
   readEndpoints,
@@ -61,7 +63,8 @@ export function readServices(
       const key = `${object.metadata.namespace}/${object.metadata.name}`;
       const root = rootField(object, onDiagnostic);
       const wanted = readServicePorts(root);
-      const found = foundByService.get(key) ?? endpointsOfSelector(root, wanted, pods);
+      const told = foundByService.get(key) ?? endpointsOfSelector(root, wanted, pods);
+      const found = slices.has(key) || hasSelector(root) ? told : mirrored(told);
       foundByService.set(key, found);
       const service = { ...readServiceSpec(root), ports: [] };
       const ports = wanted.map((port): ServicePort => {

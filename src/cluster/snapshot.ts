@@ -73,7 +73,7 @@ export interface ClusterNode {
 }
 
 /** How packets between pods are wrapped on their way from node to node. */
-export type TunnelKind = "ipip" | "vxlan" | "wireguard";
+export type TunnelKind = "ipip" | "vxlan" | "wireguard" | "flannel";
 
 /** A workload endpoint: a pod's interface, or the pods that a workload's template would make. */
 export interface Endpoint {
@@ -252,7 +252,7 @@ export interface IpPool {
   /** Pods get addresses from it, or tunnels: it is not for load balancers only. */
   readonly ofNetwork: boolean;
   /** How what goes to its pods is wrapped. */
-  readonly tunnel: Exclude<TunnelKind, "wireguard"> | undefined;
+  readonly tunnel: "ipip" | "vxlan" | undefined;
   /** And not only between subnets. */
   readonly wrapsAlways: boolean;
 }

@@ -27,7 +27,7 @@ export interface Meanings {
   readonly routes: readonly Route[];
   /** Interface names by number; 0 is none. */
   readonly interfaces: readonly string[];
-  /** What the capture calls its interfaces, by PACKET_CAPTURE_INTERFACE, and what those are called that it alone names. */
+  /** What the capture calls its interfaces, by PACKET_CAPTURE_INTERFACE, and what those are that it alone names. */
   readonly captured: readonly (string | undefined)[];
   readonly otherInterface: string | undefined;
   /** Host names of the capture; PACKET_SRC_NAME is an index into it, plus one. */

@@ -167,7 +167,7 @@ export function explainReason(judged: Judged, nature: CaptureNature = "frames"):
     case "link-type":
       return "the link type of its interface is not supported";
     case "backend":
-      return `the backends of Service address ${addressText(judged.destination)} are judged differently, and the capture does not show which one it was`;
+      return `the backends of Service address ${addressText(judged.destination)} are judged differently, and ${nature === "question" ? "chance decides which one it gets" : "the capture does not show which one it was"}`;
     case "too-many-paths":
       return "too many facts are missing to try every combination";
     case "conntrack-full":

@@ -8,11 +8,12 @@ import type { PacketVerdict, TraceStep } from "../engine/verdict.ts";
 import type { Rule } from "../tables/model.ts";
 import { PLAIN, layoutColumns, wrapText } from "./layout.ts";
 import type { Palette } from "./layout.ts";
-import { explainReason, policyPointOf } from "./reason.ts";
+import { explainReason, policyPoint, policyPointOf } from "./reason.ts";
+import type { CaptureNature } from "./reason.ts";
 import type { NearestMiss } from "./nearest-miss.ts";
 import { nearestText, pointLines, pointText } from "./text.ts";
 import { bareRuleText, failedTexts } from "./trace.ts";
-import type { DirectionOutcome, Explanation } from "./trace.ts";
+import type { BackendAnswers, DirectionOutcome, Explanation } from "./trace.ts";
 import { portText } from "./workload.ts";
 
 /** Rules in a row that do not match and are printed; the others of the run are counted. */
@@ -20,7 +21,7 @@ const RUN_SHOWN = 6;
 
 /** Formats an explanation for people; ends in a line end. */
 export function explanationText(explanation: Explanation, palette: Palette = PLAIN): string {
-  const { packet, nature, place, directions, nearest, steps } = explanation;
+  const { packet, nature, place, directions, nearest, backends, steps } = explanation;
   const reasons = directions.map(({ sentence }) => sentence);
   const reason = explainReason(packet, nature);
   const verdict = reasons.includes(reason) ? packet.verdict : `${packet.verdict}: ${reason}`;
@@ -31,6 +32,7 @@ export function explanationText(explanation: Explanation, palette: Palette = PLA
       `packet ${packet.number} of all, ${place.packet ?? 0} of ${escapeControls(place.file)}`,
     );
   }
+  if (backends !== undefined) lines.push("", ...backendLines(backends, nature));
   // Without manifests there are no ends of which policies could say something.
   const named = directions.some(({ endpoint }) => endpoint !== undefined);
   if (steps.length > 0 && named) lines.push("", ...directionLines(directions, nearest));
@@ -39,6 +41,37 @@ export function explanationText(explanation: Explanation, palette: Palette = PLA
     lines.push(...walkLines(steps, palette));
   }
   return `${lines.join("\n")}\n`;
+}
+
+function backendLines({ packets, more }: BackendAnswers, nature: CaptureNature): string[] {
+  const rows = packets.map(({ verdict, translated, destinationRoute, ...rest }) => {
+    const { address, port } = translated ?? {
+      address: rest.destination,
+      port: rest.destinationPort,
+    };
+    const where = address === undefined ? "-" : formatAddress(address);
+    return [destinationRoute?.owner ?? "-", where, String(port ?? "-"), verdict];
+  });
+  const [heading = "", ...lines] = layoutColumns(
+    [
+      { heading: "BACKEND", align: "left" },
+      { heading: "ADDRESS", align: "left" },
+      { heading: "PORT", align: "left" },
+      { heading: "VERDICT", align: "left" },
+    ],
+    rows,
+  );
+  return [
+    heading,
+    ...lines.flatMap((line, index) => {
+      const backend = packets[index];
+      if (backend === undefined || backend.verdict === "allow") return [line];
+      const point = policyPoint(backend);
+      const points = point === undefined ? [] : pointLines([point]);
+      return [line, ...wrapText(explainReason(backend, nature), 2), ...points];
+    }),
+    ...(more === 0 ? [] : [`and ${more} more, which were not asked`]),
+  ];
 }
 
 function endsText(packet: PacketVerdict): string {

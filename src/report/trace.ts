@@ -29,6 +29,13 @@ export interface DirectionOutcome {
   readonly points: readonly PolicyPoint[];
 }
 
+/** What a packet would be by single backends of its Service. */
+export interface BackendAnswers {
+  readonly packets: readonly PacketVerdict[];
+  /** How many backends were not asked. */
+  readonly more: number;
+}
+
 /** One packet explained. */
 export interface Explanation {
   readonly packet: PacketVerdict;
@@ -37,6 +44,8 @@ export interface Explanation {
   readonly place: Place | undefined;
   readonly directions: readonly DirectionOutcome[];
   readonly nearest: NearestMiss | undefined;
+  /** Undefined where they make no difference, or were not asked. */
+  readonly backends: BackendAnswers | undefined;
   readonly steps: readonly TraceStep[];
 }
 
@@ -44,7 +53,11 @@ export interface Explanation {
 export function explainPacket(
   packet: PacketVerdict,
   steps: readonly TraceStep[],
-  context: PolicyContext & { readonly nature: CaptureNature; readonly place?: Place | undefined },
+  context: PolicyContext & {
+    readonly nature: CaptureNature;
+    readonly place?: Place | undefined;
+    readonly backends?: BackendAnswers | undefined;
+  },
 ): Explanation {
   return {
     packet,
@@ -55,6 +68,7 @@ export function explainPacket(
       directionOutcome("ingress", packet, steps),
     ],
     nearest: findNearestMiss(packet, context),
+    backends: context.backends,
     steps: steps.filter(
       (step) => step.kind !== "rule" || step.rule.rule === undefined || isPrinted(step.rule.rule),
     ),
@@ -63,7 +77,7 @@ export function explainPacket(
 
 /** The same as data. */
 export function explanationJson(explanation: Explanation): string {
-  const { packet, nature, place, directions, nearest, steps } = explanation;
+  const { packet, nature, place, directions, nearest, backends, steps } = explanation;
   const json: Json = {
     packet: packetJson(packet, nature, place),
     directions: directions.map(({ direction, endpoint, outcome, sentence, points }) => ({
@@ -77,6 +91,8 @@ export function explanationJson(explanation: Explanation): string {
       nearest === undefined
         ? undefined
         : { ...record(policyJson(nearest)), reason: nearest.sentence },
+    backends: backends?.packets.map((each) => packetJson(each, nature)),
+    moreBackends: backends?.more,
     walk: steps.map(stepJson),
   };
   return `${stringifyJson(json, 1)}\n`;

@@ -64,6 +64,8 @@ export const TUNNEL_DEVICE: Readonly<Record<TunnelKind, { readonly [F in Family]
   ipip: { 4: "tunl0", 6: "tunl0" },
   vxlan: { 4: "vxlan.calico", 6: "vxlan-v6.calico" },
   wireguard: { 4: "wireguard.cali", 6: "wg-v6.cali" },
+  // > With VXLAN, as nearly everywhere.
+  flannel: { 4: "flannel.1", 6: "flannel-v6.1" },
 };
 
 /** One for all of them, where nodes are seen as one. */

@@ -152,14 +152,14 @@ export function compileTopology(
   }
   for (const { address, services } of servicesByAddress(snapshot)) {
     // Translated before it is routed; without backends it is forwarded, and refused.
-    const known = services.every(({ ports }) => ports.every((port) => knowsBackends(port, node)));
-    const owners = services.map((service) => `service ${endpointName(service)}`);
+    const untold = services.find(({ ports }) => !ports.every((port) => knowsBackends(port, node)));
+    const [first] = services;
     routes.add({
       prefix: hostPrefix(address),
-      kind: known ? "unicast" : "untranslated",
+      kind: untold === undefined ? "unicast" : "untranslated",
       ...away,
       node: undefined,
-      owner: owners[0],
+      owner: `service ${endpointName(untold ?? first)}`,
       ...(services.length === 1 ? {} : { ownerByPort: ownersByPort(services) }),
     });
   }
@@ -236,9 +236,12 @@ export function compileTopology(
 /** Services by each of their addresses, of which several may share those for outside. */
 function servicesByAddress({ services }: Snapshot): Iterable<{
   readonly address: Address;
-  readonly services: readonly Service[];
+  readonly services: readonly [Service, ...Service[]];
 }> {
-  const found = new Map<string, { readonly address: Address; readonly services: Service[] }>();
+  const found = new Map<
+    string,
+    { readonly address: Address; readonly services: [Service, ...Service[]] }
+  >();
   for (const service of services) {
     const { clusterAddresses, externalAddresses, balancerAddresses } = service;
     for (const address of [...clusterAddresses, ...externalAddresses, ...balancerAddresses]) {

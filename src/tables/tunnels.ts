@@ -75,7 +75,7 @@ export function usedTunnels(
   return TUNNEL_KINDS.filter((kind) => usesTunnel(kind, { snapshot, settings, family }));
 }
 
-const TUNNEL_KINDS: readonly TunnelKind[] = ["ipip", "vxlan", "wireguard"];
+const TUNNEL_KINDS: readonly TunnelKind[] = ["ipip", "vxlan", "wireguard", "flannel"];
 
 /** Tells whether some node may send by such a tunnel: pools and settings say so, or without pools a node has one. */
 function usesTunnel(
@@ -93,7 +93,7 @@ function usesTunnel(
   if (kind === "wireguard" && settings.wireguardPorts[family] !== undefined) return true;
   const { pools, nodeByName } = snapshot;
   if (pools.some(({ prefix }) => prefix.address.family === family)) {
-    return kind !== "wireguard" && hasPools(snapshot, kind, family);
+    return hasPools(snapshot, kind, family);
   }
   return [...nodeByName.values()].some(({ tunnels }) =>
     tunnels.some((tunnel) => tunnel.kind === kind && tunnel.address.family === family),

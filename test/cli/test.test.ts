@@ -37,6 +37,7 @@ const CLUSTER = [
   pod("web-1", "10.1.0.6", "web"),
   pod("api-0", "10.1.0.7", "api"),
   "{apiVersion: v1, kind: Service, metadata: {name: api, namespace: shop}, spec: {clusterIP: 10.96.0.10, clusterIPs: [10.96.0.10], selector: {app: api-0}, ports: [{port: 80, targetPort: 8443}]}}",
+  "{apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop}, spec: {clusterIP: None, selector: {app: web-0}, ports: [{port: 80, targetPort: 8443}]}}",
   "{apiVersion: v1, kind: Pod, metadata: {name: agent, namespace: shop}, spec: {nodeName: n, hostNetwork: true}, status: {podIP: 192.168.0.1}}",
   "{apiVersion: apps/v1, kind: Deployment, metadata: {name: batch, namespace: shop}, spec: {template: {metadata: {labels: {app: batch}}, spec: {}}}}",
   "",
@@ -83,7 +84,12 @@ describe("netverdict test", () => {
       "{from: shop/web-0, to: shop/api-0, port: 8443, expect: allow, policy: NetworkPolicy shop/api}",
       1,
     ],
-    ["{from: shop/web-0, to: shop/api, port: 80, expect: drop, reason: no ingress rule}", 1],
+    [
+      "{from: shop/web-0, to: statefulset/shop/api, port: 80, expect: drop, reason: no ingress rule}",
+      1,
+    ],
+    ["{from: shop/web-0, to: service/shop/api, port: 80, expect: allow}", 1],
+    ["{from: shop/web-0, to: [shop/api, pod/shop/api-0], port: 8443, expect: allow}", 2],
     ["{from: shop/web-1, to: shop/api-0, port: [8443, 80/udp, icmp], expect: drop}", 3],
     ["{from: 203.0.113.9, to: shop/web, port: 80, expect: allow}", 2],
     ["{from: shop/batch, to: [shop/api-0, 10.1.0.7], port: 8443, expect: allow}", 2],
@@ -91,6 +97,8 @@ describe("netverdict test", () => {
     // Of a workload that talks to itself, only what goes from one pod to another is meant.
     ["{from: shop/web, to: shop/web, port: 80, expect: allow}", 2],
     ["{from: shop/api, to: shop/web, expect: allow}", 2],
+    // What leads to the pods themselves has no ports of its own.
+    ["{from: shop/api, to: shop/web, port: 80, expect: allow}", 2],
   ])("holds: %s", (entry, questions) => {
     const { stdout, status } = ask(`[${entry}]`, "-o", "json");
     const { failed, questions: asked } = JSON.parse(stdout) as Report;
@@ -132,6 +140,14 @@ describe("netverdict test", () => {
     ["{from: shop/wbe, to: shop/api-0, port: 8443, expect: drop}", 'did you mean "shop/web"?'],
     ["{from: shop/web, to: other/api, port: 8443, expect: drop}", "has this name"],
     ["{from: shop/agent, to: shop/api-0, port: 80, expect: drop}", "name that (192.168.0.1)"],
+    [
+      "{from: shop/web, to: shop/api, port: 80/tcp, expect: drop}",
+      "80/tcp is the Service's port, which leads to 8443: say service/shop/api, or statefulset/shop/api for its pods",
+    ],
+    [
+      "{from: shop/web, to: deployment/shop/api, port: 80, expect: drop}",
+      'has this name (did you mean "shop/api"?)',
+    ],
     ["{from: [], to: shop/api-0, port: 8443, expect: drop}", "an empty list"],
     ["{from: shop/web, to: shop/api-0, port: [], expect: drop}", "an empty list"],
     ["{from: shop/web, to: shop/api-0, expect: drop}", "port is missing"],

@@ -439,11 +439,19 @@ describe("buildSnapshot, contradictions", () => {
       of("apps/v1", "Service"),
       of("extensions/v1beta1", "Deployment"),
       of("serving.knative.dev/v1", "Service"),
+      of("core/v1", "Pod"),
+      of("networking.k8s.io/v1", "Service"),
+      of("v1", "HostEndpoint"),
+      of("whereabouts.cni.cncf.io/v1alpha1", "IPPool"),
     );
     expect(load(text).said).toEqual([
       'a.yaml:1:14: error: there is no kind Pod in v2 (did you mean "v1"?) [UNSUPPORTED_KIND]',
       'a.yaml:3:14: error: there is no kind Service in apps/v1 (did you mean "v1"?) [UNSUPPORTED_KIND]',
+      'a.yaml:9:14: error: there is no kind Pod in core/v1 (did you mean "v1"?) [UNSUPPORTED_KIND]',
+      'a.yaml:11:14: error: there is no kind Service in networking.k8s.io/v1 (did you mean "v1"?) [UNSUPPORTED_KIND]',
+      'a.yaml:13:14: error: there is no kind HostEndpoint in v1 (did you mean "projectcalico.org/v3"?) [UNSUPPORTED_KIND]',
       "a.yaml:7:1: warning: 1 object of kind Service (serving.knative.dev/v1) not read [FOREIGN_KIND]",
+      "a.yaml:15:1: warning: 1 object of kind IPPool (whereabouts.cni.cncf.io/v1alpha1) not read [FOREIGN_KIND]",
     ]);
   });
 

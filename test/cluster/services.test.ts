@@ -273,6 +273,22 @@ describe("readServices", () => {
     expect(backends(local, slice("s", body))).toBe("10.0.0.1>8080");
   });
 
+  it("has no node for what somebody wrote into Endpoints, wherever its pod is", () => {
+    const placed = pod("p", "10.0.0.1").replace("spec: {", "spec: {nodeName: n1, ");
+    const place = (selector: string, nodeName: string): unknown => {
+      const object =
+        "{apiVersion: v1, kind: Endpoints, metadata: {name: web}, subsets: [{" +
+        `addresses: [{ip: 10.0.0.1${nodeName}}], ports: [{port: 8080}]}]}`;
+      const own = service(`clusterIP: 10.96.0.1, ${selector}ports: [{port: 80}]`);
+      const { snapshot } = load([own, object, placed].join("\n---\n"));
+      const [{ node, nowhere } = {}] = snapshot.services[0]!.ports[0]!.backends;
+      return nowhere ?? node;
+    };
+    expect(place("", "")).toBe(true);
+    expect(place("", ", nodeName: n2")).toBe("n2");
+    expect(place("selector: {app: web}, ", "")).toBe("n1");
+  });
+
   it("matches ports by name and protocol", () => {
     const named = service(
       "ports: [{port: 53, name: dns, protocol: UDP}, {port: 53, name: dns-tcp}]",
@@ -443,8 +459,12 @@ describe("readServices", () => {
       "spec.ports[1].port: TCP 80 is another port's, too [BAD_VALUE]",
     ],
     [
-      "ports: [{port: 80, name: a, nodePort: 30080}, {port: 81, name: b, nodePort: 30080}]",
+      "type: NodePort, ports: [{port: 80, name: a, nodePort: 30080}, {port: 81, name: b, nodePort: 30080}]",
       "spec.ports[1].nodePort: TCP 30080 is another port's node port, too [BAD_VALUE]",
+    ],
+    [
+      "ports: [{port: 80, nodePort: 30080}]",
+      "spec.ports[0].nodePort: is not allowed where type is ClusterIP, which it is by itself (type: NodePort) [BAD_VALUE]",
     ],
     [
       "clusterIP: 10.96.0.1, clusterIPs: [10.96.0.2]",

@@ -12,14 +12,14 @@ const node = (name: string, address: string): string =>
 const pod = (name: string, ip: string, nodeName?: string): string =>
   `{apiVersion: v1, kind: Pod, metadata: {name: ${name}, namespace: shop, labels: {app: ${name}}}, ` +
   `spec: {${nodeName === undefined ? "" : `nodeName: ${nodeName}`}}, status: {podIP: ${ip}}}`;
-/** Where they are is left to the pods to tell. */
+/** As Kubernetes makes them of a selector: where they are is left to the pods to tell. */
 const endpoints = (...addresses: string[]): string =>
   "{apiVersion: v1, kind: Endpoints, metadata: {name: web, namespace: shop}, subsets: [{" +
   `addresses: [${addresses.map((ip) => `{ip: ${ip}}`).join(", ")}], ` +
   'ports: [{port: 8080, name: "", protocol: TCP}]}]}';
 const service = (spec: string): string =>
   "{apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop}, spec: {clusterIP: 10.96.0.10, " +
-  `type: LoadBalancer, ${spec}, ports: [{port: 80, targetPort: 8080, nodePort: 30080}]}, ` +
+  `selector: {app: any}, type: LoadBalancer, ${spec}, ports: [{port: 80, targetPort: 8080, nodePort: 30080}]}, ` +
   "status: {loadBalancer: {ingress: [{ip: 203.0.113.1}]}}}";
 const host = (name: string): string =>
   `{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: ${name}-host, labels: {role: node}}, ` +
@@ -35,8 +35,15 @@ async function tell(
   destination: string,
   destinationPort = 80,
 ): Promise<string> {
-  const text = [...NODES, ...documents].join("\n---\n");
-  const frame = buildPacket({ source, destination, protocol: TCP, sourcePort: 1, destinationPort });
+  return judge([...NODES, ...documents], { source, destination, destinationPort });
+}
+
+async function judge(
+  documents: readonly string[],
+  ends: { readonly source: string; readonly destination: string; readonly destinationPort: number },
+): Promise<string> {
+  const text = documents.join("\n---\n");
+  const frame = buildPacket({ ...ends, protocol: TCP, sourcePort: 1 });
   const [verdict] = await judgeCapture({
     compiled: compileManifests([{ file: "a.yaml", text }]),
     capture: buildPcap(timed([frame]), LINK_TYPE_RAW),
@@ -77,6 +84,46 @@ describe("backends of which nothing tells their node", () => {
     expect(await tell(documents, "198.51.100.7", "192.168.7.1", 30080)).toBe("unknown");
     const asking = [...documents, pod("asks", "10.65.1.8", "n1")];
     expect(await tell(asking, "10.65.1.8", "10.96.0.10")).toBe("unknown");
+  });
+});
+
+describe("a client from outside", () => {
+  const asks = { source: "198.51.100.7", destination: "203.0.113.1", destinationPort: 80 };
+  const [only, other] = NODES as [string, string];
+  const served = [
+    pod("web", "10.65.1.5", "n1"),
+    service("externalTrafficPolicy: Cluster"),
+    endpoints("10.65.1.5"),
+  ];
+  const policy = (cidr: string): string =>
+    "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: outside, namespace: shop}, " +
+    `spec: {podSelector: {}, ingress: [{from: [{ipBlock: {cidr: ${cidr}}}]}]}}`;
+
+  it("comes by the only node that there is, which the backend is on", async () => {
+    const client = policy("198.51.100.0/24");
+    expect(await judge([only, ...served, client], asks)).toBe("allow");
+    expect(await judge([only, ...served, policy("192.168.7.0/24")], asks)).toBe("drop");
+    expect(await judge([only, other, ...served, client], asks)).toBe("unknown");
+  });
+
+  it("has perhaps the address of flannel's device where flannel wraps", async () => {
+    const flannel = "annotations: {flannel.alpha.coreos.com/backend-type: vxlan}";
+    const wrapping = NODES.map((text) => text.replace("metadata: {", `metadata: {${flannel}, `));
+    const atOther = { ...asks, destination: "192.168.7.2", destinationPort: 30080 };
+    const rest = [...served, policy("192.168.7.0/24")];
+    expect(await judge([...NODES, ...rest], atOther)).toBe("allow");
+    expect(await judge([...wrapping, ...rest], atOther)).toBe("unknown");
+    // > Traffic of its own node a pod always gets.
+    const own = { source: "10.65.1.0", destination: "10.65.1.5", destinationPort: 8080 };
+    expect(await judge([...NODES, ...rest], own)).toBe("drop");
+    expect(await judge([...wrapping, ...rest], own)).toBe("allow");
+    expect(await judge([...wrapping, ...rest], { ...own, source: "10.65.2.0" })).toBe("drop");
+  });
+
+  it("comes perhaps by another where not all nodes are given", async () => {
+    const elsewhere = pod("other", "10.65.2.5", "n2");
+    const documents = [only, ...served, elsewhere, policy("198.51.100.0/24")];
+    expect(await judge(documents, asks)).toBe("unknown");
   });
 });
 

@@ -178,6 +178,14 @@ describe("a Service", () => {
       "service shop/web",
       "service shop/dns",
     ]);
+    // Of a port that none of them has: whose backends are not told.
+    const [other] = await judgeCapture({
+      compiled: compileObjects([...CLUSTER, ...shared, ...slices]),
+      capture: buildPcap(timed([buildFrame(syn("10.1.0.1", "198.51.100.9", 100))])),
+    });
+    expect(explainReason(other!)).toBe(
+      "the manifests do not show the backends of service shop/dns",
+    );
   });
 
   it("has one verdict where all backends have", async () => {
