@@ -47,10 +47,14 @@ export function findFirst(): i64 {
   return findCertainNode(kindsLookedUp());
 }
 
+/** There are connections that packets may meet by other tuples than the kernel's own. */
+export function areHalfKnown(): bool {
+  return hasNodes((1 << NODE_CLIENT) | (1 << NODE_BACKEND) | (1 << NODE_SOURCE));
+}
+
 /** For certain no connection is met by a packet whose tuple has this hash. */
 export function isUnknown(hash: u32): bool {
-  const halfKnown: u32 = (1 << NODE_CLIENT) | (1 << NODE_BACKEND) | (1 << NODE_SOURCE);
-  return !hasNodes(halfKnown) && !isHashOfNode(hash);
+  return !areHalfKnown() && !isHashOfNode(hash);
 }
 
 function kindsLookedUp(): u32 {

@@ -27,7 +27,7 @@ import { entryAt } from "./entry-list";
 import { answersItself, nodeEntry, nodeKind } from "./entry-tuples";
 import { isHelperGiven } from "./expectation";
 import { consultedCount, startForks } from "./fork";
-import { arePerhapsTaken, findFirst, lookUpSights } from "./half-known";
+import { areHalfKnown, arePerhapsTaken, findFirst, lookUpSights } from "./half-known";
 import { hear, rowHeard, saidOf, whereOf } from "./heard";
 import { TTL_ENOUGH } from "./hops-left";
 import { rollBack, startJournal } from "./journal";
@@ -62,7 +62,7 @@ import { countRow, isFirstOfRow } from "./row";
 import { logRow } from "./row-log";
 import { conntrackActive } from "./rule";
 import { Saying, sayingOf } from "./saying";
-import { isSeenOnce, rememberSight } from "./sights";
+import { isSeenOnce, recallSight, rememberSight } from "./sights";
 import { moveTcp, TCP_BELONGS } from "./tcp-track";
 import { DIRECTION_ORIGINAL, DIRECTION_REPLY, ENTRY_NONE, keyOfPacket, tracking } from "./tracking";
 import { markOf } from "./tuples";
@@ -116,10 +116,16 @@ export function repeatVerdict(packet: Packet, verdict: Verdict, isRead: bool): b
   lookUpSights(isPerhapsBehindHooks(seen));
   // What needs no rules has no part in where the capture shows packets: it is kept nowhere.
   const inbound = (packet.flags & PACKET_INBOUND) != 0;
-  if (!isSeenOnce(packet.captureInterface, inbound, seen)) return false;
   keyOfPacket(packet);
   const node = findFirst();
   let entry = node < 0 ? ENTRY_NONE : nodeEntry(node);
+  if (!isSeenOnce(packet.captureInterface, inbound, seen)) {
+    if (node < 0 ? areHalfKnown() : !isCertain(entryAt(entry))) return false;
+    if (recallSight(packet, entry, verdict)) {
+      count(packet, verdict);
+      return true;
+    }
+  }
   let mayHear = false;
   let saying: Saying | null = null;
   let row: usize = 0;
@@ -213,6 +219,11 @@ function keepForAlike(manner: u32, way: u32, saying: Saying): void {
   const alike = placeForAlike(manner, way);
   alike.saying = <u32>changetype<usize>(saying);
   alike.ifFree = walk.staysIfFree ? 1 : 0;
+}
+
+// The kernel's own tuples tell all that there is to know of it.
+function isCertain(entry: Entry): bool {
+  return (entry.flags & ENTRY_UNCERTAIN) == 0 && isAlive(entry);
 }
 
 // Whoever answers, answers to the client's port.

@@ -68,10 +68,13 @@ const FRAME_SIZE: usize = 64;
 if (offsetof<Packet>("ipId") + 4 > RECORD_SIZE) ERROR("what a sight keeps of a record");
 if (FRAME_SIZE + offsetof<KeptFrame>() > RECORD_SIZE) ERROR("what a sight keeps of a frame");
 if (PLAIN_READ > FRAME_SIZE) ERROR("PLAIN_READ");
+if (SIGHTS != 64) ERROR("hashes");
 
 /** Longest time between two sights of one packet: 10 ms. */
 const APART: u64 = 10000000;
 
+// u32[SIGHTS]: hashes of what two sights of one packet have in common; 0: look closer.
+const hashes: usize = memory.data(64 * 4, 16);
 let sights: usize = 0;
 let next: u32 = 0;
 let several: bool = false;
@@ -102,8 +105,9 @@ export function isNewSight(captureInterface: u32): bool {
 
 /** Remembers a packet and its verdict. `kept`: the verdict stays where it is. */
 export function rememberSight(packet: Packet, verdict: Verdict, entry: u32, kept: bool): void {
-  const at = sights + <usize>next * SIGHT_SIZE;
-  next = (next + 1) % SIGHTS;
+  const place = next;
+  const at = sights + <usize>place * SIGHT_SIZE;
+  next = (place + 1) % SIGHTS;
   const record = changetype<usize>(packet);
   for (let byte: usize = 0; byte < RECORD_SIZE; byte += 16)
     v128.store(at + byte, v128.load(record + byte));
@@ -111,6 +115,7 @@ export function rememberSight(packet: Packet, verdict: Verdict, entry: u32, kept
   sight.number = packet.number;
   sight.entry = entry;
   sight.isFrame = 0;
+  store<u32>(hashAt(place), contentHash(packet));
   if (kept) {
     sight.verdict = <u32>changetype<usize>(verdict);
     return;
@@ -142,6 +147,7 @@ export function settleFrames(end: u32): void {
 }
 
 function rememberFrame(one: Gathered): void {
+  store<u32>(hashAt(next), 0);
   const at = sights + <usize>next * SIGHT_SIZE;
   next = (next + 1) % SIGHTS;
   const frame: usize = one.frame;
@@ -183,6 +189,41 @@ function unpack(at: usize): void {
   sight.isFrame = 0;
 }
 
+// The first place from this one on whose packet may be the same.
+function nextLike(from: u32, hash: u32): u32 {
+  const wanted = i32x4.splat(hash);
+  const unknown = i32x4.splat(0);
+  for (let place = from; place < SIGHTS;) {
+    // Four side by side, where a row of four begins.
+    if ((place & 3) == 0) {
+      const four = v128.load(hashAt(place));
+      if (!v128.any_true(v128.or(i32x4.eq(four, wanted), i32x4.eq(four, unknown)))) {
+        place += 4;
+        continue;
+      }
+    }
+    const known = load<u32>(hashAt(place));
+    if (known == hash || known == 0) return place;
+    place++;
+  }
+  return SIGHTS;
+}
+
+function hashAt(place: u32): usize {
+  return hashes + ((<usize>place) << 2);
+}
+
+// As much as `sameContent` compares, and never 0.
+function contentHash(packet: Packet): u32 {
+  const numbers =
+    (packet.known & KNOWN_TCP_SEQ) != 0 ? packet.tcpSeq ^ rotl<u32>(packet.tcpAck, 16) : 0;
+  const header = packet.ipId ^ (packet.ipLength << 16) ^ ((<u32>packet.tcpFlags) << 8);
+  const message =
+    (<u32>packet.icmpId) ^ ((<u32>packet.icmpType) << 16) ^ ((<u32>packet.icmpCode) << 24);
+  const mixed = (numbers ^ (message * 0x85ebca6b)) * 0x9e3779b1 + header * 0xc2b2ae35;
+  return (mixed ^ ((<u32>packet.protocol) << 4)) | 1;
+}
+
 function sightOf(at: usize): Sight {
   return changetype<Sight>(at + RECORD_SIZE);
 }
@@ -195,7 +236,8 @@ export function recallSight(packet: Packet, entry: u32, verdict: Verdict): bool 
   const byNumbers = isPerhapsTranslated(packet);
   let translated: usize = 0;
   let ambiguous: bool = false;
-  for (let index: u32 = 0; index < SIGHTS; index++) {
+  const hash = contentHash(packet);
+  for (let index = nextLike(0, hash); index < SIGHTS; index = nextLike(index + 1, hash)) {
     const at = sights + <usize>index * SIGHT_SIZE;
     const sight = sightOf(at);
     const seen = changetype<Packet>(at);
