@@ -20,7 +20,9 @@ class Manner {
   unused: u32;
 }
 
-const MANNERS: u32 = 1 << 10;
+// A node's pods have an interface each, by which packets come and go.
+const MANNERS_LOG: u32 = 13;
+const MANNERS: u32 = 1 << MANNERS_LOG;
 const MANNER_SIZE: usize = offsetof<Manner>();
 /** Numbers are below this. */
 export const MANNERS_MAX: u32 = 1 << 30;
@@ -67,7 +69,7 @@ export function mannerOf(packet: Packet, seen: u32): u32 {
   // Often it is that of the last packet.
   if (bits == last.bits && rest == last.rest && last.number >= first) return last.number;
   const hash = (bits * 0x9e3779b97f4a7c15) ^ (rest * 0xbf58476d1ce4e5b9);
-  let slot = <u32>(hash >> 54);
+  let slot = <u32>(hash >> (64 - MANNERS_LOG));
   while (true) {
     const manner = changetype<Manner>(manners + <usize>(slot & (MANNERS - 1)) * MANNER_SIZE);
     if (manner.number < first) {

@@ -31,7 +31,7 @@ import { areHalfKnown, arePerhapsTaken, findFirst, lookUpSights } from "./half-k
 import { hear, rowHeard, saidOf, whereOf } from "./heard";
 import { TTL_ENOUGH } from "./hops-left";
 import { rollBack, startJournal } from "./journal";
-import { count, countedLength, countTotals, walkedPlainly } from "./judge";
+import { count, countedLength, countTotals, decideAtOnce, walkedPlainly } from "./judge";
 import { knownConnections } from "./known-connection";
 import {
   CT_ESTABLISHED,
@@ -111,21 +111,22 @@ export function repeatCount(): u64 {
 export function repeatVerdict(packet: Packet, verdict: Verdict, isRead: bool): bool {
   if (!mayRepeat() || !isPlain(packet) || isHelperGiven(packet.number)) return false;
   const seen = whereSeen(packet);
-  const manner = mannerOf(packet, seen);
-  if (manner == 0) return false;
   lookUpSights(isPerhapsBehindHooks(seen));
-  // What needs no rules has no part in where the capture shows packets: it is kept nowhere.
   const inbound = (packet.flags & PACKET_INBOUND) != 0;
   keyOfPacket(packet);
   const node = findFirst();
   let entry = node < 0 ? ENTRY_NONE : nodeEntry(node);
   if (!isSeenOnce(packet.captureInterface, inbound, seen)) {
     if (node < 0 ? areHalfKnown() : !isCertain(entryAt(entry))) return false;
+    // What needs no rules has no part in where the capture shows packets.
+    if (decideAtOnce(packet, verdict)) return false;
     if (recallSight(packet, entry, verdict)) {
       count(packet, verdict);
       return true;
     }
   }
+  const manner = mannerOf(packet, seen);
+  if (manner == 0) return false;
   let mayHear = false;
   let saying: Saying | null = null;
   let row: usize = 0;

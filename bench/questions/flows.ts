@@ -1,12 +1,13 @@
 /** How does the time per packet grow with the number of connections, and what does each of them take? */
 import { drawRules, type ClassRule } from "../classbench.ts";
 import { compareCounters } from "../compare.ts";
+import { seenTwice } from "../cooked.ts";
 import { firewallOf } from "../firewall.ts";
 import { interleave } from "../measure.ts";
 import { NETVERDICT } from "../path.ts";
 import type { Asking, Question } from "../question.ts";
 import { counterRivals } from "../rivals/counters.ts";
-import { nodeSubject, replayHere, trafficFor, type Subject } from "../subject.ts";
+import { clusterSubject, nodeSubject, replayHere, trafficFor, type Subject } from "../subject.ts";
 
 export const flows: Question = {
   name: "flows",
@@ -19,6 +20,7 @@ export const flows: Question = {
       memory.set(at, await measureFlows(asking, subject, at, "minimum"));
     }
     await measureFlows(asking, subject, 10_000, "mixed");
+    await measureAny(asking, 10_000);
     const [few, many] = [sizes[0]!, sizes.at(-1)];
     const each = (memory.get(many)! - memory.get(few)!) / (many - few);
     asking.note(`matcher memory for each of ${words(many)} connections`, each, "bytes");
@@ -72,6 +74,27 @@ async function measureFlows(
   const measured = await interleave(tasks, asking.full ? 5 : 3);
   asking.add({ size, at, unit: "packets", tasks: measured });
   return memory;
+}
+
+/** A cluster's packets, each of which the capture shows twice. */
+async function measureAny(asking: Asking, flows: number): Promise<void> {
+  const subject = clusterSubject({ policies: 1000, pods: 10_000 });
+  const packets = asking.full ? 1_500_000 : 150_000;
+  const size = `a cluster by -i any: ${words(flows)} connections, ${words(2 * packets)} sights`;
+  asking.progress(size);
+  const traffic = seenTwice(await trafficFor(subject, { packets, flows, share: "skewed" }));
+  compareCounters(asking, traffic);
+  const run = async (): Promise<number> => (await replayHere(subject, traffic)).seconds;
+  const tasks = [
+    { name: NETVERDICT, units: traffic.packets, run },
+    ...counterRivals(asking).map((rival) => rival.task(traffic.file, traffic.packets)),
+  ];
+  asking.add({
+    size,
+    at: flows,
+    unit: "packets",
+    tasks: await interleave(tasks, asking.full ? 5 : 3),
+  });
 }
 
 function words(count: number): string {
