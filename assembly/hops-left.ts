@@ -3,7 +3,7 @@
 // nodes it has before it hangs on its ends, and on where the capture shows it.
 // Source: Linux, ip_rcv_finish(), ip_route_input_slow(), ip_forward(), ip6_forward().
 import { attempt, end } from "./attempt";
-import { isPod } from "./entry-node";
+import { isHere, isPod } from "./entry-node";
 import { ask } from "./fork";
 import { captureInterfaceNumber } from "./interface";
 import { fateByOptions, OPTIONS_BAD, OPTIONS_FINE } from "./ip-options";
@@ -23,13 +23,14 @@ import {
 } from "./layout";
 import { hasNobodysSource } from "./martian";
 import { Packet } from "./records";
-import { routeInterface, routeKind, routeNode, severalNodes } from "./route";
+import { routeInterface, routeKind, routeNode, routeOf, severalNodes } from "./route";
+import { isTranslatedPort } from "./share";
 import { walk } from "./walk";
 
 const QUESTION_LEFT: u64 = (1 << 46) | (10 << 32);
 
-/** A TTL above this one lasts through a cluster. */
-export const TTL_ENOUGH: u32 = 2;
+/** A TTL above this one lasts through a cluster: a pod's node, one that translates, and the backend's. */
+export const TTL_ENOUGH: u32 = 3;
 
 // So many nodes, at least and at most, receive the packet yet.
 let least: u32 = 0;
@@ -41,7 +42,7 @@ export function isPassedOn(packet: Packet): bool {
   const options = packet.family == 4 ? fateByOptions(packet) : OPTIONS_FINE;
   const martian = hasNobodysSource();
   if ((!short && !martian && options == OPTIONS_FINE) || walk.srcHidden) return true;
-  countNodes();
+  countNodes(packet);
   lookAhead(packet);
   if (martian && isReceived(1)) return end(VERDICT_DROP, REASON_MARTIAN);
   if (options != OPTIONS_FINE && isReceived(1)) {
@@ -60,7 +61,7 @@ function isReceived(nodes: u32): bool {
 }
 
 // From its source on.
-function countNodes(): void {
+function countNodes(packet: Packet): void {
   const ofNode = routeKind(attempt.srcRoute) == ROUTE_LOCAL;
   if (!severalNodes()) {
     least = most = ofNode ? 0 : 1;
@@ -82,6 +83,21 @@ function countNodes(): void {
     least++;
     most++;
   }
+  // A node whose address it has leads it on: to a pod of its own, or by that pod's node.
+  if (isToTranslate()) most += 2;
+  else if (isTranslatedAtNode(packet)) most = max<u32>(most, ofPod ? 3 : 2);
+}
+
+// Another node's port leads to a pod, perhaps: that node has yet to translate it.
+function isToTranslate(): bool {
+  if (!walk.dstLocal || isHere(attempt.dstRoute)) return false;
+  return isTranslatedPort(walk.protocol, walk.dport);
+}
+
+// It is for a node's address, which stands for another.
+function isTranslatedAtNode(packet: Packet): bool {
+  const route = routeOf(packet.family, packet.dst0, packet.dst1, packet.dst2, packet.dst3);
+  return !walk.dstLocal && routeKind(route) == ROUTE_LOCAL;
 }
 
 // From where the capture shows it on.

@@ -51,8 +51,12 @@ function cooked(ethernet: Uint8Array, direction: "in" | "out"): Uint8Array {
   return Uint8Array.of(...head, ...ethernet.subarray(14));
 }
 
-async function tell(capture: Uint8Array, node?: string): Promise<string> {
-  const compiled = compileObjects(CLUSTER, node);
+async function tell(
+  capture: Uint8Array,
+  node?: string,
+  objects: readonly object[] = CLUSTER,
+): Promise<string> {
+  const compiled = compileObjects(objects, node);
   const [verdict] = await judgeCapture({ compiled, capture });
   const { verdict: word, reason } = verdict!;
   return word === "allow" ? word : `${word} ${reason}`;
@@ -103,6 +107,51 @@ describe("the TTL of a packet in a cluster", () => {
     expect(await tell(buildPcap(timed([onward]), 113), "n1")).toBe("allow");
     const two = cooked(buildFrame(packet("a", "c", 2)), "in");
     expect(await tell(buildPcap(timed([two]), 113), "n1")).toBe("allow");
+  });
+});
+
+describe("the TTL of a packet to another node's port", () => {
+  const web = {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name: "web", namespace: "shop" },
+    spec: {
+      type: "NodePort",
+      clusterIP: "10.96.0.20",
+      selector: { app: "b" },
+      ports: [{ port: 80, protocol: "UDP", targetPort: 8080, nodePort: 30_080 }],
+    },
+  };
+  const backend = pod("b", ENDS.b, "n1");
+  const objects = [
+    ...CLUSTER.filter((object) => object.metadata.name !== "b"),
+    { ...backend, metadata: { ...backend.metadata, labels: { app: "b" } } },
+    web,
+  ];
+
+  // By the pod's node, the one that translates, and the backend's.
+  it.each<[End, number, "in" | "out", string]>([
+    ["a", 3, "in", "unknown ttl-left"],
+    ["a", 4, "in", "allow"],
+    ["a", 2, "out", "unknown ttl-left"],
+    ["a", 3, "out", "allow"],
+    ["n1", 2, "in", "unknown ttl-left"],
+    ["n1", 3, "in", "allow"],
+    ["outside", 3, "in", "allow"],
+  ])("from %s: %i, seen %s, is %s", async (source, ttl, direction, said) => {
+    const spec = { ...packet(source, "n2", ttl), destinationPort: 30_080 };
+    const frame = cooked(buildFrame(spec), direction);
+    expect(await tell(buildPcap(timed([frame]), 113), undefined, objects)).toBe(said);
+  });
+
+  it("counts for later packets of a connection, too", async () => {
+    const frames = [64, 2].map((ttl, index) => {
+      const spec = { ...packet("a", "n2", ttl), destinationPort: 30_080, id: index };
+      return cooked(buildFrame(spec), "in");
+    });
+    const capture = buildPcap(timed(frames), 113);
+    const verdicts = await judgeCapture({ compiled: compileObjects(objects), capture });
+    expect(verdicts.map(({ verdict }) => verdict)).toEqual(["allow", "unknown"]);
   });
 });
 
