@@ -4,10 +4,12 @@ import { backends, isBackend } from "./backends";
 import { deadlineIn, deadlineOfBoth, isAlive } from "./deadline";
 import {
   Entry,
+  ENTRY_DNAT,
   ENTRY_MASQUERADED,
   ENTRY_OPEN,
   ENTRY_PERHAPS,
   ENTRY_SEEN_REPLY,
+  ENTRY_SNAT,
   ENTRY_STATE_DOUBTED,
   familyOf,
 } from "./entry";
@@ -26,7 +28,6 @@ import { TCP_ACK } from "./tcp";
 import { sideOf } from "./tcp-side";
 import { hasWindowFacts } from "./tcp-window";
 import { DIRECTION_ORIGINAL, DIRECTION_REPLY, ENTRY_NONE, keyOfPacket } from "./tracking";
-import { hasTuples } from "./tuples";
 
 /** What `findMasqueraded` gives where nobody knows which it is. */
 export const ANSWERS_SOME: i64 = -2;
@@ -65,11 +66,15 @@ export function findMasqueraded(packet: Packet): i64 {
   return isQuestion() ? ANSWERS_SOME : fixSource(number);
 }
 
-/** A packet shows, behind its node, to which backend the connection of its first sight goes, and with which source. */
+/**
+ * A packet shows, behind its node, with which source the connection of its first sight goes on, and to which backend:
+ * answers come to that source.
+ */
 export function showSource(packet: Packet, number: u32): void {
   if (number == ENTRY_NONE) return;
   const entry = entryAt(number);
-  if ((entry.flags & (ENTRY_MASQUERADED | ENTRY_OPEN)) == 0 || !hasTuples(entry)) return;
+  const isOpen = (entry.flags & (ENTRY_MASQUERADED | ENTRY_OPEN)) != 0;
+  if (!isOpen && (entry.flags & (ENTRY_DNAT | ENTRY_SNAT)) != 0) return;
   if ((entry.flags & ENTRY_PERHAPS) != 0 || staysUndecided(entry) || !isAlive(entry)) return;
   keyOfPacket(packet);
   turnKey();

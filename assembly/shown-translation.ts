@@ -80,7 +80,7 @@ export function fixBackend(number: u32, kind: u32, fromBackend: bool): i64 {
   return nodeOf(number, kind);
 }
 
-/** Hangs an entry up under the backend that answered, and the address and port that it answers to. */
+/** Hangs an entry up under the backend or whoever else answers, and the address and port that it answers to. */
 export function fixSource(number: u32): i64 {
   const entry = entryAt(number);
   unlinkTranslated(number);
@@ -93,10 +93,19 @@ export function fixSource(number: u32): i64 {
   tuplesOf(entry).toPort = key.sport;
   tuplesOf(entry).fromPort = key.dport;
   const open = ENTRY_GUESSED | ENTRY_UNDECIDED | ENTRY_MASQUERADED | ENTRY_OPEN;
-  entry.flags = (entry.flags & ~open) | ENTRY_DNAT | ENTRY_SNAT;
+  const translated = isLedElsewhere(tuplesOf(entry)) ? ENTRY_DNAT | ENTRY_SNAT : ENTRY_SNAT;
+  entry.flags = (entry.flags & ~(open | ENTRY_DNAT)) | translated;
   learnBackend(entry);
   linkTranslated(number);
   return nodeOf(number, NODE_REPLY);
+}
+
+function isLedElsewhere(tuples: Tuples): bool {
+  const at = changetype<usize>(tuples);
+  const to = at + offsetof<Tuples>("to0");
+  return (
+    tuples.toPort != tuples.dport || memory.compare(at + offsetof<Tuples>("dst0"), to, 16) != 0
+  );
 }
 
 function unlinkTranslated(number: u32): void {

@@ -68,10 +68,9 @@ function isChanged(seen: Packet, packet: Packet): bool {
   return packet.protocol == PROTOCOL_TCP || hasSameDestination(seen, packet);
 }
 
-/** The packet, of which there is another sight, goes to a backend with a node's address. */
+/** The packet, of which there is another sight, goes on with a node's address. */
 export function isMasqueraded(packet: Packet): bool {
-  key.protocol = packet.protocol;
-  return isOfNode(packet, PACKET_SRC) && isBackendAt(packet, PACKET_DST);
+  return isOfNode(packet, PACKET_SRC);
 }
 
 function isBackendAt(packet: Packet, side: usize): bool {

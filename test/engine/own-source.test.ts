@@ -361,6 +361,43 @@ describe("a second sight of a packet that a node has masqueraded", () => {
     ]);
   });
 
+  it("tells to which address and port answers come, where policies bind that", async () => {
+    const host = {
+      apiVersion: "projectcalico.org/v3",
+      kind: "HostEndpoint",
+      metadata: { name: "node-1", labels: { host: "yes" } },
+      spec: { node: "node-1", interfaceName: "*", expectedIPs: [NODE] },
+    };
+    const nothingIn = {
+      apiVersion: "projectcalico.org/v3",
+      kind: "GlobalNetworkPolicy",
+      metadata: { name: "hosts" },
+      spec: { selector: "host == 'yes'", types: ["Ingress"], ingress: [] },
+    };
+    const asks = { source: "10.1.0.1", destination: "198.51.100.7", destinationPort: 53 };
+    const answers = { source: "198.51.100.7", sourcePort: 53, ttl: 60 };
+    const specs = [1, 2].flatMap((round): Partial<PacketSpec>[] => [
+      { ...asks, id: round },
+      { ...asks, id: round, source: NODE, sourcePort: 50_000, ttl: 63 },
+      { ...answers, id: round + 7, destinationPort: 50_000 },
+      { ...answers, id: round + 7, destination: "10.1.0.1", destinationPort: 40_000, ttl: 59 },
+    ]);
+    // The second time the connection's time is up.
+    const frames = specs.map((spec, index) => ({
+      bytes: buildFrame(packet({ ...spec, protocol: UDP })),
+      timestampNs: 1_000_000_000n + BigInt(index) * 50_000n + (index < 4 ? 0n : 300_000_000_000n),
+      captureInterface: [0, 1, 1, 0][index % 4]!,
+    }));
+    const capture = buildPcapng(frames, [undefined, "eth0"]);
+    for (const midstream of ["cold", "assume-established"] as const) {
+      const compiled = compileObjects([...CLUSTER, host, nothingIn]);
+      const verdicts = await judgeCapture({ compiled, capture, midstream });
+      const said = verdicts.map(({ verdict, duplicateOf }) => [verdict, duplicateOf]);
+      const both = [undefined, 1, undefined, 3, undefined, 5, undefined, 7];
+      expect(said).toEqual(both.map((duplicateOf) => ["allow", duplicateOf]));
+    }
+  });
+
   it("is not taken for one of two that are alike", async () => {
     const other = { ...asked, source: "203.0.113.10" };
     const said = await tellSights(
