@@ -49,6 +49,11 @@ export function setFlowsMax(count: u32): void {
   rowsMax = count;
 }
 
+/** How many flows are counted at most. */
+export function flowsMax(): u32 {
+  return rowsMax;
+}
+
 // A row as FLOW_* draws it.
 const written: usize = memory.data(FLOW_SIZE, 16);
 

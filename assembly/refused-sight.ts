@@ -1,9 +1,12 @@
 // Tuples of which a capture shows packets behind a translation that the rules did not let them come to. Their
 // connections have begun in the capture: what answers them belongs to none from before.
 import { copyBytes, sameAddress, zeros } from "./bytes";
+import { flowsMax } from "./flow-rows";
 import { key, Key, sameEnds, tupleHash } from "./key";
-import { keyOfPacket } from "./tracking";
+import { SHARE_FULL } from "./layout";
 import { Packet } from "./records";
+import { needWhole } from "./share";
+import { keyOfPacket } from "./tracking";
 
 const PLACES_MIN: u32 = 1 << 6;
 
@@ -11,13 +14,16 @@ let places: usize = 0;
 let placeCount: u32 = 0;
 let taken: u32 = 0;
 
-/** Notes the packet's tuple, in both directions. */
+/** Notes the packet's tuple, in both directions; as many as flows are counted. */
 export function noteRefusedSight(packet: Packet): void {
-  keyOfPacket(packet);
+  if (isRefusedSight(packet)) return;
+  if (taken == flowsMax()) {
+    needWhole(SHARE_FULL);
+    return;
+  }
   if (taken >= placeCount >> 1) grow();
-  const place = placeOf(key);
-  if (place.family != 0) return;
-  copyBytes(changetype<usize>(place), changetype<usize>(key), offsetof<Key>());
+  keyOfPacket(packet);
+  copyBytes(changetype<usize>(placeOf(key)), changetype<usize>(key), offsetof<Key>());
   taken++;
 }
 
