@@ -87,11 +87,13 @@ function isServiceAt(packet: Packet, side: usize): bool {
   return kind == ROUTE_UNICAST && !isPod(route);
 }
 
+/** Two packets come from one address and port. */
 export function hasSameSource(one: Packet, other: Packet): bool {
   const at = changetype<usize>(other) + PACKET_SRC;
   return sameAddress(changetype<usize>(one) + PACKET_SRC, at) && one.sport == other.sport;
 }
 
+/** Two packets go to one address and port. */
 export function hasSameDestination(one: Packet, other: Packet): bool {
   const at = changetype<usize>(other) + PACKET_DST;
   return sameAddress(changetype<usize>(one) + PACKET_DST, at) && one.dport == other.dport;
