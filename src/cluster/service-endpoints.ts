@@ -3,6 +3,7 @@
  * Source: kubernetes pkg/proxy/endpointslicecache.go.
  */
 import { formatAddress, type Address } from "../net/address.ts";
+import { compareText } from "../net/compare-text.ts";
 import {
   checkKnownFields,
   fieldOf,
@@ -148,7 +149,7 @@ export function backendsOf(
 
 /**
  * An endpoint of a port of which several slices say different things, in words: > kube-proxy takes what one of them
- * says, in no certain order.
+ * says, its own node's or, newer ones, one that does not terminate, else in no certain order.
  */
 export function contradictionOf(
   groups: readonly EndpointGroup[],
@@ -158,7 +159,8 @@ export function contradictionOf(
   for (const { group, address, port } of socketsOf(groups, wanted)) {
     const text = socketText({ address, port });
     const { ready, lastResort, node, zoneHints, nodeHints } = group;
-    const words = JSON.stringify([ready, lastResort, node, zoneHints, nodeHints]);
+    const hints = [zoneHints, nodeHints].map((names = []) => names.toSorted(compareText));
+    const words = JSON.stringify([ready, lastResort, node, hints]);
     if ((said.get(text) ?? words) !== words) return `its EndpointSlices differ about ${text}`;
     said.set(text, words);
   }
