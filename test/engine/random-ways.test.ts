@@ -12,6 +12,7 @@ import {
   TCP,
   UDP,
   type PacketSpec,
+  type TimedFrame,
 } from "../frames.ts";
 import { compileObjects, judgeCapture } from "../judge.ts";
 import { makeRandom, type Random } from "../random.ts";
@@ -153,3 +154,87 @@ describe("random packets by every way of a cluster", () => {
     }
   });
 });
+
+/** A conversation as both sides of a node see it: with the ends' own addresses, and with those that it makes of them. */
+interface Conversation {
+  readonly protocol: number;
+  readonly client: readonly [string, number];
+  readonly asked: readonly [string, number];
+  readonly masqueraded: readonly [string, number];
+  readonly server: readonly [string, number];
+}
+
+function randomConversation(random: Random): Conversation {
+  const protocol = random.pick([TCP, TCP, UDP]);
+  const [front, nodePort, back] = protocol === TCP ? [80, 30_080, 8080] : [53, 30_053, 8053];
+  const client = [random.pick([...CLIENTS, "10.1.1.1"]), random.pick([40_000, 40_001])] as const;
+  const server = [random.pick(["10.1.1.2", "10.1.2.1"]), back] as const;
+  const outside = ["198.51.100.8", 443] as const;
+  const [asked, leads] = random.pick([
+    [["10.96.0.20", front], true],
+    [["192.0.2.1", nodePort], true],
+    [server, false],
+    [outside, false],
+  ] as const);
+  const masqueraded = random.chance(0.5) ? (["192.0.2.1", 50_000] as const) : client;
+  return { protocol, client, asked, masqueraded, server: leads ? server : asked };
+}
+
+/** One packet of it, arriving and leaving; TCP's numbers and identifications seldom differ. */
+function sightsOf(random: Random, one: Conversation, step: number): [PacketSpec, PacketSpec] {
+  const answers = step > 0 && random.chance(0.5);
+  const flags =
+    step === 0 ? "S" : answers ? random.pick(["S.", ".", "F."]) : random.pick([".", "S", "R"]);
+  const common = {
+    protocol: one.protocol,
+    ...(one.protocol === TCP ? { flags, seq: step, ack: answers ? 1 : 0 } : {}),
+    id: random.below(4),
+  };
+  const ttl = random.pick([64, 64, 128, 60, 3, 2]);
+  const between = (
+    [source, sourcePort]: readonly [string, number],
+    [destination, destinationPort]: readonly [string, number],
+    left: number,
+  ): PacketSpec => ({ ...common, source, sourcePort, destination, destinationPort, ttl: left });
+  return answers
+    ? [between(one.server, one.masqueraded, ttl), between(one.asked, one.client, ttl - 1)]
+    : [between(one.client, one.asked, ttl), between(one.masqueraded, one.server, ttl - 1)];
+}
+
+/** Linux cooked v2. */
+function cooked(frame: Uint8Array, direction: "in" | "out", interfaceIndex: number): Uint8Array {
+  const head = [8, 0, 0, 0, 0, 0, 0, interfaceIndex, 0, 1, direction === "in" ? 0 : 4, 6];
+  return Uint8Array.of(...head, ...Array<number>(8).fill(0), ...frame.subarray(14));
+}
+
+describe("random conversations by -i any", () => {
+  it.each([5, 6, 7])("come to the same however they are judged: seed %i", async (seed) => {
+    const random = makeRandom(seed);
+    let again = 0;
+    for (let round = 0; round < 15; round++) {
+      const node = random.pick([undefined, undefined, "n1"]);
+      const compiled = compileObjects(randomObjects(random), node);
+      const conversations = Array.from({ length: 4 }, () => randomConversation(random));
+      const steps = conversations.map(() => 0);
+      const frames: TimedFrame[] = [];
+      let timestampNs = START_NS;
+      while (frames.length < 100) {
+        const which = random.below(conversations.length);
+        const sights = sightsOf(random, conversations[which]!, steps[which]!++);
+        for (const [index, sight] of sights.entries()) {
+          if (random.chance(0.15)) continue;
+          timestampNs += random.pick([5000n, 50_000n, 50_000n, 3_000_000n, 20_000_000n]);
+          const bytes = cooked(buildFrame(sight), index === 0 ? "in" : "out", 2 + index);
+          frames.push({ bytes, timestampNs });
+        }
+      }
+      const midstream = random.pick(["cold", "assume-established"] as const);
+      const capture = buildPcap(frames, LINUX_SLL2);
+      const verdicts = await judgeCapture({ compiled, capture, midstream });
+      again += verdicts.filter(({ duplicateOf }) => duplicateOf !== undefined).length;
+    }
+    expect(again).toBeGreaterThan(100);
+  });
+});
+
+const LINUX_SLL2 = 276;
